@@ -1,0 +1,41 @@
+// The Linux system calls and constants that Swift's Glibc module does not import.
+//
+// This header must not define _GNU_SOURCE: it would change structs that the Glibc module has imported without it.
+// What needs it is wrapped in clinux.c and returns -errno on failure.
+#ifndef ROOST_CLINUX_H
+#define ROOST_CLINUX_H
+
+#include <fcntl.h>
+#include <linux/if_tun.h>
+#include <linux/loop.h>
+#include <signal.h>
+#include <stdint.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/timerfd.h>
+#include <sys/types.h>
+#include <sys/vfs.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/// setns(2) for the calling thread. `type` is one of the roost_clone_* values or 0.
+int roost_setns(int fd, int type);
+extern const int roost_clone_newnet;
+extern const int roost_clone_newns;
+
+/// fallocate(2), mode 0.
+int roost_fallocate(int fd, int64_t offset, int64_t length);
+
+/// prctl(PR_SET_PDEATHSIG).
+int roost_set_parent_death_signal(int signal);
+
+/// pidfd_open(2); the file descriptor or -errno.
+int roost_pidfd_open(pid_t pid);
+
+/// Opens /dev/net/tun as a TUN device without packet information in the calling thread's network namespace.
+/// The file descriptor (non-blocking) or -errno.
+int roost_open_tun(const char *name);
+
+#endif

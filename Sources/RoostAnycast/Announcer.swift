@@ -1,0 +1,66 @@
+public import RoostModel
+
+/// Announces the anycast prefixes over each uplink of an edge, as long as the edge is healthy.
+///
+/// Bound to the life of this process: when it dies or hangs, what it announced is withdrawn within a second.
+public protocol Announcer: Sendable {
+    /// The edge's health by local facts. Must be called at least every ``heartbeatInterval``; a caller that stops
+    /// calling is taken for hung, and the prefixes are withdrawn until it calls again.
+    func report(_ health: EdgeHealth) async
+    func status() async -> AnnouncementStatus
+}
+
+public enum EdgeHealth: String, Sendable, Codable {
+    /// Announce.
+    case healthy
+    /// Announce as the last choice (RFC 8326 community, prepended path): sessions finish, new ones go elsewhere.
+    case draining
+    /// Withdraw.
+    case down
+}
+
+public struct EdgeUplink: Hashable, Sendable, Codable {
+    /// The provider's name.
+    public var name: String
+    public var neighbor: IPv4Address
+    public var neighborAS: UInt32
+    public var local: IPv4Address
+
+    public init(name: String, neighbor: IPv4Address, neighborAS: UInt32, local: IPv4Address) {
+        self.name = name
+        self.neighbor = neighbor
+        self.neighborAS = neighborAS
+        self.local = local
+    }
+
+    enum CodingKeys: String, CodingKey {
+        case name, neighbor
+        case neighborAS = "neighbor_as"
+        case local
+    }
+}
+
+public struct AnnouncementStatus: Hashable, Sendable, Codable {
+    public var announced: EdgeHealth
+    public var sessions: [Session]
+
+    public struct Session: Hashable, Sendable, Codable {
+        public var uplink: String
+        public var isEstablished: Bool
+
+        public init(uplink: String, isEstablished: Bool) {
+            self.uplink = uplink
+            self.isEstablished = isEstablished
+        }
+
+        enum CodingKeys: String, CodingKey {
+            case uplink
+            case isEstablished = "is_established"
+        }
+    }
+
+    public init(announced: EdgeHealth, sessions: [Session]) {
+        self.announced = announced
+        self.sessions = sessions
+    }
+}

@@ -1,0 +1,35 @@
+import CLinux
+public import RoostModel
+
+/// The host's monotonic clock. It counts the time the host was suspended too: a lease must not outlive a nap.
+public enum BootClock {
+    public static func now() -> Moment {
+        var time = timespec()
+        clock_gettime(CLOCK_BOOTTIME, &time)
+        return Moment(sinceBoot: .seconds(time.tv_sec) + .nanoseconds(time.tv_nsec))
+    }
+}
+
+/// The wall clock, for people and records; never for decisions.
+public enum WallClock {
+    public static func milliseconds() -> Int64 {
+        var time = timespec()
+        clock_gettime(CLOCK_REALTIME, &time)
+        return Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000
+    }
+}
+
+/// Waits for a condition instead of for a time.
+///
+/// - Returns: the first non-nil value of `condition`, or nil when the deadline passed first.
+public func poll<Value: Sendable>(
+    for deadline: Duration, every interval: Duration = .milliseconds(50),
+    until condition: () async throws -> Value?
+) async throws -> Value? {
+    let end = BootClock.now() + deadline
+    while true {
+        if let value = try await condition() { return value }
+        if BootClock.now() >= end { return nil }
+        try await Task.sleep(for: interval)
+    }
+}

@@ -1,0 +1,93 @@
+import CLinux
+import Glibc
+
+/// An operating-system error with what was attempted on what.
+public struct SystemError: Error, CustomStringConvertible {
+    public let operation: String
+    public let subject: String
+    public let code: Int32
+
+    public init(_ operation: String, _ subject: String, code: Int32 = errno) {
+        self.operation = operation
+        self.subject = subject
+        self.code = code
+    }
+
+    public var description: String { "\(operation) \(subject): \(String(cString: strerror(code)))" }
+}
+
+/// Files that are either wholly the old or wholly the new text, also after a power loss.
+public enum DurableFile {
+    /// Writes beside the target, flushes, renames, flushes the folder.
+    public static func write(_ bytes: some Collection<UInt8>, to path: String, mode: mode_t = 0o600)
+        throws(SystemError)
+    {
+        let temporary = path + ".new"
+        let file = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode)
+        guard file >= 0 else { throw SystemError("create", temporary) }
+        var failure: SystemError?
+        let all = Array(bytes)
+        var written = 0
+        while written < all.count, failure == nil {
+            let count = all.withUnsafeBytes { buffer in
+                Glibc.write(file, buffer.baseAddress?.advanced(by: written), all.count - written)
+            }
+            if count < 0 {
+                if errno != EINTR { failure = SystemError("write", temporary) }
+            } else {
+                written += count
+            }
+        }
+        if failure == nil, fsync(file) != 0 { failure = SystemError("flush", temporary) }
+        close(file)
+        if failure == nil, rename(temporary, path) != 0 { failure = SystemError("rename to", path) }
+        if let failure {
+            unlink(temporary)
+            throw failure
+        }
+        try flushFolder(of: path)
+    }
+
+    public static func write(_ text: String, to path: String, mode: mode_t = 0o600) throws(SystemError) {
+        try write(Array(text.utf8), to: path, mode: mode)
+    }
+
+    /// The whole file, or nil if there is none.
+    public static func read(_ path: String, bytesMax: Int = 64 << 20) throws(SystemError) -> [UInt8]? {
+        let file = open(path, O_RDONLY | O_CLOEXEC)
+        guard file >= 0 else {
+            if errno == ENOENT { return nil }
+            throw SystemError("open", path)
+        }
+        defer { close(file) }
+        var bytes: [UInt8] = []
+        var chunk = [UInt8](repeating: 0, count: 64 << 10)
+        while true {
+            let count = chunk.withUnsafeMutableBytes { Glibc.read(file, $0.baseAddress, $0.count) }
+            if count == 0 { return bytes }
+            if count < 0 {
+                if errno == EINTR { continue }
+                throw SystemError("read", path)
+            }
+            bytes += chunk[..<count]
+            guard bytes.count <= bytesMax else { throw SystemError("read", path, code: EFBIG) }
+        }
+    }
+
+    /// As `mkdir -p`.
+    public static func makeFolder(_ path: String, mode: mode_t = 0o755) throws(SystemError) {
+        var built = path.hasPrefix("/") ? "" : "."
+        for part in path.split(separator: "/") {
+            built += "/" + part
+            if mkdir(built, mode) != 0, errno != EEXIST { throw SystemError("make folder", built) }
+        }
+    }
+
+    private static func flushFolder(of path: String) throws(SystemError) {
+        let folder = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
+        let file = open(folder.isEmpty ? "/" : folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard file >= 0 else { throw SystemError("open folder", folder) }
+        defer { close(file) }
+        guard fsync(file) == 0 else { throw SystemError("flush folder", folder) }
+    }
+}

@@ -1,0 +1,106 @@
+public import RoostModel
+
+/// The host's part of the mesh: its WireGuard interface, its routes to machines, the links of its own machines
+/// and the rules on them. Every call is idempotent and takes the whole desired state, never a difference.
+public protocol Mesh: Sendable {
+    /// Brings the interface up with the host's own key (made here on first use) and address.
+    func start() async throws(MeshError) -> MeshIdentity
+
+    /// The other hosts, and the machine addresses each of them has now. Replaces what was set before.
+    func setPeers(_ peers: [MeshPeer]) async throws(MeshError)
+
+    /// Makes the machine's network namespace with its link, address and rules.
+    /// - Returns: the path of the namespace.
+    func attach(_ machine: MachineLink) async throws(MeshError) -> String
+    func detach(_ machine: MachineID) async throws(MeshError)
+    /// Namespaces that exist now, whatever the ledger says.
+    func attached() async throws(MeshError) -> [MachineID]
+
+    /// The closed service ports of this host's machines: connections to them from other hosts and edges are
+    /// answered with a reset, connections from within the machine's own network are not touched.
+    func setClosedPorts(_ closed: [ClosedPort]) async throws(MeshError)
+
+    /// What the probes have measured, by peer.
+    func measurements() async -> [PathMeasurement]
+}
+
+public struct MeshPeer: Hashable, Sendable {
+    public var host: HostName
+    public var identity: MeshIdentity
+    public var machines: [IPv6Address]
+
+    public init(host: HostName, identity: MeshIdentity, machines: [IPv6Address]) {
+        self.host = host
+        self.identity = identity
+        self.machines = machines
+    }
+}
+
+public struct MachineLink: Hashable, Sendable {
+    public var machine: MachineID
+    public var network: NetworkNumber
+    public var address: IPv6Address
+
+    public init(machine: MachineID, network: NetworkNumber, address: IPv6Address) {
+        self.machine = machine
+        self.network = network
+        self.address = address
+    }
+}
+
+public struct ClosedPort: Hashable, Sendable {
+    public var address: IPv6Address
+    public var port: UInt16
+
+    public init(address: IPv6Address, port: UInt16) {
+        self.address = address
+        self.port = port
+    }
+}
+
+/// The direct path to one peer as the probes see it.
+public struct PathMeasurement: Hashable, Sendable, Codable {
+    public var peer: HostName
+    /// Smoothed; nil until a probe was answered.
+    public var roundTripMicroseconds: Int64?
+    public var jitterMicroseconds: Int64?
+    /// Of the recent window.
+    public var lossPercent: Double
+    public var probesSent: UInt64
+    public var probesAnswered: UInt64
+
+    public init(
+        peer: HostName, roundTripMicroseconds: Int64?, jitterMicroseconds: Int64?, lossPercent: Double,
+        probesSent: UInt64, probesAnswered: UInt64
+    ) {
+        self.peer = peer
+        self.roundTripMicroseconds = roundTripMicroseconds
+        self.jitterMicroseconds = jitterMicroseconds
+        self.lossPercent = lossPercent
+        self.probesSent = probesSent
+        self.probesAnswered = probesAnswered
+    }
+
+    enum CodingKeys: String, CodingKey {
+        case peer
+        case roundTripMicroseconds = "rtt_us"
+        case jitterMicroseconds = "jitter_us"
+        case lossPercent = "loss_percent"
+        case probesSent = "sent"
+        case probesAnswered = "answered"
+    }
+}
+
+public struct MeshError: Error, Sendable, CustomStringConvertible {
+    public let operation: String
+    public let subject: String
+    public let cause: String
+
+    public init(operation: String, subject: String, cause: String) {
+        self.operation = operation
+        self.subject = subject
+        self.cause = cause
+    }
+
+    public var description: String { "mesh: \(operation) \(subject): \(cause)" }
+}

@@ -1,0 +1,225 @@
+/// Counts the leaders a cluster has had. Whoever acts for an older epoch is wrong.
+public struct Epoch: Hashable, Sendable, Comparable, Codable, CustomStringConvertible {
+    public let number: UInt64
+
+    public init(_ number: UInt64) { self.number = number }
+
+    /// Before the first leader.
+    public static let none = Epoch(0)
+    public static let first = Epoch(1)
+    public var next: Epoch { Epoch(number + 1) }
+
+    public init(from decoder: any Decoder) throws { number = try decoder.singleValueContainer().decode(UInt64.self) }
+
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        try container.encode(number)
+    }
+
+    public static func < (left: Self, right: Self) -> Bool { left.number < right.number }
+    public var description: String { "\(number)" }
+}
+
+/// A byte position in a cluster's write-ahead log, as Postgres counts it (`0/3000148`).
+public struct LSN: Hashable, Sendable, Comparable, Codable, CustomStringConvertible {
+    public let offset: UInt64
+
+    public init(_ offset: UInt64) { self.offset = offset }
+
+    public static let zero = LSN(0)
+
+    /// Postgres's text form: two hexadecimal halves.
+    public init?(text: some StringProtocol) {
+        let halves = text.split(separator: "/", omittingEmptySubsequences: false)
+        guard halves.count == 2, let high = UInt32(halves[0], radix: 16), let low = UInt32(halves[1], radix: 16) else {
+            return nil
+        }
+        offset = UInt64(high) << 32 | UInt64(low)
+    }
+
+    public init(from decoder: any Decoder) throws { offset = try decoder.singleValueContainer().decode(UInt64.self) }
+
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        try container.encode(offset)
+    }
+
+    public static func < (left: Self, right: Self) -> Bool { left.offset < right.offset }
+
+    public var description: String {
+        String(offset >> 32, radix: 16, uppercase: true) + "/"
+            + String(offset & 0xffff_ffff, radix: 16, uppercase: true)
+    }
+}
+
+/// How far a member's log goes: the epoch of its last byte, then its end. Epoch first: a longer log from an
+/// older leader is not ahead of a shorter one from a newer leader.
+public struct Position: Hashable, Sendable, Comparable, Codable, CustomStringConvertible {
+    public var epoch: Epoch
+    public var end: LSN
+
+    public init(epoch: Epoch, end: LSN) {
+        self.epoch = epoch
+        self.end = end
+    }
+
+    public static func < (left: Self, right: Self) -> Bool { (left.epoch, left.end) < (right.epoch, right.end) }
+    public var description: String { "\(end) of epoch \(epoch)" }
+}
+
+/// One leader's part of a cluster's log. The log of a cluster is the chain of these; a member whose log is not
+/// a prefix of the chain has diverged.
+public struct Reign: Hashable, Sendable, Codable {
+    public var epoch: Epoch
+    public var leader: MemberName
+    /// Where the leader's own part of the log begins: the end of its log at the moment it was chosen.
+    public var begin: LSN
+
+    public init(epoch: Epoch, leader: MemberName, begin: LSN) {
+        self.epoch = epoch
+        self.leader = leader
+        self.begin = begin
+    }
+}
+
+/// The rule of a cluster: the one record that says who leads. Changed only by compare-and-swap.
+public struct ClusterRule: Hashable, Sendable, Codable {
+    public var epoch: Epoch
+    public var leader: MemberName
+    /// All members, the leader among them. Fixed order.
+    public var members: [MemberName]
+    /// How many standbys must have a commit on disk before it is confirmed (`ANY n`).
+    public var confirmations: Int
+    /// From the first epoch to the present one; bounded by ``historyMax`` (older reigns are dropped: a member
+    /// that only knows a dropped epoch is cloned anew).
+    public var history: [Reign]
+    /// Set while members are asked to leave the leader for a new epoch.
+    public var recruitment: Recruitment?
+
+    public static let historyMax = 64
+
+    public init(
+        epoch: Epoch, leader: MemberName, members: [MemberName], confirmations: Int, history: [Reign],
+        recruitment: Recruitment? = nil
+    ) {
+        self.epoch = epoch
+        self.leader = leader
+        self.members = members
+        self.confirmations = confirmations
+        self.history = history
+        self.recruitment = recruitment
+    }
+}
+
+/// A call to the members: stop following the leader, write `epoch` on disk, report how far you are.
+public struct Recruitment: Hashable, Sendable, Codable {
+    public enum Reason: String, Sendable, Codable {
+        /// The leader's lease ran out.
+        case leaderSilent = "leader_silent"
+        /// The leader says that it cannot go on.
+        case leaderResigned = "leader_resigned"
+        /// Somebody asked for a switchover.
+        case switchover
+    }
+
+    public var epoch: Epoch
+    public var proposer: MemberName
+    public var reason: Reason
+    /// For a switchover: the member that is to lead, if one was named.
+    public var target: MemberName?
+
+    public init(epoch: Epoch, proposer: MemberName, reason: Reason, target: MemberName? = nil) {
+        self.epoch = epoch
+        self.proposer = proposer
+        self.reason = reason
+        self.target = target
+    }
+}
+
+/// The leader's renewed lease. Written only while the rule still has the leader's epoch.
+public struct Heartbeat: Hashable, Sendable, Codable {
+    public var epoch: Epoch
+    public var leader: MemberName
+    /// Grows with every renewal.
+    public var sequence: UInt64
+    /// The leader accepts clients: enough standbys have confirmed where its log stands.
+    public var isOpen: Bool
+
+    public init(epoch: Epoch, leader: MemberName, sequence: UInt64, isOpen: Bool) {
+        self.epoch = epoch
+        self.leader = leader
+        self.sequence = sequence
+        self.isOpen = isOpen
+    }
+
+    enum CodingKeys: String, CodingKey {
+        case epoch, leader, sequence
+        case isOpen = "is_open"
+    }
+}
+
+/// What a member says of itself; the member is its only writer.
+public struct MemberReport: Hashable, Sendable, Codable {
+    public enum Role: String, Sendable, Codable { case primary, standby }
+
+    public enum State: String, Sendable, Codable {
+        /// No usable data yet.
+        case empty
+        /// Running initdb.
+        case initializing
+        /// Copying the leader's data.
+        case cloning
+        /// Taking back what the leader never had.
+        case rewinding
+        /// Postgres is starting or recovering.
+        case starting
+        /// Postgres runs and follows, or leads.
+        case running
+        /// Follows nobody: recruited, or waiting for a leader.
+        case waiting
+        /// Postgres is stopped.
+        case stopped
+        /// Cannot go on by itself; `detail` says why.
+        case failed
+    }
+
+    public var member: MemberName
+    public var role: Role
+    public var state: State
+    /// The highest epoch the member has promised, on disk, to follow or await.
+    public var promised: Epoch
+    /// Nil while the member has no data that may count (empty, cloning, rewinding).
+    public var position: Position?
+    public var timeline: UInt32
+    public var replayed: LSN
+    /// Receives from the leader of `promised` at this moment.
+    public var isStreaming: Bool
+    public var lagBytes: UInt64
+    public var lagMilliseconds: Int64
+    public var detail: String?
+
+    public init(
+        member: MemberName, role: Role, state: State, promised: Epoch, position: Position?, timeline: UInt32,
+        replayed: LSN, isStreaming: Bool, lagBytes: UInt64, lagMilliseconds: Int64, detail: String? = nil
+    ) {
+        self.member = member
+        self.role = role
+        self.state = state
+        self.promised = promised
+        self.position = position
+        self.timeline = timeline
+        self.replayed = replayed
+        self.isStreaming = isStreaming
+        self.lagBytes = lagBytes
+        self.lagMilliseconds = lagMilliseconds
+        self.detail = detail
+    }
+
+    enum CodingKeys: String, CodingKey {
+        case member, role, state, promised, position, timeline, replayed
+        case isStreaming = "is_streaming"
+        case lagBytes = "lag_bytes"
+        case lagMilliseconds = "lag_ms"
+        case detail
+    }
+}

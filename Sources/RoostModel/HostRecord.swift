@@ -1,0 +1,152 @@
+/// Everything a host says of itself, published whole with a generation; the host is its only writer.
+public struct HostRecord: Hashable, Sendable, Codable {
+    public var host: HostName
+    public var region: RegionCode
+    public var generation: Generation
+    public var capacity: HostCapacity
+    public var mesh: MeshIdentity
+    /// The host announces the anycast prefixes when healthy.
+    public var isEdge: Bool
+    /// The host runs a member of the store. Databases are rather placed elsewhere.
+    public var isStoreMember: Bool
+    public var machines: [MachineRecord]
+    public var volumes: [VolumeRecord]
+
+    public init(
+        host: HostName, region: RegionCode, generation: Generation, capacity: HostCapacity, mesh: MeshIdentity,
+        isEdge: Bool, isStoreMember: Bool, machines: [MachineRecord] = [], volumes: [VolumeRecord] = []
+    ) {
+        self.host = host
+        self.region = region
+        self.generation = generation
+        self.capacity = capacity
+        self.mesh = mesh
+        self.isEdge = isEdge
+        self.isStoreMember = isStoreMember
+        self.machines = machines
+        self.volumes = volumes
+    }
+
+    enum CodingKeys: String, CodingKey {
+        case host, region, generation, capacity, mesh
+        case isEdge = "is_edge"
+        case isStoreMember = "is_store_member"
+        case machines, volumes
+    }
+}
+
+/// What the host offers in all; what is in use follows from its machines and volumes.
+public struct HostCapacity: Hashable, Sendable, Codable {
+    public var cpus: Int
+    public var memory: ByteCount
+    public var disk: ByteCount
+
+    public init(cpus: Int, memory: ByteCount, disk: ByteCount) {
+        self.cpus = cpus
+        self.memory = memory
+        self.disk = disk
+    }
+}
+
+/// How other hosts reach this one on the mesh.
+public struct MeshIdentity: Hashable, Sendable, Codable {
+    /// WireGuard public key, base64.
+    public var publicKey: String
+    /// Where its WireGuard listens on the outside, `192.0.2.1:51820`.
+    public var endpoint: String
+    /// UDP port, on the outside address, that answers probes.
+    public var probePort: UInt16
+    public var address: IPv6Address
+
+    public init(publicKey: String, endpoint: String, probePort: UInt16, address: IPv6Address) {
+        self.publicKey = publicKey
+        self.endpoint = endpoint
+        self.probePort = probePort
+        self.address = address
+    }
+
+    enum CodingKeys: String, CodingKey {
+        case publicKey = "public_key"
+        case endpoint
+        case probePort = "probe_port"
+        case address
+    }
+}
+
+/// A machine as its host knows it.
+public struct MachineRecord: Hashable, Sendable, Codable {
+    public var id: MachineID
+    public var name: String
+    public var app: AppName
+    public var region: RegionCode
+    public var state: MachineState
+    /// Changes with every new config; Fly's `instance_id`.
+    public var instance: String
+    public var config: MachineConfig
+    public var network: NetworkNumber
+    public var address: IPv6Address
+    /// Set for a member of a Postgres cluster.
+    public var member: MemberName?
+    public var createdAt: Int64
+    public var updatedAt: Int64
+
+    public init(
+        id: MachineID, name: String, app: AppName, region: RegionCode, state: MachineState, instance: String,
+        config: MachineConfig, network: NetworkNumber, member: MemberName? = nil, createdAt: Int64, updatedAt: Int64
+    ) {
+        self.id = id
+        self.name = name
+        self.app = app
+        self.region = region
+        self.state = state
+        self.instance = instance
+        self.config = config
+        self.network = network
+        self.address = MeshAddress.machine(id, in: network)
+        self.member = member
+        self.createdAt = createdAt
+        self.updatedAt = updatedAt
+    }
+
+    enum CodingKeys: String, CodingKey {
+        case id, name, app, region, state, instance, config, network, address, member
+        case createdAt = "created_at"
+        case updatedAt = "updated_at"
+    }
+}
+
+/// A volume as its host knows it.
+public struct VolumeRecord: Hashable, Sendable, Codable {
+    public var id: VolumeID
+    public var name: String
+    public var app: AppName
+    public var region: RegionCode
+    public var state: VolumeState
+    public var size: ByteCount
+    /// The one machine that may mount it.
+    public var attachedMachine: MachineID?
+    /// CPU and memory kept free on this host for the machine that will come with the volume.
+    public var reserved: MachineGuest?
+    public var createdAt: Int64
+
+    public init(
+        id: VolumeID, name: String, app: AppName, region: RegionCode, state: VolumeState, size: ByteCount,
+        attachedMachine: MachineID? = nil, reserved: MachineGuest? = nil, createdAt: Int64
+    ) {
+        self.id = id
+        self.name = name
+        self.app = app
+        self.region = region
+        self.state = state
+        self.size = size
+        self.attachedMachine = attachedMachine
+        self.reserved = reserved
+        self.createdAt = createdAt
+    }
+
+    enum CodingKeys: String, CodingKey {
+        case id, name, app, region, state, size, reserved
+        case attachedMachine = "attached_machine"
+        case createdAt = "created_at"
+    }
+}

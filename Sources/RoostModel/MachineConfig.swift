@@ -1,0 +1,203 @@
+/// What a machine is to be: the shape of Fly.io's `fly.MachineConfig`, the fields this version acts on.
+///
+/// A request that sets any other field of Fly's config is refused with the field's name (see
+/// ``MachineConfig/knownFields``), so nobody believes in a setting that is silently ignored.
+public struct MachineConfig: Hashable, Sendable, Codable {
+    public var image: String
+    public var guest: MachineGuest
+    public var environment: [String: String]
+    public var metadata: [String: String]
+    public var initial: MachineInit
+    public var mounts: [MachineMount]
+    public var restart: MachineRestart
+    public var stop: StopConfig
+    public var autoDestroy: Bool
+
+    public init(
+        image: String, guest: MachineGuest = .init(), environment: [String: String] = [:],
+        metadata: [String: String] = [:], initial: MachineInit = .init(), mounts: [MachineMount] = [],
+        restart: MachineRestart = .init(), stop: StopConfig = .init(), autoDestroy: Bool = false
+    ) {
+        self.image = image
+        self.guest = guest
+        self.environment = environment
+        self.metadata = metadata
+        self.initial = initial
+        self.mounts = mounts
+        self.restart = restart
+        self.stop = stop
+        self.autoDestroy = autoDestroy
+    }
+
+    enum CodingKeys: String, CodingKey, CaseIterable {
+        case image, guest
+        case environment = "env"
+        case metadata
+        case initial = "init"
+        case mounts, restart
+        case stop = "stop_config"
+        case autoDestroy = "auto_destroy"
+    }
+
+    public static let knownFields = Set(CodingKeys.allCases.map(\.rawValue))
+
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        image = try container.decode(String.self, forKey: .image)
+        guest = try container.decodeIfPresent(MachineGuest.self, forKey: .guest) ?? .init()
+        environment = try container.decodeIfPresent([String: String].self, forKey: .environment) ?? [:]
+        metadata = try container.decodeIfPresent([String: String].self, forKey: .metadata) ?? [:]
+        initial = try container.decodeIfPresent(MachineInit.self, forKey: .initial) ?? .init()
+        mounts = try container.decodeIfPresent([MachineMount].self, forKey: .mounts) ?? []
+        restart = try container.decodeIfPresent(MachineRestart.self, forKey: .restart) ?? .init()
+        stop = try container.decodeIfPresent(StopConfig.self, forKey: .stop) ?? .init()
+        autoDestroy = try container.decodeIfPresent(Bool.self, forKey: .autoDestroy) ?? false
+    }
+}
+
+public struct MachineGuest: Hashable, Sendable, Codable {
+    public enum CPUKind: String, Sendable, Codable, CaseIterable { case shared, performance }
+
+    public var cpuKind: CPUKind
+    public var cpus: Int
+    public var memoryMebibytes: Int
+
+    public init(cpuKind: CPUKind = .shared, cpus: Int = 1, memoryMebibytes: Int = 256) {
+        self.cpuKind = cpuKind
+        self.cpus = cpus
+        self.memoryMebibytes = memoryMebibytes
+    }
+
+    enum CodingKeys: String, CodingKey {
+        case cpuKind = "cpu_kind"
+        case cpus
+        case memoryMebibytes = "memory_mb"
+    }
+
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        cpuKind = try container.decodeIfPresent(CPUKind.self, forKey: .cpuKind) ?? .shared
+        cpus = try container.decodeIfPresent(Int.self, forKey: .cpus) ?? 1
+        memoryMebibytes = try container.decodeIfPresent(Int.self, forKey: .memoryMebibytes) ?? 256
+    }
+}
+
+/// How the image's command is replaced. `exec` replaces everything; `entrypoint` and `cmd` their own part.
+public struct MachineInit: Hashable, Sendable, Codable {
+    public var exec: [String]?
+    public var entrypoint: [String]?
+    public var cmd: [String]?
+
+    public init(exec: [String]? = nil, entrypoint: [String]? = nil, cmd: [String]? = nil) {
+        self.exec = exec
+        self.entrypoint = entrypoint
+        self.cmd = cmd
+    }
+}
+
+public struct MachineMount: Hashable, Sendable, Codable {
+    public var volume: VolumeID
+    public var path: String
+
+    public init(volume: VolumeID, path: String) {
+        self.volume = volume
+        self.path = path
+    }
+}
+
+public struct MachineRestart: Hashable, Sendable, Codable {
+    public enum Policy: String, Sendable, Codable, CaseIterable {
+        case no, always
+        case onFailure = "on-failure"
+    }
+
+    public var policy: Policy
+    /// Restarts in a row before `on-failure` gives up. Nil: Fly's default, 10.
+    public var retriesMax: Int?
+
+    public init(policy: Policy = .onFailure, retriesMax: Int? = nil) {
+        self.policy = policy
+        self.retriesMax = retriesMax
+    }
+
+    enum CodingKeys: String, CodingKey {
+        case policy
+        case retriesMax = "max_retries"
+    }
+}
+
+public struct StopConfig: Hashable, Sendable, Codable {
+    /// A signal's name, `SIGINT` or `INT`.
+    public var signal: String?
+    /// As Fly writes durations, `5s`, `1m30s`; or whole nanoseconds.
+    public var timeout: DurationText?
+
+    public init(signal: String? = nil, timeout: DurationText? = nil) {
+        self.signal = signal
+        self.timeout = timeout
+    }
+
+    /// Fly's defaults: SIGINT, 5 s.
+    public static let signalDefault = "SIGINT"
+    public static let timeoutDefault = Duration.seconds(5)
+    public static let timeoutMax = Duration.seconds(300)
+
+    public var effectiveTimeout: Duration { timeout?.duration ?? Self.timeoutDefault }
+    public var effectiveSignal: String { signal ?? Self.signalDefault }
+}
+
+/// A duration in Go's notation (`300ms`, `15s`, `1m30s`), as the Machines API writes it; on the way in also
+/// a number of nanoseconds.
+public struct DurationText: Hashable, Sendable, Codable {
+    public let duration: Duration
+
+    public init(_ duration: Duration) { self.duration = duration }
+
+    public init(_ text: String) throws(InvalidValue) {
+        let wrong = InvalidValue(kind: "duration", value: text, rule: "for example 300ms, 15s or 1m30s")
+        var total = Duration.zero
+        var rest = Substring(text)
+        guard !rest.isEmpty else { throw wrong }
+        while !rest.isEmpty {
+            let digits = rest.prefix { $0.isASCII && $0.isNumber }
+            guard let count = Int64(digits), count < 1_000_000_000 else { throw wrong }
+            rest = rest.dropFirst(digits.count)
+            let unit = rest.prefix { $0.isLetter }
+            rest = rest.dropFirst(unit.count)
+            switch unit {
+            case "ns": total += .nanoseconds(count)
+            case "us", "µs": total += .microseconds(count)
+            case "ms": total += .milliseconds(count)
+            case "s": total += .seconds(count)
+            case "m": total += .seconds(count * 60)
+            case "h": total += .seconds(count * 3600)
+            default: throw wrong
+            }
+        }
+        duration = total
+    }
+
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.singleValueContainer()
+        if let nanoseconds = try? container.decode(Int64.self), nanoseconds >= 0 {
+            self.init(.nanoseconds(nanoseconds))
+            return
+        }
+        let text = try container.decode(String.self)
+        do { try self.init(text) } catch {
+            throw DecodingError.dataCorrupted(
+                .init(codingPath: decoder.codingPath, debugDescription: error.description))
+        }
+    }
+
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        try container.encode(description)
+    }
+}
+
+extension DurationText: CustomStringConvertible {
+    public var description: String {
+        duration.milliseconds % 1000 == 0 ? "\(duration.milliseconds / 1000)s" : "\(duration.milliseconds)ms"
+    }
+}

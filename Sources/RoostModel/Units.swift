@@ -1,0 +1,81 @@
+/// A size in bytes. Sizes never travel as bare integers.
+public struct ByteCount: Hashable, Sendable, Comparable, Codable, CustomStringConvertible {
+    public let bytes: Int64
+
+    public init(bytes: Int64) { self.bytes = bytes }
+
+    public static let zero = ByteCount(bytes: 0)
+    public static func mebibytes(_ count: Int) -> ByteCount { ByteCount(bytes: Int64(count) << 20) }
+    public static func gibibytes(_ count: Int) -> ByteCount { ByteCount(bytes: Int64(count) << 30) }
+
+    public var wholeMebibytes: Int { Int(bytes >> 20) }
+    public var wholeGibibytes: Int { Int(bytes >> 30) }
+
+    public init(from decoder: any Decoder) throws {
+        bytes = try decoder.singleValueContainer().decode(Int64.self)
+    }
+
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        try container.encode(bytes)
+    }
+
+    public static func < (left: Self, right: Self) -> Bool { left.bytes < right.bytes }
+    public static func + (left: Self, right: Self) -> Self { ByteCount(bytes: left.bytes + right.bytes) }
+    public static func - (left: Self, right: Self) -> Self { ByteCount(bytes: left.bytes - right.bytes) }
+
+    public var description: String {
+        for (unit, shift) in [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)] where bytes >= 1 << Int64(shift) {
+            let tenths = bytes * 10 >> Int64(shift)
+            return tenths % 10 == 0 ? "\(tenths / 10) \(unit)" : "\(tenths / 10).\(tenths % 10) \(unit)"
+        }
+        return "\(bytes) B"
+    }
+}
+
+/// A point on one host's own monotonic clock. Two hosts' moments cannot be compared.
+public struct Moment: Hashable, Sendable, Comparable, CustomStringConvertible {
+    public let sinceBoot: Duration
+
+    public init(sinceBoot: Duration) { self.sinceBoot = sinceBoot }
+
+    public static let zero = Moment(sinceBoot: .zero)
+
+    public static func < (left: Self, right: Self) -> Bool { left.sinceBoot < right.sinceBoot }
+    public static func + (left: Self, right: Duration) -> Self { Moment(sinceBoot: left.sinceBoot + right) }
+    public static func - (left: Self, right: Self) -> Duration { left.sinceBoot - right.sinceBoot }
+
+    public var description: String { "\(sinceBoot)" }
+}
+
+extension Duration {
+    /// For records and wire shapes that carry milliseconds.
+    public var milliseconds: Int64 {
+        components.seconds * 1000 + components.attoseconds / 1_000_000_000_000_000
+    }
+
+    public var secondsAsDouble: Double {
+        Double(components.seconds) + Double(components.attoseconds) / 1e18
+    }
+}
+
+/// The version of one owner's record: a record with a lower generation is stale and must not be acted on.
+public struct Generation: Hashable, Sendable, Comparable, Codable, CustomStringConvertible {
+    public let number: UInt64
+
+    public init(_ number: UInt64) { self.number = number }
+
+    public var next: Generation { Generation(number + 1) }
+
+    public init(from decoder: any Decoder) throws {
+        number = try decoder.singleValueContainer().decode(UInt64.self)
+    }
+
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        try container.encode(number)
+    }
+
+    public static func < (left: Self, right: Self) -> Bool { left.number < right.number }
+    public var description: String { "\(number)" }
+}
