@@ -1,0 +1,195 @@
+import Glibc
+import RoostLinux
+import RoostModel
+
+/// The machine image of a cluster's members: PostgreSQL from Debian's packages, and `roost-pg` as process 1.
+///
+/// It is an OCI layout of two layers. The Debian layer is made once for each recipe and kept under a tag of its own;
+/// the second holds only `roost-pg`, so a new program is a new image in a second or two. A tag moves only when all it
+/// names is on disk, so a build that dies leaves the image as it was.
+public struct PostgresImage: Sendable {
+    /// The folder of the OCI layout.
+    public let layout: String
+    public let tag: String
+
+    public static let layoutDefault = "/var/lib/roost/postgres-image"
+    public static let tagDefault = "17"
+    public static let debianDeadline = Duration.seconds(900)
+    static let packingDeadline = Duration.seconds(300)
+
+    public init(layout: String = layoutDefault, tag: String = tagDefault) {
+        self.layout = layout
+        self.tag = tag
+    }
+
+    public enum Outcome: String, Sendable {
+        case unchanged
+        /// A new `roost-pg` on the Debian layer that was there.
+        case programRenewed = "program_renewed"
+        case built
+    }
+
+    /// Makes the image at `layout:tag`, or leaves it if it is already what it should be.
+    ///
+    /// - Parameters:
+    ///   - program: the `roost-pg` to put in, linked with `--static-swift-stdlib`.
+    ///   - refresh: make the Debian layer anew even if the recipe has not changed, for newer packages.
+    ///   - report: told in words what begins now.
+    @discardableResult
+    public static func build(
+        to layout: String = layoutDefault, tag: String = tagDefault, program: String, refresh: Bool = false,
+        report: @Sendable (String) -> Void = { _ in }
+    ) async throws(PostgresImageError) -> Outcome {
+        let image = PostgresImage(layout: layout, tag: tag)
+        do {
+            try DurableFile.makeFolder(layout)
+            let lock = try FolderLock(layout)
+            defer { lock.release() }
+            return try await image.build(program: program, refresh: refresh, report: report)
+        } catch {
+            throw PostgresImageError(image: "\(layout):\(tag)", cause: "\(error)")
+        }
+    }
+
+    /// The image as machines name it.
+    public var reference: String { "oci:\(layout):\(tag)" }
+
+    private func build(program: String, refresh: Bool, report: (String) -> Void) async throws -> Outcome {
+        let recipe = DebianRecipe.postgres
+        let base = "debian-\(recipe.key)"
+        try await checkProgram(program)
+        let digest = try await sum(program)
+        let stamp = "\(base) \(digest)\n"
+        let tags = try await tags()
+        if !refresh, tags.contains(tag), tags.contains(base), try text(stampFile) == stamp { return .unchanged }
+
+        let needsDebian = refresh || !tags.contains(base)
+        if needsDebian { try await makeBase(recipe, tag: base, report: report) }
+        report("adding \(program)")
+        try await addProgram(program, to: base)
+        try DurableFile.write(stamp, to: stampFile, mode: 0o644)
+        for old in try await self.tags() where old.hasPrefix("debian-") && old != base { try await remove(tag: old) }
+        try await umoci(["gc", "--layout", layout])
+        return needsDebian ? .built : .programRenewed
+    }
+
+    private func makeBase(_ recipe: DebianRecipe, tag base: String, report: (String) -> Void) async throws {
+        let archive = "\(layout)/debian.tar.new"
+        defer { unlink(archive) }
+        report("fetching and unpacking Debian \(recipe.suite) with \(recipe.packages[0]) (a minute or two)")
+        try await recipe.make(archive: archive, deadline: Self.debianDeadline)
+        report("packing the Debian layer")
+        try await initialise()
+        try await remove(tag: "\(base).new")
+        try await umoci(["new", "--image", "\(layout):\(base).new"])
+        try await umoci(["raw", "add-layer", "--image", "\(layout):\(base).new", archive])
+        try await umoci(["tag", "--image", "\(layout):\(base).new", base])
+        try await remove(tag: "\(base).new")
+    }
+
+    private func addProgram(_ program: String, to base: String) async throws {
+        let folder = "\(layout)/program.new"
+        let archive = "\(folder).tar"
+        let installed = "\(folder)/usr/local/bin/roost-pg"
+        defer { unlink(archive) }
+        try await Command("rm", ["-rf", folder]).run()
+        try DurableFile.makeFolder("\(folder)/usr/local/bin")
+        // Debug information would be nine tenths of the layer.
+        try await Command("strip", ["-o", installed, program], deadline: Self.packingDeadline).run()
+        try await Command("chmod", ["755", installed]).run()
+        try await Command(
+            "tar",
+            [
+                "--create", "--file", archive, "--sort=name", "--mtime=@0", "--owner=0", "--group=0", "--numeric-owner",
+                "--directory", folder, "usr",
+            ], deadline: Self.packingDeadline
+        ).run()
+        try await Command("rm", ["-rf", folder]).run()
+        let new = "\(layout):\(tag).new"
+        try await umoci(["raw", "add-layer", "--image", "\(layout):\(base)", "--tag", "\(tag).new", archive])
+        try await umoci([
+            "config", "--image", new, "--config.entrypoint", "/usr/local/bin/roost-pg", "--config.entrypoint", "run",
+            "--config.env", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "--config.env",
+            "LANG=C.UTF-8", "--config.stopsignal", "SIGTERM", "--config.volume", "/data", "--config.workingdir", "/",
+        ])
+        try await umoci(["tag", "--image", new, tag])
+        try await remove(tag: "\(tag).new")
+    }
+
+    // MARK: - The layout
+
+    private var stampFile: String { "\(layout)/roost-\(tag).stamp" }
+
+    private func initialise() async throws {
+        if access("\(layout)/oci-layout", F_OK) == 0 { return }
+        // umoci wants to make the folder itself: it makes it beside, and the parts move in, the mark of a layout last.
+        let fresh = "\(layout)/layout.new"
+        try await Command("rm", ["-rf", fresh]).run()
+        try await umoci(["init", "--layout", fresh])
+        for part in ["blobs", "index.json", "oci-layout"] {
+            guard rename("\(fresh)/\(part)", "\(layout)/\(part)") == 0 else { throw SystemError("rename", part) }
+        }
+        rmdir(fresh)
+    }
+
+    private func tags() async throws -> [String] {
+        guard access("\(layout)/oci-layout", F_OK) == 0 else { return [] }
+        let output = try await Command("umoci", ["list", "--layout", layout]).run()
+        return output.standardOutput.split(separator: "\n").map(String.init)
+    }
+
+    private func remove(tag: String) async throws {
+        if try await tags().contains(tag) { try await umoci(["remove", "--image", "\(layout):\(tag)"]) }
+    }
+
+    private func umoci(_ arguments: [String]) async throws {
+        try await Command("umoci", arguments, deadline: Self.packingDeadline).run()
+    }
+
+    // MARK: - The program
+
+    private func checkProgram(_ program: String) async throws {
+        guard access(program, R_OK | X_OK) == 0 else { throw SystemError("open", program) }
+        let libraries = try await Command("ldd", [program]).run().standardOutput
+        guard !libraries.contains("libswiftCore") else {
+            throw PostgresImageError(
+                image: "\(layout):\(tag)",
+                cause: "\(program) needs the Swift libraries, which the image lacks: link it with --static-swift-stdlib"
+            )
+        }
+    }
+
+    private func sum(_ path: String) async throws -> String {
+        let output = try await Command("sha256sum", [path]).run().standardOutput
+        return String(output.prefix { $0 != " " })
+    }
+
+    private func text(_ path: String) throws -> String? {
+        try DurableFile.read(path).map { String(decoding: $0, as: UTF8.self) }
+    }
+}
+
+public struct PostgresImageError: Error, CustomStringConvertible {
+    public let image: String
+    public let cause: String
+
+    public var description: String { "could not make the image \(image): \(cause)" }
+}
+
+/// Holds a folder for one process at a time; the kernel lets go when the process ends.
+private struct FolderLock {
+    private let file: Int32
+
+    init(_ folder: String) throws(SystemError) {
+        let path = folder + "/build.lock"
+        file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        guard file >= 0 else { throw SystemError("open", path) }
+        guard flock(file, LOCK_EX | LOCK_NB) == 0 else {
+            let failure = SystemError("lock (another build runs)", path)
+            close(file)
+            throw failure
+        }
+    }
+
+    func release() { close(file) }
+}
