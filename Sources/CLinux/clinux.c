@@ -15,6 +15,7 @@
 
 const int roost_clone_newnet = CLONE_NEWNET;
 const int roost_clone_newns = CLONE_NEWNS;
+const int roost_open_direct = O_DIRECT;
 
 int roost_setns(int fd, int type) { return setns(fd, type) == 0 ? 0 : -errno; }
 

@@ -25,6 +25,9 @@ int roost_setns(int fd, int type);
 extern const int roost_clone_newnet;
 extern const int roost_clone_newns;
 
+/// O_DIRECT of open(2).
+extern const int roost_open_direct;
+
 /// fallocate(2), mode 0.
 int roost_fallocate(int fd, int64_t offset, int64_t length);
 

@@ -1,0 +1,55 @@
+/// What is mounted where, in this process's mount namespace.
+public struct MountTable: Sendable {
+    public struct Mount: Hashable, Sendable {
+        /// `major:minor` of the filesystem's device.
+        public var device: String
+        public var point: String
+        public var type: String
+        public var source: String
+        /// The superblock's options, comma-separated.
+        public var options: String
+    }
+
+    public let mounts: [Mount]
+
+    public static func current() throws(SystemError) -> MountTable {
+        let path = "/proc/self/mountinfo"
+        guard let bytes = try DurableFile.read(path) else { throw SystemError("open", path) }
+        return MountTable(mountinfo: String(decoding: bytes, as: UTF8.self))
+    }
+
+    /// The format of proc_pid_mountinfo(5).
+    init(mountinfo text: String) {
+        mounts = text.split(separator: "\n").compactMap { line in
+            let fields = line.split(separator: " ")
+            guard let dash = fields.firstIndex(of: "-"), dash >= 6, fields.count > dash + 2 else { return nil }
+            return Mount(
+                device: String(fields[2]), point: Self.unescape(fields[4]), type: String(fields[dash + 1]),
+                source: Self.unescape(fields[dash + 2]),
+                options: fields.count > dash + 3 ? Self.unescape(fields[dash + 3]) : "")
+        }
+    }
+
+    /// The topmost mount at exactly this path.
+    public func at(_ path: String) -> Mount? { mounts.last { $0.point == path } }
+
+    /// Space, tab, newline and backslash are written as `\` and three octal digits.
+    private static func unescape(_ text: Substring) -> String {
+        guard text.utf8.contains(UInt8(ascii: "\\")) else { return String(text) }
+        var bytes: [UInt8] = []
+        let all = Array(text.utf8)
+        var index = 0
+        while index < all.count {
+            if all[index] == UInt8(ascii: "\\"), index + 3 < all.count,
+                let value = UInt8(String(decoding: all[(index + 1)...(index + 3)], as: UTF8.self), radix: 8)
+            {
+                bytes.append(value)
+                index += 4
+            } else {
+                bytes.append(all[index])
+                index += 1
+            }
+        }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+}

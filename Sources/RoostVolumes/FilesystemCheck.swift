@@ -1,0 +1,48 @@
+import Glibc
+import RoostLinux
+
+/// Whether an ext4 filesystem wants `e2fsck` before it is mounted, read from its superblock
+/// (offsets: the kernel's Documentation/filesystems/ext4/super.rst).
+enum FilesystemCheck {
+    static let deadline = Duration.seconds(600)
+
+    private static let superblockOffset = 1024
+    private static let magic: UInt16 = 0xef53
+    private static let stateClean: UInt16 = 1
+    private static let stateErrors: UInt16 = 2
+    private static let incompatibleRecover: UInt32 = 4
+
+    enum Verdict: Equatable { case clean, needsCheck, notAFilesystem }
+
+    static func verdict(superblock bytes: [UInt8]) -> Verdict {
+        guard bytes.count >= 1024 else { return .notAFilesystem }
+        let word = { (at: Int) in UInt16(bytes[at]) | UInt16(bytes[at + 1]) << 8 }
+        guard word(0x38) == magic else { return .notAFilesystem }
+        let state = word(0x3a)
+        let incompatible = UInt32(word(0x60)) | UInt32(word(0x62)) << 16
+        let isClean =
+            state & stateClean != 0 && state & stateErrors == 0 && incompatible & incompatibleRecover == 0
+        return isClean ? .clean : .needsCheck
+    }
+
+    static func verdict(of device: String) throws(SystemError) -> Verdict {
+        let file = open(device, O_RDONLY | O_CLOEXEC)
+        guard file >= 0 else { throw SystemError("open", device) }
+        defer { close(file) }
+        var bytes = [UInt8](repeating: 0, count: 1024)
+        let count = bytes.withUnsafeMutableBytes { pread(file, $0.baseAddress, 1024, off_t(superblockOffset)) }
+        guard count == 1024 else { throw SystemError("read the superblock of", device) }
+        return verdict(superblock: bytes)
+    }
+
+    /// `e2fsck -p`: repairs what is safe to repair without asking.
+    static func repair(_ device: String) async throws(CommandError) {
+        let command = Command("e2fsck", ["-p", device], deadline: deadline)
+        let output = try await command.outcome()
+        // e2fsck(8): bit 0 corrected, bit 1 corrected and should reboot (the root filesystem's case only).
+        guard output.status & ~3 == 0 else {
+            throw CommandError(
+                command: command.line, cause: .exited(output.status, output.standardOutput + output.standardError))
+        }
+    }
+}

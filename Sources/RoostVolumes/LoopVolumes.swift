@@ -1,0 +1,195 @@
+import Glibc
+import Logging
+import RoostLinux
+public import RoostModel
+
+/// Volumes as image files in a folder (the pool), each an ext4 filesystem on a loop device with direct I/O.
+///
+/// - The size is a hard limit, and all of it is reserved when the volume is made.
+/// - A mounted volume belongs to one mount namespace of this computer. When that namespace is gone the kernel frees
+///   the loop device by itself, so a host that died holds nothing.
+/// - There is no state but the files and the kernel's: any process may go on where another was killed.
+public struct LoopVolumes: VolumeBackend {
+    public let pool: String
+    public let mountRoot: String
+    let writtenOnce: ByteCount
+    let logger: Logger
+
+    public static let sizeMin = ByteCount.mebibytes(16)
+    public static let sizeMax = ByteCount.gibibytes(16 << 10)
+    /// Left to the pool's own filesystem; never given to a volume.
+    public static let poolReserve = ByteCount.mebibytes(64)
+    /// How much of a new volume is written once when it is made; the rest is only reserved. At the speed limit of
+    /// ``VolumeFile`` this bounds how long `create` takes.
+    public static let writtenOnceDefault = ByteCount.gibibytes(4)
+    /// A host that died frees its volumes within moments; who else holds one will not let go.
+    static let busyPatience = Duration.seconds(3)
+    static let lockPatience = Duration.seconds(120)
+    static let stackedMountsMax = 8
+
+    /// - Parameters:
+    ///   - pool: folder for the image files, on the disk whose speed and space the volumes are to have.
+    ///   - mountRoot: folder in which each mounted volume appears under its id.
+    public init(
+        pool: String, mountRoot: String, writtenOnce: ByteCount = LoopVolumes.writtenOnceDefault,
+        logger: Logger = Logger(label: "roost.volumes")
+    ) {
+        self.pool = pool
+        self.mountRoot = mountRoot
+        self.writtenOnce = writtenOnce
+        self.logger = logger
+    }
+
+    func image(_ volume: VolumeID) -> String { "\(pool)/\(volume).img" }
+    private func halfMade(_ volume: VolumeID) -> String { "\(pool)/.\(volume).img.new" }
+    private func lockFile(_ volume: VolumeID) -> String { "\(pool)/.\(volume).lock" }
+    func mountPoint(_ volume: VolumeID) -> String { "\(mountRoot)/\(volume)" }
+
+    // MARK: - Making and removing
+
+    public func create(_ volume: VolumeID, size: ByteCount) async throws(VolumeError) {
+        guard size >= Self.sizeMin, size <= Self.sizeMax, size.bytes % Int64(LoopDevice.sectorSize) == 0 else {
+            throw VolumeError(
+                code: .invalid, operation: "create", volume: volume,
+                cause: "\(size) is no size for a volume: use \(Self.sizeMin) to \(Self.sizeMax), whole 4 KiB blocks")
+        }
+        try await locked(volume, "create") { () throws(VolumeError) in
+            if let existing = sizeOfImage(volume) {
+                guard existing == size.bytes else {
+                    throw VolumeError(
+                        code: .invalid, operation: "create", volume: volume,
+                        cause: "it exists already, with \(ByteCount(bytes: existing)) instead of \(size)")
+                }
+                return
+            }
+            try sweep()
+            let free = try freeBytes()
+            guard free >= size else {
+                throw VolumeError(
+                    code: .noSpace, operation: "create", volume: volume,
+                    cause: "the pool \(pool) has \(free) left, \(size) are wanted: destroy volumes or use another host")
+            }
+            let file = halfMade(volume)
+            do throws(VolumeFileError) {
+                try await VolumeFile.make(file, size: size, writtenOnce: writtenOnce)
+            } catch {
+                throw VolumeError(
+                    code: error.isNoSpace ? .noSpace : .failed, operation: "create", volume: volume,
+                    cause: error.description)
+            }
+            try report(volume, "create") { () throws(SystemError) in
+                guard rename(file, image(volume)) == 0 else { throw SystemError("rename", file) }
+                try flush(pool)
+            }
+        }
+    }
+
+    public func destroy(_ volume: VolumeID) async throws(VolumeError) {
+        guard sizeOfImage(volume) != nil || hasMount(volume) else { return }
+        try await locked(volume, "destroy") { () throws(VolumeError) in
+            try await detach(volume, "destroy")
+            try await waitUntilFree(volume, "destroy")
+            try report(volume, "destroy") { () throws(SystemError) in
+                guard unlink(image(volume)) == 0 || errno == ENOENT else {
+                    throw SystemError("remove", image(volume))
+                }
+                rmdir(mountPoint(volume))
+                unlink(lockFile(volume))
+                try flush(pool)
+            }
+        }
+    }
+
+    public func list() async throws(VolumeError) -> [VolumeID] {
+        try sweep()
+        return try names().compactMap { name in
+            name.hasSuffix(".img") && !name.hasPrefix(".") ? try? VolumeID(String(name.dropLast(4))) : nil
+        }
+    }
+
+    // MARK: - Space
+
+    public func usage(of volume: VolumeID) async throws(VolumeError) -> VolumeUsage? {
+        guard hasMount(volume) else { return nil }
+        let point = mountPoint(volume)
+        let outcome = await BlockingCall.run { () -> VolumeUsage? in
+            var filesystem = statvfs()
+            guard statvfs(point, &filesystem) == 0 else { return nil }
+            return VolumeUsage(
+                blockSize: Int64(filesystem.f_frsize), blocks: Int64(filesystem.f_blocks),
+                blocksFree: Int64(filesystem.f_bfree), blocksAvailable: Int64(filesystem.f_bavail))
+        }
+        guard let outcome else {
+            throw VolumeError(
+                code: .failed, operation: "read the usage", volume: volume, cause: "cannot read \(point)")
+        }
+        return outcome
+    }
+
+    public func freeSpace() async throws(VolumeError) -> ByteCount { try freeBytes() }
+
+    private func freeBytes() throws(VolumeError) -> ByteCount {
+        try report(nil, "read the free space") { () throws(SystemError) -> ByteCount in
+            try DurableFile.makeFolder(pool)
+            var filesystem = statvfs()
+            guard statvfs(pool, &filesystem) == 0 else { throw SystemError("look at", pool) }
+            let available = Int64(filesystem.f_bavail) * Int64(filesystem.f_frsize)
+            return ByteCount(bytes: max(0, available - Self.poolReserve.bytes))
+        }
+    }
+
+    // MARK: - Small parts
+
+    func sizeOfImage(_ volume: VolumeID) -> Int64? {
+        var file = stat()
+        return stat(image(volume), &file) == 0 ? Int64(file.st_size) : nil
+    }
+
+    private func names() throws(VolumeError) -> [String] {
+        try report(nil, "list") { () throws(SystemError) in try FolderListing.names(in: pool) }
+    }
+
+    /// Removes what a create that was killed has left.
+    private func sweep() throws(VolumeError) {
+        for name in try names() where name.hasPrefix(".vol_") && name.hasSuffix(".img.new") {
+            let wasLeftOver = try report(nil, "sweep") { () throws(SystemError) in
+                try VolumeFile.removeIfLeftOver("\(pool)/\(name)")
+            }
+            guard wasLeftOver else { continue }
+            logger.notice("removed a volume that was only half made", metadata: ["file": "\(pool)/\(name)"])
+        }
+    }
+
+    func locked<Value: Sendable>(
+        _ volume: VolumeID, _ operation: String, _ body: () async throws(VolumeError) -> Value
+    ) async throws(VolumeError) -> Value {
+        let lock: FileLock
+        do {
+            try DurableFile.makeFolder(pool, mode: 0o700)
+            lock = try await FileLock.acquire(lockFile(volume), within: Self.lockPatience)
+        } catch let error {
+            throw VolumeError(
+                code: error.code == ETIMEDOUT ? .busy : .failed, operation: operation, volume: volume,
+                cause: error.description)
+        }
+        defer { lock.release() }
+        return try await body()
+    }
+
+    func report<Value>(
+        _ volume: VolumeID?, _ operation: String, _ body: () throws(SystemError) -> Value
+    ) throws(VolumeError) -> Value {
+        do { return try body() } catch {
+            throw VolumeError(
+                code: error.code == ENOSPC ? .noSpace : .failed, operation: operation, volume: volume,
+                cause: error.description)
+        }
+    }
+
+    private func flush(_ folder: String) throws(SystemError) {
+        let file = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard file >= 0 else { throw SystemError("open folder", folder) }
+        defer { close(file) }
+        guard fsync(file) == 0 else { throw SystemError("flush folder", folder) }
+    }
+}

@@ -1,0 +1,201 @@
+import Glibc
+import RoostLinux
+import RoostModel
+import Testing
+
+@testable import RoostVolumes
+
+@Suite(.serialized, .timeLimit(.minutes(3)))
+struct LoopVolumesTests {
+    let size = ByteCount.mebibytes(64)
+
+    @Test func aVolumeIsMadeMountedFilledAndKeepsItsData() async throws {
+        try await Pool.with { pool in
+            let id = Pool.newID()
+            try await pool.volumes.create(id, size: size)
+            try await pool.volumes.create(id, size: size)
+            #expect(try await pool.volumes.list() == [id])
+            #expect(try await pool.volumes.usage(of: id) == nil)
+
+            let folder = try await pool.volumes.mount(id)
+            #expect(try await pool.volumes.mount(id) == folder)
+            let loops = try await pool.loops(of: id)
+            #expect(loops.count == 1 && loops[0].hasSuffix(" 1 1 4096"))
+            try DurableFile.write("kept", to: folder + "/data")
+
+            // A later process finds the mount of an earlier one.
+            let successor = LoopVolumes(pool: pool.volumes.pool, mountRoot: pool.volumes.mountRoot)
+            #expect(try await successor.mount(id) == folder)
+            let usage = try #require(try await successor.usage(of: id))
+            #expect(usage.blockSize * usage.blocks <= size.bytes && usage.blockSize * usage.blocks > size.bytes / 2)
+
+            try await successor.unmount(id)
+            try await successor.unmount(id)
+            #expect(try await poll(for: .seconds(5)) { try await pool.loops(of: id).isEmpty ? true : nil } == true)
+            #expect(try await pool.volumes.mount(id) == folder)
+            #expect(try DurableFile.read(folder + "/data") == Array("kept".utf8))
+
+            try await pool.volumes.destroy(id)
+            try await pool.volumes.destroy(id)
+            #expect(try await pool.volumes.list().isEmpty)
+            #expect(try FolderListing.names(in: pool.folder + "/pool").isEmpty)
+            #expect(try FolderListing.names(in: pool.folder + "/mounts").isEmpty)
+        }
+    }
+
+    @Test func allSpaceIsReservedAndTheSizeIsAHardLimit() async throws {
+        try await Pool.with { pool in
+            let id = Pool.newID()
+            try await pool.volumes.create(id, size: size)
+            var file = stat()
+            #expect(stat(pool.image(id), &file) == 0)
+            #expect(Int64(file.st_size) == size.bytes && Int64(file.st_blocks) * 512 >= size.bytes)
+
+            let folder = try await pool.volumes.mount(id)
+            let fill = try await Command("dd", ["if=/dev/zero", "of=\(folder)/full", "bs=1M", "count=200"]).outcome()
+            #expect(fill.status != 0 && fill.standardError.contains("No space left on device"))
+            #expect(stat(pool.image(id), &file) == 0)
+            #expect(Int64(file.st_size) == size.bytes)
+            let usage = try #require(try await pool.volumes.usage(of: id))
+            // ext4 keeps a little back for itself.
+            #expect(usage.blocksAvailable < 1024)
+        }
+    }
+
+    @Test func wrongSizesAreRefused() async throws {
+        try await Pool.with { pool in
+            let id = Pool.newID()
+            for wrong in [ByteCount.zero, .mebibytes(1), ByteCount(bytes: (64 << 20) + 1), .gibibytes(1 << 20)] {
+                #expect(await refusal { try await pool.volumes.create(id, size: wrong) }?.code == .invalid)
+            }
+            try await pool.volumes.create(id, size: size)
+            #expect(await refusal { try await pool.volumes.create(id, size: .mebibytes(32)) }?.code == .invalid)
+            #expect(await refusal { _ = try await pool.volumes.mount(Pool.newID()) }?.code == .notFound)
+        }
+    }
+
+    @Test func aFullPoolRefusesAndKeepsNothing() async throws {
+        try await Pool.with { outer in
+            // A small disk: a volume of its own.
+            let disk = Pool.newID()
+            try await outer.volumes.create(disk, size: .mebibytes(160))
+            let folder = try await outer.volumes.mount(disk)
+            let inner = LoopVolumes(pool: folder + "/pool", mountRoot: outer.folder + "/inner")
+            let first = Pool.newID()
+            try await inner.create(first, size: .mebibytes(32))
+            let free = try await inner.freeSpace()
+            #expect(free < .mebibytes(64))
+
+            let error = await refusal { try await inner.create(Pool.newID(), size: .mebibytes(100)) }
+            #expect(error?.code == .noSpace)
+            #expect(try await inner.list() == [first])
+            // Also when the disk turns out to be full only while the space is reserved.
+            let path = folder + "/pool/.late"
+            do throws(VolumeFileError) {
+                try await VolumeFile.make(path, size: .mebibytes(200), writtenOnce: .zero)
+                Issue.record("200 MiB fitted on a disk of 160 MiB")
+            } catch { #expect(error.isNoSpace) }
+            #expect(access(path, F_OK) != 0)
+            try await inner.destroy(first)
+        }
+    }
+
+    @Test func whatAKilledCreateLeftIsRemovedAndWhatIsBeingMadeIsNot() async throws {
+        try await Pool.with { pool in
+            let kept = Pool.newID()
+            try await pool.volumes.create(kept, size: size)
+            let left = pool.folder + "/pool/.\(Pool.newID()).img.new"
+            let busy = pool.folder + "/pool/.\(Pool.newID()).img.new"
+            try DurableFile.write("half", to: left)
+            let file = open(busy, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+            #expect(flock(file, LOCK_EX | LOCK_NB) == 0)
+            #expect(try await pool.volumes.list() == [kept])
+            #expect(access(left, F_OK) != 0)
+            #expect(access(busy, F_OK) == 0)
+            close(file)
+            #expect(try await pool.volumes.list() == [kept])
+            #expect(access(busy, F_OK) != 0)
+        }
+    }
+
+    @Test func aVolumeThatIsMountedElsewhereIsRefusedUntilItsHolderIsGone() async throws {
+        try await Pool.with { pool in
+            let id = Pool.newID()
+            try await pool.volumes.create(id, size: size)
+            let image = pool.image(id)
+            let point = pool.folder + "/elsewhere"
+            try DurableFile.makeFolder(point)
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                // Another host: a mount namespace that lives as long as its process.
+                group.addTask {
+                    let script = "mount -o loop \(image) \(point) && touch \(point)/held && exec sleep 60"
+                    _ = try? await Command(
+                        "unshare", ["--mount", "--propagation", "private", "sh", "-c", script], deadline: .seconds(90)
+                    ).outcome()
+                }
+                let held = try await poll(for: .seconds(10)) {
+                    try await pool.loops(of: id).isEmpty ? nil : true
+                }
+                #expect(held == true)
+                // Attached is not yet mounted: an idle device would be taken over.
+                _ = try await poll(for: .seconds(10)) { isClaimed(try await pool.loops(of: id)) ? true : nil }
+                let error = await refusal { _ = try await pool.volumes.mount(id) }
+                #expect(error?.code == .busy)
+                #expect(await refusal { try await pool.volumes.destroy(id) }?.code == .busy)
+                group.cancelAll()
+            }
+            let folder = try await pool.volumes.mount(id)
+            #expect(access(folder + "/held", F_OK) == 0)
+        }
+    }
+
+    /// A mounted block device cannot be opened exclusively.
+    private func isClaimed(_ loops: [String]) -> Bool {
+        guard let name = loops.first?.split(separator: " ").first else { return false }
+        let file = open(String(name), O_RDONLY | O_EXCL | O_CLOEXEC)
+        guard file >= 0 else { return errno == EBUSY }
+        close(file)
+        return false
+    }
+
+    @Test func anUncleanFilesystemIsRepairedBeforeItIsMounted() async throws {
+        try await Pool.with { pool in
+            let id = Pool.newID()
+            try await pool.volumes.create(id, size: size)
+            #expect(try FilesystemCheck.verdict(of: pool.image(id)) == .clean)
+            try await Command("debugfs", ["-w", "-R", "set_super_value state 2", pool.image(id)]).run()
+            #expect(try FilesystemCheck.verdict(of: pool.image(id)) == .needsCheck)
+            _ = try await pool.volumes.mount(id)
+            try await pool.volumes.unmount(id)
+            #expect(try await poll(for: .seconds(5)) { try await pool.loops(of: id).isEmpty ? true : nil } == true)
+            #expect(try FilesystemCheck.verdict(of: pool.image(id)) == .clean)
+        }
+    }
+
+    @Test func whatIsNoFilesystemIsNotMounted() async throws {
+        try await Pool.with { pool in
+            let id = Pool.newID()
+            try await pool.volumes.create(id, size: size)
+            try await Command("dd", ["if=/dev/zero", "of=\(pool.image(id))", "bs=1M", "count=1", "conv=notrunc"]).run()
+            #expect(await refusal { _ = try await pool.volumes.mount(id) }?.code == .failed)
+            #expect(try await poll(for: .seconds(5)) { try await pool.loops(of: id).isEmpty ? true : nil } == true)
+        }
+    }
+
+    @Test func severalCallersMakeOneVolume() async throws {
+        try await Pool.with { pool in
+            let id = Pool.newID()
+            try await withThrowingTaskGroup(of: String.self) { group in
+                for _ in 0..<4 {
+                    group.addTask {
+                        try await pool.volumes.create(id, size: size)
+                        return try await pool.volumes.mount(id)
+                    }
+                }
+                for try await folder in group { #expect(folder == pool.folder + "/mounts/\(id)") }
+            }
+            #expect(try await pool.loops(of: id).count == 1)
+            #expect(try MountTable.current().mounts.filter { $0.point == pool.folder + "/mounts/\(id)" }.count == 1)
+        }
+    }
+}
