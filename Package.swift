@@ -89,14 +89,14 @@ let package = Package(
         room("RoostLinux", uses: ["CLinux", "RoostModel", .subprocess, .system]),
 
         // Floor 2: pure decisions.
-        room("RoostPlacement", uses: ["RoostModel", .orderedCollections]),
+        room("RoostPlacement", uses: ["RoostModel"]),
         room("RoostFailover", uses: ["RoostModel", .orderedCollections]),
         room("RoostPaths", uses: ["RoostModel", .orderedCollections, .deque]),
         room("RoostBalancing", uses: ["RoostModel", .orderedCollections]),
         room("RoostSimulation", uses: ["RoostModel", "RoostFailover", .orderedCollections, .heap]),
 
         // Floor 3: one outside thing each.
-        room("RoostClient", uses: ["RoostModel", "RoostWire", .asyncHTTPClient, .nioCore, .nioHTTP1]),
+        room("RoostClient", uses: ["RoostModel", "RoostWire", .asyncHTTPClient, .nioCore, .nioHTTP1, .nioPosix]),
         room("RoostStore", uses: ["RoostModel", "RoostLinux", .grdb, .asyncHTTPClient, .nioCore, .nioHTTP1, .logging]),
         room("RoostVolumes", uses: ["RoostModel", "RoostLinux", "CLinux", .logging]),
         room("RoostMachines", uses: ["RoostModel", "RoostLinux", "CLinux", .crypto, .logging]),
@@ -106,7 +106,11 @@ let package = Package(
                 "RoostModel", "RoostPaths", "RoostLinux", "CLinux", .crypto, .nioCore, .nioPosix, .lifecycle, .logging,
             ]),
         room("RoostAnycast", uses: ["RoostModel", "RoostLinux", "CLinux", .lifecycle, .logging]),
-        room("RoostPostgres", uses: ["RoostModel", "RoostFailover", "RoostLinux", "CLinux", "CLibPQ", .logging]),
+        room("RoostCertificates", uses: ["RoostModel", "RoostLinux"]),
+        room("RoostPostgresImage", uses: ["RoostModel", "RoostLinux"]),
+        room(
+            "RoostPostgres",
+            uses: ["RoostModel", "RoostWire", "RoostFailover", "RoostLinux", "CLinux", "CLibPQ", .logging]),
 
         // Floor 4: long-running parts.
         room(
@@ -114,8 +118,8 @@ let package = Package(
             uses: [
                 "RoostModel", "RoostWire", "RoostClient", "RoostPlacement", "RoostFailover", "RoostStore",
                 "RoostVolumes",
-                "RoostMachines", "RoostMesh", "RoostAnycast", "RoostLinux", .crypto, .grdb, .lifecycle, .logging,
-                .orderedCollections,
+                "RoostMachines", "RoostMesh", "RoostAnycast", "RoostCertificates", "RoostLinux", .crypto, .grdb,
+                .lifecycle, .logging, .orderedCollections,
             ]),
         room(
             "RoostAPI",
@@ -140,12 +144,14 @@ let package = Package(
             ]),
         program(
             "roost",
-            uses: ["RoostModel", "RoostWire", "RoostClient", "RoostLab", "RoostLinux", .argumentParser, .logging]),
+            uses: [
+                "RoostModel", "RoostWire", "RoostClient", "RoostLab", "RoostPostgresImage", "RoostLinux",
+                .argumentParser, .logging,
+            ]),
         program(
             "roost-pg",
             uses: [
-                "RoostPostgres", "RoostFailover", "RoostModel", "RoostWire", "RoostClient", "RoostLinux",
-                .argumentParser, .logging,
+                "RoostPostgres", "RoostFailover", "RoostModel", "RoostWire", "RoostLinux", .argumentParser, .logging,
             ]),
         program("roost-wan", uses: ["RoostWAN", .argumentParser], settings: dataPath),
 
@@ -155,12 +161,18 @@ let package = Package(
         tests(of: "RoostSimulation", uses: ["RoostFailover", "RoostModel"]),
         tests(of: "RoostPaths", uses: ["RoostModel"]),
         tests(of: "RoostBalancing", uses: ["RoostModel"]),
+        tests(of: "RoostClient", uses: ["RoostModel", "RoostWire", .nioCore, .nioHTTP1, .nioPosix]),
         tests(of: "RoostStore", uses: ["RoostModel", "RoostLinux", .logging]),
         tests(of: "RoostVolumes", uses: ["RoostModel", "RoostLinux", .logging]),
         tests(of: "RoostMachines", uses: ["RoostModel", "RoostLinux", .logging]),
         tests(of: "RoostMesh", uses: ["RoostModel", "RoostLinux", .logging]),
         tests(of: "RoostAnycast", uses: ["RoostModel", "RoostLinux", .logging]),
-        tests(of: "RoostPostgres", uses: ["RoostModel", "RoostFailover", "RoostLinux", .logging]),
+        tests(
+            of: "RoostPostgres",
+            uses: [
+                "RoostModel", "RoostWire", "RoostFailover", "RoostCertificates", "RoostPostgresImage", "RoostLinux",
+                "CLinux", .logging,
+            ]),
         tests(
             of: "RoostEdge",
             uses: ["RoostModel", "RoostBalancing", "RoostLinux", .logging, .nioCore, .nioPosix, .nioSSL]),

@@ -1,0 +1,21 @@
+public import RoostModel
+public import RoostWire
+
+extension RoostAPIClient {
+    public func regions() async throws(APIError) -> RegionsBody { try await send(.get, "/v1/platform/regions") }
+
+    public func hosts() async throws(APIError) -> [ListHostsBody.Host] {
+        try await send(.get, "/v1/platform/hosts", as: ListHostsBody.self).hosts
+    }
+
+    public func ips() async throws(APIError) -> [ListIPsBody.IP] {
+        try await send(.get, "/v1/platform/ips", as: ListIPsBody.self).ips
+    }
+
+    public func mesh() async throws(APIError) -> MeshMatrixBody { try await send(.get, "/v1/platform/mesh") }
+
+    /// Starts or stops announcing the anycast prefixes at one host.
+    public func setEdge(of host: HostName, to state: EdgeRequest.State) async throws(APIError) {
+        try await sendForData(.post, "/v1/platform/hosts/\(host)/edge", body: EdgeRequest(state: state))
+    }
+}

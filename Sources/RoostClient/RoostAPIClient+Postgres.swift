@@ -1,0 +1,27 @@
+public import RoostModel
+public import RoostWire
+
+extension RoostAPIClient {
+    public func clusters() async throws(APIError) -> [ClusterBody] {
+        try await send(.get, "/v1/postgres", as: ListClustersBody.self).clusters
+    }
+
+    public func cluster(_ name: AppName) async throws(APIError) -> ClusterBody {
+        try await send(.get, "/v1/postgres/\(name)")
+    }
+
+    /// Returns when the cluster is written down; it is ready when its status says so.
+    public func createCluster(_ request: CreateClusterRequest) async throws(APIError) -> ClusterBody {
+        try await send(.post, "/v1/postgres", body: request)
+    }
+
+    public func destroyCluster(_ name: AppName) async throws(APIError) {
+        try await sendForData(.delete, "/v1/postgres/\(name)", timeout: Self.lastingTimeout)
+    }
+
+    /// Asks for a planned change of primary; nil leaves the choice of the member to the cluster.
+    public func switchover(_ name: AppName, to member: MemberName? = nil) async throws(APIError) {
+        try await sendForData(
+            .post, "/v1/postgres/\(name)/switchover", body: SwitchoverRequest(target: member?.text))
+    }
+}
