@@ -24,6 +24,7 @@ extension Target.Dependency {
     static let crypto = product(name: "Crypto", package: "swift-crypto")
     static let grdb = product(name: "GRDB", package: "GRDB.swift")
     static let hummingbird = product(name: "Hummingbird", package: "hummingbird")
+    static let httpTypes = product(name: "HTTPTypes", package: "swift-http-types")
     static let lifecycle = product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
     static let logging = product(name: "Logging", package: "swift-log")
     static let nioCore = product(name: "NIOCore", package: "swift-nio")
@@ -66,8 +67,11 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
-        .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0", traits: ["JSON"]),
+        .package(
+            url: "https://github.com/apple/swift-configuration", from: "1.4.0",
+            traits: ["JSON", "CommandLineArguments"]),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
         .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
@@ -116,16 +120,15 @@ let package = Package(
         room(
             "RoostAgent",
             uses: [
-                "RoostModel", "RoostWire", "RoostClient", "RoostPlacement", "RoostFailover", "RoostStore",
-                "RoostVolumes",
-                "RoostMachines", "RoostMesh", "RoostAnycast", "RoostCertificates", "RoostLinux", .crypto, .grdb,
-                .lifecycle, .logging, .orderedCollections,
+                "RoostModel", "RoostWire", "RoostPlacement", "RoostBalancing", "RoostFailover", "RoostStore",
+                "RoostVolumes", "RoostMachines", "RoostMesh", "RoostAnycast", "RoostLinux", .grdb, .lifecycle, .logging,
             ]),
         room(
             "RoostAPI",
             uses: [
-                "RoostAgent", "RoostModel", "RoostWire", "RoostClient", "RoostStore", .hummingbird, .lifecycle,
-                .logging, .nioCore,
+                "RoostAgent", "RoostModel", "RoostWire", "RoostStore", "RoostMesh", "RoostMachines", "RoostVolumes",
+                "RoostPlacement",
+                "RoostLinux", .hummingbird, .asyncHTTPClient, .httpTypes, .lifecycle, .logging, .nioCore, .nioHTTP1,
             ]),
         room(
             "RoostEdge",

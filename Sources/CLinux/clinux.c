@@ -46,3 +46,5 @@ int roost_open_tun(const char *name) {
     }
     return fd;
 }
+
+void roost_name_thread(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }

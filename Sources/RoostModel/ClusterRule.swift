@@ -95,12 +95,14 @@ public struct ClusterRule: Hashable, Sendable, Codable {
     public var history: [Reign]
     /// Set while members are asked to leave the leader for a new epoch.
     public var recruitment: Recruitment?
+    /// The last request for a planned switchover that has not led to a new epoch.
+    public var switchover: SwitchoverRequest?
 
     public static let historyMax = 64
 
     public init(
         epoch: Epoch, leader: MemberName, members: [MemberName], confirmations: Int, history: [Reign],
-        recruitment: Recruitment? = nil
+        recruitment: Recruitment? = nil, switchover: SwitchoverRequest? = nil
     ) {
         self.epoch = epoch
         self.leader = leader
@@ -108,6 +110,24 @@ public struct ClusterRule: Hashable, Sendable, Codable {
         self.confirmations = confirmations
         self.history = history
         self.recruitment = recruitment
+        self.switchover = switchover
+    }
+}
+
+/// A wish that another member lead. Whoever asks writes it into the rule by compare-and-swap and then watches:
+/// a higher epoch without the request means that it was carried out, `refusal` means that it was not.
+public struct SwitchoverRequest: Hashable, Sendable, Codable {
+    /// Made by whoever asks, so that they recognise their own request.
+    public var id: String
+    /// Nil: any member that is up to date.
+    public var target: MemberName?
+    /// Written by the leader: why it goes on leading. A refused request stays until the next one replaces it.
+    public var refusal: String?
+
+    public init(id: String, target: MemberName?, refusal: String? = nil) {
+        self.id = id
+        self.target = target
+        self.refusal = refusal
     }
 }
 
@@ -190,6 +210,8 @@ public struct MemberReport: Hashable, Sendable, Codable {
     public var promised: Epoch
     /// Nil while the member has no data that may count (empty, cloning, rewinding).
     public var position: Position?
+    /// The reigns that the bytes up to `position` come from. Only sent while recruited.
+    public var chain: [Reign]?
     public var timeline: UInt32
     public var replayed: LSN
     /// Receives from the leader of `promised` at this moment.
@@ -200,13 +222,15 @@ public struct MemberReport: Hashable, Sendable, Codable {
 
     public init(
         member: MemberName, role: Role, state: State, promised: Epoch, position: Position?, timeline: UInt32,
-        replayed: LSN, isStreaming: Bool, lagBytes: UInt64, lagMilliseconds: Int64, detail: String? = nil
+        replayed: LSN, isStreaming: Bool, lagBytes: UInt64, lagMilliseconds: Int64, detail: String? = nil,
+        chain: [Reign]? = nil
     ) {
         self.member = member
         self.role = role
         self.state = state
         self.promised = promised
         self.position = position
+        self.chain = chain
         self.timeline = timeline
         self.replayed = replayed
         self.isStreaming = isStreaming
@@ -216,7 +240,7 @@ public struct MemberReport: Hashable, Sendable, Codable {
     }
 
     enum CodingKeys: String, CodingKey {
-        case member, role, state, promised, position, timeline, replayed
+        case member, role, state, promised, position, chain, timeline, replayed
         case isStreaming = "is_streaming"
         case lagBytes = "lag_bytes"
         case lagMilliseconds = "lag_ms"

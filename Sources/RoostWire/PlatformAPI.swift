@@ -124,7 +124,7 @@ public struct ListClustersBody: Sendable, Codable {
 }
 
 /// `POST /v1/postgres/{name}/switchover`
-public struct SwitchoverRequest: Sendable, Codable {
+public struct SwitchoverBody: Sendable, Codable {
     public var target: String?
     public init(target: String?) { self.target = target }
 

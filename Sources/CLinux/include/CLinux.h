@@ -41,4 +41,7 @@ int roost_pidfd_open(pid_t pid);
 /// The file descriptor (non-blocking) or -errno.
 int roost_open_tun(const char *name);
 
+/// Names the calling thread; the kernel keeps 15 bytes.
+void roost_name_thread(const char *name);
+
 #endif

@@ -1,0 +1,57 @@
+import Foundation
+import Hummingbird
+public import Logging
+import RoostAgent
+import RoostLinux
+import RoostModel
+public import ServiceLifecycle
+
+/// The API on its two doors: a Unix socket for root on this host, and TCP on the mesh address with a bearer token.
+public struct APIServer: Service {
+    let api: PlanetAPI
+    let token: String
+    let logger: Logger
+
+    static let retryPause = Duration.milliseconds(500)
+
+    public init(api: PlanetAPI, token: String, logger: Logger) {
+        self.api = api
+        self.token = token
+        self.logger = logger
+    }
+
+    public func run() async throws {
+        let configuration = api.configuration
+        let address = MeshAddress.host(configuration.host).description
+        await cancelWhenGracefulShutdown {
+            await withDiscardingTaskGroup { group in
+                group.addTask {
+                    await keepServing(token: nil, at: .unixDomainSocket(path: configuration.apiSocket)) {
+                        unlink(configuration.apiSocket)
+                    }
+                }
+                group.addTask {
+                    await keepServing(
+                        token: token, at: .hostname(address, port: Int(configuration.api.tcpPort)))
+                }
+            }
+        }
+    }
+
+    private func keepServing(
+        token: String?, at address: BindAddress, prepare: @Sendable () -> Void = {}
+    ) async {
+        while !Task.isCancelled {
+            prepare()
+            let application = Application(
+                router: api.router(token: token), configuration: .init(address: address, reuseAddress: true),
+                logger: logger)
+            do { try await application.run() } catch is CancellationError {
+                return
+            } catch {
+                logger.warning("the API cannot listen yet", metadata: ["at": "\(address)", "error": "\(error)"])
+            }
+            try? await Task.sleep(for: Self.retryPause)
+        }
+    }
+}

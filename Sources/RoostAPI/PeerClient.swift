@@ -1,0 +1,93 @@
+import AsyncHTTPClient
+import Foundation
+import HTTPTypes
+import Hummingbird
+import NIOCore
+import NIOHTTP1
+import RoostAgent
+import RoostModel
+
+/// Sends requests to other hosts' APIs over the mesh.
+struct PeerClient: Sendable {
+    let port: UInt16
+    let token: String
+    let host: HostName
+
+    /// A request that was passed on once is never passed on again.
+    static let forwardedHeader = "roost-forwarded-by"
+    static let timeoutDefault = Duration.seconds(15)
+    static let answerBytesMax = 8 << 20
+
+    struct Reply: Sendable {
+        var status: Int
+        var contentType: String?
+        var body: Data
+    }
+
+    func send(
+        _ method: String, _ pathAndQuery: String, body: Data? = nil, to peer: HostName,
+        timeout: Duration = Self.timeoutDefault
+    ) async throws(AgentError) -> Reply {
+        var request = HTTPClientRequest(url: "http://[\(MeshAddress.host(peer))]:\(port)\(pathAndQuery)")
+        request.method = HTTPMethod(rawValue: method)
+        request.headers.add(name: "authorization", value: "Bearer \(token)")
+        request.headers.add(name: Self.forwardedHeader, value: host.text)
+        if let body {
+            request.headers.add(name: "content-type", value: "application/json")
+            request.body = .bytes(ByteBuffer(bytes: body))
+        }
+        do {
+            let response = try await HTTPClient.shared.execute(
+                request, timeout: .milliseconds(timeout.milliseconds))
+            let answer = try await response.body.collect(upTo: Self.answerBytesMax)
+            return Reply(
+                status: Int(response.status.code), contentType: response.headers.first(name: "content-type"),
+                body: Data(answer.readableBytesView))
+        } catch let error as HTTPClientError where error == .deadlineExceeded || error == .readTimeout {
+            throw AgentError(
+                .outcomeUnknown, "host \(peer) did not answer within \(timeout); look before you try again")
+        } catch {
+            throw AgentError(.unavailable, "host \(peer) cannot be reached (\(error)); try again when it is back")
+        }
+    }
+
+    /// The peer's answer as a value, or its refusal as an error.
+    func value<Value: Decodable>(
+        _ type: Value.Type, _ method: String, _ path: String, body: (any Encodable & Sendable)? = nil,
+        from peer: HostName, timeout: Duration = Self.timeoutDefault
+    ) async throws(AgentError) -> Value {
+        var data: Data?
+        if let body {
+            do { data = try JSONEncoder().encode(body) } catch { throw AgentError(.failed, "\(error)") }
+        }
+        let reply = try await send(method, path, body: data, to: peer, timeout: timeout)
+        guard (200..<300).contains(reply.status) else { throw Self.refusal(reply, from: peer) }
+        do { return try JSONDecoder().decode(type, from: reply.body) } catch {
+            throw AgentError(.failed, "host \(peer) answered something unreadable: \(error)")
+        }
+    }
+
+    static func refusal(_ reply: Reply, from peer: HostName) -> AgentError {
+        struct Body: Decodable {
+            var error: String
+            var status: String?
+        }
+        let body = try? JSONDecoder().decode(Body.self, from: reply.body)
+        let message = body?.error ?? "host \(peer) answered with status \(reply.status)"
+        let code: AgentError.Code =
+            switch (reply.status, body?.status) {
+            case (_, "insufficient_capacity"): .insufficientCapacity
+            case (_, "name_taken"): .nameTaken
+            case (400, _): .invalid
+            case (404, _): .notFound
+            case (408, _): .deadlineExceeded
+            case (409, _): .alreadyExists
+            case (412, _): .failedPrecondition
+            case (501, _): .notImplemented
+            case (503, _): .unavailable
+            case (504, _): .outcomeUnknown
+            default: .failed
+            }
+        return AgentError(code, message)
+    }
+}

@@ -1,0 +1,133 @@
+import Foundation
+import HTTPTypes
+import Hummingbird
+import NIOCore
+public import RoostAgent
+import RoostLinux
+public import RoostMesh
+import RoostModel
+public import RoostStore
+import RoostWire
+
+/// What the API stands on. Every host's API answers everything: reads from this host's copy of the planet, orders by
+/// passing them to the host that owns the thing.
+public struct PlanetAPI: Sendable {
+    let agent: HostAgent
+    let watcher: PlanetWatcher
+    let store: any Store
+    let mesh: any Mesh
+    let apps: AppDirectory
+    let clusters: ClusterDirectory
+    let peers: PeerClient
+    /// Starts or stops this host's edge; throws on a host that is none.
+    let setEdge: @Sendable (EdgeRequest.State) async throws(AgentError) -> Void
+
+    var configuration: HostConfiguration { agent.configuration }
+    var host: HostName { agent.configuration.host }
+
+    public init(
+        agent: HostAgent, watcher: PlanetWatcher, store: any Store, mesh: any Mesh, clusters: ClusterDirectory,
+        token: String, setEdge: @escaping @Sendable (EdgeRequest.State) async throws(AgentError) -> Void
+    ) {
+        self.agent = agent
+        self.watcher = watcher
+        self.store = store
+        self.mesh = mesh
+        self.clusters = clusters
+        self.setEdge = setEdge
+        apps = AppDirectory(store: store)
+        peers = PeerClient(
+            port: agent.configuration.api.tcpPort, token: token, host: agent.configuration.host)
+    }
+
+    /// Carries orders to any host; the reconciler uses it too.
+    public var dispatch: any HostDispatch { PlanetDispatch(agent: agent, peers: peers) }
+
+    func router(token: String?) -> Router<BasicRequestContext> {
+        let router = Router()
+        router.add(middleware: ErrorBodies())
+        if let token { router.add(middleware: BearerToken(token: token)) }
+        let version = router.group("v1")
+        addApps(to: version)
+        addMachines(to: version)
+        addVolumes(to: version)
+        addPlatform(to: version)
+        addPostgres(to: version)
+        addInternal(to: version)
+        return router
+    }
+
+    /// Passes a request on to the host that owns its thing, unchanged, unless it was passed on already.
+    func forward(
+        _ request: Request, body: Data? = nil, to owner: HostName, timeout: Duration = PeerClient.timeoutDefault
+    )
+        async throws(AgentError) -> Response
+    {
+        if let name = HTTPField.Name(PeerClient.forwardedHeader), let from = request.headers[name] {
+            throw AgentError(
+                .unavailable, "host \(from) believes that this is on host \(host), which does not have it; try again")
+        }
+        let query = request.uri.query.map { "?\($0)" } ?? ""
+        let reply = try await peers.send(
+            request.method.rawValue, request.uri.path + query, body: body, to: owner, timeout: timeout)
+        var headers = HTTPFields()
+        headers[.contentType] = reply.contentType
+        return Response(
+            status: .init(code: reply.status), headers: headers, body: .init(byteBuffer: ByteBuffer(bytes: reply.body)))
+    }
+
+    /// The host that has the machine: this one's ledger first, then what others have published.
+    func owner(of machine: MachineID) async -> HostName? {
+        if await agent.machine(machine) != nil { return host }
+        return watcher.planet.hosts.values.first { $0.host != host && $0.machines.contains { $0.id == machine } }?.host
+    }
+
+    func owner(of volume: VolumeID) async -> HostName? {
+        if await agent.volume(volume) != nil { return host }
+        return watcher.planet.hosts.values.first { $0.host != host && $0.volumes.contains { $0.id == volume } }?.host
+    }
+
+    func requireApp(_ context: some RequestContext) throws(AgentError) -> AppRecord {
+        let name: AppName = try RequestReader.id("app", context)
+        guard let app = watcher.planet.apps[name] else {
+            throw AgentError(.notFound, "app \(name) not found")
+        }
+        return app
+    }
+
+    /// All hosts' records, this one's fresh from its ledger.
+    func hostRecords() async -> [HostRecord] {
+        var hosts = watcher.planet.hosts
+        hosts[host] = await agent.record()
+        return hosts.values.sorted { $0.host < $1.host }
+    }
+
+    static func timeText(_ milliseconds: Int64) -> String {
+        let date = Date(timeIntervalSince1970: Double(milliseconds) / 1000)
+        return date.formatted(.iso8601)
+    }
+}
+
+/// Fly's scheme: `Authorization: Bearer <token>`.
+struct BearerToken<Context: RequestContext>: RouterMiddleware {
+    let token: String
+
+    @concurrent func handle(
+        _ request: Request, context: Context, next: @concurrent (Request, Context) async throws -> Response
+    ) async throws -> Response {
+        let given = request.headers[.authorization]?.split(separator: " ", maxSplits: 1).last.map(String.init) ?? ""
+        guard Self.isEqual(given, token) else {
+            return Answer.error(.unauthorized, "a valid bearer token is needed: Authorization: Bearer TOKEN")
+        }
+        return try await next(request, context)
+    }
+
+    /// Takes the same time wherever the first difference is.
+    private static func isEqual(_ left: String, _ right: String) -> Bool {
+        let left = Array(left.utf8)
+        let right = Array(right.utf8)
+        var difference = left.count ^ right.count
+        for index in right.indices { difference |= Int((index < left.count ? left[index] : 0) ^ right[index]) }
+        return difference == 0
+    }
+}

@@ -1,0 +1,247 @@
+import Foundation
+import Hummingbird
+import RoostAgent
+import RoostMachines
+import RoostModel
+import RoostPlacement
+import RoostWire
+
+extension PlanetAPI {
+    func addMachines(to group: RouterGroup<BasicRequestContext>) {
+        let machines = group.group("apps/:app/machines")
+        machines.get { request, context in
+            let app: AppName = try RequestReader.id("app", context)
+            return try Answer.json(try await listMachines(of: app, request))
+        }
+        machines.post { request, context in try await createMachine(request, context) }
+        machines.get(":machine") { request, context in
+            try await onOwner(request, context) { id, _ in
+                guard let row = await agent.machine(id) else { throw notFound(id) }
+                return try Answer.json(body(of: row))
+            }
+        }
+        machines.delete(":machine") { request, context in
+            try await onOwner(request, context) { id, _ in
+                let force = RequestReader.flag("force", in: request) || RequestReader.flag("kill", in: request)
+                _ = try await agent.destroy(id, force: force)
+                return try Answer.json(OKBody())
+            }
+        }
+        addMachineOrders(to: machines)
+        addMachineQuestions(to: machines)
+    }
+
+    private func addMachineOrders(to machines: RouterGroup<BasicRequestContext>) {
+        machines.post(":machine/start") { request, context in
+            try await onOwner(request, context) { id, _ in
+                _ = try await agent.start(id)
+                return try Answer.json(OKBody())
+            }
+        }
+        machines.post(":machine/stop") { request, context in
+            try await onOwner(request, context) { id, body in
+                let wish =
+                    body.isEmpty ? StopMachineRequest() : try RequestReader.decode(StopMachineRequest.self, from: body)
+                _ = try await agent.stop(id, signal: wish.signal, timeout: wish.timeout?.duration)
+                return try Answer.json(OKBody())
+            }
+        }
+        machines.post(":machine/restart") { request, context in
+            try await onOwner(request, context) { id, _ in
+                let query = request.uri.queryParameters
+                let timeout = try query["timeout"].map { text throws(AgentError) in
+                    try RequestReader.duration(Substring(text))
+                }
+                let force = RequestReader.flag("force_stop", in: request)
+                _ = try await agent.restart(
+                    id, signal: force ? "SIGKILL" : query["signal"].map(String.init), timeout: timeout)
+                return try Answer.json(OKBody())
+            }
+        }
+    }
+
+    private func addMachineQuestions(to machines: RouterGroup<BasicRequestContext>) {
+        machines.get(":machine/wait") { request, context in
+            try await onOwner(request, context, timeout: HostAgent.waitMax + .seconds(5)) { id, _ in
+                let query = request.uri.queryParameters
+                let text = query["state"].map(String.init) ?? "started"
+                guard let state = MachineState(rawValue: text) else {
+                    throw AgentError(.invalid, "'\(text)' is not a machine state")
+                }
+                let timeout = try query["timeout"].map { text throws(AgentError) in
+                    try RequestReader.duration(Substring(text))
+                }
+                guard (timeout ?? HostAgent.waitMax) <= HostAgent.waitMax else {
+                    throw AgentError(.invalid, "a wait lasts at most 60 s")
+                }
+                let record = try await agent.wait(for: id, state: state, timeout: timeout ?? HostAgent.waitMax)
+                return try Answer.json(WaitBody(ok: true, state: record.state, version: record.instance))
+            }
+        }
+        machines.get(":machine/events") { request, context in
+            try await onOwner(request, context) { id, _ in
+                guard let row = await agent.machine(id) else { throw notFound(id) }
+                let limit = request.uri.queryParameters["limit"].flatMap { Int($0) } ?? 20
+                guard (1...MachineRow.eventsMax).contains(limit) else {
+                    throw AgentError(.invalid, "limit must be 1 to \(MachineRow.eventsMax)")
+                }
+                return try Answer.json(Array(row.events.prefix(limit)))
+            }
+        }
+        machines.get(":machine/logs") { request, context in
+            try await onOwner(request, context) { id, _ in
+                let bytes = request.uri.queryParameters["bytes"].flatMap { Int($0) } ?? 64 << 10
+                guard (1...(1 << 20)).contains(bytes) else {
+                    throw AgentError(.invalid, "bytes must be 1 to \(1 << 20)")
+                }
+                let text = try await agent.log(of: id, bytesMax: bytes)
+                return Response(
+                    status: .ok, headers: [.contentType: "text/plain; charset=utf-8"],
+                    body: .init(byteBuffer: ByteBuffer(string: text)))
+            }
+        }
+        machines.post(":machine/exec") { request, context in
+            try await onOwner(request, context, timeout: .seconds(130)) { id, body in try await execute(id, body) }
+        }
+    }
+
+    private func execute(_ id: MachineID, _ body: Data) async throws(AgentError) -> Response {
+        let wish = try RequestReader.decode(ExecBody.self, from: body)
+        guard let command = wish.command ?? wish.cmd.map({ ["/bin/sh", "-c", $0] }), !command.isEmpty else {
+            throw AgentError(.invalid, "field 'command' (a list) or 'cmd' (a shell line) is missing")
+        }
+        let timeout = wish.timeout ?? 30
+        guard (1...120).contains(timeout) else { throw AgentError(.invalid, "timeout must be 1 to 120 seconds") }
+        let result = try await agent.execute(
+            id, ExecRequest(command: command, input: wish.stdin ?? "", timeout: .seconds(timeout)))
+        let answer = ExecResponse(
+            exitCode: Int(result.exitCode), exitSignal: Int(result.signal ?? 0), stdout: result.standardOutput,
+            stderr: result.standardError)
+        do { return try Answer.json(answer) } catch { throw AgentError(.failed, "\(error)") }
+    }
+
+    // MARK: - Creating
+
+    private func createMachine(_ request: Request, _ context: BasicRequestContext) async throws -> Response {
+        let app = try requireApp(context)
+        let wish = try await RequestReader.decode(
+            CreateMachineRequest.self, from: request, fields: ["name", "region", "config", "skip_launch"],
+            configFields: MachineConfig.knownFields)
+        var random = SystemRandomNumberGenerator()
+        let id = MachineID.random(using: &random)
+        let order = MachineOrder(
+            id: id, name: try machineName(wish.name, id: id), app: app.name, network: app.network,
+            config: wish.config, member: nil, startsAtOnce: wish.skipLaunch != true)
+        let record: MachineRecord
+        if let mount = wish.config.mounts.first {
+            guard let owner = await owner(of: mount.volume) else {
+                throw AgentError(.notFound, "volume \(mount.volume) not found")
+            }
+            if let text = wish.region, let there = watcher.planet.hosts[owner]?.region, there.text != text {
+                throw AgentError(
+                    .invalid, "volume \(mount.volume) is in region \(there); a machine runs where its volume is")
+            }
+            record = try await dispatch.createMachine(order, on: owner)
+        } else {
+            let region = try wish.region.map { text throws(AgentError) in
+                try RequestReader.value(RegionCode.self, text)
+            }
+            record = try await place(
+                PlacementRequest(region: region ?? configuration.region, guest: wish.config.guest, app: app.name)
+            ) { host throws(AgentError) in try await dispatch.createMachine(order, on: host) }
+        }
+        return try Answer.json(body(of: MachineRow(record: record, goal: .started)))
+    }
+
+    private func machineName(_ wish: String?, id: MachineID) throws(AgentError) -> String {
+        guard let wish else { return "machine-\(id)" }
+        return try RequestReader.value(AppName.self, wish).text
+    }
+
+    /// Asks the candidates in order until one takes it; the error of the last resort names every host's reason.
+    func place<Made>(
+        _ request: PlacementRequest, _ ask: (HostName) async throws(AgentError) -> Made
+    ) async throws(AgentError) -> Made {
+        let reachable = await mesh.reachableHosts(from: host)
+        var decision = Placement.decide(
+            request,
+            over: await hostRecords().map { PlacementHost(record: $0, isReachable: reachable.contains($0.host)) })
+        for candidate in decision.candidates {
+            do throws(AgentError) {
+                return try await ask(candidate)
+            } catch {
+                guard error.code == .insufficientCapacity || error.code == .unavailable else { throw error }
+                decision.refusals.append(.init(host: candidate, reason: .refusedByHost(error.message)))
+            }
+        }
+        throw AgentError(.insufficientCapacity, decision.explanation(for: request))
+    }
+
+    // MARK: - Reading
+
+    private func listMachines(of app: AppName, _ request: Request) async throws(AgentError) -> [MachineBody] {
+        let query = request.uri.queryParameters
+        let reachable = await mesh.reachableHosts(from: host)
+        var bodies: [MachineBody] = []
+        for record in await hostRecords() {
+            for machine in record.machines where machine.app == app {
+                let events = record.host == host ? await agent.machine(machine.id)?.events ?? [] : []
+                var row = MachineRow(record: machine, goal: .started)
+                row.events = events
+                bodies.append(body(of: row, host: record.host, isReachable: reachable.contains(record.host)))
+            }
+        }
+        if let region = query["region"] { bodies.removeAll { $0.region.text != region } }
+        if let states = query["state"] {
+            let wanted = Set(states.split(separator: ",").map(String.init))
+            bodies.removeAll { !wanted.contains($0.state.rawValue) }
+        }
+        return bodies.sorted { $0.id < $1.id }
+    }
+
+    func body(of row: MachineRow, host owner: HostName? = nil, isReachable: Bool = true) -> MachineBody {
+        let record = row.record
+        let owner = owner ?? watcher.planet.hosts.values.first { $0.machines.contains { $0.id == record.id } }?.host
+        return MachineBody(
+            id: record.id, name: record.name, state: record.state, region: record.region,
+            instanceID: record.instance, privateIP: record.address, config: record.config,
+            imageRef: ImageRefBody(reference: record.config.image), events: Array(row.events.prefix(20)),
+            createdAt: Self.timeText(record.createdAt), updatedAt: Self.timeText(record.updatedAt),
+            hostStatus: isReachable ? "ok" : "unreachable", host: owner ?? host)
+    }
+
+    private func notFound(_ id: MachineID) -> AgentError { AgentError(.notFound, "machine \(id) not found") }
+
+    /// Answers here if this host has the machine (and it belongs to the app of the path), else passes the request on.
+    private func onOwner(
+        _ request: Request, _ context: BasicRequestContext, timeout: Duration = PeerClient.timeoutDefault,
+        _ answer: (MachineID, Data) async throws -> Response
+    ) async throws -> Response {
+        let app: AppName = try RequestReader.id("app", context)
+        let id: MachineID = try RequestReader.id("machine", context)
+        guard let owner = await owner(of: id) else { throw notFound(id) }
+        let body = try await RequestReader.body(of: request)
+        guard owner == host else {
+            return try await forward(request, body: body.isEmpty ? nil : body, to: owner, timeout: timeout)
+        }
+        guard await agent.machine(id)?.record.app == app else { throw notFound(id) }
+        return try await answer(id, body)
+    }
+}
+
+extension ImageRefBody {
+    /// The parts of an image's name, as far as it has them.
+    init(reference: String) {
+        let digestParts = reference.split(separator: "@", maxSplits: 1).map(String.init)
+        let path = digestParts.first ?? reference
+        let digest = digestParts.count == 2 ? digestParts[1] : ""
+        let slash = path.lastIndex(of: "/") ?? path.startIndex
+        let colon = path[slash...].lastIndex(of: ":")
+        let name = colon.map { String(path[..<$0]) } ?? path
+        let tag = colon.map { String(path[path.index(after: $0)...]) } ?? ""
+        let parts = name.split(separator: "/", maxSplits: 1).map(String.init)
+        let hasRegistry = parts.count == 2 && parts[0].contains(where: { $0 == "." || $0 == ":" })
+        self.init(
+            registry: hasRegistry ? parts[0] : "", repository: hasRegistry ? parts[1] : name, tag: tag, digest: digest)
+    }
+}

@@ -1,0 +1,79 @@
+import Hummingbird
+import RoostAgent
+import RoostModel
+import RoostWire
+
+extension PlanetAPI {
+    static let guestDefault = MachineGuest(cpuKind: .shared, cpus: 1, memoryMebibytes: 512)
+
+    func addPostgres(to group: RouterGroup<BasicRequestContext>) {
+        let postgres = group.group("postgres")
+        postgres.get { _, _ in
+            let planet = watcher.planet
+            let bodies = planet.clusters.keys.sorted().compactMap { ClusterStatus.body(of: $0, in: planet) }
+            return try Answer.json(ListClustersBody(clusters: bodies))
+        }
+        postgres.post { request, _ in
+            let wish = try await RequestReader.decode(
+                CreateClusterRequest.self, from: request,
+                fields: ["name", "region", "replica_regions", "volume_size_gb", "guest", "image"])
+            let spec = try await clusters.create(try order(from: wish))
+            return try Answer.json(try await freshBody(of: spec.name), status: .created)
+        }
+        postgres.get(":name") { _, context in
+            try Answer.json(try await freshBody(of: try RequestReader.id("name", context)))
+        }
+        postgres.delete(":name") { _, context in
+            let name: AppName = try RequestReader.id("name", context)
+            try await clusters.destroy(name)
+            return try Answer.json(OKBody(), status: .accepted)
+        }
+        postgres.post(":name/switchover") { request, context in
+            let name: AppName = try RequestReader.id("name", context)
+            let data = try await RequestReader.body(of: request)
+            let wish =
+                data.isEmpty ? SwitchoverBody(target: nil) : try RequestReader.decode(SwitchoverBody.self, from: data)
+            let target = try wish.target.map { text throws(AgentError) in
+                try RequestReader.value(MemberName.self, text)
+            }
+            try await clusters.requestSwitchover(of: name, to: target)
+            return try Answer.json(OKBody(), status: .accepted)
+        }
+    }
+
+    /// A cluster that was made a moment ago may not have reached this host's copy yet: the store knows.
+    private func freshBody(of name: AppName) async throws(AgentError) -> ClusterBody {
+        if let body = ClusterStatus.body(of: name, in: watcher.planet) { return body }
+        let planet = try await clusters.read(name)
+        guard let body = ClusterStatus.body(of: name, in: planet) else {
+            throw AgentError(.notFound, "Postgres cluster \(name) not found")
+        }
+        return body
+    }
+
+    private func order(from wish: CreateClusterRequest) throws(AgentError) -> ClusterDirectory.Order {
+        let name = try RequestReader.value(AppName.self, wish.name)
+        let known = Set(watcher.planet.hosts.values.map(\.region))
+        var regions: [RegionCode] = []
+        for text in [wish.region] + wish.replicaRegions {
+            let region = try RequestReader.value(RegionCode.self, text)
+            guard known.contains(region) else {
+                throw AgentError(
+                    .invalid,
+                    "there is no region '\(region)'; there are: \(known.sorted().map(\.text).joined(separator: ", "))")
+            }
+            regions.append(region)
+        }
+        let guest = wish.guest ?? Self.guestDefault
+        guard guest.memoryMebibytes >= 256 else {
+            throw AgentError(.invalid, "guest.memory_mb must be at least 256 for Postgres")
+        }
+        guard (1...HostAgent.volumeSizeMax.wholeGibibytes).contains(wish.volumeSizeGigabytes ?? 1) else {
+            throw AgentError(
+                .invalid, "volume_size_gb must be 1 to \(HostAgent.volumeSizeMax.wholeGibibytes)")
+        }
+        return ClusterDirectory.Order(
+            name: name, regions: regions, volumeSize: .gibibytes(wish.volumeSizeGigabytes ?? 1), guest: guest,
+            image: wish.image ?? configuration.postgresImage)
+    }
+}

@@ -1,0 +1,86 @@
+import RoostLinux
+public import RoostModel
+public import RoostStore
+
+/// Apps and their networks: names that are unique on the planet, so their truth is the store.
+public struct AppDirectory: Sendable {
+    let store: any Store
+
+    static let triesMax = 16
+
+    public init(store: any Store) { self.store = store }
+
+    /// Makes the app, on the named private network or on one of its own.
+    public func create(_ name: AppName, network: NetworkName?, isPostgres: Bool = false) async throws(AgentError)
+        -> AppRecord
+    {
+        for _ in 0..<Self.triesMax {
+            let plan = try await plan(name, network: network, isPostgres: isPostgres)
+            let outcome = try await store.carryOut(Transaction(compares: plan.compares, then: plan.operations))
+            if outcome.succeeded { return plan.app }
+        }
+        throw AgentError(.unavailable, "too many changes at once; try again")
+    }
+
+    /// A new app as compares and operations, so that it can be part of a larger transaction.
+    struct Plan {
+        var app: AppRecord
+        var compares: [Transaction.Compare]
+        var operations: [Transaction.Operation]
+    }
+
+    func plan(_ name: AppName, network: NetworkName?, isPostgres: Bool) async throws(AgentError) -> Plan {
+        if try await store.record(AppRecord.self, at: StoreKeys.app(name)) != nil {
+            throw AgentError(.nameTaken, "Name has already been taken")
+        }
+        let networkName: NetworkName
+        if let network {
+            networkName = network
+        } else {
+            do { networkName = try NetworkName(name.text) } catch { throw AgentError(.invalid, error.description) }
+        }
+        let present = try await store.record(NetworkNumber.self, at: StoreKeys.network(networkName))
+        var compares = [Transaction.Compare.modified(key: StoreKeys.app(name), equals: .absent)]
+        var operations: [Transaction.Operation] = []
+        let number: NetworkNumber
+        if let present {
+            number = present.record
+            compares.append(.modified(key: StoreKeys.network(networkName), equals: present.revision))
+        } else {
+            let counter = try await store.record(NetworkNumber.self, at: StoreKeys.networkCounter)
+            number = NetworkNumber((counter?.record.number ?? 0) + 1)
+            compares.append(.modified(key: StoreKeys.network(networkName), equals: .absent))
+            compares.append(.modified(key: StoreKeys.networkCounter, equals: counter?.revision ?? .absent))
+            operations.append(try .put(number, at: StoreKeys.network(networkName)))
+            operations.append(try .put(number, at: StoreKeys.networkCounter))
+        }
+        let app = AppRecord(
+            name: name, network: number, networkName: networkName, createdAt: WallClock.milliseconds(),
+            isPostgres: isPostgres)
+        operations.append(try .put(app, at: StoreKeys.app(name)))
+        return Plan(app: app, compares: compares, operations: operations)
+    }
+
+    /// The app as the store has it now.
+    public func find(_ name: AppName) async throws(AgentError) -> AppRecord? {
+        try await store.record(AppRecord.self, at: StoreKeys.app(name))?.record
+    }
+
+    /// Removes the app's name. Its machines and volumes must be gone: the caller checks, the planet decides.
+    public func delete(_ name: AppName) async throws(AgentError) {
+        guard let present = try await store.record(AppRecord.self, at: StoreKeys.app(name)) else {
+            throw AgentError(.notFound, "app \(name) not found")
+        }
+        if present.record.isPostgres {
+            throw AgentError(
+                .failedPrecondition, "\(name) is a Postgres cluster; destroy it with 'roost pg destroy \(name)'")
+        }
+        let outcome = try await store.carryOut(
+            Transaction(
+                compares: [.modified(key: StoreKeys.app(name), equals: present.revision)],
+                then: [.delete(.key(StoreKeys.app(name)))]))
+        guard outcome.succeeded else {
+            throw AgentError(.unavailable, "app \(name) was changed at the same time; try again")
+        }
+    }
+}

@@ -1,0 +1,182 @@
+import Foundation
+import RoostLinux
+public import RoostModel
+public import RoostStore
+
+/// Postgres clusters as records: made in one transaction, taken apart in one, changed by compare-and-swap.
+public struct ClusterDirectory: Sendable {
+    let store: any Store
+    let prefixes: [IPv4Prefix]
+    /// Makes the secrets of a new cluster.
+    let makeSecrets: @Sendable (AppName, IPv4Address) async throws -> ClusterSecrets
+
+    static let membersMax = 9
+
+    public init(
+        store: any Store, prefixes: [IPv4Prefix],
+        makeSecrets: @escaping @Sendable (AppName, IPv4Address) async throws -> ClusterSecrets
+    ) {
+        self.store = store
+        self.prefixes = prefixes
+        self.makeSecrets = makeSecrets
+    }
+
+    /// The wish for a cluster, checked.
+    public struct Order: Sendable {
+        public var name: AppName
+        public var regions: [RegionCode]
+        public var volumeSize: ByteCount
+        public var guest: MachineGuest
+        public var image: String
+
+        public init(
+            name: AppName, regions: [RegionCode], volumeSize: ByteCount, guest: MachineGuest, image: String
+        ) {
+            self.name = name
+            self.regions = regions
+            self.volumeSize = volumeSize
+            self.guest = guest
+            self.image = image
+        }
+    }
+
+    /// Writes the cluster's records; whoever has the duty then makes its members. App, network, address, shape and
+    /// secrets come into being together or not at all.
+    public func create(_ order: Order) async throws(AgentError) -> ClusterSpec {
+        guard (1...Self.membersMax).contains(order.regions.count) else {
+            throw AgentError(.invalid, "a cluster has 1 to \(Self.membersMax) members")
+        }
+        guard order.volumeSize >= .gibibytes(1), order.volumeSize <= HostAgent.volumeSizeMax else {
+            throw AgentError(
+                .invalid, "volume_size_gb must be 1 to \(HostAgent.volumeSizeMax.wholeGibibytes)")
+        }
+        let apps = AppDirectory(store: store)
+        for _ in 0..<AppDirectory.triesMax {
+            var plan = try await apps.plan(order.name, network: nil, isPostgres: true)
+            let address = try await freeAddress()
+            let spec = try spec(for: order, address: address)
+            let secrets: ClusterSecrets
+            do { secrets = try await makeSecrets(order.name, address) } catch {
+                throw AgentError(.failed, "cannot make the cluster's certificates: \(error)")
+            }
+            let now = WallClock.milliseconds()
+            let records: [(String, any Encodable)] = [
+                (StoreKeys.address(address), IPRecord(address: address, app: order.name, createdAt: now)),
+                (StoreKeys.clusterSpec(order.name), spec),
+                (StoreKeys.clusterSecrets(order.name), secrets),
+            ]
+            for (key, record) in records {
+                plan.compares.append(.modified(key: key, equals: .absent))
+                plan.operations.append(try .put(record, at: key))
+            }
+            let outcome = try await store.carryOut(
+                Transaction(compares: plan.compares, then: plan.operations))
+            if outcome.succeeded { return spec }
+        }
+        throw AgentError(.unavailable, "too many changes at once; try again")
+    }
+
+    private func spec(for order: Order, address: IPv4Address) throws(AgentError) -> ClusterSpec {
+        do {
+            let members = try order.regions.enumerated().map { index, region in
+                ClusterSpec.MemberSpec(name: try MemberName("\(order.name)-\(index + 1)"), region: region)
+            }
+            return ClusterSpec(
+                name: order.name, address: address, volumeSize: order.volumeSize, guest: order.guest,
+                image: order.image, members: members, createdAt: WallClock.milliseconds())
+        } catch {
+            throw AgentError(.invalid, "the name '\(order.name)' is too long for its members' names")
+        }
+    }
+
+    private func freeAddress() async throws(AgentError) -> IPv4Address {
+        let listing: Listing
+        do { listing = try await store.read(.prefix(StoreKeys.addresses), at: nil) } catch {
+            throw AgentError(store: error)
+        }
+        let taken = Set(listing.entries.map(\.key))
+        for prefix in prefixes {
+            for address in prefix.serviceAddresses where !taken.contains(StoreKeys.address(address)) {
+                return address
+            }
+        }
+        throw AgentError(
+            .insufficientCapacity, "every address of the anycast prefixes is taken; destroy a cluster or add a prefix")
+    }
+
+    /// The cluster's records as the store has them now.
+    public func read(_ name: AppName) async throws(AgentError) -> Planet {
+        var planet = Planet()
+        do {
+            _ = planet.apply(.listing(try await store.read(.prefix(StoreKeys.cluster(name)), at: nil)))
+        } catch {
+            throw AgentError(store: error)
+        }
+        return planet
+    }
+
+    /// Marks the cluster for destruction; the reconciler takes it apart. Repeating it changes nothing.
+    public func destroy(_ name: AppName) async throws(AgentError) {
+        let key = StoreKeys.clusterSpec(name)
+        for _ in 0..<AppDirectory.triesMax {
+            guard var present = try await store.record(ClusterSpec.self, at: key) else {
+                throw AgentError(.notFound, "Postgres cluster \(name) not found")
+            }
+            guard !present.record.isDestroying else { return }
+            present.record.isDestroying = true
+            let outcome = try await store.carryOut(
+                Transaction(
+                    compares: [.modified(key: key, equals: present.revision)],
+                    then: [try .put(present.record, at: key)]))
+            if outcome.succeeded { return }
+        }
+        throw AgentError(.unavailable, "too many changes at once; try again")
+    }
+
+    /// Removes every record of a cluster whose machines and volumes are gone.
+    func remove(_ spec: ClusterSpec) async throws(AgentError) {
+        _ = try await store.carryOut(
+            Transaction(then: [
+                .delete(.prefix(StoreKeys.cluster(spec.name))), .delete(.key(StoreKeys.app(spec.name))),
+                .delete(.key(StoreKeys.address(spec.address))),
+            ]))
+    }
+
+    /// Asks the leader to hand over. The leader reads the wish in the rule, drains, and starts the change of epoch; or
+    /// it writes down why not.
+    public func requestSwitchover(of name: AppName, to target: MemberName?) async throws(AgentError) {
+        let key = StoreKeys.clusterRule(name)
+        for _ in 0..<AppDirectory.triesMax {
+            guard let present = try await store.record(ClusterRule.self, at: key) else {
+                throw AgentError(.notFound, "Postgres cluster \(name) does not exist or is not initialised yet")
+            }
+            var rule = present.record
+            try check(target, under: rule)
+            rule.switchover = SwitchoverRequest(id: InstanceID.make(), target: target)
+            let outcome = try await store.carryOut(
+                Transaction(
+                    compares: [.modified(key: key, equals: present.revision)], then: [try .put(rule, at: key)]))
+            if outcome.succeeded { return }
+        }
+        throw AgentError(.unavailable, "too many changes at once; try again")
+    }
+
+    private func check(_ target: MemberName?, under rule: ClusterRule) throws(AgentError) {
+        if rule.recruitment != nil {
+            throw AgentError(.failedPrecondition, "the cluster is changing its leader at this moment; try again")
+        }
+        if rule.members.count < 2 {
+            throw AgentError(.failedPrecondition, "the cluster has one member; there is nobody to switch over to")
+        }
+        if let request = rule.switchover, request.refusal == nil {
+            throw AgentError(.failedPrecondition, "a switchover is under way already")
+        }
+        guard let target else { return }
+        guard rule.members.contains(target) else {
+            throw AgentError(
+                .invalid,
+                "\(target) is not a member; there are: \(rule.members.map(\.text).joined(separator: ", "))")
+        }
+        if target == rule.leader { throw AgentError(.failedPrecondition, "\(target) is the leader already") }
+    }
+}

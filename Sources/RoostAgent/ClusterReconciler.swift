@@ -1,0 +1,172 @@
+public import Logging
+import RoostLinux
+import RoostMesh
+import RoostModel
+import RoostPlacement
+public import RoostStore
+public import ServiceLifecycle
+
+/// Makes the members that clusters lack and takes apart the clusters that shall go. One host at a time has this
+/// duty; since ids are written to the store before anything is made, a second one would only repeat the same orders.
+public struct ClusterReconciler: Service {
+    let store: any Store
+    let watcher: PlanetWatcher
+    let dispatch: any HostDispatch
+    let mesh: any Mesh
+    let host: HostName
+    let clusters: ClusterDirectory
+    let holdsDuty: @Sendable () -> Bool
+    let logger: Logger
+
+    static let interval = Duration.milliseconds(500)
+
+    public init(
+        store: any Store, watcher: PlanetWatcher, dispatch: any HostDispatch, mesh: any Mesh, host: HostName,
+        clusters: ClusterDirectory, holdsDuty: @escaping @Sendable () -> Bool, logger: Logger
+    ) {
+        self.store = store
+        self.watcher = watcher
+        self.dispatch = dispatch
+        self.mesh = mesh
+        self.host = host
+        self.clusters = clusters
+        self.holdsDuty = holdsDuty
+        self.logger = logger
+    }
+
+    public func run() async throws {
+        await cancelWhenGracefulShutdown {
+            while !Task.isCancelled {
+                if holdsDuty(), watcher.isLive { await reconcile(watcher.planet) }
+                try? await Task.sleep(for: Self.interval)
+            }
+        }
+    }
+
+    private func reconcile(_ planet: Planet) async {
+        await withDiscardingTaskGroup { group in
+            for records in planet.clusters.values {
+                guard let spec = records.spec else { continue }
+                group.addTask {
+                    do {
+                        if spec.isDestroying {
+                            try await takeApart(spec, records, planet)
+                        } else {
+                            try await complete(spec, records, planet)
+                        }
+                    } catch {
+                        logger.warning(
+                            "cluster not reconciled, trying again",
+                            metadata: ["cluster": "\(spec.name)", "error": "\(error)"])
+                    }
+                }
+            }
+        }
+    }
+
+    // MARK: - Completing
+
+    private func complete(_ spec: ClusterSpec, _ records: Planet.ClusterRecords, _ planet: Planet) async throws {
+        guard let app = planet.apps[spec.name] else { return }
+        var placements = records.placements
+        for member in spec.members where placements[member.name] == nil {
+            placements[member.name] = try await place(member, of: spec, app: app, beside: placements, planet)
+        }
+        try await withThrowingDiscardingTaskGroup { group in
+            for placement in placements.values where !exists(placement, in: planet) {
+                group.addTask { try await make(placement, of: spec, app: app) }
+            }
+        }
+    }
+
+    private func exists(_ placement: MemberPlacement, in planet: Planet) -> Bool {
+        planet.hosts[placement.host]?.machines.contains { $0.id == placement.machine } ?? false
+    }
+
+    /// Chooses a host and writes the choice, with ids, before anything is made.
+    private func place(
+        _ member: ClusterSpec.MemberSpec, of spec: ClusterSpec, app: AppRecord,
+        beside others: [MemberName: MemberPlacement], _ planet: Planet
+    ) async throws -> MemberPlacement {
+        let request = PlacementRequest(
+            region: member.region, guest: spec.guest, disk: spec.volumeSize, app: spec.name,
+            occupied: Set(others.values.map(\.host)), avoidsStoreMembers: true)
+        let reachable = await mesh.reachableHosts(from: host)
+        let decision = Placement.decide(
+            request,
+            over: planet.hosts.values.map { PlacementHost(record: $0, isReachable: reachable.contains($0.host)) })
+        guard let chosen = decision.candidates.first else {
+            throw AgentError(.insufficientCapacity, decision.explanation(for: request))
+        }
+        var random = SystemRandomNumberGenerator()
+        let machine = MachineID.random(using: &random)
+        let placement = MemberPlacement(
+            member: member.name, host: chosen, region: member.region, machine: machine,
+            volume: VolumeID.random(using: &random), address: MeshAddress.machine(machine, in: app.network))
+        let key = StoreKeys.placement(spec.name, member.name)
+        let outcome = try await store.carryOut(
+            Transaction(
+                compares: [.modified(key: key, equals: .absent)], then: [try .put(placement, at: key)]))
+        guard outcome.succeeded else {
+            throw AgentError(.unavailable, "member \(member.name) was placed by another host at the same time")
+        }
+        logger.notice("member placed", metadata: ["member": "\(member.name)", "host": "\(chosen)"])
+        return placement
+    }
+
+    private func make(_ placement: MemberPlacement, of spec: ClusterSpec, app: AppRecord) async throws(AgentError) {
+        do {
+            try await order(placement, of: spec, app: app)
+        } catch {
+            guard error.code == .insufficientCapacity else { throw error }
+            // The host has the last word. Forget the choice, ask the next one.
+            logger.notice(
+                "host refused a member", metadata: ["member": "\(placement.member)", "why": "\(error.message)"])
+            try await dispatch.destroyVolume(placement.volume, of: spec.name, on: placement.host)
+            let key = StoreKeys.placement(spec.name, placement.member)
+            _ = try await store.carryOut(Transaction(then: [.delete(.key(key))]))
+        }
+    }
+
+    private func order(_ placement: MemberPlacement, of spec: ClusterSpec, app: AppRecord) async throws(AgentError) {
+        let volume = VolumeOrder(
+            id: placement.volume, name: "pg_data", app: spec.name, size: spec.volumeSize, reserved: spec.guest)
+        _ = try await dispatch.createVolume(volume, on: placement.host)
+        let machine = MachineOrder(
+            id: placement.machine, name: placement.member.text, app: spec.name, network: app.network,
+            config: Self.config(of: spec, volume: placement.volume), member: placement.member, startsAtOnce: true)
+        _ = try await dispatch.createMachine(machine, on: placement.host)
+    }
+
+    static func config(of spec: ClusterSpec, volume: VolumeID) -> MachineConfig {
+        MachineConfig(
+            image: spec.image, guest: spec.guest, metadata: ["roost_role": "postgres"],
+            mounts: [MachineMount(volume: volume, path: "/data")], restart: MachineRestart(policy: .always),
+            stop: StopConfig(signal: "SIGTERM", timeout: DurationText(.seconds(20))))
+    }
+
+    // MARK: - Taking apart
+
+    /// Machines and volumes first; the records go when every host has said that nothing is left. A host that does
+    /// not answer keeps the cluster in `destroying` until it is back.
+    private func takeApart(_ spec: ClusterSpec, _ records: Planet.ClusterRecords, _ planet: Planet) async throws {
+        try await withThrowingDiscardingTaskGroup { group in
+            for placement in records.placements.values {
+                group.addTask {
+                    try await dispatch.destroyMachine(placement.machine, of: spec.name, on: placement.host)
+                    try await dispatch.destroyVolume(placement.volume, of: spec.name, on: placement.host)
+                }
+            }
+        }
+        try await clusters.remove(spec)
+        logger.notice("cluster destroyed", metadata: ["cluster": "\(spec.name)"])
+    }
+}
+
+extension Mesh {
+    /// Hosts that answered a probe of late, and this one.
+    public func reachableHosts(from host: HostName) async -> Set<HostName> {
+        let answering = await measurements().filter { $0.roundTripMicroseconds != nil && $0.lossPercent < 100 }
+        return Set(answering.map(\.peer)).union([host])
+    }
+}

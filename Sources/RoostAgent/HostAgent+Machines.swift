@@ -1,0 +1,254 @@
+import RoostLinux
+public import RoostMachines
+public import RoostModel
+
+extension HostAgent {
+    /// Makes a machine, or says that it is already there.
+    public func createMachine(_ order: MachineOrder) throws(AgentError) -> MachineRecord {
+        try requireCurrent()
+        if let present = machineRows[order.id] {
+            guard present.record.app == order.app, present.record.config == order.config else {
+                throw AgentError(.alreadyExists, "machine \(order.id) exists and is another one")
+            }
+            return present.record
+        }
+        try validate(order.config)
+        let volume = try volumeToAttach(order)
+        try admit(order, with: volume)
+        let now = WallClock.milliseconds()
+        let record = MachineRecord(
+            id: order.id, name: order.name, app: order.app, region: configuration.region, state: .created,
+            instance: InstanceID.make(), config: order.config, network: order.network, member: order.member,
+            createdAt: now, updatedAt: now)
+        var row = MachineRow(record: record, goal: order.startsAtOnce ? .started : .stopped)
+        row.add(.make(.launch, status: .created, source: .user))
+        var volumes: [VolumeRecord] = []
+        if var volume {
+            volume.attachedMachine = order.id
+            volumes = [volume]
+        }
+        try save(machines: [row], volumes: volumes)
+        try forgetOldDestroyed()
+        announce(order.id)
+        return record
+    }
+
+    private func validate(_ config: MachineConfig) throws(AgentError) {
+        do { _ = try ImageReference(config.image) } catch { throw AgentError(.invalid, error.description) }
+        let guest = config.guest
+        guard guest.cpus >= 1, guest.cpus <= configuration.capacity.cpus else {
+            throw AgentError(
+                .invalid, "guest.cpus must be 1 to \(configuration.capacity.cpus) on host \(configuration.host)")
+        }
+        guard guest.memoryMebibytes >= 64, guest.memoryMebibytes <= 1 << 20 else {
+            throw AgentError(.invalid, "guest.memory_mb must be at least 64")
+        }
+        guard config.mounts.count <= 1 else {
+            throw AgentError(.invalid, "a machine has at most one mount, as on Fly.io")
+        }
+        for mount in config.mounts where !mount.path.hasPrefix("/") || mount.path == "/" || mount.path.contains("..") {
+            throw AgentError(.invalid, "mount path '\(mount.path)' must be an absolute path below /")
+        }
+        guard config.stop.effectiveTimeout <= StopConfig.timeoutMax else {
+            throw AgentError(.invalid, "stop_config.timeout is at most 300s")
+        }
+        for name in config.environment.keys where name.isEmpty || name.contains("=") || name.contains("\0") {
+            throw AgentError(.invalid, "'\(name)' cannot be the name of an environment variable")
+        }
+        if let retries = config.restart.retriesMax, retries < 0 {
+            throw AgentError(.invalid, "restart.max_retries must not be negative")
+        }
+    }
+
+    /// Strict locality: the volume is on this host, belongs to the same app and to no other machine.
+    private func volumeToAttach(_ order: MachineOrder) throws(AgentError) -> VolumeRecord? {
+        guard let mount = order.config.mounts.first else { return nil }
+        guard let volume = volumeRows[mount.volume], volume.app == order.app else {
+            throw AgentError(
+                .notFound,
+                "volume \(mount.volume) of app \(order.app) is not on host \(configuration.host); a machine runs where its volume is"
+            )
+        }
+        guard volume.state == .created else {
+            throw AgentError(.failedPrecondition, "volume \(mount.volume) is \(volume.state.rawValue)")
+        }
+        if let holder = volume.attachedMachine {
+            throw AgentError(.failedPrecondition, "volume is currently bound to machine: \(holder)")
+        }
+        return volume
+    }
+
+    private func admit(_ order: MachineOrder, with volume: VolumeRecord?) throws(AgentError) {
+        guard machineRows.count < Self.machinesMax else {
+            throw AgentError(.insufficientCapacity, "host \(configuration.host) has \(Self.machinesMax) machines")
+        }
+        let use = PlacementUse(agent: self)
+        let reserved = ByteCount.mebibytes(volume?.reserved?.memoryMebibytes ?? 0)
+        let free = configuration.capacity.memory - use.memory + reserved
+        let needed = ByteCount.mebibytes(order.config.guest.memoryMebibytes)
+        guard needed <= free else {
+            throw AgentError(
+                .insufficientCapacity,
+                "host \(configuration.host) has \(max(free, .zero)) of memory left, \(needed) are needed")
+        }
+        if machineRows.values.contains(where: {
+            $0.record.app == order.app && $0.record.name == order.name && $0.record.state != .destroyed
+        }) {
+            throw AgentError(.nameTaken, "app \(order.app) has a machine named \(order.name) already")
+        }
+    }
+
+    // MARK: - Orders
+
+    public func start(_ id: MachineID) throws(AgentError) -> MachineRecord {
+        try requireCurrent()
+        let row = try update(id) { row throws(AgentError) in
+            guard row.goal != .destroyed else {
+                throw AgentError(
+                    .failedPrecondition, "unable to start machine from current state: '\(row.record.state.rawValue)'")
+            }
+            guard row.goal != .started || row.record.state == .failed || row.record.state == .stopped else { return }
+            row.goal = .started
+            row.restarts = RestartHistory()
+            row.stopSignal = nil
+            row.stopTimeoutMilliseconds = nil
+            row.record.state = .starting
+            row.add(.make(.start, status: .starting, source: .user))
+        }
+        orders.send(id)
+        return row.record
+    }
+
+    public func stop(_ id: MachineID, signal: String?, timeout: Duration?) throws(AgentError) -> MachineRecord {
+        try requireCurrent()
+        if let timeout, timeout > StopConfig.timeoutMax {
+            throw AgentError(.invalid, "a stop waits at most 300s")
+        }
+        if let signal, !SignalName.isKnown(signal) {
+            throw AgentError(.invalid, "'\(signal)' is not a signal; use for example SIGTERM")
+        }
+        let row = try update(id) { row throws(AgentError) in
+            guard row.goal == .started else { return }
+            row.goal = .stopped
+            row.stopSignal = signal
+            row.stopTimeoutMilliseconds = timeout?.milliseconds
+            if row.record.state != .stopped && row.record.state != .failed { row.record.state = .stopping }
+            row.add(.make(.stop, status: row.record.state, source: .user))
+        }
+        orders.send(id)
+        return row.record
+    }
+
+    public func restart(_ id: MachineID, signal: String?, timeout: Duration?) throws(AgentError) -> MachineRecord {
+        try requireCurrent()
+        let row = try update(id) { row throws(AgentError) in
+            guard row.goal == .started, row.record.state == .started, let attempt = row.attempt else {
+                throw AgentError(
+                    .failedPrecondition, "unable to restart machine from current state: '\(row.record.state.rawValue)'")
+            }
+            row.restartAttempt = attempt
+            row.stopSignal = signal
+            row.stopTimeoutMilliseconds = timeout?.milliseconds
+            row.record.state = .restarting
+            row.add(.make(.restart, status: .restarting, source: .user))
+        }
+        orders.send(id)
+        return row.record
+    }
+
+    /// Without `force` a running machine is refused, as Fly.io does.
+    public func destroy(_ id: MachineID, force: Bool) throws(AgentError) -> MachineRecord {
+        try requireCurrent()
+        let row = try update(id) { row throws(AgentError) in
+            guard row.goal != .destroyed else { return }
+            let isAtRest = [.stopped, .failed, .created].contains(row.record.state)
+            guard force || isAtRest else {
+                throw AgentError(
+                    .failedPrecondition,
+                    "unable to destroy machine, not currently in a destroyable state ('\(row.record.state.rawValue)'): stop it first or use force"
+                )
+            }
+            row.goal = .destroyed
+            row.record.state = .destroying
+            row.add(.make(.destroy, status: .destroying, source: .user))
+        }
+        orders.send(id)
+        return row.record
+    }
+
+    // MARK: - Questions
+
+    public func machine(_ id: MachineID) -> MachineRow? { machineRows[id] }
+
+    public func machines(of app: AppName) -> [MachineRow] {
+        machineRows.values.filter { $0.record.app == app }.sorted { $0.record.id < $1.record.id }
+    }
+
+    public static let waitMax = Duration.seconds(60)
+
+    /// Returns when the machine is in the state, or when it can no longer come to it.
+    public nonisolated func wait(for id: MachineID, state: MachineState, timeout: Duration) async throws(AgentError)
+        -> MachineRecord
+    {
+        let changes = changes.subscribe()
+        let outcome = await withTaskGroup(of: Result<MachineRecord, AgentError>?.self) { group in
+            group.addTask {
+                if let verdict = await self.verdict(on: id, waitingFor: state) { return verdict }
+                for await _ in changes {
+                    if let verdict = await self.verdict(on: id, waitingFor: state) { return verdict }
+                }
+                return nil
+            }
+            group.addTask {
+                try? await Task.sleep(for: min(timeout, Self.waitMax))
+                return nil
+            }
+            defer { group.cancelAll() }
+            return await group.next() ?? nil
+        }
+        if let outcome { return try outcome.get() }
+        let present = await machine(id)?.record.state.rawValue ?? "unknown"
+        throw AgentError(
+            .deadlineExceeded,
+            "deadline_exceeded: machine failed to reach desired state, \(state.rawValue), currently \(present)")
+    }
+
+    private func verdict(on id: MachineID, waitingFor state: MachineState) -> Result<MachineRecord, AgentError>? {
+        guard let row = machineRows[id] else {
+            return .failure(AgentError(.notFound, "machine \(id) not found"))
+        }
+        if row.record.state == state { return .success(row.record) }
+        if row.record.state == .destroyed || (row.record.state == .failed && state == .started) {
+            return .failure(
+                AgentError(
+                    .failedPrecondition,
+                    "machine \(id) is \(row.record.state.rawValue) and will not be \(state.rawValue)"
+                ))
+        }
+        return nil
+    }
+
+    public nonisolated func execute(_ id: MachineID, _ request: ExecRequest) async throws(AgentError) -> ExecResult {
+        guard let row = await machine(id) else { throw AgentError(.notFound, "machine \(id) not found") }
+        guard row.record.state == .started else {
+            throw AgentError(.failedPrecondition, "machine \(id) is \(row.record.state.rawValue), not started")
+        }
+        do { return try await runtime.execute(id, request) } catch { throw AgentError(runtime: error) }
+    }
+
+    public nonisolated func log(of id: MachineID, bytesMax: Int) async throws(AgentError) -> String {
+        guard await machine(id) != nil else { throw AgentError(.notFound, "machine \(id) not found") }
+        do { return try await runtime.logTail(id, bytesMax: bytesMax) } catch { throw AgentError(runtime: error) }
+    }
+}
+
+extension MachineEvent {
+    static func make(
+        _ type: Kind, status: MachineState, source: Source, exit: Exit? = nil, message: String? = nil
+    ) -> MachineEvent {
+        let detail = exit == nil && message == nil ? nil : Detail(exitEvent: exit, message: message)
+        return MachineEvent(
+            id: InstanceID.make(), type: type, status: status, source: source,
+            timestamp: WallClock.milliseconds(), request: detail)
+    }
+}

@@ -1,0 +1,49 @@
+import Foundation
+import RoostModel
+import RoostStore
+
+/// Small steps over the store that several parts take.
+extension Store {
+    /// The record at a key and the revision to compare against, read now.
+    func record<Record: Decodable>(_ type: Record.Type, at key: String) async throws(AgentError)
+        -> (record: Record, revision: Revision)?
+    {
+        let listing: Listing
+        do { listing = try await read(.key(key), at: nil) } catch { throw AgentError(store: error) }
+        guard let entry = listing.entries.first else { return nil }
+        do {
+            return (try JSONDecoder().decode(type, from: Data(entry.value)), entry.modified)
+        } catch {
+            throw AgentError(.failed, "the record at \(key) cannot be read: \(error)")
+        }
+    }
+
+    func carryOut(_ transaction: Transaction) async throws(AgentError) -> TransactionOutcome {
+        do { return try await commit(transaction) } catch { throw AgentError(store: error) }
+    }
+}
+
+extension Transaction.Operation {
+    static func put(_ record: some Encodable, at key: String) throws(AgentError) -> Self {
+        do {
+            return .put(key: key, value: Array(try JSONEncoder().encode(record)), lease: nil)
+        } catch {
+            throw AgentError(.failed, "cannot encode the record for \(key): \(error)")
+        }
+    }
+}
+
+extension AgentError {
+    public init(store error: StoreError) {
+        switch error.code {
+        case .unavailable:
+            self.init(.unavailable, "the store does not answer; nothing was changed. Try again. (\(error.cause))")
+        case .outcomeUnknown:
+            self.init(
+                .outcomeUnknown,
+                "the store did not say whether the change was made. Look before you try again. (\(error.cause))")
+        case .compacted, .leaseNotFound: self.init(.unavailable, error.description)
+        case .invalid: self.init(.invalid, error.description)
+        }
+    }
+}

@@ -1,0 +1,93 @@
+import Foundation
+import RoostModel
+import Testing
+
+@Suite struct AddressTests {
+    @Test(arguments: [
+        ("::", "::"), ("fdaa:0:0:1::2", "fdaa:0:0:1::2"), ("FDAA:0:0:0:0:0:0:1", "fdaa::1"),
+        ("1:0:0:2:0:0:0:3", "1:0:0:2::3"), ("1:2:3:4:5:6:7:8", "1:2:3:4:5:6:7:8"),
+        ("1:0:3:4:5:6:7:8", "1:0:3:4:5:6:7:8"),
+    ])
+    func ipv6TextIsCanonical(text: String, canonical: String) throws {
+        #expect(try IPv6Address(text).description == canonical)
+    }
+
+    @Test(arguments: ["", ":", ":::", "1::2::3", "1:2:3:4:5:6:7", "1:2:3:4:5:6:7:8:9", "g::", "12345::", "::1%eth0"])
+    func wrongIPv6IsRefused(text: String) {
+        #expect(throws: InvalidValue.self) { try IPv6Address(text) }
+    }
+
+    @Test(arguments: ["1.2.3", "1.2.3.4.5", "256.1.1.1", "01.2.3.4", "a.b.c.d", "", "1..2.3"])
+    func wrongIPv4IsRefused(text: String) {
+        #expect(throws: InvalidValue.self) { try IPv4Address(text) }
+    }
+
+    @Test func prefixesHoldTheirAddresses() throws {
+        let prefix = try IPv4Prefix("203.0.113.0/29")
+        #expect(prefix.contains(try IPv4Address("203.0.113.7")))
+        #expect(!prefix.contains(try IPv4Address("203.0.113.8")))
+        #expect(prefix.serviceAddresses.map(\.description) == (1...6).map { "203.0.113.\($0)" })
+        #expect(throws: InvalidValue.self) { try IPv4Prefix("203.0.113.1/24") }
+    }
+
+    @Test func aMachineAddressIsAFunctionOfNetworkAndMachineOnly() throws {
+        let machine = try MachineID("ab123456789cde")
+        let address = MeshAddress.machine(machine, in: NetworkNumber(0x0001_0002))
+        #expect(address.description == "fdaa:1:2:ab:1234:5678:9cde:2")
+        #expect(MeshAddress.host(try HostName("ams1")) != MeshAddress.host(try HostName("ams2")))
+        #expect(MeshAddress.host(try HostName("ams1")).description.hasPrefix("fdaa:0:0:"))
+    }
+}
+
+@Suite struct ValueTests {
+    @Test(arguments: ["", "-a", "a-", "A", "1a", "a_b", String(repeating: "a", count: 64), "ä"])
+    func wrongNamesAreRefused(text: String) {
+        #expect(throws: InvalidValue.self) { try AppName(text) }
+    }
+
+    @Test func idsAreMadeValid() throws {
+        var random = SystemRandomNumberGenerator()
+        for _ in 0..<100 {
+            let machine = MachineID.random(using: &random)
+            #expect(try MachineID(machine.text) == machine)
+            let volume = VolumeID.random(using: &random)
+            #expect(try VolumeID(volume.text) == volume)
+        }
+    }
+
+    @Test(arguments: [("5s", 5000), ("1m30s", 90_000), ("300ms", 300), ("2h", 7_200_000)])
+    func durationsAreGoText(text: String, milliseconds: Int64) throws {
+        #expect(try DurationText(text).duration.milliseconds == milliseconds)
+    }
+
+    @Test(arguments: ["", "5", "s", "-5s", "5x", "1.5s", "99999999999s"])
+    func wrongDurationsAreRefused(text: String) {
+        #expect(throws: InvalidValue.self) { try DurationText(text) }
+    }
+
+    @Test func positionsOrderByEpochFirst() {
+        let old = Position(epoch: Epoch(1), end: LSN(1000))
+        let new = Position(epoch: Epoch(2), end: LSN(10))
+        #expect(old < new)
+        #expect(LSN(text: "1/2A")?.description == "1/2A")
+        #expect(LSN(text: "nonsense") == nil)
+    }
+
+    @Test func aConfigSurvivesItsJSON() throws {
+        let json = """
+            {"image":"oci:/x:1","guest":{"cpus":2,"memory_mb":512},"env":{"A":"b"},"restart":{"policy":"always"},
+             "mounts":[{"volume":"vol_0123456789abcdef","path":"/data"}],"stop_config":{"timeout":"15s"}}
+            """
+        let config = try JSONDecoder().decode(MachineConfig.self, from: Data(json.utf8))
+        #expect(config.guest == MachineGuest(cpus: 2, memoryMebibytes: 512))
+        #expect(config.stop.effectiveTimeout == .seconds(15))
+        let again = try JSONDecoder().decode(MachineConfig.self, from: JSONEncoder().encode(config))
+        #expect(again == config)
+    }
+
+    @Test func typedIdsAreDictionaryKeys() throws {
+        let table = [try AppName("a"): 1]
+        let json = String(decoding: try JSONEncoder().encode(table), as: UTF8.self)
+        #expect(json == #"{"a":1}"#)
+    }
+}
