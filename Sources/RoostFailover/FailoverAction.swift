@@ -1,0 +1,157 @@
+public import RoostModel
+
+/// What a member's core asks of its shell.
+///
+/// The shell carries out the actions of one ``FailoverMember/receive(_:now:)`` in order, and hands no further event
+/// over before it has *started* all of them (`save` must have ended). Events that come meanwhile wait in a queue.
+/// Answers come back as events; the core never waits.
+public enum FailoverAction: Hashable, Sendable {
+    /// Make the state durable: written beside, flushed, renamed, folder flushed. The shell does this at once and
+    /// blocks on it; the actions after it rely on it. If it fails, the process must die without another action.
+    case save(DurableState)
+
+    /// Read the cluster's records linearizably; answer with `.viewed(_, by: .read)` or `.readFailed`.
+    /// At most one is in flight.
+    case read
+
+    /// Replace the rule if it still has this revision (0: if there is none); answer with `.ruleAnswered`.
+    /// At most one is in flight. Do not repeat it by yourself.
+    case changeRule(ClusterRule, expectedRevision: Int64)
+
+    /// Renew the lease if the rule still has this revision; answer with `.heartbeatAnswered`. Up to
+    /// ``FailoverMember/heartbeatsInFlightMax`` are in flight at a time: send each at once, do not queue them behind
+    /// one another, and give each up after ``FailoverTimings/storeRequestMax``.
+    case heartbeat(Heartbeat, ruleRevision: Int64)
+
+    /// Publish what this member says of itself; answer with `.reportAnswered`. At most one is in flight.
+    case report(MemberReport)
+
+    /// Change Postgres; answer with `.operationEnded` and this id. At most one runs: if another is still running,
+    /// this one pre-empts it: kill what the old one started, see that it is gone, never report its end, then begin.
+    /// Only `sever` and `stop` ever pre-empt.
+    case postgres(PostgresOperation, OperationID)
+
+    /// Open or close this member's service port for edges. The last word counts; repeat it to the host until it is
+    /// carried out, also after the host's agent restarted. Closed when the process starts.
+    case setGate(isOpen: Bool)
+
+    /// Postgres is stopped and all is said: end the process.
+    case exit
+}
+
+/// Counts the Postgres operations of one process; greater is later.
+public struct OperationID: Hashable, Sendable, Comparable, CustomStringConvertible {
+    public let number: UInt64
+
+    public init(_ number: UInt64) { self.number = number }
+
+    /// Before the first operation.
+    public static let none = OperationID(0)
+    var next: OperationID { OperationID(number + 1) }
+
+    public static func < (left: Self, right: Self) -> Bool { left.number < right.number }
+    public var description: String { "#\(number)" }
+}
+
+/// One change to Postgres. All are idempotent: the process may have died in the middle of any of them, or have
+/// carried it out without having been able to say so.
+///
+/// In all of them, an epoch stands for two names, which fence a member whose supervisor is frozen while its Postgres
+/// lives on and reconnects by itself: the *application name* of its stream (``StreamName``) and the name of its slot
+/// (``StreamName/slot``). A leader of an epoch has slots and synchronous names for streams of that epoch only.
+public enum PostgresOperation: Hashable, Sendable {
+    /// Remove whatever is in the data folder, run initdb (checksums on), leave Postgres stopped, flush everything.
+    case initialize
+
+    /// Remove whatever is in the data folder, copy it from the leader (`pg_basebackup -X stream`), leave Postgres
+    /// stopped as a standby that would follow nobody. Everything flushed before the end.
+    /// The durable state already says `.cloning`: after a crash in the middle the core starts it again.
+    case clone(from: MemberName, epoch: Epoch)
+
+    /// Stop Postgres if it runs (cleanly, running crash recovery first if need be), `pg_rewind` it to the leader,
+    /// leave it stopped as a standby that would follow nobody. The durable state already says `.rewinding`.
+    /// If it fails, the core clones.
+    case rewind(to: MemberName, epoch: Epoch)
+
+    /// **The fence.** After `done` this member's Postgres can neither receive nor acknowledge a byte from any leader,
+    /// nor confirm a commit, until a later operation says so; also not after it crashed and was started again.
+    ///
+    /// - A running standby: remove `primary_conninfo`, reload, wait until the walreceiver *process is gone*; if it is
+    ///   not gone in a second, stop Postgres with SIGQUIT.
+    /// - A running primary: stop it at once (immediate, then SIGKILL).
+    /// - Stopped: see that the next start would follow nobody.
+    ///
+    /// The synchronous names become ones that nobody bears, so that a later promotion cannot confirm by old names.
+    case sever
+
+    /// See that Postgres runs as a standby that follows nobody (start it with `standby.signal` if it is stopped, also
+    /// when it was a primary), wait until it has replayed **everything** it has, make that durable (fsync the log's
+    /// files), and answer with the end of the last replayed record: exactly where a promotion would branch off.
+    ///
+    /// "Everything" needs a positive sign: the startup process waits for more log (`pg_stat_activity.wait_event` is
+    /// `RecoveryWalStream` or `RecoveryRetrieveRetryInterval`), and replayed ≥ received. Take away what could
+    /// delay replay (`max_standby_streaming_delay = 0`).
+    ///
+    /// Leftovers of a timeline higher than that of the last replayed byte (history files, segments) come from a
+    /// leader of which nothing was received; a later fork may bear the same number. If there are any: stop
+    /// Postgres, delete them, start again, before answering.
+    ///
+    /// Comes only after `sever` ended, or as the first operation of the process.
+    case readEnd
+
+    /// Follow this leader in this epoch: `primary_conninfo` (with the stream's name), `primary_slot_name`, reload, or
+    /// start. Ends when Postgres runs with this configuration, not when it streams (the leader may not have been
+    /// promoted yet; retry every few hundred milliseconds: `wal_retrieve_retry_interval`).
+    case follow(MemberName, epoch: Epoch)
+
+    /// Promote the standby that `readEnd` left behind. Before: synchronous names
+    /// `ANY confirmations (streams of this epoch of `standbys`)` written and loaded (none when confirmations is 0).
+    /// After, before answering: slots for the streams of this epoch made (reserving log at once), all others dropped.
+    case promote(epoch: Epoch, confirmations: Int, standbys: [MemberName])
+
+    /// Start the stopped primary again, in the same epoch, with the same names and slots as `promote`. If it runs,
+    /// stop it first.
+    case startPrimary(epoch: Epoch, confirmations: Int, standbys: [MemberName])
+
+    /// `CHECKPOINT` on the running primary, so that the stop that follows is short.
+    case checkpoint
+
+    /// Stop Postgres. `done` also when it did not run.
+    case stop(StopMode)
+}
+
+public enum StopMode: Hashable, Sendable {
+    /// `pg_ctl stop -m fast`: sessions end, streaming standbys receive everything to the shutdown checkpoint.
+    case fast
+    /// `pg_ctl stop -m immediate`, and SIGKILL to all of it when it is not gone in half a second.
+    case immediate
+}
+
+/// The name a member streams under in one epoch: `application_name` of its connection to the leader, and an entry of
+/// the leader's `synchronous_standby_names`.
+public struct StreamName: Hashable, Sendable, CustomStringConvertible {
+    public var member: MemberName
+    public var epoch: Epoch
+
+    public init(member: MemberName, epoch: Epoch) {
+        self.member = member
+        self.epoch = epoch
+    }
+
+    /// Nil when the text is not the name of a stream of that epoch.
+    public init?(_ text: String, epoch: Epoch) {
+        let suffix = ".e\(epoch)"
+        guard text.hasSuffix(suffix), let member = try? MemberName(String(text.dropLast(suffix.count))) else {
+            return nil
+        }
+        self.init(member: member, epoch: epoch)
+    }
+
+    /// For example `m2.e7`. Quote it in `synchronous_standby_names`.
+    public var description: String { "\(member).e\(epoch)" }
+
+    /// The slot of the stream, in the letters Postgres allows: `m2_e7`.
+    public var slot: String {
+        String(member.text.map { $0 == "-" ? "_" : $0 }) + "_e\(epoch)"
+    }
+}

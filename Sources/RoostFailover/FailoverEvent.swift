@@ -1,0 +1,160 @@
+public import RoostModel
+
+/// What a member's shell tells its core. Every event carries the shell's own monotonic time (`now` of
+/// ``FailoverMember/receive(_:now:)``), taken when the event is handed over, not when its cause happened.
+public enum FailoverEvent: Hashable, Sendable {
+    /// Nothing happened, but ``FailoverMember/wakeAt`` has come. Early and repeated ticks are harmless.
+    case tick
+
+    /// The cluster's records, at one revision of the store.
+    ///
+    /// `.read`: the answer to ``FailoverAction/read``: linearizable, so not older than the moment it was asked for.
+    /// `.watch`: pushed by the store; may be stale. Views older than one already seen are ignored by the core.
+    case viewed(StoreView, by: ViewSource)
+
+    /// ``FailoverAction/read`` was not answered in ``FailoverTimings/storeRequestMax`` or answered with an error.
+    case readFailed
+
+    /// How ``FailoverAction/changeRule(_:expectedRevision:)`` ended.
+    case ruleAnswered(StoreAnswer)
+
+    /// How the heartbeat with this sequence ended.
+    case heartbeatAnswered(sequence: UInt64, StoreAnswer)
+
+    /// How ``FailoverAction/report(_:)`` ended.
+    case reportAnswered(StoreAnswer)
+
+    /// A Postgres operation ended. Never sent for an operation that a later one pre-empted; if it is, it is ignored.
+    case operationEnded(OperationID, OperationOutcome)
+
+    /// What Postgres says of itself, about every ``FailoverTimings/observationInterval``, while no operation is in
+    /// flight and Postgres runs. `after` is the last operation that was started; the whole sample must have been
+    /// taken after that operation ended. A sample that names an older operation is ignored.
+    case observed(PostgresObservation, after: OperationID)
+
+    /// Postgres (the postmaster) ended although no operation asked for it. Send it once, at once. Not needed while an
+    /// operation is in flight: there it is the operation's failure.
+    case postgresExited(after: OperationID)
+
+    /// A following Postgres says itself that it can never continue: the leader no longer has the log it needs
+    /// ("requested WAL segment … has already been removed"), or its history forked. Not for lost connections,
+    /// refused connections or a slot that does not exist yet.
+    case cannotFollow(String, after: OperationID)
+
+    /// The machine is asked to stop (SIGTERM). The core hands over or stops Postgres, then answers with
+    /// ``FailoverAction/exit``. Bounded by ``FailoverTimings/farewellMax``.
+    case terminate
+}
+
+public enum ViewSource: Hashable, Sendable {
+    case read, watch
+}
+
+/// What the core needs of the cluster's records.
+public struct StoreView: Hashable, Sendable {
+    /// The store's revision this view was taken at. Never goes back for one cluster.
+    public var revision: Int64
+    /// The members of the spec, in its order.
+    public var members: [MemberName]
+    public var rule: ClusterRule?
+    /// The revision at which `rule` was last changed; 0 when there is none.
+    public var ruleRevision: Int64
+    public var heartbeat: Heartbeat?
+    public var reports: [MemberReport]
+
+    public init(
+        revision: Int64, members: [MemberName], rule: ClusterRule?, ruleRevision: Int64, heartbeat: Heartbeat?,
+        reports: [MemberReport]
+    ) {
+        self.revision = revision
+        self.members = members
+        self.rule = rule
+        self.ruleRevision = ruleRevision
+        self.heartbeat = heartbeat
+        self.reports = reports
+    }
+}
+
+/// How a change asked of the store ended.
+public enum StoreAnswer: Hashable, Sendable {
+    /// Done; for a rule, `revision` is the rule's new revision.
+    case applied(revision: Int64)
+    /// The compare failed: the record has another revision. (200 with `applied: false`.)
+    case refused
+    /// Certainly not done, nor will it be. (503, or the socket could not be connected.)
+    case unavailable
+    /// Nobody knows whether it was done, or will be. (504, time-out, connection lost after sending.)
+    case unknown
+}
+
+/// How a Postgres operation ended.
+public enum OperationOutcome: Hashable, Sendable {
+    /// `initialize`, `clone`, `rewind`, `sever`, `follow`, `startPrimary`, `checkpoint`, `stop`.
+    case done
+    /// `readEnd`: see there for what `end` must be. `timeline`: of the last byte.
+    case end(LSN, timeline: UInt32)
+    /// `promote`: where the new timeline branched off (from the history file, or `pg_control`).
+    case promoted(switchPoint: LSN, timeline: UInt32)
+    /// It did not work, or took longer than ``FailoverTimings/limit(of:)``; the text says what was tried on what and
+    /// why it failed. Whatever it started has ended.
+    case failed(String)
+}
+
+/// A sample of a running Postgres.
+public enum PostgresObservation: Hashable, Sendable {
+    case primary(PrimaryObservation)
+    case standby(StandbyObservation)
+}
+
+public struct PrimaryObservation: Hashable, Sendable {
+    public var timeline: UInt32
+    /// `pg_current_wal_flush_lsn()`.
+    public var flushed: LSN
+    /// The rows of `pg_stat_replication` whose `application_name` is a ``StreamName`` of the epoch that Postgres
+    /// was promoted or started with; all others do not count and must not be listed.
+    public var standbys: [StreamObservation]
+
+    public init(timeline: UInt32, flushed: LSN, standbys: [StreamObservation]) {
+        self.timeline = timeline
+        self.flushed = flushed
+        self.standbys = standbys
+    }
+}
+
+public struct StreamObservation: Hashable, Sendable {
+    public var member: MemberName
+    /// `state = 'streaming'`.
+    public var isStreaming: Bool
+    /// `flush_lsn`; zero when null.
+    public var flushed: LSN
+
+    public init(member: MemberName, isStreaming: Bool, flushed: LSN) {
+        self.member = member
+        self.isStreaming = isStreaming
+        self.flushed = flushed
+    }
+}
+
+/// Sent only when Postgres accepts read-only connections, which is when its data is consistent.
+public struct StandbyObservation: Hashable, Sendable {
+    public var timeline: UInt32
+    /// Flushed by the receiver (`pg_last_wal_receive_lsn()`), or what is replayed when nothing was received yet.
+    public var received: LSN
+    public var replayed: LSN
+    /// `pg_stat_wal_receiver.status = 'streaming'`.
+    public var isStreaming: Bool
+    /// The age of the receiver's last message from the leader; nil when there is no receiver.
+    public var silence: Duration?
+    public var lag: Duration
+
+    public init(
+        timeline: UInt32, received: LSN, replayed: LSN, isStreaming: Bool, silence: Duration?, lag: Duration
+    ) {
+        self.timeline = timeline
+        self.received = received
+        self.replayed = replayed
+        self.isStreaming = isStreaming
+        self.silence = silence
+        self.lag = lag
+    }
+}

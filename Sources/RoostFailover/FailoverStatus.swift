@@ -1,0 +1,18 @@
+public import RoostModel
+
+/// What a member is doing, for logs and its host.
+public struct FailoverStatus: Hashable, Sendable {
+    public var phase: Phase
+    /// Why it waits or what failed; nil when all is well.
+    public var detail: String?
+    public var epoch: Epoch
+    /// Only for a leader: it stops Postgres at this moment unless the lease is renewed.
+    public var leaseUntil: Moment?
+    /// The gate is open.
+    public var isOpen: Bool
+
+    public enum Phase: String, Hashable, Sendable, Codable {
+        case starting, empty, initializing, founding, severing, reading, waiting, cloning, rewinding, following
+        case claiming, promoting, restarting, leading, draining, resigning, stopping, suspended, leaving
+    }
+}

@@ -1,0 +1,77 @@
+public import RoostModel
+
+/// All waits and bounds of a member, in one place.
+public struct FailoverTimings: Hashable, Sendable {
+    /// The leader renews its lease this often.
+    public var heartbeatInterval: Duration = .milliseconds(500)
+    /// The leader stops Postgres when this long has passed since it *sent* the last heartbeat that was applied.
+    public var lease: Duration = .seconds(6)
+    /// A standby calls a recruitment after this long without a new heartbeat, while the store answered.
+    public var patience: Duration = .seconds(2)
+    /// The same while its own Postgres hears the leader's: then it is the supervisor or its way to the store that is
+    /// ill, which may pass (an agent that restarts). Less than `lease`.
+    public var patienceWhileStreaming: Duration = .seconds(4)
+    /// Added once for each member before this one in the rule's order, so that not all call at once.
+    public var stagger: Duration = .milliseconds(150)
+    /// A stream whose last message is older than this does not count as heard.
+    public var streamSilenceMax: Duration = .seconds(1)
+    /// Without news for this long, a member asks the store itself instead of waiting for the watch…
+    public var doubtAfter: Duration = .milliseconds(700)
+    /// …this often.
+    public var readInterval: Duration = .milliseconds(250)
+    /// A store that was not heard for this long was away: the leader may have been silent because of that.
+    public var storeGapMax: Duration = .seconds(1)
+    /// Shell: give a request to the store up after this long.
+    public var storeRequestMax: Duration = .seconds(2)
+    /// With no news at all a member still reads this often, in case its watch died silently.
+    public var reassuranceInterval: Duration = .seconds(5)
+    /// Reports are renewed this often while something in them changes.
+    public var reportInterval: Duration = .seconds(2)
+    /// A report that was not stored is sent again after this.
+    public var reportRetry: Duration = .milliseconds(250)
+    /// Members that answered a recruitment wait this long for better answers (a switchover's target; enough standbys
+    /// to do without a leader that failed) before they decide with what they have.
+    public var decisionPatience: Duration = .milliseconds(1500)
+    /// A leader whose Postgres crashed restarts it in place this often…
+    public var restartsMax: Int = 3
+    /// …in this window, then resigns.
+    public var restartWindow: Duration = .seconds(20)
+    /// Shell: sample a running Postgres this often.
+    public var observationInterval: Duration = .milliseconds(200)
+    /// A running Postgres that could not be sampled for this long hangs.
+    public var postgresSilenceMax: Duration = .seconds(5)
+    /// The first wait after a failed operation; doubles up to `retryMax`.
+    public var retryMin: Duration = .milliseconds(500)
+    public var retryMax: Duration = .seconds(15)
+    /// Failures in a row to follow after which a member clones.
+    public var followFailuresMax: Int = 4
+    /// A leader that too few standbys stream from, although enough of them report, resigns after this; doubles with
+    /// every time that it did not help, up to `isolationMax`.
+    public var isolationPatience: Duration = .seconds(10)
+    public var isolationMax: Duration = .seconds(160)
+    /// A planned switchover gives up when the leader has not drained in this time (checkpoint and stop together).
+    public var drainMax: Duration = .seconds(10)
+    /// A target further behind than this refuses the switchover.
+    public var switchoverLagMax: UInt64 = 16 << 20
+    /// After ``FailoverEvent/terminate``, exit comes in this time at the latest.
+    public var farewellMax: Duration = .seconds(8)
+
+    public init() {}
+
+    /// Shell: an operation that takes longer has failed.
+    public func limit(of operation: PostgresOperation) -> Duration {
+        switch operation {
+        case .initialize: .seconds(120)
+        case .clone: .seconds(24 * 3600)
+        case .rewind: .seconds(3600)
+        case .sever: .seconds(3)
+        case .readEnd: .seconds(120)
+        case .follow: .seconds(120)
+        case .promote: .seconds(60)
+        case .startPrimary: .seconds(120)
+        case .checkpoint: drainMax
+        case .stop(.fast): .seconds(5)
+        case .stop(.immediate): .seconds(2)
+        }
+    }
+}
