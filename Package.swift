@@ -31,12 +31,14 @@ extension Target.Dependency {
     static let nioHTTP1 = product(name: "NIOHTTP1", package: "swift-nio")
     static let nioPosix = product(name: "NIOPosix", package: "swift-nio")
     static let nioSSL = product(name: "NIOSSL", package: "swift-nio-ssl")
+    static let nioTLS = product(name: "NIOTLS", package: "swift-nio")
     static let nioEmbedded = product(name: "NIOEmbedded", package: "swift-nio")
     static let orderedCollections = product(name: "OrderedCollections", package: "swift-collections")
     static let deque = product(name: "DequeModule", package: "swift-collections")
     static let heap = product(name: "HeapModule", package: "swift-collections")
     static let subprocess = product(name: "Subprocess", package: "swift-subprocess")
     static let system = product(name: "SystemPackage", package: "swift-system")
+    static let unixSignals = product(name: "UnixSignals", package: "swift-service-lifecycle")
 }
 
 func room(
@@ -120,7 +122,7 @@ let package = Package(
         room(
             "RoostAgent",
             uses: [
-                "RoostModel", "RoostWire", "RoostPlacement", "RoostBalancing", "RoostFailover", "RoostStore",
+                "RoostModel", "RoostWire", "RoostPlacement", "RoostBalancing", "RoostStore",
                 "RoostVolumes", "RoostMachines", "RoostMesh", "RoostAnycast", "RoostLinux", .grdb, .lifecycle, .logging,
             ]),
         room(
@@ -132,7 +134,9 @@ let package = Package(
             ]),
         room(
             "RoostEdge",
-            uses: ["RoostModel", "RoostBalancing", .nioCore, .nioPosix, .nioSSL, .lifecycle, .logging, .deque],
+            uses: [
+                "RoostModel", "RoostBalancing", "CLinux", .nioCore, .nioPosix, .nioSSL, .nioTLS, .lifecycle, .logging,
+            ],
             settings: dataPath),
         room("RoostWAN", uses: ["RoostLinux", "CLinux", .heap, .deque], settings: dataPath),
         room(
@@ -149,7 +153,7 @@ let package = Package(
             "roost",
             uses: [
                 "RoostModel", "RoostWire", "RoostClient", "RoostLab", "RoostPostgresImage", "RoostLinux",
-                .argumentParser, .logging,
+                .argumentParser, .logging, .unixSignals,
             ]),
         program(
             "roost-pg",
@@ -165,10 +169,10 @@ let package = Package(
         tests(of: "RoostPaths", uses: ["RoostModel"]),
         tests(of: "RoostBalancing", uses: ["RoostModel"]),
         tests(of: "RoostClient", uses: ["RoostModel", "RoostWire", .nioCore, .nioHTTP1, .nioPosix]),
-        tests(of: "RoostStore", uses: ["RoostModel", "RoostLinux", .logging]),
+        tests(of: "RoostStore", uses: ["RoostModel", "RoostLinux", .grdb, .nioCore, .logging]),
         tests(of: "RoostVolumes", uses: ["RoostModel", "RoostLinux", .logging]),
         tests(of: "RoostMachines", uses: ["RoostModel", "RoostLinux", .logging]),
-        tests(of: "RoostMesh", uses: ["RoostModel", "RoostLinux", .logging]),
+        tests(of: "RoostMesh", uses: ["RoostModel", "RoostLinux", "CLinux", .logging]),
         tests(of: "RoostAnycast", uses: ["RoostModel", "RoostLinux", .logging]),
         tests(
             of: "RoostPostgres",

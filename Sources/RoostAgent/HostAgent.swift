@@ -69,7 +69,9 @@ public actor HostAgent {
         }
         await closeGates()
         await withDiscardingTaskGroup { group in
-            for await machine in newcomers {
+            // A machine that was ordered while the agent was starting is announced twice.
+            var kept: Set<MachineID> = []
+            for await machine in newcomers where kept.insert(machine).inserted {
                 let keeper = MachineKeeper(machine: machine, agent: self)
                 group.addTask { await keeper.run() }
             }

@@ -1,0 +1,166 @@
+import Foundation
+import Logging
+import RoostMachines
+import RoostMesh
+import RoostModel
+import RoostVolumes
+import Synchronization
+
+@testable import RoostAgent
+
+/// A runtime whose machines live in memory: they survive the agent, as real ones do.
+final class FakeRuntime: MachineRuntime {
+    struct Machine {
+        var attempt: String
+        var exit: MachineExit?
+        var signals: [String] = []
+    }
+
+    let machines = Mutex<[MachineID: Machine]>([:])
+    let launches = Mutex<[MachineID]>([])
+    let refusal = Mutex<RuntimeError?>(nil)
+
+    func launch(_ launch: MachineLaunch) async throws(RuntimeError) -> RunningMachine {
+        if let refusal = refusal.withLock({ $0 }) { throw refusal }
+        launches.withLock { $0.append(launch.id) }
+        machines.withLock { $0[launch.id] = Machine(attempt: launch.attempt) }
+        return RunningMachine(pid: 1, attempt: launch.attempt)
+    }
+
+    func inspect(_ machine: MachineID) async throws(RuntimeError) -> MachineObservation {
+        machines.withLock { machines in
+            guard let present = machines[machine] else { return .absent }
+            if let exit = present.exit { return .exited(exit, attempt: present.attempt) }
+            return .running(RunningMachine(pid: 1, attempt: present.attempt))
+        }
+    }
+
+    func list() async throws(RuntimeError) -> [MachineID] { machines.withLock { Array($0.keys) } }
+
+    func waitForExit(of machine: MachineID) async throws(RuntimeError) -> MachineExit {
+        while !Task.isCancelled {
+            if let exit = machines.withLock({ $0[machine]?.exit }) { return exit }
+            try? await Task.sleep(for: .milliseconds(5))
+        }
+        throw RuntimeError(code: .failed, operation: "wait", subject: machine.text, cause: "cancelled")
+    }
+
+    func signal(_ machine: MachineID, _ signal: String) async throws(RuntimeError) {
+        machines.withLock { $0[machine]?.signals.append(signal) }
+        if signal == "SIGTERM" || signal == "SIGINT" { end(machine, code: 0) }
+    }
+
+    func kill(_ machine: MachineID) async throws(RuntimeError) { end(machine, code: 137, signal: 9) }
+
+    func execute(_ machine: MachineID, _ request: ExecRequest) async throws(RuntimeError) -> ExecResult {
+        ExecResult(exitCode: 0, signal: nil, standardOutput: request.input, standardError: "")
+    }
+
+    func remove(_ machine: MachineID) async throws(RuntimeError) {
+        machines.withLock { machines in
+            if machines[machine]?.exit != nil { machines[machine] = nil }
+        }
+    }
+
+    func logTail(_ machine: MachineID, bytesMax: Int) async throws(RuntimeError) -> String { "" }
+
+    func end(_ machine: MachineID, code: Int32, signal: Int32? = nil) {
+        machines.withLock { machines in
+            guard machines[machine] != nil, machines[machine]?.exit == nil else { return }
+            machines[machine]?.exit = MachineExit(code: code, signal: signal, oomKilled: false)
+        }
+    }
+}
+
+final class FakeVolumes: VolumeBackend {
+    let mounted = Mutex<Set<VolumeID>>([])
+    let present = Mutex<Set<VolumeID>>([])
+
+    func create(_ volume: VolumeID, size: ByteCount) async throws(VolumeError) {
+        present.withLock { _ = $0.insert(volume) }
+    }
+
+    func mount(_ volume: VolumeID) async throws(VolumeError) -> String {
+        mounted.withLock { _ = $0.insert(volume) }
+        return "/volumes/\(volume)"
+    }
+
+    func unmount(_ volume: VolumeID) async throws(VolumeError) { mounted.withLock { _ = $0.remove(volume) } }
+
+    func destroy(_ volume: VolumeID) async throws(VolumeError) { present.withLock { _ = $0.remove(volume) } }
+
+    func list() async throws(VolumeError) -> [VolumeID] { present.withLock { Array($0) } }
+
+    func usage(of volume: VolumeID) async throws(VolumeError) -> VolumeUsage? { nil }
+
+    func freeSpace() async throws(VolumeError) -> ByteCount { .gibibytes(100) }
+}
+
+final class FakeMesh: Mesh {
+    let links = Mutex<Set<MachineID>>([])
+    let closed = Mutex<[ClosedPort]>([])
+
+    func start() async throws(MeshError) -> MeshIdentity { FakeHost.identity }
+    func setPeers(_ peers: [MeshPeer]) async throws(MeshError) {}
+
+    func attach(_ machine: MachineLink) async throws(MeshError) -> String {
+        links.withLock { _ = $0.insert(machine.machine) }
+        return "/run/netns/\(machine.machine)"
+    }
+
+    func detach(_ machine: MachineID) async throws(MeshError) { links.withLock { _ = $0.remove(machine) } }
+    func attached() async throws(MeshError) -> [MachineID] { links.withLock { Array($0) } }
+    func setClosedPorts(_ ports: [ClosedPort]) async throws(MeshError) { closed.withLock { $0 = ports } }
+    func measurements() async -> [PathMeasurement] { [] }
+}
+
+struct NoImages: ImageStore {
+    func ensure(_ image: ImageReference) async throws(RuntimeError) -> UnpackedImage {
+        throw RuntimeError(code: .imageNotFound, operation: "ensure", subject: "\(image)", cause: "no images here")
+    }
+}
+
+/// One host whose agent can be ended and started again over the same ledger and the same machines.
+struct FakeHost {
+    static let identity = MeshIdentity(
+        publicKey: "key", endpoint: "198.18.0.1:51820", probePort: 51821,
+        address: IPv6Address(high: 0xfdaa << 48, low: 1))
+
+    let folder: String
+    let runtime = FakeRuntime()
+    let volumes = FakeVolumes()
+    let mesh = FakeMesh()
+
+    init() throws {
+        folder = NSTemporaryDirectory() + "roost-agent-\(UUID().uuidString)"
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    }
+
+    func remove() { try? FileManager.default.removeItem(atPath: folder) }
+
+    func agent() throws -> HostAgent {
+        let configuration = HostConfiguration(
+            host: try HostName("ams1"), region: try RegionCode("ams"), stateFolder: folder, runFolder: folder + "/run",
+            capacity: HostCapacity(cpus: 4, memory: .mebibytes(2048), disk: .gibibytes(10)), cgroupParent: "/test",
+            imageFolder: folder, postgresImage: "oci:/nowhere:17", store: .sqlite,
+            mesh: .init(
+                interface: "roost0", listenPort: 1, endpoint: "198.18.0.1:51820", probePort: 1, mtu: 1420, seeds: []),
+            api: .init(tcpPort: 4280, tokenFile: folder + "/token"), anycastPrefixes: [], edge: nil)
+        return try HostAgent(
+            configuration: configuration, runtime: runtime, images: NoImages(), volumes: volumes, mesh: mesh,
+            identity: Self.identity, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+    }
+
+    /// Runs an agent for the time of the closure; leaving it is the death of `roostd`, not of its machines.
+    func withAgent<Value: Sendable>(_ body: @Sendable (HostAgent) async throws -> Value) async throws -> Value {
+        let agent = try agent()
+        return try await withThrowingTaskGroup(of: Value?.self) { group in
+            group.addTask {
+                await agent.run()
+                return nil
+            }
+            defer { group.cancelAll() }
+            return try await body(agent)
+        }
+    }
+}

@@ -1,0 +1,242 @@
+import RoostLinux
+import RoostMachines
+import RoostMesh
+import RoostModel
+import Synchronization
+import Testing
+
+@testable import RoostAgent
+
+@Suite struct HostAgentTests {
+    let app: AppName
+
+    init() throws { app = try AppName("web") }
+
+    func order(
+        memory: Int = 256, volume: VolumeID? = nil, restart: MachineRestart.Policy = .onFailure, name: String = "one",
+        member: MemberName? = nil
+    ) throws -> MachineOrder {
+        var random = SystemRandomNumberGenerator()
+        return MachineOrder(
+            id: .random(using: &random), name: name, app: app, network: NetworkNumber(7),
+            config: MachineConfig(
+                image: "dir:/rootfs", guest: MachineGuest(memoryMebibytes: memory),
+                mounts: volume.map { [MachineMount(volume: $0, path: "/data")] } ?? [],
+                restart: MachineRestart(policy: restart)), member: member, startsAtOnce: true)
+    }
+
+    func volume(_ gigabytes: Int = 1, reserved: MachineGuest? = nil) -> VolumeOrder {
+        var random = SystemRandomNumberGenerator()
+        return VolumeOrder(
+            id: .random(using: &random), name: "data", app: app, size: .gibibytes(gigabytes), reserved: reserved)
+    }
+
+    func started(_ agent: HostAgent, _ id: MachineID) async throws {
+        _ = try await agent.wait(for: id, state: .started, timeout: .seconds(5))
+    }
+
+    @Test func aMachineStartsStopsAndIsDestroyed() async throws {
+        let host = try FakeHost()
+        defer { host.remove() }
+        let order = try order()
+        try await host.withAgent { agent in
+            _ = try await agent.createMachine(order)
+            try await started(agent, order.id)
+            _ = try await agent.stop(order.id, signal: nil, timeout: nil)
+            _ = try await agent.wait(for: order.id, state: .stopped, timeout: .seconds(5))
+            await #expect(throws: AgentError.self) { try await agent.restart(order.id, signal: nil, timeout: nil) }
+            _ = try await agent.start(order.id)
+            try await started(agent, order.id)
+            await #expect(throws: AgentError.self) { try await agent.destroy(order.id, force: false) }
+            _ = try await agent.destroy(order.id, force: true)
+            _ = try await agent.wait(for: order.id, state: .destroyed, timeout: .seconds(5))
+            #expect(host.runtime.machines.withLock { $0.isEmpty })
+            #expect(host.mesh.links.withLock { $0.isEmpty })
+            #expect(await agent.record().machines.isEmpty)
+        }
+    }
+
+    @Test func aCrashIsFollowedByARestartAsThePolicySays() async throws {
+        let host = try FakeHost()
+        defer { host.remove() }
+        let (always, never) = (try order(restart: .always, name: "a"), try order(restart: .no, name: "b"))
+        try await host.withAgent { agent in
+            for order in [always, never] {
+                _ = try await agent.createMachine(order)
+                try await started(agent, order.id)
+                host.runtime.end(order.id, code: 1)
+            }
+            _ = try await agent.wait(for: never.id, state: .stopped, timeout: .seconds(5))
+            let restarted = try await poll(for: .seconds(5)) {
+                let events = await agent.machine(always.id)?.events ?? []
+                return events.filter { $0.type == .start }.count == 2 ? events : nil
+            }
+            let exit = restarted?.first { $0.type == .exit }?.request?.exitEvent
+            #expect(exit?.exitCode == 1)
+            #expect(exit?.restarting == true)
+            #expect(exit?.requestedStop == false)
+        }
+    }
+
+    @Test func theDeathOfTheAgentLeavesMachinesRunningAndTheNextOneTakesThemOver() async throws {
+        let host = try FakeHost()
+        defer { host.remove() }
+        let (kept, ended) = (try order(name: "kept"), try order(restart: .always, name: "ended"))
+        try await host.withAgent { agent in
+            for order in [kept, ended] {
+                _ = try await agent.createMachine(order)
+                try await started(agent, order.id)
+            }
+        }
+        host.runtime.end(ended.id, code: 3)
+        try await host.withAgent { agent in
+            try await started(agent, kept.id)
+            let launches = try await poll(for: .seconds(5)) {
+                let launches = host.runtime.launches.withLock { $0 }
+                return launches.count == 3 ? launches : nil
+            }
+            #expect(launches?.filter { $0 == kept.id }.count == 1)
+            #expect(launches?.filter { $0 == ended.id }.count == 2)
+        }
+    }
+
+    @Test func ordersAreIdempotentAndAnotherThingUnderTheSameIdIsRefused() async throws {
+        let host = try FakeHost()
+        defer { host.remove() }
+        let order = try order()
+        let volume = volume()
+        try await host.withAgent { agent in
+            let first = try await agent.createMachine(order)
+            let again = try await agent.createMachine(order)
+            #expect(first.instance == again.instance)
+            var other = order
+            other.config.image = "dir:/other"
+            let different = other
+            await #expect(throws: AgentError.self) { try await agent.createMachine(different) }
+            _ = try await agent.createVolume(volume)
+            _ = try await agent.createVolume(volume)
+            #expect(await agent.record().volumes.count == 1)
+        }
+    }
+
+    @Test func aVolumeHasOneMachineAndKeepsItsDataWhenTheMachineGoes() async throws {
+        let host = try FakeHost()
+        defer { host.remove() }
+        let volume = volume()
+        let (first, second) = (try order(volume: volume.id, name: "a"), try order(volume: volume.id, name: "b"))
+        try await host.withAgent { agent in
+            await #expect(throws: AgentError.self) { try await agent.createMachine(first) }
+            _ = try await agent.createVolume(volume)
+            _ = try await agent.createMachine(first)
+            try await started(agent, first.id)
+            do throws(AgentError) {
+                _ = try await agent.createMachine(second)
+                Issue.record("a second machine got the volume")
+            } catch {
+                #expect(error.code == .failedPrecondition)
+                #expect(error.message == "volume is currently bound to machine: \(first.id)")
+            }
+            await #expect(throws: AgentError.self) { try await agent.destroyVolume(volume.id) }
+            _ = try await agent.destroy(first.id, force: true)
+            _ = try await agent.wait(for: first.id, state: .destroyed, timeout: .seconds(5))
+            #expect(host.volumes.present.withLock { $0 == [volume.id] })
+            #expect(host.volumes.mounted.withLock { $0.isEmpty })
+            _ = try await agent.createMachine(second)
+            try await started(agent, second.id)
+        }
+    }
+
+    @Test func theHostHasTheLastWordOnItsCapacity() async throws {
+        let host = try FakeHost()
+        defer { host.remove() }
+        let reserving = volume(2, reserved: MachineGuest(memoryMebibytes: 1024))
+        let tooLarge = volume(9)
+        let (fits, member) = (try order(memory: 1024), try order(memory: 1024, volume: reserving.id, name: "b"))
+        let more = try order(memory: 256, name: "c")
+        try await host.withAgent { agent in
+            _ = try await agent.createVolume(reserving)
+            _ = try await agent.createMachine(fits)
+            for refused in [more] {
+                do throws(AgentError) {
+                    _ = try await agent.createMachine(refused)
+                    Issue.record("memory was overcommitted")
+                } catch { #expect(error.code == .insufficientCapacity) }
+            }
+            do throws(AgentError) {
+                _ = try await agent.createVolume(tooLarge)
+                Issue.record("disk was overcommitted")
+            } catch { #expect(error.code == .insufficientCapacity) }
+            // The memory that came with the volume was kept for this one.
+            _ = try await agent.createMachine(member)
+        }
+    }
+
+    @Test func anOutdatedLedgerDoesNotAct() async throws {
+        let host = try FakeHost()
+        defer { host.remove() }
+        let order = try order()
+        try await host.withAgent { agent in
+            await agent.supersede(by: Generation(99))
+            await #expect(throws: AgentError.self) { try await agent.createMachine(order) }
+        }
+    }
+
+    @Test func aMembersGateIsClosedAtEveryLaunch() async throws {
+        let host = try FakeHost()
+        defer { host.remove() }
+        let order = try order(restart: .always, member: try MemberName("db-1"))
+        let address = MeshAddress.machine(order.id, in: NetworkNumber(7))
+        try await host.withAgent { agent in
+            _ = try await agent.createMachine(order)
+            try await started(agent, order.id)
+            #expect(host.mesh.closed.withLock { $0.map(\.address) } == [address])
+            try await agent.setGate(order.id, isOpen: true)
+            #expect(host.mesh.closed.withLock { $0.isEmpty })
+            host.runtime.end(order.id, code: 1)
+            let closed = try await poll(for: .seconds(5)) {
+                host.mesh.closed.withLock { $0.map(\.address) } == [address] ? true : nil
+            }
+            #expect(closed == true)
+        }
+    }
+
+    @Test func aLaunchThatFailsIsRetriedByThePolicyAndNamed() async throws {
+        let host = try FakeHost()
+        defer { host.remove() }
+        let order = try order(restart: .no)
+        host.runtime.refusal.withLock {
+            $0 = RuntimeError(code: .imageNotFound, operation: "pull", subject: "dir:/rootfs", cause: "no such image")
+        }
+        try await host.withAgent { agent in
+            _ = try await agent.createMachine(order)
+            _ = try await agent.wait(for: order.id, state: .failed, timeout: .seconds(5))
+            let event = await agent.machine(order.id)?.events.first
+            #expect(event?.type == .failure)
+            #expect(event?.request?.message?.contains("no such image") == true)
+        }
+    }
+
+    @Test(arguments: [
+        MachineConfig(image: ""), MachineConfig(image: "dir:relative"),
+        MachineConfig(image: "a", guest: MachineGuest(cpus: 0)),
+        MachineConfig(image: "a", guest: MachineGuest(cpus: 5)),
+        MachineConfig(image: "a", guest: MachineGuest(memoryMebibytes: 1)),
+        MachineConfig(image: "a", environment: ["": "x"]), MachineConfig(image: "a", environment: ["a=b": "x"]),
+        MachineConfig(image: "a", restart: MachineRestart(policy: .no, retriesMax: -1)),
+        MachineConfig(image: "a", stop: StopConfig(timeout: DurationText(.seconds(301)))),
+    ])
+    func aWrongConfigIsRefusedAndChangesNothing(config: MachineConfig) async throws {
+        let host = try FakeHost()
+        defer { host.remove() }
+        var wrong = try order()
+        wrong.config = config
+        let order = wrong
+        let agent = try host.agent()
+        let before = await agent.record()
+        do throws(AgentError) {
+            _ = try await agent.createMachine(order)
+            Issue.record("accepted \(config)")
+        } catch { #expect(error.code == .invalid) }
+        #expect(await agent.record() == before)
+    }
+}
