@@ -1,0 +1,148 @@
+import CLinux
+import Foundation
+import Glibc
+import RoostLinux
+import RoostModel
+
+/// Machines' network namespaces and the links into them. Each is bound to a file, so that it exists before the
+/// machine's first process and is found again by whoever comes after us.
+struct MachineNamespaces: Sendable {
+    let configuration: MeshConfiguration
+    let commands: HostCommands
+    let rules: MeshRules
+
+    static let machineInterface = "eth0"
+    /// `NSFS_MAGIC` of linux/magic.h.
+    private static let namespaceFilesystem = 0x6e73_6673
+
+    func attach(_ machine: MachineLink) async throws(MeshError) -> String {
+        let id = machine.machine
+        let path = configuration.namespacePath(of: id)
+        try await makeNamespace(id, path: path)
+        try await commands.nft("admit", of: id.text, rules.admit(machine))
+        if try await !isLinked(id, path: path) { try await makeLink(id, path: path) }
+        let link = MeshRules.linkName(of: id)
+        try await commands.ip(
+            "address the host's end", of: id.text,
+            [
+                "link set dev \(link) mtu \(configuration.mtu) group \(MeshRules.linkGroup) addrgenmode none up",
+                "addr replace \(MeshRules.routerAddress)/64 dev \(link) nodad",
+                "route replace \(machine.address)/128 dev \(link) src \(configuration.address)",
+            ])
+        let end = Self.machineInterface
+        try await HostCommands(networkNamespace: path).ip(
+            "address the machine's end", of: id.text,
+            [
+                "link set dev lo up",
+                "link set dev \(end) mtu \(configuration.mtu) addrgenmode none up",
+                "addr replace \(MeshRules.machineLinkLocal)/64 dev \(end) nodad",
+                "addr replace \(machine.address)/128 dev \(end) nodad",
+                "route replace default via \(MeshRules.routerAddress) dev \(end)",
+            ])
+        return path
+    }
+
+    func detach(_ machine: MachineID) async throws(MeshError) {
+        let link = MeshRules.linkName(of: machine)
+        if try await exists(link: link) {
+            try await commands.run("remove link", of: machine.text, "ip", ["link", "del", "dev", link])
+        }
+        var elements: [RuleElement] = []
+        for set in ["links", "networks"] {
+            let listing = try await commands.run(
+                "read rules", of: machine.text, "nft",
+                ["-j", "list", "set"] + MeshRules.table.split(separator: " ").map(String.init) + [set])
+            elements += try RuleListing.elements(of: link, inSet: set, listing: listing)
+        }
+        if !elements.isEmpty { try await commands.nft("dismiss", of: machine.text, rules.dismiss(elements)) }
+        let path = configuration.namespacePath(of: machine)
+        while Self.isNamespace(path) {
+            guard umount2(path, Int32(MNT_DETACH)) == 0 else {
+                throw MeshError(
+                    operation: "unbind namespace", subject: machine.text, cause: "\(SystemError("unmount", path))")
+            }
+        }
+        if unlink(path) != 0, errno != ENOENT {
+            throw MeshError(
+                operation: "remove namespace", subject: machine.text, cause: "\(SystemError("remove", path))")
+        }
+    }
+
+    func attached() throws(MeshError) -> [MachineID] {
+        let folder = configuration.namespaceFolder
+        let names: [String]
+        do throws(SystemError) { names = try FolderListing.names(in: folder) } catch {
+            throw MeshError(operation: "list namespaces", subject: folder, cause: error.description)
+        }
+        return names.filter { Self.isNamespace(folder + "/" + $0) }.compactMap { try? MachineID($0) }
+    }
+
+    private func makeNamespace(_ machine: MachineID, path: String) async throws(MeshError) {
+        if !Self.isNamespace(path) {
+            do throws(SystemError) {
+                try DurableFile.makeFolder(configuration.namespaceFolder)
+                let file = open(path, O_RDONLY | O_CREAT | O_CLOEXEC, 0o600)
+                guard file >= 0 else { throw SystemError("create", path) }
+                close(file)
+            } catch {
+                throw MeshError(operation: "make namespace", subject: machine.text, cause: error.description)
+            }
+            try await commands.run("make namespace", of: machine.text, "unshare", ["--net=" + path, "true"])
+        }
+        try await HostCommands(networkNamespace: path).run(
+            "set up namespace", of: machine.text, "sysctl",
+            [
+                "-q", "-w",
+                "net.ipv6.conf.all.disable_ipv6=0", "net.ipv6.conf.default.disable_ipv6=0",
+                "net.ipv6.conf.all.accept_ra=0", "net.ipv6.conf.default.accept_ra=0",
+                "net.ipv6.conf.all.accept_redirects=0", "net.ipv6.conf.default.accept_redirects=0",
+            ])
+    }
+
+    /// Both ends are there and belong together.
+    private func isLinked(_ machine: MachineID, path: String) async throws(MeshError) -> Bool {
+        let link = MeshRules.linkName(of: machine)
+        let here = try await commands.ask("look at link", of: machine.text, "ip", ["-j", "link", "show", "dev", link])
+        guard here.succeeded else { return false }
+        let there = try await HostCommands(networkNamespace: path).ask(
+            "look at link", of: machine.text, "ip", ["-j", "link", "show", "dev", Self.machineInterface])
+        if there.succeeded, Self.indices(here.output)?.peer == Self.indices(there.output)?.own { return true }
+        // Half a link, from an attach that was cut short or a namespace that was made anew.
+        try await commands.run("remove half a link", of: machine.text, "ip", ["link", "del", "dev", link])
+        return false
+    }
+
+    private func makeLink(_ machine: MachineID, path: String) async throws(MeshError) {
+        // What the namespace has under that name is the rest of a link whose other end is gone.
+        let end = Self.machineInterface
+        let inside = HostCommands(networkNamespace: path)
+        if try await inside.ask("look at link", of: machine.text, "ip", ["link", "show", "dev", end]).succeeded {
+            try await inside.run("remove half a link", of: machine.text, "ip", ["link", "del", "dev", end])
+        }
+        let link = MeshRules.linkName(of: machine)
+        try await commands.run(
+            "make link", of: machine.text, "ip",
+            [
+                "link", "add", "name", link, "mtu", "\(configuration.mtu)", "group", "\(MeshRules.linkGroup)",
+                "type", "veth", "peer", "name", end, "mtu", "\(configuration.mtu)", "netns", path,
+            ])
+    }
+
+    private func exists(link: String) async throws(MeshError) -> Bool {
+        try await commands.ask("look at link", of: link, "ip", ["link", "show", "dev", link]).succeeded
+    }
+
+    private static func isNamespace(_ path: String) -> Bool {
+        var filesystem = statfs()
+        return statfs(path, &filesystem) == 0 && Int(filesystem.f_type) == namespaceFilesystem
+    }
+
+    private static func indices(_ listing: String) -> (own: Int, peer: Int?)? {
+        struct Link: Decodable {
+            var ifindex: Int
+            var link_index: Int?
+        }
+        guard let link = try? JSONDecoder().decode([Link].self, from: Data(listing.utf8)).first else { return nil }
+        return (link.ifindex, link.link_index)
+    }
+}

@@ -1,0 +1,84 @@
+import CLinux
+import Glibc
+import Logging
+import RoostLinux
+import RoostModel
+import Synchronization
+
+/// Sends probes to all peers and answers theirs, on a thread of its own: what it measures must not depend on how
+/// busy the rest of the process is.
+final class Prober: Sendable {
+    private let endpoint: UnderlayEndpoint
+    private let namespace: String?
+    private let logger: Logger
+    private let table = Mutex(ProbeTable())
+
+    /// The outside address may come up after us.
+    private static let retryInterval = Duration.seconds(1)
+    /// Bound on the packets taken before probes that are due are looked at again.
+    private static let packetsPerRoundMax = 256
+    /// Without peers.
+    private static let idleInterval = Duration.seconds(1)
+
+    init(endpoint: UnderlayEndpoint, namespace: String?, logger: Logger) {
+        self.endpoint = endpoint
+        self.namespace = namespace
+        self.logger = logger
+    }
+
+    func setTargets(_ peers: [(host: HostName, endpoint: UnderlayEndpoint)]) {
+        table.withLock { $0.setTargets(peers, now: BootClock.now()) }
+    }
+
+    func measurements() -> [PathMeasurement] {
+        table.withLock { $0.measurements(now: BootClock.now()) }
+    }
+
+    /// Runs until the task is cancelled.
+    func run() async throws(SystemError) {
+        let wake = eventfd(0, Int32(EFD_CLOEXEC | EFD_NONBLOCK))
+        guard wake >= 0 else { throw SystemError("open", "eventfd") }
+        defer { close(wake) }
+        await withTaskCancellationHandler {
+            await BlockingCall.run {
+                roost_name_thread("roost-probes")
+                self.loop(wake: wake)
+            }
+        } onCancel: {
+            eventfd_write(wake, 1)
+        }
+    }
+
+    /// On the thread.
+    private func loop(wake: Int32) {
+        var isReported = false
+        while true {
+            do throws(SystemError) {
+                let socket = try ProbeSocket(on: endpoint, namespace: namespace)
+                serve(socket, wake: wake)
+                return
+            } catch {
+                if !isReported { logger.warning("probes wait for the outside address", metadata: ["why": "\(error)"]) }
+                isReported = true
+            }
+            var entry = pollfd(fd: wake, events: Int16(POLLIN), revents: 0)
+            if Glibc.poll(&entry, 1, Int32(clamping: Self.retryInterval.milliseconds)) > 0 { return }
+        }
+    }
+
+    private func serve(_ socket: borrowing ProbeSocket, wake: Int32) {
+        while true {
+            let now = BootClock.now()
+            let (due, next) = table.withLock { ($0.takeDue(now: now), $0.nextDue) }
+            for outgoing in due { socket.send(outgoing) }
+            let idle = next.map { min($0 - BootClock.now(), Self.idleInterval) } ?? Self.idleInterval
+            if socket.wait(for: idle, wake: wake) { return }
+            for _ in 0..<Self.packetsPerRoundMax {
+                guard let received = socket.receive() else { break }
+                guard let packet = received.packet, let source = received.source else { continue }
+                let at = BootClock.now()
+                if let answer = table.withLock({ $0.receive(packet, from: source, now: at) }) { socket.send(answer) }
+            }
+        }
+    }
+}

@@ -1,0 +1,96 @@
+import Glibc
+public import RoostModel
+
+/// An address and a UDP port outside the mesh: `198.18.1.11:51820` or `[2001:db8::1]:51820`. Never a name: what
+/// the mesh needs to come up must not depend on a resolver.
+public struct UnderlayEndpoint: Hashable, Sendable, CustomStringConvertible {
+    public enum Address: Hashable, Sendable {
+        case v4(IPv4Address)
+        case v6(IPv6Address)
+    }
+
+    public var address: Address
+    public var port: UInt16
+
+    public init(address: Address, port: UInt16) {
+        self.address = address
+        self.port = port
+    }
+
+    public init(_ text: String) throws(InvalidValue) {
+        let wrong = InvalidValue(
+            kind: "endpoint", value: text, rule: "for example 198.18.1.11:51820 or [2001:db8::1]:51820")
+        guard let colon = text.lastIndex(of: ":"), let port = UInt16(text[text.index(after: colon)...]), port > 0 else {
+            throw wrong
+        }
+        let host = text[..<colon]
+        if host.hasPrefix("["), host.hasSuffix("]") {
+            address = .v6(try IPv6Address(String(host.dropFirst().dropLast())))
+        } else {
+            address = .v4(try IPv4Address(String(host)))
+        }
+        self.port = port
+    }
+
+    public var description: String {
+        switch address {
+        case .v4(let address): "\(address):\(port)"
+        case .v6(let address): "[\(address)]:\(port)"
+        }
+    }
+
+    var family: Int32 {
+        switch address {
+        case .v4: AF_INET
+        case .v6: AF_INET6
+        }
+    }
+
+    /// Calls `body` with the address in the kernel's form.
+    func withSocketAddress<Result>(_ body: (UnsafePointer<sockaddr>, socklen_t) -> Result) -> Result {
+        switch address {
+        case .v4(let address):
+            var form = sockaddr_in()
+            form.sin_family = sa_family_t(AF_INET)
+            form.sin_port = port.bigEndian
+            form.sin_addr.s_addr = address.bits.bigEndian
+            return withUnsafePointer(to: &form) { pointer in
+                pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                    body($0, socklen_t(MemoryLayout<sockaddr_in>.size))
+                }
+            }
+        case .v6(let address):
+            var form = sockaddr_in6()
+            form.sin6_family = sa_family_t(AF_INET6)
+            form.sin6_port = port.bigEndian
+            withUnsafeMutableBytes(of: &form.sin6_addr) { bytes in
+                bytes.storeBytes(of: address.high.bigEndian, toByteOffset: 0, as: UInt64.self)
+                bytes.storeBytes(of: address.low.bigEndian, toByteOffset: 8, as: UInt64.self)
+            }
+            return withUnsafePointer(to: &form) { pointer in
+                pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                    body($0, socklen_t(MemoryLayout<sockaddr_in6>.size))
+                }
+            }
+        }
+    }
+
+    /// From the kernel's form; nil for another family.
+    init?(storage: sockaddr_storage) {
+        switch Int32(storage.ss_family) {
+        case AF_INET:
+            let form = withUnsafeBytes(of: storage) { $0.loadUnaligned(as: sockaddr_in.self) }
+            address = .v4(IPv4Address(bits: UInt32(bigEndian: form.sin_addr.s_addr)))
+            port = UInt16(bigEndian: form.sin_port)
+        case AF_INET6:
+            let form = withUnsafeBytes(of: storage) { $0.loadUnaligned(as: sockaddr_in6.self) }
+            let words = withUnsafeBytes(of: form.sin6_addr) { bytes in
+                (bytes.loadUnaligned(as: UInt64.self), bytes.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
+            }
+            address = .v6(IPv6Address(high: UInt64(bigEndian: words.0), low: UInt64(bigEndian: words.1)))
+            port = UInt16(bigEndian: form.sin6_port)
+        default:
+            return nil
+        }
+    }
+}

@@ -1,0 +1,141 @@
+import Foundation
+import RoostLinux
+import RoostModel
+import Testing
+
+@testable import RoostMesh
+
+struct MeshPartsTests {
+    @Test(arguments: ["198.18.1.11:51820", "[2001:db8::1]:51820"]) func endpointReadsBack(text: String) throws {
+        let endpoint = try UnderlayEndpoint(text)
+        #expect(endpoint.description == text)
+        let back = endpoint.withSocketAddress { address, length in
+            var storage = sockaddr_storage()
+            withUnsafeMutableBytes(of: &storage) {
+                $0.copyMemory(from: UnsafeRawBufferPointer(start: address, count: Int(length)))
+            }
+            return UnderlayEndpoint(storage: storage)
+        }
+        #expect(back == endpoint)
+    }
+
+    @Test(arguments: [
+        "", "198.18.1.11", "198.18.1.11:", "198.18.1.11:0", "198.18.1.11:70000", "2001:db8::1:51820", "host:51820",
+        "[2001:db8::1]", "[198.18.1.11]:51820",
+    ])
+    func wrongEndpointIsRefused(text: String) {
+        #expect(throws: InvalidValue.self) { try UnderlayEndpoint(text) }
+    }
+
+    @Test func keyIsMadeOnceAndIsWireGuards() async throws {
+        let folder = "/tmp/roost-mesh-key-\(getpid())"
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let key = try MeshKey.ensure(stateDirectory: folder)
+        #expect(try MeshKey.ensure(stateDirectory: folder) == key)
+        let path = folder + "/mesh.key"
+        let mode = try FileManager.default.attributesOfItem(atPath: path)[.posixPermissions] as? NSNumber
+        #expect(mode?.intValue == 0o600)
+        let secret = String(decoding: try #require(try DurableFile.read(path)), as: UTF8.self)
+        let said = try await Command("wg", ["pubkey"], input: secret).run().standardOutput
+        #expect(said.trimmingCharacters(in: .whitespacesAndNewlines) == key)
+        try DurableFile.write("not a key\n", to: path)
+        #expect(throws: MeshError.self) { try MeshKey.ensure(stateDirectory: folder) }
+    }
+
+    @Test func probePacketReadsBackAndNothingElseIsOne() {
+        let packet = ProbePacket(kind: .probe, number: 0xdead_beef, sentNanoseconds: 0x0123_4567_89ab_cdef)
+        let bytes = packet.bytes
+        #expect(bytes.withUnsafeBytes { ProbePacket($0) } == packet)
+        for index in [0, 3, 4, 5] {
+            var wrong = bytes
+            wrong[index] ^= 0xff
+            #expect(wrong.withUnsafeBytes { ProbePacket($0) } == nil)
+        }
+        for wrong in [[], Array(bytes.dropLast()), bytes + [0]] {
+            #expect(wrong.withUnsafeBytes { ProbePacket($0) } == nil)
+        }
+    }
+
+    @Test func onlyPeersAreAnsweredAndOnlyRealAnswersCount() throws {
+        let peer = try UnderlayEndpoint("198.18.1.2:51821")
+        let stranger = try UnderlayEndpoint("198.18.1.3:51821")
+        var table = ProbeTable()
+        table.setTargets([(try HostName("host1"), peer)], now: .zero)
+        let sent = try #require(table.takeDue(now: .zero).first)
+        #expect(sent.destination == peer)
+        let now = Moment.zero + .milliseconds(3)
+        #expect(table.receive(sent.packet, from: stranger, now: now) == nil)
+        #expect(table.receive(sent.packet, from: peer, now: now)?.packet.kind == .answer)
+        var answer = sent.packet
+        answer.kind = .answer
+        var forged = answer
+        forged.sentNanoseconds += 1
+        #expect(table.receive(forged, from: peer, now: now) == nil)
+        #expect(table.receive(answer, from: stranger, now: now) == nil)
+        #expect(table.measurements(now: now).first?.probesAnswered == 0)
+        #expect(table.receive(answer, from: peer, now: now) == nil)
+        #expect(table.measurements(now: now).first?.roundTripMicroseconds == 3000)
+    }
+
+    @Test func changesTouchOnlyWhatDiffers() throws {
+        func peer(_ host: String, key: String, endpoint: String, machines: [String]) throws -> MeshPeer {
+            MeshPeer(
+                host: try HostName(host),
+                identity: MeshIdentity(
+                    publicKey: key, endpoint: endpoint, probePort: 51821,
+                    address: MeshAddress.host(try HostName(host))),
+                machines: try machines.map { try IPv6Address($0) })
+        }
+        let one = try peer("host1", key: "K1=", endpoint: "198.18.1.1:51820", machines: ["fdaa:0:7::2"])
+        let two = try peer("host2", key: "K2=", endpoint: "198.18.1.2:51820", machines: [])
+        let dump = """
+            P=\tO=\t51820\toff
+            K1=\t(none)\t198.18.1.1:51820\t\(one.identity.address)/128,fdaa:0:7::2/128\t1700000000\t1\t2\t25
+            K9=\t(none)\t(none)\t(none)\t0\t0\t0\toff
+            """
+        let state = try WireGuardState(dump: dump)
+        #expect(PeerChanges(from: state, to: [one], told: [:]).arguments == [["peer", "K9=", "remove"]])
+        let changes = PeerChanges(from: state, to: [one, two], told: [:]).arguments
+        #expect(
+            changes == [
+                ["peer", "K9=", "remove"],
+                [
+                    "peer", "K2=", "endpoint", "198.18.1.2:51820", "persistent-keepalive", "25", "allowed-ips",
+                    "\(two.identity.address)/128",
+                ],
+            ])
+        // A peer that is heard from another address keeps it, until the store has a new word.
+        let roamed = try WireGuardState(dump: dump.replacingOccurrences(of: "198.18.1.1:", with: "198.18.7.7:"))
+        #expect(PeerChanges(from: roamed, to: [one], told: ["K1=": "198.18.1.1:51820"]).arguments.count == 1)
+        #expect(PeerChanges(from: roamed, to: [one], told: [:]).arguments.count == 2)
+    }
+
+    @Test func wrongConfigurationIsRefused() async throws {
+        var configuration = MeshConfiguration(
+            host: try HostName("host1"), endpoint: try UnderlayEndpoint("198.18.1.1:51820"),
+            stateDirectory: "/tmp/roost-mesh-none-\(getpid())", runDirectory: "/tmp/roost-mesh-none-\(getpid())")
+        for interface in ["", "sixteen-letters-", "a b", "a\"b", "../x"] {
+            configuration.interface = interface
+            let mesh = WireGuardMesh(configuration: configuration)
+            await #expect(throws: MeshError.self) { try await mesh.start() }
+        }
+        configuration.interface = "roost0"
+        configuration.mtu = 1500
+        let mesh = WireGuardMesh(configuration: configuration)
+        await #expect(throws: MeshError.self) { try await mesh.start() }
+    }
+
+    @Test func listingOfSetElementsIsRead() throws {
+        let listing = """
+            {"nftables": [{"metainfo": {"version": "1.0.6"}}, {"set": {"name": "networks", "elem": [
+            {"concat": ["ma", {"prefix": {"addr": "fdaa:0:7::", "len": 48}}]}, {"concat": ["mb", "fdaa::2"]}]}}]}
+            """
+        #expect(
+            try RuleListing.elements(of: "ma", inSet: "networks", listing: listing)
+                == [RuleElement(set: "networks", link: "ma", value: "fdaa:0:7::/48")])
+        #expect(
+            try RuleListing.elements(of: "mb", inSet: "links", listing: listing)
+                == [RuleElement(set: "links", link: "mb", value: "fdaa::2")])
+        #expect(throws: MeshError.self) { try RuleListing.elements(of: "ma", inSet: "links", listing: "no") }
+    }
+}
