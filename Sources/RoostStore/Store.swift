@@ -14,10 +14,12 @@ public protocol Store: Sendable {
     /// is compacted away, a whole listing first. The stream reconnects by itself and ends only by cancellation.
     func watch(_ range: KeyRange, from revision: Revision?) -> AsyncStream<WatchEvent>
 
-    /// Keys put with a lease vanish when it is not kept alive for its time to live.
+    /// Keys put with a lease vanish when it is not kept alive for its time to live (``LeaseID/timeToLiveMin`` to
+    /// ``LeaseID/timeToLiveMax``; a backend may round it up).
     func grantLease(timeToLive: Duration) async throws(StoreError) -> LeaseID
     /// - Returns: false when the lease is already gone.
     func keepAlive(_ lease: LeaseID) async throws(StoreError) -> Bool
+    /// The lease's keys vanish at once, in one revision. A lease that is already gone is no error.
     func revoke(_ lease: LeaseID) async throws(StoreError)
 }
 
@@ -37,6 +39,7 @@ public struct LeaseID: Hashable, Sendable, CustomStringConvertible {
     public var description: String { "\(number)" }
 }
 
+/// A key is 1 to ``keyBytesMax`` bytes of printable ASCII; a prefix may be empty, and is then every key.
 public enum KeyRange: Hashable, Sendable {
     case key(String)
     case prefix(String)
@@ -68,7 +71,10 @@ public struct Listing: Hashable, Sendable {
     }
 }
 
-/// Bounded: at most ``operationsMax`` compares and operations, ``valueBytesMax`` for one value.
+/// Bounded: at most ``operationsMax`` compares and operations in each branch, ``valueBytesMax`` for one value,
+/// ``bytesMax`` for all keys and values together. A branch may not put a key twice, nor put one that it deletes.
+///
+/// The operations of a branch are carried out in order; a read sees what was put and deleted before it.
 public struct Transaction: Hashable, Sendable {
     public enum Compare: Hashable, Sendable {
         /// The key's modification revision is this; ``Revision/absent``: the key does not exist.
@@ -111,7 +117,8 @@ public struct TransactionOutcome: Hashable, Sendable {
 public enum WatchEvent: Hashable, Sendable {
     /// The whole range as it is; whatever was known before is void.
     case listing(Listing)
-    /// What changed, in order. All changes of one revision come in one event.
+    /// What changed, in order. All changes of one revision come in one event. Empty after ``interrupted``: the
+    /// connection is back, and nothing changed up to this revision.
     case changes([Change], revision: Revision)
     /// The connection is lost; what is known may be old. Followed by `changes` or `listing` once it is back.
     case interrupted

@@ -1,0 +1,125 @@
+import AsyncHTTPClient
+import Foundation
+import NIOCore
+import NIOHTTP1
+import RoostLinux
+import RoostModel
+import Synchronization
+
+/// HTTP to the endpoints: connections that are kept, and for every request the knowledge whether it left.
+final class EtcdTransport: Sendable {
+    let endpoints: EtcdEndpoints
+    let timing: EtcdTiming
+    private let client: HTTPClient
+
+    /// Every watch holds a connection of its own; requests share the rest.
+    static let connectionsMax = 512
+    static let connectionIdleMax = TimeAmount.minutes(5)
+    static let answerBytesMax = 64 << 20
+
+    init(endpoints: [String], timing: EtcdTiming) {
+        self.endpoints = EtcdEndpoints(endpoints)
+        self.timing = timing
+        var configuration = HTTPClient.Configuration()
+        configuration.httpVersion = .http1Only
+        configuration.redirectConfiguration = .disallow
+        configuration.timeout.connect = .nanoseconds(timing.connect.milliseconds * 1_000_000)
+        configuration.connectionPool.idleTimeout = Self.connectionIdleMax
+        configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = Self.connectionsMax
+        // A refused connection is an answer: the next endpoint is tried at once.
+        configuration.connectionPool.retryConnectionEstablishment = false
+        client = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
+    }
+
+    deinit {
+        client.shutdown { _ in }
+    }
+
+    /// One request at one endpoint, within a limit of time.
+    func post(
+        _ path: String, _ body: ByteBuffer, to endpoint: EtcdEndpoints.Index, within limit: Duration
+    ) async -> Result<ByteBuffer, EtcdFailure> {
+        let departure = Departure()
+        let result: Result<ByteBuffer, EtcdFailure>? = await RoostStore.within(limit) { [self] in
+            do {
+                let response = try await client.execute(
+                    request(path, body, to: endpoint, departure), timeout: .hours(1))
+                let answer = try await response.body.collect(upTo: Self.answerBytesMax)
+                guard response.status == .ok else {
+                    return .failure(EtcdFailure(status: response.status.code, body: answer.readableBytesView))
+                }
+                return .success(answer)
+            } catch {
+                return .failure(departure.failure("\(error)"))
+            }
+        }
+        switch result {
+        case .success(let answer):
+            // Leases may be answered by a leader that has lost its quorum without knowing; keys are not.
+            if path.hasPrefix("kv/") { endpoints.heard(endpoint, now: BootClock.now()) }
+            return .success(answer)
+        case .failure(let failure): return .failure(failure)
+        case nil: return .failure(departure.failure("\(endpoints.urls[endpoint]) did not answer within \(limit)"))
+        }
+    }
+
+    /// A stream's beginning: the body has lines until either side ends it.
+    func open(
+        _ path: String, _ body: ByteBuffer, to endpoint: EtcdEndpoints.Index
+    ) async throws(EtcdFailure) -> HTTPClientResponse.Body {
+        let departure = Departure()
+        let response: HTTPClientResponse
+        do {
+            response = try await client.execute(
+                request(path, body, to: endpoint, departure),
+                deadline: .now() + .nanoseconds(timing.request.milliseconds * 1_000_000))
+        } catch {
+            throw departure.failure("\(error)")
+        }
+        guard response.status == .ok else {
+            let text = try? await response.body.collect(upTo: 64 << 10)
+            throw EtcdFailure(status: response.status.code, body: (text ?? ByteBuffer()).readableBytesView)
+        }
+        return response.body
+    }
+
+    private func request(
+        _ path: String, _ body: ByteBuffer, to endpoint: EtcdEndpoints.Index, _ departure: Departure
+    ) -> HTTPClientRequest {
+        var request = HTTPClientRequest(url: endpoints.urls[endpoint] + "/v3/" + path)
+        request.method = .POST
+        request.headers = ["content-type": "application/json"]
+        request.body = .stream(OneChunk(bytes: body, departure: departure), length: .known(Int64(body.readableBytes)))
+        return request
+    }
+}
+
+/// Whether a request's bytes may have left this process. The HTTP client asks for the body only once it has a
+/// connection and has begun to write.
+private final class Departure: Sendable {
+    private let hasBegun = Atomic(false)
+
+    func begin() { hasBegun.store(true, ordering: .releasing) }
+
+    func failure(_ why: String) -> EtcdFailure {
+        hasBegun.load(ordering: .acquiring) ? .unclear(why) : .unsent(why)
+    }
+}
+
+private struct OneChunk: AsyncSequence, Sendable {
+    let bytes: ByteBuffer
+    let departure: Departure
+
+    struct Iterator: AsyncIteratorProtocol {
+        var bytes: ByteBuffer?
+        let departure: Departure
+
+        mutating func next() async -> ByteBuffer? {
+            departure.begin()
+            defer { bytes = nil }
+            return bytes
+        }
+    }
+
+    func makeAsyncIterator() -> Iterator { Iterator(bytes: bytes, departure: departure) }
+}

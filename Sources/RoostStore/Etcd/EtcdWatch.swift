@@ -1,0 +1,240 @@
+import AsyncHTTPClient
+import Logging
+import NIOCore
+import RoostLinux
+import RoostModel
+import Synchronization
+
+/// One watch's life: a listing if there must be one, then a stream of changes, then again from where it broke off.
+struct EtcdWatch: Sendable {
+    let transport: EtcdTransport
+    let range: KeyRange
+    let logger: Logger
+    let channel = WatchChannel()
+    private let progress: WatchProgress
+
+    init(transport: EtcdTransport, range: KeyRange, from revision: Revision?, logger: Logger) {
+        self.transport = transport
+        self.range = range
+        self.logger = logger
+        // etcd takes zero for "from now on"; here it is before everything.
+        progress = WatchProgress(next: revision.flatMap { $0.number > 0 ? $0 : nil })
+    }
+
+    /// Until cancelled.
+    func run() async {
+        var delay = transport.timing.retryFirst
+        while !Task.isCancelled {
+            do {
+                let endpoint = try await position()
+                try await follow(at: endpoint)
+                delay = transport.timing.retryFirst
+            } catch {
+                guard !Task.isCancelled else { break }
+                logger.debug("watch of \(range.text) is interrupted", metadata: ["cause": "\(error)"])
+                if progress.takeWasConnected() { delay = transport.timing.retryFirst }
+                if progress.interrupt() { await channel.send(.interrupted) }
+                // Spread, so that not all watches of all hosts come back in the same moment.
+                try? await Task.sleep(for: delay * Double.random(in: 0.5...1))
+                delay = min(delay * 2, transport.timing.retryLast)
+            }
+        }
+        channel.close()
+    }
+
+    /// Makes sure that there is a revision to go on from.
+    ///
+    /// - Returns: an endpoint that has just answered with a quorum behind it.
+    private func position() async throws(EtcdFailure) -> EtcdEndpoints.Index {
+        if progress.next == nil {
+            try range.checkForWatch()
+            let listing = try await transport.list(range)
+            progress.listed(at: listing.revision)
+            await channel.send(.listing(listing))
+        } else if !transport.isFresh(transport.endpoints.preferred) {
+            _ = try await transport.askAny("kv/range", try EtcdTransport.encode(EtcdRange.pulse))
+        }
+        return transport.endpoints.preferred
+    }
+
+    /// Reads the stream for as long as the endpoint shows its pulse.
+    private func follow(at endpoint: EtcdEndpoints.Index) async throws(EtcdFailure) {
+        progress.opening()
+        let result = await withTaskGroup(of: Result<Void, EtcdFailure>.self) { group in
+            group.addTask { await outcome { () throws(EtcdFailure) in try await read(at: endpoint) } }
+            group.addTask { await outcome { () throws(EtcdFailure) in try await guardPulse(of: endpoint) } }
+            defer { group.cancelAll() }
+            return await group.next() ?? .success(())
+        }
+        if case .failure = result, !Task.isCancelled { transport.endpoints.failed(endpoint) }
+        try result.get()
+    }
+
+    /// - Returns: when the wanted revision is compacted away; everything else is a failure.
+    private func read(at endpoint: EtcdEndpoints.Index) async throws(EtcdFailure) {
+        guard let from = progress.next else { return }
+        let request = try EtcdTransport.encode(EtcdWatchRequest(range, from: from))
+        let body = try await transport.open("watch", request, to: endpoint)
+        var lines = WatchLines()
+        var assembly = WatchAssembly()
+        do {
+            for try await chunk in body {
+                lines.append(chunk)
+                while let line = try lines.next() {
+                    guard try await handle(line, in: &assembly) else { return }
+                }
+            }
+        } catch {
+            throw error as? EtcdFailure ?? .unclear("\(error)")
+        }
+        throw .unclear("\(transport.endpoints.urls[endpoint]) ended the watch")
+    }
+
+    /// - Returns: false when the wanted revision is compacted away.
+    private func handle(_ line: ByteBuffer, in assembly: inout WatchAssembly) async throws(EtcdFailure) -> Bool {
+        let streamed: EtcdStreamed<EtcdWatchAnswer> = try EtcdTransport.decode(line)
+        guard let answer = streamed.result else { throw EtcdFailure(streamed.error) }
+        switch try assembly.receive(answer) {
+        case .created:
+            if let last = progress.connected() { await channel.send(.changes([], revision: last)) }
+        case .events(let revisions):
+            for (revision, changes) in revisions where progress.advance(past: revision) {
+                await channel.send(.changes(changes, revision: revision))
+            }
+        case .compacted:
+            progress.voided()
+            return false
+        }
+        return true
+    }
+
+    /// The stream says nothing while nothing changes, so a linearizable read now and then shows that the endpoint
+    /// is neither frozen nor cut off from its quorum.
+    private func guardPulse(of endpoint: EtcdEndpoints.Index) async throws(EtcdFailure) {
+        let timing = transport.timing
+        let opened = BootClock.now()
+        let pulse = try EtcdTransport.encode(EtcdRange.pulse)
+        while !Task.isCancelled {
+            let now = BootClock.now()
+            if transport.endpoints.claimPulse(endpoint, every: timing.pulse, now: now) {
+                _ = await transport.post("kv/range", pulse, to: endpoint, within: timing.silence)
+            }
+            let heard = transport.endpoints.lastHeard(endpoint) ?? opened
+            guard BootClock.now() - max(heard, opened) < timing.silence else {
+                throw .unclear("\(transport.endpoints.urls[endpoint]) was silent for \(timing.silence)")
+            }
+            guard progress.isConnected || BootClock.now() - opened < timing.request else {
+                throw .unclear("\(transport.endpoints.urls[endpoint]) did not begin the watch")
+            }
+            try? await Task.sleep(for: timing.pulse / 2)
+        }
+    }
+}
+
+extension EtcdTransport {
+    /// Has it answered so lately that there is no need to ask?
+    func isFresh(_ endpoint: EtcdEndpoints.Index) -> Bool {
+        endpoints.lastHeard(endpoint).map { BootClock.now() - $0 < timing.pulse } ?? false
+    }
+}
+
+private func outcome<Value: Sendable>(
+    _ work: () async throws(EtcdFailure) -> Value
+) async -> Result<Value, EtcdFailure> {
+    do {
+        return .success(try await work())
+    } catch {
+        return .failure(error)
+    }
+}
+
+extension KeyRange {
+    fileprivate func checkForWatch() throws(EtcdFailure) {
+        do {
+            try check(for: "watch")
+        } catch {
+            throw .refused(error.code, error.cause)
+        }
+    }
+}
+
+/// How far a watch is. Only the watch's own tasks touch it.
+private final class WatchProgress: Sendable {
+    private struct State {
+        /// The next revision to ask for; nil: a listing is wanted.
+        var next: Revision?
+        var isInterrupted = false
+        /// The present stream has begun.
+        var isConnected = false
+    }
+
+    private let state: Mutex<State>
+
+    init(next: Revision?) { state = Mutex(State(next: next)) }
+
+    var next: Revision? { state.withLock { $0.next } }
+    var isConnected: Bool { state.withLock { $0.isConnected } }
+
+    func opening() { state.withLock { $0.isConnected = false } }
+
+    /// - Returns: the last revision seen, when the reader was told of an interruption and must hear that it is over.
+    func connected() -> Revision? {
+        state.withLock { state in
+            state.isConnected = true
+            guard state.isInterrupted, let next = state.next else { return nil }
+            state.isInterrupted = false
+            return Revision(next.number - 1)
+        }
+    }
+
+    func takeWasConnected() -> Bool {
+        state.withLock { state in
+            defer { state.isConnected = false }
+            return state.isConnected
+        }
+    }
+
+    func listed(at revision: Revision) {
+        state.withLock { state in
+            state.next = Revision(revision.number + 1)
+            state.isInterrupted = false
+        }
+    }
+
+    func voided() { state.withLock { $0.next = nil } }
+
+    /// - Returns: false when the revision was seen before.
+    func advance(past revision: Revision) -> Bool {
+        state.withLock { state in
+            guard let next = state.next, revision >= next else { return false }
+            state.next = Revision(revision.number + 1)
+            return true
+        }
+    }
+
+    /// - Returns: true when the reader does not know of it yet.
+    func interrupt() -> Bool {
+        state.withLock { state in
+            defer { state.isInterrupted = true }
+            return !state.isInterrupted
+        }
+    }
+}
+
+/// Runs a watch for as long as somebody holds its stream.
+final class EtcdWatchFeed: Sendable {
+    let channel: WatchChannel
+    // The one place without a parent: an AsyncStream has no task of its own, and the stream must go on between
+    // two reads. It ends with the stream.
+    private let task: Task<Void, Never>
+
+    init(_ watch: EtcdWatch) {
+        channel = watch.channel
+        task = Task { await watch.run() }
+    }
+
+    deinit {
+        task.cancel()
+        channel.close()
+    }
+}
