@@ -19,7 +19,7 @@ public struct MountTable: Sendable {
     }
 
     /// The format of proc_pid_mountinfo(5).
-    init(mountinfo text: String) {
+    public init(mountinfo text: String) {
         mounts = text.split(separator: "\n").compactMap { line in
             let fields = line.split(separator: " ")
             guard let dash = fields.firstIndex(of: "-"), dash >= 6, fields.count > dash + 2 else { return nil }

@@ -1,0 +1,45 @@
+import RoostModel
+
+/// Where a machine's launch keeps its files. `state` survives a boot of the host, `run` need not.
+struct MachineFolders: Sendable {
+    /// On disk: the record of the launch and the root's changes.
+    let state: String
+    /// In memory: the bundle, process ids, how it ended.
+    let run: String
+    let runtimeState: String
+    let log: String
+    let lock: String
+
+    init(_ machine: MachineID, _ configuration: OCIRuntime.Configuration) {
+        state = "\(configuration.stateFolder)/machines-oci/\(machine)"
+        run = "\(configuration.runFolder)/machines-oci/\(machine)"
+        runtimeState = "\(configuration.runtimeRoot)/\(machine)"
+        log = "\(configuration.logFolder)/\(machine).log"
+        lock = "\(configuration.lockFolder)/\(machine)"
+    }
+
+    var record: String { state + "/launch.json" }
+    var upper: String { state + "/upper" }
+    var work: String { state + "/work" }
+    var root: String { run + "/root" }
+    var bundleFile: String { run + "/config.json" }
+    var processFile: String { run + "/process.json" }
+    var pidFile: String { run + "/pid" }
+    var watcherPidFile: String { run + "/watcher.pid" }
+    var runtimeLog: String { run + "/runtime.log" }
+    /// conmon makes a file with the machine's id and the exit code in here.
+    var exits: String { run + "/exits" }
+    /// conmon makes a file `oom` in here.
+    var persistent: String { run + "/persistent" }
+    var previousLog: String { log + ".1" }
+}
+
+/// Which launch this is; on disk before anything of it exists.
+struct LaunchRecord: Codable {
+    var machine: MachineID
+    var attempt: String
+    var image: String
+    var digest: String
+    /// Wall-clock milliseconds, for people.
+    var launchedAt: Int64
+}

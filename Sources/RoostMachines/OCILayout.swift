@@ -1,0 +1,139 @@
+import Glibc
+import RoostLinux
+
+/// A folder in the OCI image layout (https://github.com/opencontainers/image-spec/blob/main/image-layout.md).
+struct OCILayout: Sendable {
+    let path: String
+
+    struct Descriptor: Codable {
+        var mediaType: String?
+        var digest: String
+        var size: Int64
+        var annotations: [String: String]?
+        var platform: Platform?
+
+        struct Platform: Codable {
+            var architecture: String
+            var os: String
+        }
+    }
+
+    struct Index: Codable {
+        var schemaVersion = 2
+        var manifests: [Descriptor]
+    }
+
+    struct Manifest: Decodable {
+        var config: Descriptor
+    }
+
+    struct ImageFile: Decodable {
+        var config: Settings?
+
+        struct Settings: Decodable {
+            var user: String?
+            var environment: [String]?
+            var entrypoint: [String]?
+            var command: [String]?
+            var workingDirectory: String?
+            var stopSignal: String?
+
+            enum CodingKeys: String, CodingKey {
+                case user = "User"
+                case environment = "Env"
+                case entrypoint = "Entrypoint"
+                case command = "Cmd"
+                case workingDirectory = "WorkingDir"
+                case stopSignal = "StopSignal"
+            }
+        }
+    }
+
+    static let tagAnnotation = "org.opencontainers.image.ref.name"
+    static let indexTypes: Set<String> = [
+        "application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json",
+    ]
+    /// An index may name an index, but not for ever.
+    static let indexDepthMax = 3
+    static let documentBytesMax = 4 << 20
+
+    #if arch(x86_64)
+        static let architecture = "amd64"
+    #elseif arch(arm64)
+        static let architecture = "arm64"
+    #endif
+
+    /// The manifest that a tag names at this moment, for this computer's architecture.
+    func manifest(tag: String, for image: String) throws(RuntimeError) -> Descriptor {
+        guard let index = try JSONFile.read(Index.self, from: path + "/index.json") else {
+            throw RuntimeError(
+                code: .imageNotFound, operation: "find the image", subject: image,
+                cause: "there is no OCI layout at \(path): build the image, or copy one there with "
+                    + "'skopeo copy docker://NAME oci:\(path):\(tag)'")
+        }
+        guard let named = index.manifests.first(where: { $0.annotations?[Self.tagAnnotation] == tag }) else {
+            let tags = index.manifests.compactMap { $0.annotations?[Self.tagAnnotation] }.sorted()
+            throw RuntimeError(
+                code: .imageNotFound, operation: "find the image", subject: image,
+                cause: "the layout \(path) has no tag '\(tag)'; it has: "
+                    + (tags.isEmpty ? "none" : tags.prefix(20).joined(separator: ", ")))
+        }
+        return try narrow(named, for: image)
+    }
+
+    private func narrow(_ named: Descriptor, for image: String) throws(RuntimeError) -> Descriptor {
+        var descriptor = named
+        for _ in 0..<Self.indexDepthMax {
+            guard let type = descriptor.mediaType, Self.indexTypes.contains(type) else { return descriptor }
+            let index = try document(Index.self, descriptor, for: image)
+            guard
+                let fitting = index.manifests.first(where: {
+                    $0.platform?.os == "linux" && $0.platform?.architecture == Self.architecture
+                })
+            else {
+                throw RuntimeError(
+                    code: .imageNotFound, operation: "find the image", subject: image,
+                    cause: "it exists, but not for linux/\(Self.architecture)")
+            }
+            descriptor = fitting
+        }
+        throw RuntimeError(
+            code: .imageInvalid, operation: "find the image", subject: image,
+            cause: "its index is nested more than \(Self.indexDepthMax) deep")
+    }
+
+    func settings(of manifest: Descriptor, for image: String) throws(RuntimeError) -> ImageFile.Settings? {
+        let manifest = try document(Manifest.self, manifest, for: image)
+        return try document(ImageFile.self, manifest.config, for: image).config
+    }
+
+    private func document<Value: Decodable>(
+        _ type: Value.Type, _ descriptor: Descriptor, for image: String
+    ) throws(RuntimeError) -> Value {
+        let digest = try ImageDigest(descriptor.digest, of: image)
+        let blob = "\(path)/blobs/sha256/\(digest.hex)"
+        guard let value = try JSONFile.read(type, from: blob, bytesMax: Self.documentBytesMax) else {
+            throw RuntimeError(
+                code: .imageInvalid, operation: "read", subject: image,
+                cause: "\(blob) is missing: build or copy the image anew")
+        }
+        return value
+    }
+}
+
+/// `sha256:` and 64 hexadecimal digits. It becomes a file name, so nothing else gets through.
+struct ImageDigest: Hashable, Sendable {
+    let hex: String
+    var text: String { "sha256:" + hex }
+
+    init(_ text: String, of image: String) throws(RuntimeError) {
+        let hex = text.dropFirst(7)
+        let isHex = hex.utf8.allSatisfy { (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }
+        guard text.hasPrefix("sha256:"), hex.utf8.count == 64, isHex else {
+            throw RuntimeError(
+                code: .imageInvalid, operation: "read", subject: image,
+                cause: "'\(text.prefix(100))' is not a sha256 digest")
+        }
+        self.hex = String(hex)
+    }
+}

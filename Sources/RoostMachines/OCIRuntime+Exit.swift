@@ -1,0 +1,136 @@
+import Glibc
+import RoostLinux
+public import RoostModel
+
+extension OCIRuntime {
+    public func waitForExit(of machine: MachineID) async throws(RuntimeError) -> MachineExit {
+        let process: ProcessIdentity
+        switch try await inspect(machine) {
+        case .exited(let exit, _): return exit
+        case .absent, .remains:
+            throw RuntimeError(
+                code: .notFound, operation: "wait for", subject: "machine \(machine)", cause: "it does not run here")
+        case .running(let running):
+            // Nil: it has ended since.
+            guard let identity = ProcessIdentity(pid: running.pid) else { return try await exit(of: machine) }
+            process = identity
+        }
+        let hasEnded: Bool
+        do { hasEnded = try await ends.wait(for: process) } catch {
+            throw RuntimeError(
+                code: .failed, operation: "wait for", subject: "machine \(machine)", cause: error.description)
+        }
+        guard hasEnded else { throw cancelled(machine, "wait for") }
+        return try await exit(of: machine)
+    }
+
+    /// How it ended, once the process is gone: conmon writes it down a moment later.
+    private func exit(of machine: MachineID) async throws(RuntimeError) -> MachineExit {
+        let found: MachineExit?
+        do {
+            found =
+                try await poll(for: Self.exitFilePatience, every: .milliseconds(3)) { () -> MachineExit?? in
+                    if let exit = try readExit(machine) { return .some(exit) }
+                    // Without a watcher nobody will write it, unless it did so this moment.
+                    return watcher(machine) == nil ? .some(try readExit(machine)) : nil
+                } ?? nil
+        } catch let error as RuntimeError { throw error } catch { throw cancelled(machine, "wait for") }
+        guard let found else {
+            throw RuntimeError(
+                code: .failed, operation: "wait for", subject: "machine \(machine)",
+                cause: "it has ended, but its watcher is gone and nobody knows how")
+        }
+        return found
+    }
+
+    // MARK: - What is there
+
+    /// Called under the machine's lock.
+    func observe(_ machine: MachineID) async throws(RuntimeError) -> MachineObservation {
+        let folders = folders(machine)
+        guard let record = try JSONFile.read(LaunchRecord.self, from: folders.record) else {
+            let places = try cgroup(machine).folders + [folders.state, folders.run, folders.runtimeState]
+            return places.contains { path in access(path, F_OK) == 0 } ? .remains : .absent
+        }
+        if let exit = try readExit(machine) { return .exited(exit, attempt: record.attempt) }
+        if let process = try await findProcess(machine), process.isAlive {
+            return .running(RunningMachine(pid: process.pid, attempt: record.attempt))
+        }
+        // It may have ended this moment, with its watcher about to say how.
+        let last: MachineExit?
+        do {
+            last =
+                try await poll(for: Self.exitFilePatience, every: .milliseconds(3)) { () -> MachineExit?? in
+                    if let exit = try readExit(machine) { return .some(exit) }
+                    return watcher(machine) == nil || ProcessIdentity(file: folders.pidFile) != nil ? .some(nil) : nil
+                } ?? nil
+        } catch let error as RuntimeError { throw error } catch { throw cancelled(machine, "inspect") }
+        return last.map { .exited($0, attempt: record.attempt) } ?? .remains
+    }
+
+    func readProcess(_ machine: MachineID) throws(RuntimeError) -> ProcessIdentity? {
+        try JSONFile.read(ProcessIdentity.self, from: folders(machine).processFile)
+    }
+
+    /// Process 1 of a launch that got as far as starting it. The runtime is asked where we were cut off between
+    /// starting it and writing that down.
+    private func findProcess(_ machine: MachineID) async throws(RuntimeError) -> ProcessIdentity? {
+        if let process = try readProcess(machine) { return process }
+        guard access(folders(machine).runtimeState, F_OK) == 0 else { return nil }
+        struct State: Decodable {
+            var status: String
+            var pid: Int32
+        }
+        guard let output = try? await runtime(["state", machine.text]).outcome(), output.status == 0,
+            let state = try? JSONFile.decode(State.self, from: output.standardOutput), state.status == "running",
+            let process = ProcessIdentity(pid: state.pid)
+        else { return nil }
+        try JSONFile.write(process, to: folders(machine).processFile)
+        return process
+    }
+
+    func running(_ machine: MachineID, _ operation: String) async throws(RuntimeError) -> ProcessIdentity {
+        guard let process = try await findProcess(machine), process.isAlive else {
+            throw notRunning(machine, operation)
+        }
+        return process
+    }
+
+    /// The machine's conmon, if it lives.
+    func watcher(_ machine: MachineID) -> ProcessIdentity? {
+        guard let process = ProcessIdentity(file: folders(machine).watcherPidFile),
+            let bytes = try? DurableFile.read("/proc/\(process.pid)/cmdline")
+        else { return nil }
+        // The number may have been given to somebody else since.
+        let arguments = bytes.split(separator: 0).map { String(decoding: $0, as: UTF8.self) }
+        let isOurs = arguments.contains(machine.text) && arguments.contains(folders(machine).exits)
+        return isOurs ? process : nil
+    }
+
+    /// conmon writes the exit code, or 128 and the signal, into a file named after the machine.
+    private func readExit(_ machine: MachineID) throws(RuntimeError) -> MachineExit? {
+        let folders = folders(machine)
+        let bytes = try report("read the exit of", machine) { () throws(SystemError) in
+            try DurableFile.read("\(folders.exits)/\(machine)")
+        }
+        guard let bytes, let code = Int32(String(decoding: bytes, as: UTF8.self).filter { !$0.isWhitespace }) else {
+            return nil
+        }
+        let signal = code - 128
+        let kills = try cgroup(machine).outOfMemoryKills()
+        let oomKilled = kills > 0 || access(folders.persistent + "/oom", F_OK) == 0
+        return MachineExit(
+            code: code, signal: (1...SignalName.numberMax).contains(signal) ? signal : nil,
+            oomKilled: code != 0 && oomKilled)
+    }
+}
+
+extension ProcessIdentity {
+    /// The process whose id is in this file, if it lives.
+    init?(file: String) {
+        guard let bytes = try? DurableFile.read(file),
+            let pid = Int32(String(decoding: bytes, as: UTF8.self).filter { !$0.isWhitespace })
+        else { return nil }
+        self.init(pid: pid)
+    }
+}

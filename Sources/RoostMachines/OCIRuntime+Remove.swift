@@ -1,0 +1,69 @@
+import Glibc
+import Logging
+import RoostLinux
+public import RoostModel
+
+extension OCIRuntime {
+    public func remove(_ machine: MachineID) async throws(RuntimeError) {
+        try await locked(machine, "remove") { () throws(RuntimeError) in
+            try await takeApart(machine)
+            unlink(folders(machine).lock)
+        }
+        forgetOldLogs()
+    }
+
+    /// Every step looks first and can be repeated; the launch's record goes last, so that a removal that was cut off
+    /// is seen and taken up again.
+    func takeApart(_ machine: MachineID) async throws(RuntimeError) {
+        let folders = folders(machine)
+        try await kill(machine)
+        try await endWatcher(machine)
+        if access(folders.runtimeState, F_OK) == 0 {
+            // It refuses where its own state is half made; the folder goes all the same.
+            let outcome = try? await runtime(["delete", machine.text]).outcome()
+            if outcome?.status != 0 { _ = try? await runtime(["delete", "--force", machine.text]).outcome() }
+            try await removeFolder(folders.runtimeState, machine)
+        }
+        let group = try cgroup(machine)
+        do { try await group.remove() } catch {
+            throw RuntimeError(
+                code: .failed, operation: "remove", subject: "machine \(machine)", cause: error.description)
+        }
+        try await unmountRoot(machine)
+        try await removeFolder(folders.run, machine)
+        try await removeFolder(folders.upper, machine)
+        try await removeFolder(folders.work, machine)
+        try await removeFolder(folders.state, machine)
+    }
+
+    private func endWatcher(_ machine: MachineID) async throws(RuntimeError) {
+        guard let watcher = watcher(machine) else { return }
+        // With the machine gone it ends by itself, after it has written the last of the log.
+        let patience = Duration.seconds(2)
+        let ended = try? await poll(for: patience, every: .milliseconds(3)) { watcher.isAlive ? nil : true }
+        guard ended != true else { return }
+        _ = try report("end the watcher of", machine) { () throws(SystemError) in try watcher.signal(SIGKILL) }
+        _ = try? await poll(for: patience, every: .milliseconds(10)) { watcher.isAlive ? nil : true }
+    }
+
+    private func unmountRoot(_ machine: MachineID) async throws(RuntimeError) {
+        let point = folders(machine).root
+        for _ in 0..<8 {
+            let isMounted = try report("unmount the root of", machine) { () throws(SystemError) in
+                try MountTable.current().at(point) != nil
+            }
+            guard isMounted else { return }
+            let code = await BlockingCall.run { umount2(point, Int32(MNT_DETACH)) == 0 ? 0 : errno }
+            guard code == 0 || code == EINVAL else {
+                throw RuntimeError(
+                    code: .failed, operation: "remove", subject: "machine \(machine)",
+                    cause: SystemError("unmount", point, code: code).description)
+            }
+        }
+    }
+
+    private func removeFolder(_ path: String, _ machine: MachineID) async throws(RuntimeError) {
+        guard access(path, F_OK) == 0 else { return }
+        try await command("remove", machine, Command("rm", ["-rf", "--one-file-system", path]))
+    }
+}

@@ -1,0 +1,197 @@
+import Glibc
+public import Logging
+import RoostLinux
+public import RoostModel
+
+/// Machines by an OCI runtime (`runc`, or `crun` where it works), each watched by a `conmon` of its own.
+///
+/// All that is known of a machine is on disk and in the kernel; a second instance over the same folders, in this
+/// process or a later one, sees the same machines. Nothing here needs systemd, and it works inside a PID, mount and
+/// network namespace as long as /proc is that namespace's own.
+public struct OCIRuntime: MachineRuntime {
+    public struct Configuration: Sendable {
+        /// On disk: launch records, the machines' roots, logs.
+        public var stateFolder: String
+        /// In memory where possible (/run): bundles, process ids, exit codes.
+        public var runFolder: String
+        /// Parent of the machines' control groups in every hierarchy, `/roost`.
+        public var cgroupParent: String
+        /// `runc` or `crun`: see ``RuntimeProbe``.
+        public var runtimeProgram: String
+        public var watcherProgram: String
+        /// A log grows to this size and then starts anew; the one of the launch before is kept.
+        public var logSizeMax: ByteCount
+        public var nameservers: [String]
+
+        public init(
+            stateFolder: String, runFolder: String, cgroupParent: String, runtimeProgram: String = "runc",
+            watcherProgram: String = "conmon", logSizeMax: ByteCount = .mebibytes(8), nameservers: [String] = []
+        ) {
+            self.stateFolder = stateFolder
+            self.runFolder = runFolder
+            self.cgroupParent = cgroupParent
+            self.runtimeProgram = runtimeProgram
+            self.watcherProgram = watcherProgram
+            self.logSizeMax = logSizeMax
+            self.nameservers = nameservers
+        }
+
+        var runtimeRoot: String { runFolder + "/runtime" }
+        var attachFolder: String { runFolder + "/attach" }
+        var logFolder: String { stateFolder + "/logs" }
+        var lockFolder: String { runFolder + "/locks" }
+    }
+
+    public let configuration: Configuration
+    let images: any ImageStore
+    let ends: ProcessEnds
+    let logger: Logger
+
+    static let lockPatience = Duration.seconds(120)
+    /// conmon writes the exit file within milliseconds of the end, unless the computer is very busy.
+    static let exitFilePatience = Duration.seconds(10)
+    static let killPatience = Duration.seconds(10)
+    /// Logs of machines that are gone; the newest are kept.
+    static let logsKeptMax = 64
+
+    /// - Throws: when the folders cannot be made or the process watch cannot be started.
+    public init(
+        configuration: Configuration, images: any ImageStore, logger: Logger = Logger(label: "roost.machines")
+    ) throws(RuntimeError) {
+        self.configuration = configuration
+        self.images = images
+        self.logger = logger
+        do throws(SystemError) {
+            for folder in [
+                configuration.stateFolder, configuration.runFolder, configuration.runtimeRoot,
+                configuration.attachFolder, configuration.logFolder, configuration.lockFolder,
+            ] {
+                try DurableFile.makeFolder(folder)
+            }
+            ends = try ProcessEnds()
+        } catch {
+            throw RuntimeError(
+                code: .failed, operation: "prepare", subject: configuration.stateFolder, cause: error.description)
+        }
+    }
+
+    func folders(_ machine: MachineID) -> MachineFolders { MachineFolders(machine, configuration) }
+
+    func cgroup(_ machine: MachineID) throws(RuntimeError) -> MachineCgroup {
+        try report("find the control group", machine) { () throws(SystemError) in
+            MachineCgroup(path: cgroupPath(machine), hierarchies: try MachineCgroup.hierarchies())
+        }
+    }
+
+    func cgroupPath(_ machine: MachineID) -> String {
+        let parent = configuration.cgroupParent
+        return (parent.hasPrefix("/") ? parent : "/" + parent) + "/\(machine)"
+    }
+
+    // MARK: - Looking
+
+    public func inspect(_ machine: MachineID) async throws(RuntimeError) -> MachineObservation {
+        // Without a lock of ours a launch in progress would look like the remains of one.
+        try await locked(machine, "inspect") { () throws(RuntimeError) in
+            let observation = try await observe(machine)
+            if observation == .absent { unlink(folders(machine).lock) }
+            return observation
+        }
+    }
+
+    public func list() async throws(RuntimeError) -> [MachineID] {
+        do throws(SystemError) {
+            var names = try FolderListing.names(in: configuration.stateFolder + "/machines-oci")
+            names += try FolderListing.names(in: configuration.runFolder + "/machines-oci")
+            return Set(names).sorted().compactMap { try? MachineID($0) }
+        } catch {
+            throw RuntimeError(
+                code: .failed, operation: "list", subject: configuration.stateFolder, cause: error.description)
+        }
+    }
+
+    // MARK: - Signals
+
+    public func signal(_ machine: MachineID, _ signal: String) async throws(RuntimeError) {
+        guard let number = SignalName.number(signal) else {
+            throw RuntimeError(
+                code: .invalid, operation: "signal", subject: "machine \(machine)",
+                cause: "'\(signal.prefix(40))' is no signal: use a name such as SIGTERM, or a number")
+        }
+        let process = try await running(machine, "signal")
+        let wasThere = try report("signal", machine) { () throws(SystemError) in try process.signal(number) }
+        guard wasThere else { throw notRunning(machine, "signal") }
+    }
+
+    public func kill(_ machine: MachineID) async throws(RuntimeError) {
+        let group = try cgroup(machine)
+        let process = try readProcess(machine)
+        let end = BootClock.now() + Self.killPatience
+        var pause = Duration.milliseconds(2)
+        while true {
+            // Process 1 first: with it the kernel ends all of its PID namespace.
+            let hadFirst = try report("kill", machine) { () throws(SystemError) in
+                try process?.signal(SIGKILL) ?? false
+            }
+            guard group.killRound() || hadFirst else { return }
+            guard BootClock.now() < end else {
+                throw RuntimeError(
+                    code: .deadlineExceeded, operation: "kill", subject: "machine \(machine)",
+                    cause: "processes \(group.processes().sorted().prefix(10)) are still there after SIGKILL: "
+                        + "they wait for a disk or are frozen")
+            }
+            do { try await Task.sleep(for: pause) } catch { throw cancelled(machine, "kill") }
+            pause = min(pause * 2, .milliseconds(100))
+        }
+    }
+
+    // MARK: - Small parts
+
+    func locked<Value: Sendable>(
+        _ machine: MachineID, _ operation: String, _ body: () async throws(RuntimeError) -> Value
+    ) async throws(RuntimeError) -> Value {
+        let lock: FileLock
+        do { lock = try await FileLock.acquire(folders(machine).lock, within: Self.lockPatience) } catch {
+            throw RuntimeError(
+                code: error.code == ETIMEDOUT ? .deadlineExceeded : .failed, operation: operation,
+                subject: "machine \(machine)", cause: error.description)
+        }
+        defer { lock.release() }
+        return try await body()
+    }
+
+    func report<Value>(
+        _ operation: String, _ machine: MachineID, _ body: () throws(SystemError) -> Value
+    ) throws(RuntimeError) -> Value {
+        do { return try body() } catch {
+            throw RuntimeError(
+                code: error.code == ENOSPC ? .noSpace : .failed, operation: operation, subject: "machine \(machine)",
+                cause: error.description)
+        }
+    }
+
+    func command(
+        _ operation: String, _ machine: MachineID, _ command: Command
+    ) async throws(RuntimeError) {
+        do { try await command.run() } catch {
+            throw RuntimeError(
+                code: .failed, operation: operation, subject: "machine \(machine)", cause: error.description)
+        }
+    }
+
+    /// A command of the OCI runtime itself.
+    func runtime(_ arguments: [String], deadline: Duration = Command.deadlineDefault) -> Command {
+        Command(
+            configuration.runtimeProgram, ["--root", configuration.runtimeRoot] + arguments, deadline: deadline)
+    }
+
+    func notRunning(_ machine: MachineID, _ operation: String) -> RuntimeError {
+        RuntimeError(
+            code: .notRunning, operation: operation, subject: "machine \(machine)",
+            cause: "it is not running: start it first")
+    }
+
+    func cancelled(_ machine: MachineID, _ operation: String) -> RuntimeError {
+        RuntimeError(code: .failed, operation: operation, subject: "machine \(machine)", cause: "cancelled")
+    }
+}

@@ -1,0 +1,56 @@
+import RoostLinux
+import RoostMachines
+import RoostModel
+import Testing
+
+@Suite(.serialized, .timeLimit(.minutes(2)))
+struct ExecuteTests {
+    @Test func commandsInsideAMachine() async throws {
+        try await Workshop.with { workshop in
+            let launch = try await workshop.launch("sleep 60")
+            _ = try await workshop.runtime.launch(launch)
+            let run = { (command: [String], input: String) in
+                try await workshop.runtime.execute(launch.id, ExecRequest(command: command, input: input))
+            }
+            let echo = try await run(["cat"], "to and fro")
+            #expect(echo == ExecResult(exitCode: 0, signal: nil, standardOutput: "to and fro", standardError: ""))
+            let failure = try await run(["sh", "-c", "echo out; echo err >&2; exit 5"], "")
+            #expect(failure == ExecResult(exitCode: 5, signal: nil, standardOutput: "out\n", standardError: "err\n"))
+            let killed = try await run(["sh", "-c", "kill -9 $$"], "")
+            #expect(killed.exitCode == 137 && killed.signal == 9)
+            let missing = try await run(["no-such-program"], "")
+            #expect(missing.exitCode == 127 && missing.standardError.contains("no-such-program"))
+
+            for wrong in [[], [""], ["--version"]] as [[String]] {
+                #expect(await refusal { _ = try await run(wrong, "") }?.code == .invalid)
+            }
+        }
+    }
+
+    @Test func aCommandThatTakesTooLongIsKilled() async throws {
+        try await Workshop.with { workshop in
+            let launch = try await workshop.launch("sleep 60")
+            _ = try await workshop.runtime.launch(launch)
+            let stubborn = "trap '' TERM INT; sleep 1234 & while true; do sleep 0.05; done"
+            let request = ExecRequest(command: ["/bin/sh", "-c", stubborn], timeout: .milliseconds(300))
+            #expect(
+                await refusal { _ = try await workshop.runtime.execute(launch.id, request) }?.code == .deadlineExceeded)
+            let left = try await poll(for: .seconds(5)) {
+                try await workshop.shell(launch.id, "cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' '")
+                    .contains("1234 ") ? nil : true
+            }
+            #expect(left == true, "the command's own processes live on")
+        }
+    }
+
+    @Test func nothingIsExecutedInAMachineThatDoesNotRun() async throws {
+        try await Workshop.with { workshop in
+            let launch = try await workshop.launch("true")
+            let request = ExecRequest(command: ["true"])
+            #expect(await refusal { _ = try await workshop.runtime.execute(launch.id, request) }?.code == .notRunning)
+            _ = try await workshop.runtime.launch(launch)
+            _ = try await workshop.runtime.waitForExit(of: launch.id)
+            #expect(await refusal { _ = try await workshop.runtime.execute(launch.id, request) }?.code == .notRunning)
+        }
+    }
+}

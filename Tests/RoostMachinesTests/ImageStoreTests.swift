@@ -1,0 +1,139 @@
+import Glibc
+import RoostLinux
+import RoostModel
+import Testing
+
+@testable import RoostMachines
+
+@Suite(.serialized, .timeLimit(.minutes(3)))
+struct ImageStoreTests {
+    /// An OCI layout with the workshop's root as `layout:tag`.
+    private func makeLayout(_ workshop: Workshop, tag: String, extra: String) async throws -> String {
+        let layout = workshop.folder + "/layout"
+        let bundle = workshop.folder + "/bundle-\(tag)"
+        let image = "\(layout):\(tag)"
+        if access(layout, F_OK) != 0 { try await Command("umoci", ["init", "--layout", layout]).run() }
+        try await Command("umoci", ["new", "--image", image]).run()
+        try await Command("umoci", ["unpack", "--image", image, bundle]).run()
+        try await Command("cp", ["-a", workshop.root + "/.", bundle + "/rootfs/"]).run()
+        try DurableFile.write(extra, to: bundle + "/rootfs/extra", mode: 0o644)
+        try await Command("umoci", ["repack", "--image", image, bundle]).run()
+        try await Command(
+            "umoci",
+            [
+                "config", "--image", image, "--config.entrypoint", "/bin/sh", "--config.entrypoint", "-c",
+                "--config.cmd", "id; pwd; cat /extra; echo $ONE", "--config.env", "ONE=1", "--config.user", "alice",
+                "--config.workingdir", "/tmp", "--config.stopsignal", "SIGQUIT",
+            ]
+        ).run()
+        return image
+    }
+
+    @Test func anImageOfALayoutIsUnpackedOnceAndRuns() async throws {
+        try await Workshop.with { workshop in
+            let image = "oci:" + (try await makeLayout(workshop, tag: "one", extra: "first "))
+            let reference = try ImageReference(image)
+            let unpacked = try await withThrowingTaskGroup(of: UnpackedImage.self) { group in
+                for _ in 0..<4 {
+                    // As several hosts of one computer.
+                    group.addTask {
+                        try await OCIImageStore(directory: workshop.images.directory).ensure(reference)
+                    }
+                }
+                return try await group.reduce(into: Set()) { $0.insert($1) }
+            }
+            let found = try #require(unpacked.first)
+            #expect(unpacked.count == 1)
+            #expect(found.digest.hasPrefix("sha256:") && found.user == "alice" && found.workingDirectory == "/tmp")
+            #expect(found.entrypoint == ["/bin/sh", "-c"] && found.stopSignal == "SIGQUIT")
+            #expect(found.environment.contains("ONE=1") && found.environment.contains { $0.hasPrefix("PATH=") })
+            var file = stat()
+            #expect(stat(found.rootPath, &file) == 0)
+            let inode = file.st_ino
+            #expect(try await workshop.images.ensure(reference) == found)
+            #expect(stat(found.rootPath, &file) == 0 && file.st_ino == inode)
+            let names = try FolderListing.names(in: workshop.images.directory).filter { !$0.hasSuffix(".lock") }
+            #expect(names == ["sha256-" + found.digest.dropFirst(7)])
+
+            var launch = try await workshop.launch("", image: image)
+            launch.config.initial = MachineInit()
+            _ = try await workshop.runtime.launch(launch)
+            #expect(try await workshop.runtime.waitForExit(of: launch.id).code == 0)
+            #expect(
+                try await workshop.log(launch.id)
+                    == "uid=1001(alice) gid=1002(alice) groups=1002(alice),50(staff)\n/tmp\nfirst 1\n")
+        }
+    }
+
+    @Test func aTagIsLookedUpAnewEachTime() async throws {
+        try await Workshop.with { workshop in
+            let first = try await makeLayout(workshop, tag: "one", extra: "first")
+            let reference = try ImageReference("oci:" + first)
+            let before = try await workshop.images.ensure(reference)
+            let second = try await makeLayout(workshop, tag: "two", extra: "second")
+            try await Command("umoci", ["tag", "--image", second, "one"]).run()
+            let after = try await workshop.images.ensure(reference)
+            #expect(after.digest != before.digest)
+            #expect(try DurableFile.read(after.rootPath + "/extra") == Array("second".utf8))
+            #expect(try DurableFile.read(before.rootPath + "/extra") == Array("first".utf8))
+        }
+    }
+
+    @Test func whatAKilledUnpackLeftDoesNotCount() async throws {
+        try await Workshop.with { workshop in
+            let image = try await makeLayout(workshop, tag: "one", extra: "whole")
+            let reference = try ImageReference("oci:" + image)
+            let layout = OCILayout(path: workshop.folder + "/layout")
+            let hex = try ImageDigest(layout.manifest(tag: "one", for: image).digest, of: image).hex
+            let half = "\(workshop.images.directory)/.unpacking-\(hex)"
+            try DurableFile.makeFolder(half + "/rootfs")
+            try DurableFile.write("half", to: half + "/rootfs/extra")
+            let unpacked = try await workshop.images.ensure(reference)
+            #expect(try DurableFile.read(unpacked.rootPath + "/extra") == Array("whole".utf8))
+            #expect(access(half, F_OK) != 0)
+        }
+    }
+
+    @Test func whatIsMissingOrBrokenIsSaid() async throws {
+        try await Workshop.with { workshop in
+            let image = try await makeLayout(workshop, tag: "one", extra: "")
+            let refused = { (text: String) in
+                await refusal { _ = try await workshop.images.ensure(try ImageReference(text)) }
+            }
+            let noTag = await refused("oci:\(workshop.folder)/layout:three")
+            #expect(noTag?.code == .imageNotFound && noTag?.cause.contains("it has: one") == true)
+            let noLayout = await refused("oci:\(workshop.folder)/nowhere:one")
+            #expect(noLayout?.code == .imageNotFound && noLayout?.cause.contains("skopeo copy") == true)
+            #expect(await refused("dir:\(workshop.folder)/nowhere")?.code == .imageNotFound)
+            #expect(await refused("dir:/")?.code == .imageInvalid)
+            #expect(await refused("dir:\(workshop.root)/bin/sh")?.code == .imageInvalid)
+            let noRegistry = await refused("127.0.0.1:9/no/such:image")
+            #expect(noRegistry?.code == .imageNotFound && noRegistry?.cause.contains("skopeo login") == true)
+
+            // A layer that is not what the manifest says.
+            let blobs = workshop.folder + "/layout/blobs/sha256"
+            let layer = try #require(
+                try FolderListing.names(in: blobs).max { left, right in
+                    var sizes = (stat(), stat())
+                    stat("\(blobs)/\(left)", &sizes.0)
+                    stat("\(blobs)/\(right)", &sizes.1)
+                    return sizes.0.st_size < sizes.1.st_size
+                })
+            try DurableFile.write("nonsense", to: "\(blobs)/\(layer)")
+            #expect(await refused("oci:\(image)")?.code == .imageInvalid)
+            let left = try FolderListing.names(in: workshop.images.directory).filter { !$0.hasSuffix(".lock") }
+            #expect(left.isEmpty)
+        }
+    }
+
+    @Test func aFolderIsUsedAsItIs() async throws {
+        try await Workshop.with { workshop in
+            let reference = try ImageReference("dir:\(workshop.root)/../rootfs")
+            let image = try await workshop.images.ensure(reference)
+            #expect(image.rootPath == workshop.root)
+            #expect(try await workshop.images.ensure(reference).digest == image.digest)
+            try DurableFile.makeFolder(workshop.root + "/changed")
+            #expect(try await workshop.images.ensure(reference).digest != image.digest)
+        }
+    }
+}

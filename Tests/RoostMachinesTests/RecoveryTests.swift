@@ -1,0 +1,156 @@
+import Glibc
+import RoostLinux
+import RoostModel
+import Testing
+
+@testable import RoostMachines
+
+/// A launch can be cut off anywhere, and so can a removal. Whoever comes next goes on.
+@Suite(.serialized, .timeLimit(.minutes(3)))
+struct RecoveryTests {
+    @Test func aMachineOutlivesTheProcessThatLaunchedIt() async throws {
+        try await Workshop.with { workshop in
+            let id = Workshop.newID()
+            _ = try await workshop.network()
+            await #expect(processExitsWith: .signal(SIGKILL)) {
+                [name = workshop.name as String, id = id.text as String] in
+                let workshop = try Workshop(name: name)
+                let script = "trap 'exit 4' TERM; echo up; while true; do sleep 0.05; done"
+                _ = try await workshop.runtime.launch(try await workshop.launch(script, id: try MachineID(id)))
+                kill(getpid(), SIGKILL)
+            }
+            guard case .running(let running) = try await workshop.runtime.inspect(id) else {
+                Issue.record("the machine went down with its launcher")
+                return
+            }
+            #expect(running.attempt == "first")
+            // Watched by a conmon of its own session, a child of nobody here.
+            let watcher = try #require(workshop.runtime.watcher(id))
+            #expect(getsid(watcher.pid) != getsid(0) && getpgid(watcher.pid) != getpgid(0))
+            #expect(try Self.parent(of: watcher.pid) != getpid())
+            #expect(try Self.parent(of: running.pid) == watcher.pid)
+            // The same launch again is the launch that runs.
+            let again = try await workshop.launch("false", id: id)
+            #expect(try await workshop.runtime.launch(again) == running)
+            let other = try await workshop.launch("false", id: id, attempt: "other")
+            #expect(await refusal { _ = try await workshop.runtime.launch(other) }?.code == .invalid)
+
+            #expect(try await workshop.log(id) == "up\n")
+            try await workshop.runtime.signal(id, "TERM")
+            #expect(try await workshop.runtime.waitForExit(of: id).code == 4)
+        }
+    }
+
+    private static func parent(of pid: Int32) throws -> Int32? {
+        let bytes = try #require(try DurableFile.read("/proc/\(pid)/stat"))
+        let text = String(decoding: bytes, as: UTF8.self)
+        return text[text.index(after: text.lastIndex(of: ")") ?? text.startIndex)...].split(separator: " ")
+            .dropFirst().first.flatMap { Int32($0) }
+    }
+
+    /// What a launch has made when it is cut off after each of its steps.
+    enum CutOff: String, CaseIterable {
+        case recorded, rootMounted, created, startedButNotNoted
+    }
+
+    @Test(arguments: CutOff.allCases)
+    func aLaunchThatWasCutOff(_ cut: CutOff) async throws {
+        try await Workshop.with { workshop in
+            let launch = try await workshop.launch("sleep 60")
+            let folders = workshop.runtime.folders(launch.id)
+            let running = try await workshop.runtime.launch(launch)
+            switch cut {
+            case .recorded, .rootMounted:
+                // Take away what came later.
+                try await workshop.runtime.kill(launch.id)
+                _ = try await workshop.runtime.waitForExit(of: launch.id)
+                try await workshop.runtime.runtime(["delete", launch.id.text]).run()
+                #expect(workshop.cgroups(of: launch.id).allSatisfy { rmdir($0) == 0 })
+                if cut == .recorded {
+                    #expect(umount2(folders.root, 0) == 0)
+                    try await Command("rm", ["-rf", folders.run]).run()
+                } else {
+                    for file in [folders.processFile, "\(folders.exits)/\(launch.id)"] { unlink(file) }
+                }
+                #expect(try await workshop.runtime.inspect(launch.id) == .remains)
+            case .created:
+                // As created and never started: the runtime's own process waits at its door.
+                try await workshop.runtime.kill(launch.id)
+                _ = try await workshop.runtime.waitForExit(of: launch.id)
+                try await workshop.runtime.runtime(["delete", launch.id.text]).run()
+                for file in [folders.processFile, "\(folders.exits)/\(launch.id)"] { unlink(file) }
+                let create = workshop.runtime.runtime([
+                    "create", "--bundle", folders.run, "--pid-file", folders.pidFile, launch.id.text,
+                ])
+                // Its outputs would hang on the waiting process.
+                let line = ([create.program] + create.arguments).joined(separator: " ")
+                try await Command("sh", ["-c", line + " </dev/null >/dev/null 2>&1"]).run()
+                #expect(try await workshop.runtime.inspect(launch.id) == .remains)
+            case .startedButNotNoted:
+                unlink(folders.processFile)
+                #expect(try await workshop.runtime.inspect(launch.id) == .running(running))
+                unlink(folders.processFile)
+                #expect(try await workshop.runtime.launch(launch) == running)
+                try await workshop.runtime.kill(launch.id)
+                _ = try await workshop.runtime.waitForExit(of: launch.id)
+            }
+            let next = try await workshop.launch("exit 9", id: launch.id, attempt: "next")
+            _ = try await workshop.runtime.launch(next)
+            #expect(try await workshop.runtime.waitForExit(of: launch.id).code == 9)
+        }
+    }
+
+    @Test func aRemovalThatWasCutOff() async throws {
+        try await Workshop.with { workshop in
+            for leftover in ["state", "run", "group"] {
+                let launch = try await workshop.launch("true")
+                let folders = workshop.runtime.folders(launch.id)
+                switch leftover {
+                case "state": try DurableFile.makeFolder(folders.upper + "/x")
+                case "run": try DurableFile.makeFolder(folders.exits)
+                default:
+                    let hierarchy = try #require(try MachineCgroup.hierarchies().first)
+                    try DurableFile.makeFolder(hierarchy.point + workshop.runtime.cgroupPath(launch.id) + "/deep")
+                }
+                #expect(try await workshop.runtime.inspect(launch.id) == .remains)
+                try await workshop.runtime.remove(launch.id)
+                #expect(try await workshop.runtime.inspect(launch.id) == .absent)
+            }
+        }
+    }
+
+    @Test func aMachineWhoseWatcherWasKilled() async throws {
+        try await Workshop.with { workshop in
+            let launch = try await workshop.launch("sleep 60")
+            _ = try await workshop.runtime.launch(launch)
+            let watcher = try #require(workshop.runtime.watcher(launch.id))
+            try watcher.signal(SIGKILL)
+            guard case .running = try await workshop.runtime.inspect(launch.id) else {
+                Issue.record("the machine went down with its watcher")
+                return
+            }
+            try await workshop.runtime.kill(launch.id)
+            #expect(await refusal { _ = try await workshop.runtime.waitForExit(of: launch.id) } != nil)
+            #expect(try await workshop.runtime.inspect(launch.id) == .remains)
+            try await workshop.runtime.remove(launch.id)
+            #expect(try await workshop.runtime.inspect(launch.id) == .absent)
+        }
+    }
+
+    @Test func aLaunchThatCannotSucceedLeavesNothing() async throws {
+        try await Workshop.with { workshop in
+            var launch = try await workshop.launch("true")
+            launch.config.initial.exec = ["/no/such/program"]
+            let missing = await refusal { _ = try await workshop.runtime.launch(launch) }
+            #expect(missing?.description.contains("/no/such/program") == true)
+            launch.network.namespacePath = workshop.folder + "/nowhere"
+            #expect(await refusal { _ = try await workshop.runtime.launch(launch) }?.code == .failed)
+            launch.config.initial = MachineInit()
+            #expect(await refusal { _ = try await workshop.runtime.launch(launch) }?.code == .invalid)
+            launch.image = try ImageReference("dir:/no/such/root")
+            #expect(await refusal { _ = try await workshop.runtime.launch(launch) }?.code == .imageNotFound)
+            #expect(try await workshop.runtime.inspect(launch.id) == .absent)
+            #expect(try await workshop.runtime.list().isEmpty)
+        }
+    }
+}
