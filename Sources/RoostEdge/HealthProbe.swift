@@ -1,0 +1,87 @@
+import NIOCore
+import NIOPosix
+import RoostModel
+
+/// Asks whether this edge works, without asking anybody else: do the event loops turn, is a connection accepted and
+/// answered.
+struct HealthProbe {
+    let loops: [any EventLoop]
+    let port: Int
+
+    /// SSLRequest (PostgreSQL documentation, "Message Formats"): whatever the answer, one byte of it is enough.
+    private static let question: [UInt8] = [0, 0, 0, 8, 4, 210, 22, 47]
+
+    /// The waiting is bounded by this task's own timer, not by the loops': they are what is in question.
+    func check(_ address: IPv4Address?, within time: Duration) async -> Bool {
+        let (signs, alive) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingOldest(loops.count + 1))
+        for loop in loops { loop.execute { alive.yield() } }
+        let expected = loops.count + (address == nil ? 0 : 1)
+        if let address, let loop = loops.first { probe(address, on: loop, within: time, alive: alive) }
+        return await withTaskGroup(of: Bool.self) { group in
+            group.addTask {
+                try? await Task.sleep(for: time)
+                return false
+            }
+            group.addTask {
+                var seen = 0
+                for await _ in signs {
+                    seen += 1
+                    if seen == expected { return true }
+                }
+                return false
+            }
+            let isAlive = await group.next() ?? false
+            group.cancelAll()
+            return isAlive
+        }
+    }
+
+    private func probe(
+        _ address: IPv4Address, on loop: any EventLoop, within time: Duration, alive: AsyncStream<Void>.Continuation
+    ) {
+        guard let target = try? SocketAddress(packedIPAddress: ByteBuffer(integer: address.bits), port: port) else {
+            return
+        }
+        ClientBootstrap(group: loop)
+            .connectTimeout(time.timeAmount)
+            .channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(Questioner(alive, within: time))
+                }
+            }
+            .connect(to: target)
+            .whenFailure { _ in }
+    }
+
+    /// Sends the question, and is content with any answer.
+    private final class Questioner: ChannelInboundHandler {
+        typealias InboundIn = ByteBuffer
+        typealias OutboundOut = ByteBuffer
+
+        private let alive: AsyncStream<Void>.Continuation
+        private let time: Duration
+        private var timer: Scheduled<Void>?
+
+        init(_ alive: AsyncStream<Void>.Continuation, within time: Duration) {
+            self.alive = alive
+            self.time = time
+        }
+
+        func channelActive(context: ChannelHandlerContext) {
+            let buffer = context.channel.allocator.buffer(bytes: HealthProbe.question)
+            context.writeAndFlush(Self.wrapOutboundOut(buffer), promise: nil)
+            timer = context.eventLoop.assumeIsolated().scheduleTask(in: time.timeAmount) {
+                context.close(promise: nil)
+            }
+        }
+
+        func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+            alive.yield()
+            context.close(promise: nil)
+        }
+
+        func channelInactive(context: ChannelHandlerContext) { timer?.cancel() }
+
+        func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+    }
+}

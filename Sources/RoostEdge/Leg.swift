@@ -1,0 +1,118 @@
+import NIOCore
+import NIOTLS
+
+/// One of the two connections of a session: to the client, or to the backend.
+///
+/// Until it has a partner, what arrives is the session's to read. Once it has one, bytes go straight to the partner.
+/// Nothing is read that the partner has no room for, so a session holds a bounded number of bytes.
+final class Leg: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    enum Side { case client, backend }
+
+    let side: Side
+    private var session: Session?
+    private(set) var context: ChannelHandlerContext?
+    private var partner: Leg?
+    /// The partner had no room; it says when it has.
+    private var isReadDue = false
+
+    init(_ side: Side, of session: Session) {
+        self.side = side
+        self.session = session
+    }
+
+    /// What arrives from now on goes to `partner`.
+    func relay(to partner: Leg) {
+        self.partner = partner
+        readOn()
+    }
+
+    /// Lets go of the session, and closes. What was not sent yet is dropped.
+    func close() {
+        session = nil
+        partner = nil
+        context?.close(promise: nil)
+        context = nil
+    }
+
+    func read() { context?.read() }
+
+    func send(_ bytes: [UInt8]) {
+        guard let context else { return }
+        context.writeAndFlush(Self.wrapOutboundOut(context.channel.allocator.buffer(bytes: bytes)), promise: nil)
+    }
+
+    /// Ends this direction once everything is sent; the other one goes on.
+    func finishSending() { context?.close(mode: .output, promise: nil) }
+
+    /// Calls back when everything that was sent has left, or cannot any more.
+    func whenSent(_ done: @escaping () -> Void) {
+        guard let context else { return done() }
+        let empty = Self.wrapOutboundOut(ByteBuffer())
+        context.writeAndFlush(empty).assumeIsolated().whenComplete { _ in done() }
+    }
+
+    private func readOn() {
+        guard let partner, let context else { return }
+        if partner.context?.channel.isWritable ?? true {
+            context.read()
+        } else {
+            isReadDue = true
+        }
+    }
+
+    // MARK: Events of the channel
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        self.context = nil
+    }
+
+    func channelActive(context: ChannelHandlerContext) {
+        session?.began(side)
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        if let partner {
+            partner.context?.write(data, promise: nil)
+        } else {
+            session?.received(Self.unwrapInboundIn(data), on: side)
+        }
+    }
+
+    func channelReadComplete(context: ChannelHandlerContext) {
+        if let partner {
+            partner.context?.flush()
+            readOn()
+        } else {
+            session?.receivedAll(on: side)
+        }
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        guard context.channel.isWritable, let partner, partner.isReadDue else { return }
+        partner.isReadDue = false
+        partner.readOn()
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if case .inputClosed = event as? ChannelEvent {
+            session?.inputEnded(on: side)
+        } else if case .handshakeCompleted(let name) = event as? TLSUserEvent {
+            session?.tlsBegan(protocol: name)
+        }
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        session?.ended(side)
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        session?.failed(side, error)
+    }
+}
