@@ -146,8 +146,9 @@ let package = Package(
         program(
             "roostd",
             uses: [
-                "RoostAgent", "RoostAPI", "RoostEdge", "RoostAnycast", "RoostMesh", "RoostStore", .argumentParser,
-                .configuration, .lifecycle, .logging,
+                "RoostAgent", "RoostAPI", "RoostEdge", "RoostBalancing", "RoostAnycast", "RoostMesh", "RoostStore",
+                "RoostMachines", "RoostVolumes", "RoostCertificates", "RoostModel", "RoostWire", "RoostLinux",
+                .argumentParser, .configuration, .lifecycle, .logging, .system,
             ]),
         program(
             "roost",
@@ -168,7 +169,9 @@ let package = Package(
         tests(of: "RoostSimulation", uses: ["RoostFailover", "RoostModel"]),
         tests(of: "RoostPaths", uses: ["RoostModel"]),
         tests(of: "RoostBalancing", uses: ["RoostModel"]),
-        tests(of: "RoostClient", uses: ["RoostModel", "RoostWire", .nioCore, .nioHTTP1, .nioPosix]),
+        tests(
+            of: "RoostClient",
+            uses: ["roost", "RoostModel", "RoostWire", "RoostLinux", .nioCore, .nioHTTP1, .nioPosix]),
         tests(of: "RoostStore", uses: ["RoostModel", "RoostLinux", .grdb, .nioCore, .logging]),
         tests(of: "RoostVolumes", uses: ["RoostModel", "RoostLinux", .logging]),
         tests(of: "RoostMachines", uses: ["RoostModel", "RoostLinux", .logging]),

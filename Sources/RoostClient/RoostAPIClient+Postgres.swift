@@ -22,6 +22,6 @@ extension RoostAPIClient {
     /// Asks for a planned change of primary; nil leaves the choice of the member to the cluster.
     public func switchover(_ name: AppName, to member: MemberName? = nil) async throws(APIError) {
         try await sendForData(
-            .post, "/v1/postgres/\(name)/switchover", body: SwitchoverRequest(target: member?.text))
+            .post, "/v1/postgres/\(name)/switchover", body: SwitchoverBody(target: member?.text))
     }
 }

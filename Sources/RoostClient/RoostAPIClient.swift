@@ -142,26 +142,12 @@ public struct RoostAPIClient: Sendable {
     }
 
     static func explain(_ error: any Error) -> String {
-        switch error {
-        case let error as IOError:
-            switch error.errnoCode {
-            case ENOENT: "there is no such socket"
-            case ECONNREFUSED: "nothing listens there"
-            case EACCES: "permission denied; root may use it"
-            default: String(cString: strerror(error.errnoCode))
-            }
-        case DecodingError.keyNotFound(let key, let context):
-            "'\(Self.path(context.codingPath + [key]))' is missing"
-        case DecodingError.valueNotFound(_, let context), DecodingError.typeMismatch(_, let context):
-            "'\(Self.path(context.codingPath))': \(context.debugDescription)"
-        case DecodingError.dataCorrupted(let context):
-            context.codingPath.isEmpty
-                ? "not JSON" : "'\(Self.path(context.codingPath))': \(context.debugDescription)"
-        default: "\(error)"
+        guard let error = error as? IOError else { return RoostJSON.explain(error) }
+        switch error.errnoCode {
+        case ENOENT: return "there is no such socket"
+        case ECONNREFUSED: return "nothing listens there"
+        case EACCES: return "permission denied; root may use it"
+        default: return String(cString: strerror(error.errnoCode))
         }
-    }
-
-    private static func path(_ keys: [any CodingKey]) -> String {
-        keys.map { $0.intValue.map(String.init) ?? $0.stringValue }.joined(separator: ".")
     }
 }

@@ -26,7 +26,7 @@ public struct ByteCount: Hashable, Sendable, Comparable, Codable, CustomStringCo
 
     public var description: String {
         for (unit, shift) in [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)] where bytes >= 1 << Int64(shift) {
-            let tenths = bytes * 10 >> Int64(shift)
+            let tenths = (bytes >> Int64(shift)) * 10 + ((bytes & (1 << Int64(shift) - 1)) * 10) >> Int64(shift)
             return tenths % 10 == 0 ? "\(tenths / 10) \(unit)" : "\(tenths / 10).\(tenths % 10) \(unit)"
         }
         return "\(bytes) B"

@@ -35,13 +35,15 @@ struct ScriptedHost: Sendable {
 
     /// Serves as long as `body` runs, then removes the socket.
     static func run<Value: Sendable>(
-        answering answer: @escaping @Sendable (Request) -> Answer, _ body: (ScriptedHost) async throws -> Value
+        at path: String? = nil, answering answer: @escaping @Sendable (Request) -> Answer,
+        _ body: (ScriptedHost) async throws -> Value
     ) async throws -> Value {
         let number = counter.withLock { count in
             count += 1
             return count
         }
-        let host = ScriptedHost(path: "/tmp/roost-client-test-\(getpid())-\(number).sock", log: RequestLog())
+        let host = ScriptedHost(
+            path: path ?? "/tmp/roost-client-test-\(getpid())-\(number).sock", log: RequestLog())
         let log = host.log
         let channel = try await ServerBootstrap(group: .singletonMultiThreadedEventLoopGroup)
             .childChannelInitializer { channel in

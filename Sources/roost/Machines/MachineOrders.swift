@@ -1,0 +1,206 @@
+import ArgumentParser
+import RoostClient
+import RoostModel
+import RoostWire
+
+struct MachineStartCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "start", abstract: "Start a machine. One that runs is left alone.")
+
+    @OptionGroup var argument: MachineArgument
+    @OptionGroup var global: GlobalOptions
+
+    func run() async throws {
+        let planet = try PlanetAPI.find(global)
+        try await Progress.show("starting machine \(argument.machine)") { _ in
+            try await planet.ask { try await $0.startMachine(argument.machine, of: argument.app) }
+            try await MachineWaitCommand.wait(
+                for: .started, argument.machine, of: argument.app, on: planet, timeout: .seconds(60))
+        }
+        print("Machine \(argument.machine) is started.")
+    }
+}
+
+struct MachineStopCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "stop", abstract: "Stop a machine: its stop signal, and SIGKILL when the time is up.")
+
+    @OptionGroup var argument: MachineArgument
+    @OptionGroup var order: StopOptions
+    @OptionGroup var global: GlobalOptions
+
+    func run() async throws {
+        let planet = try PlanetAPI.find(global)
+        try await Progress.show("stopping machine \(argument.machine)") { _ in
+            try await planet.ask { client in
+                try await client.stopMachine(
+                    argument.machine, of: argument.app, with: .init(signal: order.signal, timeout: order.timeout))
+            }
+            let limit = (order.timeout?.duration ?? StopConfig.timeoutMax) + .seconds(30)
+            try await MachineWaitCommand.wait(
+                for: .stopped, argument.machine, of: argument.app, on: planet, timeout: limit)
+        }
+        print("Machine \(argument.machine) is stopped.")
+    }
+}
+
+struct MachineRestartCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "restart", abstract: "Stop a machine and start it.")
+
+    @OptionGroup var argument: MachineArgument
+    @OptionGroup var order: StopOptions
+    @OptionGroup var global: GlobalOptions
+
+    func run() async throws {
+        let planet = try PlanetAPI.find(global)
+        try await Progress.show("restarting machine \(argument.machine)") { _ in
+            try await planet.ask { client in
+                try await client.restartMachine(
+                    argument.machine, of: argument.app, signal: order.signal, timeout: order.timeout)
+            }
+            let limit = (order.timeout?.duration ?? StopConfig.timeoutMax) + .seconds(60)
+            try await MachineWaitCommand.wait(
+                for: .started, argument.machine, of: argument.app, on: planet, timeout: limit)
+        }
+        print("Machine \(argument.machine) is started again.")
+    }
+}
+
+/// How a machine is asked to stop, if not as its config says.
+struct StopOptions: ParsableArguments {
+    @Option(help: "The signal to send, for example SIGTERM.")
+    var signal: String?
+
+    @Option(help: "How long it may take before SIGKILL, for example 10s.", transform: { try DurationText($0) })
+    var timeout: DurationText?
+
+    mutating func validate() throws {
+        if let timeout, timeout.duration > StopConfig.timeoutMax {
+            throw ValidationError("--timeout is at most \(DurationText(StopConfig.timeoutMax))")
+        }
+    }
+}
+
+struct MachineDestroyCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "destroy", abstract: "Destroy a stopped machine. Its volumes stay.")
+
+    @OptionGroup var argument: MachineArgument
+
+    @Flag(help: "Also if it runs.")
+    var force = false
+
+    @Flag(help: "It is no failure if there is no such machine.")
+    var ifExists = false
+
+    @OptionGroup var confirmation: ConfirmationOptions
+    @OptionGroup var global: GlobalOptions
+
+    func run() async throws {
+        try confirmation.confirm("Destroy machine \(argument.machine) of \(argument.app)?")
+        let planet = try PlanetAPI.find(global)
+        try await ignoringMissing(ifExists) {
+            try await Progress.show("destroying machine \(argument.machine)") { _ in
+                try await planet.ask { client in
+                    try await client.destroyMachine(argument.machine, of: argument.app, force: force)
+                }
+            }
+            print("Machine \(argument.machine) is destroyed.")
+        }
+    }
+}
+
+struct MachineWaitCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "wait", abstract: "Wait until a machine is in a state.")
+
+    @OptionGroup var argument: MachineArgument
+
+    @Option(help: .init("started, stopped or destroyed.", valueName: "state"), transform: { try choice($0) })
+    var state = MachineState.started
+
+    @Option(help: "How long at most, for example 30s.", transform: { try DurationText($0) })
+    var timeout = DurationText(.seconds(60))
+
+    @OptionGroup var global: GlobalOptions
+
+    func run() async throws {
+        let planet = try PlanetAPI.find(global)
+        try await Progress.show("waiting for machine \(argument.machine) to be \(state.rawValue)") { _ in
+            try await Self.wait(
+                for: state, argument.machine, of: argument.app, on: planet, timeout: timeout.duration)
+        }
+        print("Machine \(argument.machine) is \(state.rawValue).")
+    }
+
+    /// The longest wait that the API takes on in one call.
+    private static let callTimeoutMax = Duration.seconds(60)
+
+    /// As many calls as the time allows.
+    static func wait(
+        for state: MachineState, _ machine: MachineID, of app: AppName, on planet: PlanetAPI, timeout: Duration
+    ) async throws {
+        let end = ContinuousClock.now + timeout
+        while true {
+            let left = min(end - .now, callTimeoutMax)
+            do {
+                _ = try await planet.ask { client in
+                    try await client.waitForMachine(machine, of: app, state: state, timeout: left)
+                }
+                return
+            } catch let error as APIError where error.status == 408 {
+                guard end - .now >= .seconds(1) else {
+                    throw CommandFailure(
+                        "machine \(machine) is not \(state.rawValue) after \(Figure.seconds(timeout))",
+                        advice:
+                            "See why: roost machines events \(app) \(machine); roost machines logs \(app) \(machine)"
+                    )
+                }
+            }
+        }
+    }
+}
+
+struct MachineExecCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "exec", abstract: "Run a command in a machine.",
+        discussion: "Prints what it printed. The exit status is 0 if the command's was, otherwise 1.")
+
+    @OptionGroup var argument: MachineArgument
+
+    @Option(help: "How long it may run, in seconds.")
+    var timeout = 60
+
+    @Flag(help: "Pass on standard input (at most 1 MiB).")
+    var stdin = false
+
+    @Argument(parsing: .postTerminator, help: "The command, after --.")
+    var command: [String] = []
+
+    @OptionGroup var global: GlobalOptions
+    @OptionGroup var output: OutputOptions
+
+    mutating func validate() throws {
+        if command.isEmpty {
+            throw ValidationError("write the command after --, for example: roost machines exec APP ID -- ls /")
+        }
+        guard (1...300).contains(timeout) else { throw ValidationError("--timeout is from 1 to 300 seconds") }
+    }
+
+    func run() async throws {
+        let input = stdin ? String(decoding: try StandardInput.readAll(), as: UTF8.self) : nil
+        let request = ExecBody(command: command, stdin: input, timeout: timeout)
+        let planet = try PlanetAPI.find(global)
+        let answer = try await Progress.show("running \(command[0])") { _ in
+            try await planet.ask { try await $0.exec(request, on: argument.machine, of: argument.app) }
+        }
+        if output.json {
+            try output.show(answer) { _ in "" }
+        } else {
+            Terminal.put(answer.stdout, on: .output)
+            Terminal.put(answer.stderr, on: .error)
+        }
+        if answer.exitSignal != 0 { throw CommandFailure("the command was ended by signal \(answer.exitSignal)") }
+        if answer.exitCode != 0 { throw CommandFailure("the command's exit status was \(answer.exitCode)") }
+    }
+}

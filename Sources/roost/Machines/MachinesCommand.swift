@@ -1,0 +1,137 @@
+import ArgumentParser
+import RoostClient
+import RoostModel
+import RoostWire
+
+struct MachinesCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "machines", abstract: "Machines: isolated programs with a root of their own, each on one host.",
+        subcommands: [
+            MachineCreateCommand.self, MachineListCommand.self, MachineShowCommand.self, MachineStartCommand.self,
+            MachineStopCommand.self, MachineRestartCommand.self, MachineDestroyCommand.self, MachineWaitCommand.self,
+            MachineEventsCommand.self, MachineExecCommand.self, MachineLogsCommand.self,
+        ], aliases: ["machine"])
+}
+
+/// The machine a command is about.
+struct MachineArgument: ParsableArguments {
+    @Argument(help: "The app's name.", transform: { try AppName($0) })
+    var app: AppName
+
+    @Argument(help: "The machine's id, 14 hexadecimal digits.", transform: { try MachineID($0) })
+    var machine: MachineID
+}
+
+struct MachineListCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "list", abstract: "List the machines of an app, or of all apps.")
+
+    @Argument(help: "The app's name.", transform: { try AppName($0) })
+    var app: AppName?
+
+    @OptionGroup var global: GlobalOptions
+    @OptionGroup var output: OutputOptions
+
+    func run() async throws {
+        let machines = try await PlanetAPI.find(global).ask { client in
+            if let app { return try await client.machines(of: app).map { Item(app: app, machine: $0) } }
+            var all: [Item] = []
+            for app in try await client.apps().map(\.name).sorted() {
+                all += try await client.machines(of: app).map { Item(app: app, machine: $0) }
+            }
+            return all
+        }
+        if output.json { return try output.show(machines.map(\.machine)) { _ in "" } }
+        guard !machines.isEmpty else {
+            return Terminal.say("There is no machine. Create one: roost machines create APP --image IMAGE")
+        }
+        var table = Table("APP", "ID", "NAME", "STATE", "REGION", "HOST", "ADDRESS", "IMAGE")
+        for item in machines {
+            let machine = item.machine
+            table.add(
+                Cell(item.app.text), Cell(machine.id.text), Cell(machine.name),
+                machine.hostStatus == "ok"
+                    ? Cell(machine.state.rawValue, machine.state.style)
+                    : Cell("\(machine.state.rawValue) (host \(machine.hostStatus))", .warning),
+                Cell(machine.region.text), Cell(machine.host.text), Cell(machine.privateIP.description),
+                Cell(machine.config.image))
+        }
+        Terminal.put(table.text() + "\n", on: .output)
+    }
+
+    private struct Item: Sendable {
+        var app: AppName
+        var machine: MachineBody
+    }
+}
+
+struct MachineShowCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "show", abstract: "Show a machine.")
+
+    @OptionGroup var argument: MachineArgument
+    @OptionGroup var global: GlobalOptions
+    @OptionGroup var output: OutputOptions
+
+    func run() async throws {
+        let machine = try await PlanetAPI.find(global).ask { client in
+            try await client.machine(argument.machine, of: argument.app)
+        }
+        try output.show(machine) { $0.facts.text }
+    }
+}
+
+struct MachineEventsCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "events", abstract: "List what happened to a machine, newest first.")
+
+    @OptionGroup var argument: MachineArgument
+
+    @Option(help: "How many at most.")
+    var limit: Int?
+
+    @OptionGroup var global: GlobalOptions
+    @OptionGroup var output: OutputOptions
+
+    mutating func validate() throws {
+        if let limit, !(1...1000).contains(limit) { throw ValidationError("--limit is a number from 1 to 1000") }
+    }
+
+    func run() async throws {
+        let events = try await PlanetAPI.find(global).ask { client in
+            try await client.events(of: argument.machine, in: argument.app, limit: limit)
+        }
+        try output.showList(events, nothing: "Nothing has happened to the machine yet.") { events in
+            var table = Table("TIME", "EVENT", "STATE", "BY", "DETAIL")
+            for event in events {
+                table.add(
+                    Cell(Timestamp.text(milliseconds: event.timestamp)), Cell(event.type.rawValue),
+                    Cell(event.status.rawValue, event.status.style), Cell(event.source.rawValue),
+                    Cell(event.detail))
+            }
+            return table
+        }
+    }
+}
+
+struct MachineLogsCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "logs", abstract: "Print the end of what a machine wrote.")
+
+    @OptionGroup var argument: MachineArgument
+
+    @Option(help: "How much of it, in bytes.")
+    var bytes = 65536
+
+    @OptionGroup var global: GlobalOptions
+
+    mutating func validate() throws {
+        guard (1...(8 << 20)).contains(bytes) else { throw ValidationError("--bytes is a number from 1 to 8388608") }
+    }
+
+    func run() async throws {
+        let text = try await PlanetAPI.find(global).ask { client in
+            try await client.logs(of: argument.machine, in: argument.app, bytes: bytes)
+        }
+        Terminal.put(text.isEmpty || text.hasSuffix("\n") ? text : text + "\n", on: .output)
+    }
+}

@@ -1,0 +1,69 @@
+import Glibc
+import RoostLinux
+import RoostModel
+import Synchronization
+
+/// Tells on standard error what is being waited for, once it has taken longer than a second: on a terminal as one
+/// line that is drawn again, elsewhere as one line for each new phase.
+final class Progress: Sendable {
+    private struct State {
+        var text: String
+        var toldText: String?
+        var isDrawn = false
+        var frame = 0
+    }
+
+    private let state: Mutex<State>
+    private let begin = BootClock.now()
+    private let isTerminal = Terminal.isTerminal(.error)
+
+    static let silence = Duration.seconds(1)
+    static let interval = Duration.milliseconds(120)
+    private static let frames = Array("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏")
+
+    private init(_ text: String) { state = Mutex(State(text: text)) }
+
+    /// What is being waited for now.
+    func say(_ text: String) { state.withLock { $0.text = text } }
+
+    static func show<Value: Sendable>(
+        _ text: String, during work: (Progress) async throws -> Value
+    ) async throws -> Value {
+        let progress = Progress(text)
+        return try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { await progress.draw() }
+            defer {
+                group.cancelAll()
+                progress.clear()
+            }
+            return try await work(progress)
+        }
+    }
+
+    private func draw() async {
+        guard (try? await Task.sleep(for: Self.silence)) != nil else { return }
+        repeat { drawOnce() } while (try? await Task.sleep(for: Self.interval)) != nil
+    }
+
+    private func drawOnce() {
+        let elapsed = BootClock.now() - begin
+        state.withLock { state in
+            if isTerminal {
+                let frame = Self.frames[state.frame % Self.frames.count]
+                Terminal.put("\r\u{1b}[K\(frame) \(state.text) (\(Figure.seconds(elapsed)))", on: .error)
+                state.frame += 1
+                state.isDrawn = true
+            } else if state.toldText != state.text {
+                Terminal.say("\(state.text) …")
+                state.toldText = state.text
+            }
+        }
+    }
+
+    private func clear() {
+        state.withLock { state in
+            if state.isDrawn { Terminal.put("\r\u{1b}[K", on: .error) }
+            state.isDrawn = false
+        }
+    }
+}

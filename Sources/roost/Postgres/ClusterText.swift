@@ -1,0 +1,58 @@
+import RoostModel
+import RoostWire
+
+extension ClusterBody.Status {
+    var style: Terminal.Style {
+        switch self {
+        case .ready: .good
+        case .creating, .degraded, .destroying: .warning
+        case .unavailable: .bad
+        }
+    }
+}
+
+extension ClusterBody {
+    /// `m1@ams1 m2@iad1`, the leader first.
+    var places: String {
+        let ordered = members.filter { $0.name == leader } + members.filter { $0.name != leader }
+        return ordered.map { "\($0.name)@\($0.host?.text ?? $0.region.text)" }.joined(separator: " ")
+    }
+
+    /// How far it is, in a few words.
+    var summary: String {
+        let running = members.filter { $0.state == "running" || $0.state == "streaming" }.count
+        return "\(status.rawValue), \(running) of \(members.count) members up"
+    }
+
+    /// What `status` shows to a person.
+    var report: String {
+        let leading = members.first { $0.name == leader }
+        var facts = Facts([
+            ("Cluster", Terminal.paint(name.text, .strong)),
+            (
+                "Status",
+                Terminal.paint(status.rawValue, status.style) + (detail.map { ": \($0)" } ?? "")
+            ),
+            ("Epoch", "\(epoch)"),
+            ("Leader", (leader?.text ?? "none") + (leading?.host.map { " on \($0)" } ?? "")),
+            ("Rule", rule),
+        ])
+        if !writeURL.isEmpty { facts.facts.append(("Write", writeURL)) }
+        if !readURL.isEmpty { facts.facts.append(("Read", readURL)) }
+        var table = Table("MEMBER", "MACHINE", "HOST", "REGION", "ROLE", "STATE", "TIMELINE", "LAG", "", "DETAIL")
+        for member in members { table.add(cells: member.cells(isLeader: member.name == leader)) }
+        return facts.text + "\n\n" + table.text()
+    }
+}
+
+extension MemberBody {
+    fileprivate func cells(isLeader: Bool) -> [Cell] {
+        let isStandby = role == .standby
+        return [
+            Cell(name.text, isLeader ? .strong : .plain), Cell(machine?.text ?? "-"), Cell(host?.text ?? "-"),
+            Cell(region.text), Cell(role.rawValue), Cell(state), .number(timeline),
+            .number(isStandby ? lagBytes.map { "\(ByteCount(bytes: Int64(clamping: $0)))" } ?? "-" : ""),
+            .number(isStandby ? lagSeconds.map { Figure.decimal($0) + " s" } ?? "" : ""), Cell(detail ?? ""),
+        ]
+    }
+}

@@ -1,0 +1,90 @@
+import ArgumentParser
+import RoostClient
+import RoostModel
+import RoostWire
+
+struct PostgresCreateCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "create", abstract: "Create a cluster and wait until it is ready.",
+        discussion: """
+            The primary begins in --region, and there is one replica for each --replica-region. With two replicas \
+            or more a commit is confirmed when any one of them has it on disk.
+
+            What has been begun is finished by the hosts, also if this command is interrupted.
+            """)
+
+    @Argument(help: "The cluster's name.", transform: { try AppName($0) })
+    var name: AppName
+
+    @Option(help: "The primary's region.", transform: { try RegionCode($0) })
+    var region: RegionCode
+
+    @Option(help: .init("A replica's region; may be repeated.", valueName: "region"), transform: { try RegionCode($0) })
+    var replicaRegion: [RegionCode] = []
+
+    @Option(help: .init("The size of each member's volume, in GB.", valueName: "gb"))
+    var volumeSize: Int?
+
+    @Option(help: "Virtual CPUs of each member.")
+    var cpus: Int?
+
+    @Option(help: .init("Memory of each member, in MiB.", valueName: "mib"))
+    var memory: Int?
+
+    @Option(help: "The members' image (else the hosts' own).")
+    var image: String?
+
+    @Option(help: "How long it may take to be ready, for example 5m.", transform: { try DurationText($0) })
+    var timeout = DurationText(.seconds(300))
+
+    @OptionGroup var global: GlobalOptions
+    @OptionGroup var output: OutputOptions
+
+    mutating func validate() throws {
+        if let volumeSize, volumeSize < 1 { throw ValidationError("--volume-size is at least 1 GB") }
+        if let cpus, cpus < 1 { throw ValidationError("--cpus is at least 1") }
+        if let memory, memory < 1 { throw ValidationError("--memory is at least 1 MiB") }
+    }
+
+    func run() async throws {
+        let request = request
+        let planet = try PlanetAPI.find(global)
+        let advice = """
+            The hosts go on making cluster \(name). See it: roost pg status \(name)
+            Take it back: roost pg destroy \(name)
+            """
+        let cluster = try await interruptible(advice: advice) {
+            try await Progress.show("creating cluster \(name)") { progress in
+                do {
+                    _ = try await planet.ask { try await $0.createCluster(request) }
+                } catch let error as APIError where error.isNameTaken {
+                    throw CommandFailure(
+                        "there is a cluster or an app '\(name)' already",
+                        advice: "See it: roost pg status \(name)   Or take another name.")
+                }
+                return try await PostgresWait.until(
+                    "is ready", name, on: planet, timeout: timeout.duration, progress: progress
+                ) { $0.status == .ready }
+            }
+        }
+        try output.show(cluster) { $0.report + "\n\nConnect with:  roost pg connect \($0.name)" }
+    }
+
+    private var request: CreateClusterRequest {
+        var guest: MachineGuest?
+        if cpus != nil || memory != nil {
+            let standard = MachineGuest()
+            guest = MachineGuest(cpus: cpus ?? standard.cpus, memoryMebibytes: memory ?? standard.memoryMebibytes)
+        }
+        return CreateClusterRequest(
+            name: name.text, region: region.text, replicaRegions: replicaRegion.map(\.text),
+            volumeSizeGigabytes: volumeSize, guest: guest, image: image)
+    }
+}
+
+extension APIError {
+    fileprivate var isNameTaken: Bool {
+        guard case .refused(_, let body) = cause else { return false }
+        return body.status == .nameTaken
+    }
+}

@@ -1,0 +1,152 @@
+import ArgumentParser
+import RoostClient
+import RoostModel
+import RoostWire
+
+struct VolumesCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "volumes", abstract: "Volumes: file systems on one host's disk, for one machine at a time.",
+        subcommands: [Create.self, List.self, Show.self, Destroy.self], aliases: ["volume"])
+
+    struct Create: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Create a volume.")
+
+        @Argument(help: "The app's name.", transform: { try AppName($0) })
+        var app: AppName
+
+        @Argument(help: "The volume's name.")
+        var name: String
+
+        @Option(help: "The region (else the asked host's own).", transform: { try RegionCode($0) })
+        var region: RegionCode?
+
+        @Option(help: .init("Size in GB.", valueName: "gb"))
+        var size = 1
+
+        @Option(help: "Keep this many virtual CPUs on the host for the machine that will come.")
+        var cpus: Int?
+
+        @Option(help: .init("Keep this much memory on the host for the machine that will come.", valueName: "mib"))
+        var memory: Int?
+
+        @OptionGroup var global: GlobalOptions
+        @OptionGroup var output: OutputOptions
+
+        mutating func validate() throws {
+            guard size >= 1 else { throw ValidationError("--size is at least 1 GB") }
+        }
+
+        func run() async throws {
+            var compute: MachineGuest?
+            if cpus != nil || memory != nil {
+                let guest = MachineGuest()
+                compute = MachineGuest(cpus: cpus ?? guest.cpus, memoryMebibytes: memory ?? guest.memoryMebibytes)
+            }
+            let request = CreateVolumeRequest(
+                name: name, region: region?.text, sizeGigabytes: size, compute: compute)
+            let planet = try PlanetAPI.find(global)
+            let volume = try await Progress.show("writing a volume of \(size) GB") { _ in
+                try await planet.ask { try await $0.createVolume(request, in: app) }
+            }
+            try output.show(volume) { $0.facts.text }
+        }
+    }
+
+    struct List: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "List the volumes of an app, or of all apps.")
+
+        @Argument(help: "The app's name.", transform: { try AppName($0) })
+        var app: AppName?
+
+        @OptionGroup var global: GlobalOptions
+        @OptionGroup var output: OutputOptions
+
+        func run() async throws {
+            let volumes = try await PlanetAPI.find(global).ask { client in
+                if let app { return try await client.volumes(of: app) }
+                var all: [VolumeBody] = []
+                for app in try await client.apps().map(\.name).sorted() { all += try await client.volumes(of: app) }
+                return all
+            }
+            try output.showList(volumes, nothing: "There is no volume. Create one: roost volumes create APP NAME") {
+                var table = Table("ID", "NAME", "STATE", "SIZE", "REGION", "HOST", "MACHINE")
+                for volume in $0 {
+                    table.add(
+                        Cell(volume.id.text), Cell(volume.name), Cell(volume.state.rawValue, volume.state.style),
+                        .number("\(volume.sizeGigabytes) GB"), Cell(volume.region.text),
+                        volume.hostStatus == "ok"
+                            ? Cell(volume.zone) : Cell("\(volume.zone) (\(volume.hostStatus))", .warning),
+                        Cell(volume.attachedMachineID?.text ?? "-"))
+                }
+                return table
+            }
+        }
+    }
+
+    struct Show: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Show a volume.")
+
+        @OptionGroup var argument: VolumeArgument
+        @OptionGroup var global: GlobalOptions
+        @OptionGroup var output: OutputOptions
+
+        func run() async throws {
+            let volume = try await PlanetAPI.find(global).ask { client in
+                try await client.volume(argument.volume, of: argument.app)
+            }
+            try output.show(volume) { $0.facts.text }
+        }
+    }
+
+    struct Destroy: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Destroy a volume and all that is on it.")
+
+        @OptionGroup var argument: VolumeArgument
+
+        @Flag(help: "It is no failure if there is no such volume.")
+        var ifExists = false
+
+        @OptionGroup var confirmation: ConfirmationOptions
+        @OptionGroup var global: GlobalOptions
+
+        func run() async throws {
+            try confirmation.confirm("Destroy volume \(argument.volume) of \(argument.app) and all that is on it?")
+            let planet = try PlanetAPI.find(global)
+            try await ignoringMissing(ifExists) {
+                _ = try await planet.ask { try await $0.destroyVolume(argument.volume, of: argument.app) }
+                print("Volume \(argument.volume) is destroyed.")
+            }
+        }
+    }
+}
+
+/// The volume a command is about.
+struct VolumeArgument: ParsableArguments {
+    @Argument(help: "The app's name.", transform: { try AppName($0) })
+    var app: AppName
+
+    @Argument(help: "The volume's id, vol_…", transform: { try VolumeID($0) })
+    var volume: VolumeID
+}
+
+extension VolumeState {
+    var style: Terminal.Style {
+        switch self {
+        case .created: .good
+        case .creating, .pendingDestroy: .warning
+        case .destroyed: .plain
+        }
+    }
+}
+
+extension VolumeBody {
+    var facts: Facts {
+        Facts([
+            ("ID", id.text), ("Name", name), ("State", Terminal.paint(state.rawValue, state.style)),
+            ("Size", "\(sizeGigabytes) GB, \(ByteCount(bytes: blocksAvailable * blockSize)) free"),
+            ("File system", fstype), ("Region", region.text),
+            ("Host", hostStatus == "ok" ? zone : "\(zone) (\(hostStatus))"),
+            ("Machine", attachedMachineID?.text ?? "none"), ("Created", createdAt),
+        ])
+    }
+}

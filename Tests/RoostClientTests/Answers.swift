@@ -1,0 +1,28 @@
+import FoundationEssentials
+import RoostClient
+import RoostModel
+import RoostWire
+
+/// Answers of the API that several tests need.
+enum Answers {
+    static func cluster(
+        _ status: ClusterBody.Status, epoch: UInt64 = 1, leader: String? = "m1", detail: String? = nil
+    ) throws -> ClusterBody {
+        let members = try [("m1", "ams1", "ams"), ("m2", "iad1", "iad")].map { name, host, region in
+            MemberBody(
+                name: try MemberName(name), machine: try MachineID("0123456789abcd"), volume: nil,
+                host: try HostName(host), region: try RegionCode(region), address: nil,
+                role: name == leader ? .primary : .standby, state: "streaming", timeline: 1,
+                lagBytes: name == leader ? 0 : 8192, lagSeconds: name == leader ? 0 : 0.25, detail: nil)
+        }
+        return ClusterBody(
+            name: try AppName("shop"), status: status, detail: detail, epoch: Epoch(epoch),
+            leader: try leader.map { try MemberName($0) }, rule: "ANY 1 of 1",
+            writeURL: "postgres://postgres:secret@203.0.113.1:5432/postgres",
+            readURL: "postgres://postgres:secret@203.0.113.1:5433/postgres", authorityCertificate: "", members: members)
+    }
+
+    static func json(_ value: some Encodable) throws -> String {
+        String(decoding: try RoostJSON.encode(value), as: UTF8.self)
+    }
+}

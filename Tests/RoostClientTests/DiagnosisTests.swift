@@ -1,0 +1,58 @@
+import Testing
+
+@testable import roost
+
+@Suite struct DiagnosisTests {
+    private func answers(without missing: Set<Probe>) -> [Probe: Probe.Answer] {
+        Dictionary(
+            uniqueKeysWithValues: Probe.allCases.map { ($0, missing.contains($0) ? .no("no") : .yes()) })
+    }
+
+    private func finding(_ probe: Probe, in diagnosis: Diagnosis) throws -> Diagnosis.Finding {
+        let name = try #require(Requirement.all.first { $0.probe == probe }).name
+        return try #require(diagnosis.findings.first { $0.name == name })
+    }
+
+    @Test func everyProbeIsAskedForARequirement() {
+        let asked = Set(Requirement.all.map(\.probe))
+        #expect(Set(Probe.allCases) == asked)
+    }
+
+    @Test func fullComputerIsReady() {
+        let diagnosis = Diagnosis(answers(without: []))
+        #expect(diagnosis.ready)
+        #expect(diagnosis.install == nil)
+    }
+
+    @Test func kernelsWithoutWireGuardAndNetemAreServedInUserSpace() throws {
+        let diagnosis = Diagnosis(answers(without: [.wireguard, .netem]))
+        #expect(diagnosis.ready)
+        #expect(try finding(.wireguard, in: diagnosis).uses?.contains("wireguard-go") == true)
+        #expect(try finding(.netem, in: diagnosis).uses?.contains("roost-wan") == true)
+    }
+
+    @Test func wireguardGoMattersOnlyWithoutTheModule() throws {
+        #expect(Diagnosis(answers(without: [.wireguardGo, .tun])).ready)
+        let both = Diagnosis(answers(without: [.wireguard, .wireguardGo]))
+        #expect(!both.ready)
+        #expect(both.install == "apt-get install -y --no-install-recommends wireguard-go")
+    }
+
+    @Test func oneRuntimeIsEnough() throws {
+        #expect(Diagnosis(answers(without: [.crun])).ready)
+        #expect(Diagnosis(answers(without: [.runc])).ready)
+        #expect(!Diagnosis(answers(without: [.crun, .runc])).ready)
+    }
+
+    @Test func toolsOfBuildAndBenchAreNotNeededToRun() throws {
+        let diagnosis = Diagnosis(answers(without: [.swift, .libpq, .podman]))
+        #expect(diagnosis.ready)
+        #expect(diagnosis.install == "apt-get install -y --no-install-recommends podman libpq-dev")
+    }
+
+    @Test func everythingMissingNamesEachPackageOnce() throws {
+        let diagnosis = Diagnosis(answers(without: Set(Probe.allCases)))
+        let packages = try #require(diagnosis.install).split(separator: " ").dropFirst(4)
+        #expect(packages.count == Set(packages).count)
+    }
+}

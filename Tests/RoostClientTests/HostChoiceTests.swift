@@ -1,0 +1,71 @@
+import FoundationEssentials
+import Glibc
+import Testing
+
+@testable import RoostClient
+
+/// Which roostd a command speaks to.
+@Suite struct HostChoiceTests {
+    private static let regions = #"{"nearest":"ams","regions":[]}"#
+
+    @Test func nextHostOfALabIsAskedWhenOneIsAway() async throws {
+        let lab = "cli-\(getpid())"
+        let folder = "/run/roost-lab/\(lab)"
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        for host in ["ams1", "ams2", "iad1"] {
+            try FileManager.default.createDirectory(
+                atPath: "\(folder)/\(host)", withIntermediateDirectories: true)
+        }
+        // A socket that nobody listens on, as a killed host leaves it.
+        let dead = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+        defer { close(dead) }
+        try bindSocket(dead, to: "\(folder)/ams1/api.sock")
+        let silent: @Sendable (ScriptedHost.Request) -> ScriptedHost.Answer = { _ in .init(ending: .silent) }
+        try await ScriptedHost.run(at: "\(folder)/ams2/api.sock", answering: silent) { frozen in
+            try await ScriptedHost.run(at: "\(folder)/iad1/api.sock") { _ in
+                .init(parts: [Self.regions])
+            } _: { healthy in
+                let outcome = try await RoostProgram.run(["regions", "list", "--lab", lab])
+                #expect(outcome.status == 0, "\(outcome)")
+                #expect(!frozen.log.all.isEmpty)
+                #expect(!healthy.log.all.isEmpty)
+            }
+        }
+    }
+
+    @Test func missingLabIsExplained() async throws {
+        let outcome = try await RoostProgram.run(["regions", "list", "--lab", "cli-none-\(getpid())"])
+        #expect(outcome.status == 1)
+        #expect(outcome.errors.contains("roost lab up"))
+    }
+
+    @Test func environmentNamesTheHost() async throws {
+        try await ScriptedHost.run { _ in
+            .init(parts: [Self.regions])
+        } _: { host in
+            let outcome = try await RoostProgram.run(
+                ["regions", "list"], environment: ["ROOST_API": "unix://\(host.path)"])
+            #expect(outcome.status == 0, "\(outcome)")
+            #expect(host.log.all.map(\.line) == ["GET /v1/platform/regions"])
+        }
+    }
+
+    @Test func nobodyThereIsAFailure() async throws {
+        let outcome = try await RoostProgram.run(["apps", "list", "--api", "/tmp/roost-none-\(getpid()).sock"])
+        #expect(outcome.status == 1)
+        #expect(outcome.output.isEmpty)
+        #expect(outcome.errors.contains("there is no such socket"))
+    }
+
+    private func bindSocket(_ file: Int32, to path: String) throws {
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
+        let status = withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                Glibc.bind(file, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+            }
+        }
+        try #require(status == 0)
+    }
+}

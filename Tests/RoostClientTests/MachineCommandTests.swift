@@ -1,0 +1,87 @@
+import FoundationEssentials
+import RoostModel
+import RoostWire
+import Testing
+
+@testable import RoostClient
+
+@Suite struct MachineCommandTests {
+    private static func machine(_ state: MachineState) throws -> String {
+        let id = try MachineID("0123456789abcd")
+        return try Answers.json(
+            MachineBody(
+                id: id, name: "web", state: state, region: try RegionCode("ams"), instanceID: "1",
+                privateIP: MeshAddress.machine(id, in: NetworkNumber(1)), config: MachineConfig(image: "/image"),
+                imageRef: .init(registry: "", repository: "", tag: "", digest: ""), events: [],
+                createdAt: "2026-01-01T00:00:00Z", updatedAt: "2026-01-01T00:00:00Z", hostStatus: "ok",
+                host: try HostName("ams1")))
+    }
+
+    @Test func createSendsTheWholeConfigAndWaits() async throws {
+        let body = try Self.machine(.started)
+        let answer: @Sendable (ScriptedHost.Request) -> ScriptedHost.Answer = { request in
+            request.line.contains("/wait")
+                ? .init(parts: [#"{"ok":true,"state":"started","version":"1"}"#]) : .init(parts: [body])
+        }
+        try await ScriptedHost.run(answering: answer) { host in
+            let outcome = try await RoostProgram.run([
+                "machines", "create", "shop", "--image", "/image", "--region", "ams", "--cpus", "2", "--memory", "512",
+                "--env", "A=1=2", "--volume", "vol_0123456789abcdef:/data", "--restart", "always", "--api", host.path,
+                "--json", "--", "sleep", "-1",
+            ])
+            #expect(outcome.status == 0, "\(outcome)")
+            let sent = try RoostJSON.decode(CreateMachineRequest.self, from: .init((host.log.all[0].body).utf8))
+            #expect(sent.region == "ams")
+            #expect(sent.config.guest == MachineGuest(cpus: 2, memoryMebibytes: 512))
+            #expect(sent.config.environment == ["A": "1=2"])
+            #expect(sent.config.mounts == [.init(volume: try VolumeID("vol_0123456789abcdef"), path: "/data")])
+            #expect(sent.config.restart.policy == .always)
+            #expect(sent.config.initial.exec == ["sleep", "-1"])
+            #expect(host.log.all[1].line.hasPrefix("GET /v1/apps/shop/machines/0123456789abcd/wait?state=started"))
+            #expect(try RoostJSON.decode(MachineBody.self, from: .init(outcome.output.utf8)).state == .started)
+        }
+    }
+
+    @Test func execPassesOnOutputAndFailure() async throws {
+        let answer = ScriptedHost.Answer(
+            parts: [#"{"exit_code":3,"exit_signal":0,"stderr":"oh\n","stdout":"so far\n"}"#])
+        try await ScriptedHost.run { _ in
+            answer
+        } _: { host in
+            let outcome = try await RoostProgram.run(
+                ["machines", "exec", "shop", "0123456789abcd", "--stdin", "--api", host.path, "--", "cat"],
+                input: "text")
+            #expect(outcome.status == 1)
+            #expect(outcome.output == "so far\n")
+            #expect(outcome.errors.hasPrefix("oh\n"))
+            #expect(outcome.errors.contains("exit status was 3"))
+            #expect(host.log.all.first?.body == #"{"command":["cat"],"stdin":"text","timeout":60}"#)
+        }
+    }
+
+    @Test func waitGivesUpInTime() async throws {
+        let answer = ScriptedHost.Answer(status: 408, parts: [#"{"error":"not started yet","status":"unknown"}"#])
+        try await ScriptedHost.run { _ in
+            answer
+        } _: { host in
+            let outcome = try await RoostProgram.run([
+                "machines", "wait", "shop", "0123456789abcd", "--timeout", "1s", "--api", host.path,
+            ])
+            #expect(outcome.status == 1)
+            #expect(outcome.errors.contains("roost machines events shop 0123456789abcd"))
+        }
+    }
+
+    @Test func emptyListIsTextForPeopleAndAnArrayForPrograms() async throws {
+        try await ScriptedHost.run { _ in
+            .init(parts: ["[]"])
+        } _: { host in
+            let people = try await RoostProgram.run(["machines", "list", "shop", "--api", host.path])
+            #expect(people.status == 0)
+            #expect(people.output.isEmpty)
+            #expect(people.errors.contains("There is no machine"))
+            let programs = try await RoostProgram.run(["machines", "list", "shop", "--json", "--api", host.path])
+            #expect(try RoostJSON.decode([MachineBody].self, from: .init(programs.output.utf8)).isEmpty)
+        }
+    }
+}

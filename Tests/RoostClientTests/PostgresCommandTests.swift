@@ -1,0 +1,141 @@
+import FoundationEssentials
+import RoostModel
+import RoostWire
+import Synchronization
+import Testing
+
+@testable import RoostClient
+
+@Suite struct PostgresCommandTests {
+    @Test func createWaitsAndPrintsOneObject() async throws {
+        let creating = try Answers.json(Answers.cluster(.creating, detail: "initialising m1"))
+        let ready = try Answers.json(Answers.cluster(.ready))
+        let polls = Mutex(0)
+        let answer: @Sendable (ScriptedHost.Request) -> ScriptedHost.Answer = { request in
+            guard request.line.hasPrefix("GET") else { return .init(status: 201, parts: [creating]) }
+            let count = polls.withLock { polls in
+                polls += 1
+                return polls
+            }
+            // A host may be away for a moment in between.
+            return count == 2 ? .init(status: 503, parts: ["{}"]) : .init(parts: [count < 4 ? creating : ready])
+        }
+        try await ScriptedHost.run(answering: answer) { host in
+            let outcome = try await RoostProgram.run([
+                "pg", "create", "shop", "--region", "ams", "--replica-region", "iad", "--replica-region", "sin",
+                "--volume-size", "2", "--json", "--api", host.path,
+            ])
+            #expect(outcome.status == 0, "\(outcome)")
+            #expect(try RoostJSON.decode(ClusterBody.self, from: .init(outcome.output.utf8)).status == .ready)
+            #expect(host.log.all.first?.line == "POST /v1/postgres")
+            #expect(
+                host.log.all.first?.body
+                    == #"{"name":"shop","region":"ams","replica_regions":["iad","sin"],"volume_size_gb":2}"#)
+        }
+    }
+
+    @Test func createTellsWhyItIsNotReadyInTime() async throws {
+        let creating = try Answers.json(Answers.cluster(.creating, detail: "no host in sin has room"))
+        try await ScriptedHost.run { _ in
+            .init(parts: [creating])
+        } _: { host in
+            let outcome = try await RoostProgram.run([
+                "pg", "create", "shop", "--region", "ams", "--timeout", "600ms", "--api", host.path,
+            ])
+            #expect(outcome.status == 1)
+            #expect(outcome.errors.contains("no host in sin has room"))
+            #expect(outcome.errors.contains("roost pg status shop"))
+        }
+    }
+
+    @Test func takenNameIsExplained() async throws {
+        let answer = ScriptedHost.Answer(status: 422, parts: [#"{"error":"taken","status":"name_taken"}"#])
+        try await ScriptedHost.run { _ in
+            answer
+        } _: { host in
+            let outcome = try await RoostProgram.run(["pg", "create", "shop", "--region", "ams", "--api", host.path])
+            #expect(outcome.status == 1)
+            #expect(outcome.errors.contains("roost pg status shop"))
+        }
+    }
+
+    @Test func statusShowsEveryMember() async throws {
+        let body = try Answers.json(Answers.cluster(.degraded, detail: "m2 is away"))
+        try await ScriptedHost.run { _ in
+            .init(parts: [body])
+        } _: { host in
+            let outcome = try await RoostProgram.run(["pg", "status", "shop", "--api", host.path])
+            #expect(outcome.status == 0)
+            for word in [
+                "degraded: m2 is away", "ANY 1 of 1", "@203.0.113.1:5433", "ams1", "iad1", "primary", "standby",
+                "8 KiB", "0.3 s",
+            ] {
+                #expect(outcome.output.contains(word), "\(word) in \(outcome.output)")
+            }
+            #expect(!outcome.output.contains("\u{1b}"), "no colour without a terminal")
+        }
+    }
+
+    @Test func switchoverWaitsForALaterEpoch() async throws {
+        let before = try Answers.json(Answers.cluster(.ready))
+        let after = try Answers.json(Answers.cluster(.ready, epoch: 2, leader: "m2"))
+        let isAsked = Mutex(false)
+        let answer: @Sendable (ScriptedHost.Request) -> ScriptedHost.Answer = { request in
+            if request.line.hasPrefix("POST") { isAsked.withLock { $0 = true } }
+            return .init(parts: [isAsked.withLock { $0 } ? after : before])
+        }
+        try await ScriptedHost.run(answering: answer) { host in
+            let outcome = try await RoostProgram.run([
+                "pg", "switchover", "shop", "--to", "m2", "--json", "--api", host.path,
+            ])
+            #expect(outcome.status == 0, "\(outcome)")
+            #expect(try RoostJSON.decode(ClusterBody.self, from: .init(outcome.output.utf8)).epoch == Epoch(2))
+            let posts = host.log.all.filter { $0.line.hasPrefix("POST") }
+            #expect(posts.map(\.line) == ["POST /v1/postgres/shop/switchover"])
+            #expect(posts.map(\.body) == [#"{"to":"m2"}"#])
+        }
+    }
+
+    @Test func switchoverToTheLeaderChangesNothing() async throws {
+        let body = try Answers.json(Answers.cluster(.ready))
+        try await ScriptedHost.run { _ in
+            .init(parts: [body])
+        } _: { host in
+            let outcome = try await RoostProgram.run(["pg", "switchover", "shop", "--to", "m1", "--api", host.path])
+            #expect(outcome.status == 0)
+            #expect(host.log.all.allSatisfy { $0.line.hasPrefix("GET") })
+        }
+    }
+
+    @Test func destroyWaitsUntilItIsGone() async throws {
+        let body = try Answers.json(Answers.cluster(.destroying))
+        let polls = Mutex(0)
+        let answer: @Sendable (ScriptedHost.Request) -> ScriptedHost.Answer = { request in
+            if request.line.hasPrefix("DELETE") { return .init(status: 202, parts: ["{}"]) }
+            let isGone = polls.withLock { polls in
+                polls += 1
+                return polls > 2
+            }
+            return isGone
+                ? .init(status: 404, parts: [#"{"error":"no cluster 'shop'","status":"unknown"}"#])
+                : .init(parts: [body])
+        }
+        try await ScriptedHost.run(answering: answer) { host in
+            let outcome = try await RoostProgram.run(["pg", "destroy", "shop", "--api", host.path])
+            #expect(outcome.status == 0, "\(outcome)")
+        }
+    }
+
+    @Test func destroyingNothingFailsUnlessAllowed() async throws {
+        let answer = ScriptedHost.Answer(status: 404, parts: [#"{"error":"no cluster 'shop'","status":"unknown"}"#])
+        try await ScriptedHost.run { _ in
+            answer
+        } _: { host in
+            let strict = try await RoostProgram.run(["pg", "destroy", "shop", "--api", host.path])
+            #expect(strict.status == 1)
+            #expect(strict.errors.contains("no cluster 'shop'"))
+            let lax = try await RoostProgram.run(["pg", "destroy", "shop", "--if-exists", "--api", host.path])
+            #expect(lax.status == 0)
+        }
+    }
+}

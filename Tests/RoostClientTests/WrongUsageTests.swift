@@ -1,0 +1,71 @@
+import Testing
+
+/// Wrong usage is told before anything is asked of a host: exit status 2, and words about what is wrong.
+@Suite struct WrongUsageTests {
+    static let id = "0123456789abcd"
+    static let volume = "vol_0123456789abcdef"
+
+    @Test(arguments: [
+        ["bogus"], ["--bogus"], ["apps", "bogus"], ["apps", "create"], ["apps", "create", "Upper"],
+        ["apps", "create", "a", "b"], ["apps", "create", "a", "--network", "9"], ["apps", "show"],
+        ["apps", "show", "-"], ["apps", "destroy"], ["apps", "destroy", "a_b"], ["apps", "list", "x"],
+        ["machines", "create"], ["machines", "create", "shop"], ["machines", "create", "shop", "--image"],
+        ["machines", "create", "shop", "--image", "i", "--region", "A"],
+        ["machines", "create", "shop", "--image", "i", "--env", "NOVALUE"],
+        ["machines", "create", "shop", "--image", "i", "--volume", "vol_x:/data"],
+        ["machines", "create", "shop", "--image", "i", "--volume", volume],
+        ["machines", "create", "shop", "--image", "i", "--cpus", "many"],
+        ["machines", "create", "shop", "--image", "i", "--cpu-kind", "fast"],
+        ["machines", "create", "shop", "--image", "i", "--restart", "never"],
+        ["machines", "create", "shop", "--config", "/nonexistent"], ["machines", "list", "UPPER"],
+        ["machines", "show", "shop"], ["machines", "show", "shop", "123"],
+        ["machines", "start", "shop", "0123456789abcg"], ["machines", "stop", "shop", id, "--timeout", "soon"],
+        ["machines", "stop", "shop", id, "--timeout", "10m"], ["machines", "restart", "shop"],
+        ["machines", "destroy", "shop", ""], ["machines", "wait", "shop", id, "--state", "asleep"],
+        ["machines", "wait", "shop", id, "--timeout", "-1s"], ["machines", "events", "shop", id, "--limit", "0"],
+        ["machines", "exec", "shop", id], ["machines", "exec", "shop", id, "--timeout", "0", "--", "ls"],
+        ["machines", "logs", "shop", id, "--bytes", "0"],
+        ["volumes", "create", "shop"], ["volumes", "create", "shop", "data", "--size", "0"],
+        ["volumes", "create", "shop", "data", "--size", "1.5"], ["volumes", "show", "shop", "vol_1"],
+        ["volumes", "destroy", "shop"], ["volumes", "list", "shop", "more"],
+        ["regions", "bogus"], ["hosts", "list", "more"], ["ips", "list", "--bogus"], ["mesh", "status", "ams1"],
+        ["pg", "create"], ["pg", "create", "shop"], ["pg", "create", "9shop", "--region", "ams"],
+        ["pg", "create", "shop", "--region", "a"], ["pg", "create", "shop", "--region", "ams", "--region"],
+        ["pg", "create", "shop", "--region", "ams", "--replica-region", "1"],
+        ["pg", "create", "shop", "--region", "ams", "--volume-size", "0"],
+        ["pg", "create", "shop", "--region", "ams", "--timeout", "1 minute"], ["pg", "status"],
+        ["pg", "status", "SHOP"], ["pg", "connect"], ["pg", "switchover"], ["pg", "switchover", "shop", "--to", ""],
+        ["pg", "destroy"], ["pg", "list", "shop"], ["image", "build", "mysql"], ["doctor", "--fix"],
+        ["regions", "list", "--api", "ftp://x"], ["regions", "list", "--api", "/a", "--lab", "b"],
+        ["regions", "list", "--lab", "A"],
+    ])
+    func isTold(arguments: [String]) async throws {
+        let outcome = try await RoostProgram.run(arguments)
+        #expect(outcome.status == 2, "\(outcome)")
+        #expect(outcome.output.isEmpty)
+        #expect(!outcome.errors.isEmpty)
+    }
+
+    @Test func environmentIsChecked() async throws {
+        for variables in [["ROOST_API": "nowhere"], ["ROOST_LAB": "No Lab"]] {
+            let outcome = try await RoostProgram.run(["regions", "list"], environment: variables)
+            #expect(outcome.status == 2)
+            #expect(outcome.errors.contains(variables.keys.first ?? ""))
+        }
+    }
+
+    @Test(arguments: [["--help"], ["--version"], ["help", "pg", "create"], ["pg", "create", "--help"]])
+    func helpIsAResult(arguments: [String]) async throws {
+        let outcome = try await RoostProgram.run(arguments)
+        #expect(outcome.status == 0)
+        #expect(!outcome.output.isEmpty)
+        #expect(outcome.errors.isEmpty)
+    }
+
+    @Test(arguments: ["bash", "zsh", "fish"])
+    func shellsAreGivenACompletion(shell: String) async throws {
+        let outcome = try await RoostProgram.run(["--generate-completion-script", shell])
+        #expect(outcome.status == 0)
+        #expect(outcome.output.contains("switchover"))
+    }
+}
