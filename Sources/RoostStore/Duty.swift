@@ -123,14 +123,11 @@ public final class DutyHolder: Sendable {
 
     /// Renews until the duty is lost or the task is cancelled; either way nothing is held afterwards.
     private func keep() async {
-        while let held = tenure.withLock({ $0 }), BootClock.now() < held.deadline, !Task.isCancelled {
-            try? await Task.sleep(for: timeToLive / Self.renewalsPerLife)
-            if Task.isCancelled { break }
-            do throws(StoreError) {
-                guard try await renew(held) else { break }
-            } catch {
-                logger.debug("cannot renew a duty", metadata: ["duty": "\(name)", "error": "\(error)"])
-            }
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { await self.renewUntilLost() }
+            group.addTask { await self.waitForLoss() }
+            await group.next()
+            group.cancelAll()
         }
         guard
             let held = tenure.withLock({ tenure in
@@ -139,6 +136,31 @@ public final class DutyHolder: Sendable {
         else { return }
         logger.info("left a duty", metadata: ["duty": "\(name)"])
         await leave(held.lease)
+    }
+
+    private func renewUntilLost() async {
+        while let held = tenure.withLock({ $0 }), BootClock.now() < held.deadline, !Task.isCancelled {
+            try? await Task.sleep(for: timeToLive / Self.renewalsPerLife)
+            if Task.isCancelled { return }
+            do throws(StoreError) {
+                guard try await renew(held) else { return }
+            } catch {
+                logger.debug("cannot renew a duty", metadata: ["duty": "\(name)", "error": "\(error)"])
+            }
+        }
+    }
+
+    /// The key may vanish before the lease's time: somebody deletes it, or an etcd leader that was frozen ends
+    /// leases which its successor has renewed meanwhile (seen with etcd 3.4.23).
+    private func waitForLoss() async {
+        guard let held = tenure.withLock({ $0 }) else { return }
+        for await event in store.watch(.key(key), from: Revision(held.since.number + 1)) {
+            switch event {
+            case .listing(let listing): if listing.entries.first?.modified != held.since { return }
+            case .changes(let changes, _): if !changes.isEmpty { return }
+            case .interrupted: continue
+            }
+        }
     }
 
     /// - Returns: false when the duty is lost: the lease is gone, or the key is not what it was.

@@ -17,7 +17,8 @@ public protocol Store: Sendable {
     /// Keys put with a lease vanish when it is not kept alive for its time to live (``LeaseID/timeToLiveMin`` to
     /// ``LeaseID/timeToLiveMax``; a backend may round it up).
     func grantLease(timeToLive: Duration) async throws(StoreError) -> LeaseID
-    /// - Returns: false when the lease is already gone.
+    /// - Returns: false when the lease is already gone. True is no proof that its keys are still there: with etcd
+    ///   an old leader may end a lease that was kept alive at a new one.
     func keepAlive(_ lease: LeaseID) async throws(StoreError) -> Bool
     /// The lease's keys vanish at once, in one revision. A lease that is already gone is no error.
     func revoke(_ lease: LeaseID) async throws(StoreError)
@@ -133,7 +134,8 @@ public struct StoreError: Error, Hashable, Sendable, CustomStringConvertible {
     public enum Code: String, Hashable, Sendable {
         /// The store did not carry it out, or it only reads; try again later.
         case unavailable
-        /// It may or may not have been carried out. Read before trying again.
+        /// It may or may not have been carried out, or may yet be, even after what is done next. Read before trying
+        /// again, and compare revisions, so that a late one finds its compare false.
         case outcomeUnknown
         /// The revision asked for is compacted away.
         case compacted

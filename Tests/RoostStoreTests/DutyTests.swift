@@ -75,6 +75,38 @@ struct DutyTests {
         }
     }
 
+    /// etcd 3.4 may then end a lease that was kept alive all the time; whoever holds the duty must notice.
+    @Test("one holds it again after etcd's leader was frozen and thawed")
+    func frozenLeader() async throws {
+        try await EtcdCluster.with(members: 3) { cluster in
+            let duties = try cluster.endpoints.enumerated().map { index, endpoint in
+                DutyHolder(
+                    "sweep", for: try HostName("ams\(index)"),
+                    in: EtcdStore(endpoints: [endpoint] + cluster.endpoints.filter { $0 != endpoint }),
+                    timeToLive: .seconds(2))
+            }
+            let store = EtcdStore(endpoints: cluster.endpoints)
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for duty in duties { group.addTask { await duty.run() } }
+                defer { group.cancelAll() }
+                try await Self.wait("one holds it") { duties.contains(where: \.isHeld) }
+                let leader = try await cluster.leader()
+                leader.signal(SIGSTOP)
+                let frozen = BootClock.now()
+                try await Self.wait("longer than a lease's life") { BootClock.now() - frozen > .seconds(4) }
+                leader.signal(SIGCONT)
+                for _ in 0..<3 {
+                    let isOne = try await poll(for: .seconds(15)) { () -> Bool? in
+                        let holders = duties.filter(\.isHeld)
+                        guard holders.count == 1, let fence = holders.first?.fence else { return nil }
+                        return (try? await Self.work(in: store, behind: fence)) == true ? true : nil
+                    }
+                    #expect(isOne == true)
+                }
+            }
+        }
+    }
+
     private static func work(in store: any Store, behind fence: Transaction.Compare?) async throws -> Bool {
         let fence = try #require(fence)
         return try await store.commit(

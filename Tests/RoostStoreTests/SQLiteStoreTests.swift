@@ -21,6 +21,10 @@ struct SQLiteStoreTests {
             ]
         }
         #expect(modes == ["wal", "2"], "2 is FULL")
+        for name in try FileManager.default.contentsOfDirectory(atPath: folder.path) {
+            var status = stat()
+            #expect(stat("\(folder.path)/\(name)", &status) == 0 && status.st_mode & 0o077 == 0, "\(name)")
+        }
     }
 
     @Test("a second owner is refused and told why")

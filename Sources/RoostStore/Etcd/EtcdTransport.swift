@@ -1,5 +1,5 @@
 import AsyncHTTPClient
-import Foundation
+import Glibc
 import NIOCore
 import NIOHTTP1
 import RoostLinux
@@ -28,11 +28,25 @@ final class EtcdTransport: Sendable {
         configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = Self.connectionsMax
         // A refused connection is an answer: the next endpoint is tried at once.
         configuration.connectionPool.retryConnectionEstablishment = false
+        configuration.http1_1ConnectionDebugInitializer = Self.probeWhenQuiet
         client = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
     }
 
     deinit {
         client.shutdown { _ in }
+    }
+
+    /// A connection to a host that died and came back gives no sign of life and none of death; a probe of the
+    /// kernel's is answered with a reset, and the connection leaves the pool before a change is sent on it.
+    @Sendable private static func probeWhenQuiet(_ channel: any Channel) -> EventLoopFuture<Void> {
+        let options: [(ChannelOptions.Types.SocketOption, SocketOptionValue)] = [
+            (.init(level: .socket, name: .so_keepalive), 1),
+            (.init(level: .tcp, name: .init(rawValue: TCP_KEEPIDLE)), 2),
+            (.init(level: .tcp, name: .init(rawValue: TCP_KEEPINTVL)), 1),
+            (.init(level: .tcp, name: .init(rawValue: TCP_KEEPCNT)), 3),
+        ]
+        return EventLoopFuture.andAllSucceed(
+            options.map { channel.setOption($0.0, value: $0.1) }, on: channel.eventLoop)
     }
 
     /// One request at one endpoint, within a limit of time.

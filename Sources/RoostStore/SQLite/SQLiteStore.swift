@@ -1,5 +1,6 @@
 import Dispatch
 import GRDB
+import Glibc
 public import Logging
 import RoostLinux
 import RoostModel
@@ -65,6 +66,11 @@ public final class SQLiteStore: Store {
     }
 
     private static func open(_ path: String) throws -> Opened {
+        // Secrets live in it, so nobody else reads it; SQLite gives the files beside it the same mode.
+        let file = Glibc.open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        guard file >= 0 else { throw SystemError("open", path) }
+        defer { close(file) }
+        guard fchmod(file, 0o600) == 0 else { throw SystemError("change the mode of", path) }
         var configuration = Configuration()
         configuration.busyMode = .timeout(5)
         configuration.label = "roost.store"
