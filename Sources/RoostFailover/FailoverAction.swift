@@ -63,8 +63,9 @@ public enum PostgresOperation: Hashable, Sendable {
     /// Remove whatever is in the data folder, run initdb (checksums on), leave Postgres stopped, flush everything.
     case initialize
 
-    /// Remove whatever is in the data folder, copy it from the leader (`pg_basebackup -X stream`), leave Postgres
-    /// stopped as a standby that would follow nobody. Everything flushed before the end.
+    /// Remove whatever is in the data folder, copy it from the leader (`pg_basebackup -X stream -S` the slot of
+    /// this epoch's stream: so the copy cannot outlive the leader's epoch), leave Postgres stopped as a standby that
+    /// would follow nobody. Everything flushed before the end.
     /// The durable state already says `.cloning`: after a crash in the middle the core starts it again.
     case clone(from: MemberName, epoch: Epoch)
 

@@ -4,30 +4,262 @@ public import RoostModel
 ///
 /// The shell makes it once with what it read from disk, hands it `.tick` at once, and from then on every event as it
 /// comes and a `.tick` whenever ``wakeAt`` has passed.
+///
+/// Truth is the rule in the store; the lease is a time-out only. What keeps two leaders from confirming commits is
+/// the recruitment: before a new leader is chosen, members that meet every commit quorum have put up the fence
+/// (``PostgresOperation/sever``), written the new epoch on disk and said how far they are, in this order.
 public struct FailoverMember: Sendable {
     /// This many heartbeats may be on their way at a time, so that one slow answer does not cost the lease.
     public static let heartbeatsInFlightMax = 4
 
+    private static let stepsMax = 4
+
     public let name: MemberName
     public let timings: FailoverTimings
     /// The last state handed to ``FailoverAction/save(_:)``.
-    public private(set) var state: DurableState
+    public internal(set) var state: DurableState
     /// Hand over a `.tick` when this moment has come. Changes with every event.
     public private(set) var wakeAt: Moment
 
+    let breakage: Breakage?
+    var phase = MemberPhase.starting
+    var actions: [FailoverAction] = []
+    /// Why it waits or what failed last.
+    var detail: String?
+    var gateIsOpen = false
+
+    // What the store said.
+    var view: StoreView?
+    var hasRead = false
+    var readAskedAt: Moment?
+    var readDueAt: Moment
+    /// When the rule or the leader's heartbeat was last seen to change.
+    var newsAt: Moment
+    var storeHeardAt: Moment
+    /// Since when the store answers without a gap.
+    var storeSince: Moment
+    var beatSeen: UInt64 = 0
+    var ruleChange: PendingRule?
+    var ruleChangeDueAt = Moment.zero
+
+    // The lease.
+    var beats: [PendingBeat] = []
+    var beatDueAt = Moment.zero
+    var beatSequence: UInt64 = 0
+    var leaseUntil: Moment?
+
+    // Postgres.
+    var lastOperation = OperationID.none
+    var running: PostgresOperation?
+    var observation: PostgresObservation?
+    var observedAt = Moment.zero
+    /// When this member last streamed from its leader.
+    var streamedAt: Moment
+    var failures = 0
+    var retryAt = Moment.zero
+    var crashes: [Moment] = []
+    var isolationLimit: Duration
+    /// The switchover this leader gave up, with the reason, until the store has it.
+    var abandoned: SwitchoverRequest?
+    /// When each other member's report last changed: that member lives.
+    var signsOfLife: [MemberSign] = []
+
+    // The recruitment, and what this member says of itself.
+    var sufficientSince: SufficientSince?
+    var reports = ReportDesk()
+
+    struct PendingRule {
+        var rule: ClusterRule
+        var askedAt: Moment
+    }
+
+    struct PendingBeat {
+        var sequence: UInt64
+        var askedAt: Moment
+    }
+
+    struct MemberSign {
+        var report: MemberReport
+        var changedAt: Moment
+    }
+
+    struct SufficientSince {
+        var epoch: Epoch
+        var moment: Moment
+    }
+
     /// - Parameter state: what was last saved; a new `DurableState()` when there is no file.
     public init(name: MemberName, state: DurableState, timings: FailoverTimings = FailoverTimings(), now: Moment) {
+        self.init(name: name, state: state, timings: timings, breakage: nil, now: now)
+    }
+
+    package init(
+        name: MemberName, state: DurableState, timings: FailoverTimings, breakage: Breakage?, now: Moment
+    ) {
         self.name = name
         self.state = state
         self.timings = timings
+        self.breakage = breakage
         wakeAt = now
+        readDueAt = now
+        newsAt = now
+        storeHeardAt = now
+        storeSince = now
+        streamedAt = now
+        isolationLimit = timings.isolationPatience
     }
 
     public var status: FailoverStatus {
-        FailoverStatus(phase: .starting, detail: nil, epoch: state.promised, leaseUntil: nil, isOpen: false)
+        FailoverStatus(
+            phase: phase.label, detail: detail, epoch: state.promised,
+            leaseUntil: phase.isInOffice ? leaseUntil : nil, isOpen: gateIsOpen)
     }
 
     public mutating func receive(_ event: FailoverEvent, now: Moment) -> [FailoverAction] {
-        []
+        // First of all: a process that was frozen must not act on what it was told before.
+        stopWithoutLease(now)
+        take(event, now)
+        decide(now)
+        stopWithoutLease(now)
+        tend(now)
+        wakeAt = nextWake(after: now)
+        defer { actions.removeAll() }
+        return actions
+    }
+
+    private mutating func take(_ event: FailoverEvent, _ now: Moment) {
+        switch event {
+        case .tick: break
+        case .viewed(let view, let source): see(view, source, now)
+        case .readFailed: readAskedAt = nil
+        case .ruleAnswered(let answer): ruleAnswered(answer, now)
+        case .heartbeatAnswered(let sequence, let answer): heartbeatAnswered(sequence, answer, now)
+        case .reportAnswered(let answer): reportAnswered(answer, now)
+        case .operationEnded(let id, let outcome):
+            guard id == lastOperation, let operation = running else { return }
+            running = nil
+            ended(operation, outcome, now)
+        case .observed(let sample, let id):
+            guard id == lastOperation, running == nil else { return }
+            observation = sample
+            observedAt = now
+            observed(sample, now)
+        case .postgresExited(let id):
+            guard id == lastOperation, running == nil else { return }
+            observation = nil
+            crashed("Postgres ended by itself", now)
+        case .cannotFollow(let reason, let id):
+            guard id == lastOperation, running == nil, case .following = phase else { return }
+            giveUpData(reason, now)
+        case .terminate: sayFarewell(now)
+        }
+    }
+
+    /// What follows from all that is known. Level-triggered: it looks at facts, not at which event brought them.
+    private mutating func decide(_ now: Moment) {
+        if case .leaving(let farewell) = phase { return leave(farewell, now) }
+        guard hasRead, let view else { return }
+        guard let rule = view.rule else { return found(view, now) }
+        let called = rule.recruitment?.epoch ?? rule.epoch
+        if called > state.promised { answerCall(of: called, now) }
+        if called == state.promised {
+            // Some phases last no time at all: go on until nothing more follows.
+            for _ in 0..<Self.stepsMax {
+                let before = phase
+                advance(rule, now)
+                if phase == before { break }
+            }
+            elect(rule, view.reports, now)
+        }
+    }
+
+    /// The next step of the present phase; Postgres has no operation in flight.
+    private mutating func advance(_ rule: ClusterRule, _ now: Moment) {
+        guard running == nil else { return }
+        let isSettled = rule.recruitment == nil
+        switch phase {
+        case .starting: awaken(rule, now)
+        case .founding: awaken(rule, now)
+        case .empty where isSettled: acquireData(rule, now)
+        case .severing: if now >= retryAt { start(.sever) }
+        case .reading: if now >= retryAt { start(.readEnd) }
+        case .waiting(let end) where isSettled: takePlace(rule, end: end, now)
+        case .following where reports.premature != nil && isSettled: phase = .severing
+        case .following(let leader): if needsFollow, now >= retryAt { follow(leader) }
+        case .claiming(let end) where isSettled: takeOffice(rule, end: end, now)
+        case .restarting where isSettled: if now >= retryAt { startPrimary(rule) }
+        case .leading(let reigning): reign(reigning, rule, now)
+        case .draining(let drain): self.drain(drain, rule, now)
+        case .suspending: if now >= retryAt { start(.stop(.immediate)) }
+        case .resigning: resign(rule, now)
+        case .empty, .initializing, .waiting, .cloning, .rewinding, .claiming, .promoting, .restarting, .leaving:
+            break
+        }
+    }
+
+    /// Postgres should follow but no operation made it so.
+    var needsFollow: Bool {
+        guard case .follow? = lastStarted else { return true }
+        return followFailed
+    }
+
+    var lastStarted: PostgresOperation?
+    var followFailed = false
+
+    mutating func start(_ operation: PostgresOperation) {
+        lastOperation = lastOperation.next
+        running = operation
+        lastStarted = operation
+        followFailed = false
+        observation = nil
+        actions.append(.postgres(operation, lastOperation))
+    }
+
+    mutating func save(_ change: (inout DurableState) -> Void) {
+        var next = state
+        change(&next)
+        guard next != state else { return }
+        state = next
+        actions.append(.save(next))
+    }
+
+    mutating func setGate(open: Bool) {
+        guard gateIsOpen != open else { return }
+        gateIsOpen = open
+        actions.append(.setGate(isOpen: open))
+    }
+
+    /// After a failure: the next attempt comes later each time.
+    mutating func retryLater(_ reason: String, _ now: Moment) {
+        detail = reason
+        let doubled = timings.retryMin * (1 << min(failures, 10))
+        failures += 1
+        retryAt = now + min(doubled, timings.retryMax)
+    }
+
+    private func nextWake(after now: Moment) -> Moment {
+        var next = now + timings.reassuranceInterval
+        func consider(_ moment: Moment?) {
+            if let moment, moment > now, moment < next { next = moment }
+        }
+        consider(readDueAt)
+        consider(retryAt)
+        consider(ruleChangeDueAt)
+        consider(reports.dueAt)
+        consider(reports.retryAt)
+        if phase.isInOffice { consider(beatDueAt) }
+        if phase.mayBePrimary { consider(leaseUntil) }
+        if let sufficientSince { consider(sufficientSince.moment + timings.decisionPatience) }
+        switch phase {
+        case .leading(let reigning):
+            consider(reigning.heardAt + timings.postgresSilenceMax)
+            consider(reigning.isolatedSince.map { $0 + isolationLimit })
+        case .draining(let drain): consider(drain.deadline)
+        case .leaving(let farewell): consider(farewell.deadline)
+        case .starting, .empty, .initializing, .founding, .severing, .reading, .waiting, .cloning, .rewinding,
+            .following, .claiming, .promoting, .restarting, .suspending, .resigning:
+            break
+        }
+        return next
     }
 }

@@ -13,6 +13,6 @@ public struct FailoverStatus: Hashable, Sendable {
 
     public enum Phase: String, Hashable, Sendable, Codable {
         case starting, empty, initializing, founding, severing, reading, waiting, cloning, rewinding, following
-        case claiming, promoting, restarting, leading, draining, resigning, stopping, suspended, leaving
+        case claiming, promoting, restarting, leading, draining, resigning, suspended, leaving
     }
 }

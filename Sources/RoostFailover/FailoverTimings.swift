@@ -1,5 +1,3 @@
-public import RoostModel
-
 /// All waits and bounds of a member, in one place.
 public struct FailoverTimings: Hashable, Sendable {
     /// The leader renews its lease this often.

@@ -1,0 +1,195 @@
+import RoostModel
+
+// Office: lease, promotion, opening, crashes, switchover, resignation.
+extension FailoverMember {
+    mutating func claim(end: LSN?, _ now: Moment) {
+        phase = .claiming(end: end)
+        beatDueAt = now
+    }
+
+    func holdsLease(_ now: Moment) -> Bool {
+        guard let leaseUntil else { return false }
+        return now < leaseUntil
+    }
+
+    /// The first guard against two primaries.
+    mutating func stopWithoutLease(_ now: Moment) {
+        guard phase.mayBePrimary, !holdsLease(now) else { return }
+        if case .draining(let drain) = phase, drain.step == .call { return }
+        setGate(open: false)
+        detail = "the lease was not renewed in time"
+        phase = .suspending
+        start(.stop(.immediate))
+    }
+
+    /// The lease shows that the rule, read just now, still names this member.
+    mutating func takeOffice(_ rule: ClusterRule, end: LSN?, _ now: Moment) {
+        guard rule.leader == name, rule.epoch == state.promised, holdsLease(now), now >= retryAt else { return }
+        guard let end else {
+            phase = .restarting
+            return startPrimary(rule)
+        }
+        guard let reign = rule.history.last, reign.epoch == rule.epoch, reign.leader == name else { return }
+        let hasBegun = state.chain.last?.epoch == rule.epoch
+        let fits = Lineage(chain: state.chain, end: end, history: rule.history) == .prefix
+        // Not yet begun: the new reign branches off exactly where this member said its log ends. Begun, and died in
+        // the middle: what is beyond is its own.
+        guard fits, hasBegun ? end >= reign.begin : end == reign.begin else {
+            return standDown("the rule lets it begin at \(reign.begin), but its log ends at \(end)", now)
+        }
+        detail = nil
+        save { $0.chain = rule.history }
+        phase = .promoting(end: end)
+        start(
+            .promote(
+                epoch: rule.epoch, confirmations: rule.confirmations, standbys: rule.members.filter { $0 != name }))
+    }
+
+    mutating func startPrimary(_ rule: ClusterRule) {
+        start(
+            .startPrimary(
+                epoch: rule.epoch, confirmations: rule.confirmations, standbys: rule.members.filter { $0 != name }))
+    }
+
+    mutating func promoted(at switchPoint: LSN, expected: LSN, timeline: UInt32, _ now: Moment) {
+        reports.timeline = timeline
+        guard switchPoint == expected else {
+            // Others may already take what lies between for another epoch's. Nothing of it was ever open.
+            save {
+                $0.data = .cloning
+                $0.chain = []
+            }
+            return standDown("promoted at \(switchPoint) instead of \(expected)", now)
+        }
+        save { $0.led = max($0.led, $0.promised) }
+        beginReign(now)
+    }
+
+    mutating func beginReign(_ now: Moment) {
+        failures = 0
+        phase = .leading(Reigning(heardAt: now))
+    }
+
+    mutating func observedPrimary(_ sample: PrimaryObservation, _ now: Moment) {
+        reports.timeline = sample.timeline
+        switch phase {
+        case .leading(var reigning):
+            reigning.heardAt = now
+            weigh(sample, &reigning, now)
+            phase = .leading(reigning)
+            if reigning.isOpen, !gateIsOpen { open(now) }
+        case .draining(var drain):
+            drain.reigning.heardAt = now
+            phase = .draining(drain)
+        case .starting, .empty, .initializing, .founding, .severing, .reading, .waiting, .cloning, .rewinding,
+            .following, .claiming, .promoting, .restarting, .suspending, .resigning, .leaving:
+            break
+        }
+    }
+
+    /// May clients come in? Whatever they could see must be on enough standbys, *in bytes of this reign*: a longer
+    /// log of older reigns would lose to a member that has one byte of a later, abandoned one.
+    private mutating func weigh(_ sample: PrimaryObservation, _ reigning: inout Reigning, _ now: Moment) {
+        guard let rule = view?.rule, let reign = state.chain.last else { return }
+        if reigning.required == nil {
+            if breakage == .opensOnOldBytes {
+                reigning.required = reign.begin
+            } else if sample.flushed > reign.begin {
+                reigning.required = sample.flushed
+            }
+        }
+        let streaming = sample.standbys.filter { $0.isStreaming && rule.members.contains($0.member) }
+        if streaming.count >= rule.confirmations {
+            reigning.isolatedSince = nil
+        } else if reigning.isolatedSince == nil {
+            reigning.isolatedSince = now
+        }
+        guard !reigning.isOpen, let required = reigning.required else { return }
+        let confirming = streaming.filter { $0.flushed >= required }
+        if confirming.count >= rule.confirmations || breakage == .opensUnconfirmed {
+            reigning.isOpen = true
+            isolationLimit = timings.isolationPatience
+        } else {
+            detail = "waits until \(rule.confirmations) standbys have its log up to \(required)"
+        }
+    }
+
+    private mutating func open(_ now: Moment) {
+        detail = nil
+        setGate(open: true)
+        beatDueAt = now
+    }
+
+    mutating func close(_ now: Moment) {
+        guard gateIsOpen else { return }
+        setGate(open: false)
+        beatDueAt = now
+    }
+
+    mutating func reign(_ reigning: Reigning, _ rule: ClusterRule, _ now: Moment) {
+        if now - reigning.heardAt >= timings.postgresSilenceMax {
+            return crashed("Postgres does not answer", now)
+        }
+        if let since = reigning.isolatedSince, now - since >= isolationLimit, othersCouldLead(rule, now) {
+            isolationLimit = min(isolationLimit * 2, timings.isolationMax)
+            return standDown("too few standbys can reach it, while others could lead", now)
+        }
+        if let request = rule.switchover, request.refusal == nil { considerSwitchover(request, reigning, rule, now) }
+    }
+
+    /// Enough standbys live, hear the store and do not hear this leader, to choose one among themselves.
+    private func othersCouldLead(_ rule: ClusterRule, _ now: Moment) -> Bool {
+        guard rule.members.count > 2 else { return false }
+        let lost = signsOfLife.filter { sign in
+            sign.changedAt > .zero && now - sign.changedAt <= timings.reportInterval * 3
+                && rule.members.contains(sign.report.member) && !sign.report.isStreaming
+                && sign.report.promised == rule.epoch && sign.report.position != nil
+        }
+        return lost.count >= rule.members.count - rule.confirmations
+    }
+
+    /// The leader's Postgres is gone or hangs: closed at once, started again in place, a bounded number of times.
+    mutating func crashed(_ reason: String, _ now: Moment) {
+        switch phase {
+        case .leading, .draining, .restarting:
+            close(now)
+            crashes.append(now)
+            crashes.removeAll { now - $0 > timings.restartWindow }
+            detail = reason
+            if crashes.count > timings.restartsMax, let rule = view?.rule, rule.members.count > 1 {
+                return standDown(reason, now)
+            }
+            phase = .restarting
+            if crashes.count > 1 { retryLater(reason, now) } else { retryAt = now }
+        case .following:
+            couldNotFollow(reason, now)
+        case .waiting:
+            retryLater(reason, now)
+            phase = .reading
+        case .starting, .empty, .initializing, .founding, .severing, .reading, .cloning, .rewinding, .claiming,
+            .promoting, .suspending, .resigning, .leaving:
+            break
+        }
+    }
+
+    /// Stops Postgres, then asks for a successor.
+    mutating func standDown(_ reason: String, _ now: Moment) {
+        close(now)
+        detail = reason
+        phase = .resigning
+        failures = 0
+        retryAt = now
+        start(.stop(.immediate))
+    }
+
+    mutating func resign(_ rule: ClusterRule, _ now: Moment) {
+        proposeSuccession(rule, now)
+    }
+
+    mutating func proposeSuccession(_ rule: ClusterRule, _ now: Moment) {
+        guard rule.recruitment == nil, rule.leader == name else { return }
+        var next = rule
+        next.recruitment = Recruitment(epoch: rule.epoch.next, proposer: name, reason: .leaderResigned)
+        changeRule(next, now)
+    }
+}

@@ -1,0 +1,115 @@
+import RoostModel
+
+// Leaving a leader: the call, the fence, the promise, the answer, the decision.
+extension FailoverMember {
+    /// Calls a recruitment when the leader was silent while the store was not. Only after a linearizable read: what
+    /// a watch does not show may simply not have arrived.
+    mutating func callRecruitment(_ now: Moment) {
+        guard let rule = view?.rule, rule.recruitment == nil, rule.leader != name, rule.epoch == state.promised,
+            state.data == .usable, let order = rule.members.firstIndex(of: name)
+        else { return }
+        switch phase {
+        case .following, .waiting: break
+        case .starting, .empty, .initializing, .founding, .severing, .reading, .cloning, .rewinding, .claiming,
+            .promoting, .restarting, .leading, .draining, .suspending, .resigning, .leaving:
+            return
+        }
+        let patience = hearsLeader(now) ? timings.patienceWhileStreaming : timings.patience
+        let silentSince = max(newsAt, storeSince)
+        guard now - silentSince >= patience + timings.stagger * order else { return }
+        var next = rule
+        next.recruitment = Recruitment(
+            epoch: rule.epoch.next, proposer: name, reason: .leaderSilent, target: rule.switchover?.liveTarget)
+        changeRule(next, now)
+    }
+
+    /// The leader's Postgres speaks to ours.
+    private func hearsLeader(_ now: Moment) -> Bool {
+        guard case .standby(let sample)? = observation, sample.isStreaming, let silence = sample.silence else {
+            return false
+        }
+        return silence + (now - observedAt) < timings.streamSilenceMax
+    }
+
+    /// The rule calls for a higher epoch than promised. Fence first, then the promise on disk, then the end of the
+    /// log, then the answer: in any other order a byte could be acknowledged to the old leader after the answer.
+    mutating func answerCall(of epoch: Epoch, _ now: Moment) {
+        leaseUntil = nil
+        switch phase {
+        case .starting, .empty, .founding:
+            // Postgres is stopped, and nothing starts it but an operation of the new epoch.
+            promise(epoch)
+        case .waiting, .reading:
+            // Behind the fence already.
+            promise(epoch)
+        case .severing, .initializing, .leaving:
+            break
+        case .cloning, .rewinding, .following, .claiming, .promoting, .restarting, .leading, .draining, .suspending,
+            .resigning:
+            if breakage == .answersBeforeFence, case .following = phase, case .standby(let sample)? = observation {
+                promise(epoch)
+                reports.premature = sample.received
+                return
+            }
+            leaveOffice()
+            failures = 0
+            phase = .severing
+            start(.sever)
+        }
+    }
+
+    private mutating func promise(_ epoch: Epoch) {
+        if breakage == .promisesInMemory {
+            state.promised = max(state.promised, epoch)
+            return
+        }
+        save { $0.promised = max($0.promised, epoch) }
+    }
+
+    mutating func severed(_ now: Moment) {
+        failures = 0
+        if let rule = view?.rule { promise(rule.recruitment?.epoch ?? rule.epoch) }
+        reports.premature = nil
+        phase = state.data == .usable ? .reading : .empty
+    }
+
+    mutating func endWasRead(_ end: LSN, timeline: UInt32, _ now: Moment) {
+        failures = 0
+        detail = nil
+        reports.timeline = timeline
+        reports.replayed = end
+        phase = .waiting(end: end)
+    }
+
+    mutating func leaveOffice() {
+        setGate(open: false)
+        leaseUntil = nil
+        beats.removeAll()
+        beatDueAt = .zero
+    }
+
+    /// Any member that sees enough answers decides; the store lets only one of them.
+    mutating func elect(_ rule: ClusterRule, _ reports: [MemberReport], _ now: Moment) {
+        guard let recruitment = rule.recruitment,
+            let tally = RecruitmentTally(rule: rule, reports: reports, breakage: breakage)
+        else {
+            sufficientSince = nil
+            return
+        }
+        if case .waiting = phase { detail = tally.obstacle }
+        guard tally.isSufficient else {
+            sufficientSince = nil
+            return
+        }
+        if sufficientSince?.epoch != recruitment.epoch {
+            sufficientSince = SufficientSince(epoch: recruitment.epoch, moment: now)
+        }
+        let waited = sufficientSince.map { now - $0.moment } ?? .zero
+        if let next = tally.verdict(hasWaited: waited >= timings.decisionPatience) { changeRule(next, now) }
+    }
+}
+
+extension SwitchoverRequest {
+    /// The wish still stands.
+    var liveTarget: MemberName? { refusal == nil ? target : nil }
+}

@@ -1,0 +1,132 @@
+import RoostModel
+
+// What the member knows of the store: views, news, silence; and the changes it asks for.
+extension FailoverMember {
+    mutating func see(_ seen: StoreView, _ source: ViewSource, _ now: Moment) {
+        let isRead = source == .read
+        if isRead {
+            readAskedAt = nil
+            if now - storeHeardAt > timings.storeGapMax { storeSince = now }
+            storeHeardAt = now
+        }
+        // A new process may have lost its disk with its promises: it must not believe a stale watch.
+        guard isRead || hasRead else { return }
+        hasRead = true
+        if let view, seen.revision < view.revision { return }
+        noteNews(seen, now)
+        view = seen
+        if isRead { callRecruitment(now) }
+    }
+
+    private mutating func noteNews(_ seen: StoreView, _ now: Moment) {
+        if seen.ruleRevision != view?.ruleRevision {
+            if seen.rule?.epoch != view?.rule?.epoch { beatSeen = 0 }
+            heardNews(now)
+        }
+        if let beat = seen.heartbeat, beat.epoch == seen.rule?.epoch, beat.sequence > beatSeen {
+            beatSeen = beat.sequence
+            heardNews(now)
+        }
+        for report in seen.reports where report.member != name {
+            if let index = signsOfLife.firstIndex(where: { $0.report.member == report.member }) {
+                if signsOfLife[index].report != report {
+                    signsOfLife[index] = MemberSign(report: report, changedAt: now)
+                }
+            } else {
+                // Not a sign of life: nobody knows how old it is.
+                signsOfLife.append(MemberSign(report: report, changedAt: .zero))
+            }
+        }
+    }
+
+    /// News came through the store, so it is there.
+    private mutating func heardNews(_ now: Moment) {
+        newsAt = now
+        if now - storeHeardAt > timings.storeGapMax { storeSince = now }
+        storeHeardAt = now
+        readDueAt = now + timings.doubtAfter
+    }
+
+    /// The leader of the view's rule has begun: it renews its lease.
+    var leaderHasBegun: Bool {
+        guard let rule = view?.rule, let beat = view?.heartbeat else { return false }
+        return beat.epoch == rule.epoch
+    }
+
+    mutating func changeRule(_ rule: ClusterRule, _ now: Moment) {
+        guard ruleChange == nil, now >= ruleChangeDueAt, let view else { return }
+        ruleChange = PendingRule(rule: rule, askedAt: now)
+        actions.append(.changeRule(rule, expectedRevision: view.ruleRevision))
+    }
+
+    mutating func ruleAnswered(_ answer: StoreAnswer, _ now: Moment) {
+        guard let change = ruleChange else { return }
+        ruleChange = nil
+        switch answer {
+        case .applied(let revision):
+            guard var next = view, revision > next.ruleRevision else { return }
+            next.rule = change.rule
+            next.ruleRevision = revision
+            next.revision = max(next.revision, revision)
+            noteNews(next, now)
+            view = next
+            // The change was possible only while nobody else had changed the rule: as good as a heartbeat.
+            if change.rule.leader == name, change.rule.recruitment == nil {
+                leaseUntil = max(leaseUntil ?? .zero, change.askedAt + timings.lease)
+            }
+        case .refused, .unknown:
+            readDueAt = now
+            ruleChangeDueAt = now + timings.readInterval
+        case .unavailable:
+            ruleChangeDueAt = now + timings.readInterval
+        }
+    }
+
+    mutating func heartbeatAnswered(_ sequence: UInt64, _ answer: StoreAnswer, _ now: Moment) {
+        guard let index = beats.firstIndex(where: { $0.sequence == sequence }) else { return }
+        let beat = beats.remove(at: index)
+        switch answer {
+        case .applied:
+            // The lease counts from before the sending: whatever took long since then is not ours.
+            leaseUntil = max(leaseUntil ?? .zero, beat.askedAt + timings.lease)
+        case .refused:
+            readDueAt = now
+        case .unavailable, .unknown:
+            break
+        }
+    }
+
+    /// Everything that is due by time alone: heartbeat, read, report.
+    mutating func tend(_ now: Moment) {
+        if phase.isInOffice { renewLease(now) }
+        readIfDue(now)
+        reportIfDue(now)
+        if let change = ruleChange, now - change.askedAt > timings.storeRequestMax * 2 { ruleChange = nil }
+    }
+
+    private mutating func renewLease(_ now: Moment) {
+        beats.removeAll { now - $0.askedAt > timings.storeRequestMax }
+        guard now >= beatDueAt, beats.count < Self.heartbeatsInFlightMax, let view, let rule = view.rule,
+            rule.epoch == state.promised, rule.leader == name, rule.recruitment == nil
+        else { return }
+        if let stored = view.heartbeat, stored.epoch == rule.epoch { beatSequence = max(beatSequence, stored.sequence) }
+        beatSequence += 1
+        beats.append(PendingBeat(sequence: beatSequence, askedAt: now))
+        beatDueAt = now + timings.heartbeatInterval
+        actions.append(
+            .heartbeat(
+                Heartbeat(epoch: rule.epoch, leader: name, sequence: beatSequence, isOpen: gateIsOpen),
+                ruleRevision: view.ruleRevision))
+    }
+
+    private mutating func readIfDue(_ now: Moment) {
+        if let asked = readAskedAt, now - asked < timings.storeRequestMax * 2 { return }
+        guard now >= readDueAt else { return }
+        if case .leaving = phase { return }
+        readAskedAt = now
+        // A recruitment that lacks answers may lack them for long.
+        let isLongSilent = now - newsAt > timings.reassuranceInterval && view?.rule?.recruitment != nil
+        readDueAt = now + (isLongSilent ? timings.storeGapMax : timings.readInterval)
+        actions.append(.read)
+    }
+}

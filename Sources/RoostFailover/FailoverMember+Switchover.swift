@@ -1,0 +1,124 @@
+import RoostModel
+
+// Handing over on purpose: a switchover, and the machine's stop.
+extension FailoverMember {
+    mutating func considerSwitchover(
+        _ request: SwitchoverRequest, _ reigning: Reigning, _ rule: ClusterRule, _ now: Moment
+    ) {
+        if let abandoned, abandoned.id == request.id {
+            return refuse(request, because: abandoned.refusal ?? "given up", rule, now)
+        }
+        guard reigning.isOpen, case .primary(let sample)? = observation else { return }
+        if let obstacle = obstacle(to: request, rule, sample) { return refuse(request, because: obstacle, rule, now) }
+        phase = .draining(
+            Drain(request: request, step: .checkpoint, deadline: now + timings.drainMax, reigning: reigning))
+        start(.checkpoint)
+    }
+
+    private func obstacle(
+        to request: SwitchoverRequest, _ rule: ClusterRule, _ sample: PrimaryObservation
+    ) -> String? {
+        let ready = sample.standbys.filter {
+            $0.isStreaming && rule.members.contains($0.member)
+                && $0.flushed.offset + timings.switchoverLagMax >= sample.flushed.offset
+        }
+        // Without it, the recruitment would need this very member to decide.
+        if ready.count < max(rule.members.count - rule.confirmations, 1) {
+            return "too few standbys are up to date"
+        }
+        guard let target = request.target else { return nil }
+        if target == name { return "\(target) leads already" }
+        if !rule.members.contains(target) { return "\(target) is not a member" }
+        return ready.contains { $0.member == target } ? nil : "\(target) is not up to date"
+    }
+
+    private mutating func refuse(
+        _ request: SwitchoverRequest, because reason: String, _ rule: ClusterRule, _ now: Moment
+    ) {
+        var next = rule
+        next.switchover = request
+        next.switchover?.refusal = reason
+        changeRule(next, now)
+    }
+
+    mutating func drain(_ drain: Drain, _ rule: ClusterRule, _ now: Moment) {
+        guard rule.recruitment == nil else { return }
+        var drain = drain
+        switch drain.step {
+        case .checkpoint:
+            // The checkpoint is over: from here on clients wait.
+            close(now)
+            drain.step = .stop
+            phase = .draining(drain)
+            start(.stop(.fast))
+        case .stop:
+            drain.step = .call
+            phase = .draining(drain)
+            callSuccessor(drain, rule, now)
+        case .call where now < drain.deadline:
+            callSuccessor(drain, rule, now)
+        case .call:
+            abandon(drain, "the store did not take the recruitment in time", now)
+        }
+    }
+
+    private mutating func callSuccessor(_ drain: Drain, _ rule: ClusterRule, _ now: Moment) {
+        var next = rule
+        next.recruitment = Recruitment(
+            epoch: rule.epoch.next, proposer: name, reason: .switchover, target: drain.request.target)
+        changeRule(next, now)
+    }
+
+    mutating func abandon(_ drain: Drain, _ reason: String, _ now: Moment) {
+        detail = reason
+        retryAt = now
+        switch drain.step {
+        case .checkpoint: phase = .leading(drain.reigning)
+        case .stop, .call: phase = .restarting
+        }
+        abandoned = drain.request
+        abandoned?.refusal = reason
+    }
+
+    mutating func drainStepEnded(_ drain: Drain, _ outcome: OperationOutcome, _ now: Moment) {
+        if case .failed(let reason) = outcome { abandon(drain, reason, now) }
+    }
+
+    // MARK: - The machine stops
+
+    mutating func sayFarewell(_ now: Moment) {
+        if case .leaving = phase { return }
+        let wasLeader = phase.mayBePrimary
+        setGate(open: false)
+        phase = .leaving(Farewell(step: .stop, deadline: now + timings.farewellMax, wasLeader: wasLeader))
+        start(.stop(.fast))
+    }
+
+    mutating func leave(_ farewell: Farewell, _ now: Moment) {
+        var farewell = farewell
+        switch farewell.step {
+        case .stop where running == nil:
+            if farewell.wasLeader, ruleChange == nil, let rule = view?.rule, rule.leader == name,
+                rule.epoch == state.promised, rule.recruitment == nil, rule.members.count > 1
+            {
+                farewell.step = .resign
+                phase = .leaving(farewell)
+                ruleChangeDueAt = now
+                proposeSuccession(rule, now)
+            } else {
+                depart(farewell)
+            }
+        case .stop where now >= farewell.deadline, .resign where ruleChange == nil || now >= farewell.deadline:
+            depart(farewell)
+        case .stop, .resign, .gone:
+            break
+        }
+    }
+
+    private mutating func depart(_ farewell: Farewell) {
+        var farewell = farewell
+        farewell.step = .gone
+        phase = .leaving(farewell)
+        actions.append(.exit)
+    }
+}

@@ -1,0 +1,119 @@
+import RoostModel
+
+/// Where a member stands. Every phase but `leaving` can become `severing` when the rule calls for a higher epoch,
+/// and `leaving` when the machine is asked to stop.
+enum MemberPhase: Hashable, Sendable {
+    /// The process is new; Postgres is stopped; the store was not read yet. Becomes `empty`, `founding`, `reading` or
+    /// `claiming`.
+    case starting
+    /// No data that counts; Postgres is stopped. Becomes `initializing` when there is no rule and it is the first
+    /// member, `cloning` when there is a leader to copy from.
+    case empty
+    /// initdb runs. Becomes `founding`, or `empty` when it failed.
+    case initializing
+    /// Has data, but there is no rule: creates it. Becomes `claiming`.
+    case founding
+    /// The fence is going up. Becomes `reading`, or `empty` without usable data.
+    case severing
+    /// Behind the fence; the end of the log is being read. Becomes `waiting`.
+    case reading
+    /// Behind the fence, Postgres detached, the end of the log known: answers recruitments. Becomes `following`,
+    /// `rewinding`, `empty` (to clone) or `claiming` once the rule says whom to follow.
+    case waiting(end: LSN)
+    /// The data is being replaced. Becomes `following`, or `empty` when it failed.
+    case cloning(chain: [Reign])
+    /// The data is being taken back. Becomes `following`, or `empty` when it failed.
+    case rewinding(chain: [Reign])
+    /// Postgres follows the leader of the promised epoch, or is being made to. Becomes `empty` (to clone) when it
+    /// cannot.
+    case following(MemberName)
+    /// The rule names this member, and it asks the store for its lease. Becomes `promoting` (`end` known: Postgres is
+    /// a detached standby) or `restarting` (Postgres is a stopped primary of this very epoch).
+    case claiming(end: LSN?)
+    /// Becomes `leading`, or `resigning` when it failed.
+    case promoting(end: LSN)
+    /// The stopped primary starts again in its epoch. Becomes `leading`, or `resigning` after too many crashes.
+    case restarting
+    /// Postgres runs as primary. Becomes `restarting`, `draining`, `suspending` or `resigning`.
+    case leading(Reigning)
+    /// A planned switchover. Becomes `severing` when the recruitment it asks for is in the rule, else `restarting`.
+    case draining(Drain)
+    /// The lease ran out: Postgres is being stopped. Becomes `claiming` (or `severing`).
+    case suspending
+    /// Cannot lead: Postgres is stopped, then a recruitment asked for. Becomes `severing`.
+    case resigning
+    /// The machine stops. The end.
+    case leaving(Farewell)
+}
+
+struct Reigning: Hashable, Sendable {
+    /// Standbys must have this much before clients may come in; nil until the first sample of Postgres.
+    var required: LSN?
+    var isOpen = false
+    /// When Postgres was last heard.
+    var heardAt: Moment
+    /// Since when too few standbys stream.
+    var isolatedSince: Moment?
+}
+
+struct Drain: Hashable, Sendable {
+    enum Step: Hashable, Sendable { case checkpoint, stop, call }
+
+    var request: SwitchoverRequest
+    var step: Step
+    var deadline: Moment
+    var reigning: Reigning
+}
+
+struct Farewell: Hashable, Sendable {
+    enum Step: Hashable, Sendable { case stop, resign, gone }
+
+    var step: Step
+    var deadline: Moment
+    var wasLeader: Bool
+}
+
+extension MemberPhase {
+    /// The rule names this member and it renews the lease.
+    var isInOffice: Bool {
+        switch self {
+        case .claiming, .promoting, .restarting, .leading, .draining: true
+        case .starting, .empty, .initializing, .founding, .severing, .reading, .waiting, .cloning, .rewinding,
+            .following, .suspending, .resigning, .leaving:
+            false
+        }
+    }
+
+    /// Postgres may be running as a primary: not without a lease.
+    var mayBePrimary: Bool {
+        switch self {
+        case .promoting, .restarting, .leading, .draining: true
+        case .starting, .empty, .initializing, .founding, .severing, .reading, .waiting, .cloning, .rewinding,
+            .following, .claiming, .suspending, .resigning, .leaving:
+            false
+        }
+    }
+
+    var label: FailoverStatus.Phase {
+        switch self {
+        case .starting: .starting
+        case .empty: .empty
+        case .initializing: .initializing
+        case .founding: .founding
+        case .severing: .severing
+        case .reading: .reading
+        case .waiting: .waiting
+        case .cloning: .cloning
+        case .rewinding: .rewinding
+        case .following: .following
+        case .claiming: .claiming
+        case .promoting: .promoting
+        case .restarting: .restarting
+        case .leading: .leading
+        case .draining: .draining
+        case .suspending: .suspended
+        case .resigning: .resigning
+        case .leaving: .leaving
+        }
+    }
+}

@@ -1,0 +1,105 @@
+public import RoostModel
+
+/// Who has answered a recruitment, and what follows from it.
+///
+/// A set of answers decides when it meets every set of members that could have confirmed a commit under the present
+/// rule: the old leader is in it, or so many standbys that fewer than `confirmations` are left.
+public struct RecruitmentTally: Sendable {
+    let rule: ClusterRule
+    let recruitment: Recruitment
+    /// Members that stopped following, promised the recruitment's epoch and said how far their log goes.
+    public let answers: [MemberReport]
+    /// So many standbys must answer when the old leader does not.
+    public let standbysNeeded: Int
+    private let standbys: [MemberReport]
+    private let breakage: Breakage?
+
+    /// Nil when the rule asks for no recruitment.
+    public init?(rule: ClusterRule, reports: [MemberReport]) {
+        self.init(rule: rule, reports: reports, breakage: nil)
+    }
+
+    init?(rule: ClusterRule, reports: [MemberReport], breakage: Breakage?) {
+        guard let recruitment = rule.recruitment else { return nil }
+        self.rule = rule
+        self.recruitment = recruitment
+        self.breakage = breakage
+        answers = rule.members.compactMap { member in
+            reports.first { $0.member == member && $0.answers(recruitment, breakage: breakage) }
+        }
+        let leader = rule.leader
+        standbys = answers.filter { $0.member != leader }
+        let fewer = breakage == .recruitsOneTooFew ? 0 : 1
+        standbysNeeded = Swift.max(rule.members.count - 1 - rule.confirmations + fewer, 1)
+    }
+
+    var hasLeader: Bool { answers.contains { $0.member == rule.leader } }
+    var hasStandbys: Bool { standbys.count >= standbysNeeded }
+    /// The answers so far prove where the last confirmed commit can be.
+    public var isSufficient: Bool { hasLeader || hasStandbys }
+
+    /// Why nobody is promoted; nil when somebody can be.
+    public var obstacle: String? {
+        if isSufficient { return nil }
+        let silent = rule.members.filter { member in !answers.contains { $0.member == member } }
+        let missing = standbysNeeded - standbys.count
+        let others = silent.filter { $0 != rule.leader }.map(\.text).joined(separator: ", ")
+        let choice =
+            others.isEmpty || missing > silent.count - 1
+            ? "need \(rule.leader) with its data"
+            : "need \(rule.leader) or \(missing) more of \(others), with their data"
+        return "\(silent.count) of \(rule.members.count) members have not answered recruitment \(recruitment.epoch): "
+            + choice
+    }
+
+    /// The rule that follows from the answers.
+    ///
+    /// - Parameter hasWaited: enough time was given for better answers: a target's, or those of enough standbys to do
+    ///   without a leader that failed.
+    /// - Returns: nil when nothing can be decided yet.
+    public func verdict(hasWaited: Bool) -> ClusterRule? {
+        guard isSufficient else { return nil }
+        let eligible: [MemberReport]
+        if hasStandbys {
+            // Enough by themselves: nothing that only the old leader has can have been confirmed.
+            eligible = standbys
+        } else if hasWaited || rule.members.count == 1 {
+            eligible = answers
+        } else {
+            return nil
+        }
+        guard let best = best(of: eligible), let end = best.position?.end, let chain = best.chain else { return nil }
+        if let target = recruitment.target, target != best.member, !hasWaited { return nil }
+        var next = rule
+        next.epoch = recruitment.epoch
+        next.leader = best.member
+        next.recruitment = nil
+        next.switchover = nil
+        let reign = Reign(epoch: recruitment.epoch, leader: best.member, begin: end)
+        next.history = Array((chain.contributed(upTo: end) + [reign]).suffix(ClusterRule.historyMax))
+        return next
+    }
+
+    /// The greatest position; among equals the target, then the first in the rule's order.
+    private func best(of eligible: [MemberReport]) -> MemberReport? {
+        var best: MemberReport?
+        for report in eligible {
+            guard let position = report.position else { continue }
+            guard let leading = best?.position else {
+                best = report
+                continue
+            }
+            let isBetter = breakage == .promotesLeastAdvanced ? position < leading : position > leading
+            if isBetter || (position == leading && report.member == recruitment.target) { best = report }
+        }
+        return best
+    }
+}
+
+extension MemberReport {
+    /// A promise of exactly this epoch, and a position that its own chain bears out.
+    fileprivate func answers(_ recruitment: Recruitment, breakage: Breakage?) -> Bool {
+        guard promised == recruitment.epoch, let position, let chain else { return false }
+        return breakage != nil || chain.position(at: position.end) == position
+    }
+}
