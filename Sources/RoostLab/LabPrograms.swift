@@ -1,0 +1,67 @@
+import Glibc
+import RoostLinux
+
+/// What a lab needs on this computer besides Roost's own programs, and where those are.
+public struct LabPrograms: Sendable {
+    /// The folder with `roostd`, `roost-pg` and `roost-wan`.
+    public let folder: String
+
+    public static let folderVariable = "ROOST_BIN"
+
+    /// Debian package for each program.
+    private static let needed: [(program: String, package: String)] = [
+        ("ip", "iproute2"), ("bird", "bird2"), ("birdc", "bird2"), ("nsenter", "util-linux"),
+        ("unshare", "util-linux"), ("setsid", "util-linux"), ("tini", "tini"), ("runsvdir", "runit"),
+        ("svlogd", "runit"), ("sysctl", "procps"), ("awk", "mawk"), ("hostname", "hostname"),
+    ]
+
+    /// `folder`, else the environment's ROOST_BIN, else beside the running program.
+    public init(folder: String? = nil) throws(LabError) {
+        let chosen = folder ?? getenv(Self.folderVariable).map { String(cString: $0) } ?? Self.ownFolder
+        guard access(chosen + "/roost-wan", X_OK) == 0 else {
+            throw LabError(
+                .failed, "there is no roost-wan in \(chosen)",
+                advice: "run 'make build', or set \(Self.folderVariable) to the folder with Roost's programs")
+        }
+        self.folder = chosen
+    }
+
+    private static var ownFolder: String {
+        var path = [CChar](repeating: 0, count: Int(PATH_MAX))
+        let length = readlink("/proc/self/exe", &path, path.count - 1)
+        let text = String(decoding: path[..<max(length, 0)].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        return text.lastIndex(of: "/").map { String(text[..<$0]) } ?? "."
+    }
+
+    /// Root, the programs of the operating system, TUN devices.
+    func check(for plan: LabPlan) throws(LabError) {
+        try Self.requireRoot()
+        guard access("/dev/net/tun", R_OK | W_OK) == 0 else {
+            throw LabError(.failed, "there is no /dev/net/tun", advice: "run 'modprobe tun'")
+        }
+        var needed = Self.needed
+        if !plan.shape.isNetworkOnly {
+            if plan.hosts.contains(where: \.isStoreMember) { needed.append(("etcd", "etcd-server")) }
+            guard access(folder + "/roostd", X_OK) == 0 else {
+                throw LabError(.failed, "there is no roostd in \(folder)", advice: "run 'make build'")
+            }
+        }
+        let missing = needed.filter { !Self.isInstalled($0.program) }
+        guard missing.isEmpty else {
+            let packages = Set(missing.map(\.package)).sorted().joined(separator: " ")
+            throw LabError(
+                .failed, "missing: \(missing.map(\.program).joined(separator: ", "))",
+                advice: "run 'make setup', or 'apt-get install \(packages)'")
+        }
+    }
+
+    public static func requireRoot() throws(LabError) {
+        guard geteuid() == 0 else {
+            throw LabError(.failed, "a lab needs root, for its namespaces", advice: "try again with sudo")
+        }
+    }
+
+    private static func isInstalled(_ program: String) -> Bool {
+        SiteScripts.searchPath.split(separator: ":").contains { access("\($0)/\(program)", X_OK) == 0 }
+    }
+}

@@ -1,0 +1,40 @@
+import ArgumentParser
+import RoostLab
+
+struct LabCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "lab", abstract: "A planet on this computer: regions, providers, hosts, clients, faults.",
+        discussion: """
+            Hosts run the same roostd as anywhere else, each in namespaces of its own; links have the delays of the \
+            real distances. Needs root.
+            """,
+        subcommands: [
+            LabUpCommand.self, LabDownCommand.self, LabStatusCommand.self, LabListCommand.self, LabExecCommand.self,
+            LabFaultCommand.self,
+        ])
+}
+
+/// Which lab a command is about.
+struct LabOptions: ParsableArguments {
+    @Option(help: .init("The lab's name.", valueName: "name"))
+    var name = LabOptions.nameDefault
+
+    private static var nameDefault: String { environment("ROOST_LAB") ?? LabShape.nameDefault }
+
+    func planet() throws -> Planet {
+        try LabPrograms.requireRoot()
+        return try Planet.named(name)
+    }
+}
+
+/// Gives the lab's errors the exit status and the look of the other commands'.
+func inLab<Value>(_ work: () async throws -> Value) async throws -> Value {
+    do {
+        return try await work()
+    } catch let error as LabError {
+        switch error.kind {
+        case .usage: throw UsageMistake(error.description)
+        case .failed: throw CommandFailure(error.message, advice: error.advice)
+        }
+    }
+}
