@@ -58,7 +58,7 @@ struct Requirement: Sendable {
         .init(.kvm, "KVM", for: "machines with a kernel of their own", .notUsed),
         .init(.podman, "podman", for: "make bench", .forBench, packages: "podman"),
         .init(.haproxy, "HAProxy", for: "make bench", .forBench, packages: "haproxy"),
-        .init(.pgbench, "pgbench", for: "make bench", .forBench, packages: "postgresql-contrib"),
+        .init(.pgbench, "pgbench", for: "make bench", .forBench, packages: "postgresql"),
         .init(.fio, "fio", for: "make bench", .forBench, packages: "fio"),
         .init(.swift, "Swift", for: "make build", .forBuild),
         .init(.libpq, "libpq headers", for: "make build", .forBuild, packages: "libpq-dev"),

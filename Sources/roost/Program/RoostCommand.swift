@@ -20,7 +20,7 @@ struct RoostCommand: AsyncParsableCommand {
                 name: "Platform",
                 subcommands: [RegionsCommand.self, HostsCommand.self, IPsCommand.self, MeshCommand.self]),
             CommandGroup(
-                name: "This computer", subcommands: [DoctorCommand.self, ImageCommand.self]),
+                name: "This computer", subcommands: [DoctorCommand.self, ImageCommand.self, LabCommand.self]),
         ])
 }
 

@@ -1,0 +1,41 @@
+#!/bin/bash
+# The rules of CONTRIBUTING.md that a program can check.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+failures=0
+complain() {
+    echo "check: $1" >&2
+    failures=$((failures + 1))
+}
+
+mapfile -t swift < <(git ls-files --cached --others --exclude-standard -- 'Sources/*.swift' 'Tests/*.swift' Package.swift |
+    while read -r file; do [ -f "$file" ] && echo "$file"; done)
+
+swift format lint --strict --parallel "${swift[@]}" || complain "not formatted; 'make fmt' does it"
+
+lines_max=500
+for file in "${swift[@]}"; do
+    lines=$(wc -l <"$file")
+    [ "$lines" -le "$lines_max" ] || complain "$file has $lines lines; at most $lines_max"
+done
+
+# What is not done is absent, not promised; names say what a thing is.
+unfinished='\b(TODO|FIXME|XXX|HACK)\b'
+vague='\b(struct|class|actor|enum|protocol) [A-Za-z]*(Manager|Helper|Utils|Utilities|Common)\b'
+grep -nE "$unfinished" "${swift[@]}" && complain "unfinished work; finish it or leave it out"
+grep -nE "$vague" "${swift[@]}" && complain "a name that says nothing; use a noun of the domain"
+
+for script in scripts/*.sh .ci/run; do
+    bash -n "$script" || complain "$script is not valid"
+done
+
+# Links between documents lead somewhere.
+while read -r document; do
+    [ -f "$document" ] || continue
+    while read -r link; do
+        [ -e "$(dirname "$document")/$link" ] || complain "$document: no $link"
+    done < <(grep -oE '(\]\(|src=")[^)"#:]+' "$document" | sed -E 's/^(\]\(|src=")//')
+done < <(git ls-files --cached --others --exclude-standard -- '*.md')
+
+[ "$failures" -eq 0 ] || exit 1
+echo "check: ${#swift[@]} files are in order"

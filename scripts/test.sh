@@ -1,0 +1,50 @@
+#!/bin/bash
+# Runs all tests and says on the last line how many passed and failed. Needs 'make lab-programs'.
+#
+#   scripts/test.sh [FILTER]     only the tests whose names match FILTER
+#
+# First the rooms, side by side; then the lab, whose timings want the computer for themselves.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+export ROOST_BIN=${ROOST_BIN:-$PWD/.build/lab/bin}
+export SWIFT_BACKTRACE=enable=yes,color=no,interactive=no,threads=crashed
+filter=${1:-}
+lab='RoostLabTests|PlanetTests'
+rooms_limit=30m
+lab_limit=45m
+
+log=$(mktemp /tmp/roost-test.XXXXXX)
+trap 'rm -f "$log"' EXIT
+passed=0 failed=0 skipped=0
+
+count() { grep -E "^$1 Test .* $2 ?(after|\$|:)" "$log" | grep -vcE '^. Test run with ' || true; }
+
+# Runs one part; a part that ends badly without a failed test (a crash, a time-out) counts as one failure.
+part() {
+    local name=$1 limit=$2 status
+    shift 2
+    echo "== $name"
+    timeout --kill-after=30s "$limit" swift test --skip-build --disable-xctest "$@" 2>&1 </dev/null |
+        tee "$log" | grep -vE '^◇ (Test|Suite) .* started\.$'
+    status=${PIPESTATUS[0]}
+    local bad
+    bad=$(count ✘ failed)
+    passed=$((passed + $(count ✔ passed)))
+    skipped=$((skipped + $(count ➜ skipped)))
+    if [ "$status" -ne 0 ] && [ "$bad" -eq 0 ]; then
+        echo "$name ended with status $status" >&2
+        bad=1
+    fi
+    failed=$((failed + bad))
+}
+
+swift build --build-tests || { echo "0 passed, 1 failed"; exit 1; }
+if [ -n "$filter" ]; then
+    part "tests that match $filter" "$lab_limit" --no-parallel --filter "$filter"
+else
+    part "the rooms" "$rooms_limit" --skip "$lab"
+    part "the lab" "$lab_limit" --no-parallel --filter "$lab"
+fi
+
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
