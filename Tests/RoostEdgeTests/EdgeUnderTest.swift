@@ -1,0 +1,99 @@
+import Glibc
+import Logging
+import RoostBalancing
+import RoostEdge
+import RoostLinux
+import RoostModel
+import Synchronization
+
+/// An edge on loopback, with addresses of its own.
+final class EdgeUnderTest: Sendable {
+    let service: EdgeService
+    let address: IPv4Address
+    let writePort: Int
+    let readPort: Int
+    private let task: Task<Void, any Error>
+
+    private static let count = Atomic(0)
+
+    /// 127.64.0.0/10, by process and number, so that suites of several processes do not meet.
+    static func freshAddress() -> IPv4Address {
+        let number = UInt32(count.add(1, ordering: .relaxed).newValue) & 0xff
+        return IPv4Address(bits: 127 << 24 | 64 << 16 | (UInt32(getpid()) & 0x3fff) << 8 | number)
+    }
+
+    init(_ adjust: (inout EdgeConfiguration) -> Void = { _ in }) {
+        var configuration = EdgeConfiguration()
+        configuration.loops = 2
+        configuration.drainTime = .zero
+        adjust(&configuration)
+        let service = EdgeService(configuration: configuration)
+        self.service = service
+        address = Self.freshAddress()
+        writePort = configuration.writePort
+        readPort = configuration.readPort
+        task = Task { try await service.run() }
+    }
+
+    func port(_ access: Access) -> Int {
+        switch access {
+        case .write: writePort
+        case .read: readPort
+        }
+    }
+
+    /// Routes the edge's address, and waits until it listens there.
+    func serve(_ route: ClusterRoute?) async throws {
+        service.update(RouteTable(route.map { [address: $0] } ?? [:]))
+        let wanted = route == nil ? 0 : 4
+        let isReady = try await poll(for: .seconds(5), every: .milliseconds(5)) {
+            let stats = service.stats()
+            return stats.listenersOpen == wanted && stats.listenersWanted == wanted ? true : nil
+        }
+        guard isReady == true else { throw EdgeTestFailure("the edge does not listen: \(service.stats())") }
+    }
+
+    func stop() async {
+        task.cancel()
+        _ = await task.result
+    }
+}
+
+struct EdgeTestFailure: Error, CustomStringConvertible {
+    let description: String
+    init(_ description: String) { self.description = description }
+}
+
+/// Runs `body` with an edge that is stopped afterwards, come what may.
+func withEdge(
+    _ adjust: (inout EdgeConfiguration) -> Void = { _ in }, _ body: (EdgeUnderTest) async throws -> Void
+) async throws {
+    let edge = EdgeUnderTest(adjust)
+    do {
+        try await body(edge)
+    } catch {
+        await edge.stop()
+        throw error
+    }
+    await edge.stop()
+}
+
+/// Waits until the edge's counters say so.
+func expectStats(
+    _ edge: EdgeUnderTest, within time: Duration = .seconds(5), _ condition: (EdgeStats) -> Bool
+) async throws {
+    let met = try await poll(for: time, every: .milliseconds(5)) { condition(edge.service.stats()) ? true : nil }
+    if met == nil { throw EdgeTestFailure("not within \(time): \(edge.service.stats())") }
+}
+
+func route(
+    _ epoch: UInt64 = 1, leader: Backend?, isOpen: Bool = true, replicas: [Replica] = [], tls: TLSIdentity? = nil
+) throws -> ClusterRoute {
+    ClusterRoute(
+        app: try AppName("db"), epoch: Epoch(epoch), leader: leader, isOpen: isOpen, replicas: replicas, tls: tls)
+}
+
+func replica(_ backend: Backend, milliseconds: Int = 1, isStreaming: Bool = true) -> Replica {
+    Replica(
+        backend: backend, roundTrip: .milliseconds(milliseconds), isStreaming: isStreaming, lagBytes: 0, lag: .zero)
+}

@@ -1,0 +1,148 @@
+import Glibc
+import NIOCore
+import NIOPosix
+import RoostBalancing
+import RoostLinux
+import RoostModel
+import Synchronization
+import Testing
+
+@testable import RoostEdge
+
+@Suite("An edge as a service", .serialized, .timeLimit(.minutes(2)))
+struct ServiceTests {
+    @Test("Stopped, it takes nobody new and lets sessions go on; started again, it takes them")
+    func accepting() async throws {
+        try await withBackend("a", .primary) { a in
+            try await withEdge { edge in
+                #expect(await edge.service.health() == true || edge.service.stats().listenersWanted == 0)
+                try await edge.serve(try route(leader: a.backend))
+                #expect(await edge.service.health())
+                let client = try RawClient(edge.address, edge.writePort)
+                try client.send(startup())
+                try await client.receive(until: isReady)
+
+                edge.service.setAccepting(false)
+                try await expectStats(edge) { $0.listenersOpen == 0 }
+                #expect(throws: SystemError.self) { try RawClient(edge.address, edge.writePort) }
+                #expect(await edge.service.health() == false)
+                client.forget()
+                try client.send([1, 2, 3])
+                try await client.receive { $0 == [1, 2, 3] }
+
+                edge.service.setAccepting(true)
+                try await expectStats(edge) { $0.listenersOpen == 4 }
+                #expect(await edge.service.health())
+                // The check's own connections are not sessions that stay.
+                try await expectStats(edge) { $0.sessions == 1 }
+            }
+        }
+    }
+
+    @Test("Before it runs and after it stopped it is not healthy")
+    func lifeless() async throws {
+        let edge = EdgeUnderTest()
+        try await edge.serve(try route(leader: nil))
+        #expect(await edge.service.health())
+        await edge.stop()
+        #expect(await edge.service.health() == false)
+        #expect(await EdgeService().health() == false)
+    }
+
+    @Test("An event loop that hangs is seen within the bound")
+    func hungLoop() async throws {
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: 2)
+        let loops = Array(group.makeIterator())
+        let probe = HealthProbe(loops: loops, port: 1)
+        #expect(await probe.check(nil, within: .seconds(2)))
+        let isReleased = Atomic(false)
+        loops[1].execute { while !isReleased.load(ordering: .relaxed) { usleep(1_000) } }
+        let start = BootClock.now()
+        #expect(await probe.check(nil, within: .milliseconds(200)) == false)
+        #expect(BootClock.now() - start < .milliseconds(900))
+        isReleased.store(true, ordering: .relaxed)
+        #expect(await probe.check(nil, within: .seconds(2)))
+        // Nobody listens at the address.
+        #expect(await probe.check(EdgeUnderTest.freshAddress(), within: .seconds(2)) == false)
+        try await group.shutdownGracefully()
+    }
+
+    @Test("An address that cannot be bound does not stop the others, and is taken when it can be")
+    func addressTaken() async throws {
+        let taken = EdgeUnderTest.freshAddress()
+        let blocker = try await ServerBootstrap(group: .singletonMultiThreadedEventLoopGroup)
+            .bind(host: taken.description, port: 5432).get()
+        try await withEdge { edge in
+            edge.service.update(
+                RouteTable([taken: try route(leader: nil), edge.address: try route(leader: nil)]))
+            try await expectStats(edge) { $0.listenersWanted == 8 && $0.listenersOpen == 6 }
+            let client = try RawClient(edge.address, edge.writePort)
+            client.close()
+            try await blocker.close().get()
+            try await expectStats(edge) { $0.listenersOpen == 8 }
+        }
+    }
+
+    @Test("1,000 idle sessions, and one among them that works")
+    func idle() async throws {
+        try await withBackend("a", .primary) { a in
+            try await withEdge { edge in
+                try await edge.serve(try route(leader: a.backend))
+                let before = residentBytes()
+                var clients: [RawClient] = []
+                for _ in 0..<1_000 {
+                    let client = try RawClient(edge.address, edge.writePort)
+                    try client.send(startup())
+                    clients.append(client)
+                }
+                for client in clients { try await client.receive(until: isReady) }
+                #expect(edge.service.stats().relaying == 1_000)
+                // The fake backend's 1,000 connections live in this process too.
+                let each = (residentBytes() - before) / 1_000
+                #expect(each < 64 << 10, "\(each) bytes for each idle session")
+                clients[500].forget()
+                try clients[500].send([7])
+                try await clients[500].receive { $0 == [7] }
+                for client in clients { client.close() }
+                try await expectStats(edge) { $0.sessions == 0 && $0.relaying == 0 }
+                let freed = try await poll(for: .seconds(3)) { a.open == 0 ? true : nil }
+                #expect(freed == true)
+            }
+        }
+    }
+
+    @Test("A reader that does not read stops the sender, in both directions")
+    func slowReader() async throws {
+        try await withBackend("a", .primary) { a in
+            try await withEdge { edge in
+                try await edge.serve(try route(leader: a.backend))
+                let client = try RawClient(edge.address, edge.writePort)
+                try client.send(startup())
+                try await client.receive(until: isReady)
+                client.forget()
+                // The backend sends everything back; nobody reads it.
+                let chunk = [UInt8](repeating: 5, count: 64 << 10)
+                let before = residentBytes()
+                var sent = 0
+                var isStuck = 0
+                while sent < 256 << 20, isStuck < 20 {
+                    let count = client.sendWithoutWaiting(chunk)
+                    sent += count
+                    isStuck = count == 0 ? isStuck + 1 : 0
+                    if count == 0 { try await Task.sleep(for: .milliseconds(5)) }
+                }
+                #expect(sent < 256 << 20, "nothing stopped the sender")
+                #expect(residentBytes() - before < 64 << 20)
+                let stream = try await client.receive(within: .seconds(20)) { $0.count >= sent }
+                #expect(stream.count == sent && stream.allSatisfy { $0 == 5 })
+            }
+        }
+    }
+}
+
+/// The resident memory of this process.
+func residentBytes() -> Int {
+    guard let text = try? DurableFile.read("/proc/self/statm") else { return 0 }
+    let fields = String(decoding: text, as: UTF8.self).split(separator: " ")
+    return (fields.count > 1 ? Int(fields[1]) ?? 0 : 0) * Int(sysconf(Int32(_SC_PAGESIZE)))
+}
