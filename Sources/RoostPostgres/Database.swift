@@ -1,0 +1,220 @@
+import CLibPQ
+import Glibc
+public import RoostLinux
+import RoostModel
+
+public struct DatabaseError: Error, CustomStringConvertible {
+    public enum Cause: Hashable, Sendable {
+        /// No connection, or it broke: nobody knows whether the statement was carried out.
+        case connection(String)
+        /// No answer in time; the connection was given up. As `connection`.
+        case deadlineExceeded(Duration)
+        /// Postgres refused: SQLSTATE and its message.
+        case refused(code: String, message: String)
+    }
+
+    public let database: String
+    public let statement: String
+    public let cause: Cause
+
+    public var description: String {
+        let what = statement.isEmpty ? "connecting to \(database)" : "'\(statement.prefix(120))' on \(database)"
+        return switch cause {
+        case .connection(let why): "\(what): \(why)"
+        case .deadlineExceeded(let limit): "\(what): no answer within \(limit)"
+        case .refused(let code, let message): "\(what): \(message) (SQLSTATE \(code))"
+        }
+    }
+}
+
+/// One connection to a Postgres, confined to a thread of its own, made when it is needed and made anew when it broke.
+/// Every call has a deadline that holds even when the other side is frozen: libpq is only asked when its socket is
+/// ready.
+public final class Database: Sendable {
+    public typealias Row = [String?]
+
+    public let name: String
+    private let thread: WorkThread
+    private let session: Session
+
+    /// - Parameter parameters: libpq's connection keywords.
+    public init(_ name: String, parameters: [(String, String)], connectDeadline: Duration) throws(SystemError) {
+        self.name = name
+        thread = try WorkThread(name)
+        session = Session(name: name, parameters: parameters, connectDeadline: connectDeadline)
+    }
+
+    deinit {
+        let session = session
+        let thread = thread
+        // The connection may only be touched on its thread.
+        Self.end(session, on: thread)
+    }
+
+    private static func end(_ session: Session, on thread: WorkThread) {
+        thread.submit { session.disconnect() }
+        thread.close()
+    }
+
+    /// Connects if there is no connection, and makes sure that Postgres answers on it.
+    public func connect() async throws(DatabaseError) {
+        let session = session
+        try await thread.perform { () throws(DatabaseError) in try session.connect() }
+    }
+
+    public func disconnect() async {
+        let session = session
+        await thread.perform { session.disconnect() }
+    }
+
+    @discardableResult
+    public func query(
+        _ statement: String, _ arguments: [String] = [], within deadline: Duration
+    ) async throws(DatabaseError) -> [Row] {
+        let session = session
+        return try await thread.perform { () throws(DatabaseError) in
+            try session.query(statement, arguments, within: deadline)
+        }
+    }
+}
+
+/// The connection itself. Used on its owner's thread only, which is what makes it safe to share.
+private final class Session: @unchecked Sendable {
+    private let name: String
+    private let parameters: [(String, String)]
+    private let connectDeadline: Duration
+    private var connection: OpaquePointer?
+
+    init(name: String, parameters: [(String, String)], connectDeadline: Duration) {
+        self.name = name
+        self.parameters = parameters
+        self.connectDeadline = connectDeadline
+    }
+
+    func disconnect() {
+        if let connection { PQfinish(connection) }
+        connection = nil
+    }
+
+    func connect() throws(DatabaseError) {
+        if let connection, PQstatus(connection) == CONNECTION_OK { return }
+        disconnect()
+        let keywords = parameters.map { strdup($0.0) }
+        let values = parameters.map { strdup($0.1) }
+        defer {
+            keywords.forEach { free($0) }
+            values.forEach { free($0) }
+        }
+        let new = (keywords + [nil]).map { UnsafePointer($0) }.withUnsafeBufferPointer { keys in
+            (values + [nil]).map { UnsafePointer($0) }.withUnsafeBufferPointer { texts in
+                PQconnectStartParams(keys.baseAddress, texts.baseAddress, 1)
+            }
+        }
+        guard let new else { throw failure("", .connection("out of memory")) }
+        let end = BootClock.now() + connectDeadline
+        var wanted = PGRES_POLLING_WRITING
+        while wanted != PGRES_POLLING_OK {
+            guard wanted != PGRES_POLLING_FAILED, PQstatus(new) != CONNECTION_BAD else {
+                let why = message(of: new)
+                PQfinish(new)
+                throw failure("", .connection(why))
+            }
+            guard wait(new, for: wanted == PGRES_POLLING_READING ? POLLIN : POLLOUT, until: end) else {
+                PQfinish(new)
+                throw failure("", .deadlineExceeded(connectDeadline))
+            }
+            wanted = PQconnectPoll(new)
+        }
+        // Messages of the server that nobody asked for would go to standard error.
+        PQsetNoticeProcessor(new, { _, _ in }, nil)
+        connection = new
+    }
+
+    func query(_ statement: String, _ arguments: [String], within deadline: Duration)
+        throws(DatabaseError) -> [Database.Row]
+    {
+        let end = BootClock.now() + deadline
+        try connect()
+        guard let connection else { throw failure(statement, .connection("no connection")) }
+        let values = arguments.map { strdup($0) }
+        defer { values.forEach { free($0) } }
+        let isSent =
+            arguments.isEmpty
+            // The simple protocol, so that several statements may come in one text.
+            ? PQsendQuery(connection, statement)
+            : values.map { UnsafePointer($0) }.withUnsafeBufferPointer { texts in
+                PQsendQueryParams(
+                    connection, statement, Int32(texts.count), nil, texts.baseAddress, nil, nil, 0)
+            }
+        guard isSent == 1 else { throw giveUp(statement, .connection(message(of: connection))) }
+        var rows: [Database.Row] = []
+        var refusal: DatabaseError.Cause?
+        while true {
+            while PQisBusy(connection) == 1 {
+                guard wait(connection, for: POLLIN, until: end) else {
+                    throw giveUp(statement, .deadlineExceeded(deadline))
+                }
+                guard PQconsumeInput(connection) == 1 else {
+                    throw giveUp(statement, .connection(message(of: connection)))
+                }
+            }
+            guard let result = PQgetResult(connection) else { break }
+            defer { PQclear(result) }
+            switch PQresultStatus(result) {
+            case PGRES_TUPLES_OK: rows = table(result)
+            case PGRES_COMMAND_OK, PGRES_EMPTY_QUERY: break
+            default: refusal = refusal ?? cause(of: result)
+            }
+        }
+        guard let refusal else { return rows }
+        if PQstatus(connection) != CONNECTION_OK { throw giveUp(statement, .connection("\(refusal)")) }
+        throw failure(statement, refusal)
+    }
+
+    private func table(_ result: OpaquePointer) -> [Database.Row] {
+        (0..<PQntuples(result)).map { row in
+            (0..<PQnfields(result)).map { column in
+                PQgetisnull(result, row, column) == 1
+                    ? nil : PQgetvalue(result, row, column).map { String(cString: $0) }
+            }
+        }
+    }
+
+    private func cause(of result: OpaquePointer) -> DatabaseError.Cause {
+        // 'C' is PG_DIAG_SQLSTATE, 'M' PG_DIAG_MESSAGE_PRIMARY: macros Swift does not import.
+        let field = { (letter: UInt8) in PQresultErrorField(result, Int32(letter)).map { String(cString: $0) } }
+        guard let code = field(UInt8(ascii: "C")) else {
+            return .connection(PQresultErrorMessage(result).map { trimmed(String(cString: $0)) } ?? "no answer")
+        }
+        return .refused(code: code, message: field(UInt8(ascii: "M")) ?? "")
+    }
+
+    /// Waits until the socket is ready; false when the time is over.
+    private func wait(_ connection: OpaquePointer, for events: Int32, until end: Moment) -> Bool {
+        while true {
+            let left = (end - BootClock.now()).milliseconds
+            guard left > 0 else { return false }
+            var entry = pollfd(fd: PQsocket(connection), events: Int16(events), revents: 0)
+            let count = poll(&entry, 1, Int32(clamping: left))
+            if count > 0 { return true }
+            if count < 0, errno != EINTR { return true }
+        }
+    }
+
+    private func giveUp(_ statement: String, _ cause: DatabaseError.Cause) -> DatabaseError {
+        disconnect()
+        return failure(statement, cause)
+    }
+
+    private func failure(_ statement: String, _ cause: DatabaseError.Cause) -> DatabaseError {
+        DatabaseError(database: name, statement: statement, cause: cause)
+    }
+
+    private func message(of connection: OpaquePointer) -> String {
+        PQerrorMessage(connection).map { trimmed(String(cString: $0)) } ?? "unknown"
+    }
+
+    private func trimmed(_ text: String) -> String {
+        text.split(separator: "\n").joined(separator: "; ")
+    }
+}

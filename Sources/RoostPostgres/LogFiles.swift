@@ -1,0 +1,66 @@
+import Glibc
+import RoostLinux
+
+/// The files of a write-ahead log's folder.
+struct LogFiles: Sendable {
+    let folder: String
+
+    init(_ folder: String) { self.folder = folder }
+
+    func names() throws(SystemError) -> [String] {
+        guard let handle = opendir(folder) else { throw SystemError("open folder", folder) }
+        defer { closedir(handle) }
+        var found: [String] = []
+        while let entry = readdir(handle) {
+            found.append(
+                withUnsafeBytes(of: entry.pointee.d_name) { bytes in
+                    String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+                })
+        }
+        return found
+    }
+
+    func segments() throws(SystemError) -> [LogSegment] { try names().compactMap { LogSegment(fileName: $0) } }
+
+    /// Segments (partial ones too) and history files of later timelines.
+    func above(_ timeline: UInt32) throws(SystemError) -> [String] {
+        try names().filter { name in
+            let isLog = name.utf8.count >= 24 || name.hasSuffix(".history")
+            return isLog && (UInt32(name.prefix(8), radix: 16).map { $0 > timeline } ?? false)
+        }
+    }
+
+    /// Makes every file and the folder durable.
+    func flush() throws(SystemError) {
+        for name in try names() where LogSegment(fileName: name) != nil || name.hasSuffix(".history") {
+            try Self.flush("\(folder)/\(name)", O_RDONLY)
+        }
+        try Self.flush(folder, O_RDONLY | O_DIRECTORY)
+    }
+
+    private static func flush(_ path: String, _ mode: Int32) throws(SystemError) {
+        let file = open(path, mode | O_CLOEXEC)
+        guard file >= 0 else {
+            // Recycled in the meantime.
+            if errno == ENOENT { return }
+            throw SystemError("open", path)
+        }
+        defer { close(file) }
+        guard fsync(file) == 0 else { throw SystemError("flush", path) }
+    }
+}
+
+/// A file of the log, by its name: timeline, then the segment's number in two parts. Numbers are of 16 MiB segments.
+struct LogSegment: Hashable, Sendable {
+    var timeline: UInt32
+    var number: UInt64
+
+    init?(fileName: String) {
+        guard fileName.utf8.count == 24, let timeline = UInt32(fileName.prefix(8), radix: 16),
+            let high = UInt32(fileName.dropFirst(8).prefix(8), radix: 16),
+            let low = UInt32(fileName.suffix(8), radix: 16)
+        else { return nil }
+        self.timeline = timeline
+        number = UInt64(high) << 8 | UInt64(low)
+    }
+}

@@ -1,0 +1,216 @@
+import Glibc
+public import Logging
+public import RoostFailover
+import RoostLinux
+import RoostModel
+import RoostWire
+import Synchronization
+
+/// A member of a cluster: the shell around ``FailoverMember``. The core runs on a thread of its own, fed by a queue, so
+/// that neither a long copy nor a busy cooperative pool ever delays a heartbeat.
+public final class Member: Sendable {
+    public struct Options: Sendable {
+        public var socket: String
+        public var layout: PostgresLayout
+        public var timings: FailoverTimings
+        /// Where Postgres's log goes; nil: standard error.
+        public var postgresLog: String?
+
+        public init(
+            socket: String = HostSocket.pathDefault, layout: PostgresLayout = PostgresLayout(),
+            timings: FailoverTimings = FailoverTimings(), postgresLog: String? = nil
+        ) {
+            self.socket = socket
+            self.layout = layout
+            self.timings = timings
+            self.postgresLog = postgresLog
+        }
+    }
+
+    /// Between two attempts to reach a host that does not answer.
+    static let hostPause = Duration.milliseconds(200)
+    private static let silenceLogged = Duration.seconds(10)
+
+    private let timings: FailoverTimings
+    private let logger: Logger
+    private let link: StoreLink
+    private let known: KnownCluster
+    private let events: EventQueue
+    private let instance: PostgresInstance
+    private let operations: Operations
+    private let gate: GateKeeper
+    private let lease: LeaseWatch
+    private let file: MemberFile
+
+    /// Waits for the host to say what this member is a member of, and makes ready to take part.
+    ///
+    /// - Throws: when the member's own files cannot be used, and when the task is cancelled.
+    public static func join(_ options: Options, logger: Logger) async throws -> Member {
+        let link = StoreLink(socket: HostSocket(options.socket), deadline: options.timings.storeRequestMax)
+        var toldAt: Moment?
+        while true {
+            do {
+                let view = try await BlockingCall.run { () throws(any Error) in try link.read() }
+                return try Member(options, link, view, logger)
+            } catch let error as HostSocketError {
+                if toldAt.map({ BootClock.now() - $0 > silenceLogged }) ?? true {
+                    logger.notice("waiting for the store", metadata: ["why": "\(error)"])
+                    toldAt = BootClock.now()
+                }
+                try await Task.sleep(for: hostPause)
+            }
+        }
+    }
+
+    private init(_ options: Options, _ link: StoreLink, _ view: ClusterView, _ logger: Logger) throws {
+        var named = logger
+        named[metadataKey: "member"] = "\(view.member)"
+        let logger = named
+        self.logger = logger
+        self.link = link
+        timings = options.timings
+        let layout = options.layout
+        try layout.prepare()
+        file = MemberFile(layout.outside(layout.memberFile))
+        known = KnownCluster(view)
+        events = try EventQueue()
+        let instance = try PostgresInstance(
+            layout: layout, cluster: view.spec.name, member: view.member, log: options.postgresLog, logger: logger)
+        self.instance = instance
+        operations = Operations(
+            instance: instance, timings: options.timings, logger: logger, known: known, events: events)
+        gate = GateKeeper(link: link, instance: instance, logger: logger)
+        let mark =
+            InitProcess.isParent
+            ? try LeaseMark(layout.outside("\(layout.runFolder)/\(InitProcess.markName)")) : nil
+        lease = try LeaseWatch(mark: mark) {
+            logger.critical("the lease is over: Postgres is killed")
+            instance.kill()
+        }
+    }
+
+    /// Takes part until ``terminate()`` has been carried out.
+    public func run() async throws {
+        let name = known.view.member
+        let state = try file.read() ?? DurableState()
+        logger.info("taking part", metadata: ["state": "\(state)"])
+        let (over, finish) = AsyncStream<Void>.makeStream()
+        try WorkThread.spawn("core") {
+            self.decide(name, state)
+            finish.finish()
+        }
+        try WorkThread.spawn("watch") { self.watch() }
+        try WorkThread.spawn("gate") { self.gate.work { self.events.isClosed } }
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { await self.observe() }
+            for await _ in over {}
+            group.cancelAll()
+        }
+    }
+
+    /// The machine is asked to stop: the core hands over or stops Postgres, and ``run()`` returns.
+    public func terminate() { events.put(.terminate) }
+
+    // MARK: - The core
+
+    /// Runs on a thread of its own, until the core says that it has done.
+    private func decide(_ name: MemberName, _ state: DurableState) {
+        var core = FailoverMember(name: name, state: state, timings: timings, now: BootClock.now())
+        var last = core.status
+        var waiting: [FailoverEvent] = [.tick]
+        while true {
+            if waiting.isEmpty || BootClock.now() >= core.wakeAt { waiting.append(.tick) }
+            for event in waiting {
+                for action in core.receive(event, now: BootClock.now()) {
+                    if case .exit = action {
+                        lease.set(nil)
+                        events.close()
+                        return
+                    }
+                    carryOut(action)
+                }
+                lease.set(core.status.leaseUntil)
+            }
+            tell(core.status, &last)
+            waiting = events.take(until: core.wakeAt)
+        }
+    }
+
+    private func tell(_ status: FailoverStatus, _ last: inout FailoverStatus) {
+        if status.phase != last.phase || status.epoch != last.epoch || status.isOpen != last.isOpen {
+            logger.info(
+                "now \(status.phase.rawValue)",
+                metadata: [
+                    "epoch": "\(status.epoch)", "open": "\(status.isOpen)", "detail": "\(status.detail ?? "")",
+                ])
+        }
+        last = status
+    }
+
+    private func carryOut(_ action: FailoverAction) {
+        let link = link
+        switch action {
+        case .save(let state):
+            do { try file.write(state) } catch {
+                logger.critical("the member's promises cannot be kept", metadata: ["why": "\(error)"])
+                instance.kill()
+                _exit(1)
+            }
+        case .read:
+            later(.readFailed) {
+                guard let view = try? link.read() else { return .readFailed }
+                self.known.learn(view)
+                return .viewed(StoreView(view), by: .read)
+            }
+        case .changeRule(let rule, let revision):
+            later(.ruleAnswered(.unavailable)) { .ruleAnswered(link.changeRule(rule, expectedRevision: revision)) }
+        case .heartbeat(let beat, let revision):
+            later(.heartbeatAnswered(sequence: beat.sequence, .unavailable)) {
+                .heartbeatAnswered(sequence: beat.sequence, link.renew(beat, ruleRevision: revision))
+            }
+        case .report(var report):
+            if report.detail == nil { report.detail = operations.progress }
+            later(.reportAnswered(.unavailable)) { [report] in .reportAnswered(link.report(report)) }
+        case .postgres(let operation, let id): operations.start(operation, id)
+        case .setGate(let isOpen): gate.set(isOpen: isOpen)
+        case .exit: break
+        }
+    }
+
+    /// Asks on a thread of its own: answers may be slow, and come in any order.
+    private func later(_ otherwise: FailoverEvent, _ body: @escaping @Sendable () -> FailoverEvent) {
+        do {
+            try WorkThread.spawn("request") { self.events.put(body()) }
+        } catch {
+            logger.error("no thread for a request", metadata: ["why": "\(error)"])
+            events.put(otherwise)
+        }
+    }
+
+    // MARK: - What comes by itself
+
+    private func watch() {
+        while !events.isClosed {
+            do {
+                try link.watch { view in
+                    known.learn(view)
+                    events.put(.viewed(StoreView(view), by: .watch))
+                    return !events.isClosed
+                } connected: {
+                    // The host's agent may be another than the one that was told last.
+                    gate.repeatWord()
+                }
+            } catch {
+                logger.debug("the watch ended", metadata: ["why": "\(error)"])
+            }
+            usleep(UInt32(Self.hostPause.milliseconds * 1000))
+        }
+    }
+
+    private func observe() async {
+        while !Task.isCancelled {
+            if let sample = await operations.observe() { events.put(sample) }
+            try? await Task.sleep(for: timings.observationInterval)
+        }
+    }
+}

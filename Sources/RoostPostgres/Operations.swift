@@ -1,0 +1,229 @@
+import Logging
+import RoostFailover
+import RoostLinux
+import RoostModel
+import RoostWire
+import Synchronization
+
+/// Carries the core's Postgres operations out, one at a time, and keeps the account of which is running: what is
+/// observed, and a crash, only mean something between two of them.
+final class Operations: Sendable {
+    private struct State {
+        var last = OperationID.none
+        var running: OperationID?
+        var task: Task<Void, Never>?
+        /// The crash of this Postgres was told already.
+        var crashTold = false
+        /// What the leader of this epoch streams to.
+        var epoch = Epoch.none
+    }
+
+    let instance: PostgresInstance
+    private let timings: FailoverTimings
+    private let logger: Logger
+    private let known: KnownCluster
+    private let events: EventQueue
+    private let state = Mutex(State())
+    /// What a long operation has done so far, in words.
+    private let done = Mutex<String?>(nil)
+
+    init(
+        instance: PostgresInstance, timings: FailoverTimings, logger: Logger, known: KnownCluster, events: EventQueue
+    ) {
+        self.instance = instance
+        self.timings = timings
+        self.logger = logger
+        self.known = known
+        self.events = events
+        instance.listen(
+            .init(crashed: { [weak self] in self?.postgresCrashed() }) { [weak self] line in
+                guard let self else { return }
+                let (last, isIdle) = self.state.withLock { ($0.last, $0.running == nil) }
+                if isIdle { self.events.put(.cannotFollow(line, after: last)) }
+            })
+    }
+
+    var progress: String? { done.withLock { $0 } }
+
+    /// Begins at once; the end is told as an event. An operation that still runs is given up first, and never told.
+    func start(_ operation: PostgresOperation, _ id: OperationID) {
+        let previous = state.withLock { state in
+            state.last = id
+            state.running = id
+            state.crashTold = false
+            return state.task
+        }
+        // The top of a service: the runner of operations, of which the account above holds the only one.
+        let task = Task {
+            await self.giveUp(previous)
+            let began = BootClock.now()
+            let outcome = await self.carryOut(operation)
+            self.logger.info(
+                "operation ended",
+                metadata: [
+                    "operation": "\(operation)", "id": "\(id)", "outcome": "\(outcome)",
+                    "ms": "\((BootClock.now() - began).milliseconds)",
+                ])
+            self.ended(id, outcome)
+        }
+        state.withLock { state in
+            if state.running == id { state.task = task }
+        }
+    }
+
+    private func giveUp(_ previous: Task<Void, Never>?) async {
+        guard let previous else { return }
+        previous.cancel()
+        await previous.value
+    }
+
+    private func ended(_ id: OperationID, _ outcome: OperationOutcome) {
+        done.withLock { $0 = nil }
+        let isCurrent = state.withLock { state in
+            guard state.running == id else { return false }
+            state.running = nil
+            state.task = nil
+            return true
+        }
+        guard isCurrent else { return }
+        events.put(.operationEnded(id, outcome))
+        if case .failed = outcome { return }
+        if instance.hasCrashed { postgresCrashed() }
+    }
+
+    /// Told once, and only between operations: in one, it is the operation's failure.
+    private func postgresCrashed() {
+        let last = state.withLock { state -> OperationID? in
+            guard state.running == nil, !state.crashTold else { return nil }
+            state.crashTold = true
+            return state.last
+        }
+        guard let last else { return }
+        logger.warning("Postgres ended by itself", metadata: ["how": "\(instance.exit ?? "")"])
+        events.put(.postgresExited(after: last))
+    }
+
+    /// A sample of a running Postgres, if no operation runs or ran meanwhile.
+    func observe() async -> FailoverEvent? {
+        let before = state.withLock { state in (state.last, state.running == nil, state.epoch) }
+        guard before.1, instance.isRunning, let sample = try? await instance.observe(epoch: before.2) else {
+            return nil
+        }
+        let isSame = state.withLock { $0.last == before.0 && $0.running == nil }
+        return isSame ? .observed(sample, after: before.0) : nil
+    }
+
+    // MARK: - Each operation
+
+    private func carryOut(_ operation: PostgresOperation) async -> OperationOutcome {
+        let limit = timings.limit(of: operation)
+        do {
+            return try await withThrowingTaskGroup(of: OperationOutcome.self) { group in
+                group.addTask { try await self.perform(operation, within: limit) }
+                group.addTask {
+                    try await Task.sleep(for: limit)
+                    throw PostgresError("carry out \(operation)", "not done within \(limit)")
+                }
+                defer { group.cancelAll() }
+                return try await group.next() ?? .failed("cancelled")
+            }
+        } catch {
+            return .failed("\(error)")
+        }
+    }
+
+    private func perform(_ operation: PostgresOperation, within limit: Duration) async throws -> OperationOutcome {
+        let view = known.view
+        switch operation {
+        case .initialize:
+            try await instance.initialize(view.secrets, within: limit)
+        case .clone(let leader, let epoch):
+            let source = try upstream(leader, epoch, view)
+            try await instance.clone(from: source, settings(.standby(upstream: nil)), view.secrets, within: limit) {
+                bytes in self.done.withLock { $0 = "\(bytes) copied" }
+            }
+            try configure(.standby(upstream: nil))
+        case .rewind(let leader, let epoch):
+            let source = try upstream(leader, epoch, view)
+            try await instance.rewind(to: source, settings(.standby(upstream: nil)), view.secrets, within: limit)
+            try configure(.standby(upstream: nil))
+        case .sever: try await sever()
+        case .readEnd: return try await readEnd(within: limit)
+        case .follow(let leader, let epoch):
+            if instance.isLeader { await instance.stop(.fast, within: .seconds(5)) }
+            try configure(.standby(upstream: try upstream(leader, epoch, view)))
+            try await startOrReload(within: limit)
+        case .promote(let epoch, let confirmations, let standbys):
+            return try await promote(epoch, confirmations, standbys, within: limit)
+        case .startPrimary(let epoch, let confirmations, let standbys):
+            await instance.stop(.fast, within: .seconds(5))
+            try configure(.leader(epoch: epoch, standbys: standbys, confirmations: confirmations))
+            try await startOrReload(within: limit)
+            try await instance.keepSlots(of: epoch, for: standbys)
+            state.withLock { $0.epoch = epoch }
+        case .checkpoint: try await instance.checkpoint(within: limit)
+        case .stop(let mode):
+            await instance.stop(mode, within: mode == .fast ? .seconds(4) : .milliseconds(500))
+        }
+        return .done
+    }
+
+    private func sever() async throws {
+        if instance.isRunning, instance.isLeader { await instance.stop(.immediate, within: .milliseconds(500)) }
+        try configure(.standby(upstream: nil))
+        try await instance.stopFollowing()
+    }
+
+    private func readEnd(within limit: Duration) async throws -> OperationOutcome {
+        try configure(.standby(upstream: nil))
+        try await startOrReload(within: limit)
+        var found = try await instance.endOfLog(within: limit)
+        if try instance.hasLeftovers(above: found.timeline) {
+            await instance.stop(.fast, within: .seconds(4))
+            try instance.removeLeftovers(above: found.timeline)
+            try await startOrReload(within: limit)
+            found = try await instance.endOfLog(within: limit)
+        }
+        return .end(found.end, timeline: found.timeline)
+    }
+
+    private func promote(
+        _ epoch: Epoch, _ confirmations: Int, _ standbys: [MemberName], within limit: Duration
+    ) async throws -> OperationOutcome {
+        try configure(.leader(epoch: epoch, standbys: standbys, confirmations: confirmations))
+        let point = try await instance.promote(within: limit)
+        try await instance.keepSlots(of: epoch, for: standbys)
+        state.withLock { $0.epoch = epoch }
+        return .promoted(switchPoint: point.begin, timeline: point.timeline)
+    }
+
+    private func startOrReload(within limit: Duration) async throws {
+        if instance.isRunning { try instance.reload() } else { try await instance.start() }
+        try await instance.waitUntilAnswering(within: limit)
+    }
+
+    // MARK: - What the store knows
+
+    private func configure(_ role: PostgresSettings.Role) throws {
+        try instance.configure(settings(role), known.view.secrets)
+    }
+
+    private func settings(_ role: PostgresSettings.Role) throws -> PostgresSettings {
+        let view = known.view
+        return PostgresSettings(
+            cluster: view.spec.name, member: view.member,
+            address: view.placements.first { $0.member == view.member }?.address,
+            memory: .mebibytes(view.spec.guest.memoryMebibytes), volumeSize: try instance.layout.space().size,
+            role: role, isOpen: false)
+    }
+
+    private func upstream(_ leader: MemberName, _ epoch: Epoch, _ view: ClusterView) throws
+        -> PostgresSettings.Upstream
+    {
+        guard let placement = view.placements.first(where: { $0.member == leader }) else {
+            throw PostgresError("reach \(leader)", "the store has no placement of it")
+        }
+        return PostgresSettings.Upstream(
+            leader: leader, address: placement.address, port: PostgresSettings.portDefault, epoch: epoch)
+    }
+}

@@ -1,0 +1,119 @@
+import Glibc
+import RoostFailover
+import RoostLinux
+public import RoostModel
+
+extension PostgresInstance {
+    /// A copy that has written nothing for so long is given up.
+    static let copyStallMax = Duration.seconds(60)
+
+    /// Replaces whatever is there by a copy of a running Postgres (`pg_basebackup`), made with the slot that the leader
+    /// keeps for this member, so that it finds all of the log it needs afterwards. Leaves Postgres stopped. The copy
+    /// becomes the data only when it is whole and flushed.
+    ///
+    /// - Parameter progress: told how much has been written.
+    public func clone(
+        from upstream: PostgresSettings.Upstream, _ settings: PostgresSettings, _ secrets: ClusterSecrets,
+        within deadline: Duration, progress: @escaping @Sendable (ByteCount) -> Void = { _ in }
+    ) async throws(PostgresError) {
+        do {
+            try await destroyData()
+            try await makeUnfinished()
+            try await withPassword(secrets) {
+                let connection = settings.connection(to: upstream, self.layout, application: "roost_clone")
+                let slot = StreamName(member: self.member, epoch: upstream.epoch).slot
+                let before = try self.layout.space().used
+                try await self.watched(since: before, progress) {
+                    try await self.layout.command(
+                        "pg_basebackup",
+                        [
+                            "--dbname=\(connection)", "--pgdata=\(self.layout.unfinished)", "--wal-method=stream",
+                            "--slot=\(slot)", "--checkpoint=fast", "--no-password",
+                        ], deadline: deadline
+                    ).run()
+                }
+                try self.finish()
+            }
+        } catch {
+            throw PostgresError("clone \(upstream.leader)", "\(error)")
+        }
+    }
+
+    /// Takes back what the leader never had (`pg_rewind`); Postgres is stopped first and left stopped. When it throws,
+    /// the data is good for nothing but to be replaced.
+    public func rewind(
+        to upstream: PostgresSettings.Upstream, _ settings: PostgresSettings, _ secrets: ClusterSecrets,
+        within deadline: Duration
+    ) async throws(PostgresError) {
+        do {
+            await stop(.fast, within: .seconds(5))
+            try await endCopies()
+            guard hasData else { throw PostgresError("rewind", "there is no data") }
+            try await removeRemains()
+            var stopped = settings
+            stopped.role = .standby(upstream: nil)
+            try configure(stopped, secrets)
+            // Recovery in single-user mode refuses to work as a standby.
+            try layout.remove(layout.data + "/standby.signal")
+            try await withPassword(secrets) {
+                let connection = settings.connection(to: upstream, self.layout, application: "roost_rewind")
+                try await self.layout.command(
+                    "pg_rewind",
+                    [
+                        "--target-pgdata=\(self.layout.data)", "--source-server=\(connection) dbname=postgres",
+                        "--config-file=\(self.layout.configFile)",
+                    ], deadline: deadline
+                ).run()
+            }
+        } catch {
+            throw PostgresError("rewind to \(upstream.leader)", "\(error)")
+        }
+    }
+
+    /// Ends copies that an operation which was given up left behind: they have children of their own.
+    func endCopies() async throws {
+        let gone = try await poll(for: Self.orphansDeadline, every: .milliseconds(20)) { () -> Bool? in
+            let remaining = PostgresProcesses.copies(into: layout)
+            for process in remaining { Glibc.kill(process.pid, SIGKILL) }
+            return remaining.isEmpty ? true : nil
+        }
+        guard gone != nil else { throw PostgresError("end earlier copies", "they do not end") }
+    }
+
+    /// What a copy needs to reach the leader: the authority it trusts, and the password, which is gone again afterwards
+    /// however `body` ends.
+    private func withPassword(_ secrets: ClusterSecrets, _ body: () async throws -> Void) async throws {
+        try layout.write(secrets.authorityCertificate, to: layout.authorityFile)
+        try writePassword(secrets)
+        do { try await body() } catch {
+            try layout.remove(layout.passwordFile)
+            throw error
+        }
+        try layout.remove(layout.passwordFile)
+    }
+
+    /// Runs `body`, and gives it up when the volume has not changed for ``copyStallMax``.
+    private func watched(
+        since before: ByteCount, _ progress: @escaping @Sendable (ByteCount) -> Void,
+        _ body: @escaping @Sendable () async throws -> Void
+    ) async throws {
+        let layout = layout
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await body() }
+            group.addTask {
+                var last = before
+                var changed = BootClock.now()
+                while BootClock.now() - changed < Self.copyStallMax {
+                    try await Task.sleep(for: .seconds(1))
+                    let used = try layout.space().used
+                    if used != last { changed = BootClock.now() }
+                    last = used
+                    progress(used - before)
+                }
+                throw PostgresError("copy", "nothing was written for \(Self.copyStallMax)")
+            }
+            defer { group.cancelAll() }
+            try await group.next()
+        }
+    }
+}

@@ -1,0 +1,175 @@
+import Glibc
+import Logging
+import RoostFailover
+public import RoostLinux
+public import RoostModel
+
+extension PostgresInstance {
+    /// A receiver that has not ended by then is ended with its whole Postgres.
+    static let receiverDeadline = Duration.seconds(1)
+
+    /// Makes Postgres follow its leader no more, and proves it. Call ``configure(_:_:)`` with no upstream first.
+    ///
+    /// The proof: the password file was removed before this call, so a receiver that starts now cannot log in. One
+    /// that had read it before has the receiver's title already and is waited for. When none is left, none can come.
+    public func stopFollowing() async throws(PostgresError) {
+        guard !layout.exists(layout.passwordFile) else {
+            throw PostgresError("stop following", "\(layout.passwordFile) is still there")
+        }
+        guard isRunning else { return }
+        try reload()
+        let isGone: Bool?
+        do {
+            isGone = try await poll(for: Self.receiverDeadline, every: .milliseconds(10)) { () -> Bool? in
+                let receivers = processes.all("walreceiver")
+                for receiver in receivers { Glibc.kill(receiver.pid, SIGTERM) }
+                return receivers.isEmpty ? true : nil
+            }
+        } catch {
+            throw PostgresError("stop following", "\(error)")
+        }
+        if isGone == nil {
+            logger.warning("the receiver does not end; Postgres is stopped")
+            await stop(.immediate, within: .milliseconds(500))
+        }
+    }
+
+    public struct EndOfLog: Hashable, Sendable {
+        /// The end of the last replayed record: where a promotion would branch off.
+        public var end: LSN
+        /// Of the last replayed byte.
+        public var timeline: UInt32
+    }
+
+    /// How far a running standby that follows nobody is, when it has replayed everything it has; flushed.
+    public func endOfLog(within deadline: Duration) async throws(PostgresError) -> EndOfLog {
+        do {
+            let replayed = try await waitUntilReplayed(within: deadline)
+            let timeline = try await replayedTimeline()
+            let folder = layout.outside(layout.data + "/pg_wal")
+            try await BlockingCall.run { () throws(SystemError) in try LogFiles(folder).flush() }
+            return EndOfLog(end: replayed, timeline: timeline)
+        } catch {
+            throw PostgresError("find the end of the log", "\(error)")
+        }
+    }
+
+    /// Needs a positive sign that all was replayed: the startup process waits for more, and either there is nothing
+    /// received beyond, or it has looked again at the log on disk and found no further whole record in it (the
+    /// received part may end in the middle of one).
+    private func waitUntilReplayed(within deadline: Duration) async throws -> LSN {
+        var quietSince: (moment: Moment, replayed: LSN)?
+        let replayed = try await poll(for: deadline, every: .milliseconds(20)) { () -> LSN? in
+            guard isRunning else { throw PostgresError("replay the log", exit ?? "Postgres does not run") }
+            guard let recovery = try? await recovery() else { return nil }
+            guard recovery.isInRecovery else { throw PostgresError("replay the log", "Postgres is a primary") }
+            let isRetrying = recovery.wait == "RecoveryRetrieveRetryInterval"
+            if isRetrying || recovery.wait == "RecoveryWalStream", recovery.replayed >= recovery.received {
+                return recovery.replayed
+            }
+            guard isRetrying, quietSince.map({ $0.replayed == recovery.replayed }) ?? true else {
+                quietSince = nil
+                return nil
+            }
+            let since = quietSince ?? (BootClock.now(), recovery.replayed)
+            quietSince = since
+            return BootClock.now() - since.moment > PostgresSettings.retryInterval * 3 ? recovery.replayed : nil
+        }
+        guard let replayed else { throw PostgresError("replay the log", "not done within \(deadline)") }
+        return replayed
+    }
+
+    /// The timeline of the last replayed byte. No function of SQL tells it; the replication protocol does
+    /// (IDENTIFY_SYSTEM, PostgreSQL manual 53.4).
+    private func replayedTimeline() async throws -> UInt32 {
+        let rows = try await identity.query("IDENTIFY_SYSTEM", within: Self.probeDeadline)
+        await identity.disconnect()
+        guard let row = rows.first, row.count >= 3, let timeline = row[1].flatMap({ UInt32($0) }) else {
+            throw PostgresError("ask for the timeline", "unexpected answer \(rows)")
+        }
+        return timeline
+    }
+
+    /// Removes what a leader left of whom nothing was replayed: history files and segments of timelines above
+    /// `timeline`, whose numbers a later fork may use again. Postgres must be stopped.
+    ///
+    /// - Returns: whether there was anything.
+    public func hasLeftovers(above timeline: UInt32) throws(SystemError) -> Bool {
+        try !LogFiles(layout.outside(layout.data + "/pg_wal")).above(timeline).isEmpty
+    }
+
+    public func removeLeftovers(above timeline: UInt32) throws(PostgresError) {
+        guard !isRunning else { throw PostgresError("remove leftovers of the log", "Postgres runs") }
+        let files = LogFiles(layout.outside(layout.data + "/pg_wal"))
+        do {
+            for name in try files.above(timeline) { try layout.remove("\(layout.data)/pg_wal/\(name)") }
+            try files.flush()
+        } catch {
+            throw PostgresError("remove leftovers of the log", "\(error)")
+        }
+    }
+
+    /// Ends recovery: this standby becomes a primary on a timeline of its own. Configure it as leader first, so that
+    /// the first commit already waits for its standbys.
+    ///
+    /// - Returns: the new timeline and where it begins.
+    public func promote(within deadline: Duration) async throws(PostgresError) -> TimelineSwitch {
+        do {
+            if try await recovery().isInRecovery {
+                try reload()
+                try await control.query("SELECT pg_promote(false)", within: Self.controlDeadline)
+            }
+            let isDone = try await poll(for: deadline, every: .milliseconds(10)) { () -> Bool? in
+                guard isRunning else { throw PostgresError("promote", exit ?? "Postgres does not run") }
+                guard let recovery = try? await recovery() else { return nil }
+                return recovery.isInRecovery ? nil : true
+            }
+            guard isDone != nil else { throw PostgresError("promote", "recovery did not end within \(deadline)") }
+            guard case .primary(let primary) = try await observe(epoch: .none),
+                let ancestor = try history(of: primary.timeline)?.last
+            else { throw PostgresError("promote", "the new timeline has no history") }
+            return TimelineSwitch(timeline: primary.timeline, parent: ancestor.timeline, begin: ancestor.end)
+        } catch {
+            throw PostgresError("promote", "\(error)")
+        }
+    }
+
+    /// The ancestors of a timeline, oldest first; nil for a timeline without a history file, as the first.
+    public func history(of timeline: UInt32) throws(SystemError) -> [TimelineHistory.Ancestor]? {
+        let path = layout.outside("\(layout.data)/pg_wal/\(TimelineHistory.fileName(timeline))")
+        return try DurableFile.read(path).map { TimelineHistory(text: String(decoding: $0, as: UTF8.self)).ancestors }
+    }
+}
+
+/// Where one timeline left another.
+public struct TimelineSwitch: Hashable, Sendable {
+    public var timeline: UInt32
+    public var parent: UInt32
+    public var begin: LSN
+}
+
+/// A timeline's `.history` file: a line for each ancestor, oldest first (PostgreSQL manual, 25.3.6 Timelines).
+public struct TimelineHistory: Hashable, Sendable {
+    public struct Ancestor: Hashable, Sendable {
+        public var timeline: UInt32
+        /// Where its child begins.
+        public var end: LSN
+    }
+
+    public var ancestors: [Ancestor]
+
+    public init(text: String) {
+        ancestors = text.split(separator: "\n").compactMap { line in
+            let fields = line.split { $0 == "\t" || $0 == " " }
+            guard fields.count >= 2, let timeline = UInt32(fields[0]), let end = LSN(text: fields[1]) else {
+                return nil
+            }
+            return Ancestor(timeline: timeline, end: end)
+        }
+    }
+
+    static func fileName(_ timeline: UInt32) -> String {
+        let digits = String(timeline, radix: 16, uppercase: true)
+        return String(repeating: "0", count: 8 - digits.count) + digits + ".history"
+    }
+}

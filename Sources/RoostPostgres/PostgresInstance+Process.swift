@@ -1,0 +1,110 @@
+import Glibc
+import Logging
+public import RoostFailover
+import RoostLinux
+import RoostModel
+import Synchronization
+
+extension PostgresInstance {
+    static let orphansDeadline = Duration.seconds(10)
+
+    public var isRunning: Bool { postmaster.withLock { $0.map { $0.exit == nil } ?? false } }
+
+    /// Starts Postgres with the configuration as written. Returns when its process is there, not when it answers:
+    /// recovery may take long. Whoever waits asks ``status()``.
+    public func start() async throws(PostgresError) {
+        do {
+            guard hasData else { throw PostgresError("start Postgres", "there is no data") }
+            guard !isRunning else { return }
+            try await removeRemains()
+            let line = layout.program(
+                "postgres", ["-D", layout.data, "-c", "config_file=\(layout.configFile)"])
+            let log = try PostgresLog(path: log) { [weak self] line in
+                self?.listener.withLock { $0 }?.cannotFollow(line)
+            }
+            defer { log.closeInput() }
+            let new = try Postmaster(line, log: log.input) { [weak self] ended in
+                if !ended.isWanted { self?.listener.withLock { $0 }?.crashed() }
+            }
+            postmaster.withLock { $0 = new }
+        } catch {
+            throw PostgresError("start Postgres", "\(error)")
+        }
+    }
+
+    /// Returns when Postgres has ended: how, or nil if it was not running. Never throws: what does not end in time
+    /// is killed.
+    public func stop(_ mode: StopMode, within deadline: Duration) async {
+        guard let postmaster = postmaster.withLock({ $0 }) else { return }
+        postmaster.expectEnd()
+        postmaster.signal(mode == .fast ? SIGINT : SIGQUIT)
+        let ended = try? await poll(for: deadline, every: .milliseconds(10)) { postmaster.exit }
+        if ended == nil {
+            logger.warning("Postgres did not stop in time and is killed", metadata: ["after": "\(deadline)"])
+            kill()
+            _ = await postmaster.waitForExit()
+        }
+        try? await removeRemains()
+    }
+
+    /// Kills Postgres with everything it started, now. Safe to call from any thread; does not wait.
+    public func kill() {
+        postmaster.withLock { $0 }?.signal(SIGKILL)
+        // Twice: a child that was just being made may not be seen the first time.
+        for _ in 0..<2 {
+            for process in processes.all() { Glibc.kill(process.pid, SIGKILL) }
+        }
+    }
+
+    /// How the postmaster ended, in words; nil while it runs or if it never did.
+    public var exit: String? {
+        postmaster.withLock { $0.flatMap { $0.exit.map { "Postgres \($0)" } } }
+    }
+
+    /// Returns when the postmaster that runs now has ended; at once if none runs.
+    public func waitForExit() async -> String {
+        guard let postmaster = postmaster.withLock({ $0 }) else { return "Postgres does not run" }
+        return "Postgres \(await postmaster.waitForExit())"
+    }
+
+    public func reload() throws(PostgresError) {
+        guard isRunning else { throw PostgresError("reload the configuration", "Postgres does not run") }
+        postmaster.withLock { $0 }?.signal(SIGHUP)
+    }
+
+    /// Whether Postgres accepts connections and answers. False as well while it starts, recovers or is frozen.
+    public func isAnswering() async -> Bool {
+        guard isRunning else { return false }
+        return (try? await probe.query("SELECT 1", within: Self.probeDeadline)) != nil
+    }
+
+    /// Waits until Postgres answers, or until it has ended.
+    public func waitUntilAnswering(within deadline: Duration) async throws(PostgresError) {
+        let answer = try? await poll(for: deadline, every: .milliseconds(20)) { () -> Bool? in
+            if await isAnswering() { return true }
+            return isRunning ? nil : false
+        }
+        switch answer ?? nil {
+        case true: return
+        case false: throw PostgresError("wait for Postgres", exit ?? "it does not run")
+        case nil: throw PostgresError("wait for Postgres", "no answer within \(deadline)")
+        case .some: return
+        }
+    }
+
+    /// A dead postmaster's children hold its shared memory until they notice; its lock files name a process number
+    /// that may be another process's by now. Neither may stand in the way of the next start.
+    func removeRemains() async throws {
+        let gone = try await poll(for: Self.orphansDeadline, every: .milliseconds(20)) { () -> Bool? in
+            let remaining = processes.all()
+            for process in remaining { Glibc.kill(process.pid, SIGKILL) }
+            return remaining.isEmpty ? true : nil
+        }
+        guard gone != nil else {
+            throw PostgresError("end the processes of an earlier Postgres", "\(processes.all())")
+        }
+        try layout.remove(layout.data + "/postmaster.pid")
+        let folder = layout.outside(layout.runFolder)
+        try await Command("find", [folder, "-name", ".s.PGSQL.*", "-delete"]).run()
+    }
+}

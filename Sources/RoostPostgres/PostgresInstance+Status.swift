@@ -1,0 +1,109 @@
+public import RoostFailover
+public import RoostModel
+
+extension PostgresInstance {
+    /// What Postgres says of itself now, in one or two quick questions.
+    ///
+    /// - Parameter epoch: for a primary: streams of other epochs do not count and are not listed.
+    public func observe(epoch: Epoch) async throws(DatabaseError) -> PostgresObservation {
+        let row = try await row(Self.observationStatement, count: 8)
+        let position = { (index: Int) in row[index].flatMap { LSN(text: $0) } ?? .zero }
+        let timeline = row[7].flatMap { UInt32($0) } ?? 0
+        guard row[0] == "t" else {
+            return .primary(
+                PrimaryObservation(timeline: timeline, flushed: position(1), standbys: try await streams(of: epoch)))
+        }
+        let milliseconds = { (index: Int) in row[index].flatMap { Int64($0) }.map { Duration.milliseconds($0) } }
+        return .standby(
+            StandbyObservation(
+                timeline: timeline, received: max(position(2), position(3)), replayed: position(3),
+                isStreaming: row[4] == "streaming", silence: milliseconds(5), lag: milliseconds(6) ?? .zero))
+    }
+
+    /// The rows of this primary's `pg_stat_replication` that are streams of `epoch`. Copies in progress carry other
+    /// names.
+    func streams(of epoch: Epoch) async throws(DatabaseError) -> [StreamObservation] {
+        let rows = try await probe.query(
+            "SELECT application_name, state, flush_lsn FROM pg_stat_replication "
+                + "WHERE usename = '\(PostgresSettings.replicator)' ORDER BY 1", within: Self.probeDeadline)
+        return rows.compactMap { row in
+            guard let name = row[0].flatMap({ StreamName($0, epoch: epoch) }) else { return nil }
+            return StreamObservation(
+                member: name.member, isStreaming: row[1] == "streaming",
+                flushed: row[2].flatMap { LSN(text: $0) } ?? .zero)
+        }
+    }
+
+    /// How far recovery is.
+    struct Recovery: Hashable, Sendable {
+        var isInRecovery: Bool
+        var received: LSN
+        var replayed: LSN
+        /// What the startup process waits for.
+        var wait: String
+    }
+
+    func recovery() async throws(DatabaseError) -> Recovery {
+        let row = try await row(
+            """
+            SELECT pg_is_in_recovery(), pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn(),
+              (SELECT wait_event FROM pg_stat_activity WHERE backend_type = 'startup')
+            """, count: 4)
+        return Recovery(
+            isInRecovery: row[0] == "t", received: row[1].flatMap { LSN(text: $0) } ?? .zero,
+            replayed: row[2].flatMap { LSN(text: $0) } ?? .zero, wait: row[3] ?? "")
+    }
+
+    private func row(_ statement: String, count: Int) async throws(DatabaseError) -> Database.Row {
+        let rows = try await probe.query(statement, within: Self.probeDeadline)
+        guard let row = rows.first, row.count == count else {
+            throw DatabaseError(database: probe.name, statement: statement, cause: .connection("unexpected answer"))
+        }
+        return row
+    }
+
+    private static let observationStatement = """
+        SELECT r, CASE WHEN r THEN NULL ELSE pg_current_wal_flush_lsn() END, pg_last_wal_receive_lsn(),
+          pg_last_wal_replay_lsn(), w.status,
+          (extract(epoch FROM clock_timestamp() - w.last_msg_receipt_time) * 1000)::bigint,
+          CASE WHEN NOT r OR coalesce(w.latest_end_lsn <= pg_last_wal_replay_lsn(), true) THEN 0
+            ELSE greatest(0, extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()) * 1000)::bigint
+            END,
+          CASE WHEN r THEN greatest(w.received_tli, (SELECT min_recovery_end_timeline FROM pg_control_recovery()),
+              (SELECT timeline_id FROM pg_control_checkpoint()))
+            ELSE ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::int END
+        FROM pg_is_in_recovery() r LEFT JOIN pg_stat_wal_receiver w ON true
+        """
+
+    /// Makes the slots of this primary those of the streams of `epoch`, which keep the log from now on, and drops
+    /// those of other epochs. Users' slots are left alone.
+    func keepSlots(of epoch: Epoch, for members: [MemberName]) async throws {
+        let wanted = members.map { StreamName(member: $0, epoch: epoch).slot }
+        let rows = try await control.query(
+            "SELECT slot_name, wal_status, active_pid FROM pg_replication_slots "
+                + "WHERE slot_type = 'physical' AND slot_name ~ '_e[0-9]+$'", within: Self.controlDeadline)
+        var there: Set<String> = []
+        for row in rows {
+            guard let name = row[0] else { continue }
+            if wanted.contains(name), row[1] != "lost" {
+                there.insert(name)
+                continue
+            }
+            // Somebody of an earlier epoch holds it: a supervisor that is frozen, and its Postgres is not.
+            if let holder = row[2] {
+                try await control.query(
+                    "SELECT pg_terminate_backend(\(holder), 2000)", within: Self.controlDeadline)
+            }
+            try await control.query("SELECT pg_drop_replication_slot($1)", [name], within: Self.controlDeadline)
+        }
+        for name in wanted where !there.contains(name) {
+            try await control.query(
+                "SELECT pg_create_physical_replication_slot($1, true)", [name], within: Self.controlDeadline)
+        }
+    }
+
+    /// Writes a checkpoint: until a new primary has done so, `pg_rewind` takes it for what it was.
+    public func checkpoint(within deadline: Duration) async throws(DatabaseError) {
+        try await lengthy.query("CHECKPOINT", within: deadline)
+    }
+}

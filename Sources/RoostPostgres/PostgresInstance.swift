@@ -1,0 +1,248 @@
+import Glibc
+public import Logging
+import RoostFailover
+public import RoostLinux
+public import RoostModel
+import Synchronization
+
+public struct PostgresError: Error, CustomStringConvertible {
+    public let operation: String
+    public let cause: String
+
+    public init(_ operation: String, _ cause: String) {
+        self.operation = operation
+        self.cause = cause
+    }
+
+    public var description: String { "could not \(operation): \(cause)" }
+}
+
+/// One Postgres on one volume: its data, its configuration and its process. Operations that change it are called one
+/// at a time by one owner; ``kill()`` and ``exit`` may be called from any thread at any time.
+public final class PostgresInstance: Sendable {
+    public let layout: PostgresLayout
+    let cluster: AppName
+    let member: MemberName
+    let logger: Logger
+    /// Quick questions, many times a second.
+    let probe: Database
+    /// Statements that may last.
+    let control: Database
+    /// Checkpoints, which may take minutes, and must not hold up the others.
+    let lengthy: Database
+    /// Speaks the replication protocol, which knows one thing SQL does not.
+    let identity: Database
+    /// Where Postgres writes its log; nil: where this process does.
+    let log: String?
+
+    let postmaster = Mutex<Postmaster?>(nil)
+    /// Who is told, from other threads, what happens without having been asked for.
+    public struct Listener: Sendable {
+        /// The postmaster has ended although nobody stopped it.
+        public var crashed: @Sendable () -> Void
+        /// A line of the log that says that this standby can never follow its leader.
+        public var cannotFollow: @Sendable (String) -> Void
+
+        public init(crashed: @escaping @Sendable () -> Void, cannotFollow: @escaping @Sendable (String) -> Void) {
+            self.crashed = crashed
+            self.cannotFollow = cannotFollow
+        }
+    }
+    let listener = Mutex<Listener?>(nil)
+
+    public func listen(_ listener: Listener) { self.listener.withLock { $0 = listener } }
+
+    /// The postmaster has ended although nobody stopped it.
+    var hasCrashed: Bool { postmaster.withLock { $0.map { $0.exit != nil && !$0.isWanted } ?? false } }
+
+    /// It is configured to lead.
+    var isLeader: Bool {
+        switch written.withLock({ $0.settings?.role }) {
+        case .leader: true
+        case .standby, nil: false
+        }
+    }
+
+    struct Written: Sendable {
+        var settings: PostgresSettings?
+        var isOpen = false
+    }
+    /// The configuration as it is on disk. The lock is held while it is written: two writers would mix.
+    let written = Mutex(Written())
+
+    static let probeDeadline = Duration.milliseconds(900)
+    static let controlDeadline = Duration.seconds(10)
+
+    public init(
+        layout: PostgresLayout, cluster: AppName, member: MemberName, port: UInt16 = PostgresSettings.portDefault,
+        log: String? = nil, logger: Logger
+    ) throws(SystemError) {
+        self.layout = layout
+        self.cluster = cluster
+        self.member = member
+        self.logger = logger
+        self.log = log
+        let parameters = [
+            ("host", layout.outside(layout.runFolder)), ("port", "\(port)"), ("user", PostgresSettings.supervisor),
+            ("dbname", "postgres"), ("application_name", "roost-pg"), ("sslmode", "disable"),
+            ("gssencmode", "disable"), ("options", "-c synchronous_commit=local -c statement_timeout=0"),
+        ]
+        probe = try Database("\(cluster)-\(member)", parameters: parameters, connectDeadline: Self.probeDeadline)
+        control = try Database("\(cluster)-\(member)", parameters: parameters, connectDeadline: .seconds(3))
+        lengthy = try Database("\(cluster)-\(member)", parameters: parameters, connectDeadline: .seconds(3))
+        identity = try Database(
+            "\(cluster)-\(member)", parameters: parameters + [("replication", "true")],
+            connectDeadline: Self.probeDeadline)
+    }
+
+    var processes: PostgresProcesses { PostgresProcesses(name: "\(cluster)-\(member)", data: layout.data) }
+
+    // MARK: - Data
+
+    /// There is a whole data folder.
+    public var hasData: Bool { layout.exists(layout.data + "/PG_VERSION") }
+
+    /// Replaces whatever is there by a new, empty database with its roles, and leaves Postgres stopped.
+    public func initialize(_ secrets: ClusterSecrets, within deadline: Duration) async throws(PostgresError) {
+        do {
+            try await destroyData()
+            try await makeUnfinished()
+            try await layout.command(
+                "initdb",
+                [
+                    "--pgdata=\(layout.unfinished)", "--data-checksums", "--encoding=UTF8", "--locale=C.UTF-8",
+                    "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--auth=scram-sha-256",
+                    "--auth-local=peer",
+                    "--username=\(PostgresSettings.supervisor)", "--no-instructions",
+                ], deadline: deadline
+            ).run()
+            // A server that nobody can reach: one process, its statements from standard input.
+            try await layout.command(
+                "postgres",
+                [
+                    "--single", "-j", "-D", layout.unfinished, "-c", "log_min_messages=error", "-c",
+                    "password_encryption=scram-sha-256", "postgres",
+                ], input: Self.roles(secrets), deadline: deadline
+            ).run()
+            try finish()
+        } catch {
+            throw PostgresError("initialise the data", "\(error)")
+        }
+    }
+
+    /// Stops Postgres and removes its data for good.
+    func destroyData() async throws {
+        await stop(.immediate, within: .seconds(1))
+        try await endCopies()
+        let unfinished = layout.outside(layout.unfinished)
+        try await Command("rm", ["-rf", unfinished], deadline: Self.removalDeadline).run()
+        guard access(layout.outside(layout.data), F_OK) == 0 else { return }
+        // Out of the way first: half a data folder must not look like one.
+        guard rename(layout.outside(layout.data), unfinished) == 0 else { throw SystemError("rename", layout.data) }
+        try await Command("rm", ["-rf", unfinished], deadline: Self.removalDeadline).run()
+    }
+
+    static let removalDeadline = Duration.seconds(300)
+
+    func makeUnfinished() async throws {
+        try layout.prepare()
+        try await Command("rm", ["-rf", layout.outside(layout.unfinished)], deadline: Self.removalDeadline).run()
+        guard mkdir(layout.outside(layout.unfinished), 0o700) == 0 else {
+            throw SystemError("make folder", layout.unfinished)
+        }
+        try layout.give(layout.unfinished, mode: 0o700)
+    }
+
+    /// The unfinished folder becomes the data, in one step.
+    func finish() throws(SystemError) {
+        guard rename(layout.outside(layout.unfinished), layout.outside(layout.data)) == 0 else {
+            throw SystemError("rename", layout.unfinished)
+        }
+        let folder = open(layout.outside(layout.volume), O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard folder >= 0 else { throw SystemError("open", layout.volume) }
+        defer { close(folder) }
+        guard fsync(folder) == 0 else { throw SystemError("flush", layout.volume) }
+    }
+
+    private static func roles(_ secrets: ClusterSecrets) -> String {
+        let statements = [
+            "CREATE ROLE \(PostgresSettings.superuser) SUPERUSER LOGIN PASSWORD \(literal(secrets.superuserPassword))",
+            "CREATE ROLE \(PostgresSettings.replicator) REPLICATION LOGIN PASSWORD "
+                + literal(secrets.replicationPassword),
+            // What pg_rewind reads.
+            "GRANT EXECUTE ON FUNCTION pg_catalog.pg_ls_dir(text, boolean, boolean), "
+                + "pg_catalog.pg_stat_file(text, boolean), pg_catalog.pg_read_binary_file(text), "
+                + "pg_catalog.pg_read_binary_file(text, bigint, bigint, boolean) TO \(PostgresSettings.replicator)",
+        ]
+        return statements.map { $0 + ";\n\n" }.joined()
+    }
+
+    static func literal(_ text: String) -> String {
+        "'" + text.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "''") + "'"
+    }
+
+    // MARK: - Configuration
+
+    /// Lets clients in or keeps them out, whatever the role and through every change of it.
+    public func admit(_ isOpen: Bool) throws(PostgresError) {
+        do {
+            try written.withLock { written throws(SystemError) in
+                guard written.isOpen != isOpen else { return }
+                written.isOpen = isOpen
+                written.settings?.isOpen = isOpen
+                if let settings = written.settings { try layout.write(settings.accessRules, to: layout.accessFile) }
+            }
+        } catch {
+            throw PostgresError("write the access rules", "\(error)")
+        }
+        if isRunning { try reload() }
+    }
+
+    /// Writes everything Postgres is configured by. Takes effect with the next start or ``reload()``. Clients are let
+    /// in as ``admit(_:)`` last said, whatever `settings` says.
+    public func configure(_ settings: PostgresSettings, _ secrets: ClusterSecrets) throws(PostgresError) {
+        do {
+            try written.withLock { written throws(SystemError) in
+                var settings = settings
+                settings.isOpen = written.isOpen
+                try write(settings, secrets)
+                written.settings = settings
+            }
+        } catch {
+            throw PostgresError("configure Postgres", "\(error)")
+        }
+    }
+
+    private func write(_ settings: PostgresSettings, _ secrets: ClusterSecrets) throws(SystemError) {
+        try layout.prepare()
+        // The first of all, for a standby that is to follow no more: see stopFollowing.
+        switch settings.role {
+        case .standby(.some): try writePassword(secrets)
+        case .standby(nil), .leader: try layout.remove(layout.passwordFile)
+        }
+        try layout.write(secrets.authorityCertificate, to: layout.authorityFile)
+        try layout.write(secrets.serverCertificate, to: layout.certificateFile)
+        try layout.write(secrets.serverKey, to: layout.keyFile)
+        try layout.write(settings.identityMap, to: layout.identFile)
+        try layout.write(settings.accessRules, to: layout.accessFile)
+        try layout.write(settings.configuration(layout), to: layout.configFile)
+        guard hasData else { return }
+        // It outranks the configuration file, and pg_basebackup brings the leader's.
+        try layout.write("", to: layout.data + "/postgresql.auto.conf")
+        let mark = layout.data + "/standby.signal"
+        switch settings.role {
+        // While Postgres runs, promotion removes the mark itself.
+        case .leader: if !isRunning { try layout.remove(mark) }
+        case .standby: try layout.write("", to: mark)
+        }
+    }
+
+    func writePassword(_ secrets: ClusterSecrets) throws(SystemError) {
+        var escaped = ""
+        for letter in secrets.replicationPassword {
+            if letter == ":" || letter == "\\" { escaped.append("\\") }
+            escaped.append(letter)
+        }
+        try layout.write("*:*:*:\(PostgresSettings.replicator):\(escaped)\n", to: layout.passwordFile)
+    }
+}

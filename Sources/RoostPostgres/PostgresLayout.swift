@@ -1,0 +1,111 @@
+import Glibc
+public import RoostLinux
+public import RoostModel
+
+/// Where everything of one member is: in a machine, or below `root` when Postgres's programs come from an unpacked
+/// image (chroot).
+public struct PostgresLayout: Hashable, Sendable {
+    /// Empty in a machine.
+    public var root: String
+    /// The volume: all that must survive is here.
+    public var volume: String
+    /// Sockets and other things of one run.
+    public var runFolder: String
+    public var binaries: String
+    public var user: String
+
+    public init(
+        root: String = "", volume: String = "/data", runFolder: String = "/run/roost-pg",
+        binaries: String = "/usr/lib/postgresql/17/bin", user: String = "postgres"
+    ) {
+        self.root = root
+        self.volume = volume
+        self.runFolder = runFolder
+        self.binaries = binaries
+        self.user = user
+    }
+
+    // As Postgres sees them.
+    public var data: String { volume + "/postgres" }
+    /// A data folder that is not complete; never started from.
+    var unfinished: String { volume + "/postgres.new" }
+    var config: String { volume + "/config" }
+    var configFile: String { config + "/postgresql.conf" }
+    var accessFile: String { config + "/pg_hba.conf" }
+    var identFile: String { config + "/pg_ident.conf" }
+    var authorityFile: String { config + "/authority.crt" }
+    var certificateFile: String { config + "/server.crt" }
+    var keyFile: String { config + "/server.key" }
+    /// The password a standby shows its leader. Removed before anything else when it is to follow no more.
+    var passwordFile: String { config + "/follow.pass" }
+    public var memberFile: String { volume + "/roost-member.json" }
+
+    /// A path as this process sees it.
+    public func outside(_ path: String) -> String { root + path }
+
+    /// A program of Postgres, run as its user.
+    func program(_ name: String, _ arguments: [String]) -> [String] {
+        let enter = root.isEmpty ? [] : ["chroot", root]
+        let become = ["setpriv", "--reuid=\(user)", "--regid=\(user)", "--init-groups", "--"]
+        return enter + become + ["\(binaries)/\(name)"] + arguments
+    }
+
+    func command(
+        _ name: String, _ arguments: [String], input: String = "", deadline: Duration
+    ) -> Command {
+        let line = program(name, arguments)
+        return Command(
+            line[0], Array(line.dropFirst()), environment: Self.environment, input: input, deadline: deadline)
+    }
+
+    /// Messages are read by this program: always in English.
+    static let environment = ["LC_ALL": "C", "LC_MESSAGES": "C", "HOME": "/tmp"]
+
+    func exists(_ path: String) -> Bool { access(outside(path), F_OK) == 0 }
+
+    func remove(_ path: String) throws(SystemError) {
+        if unlink(outside(path)) != 0, errno != ENOENT { throw SystemError("remove", outside(path)) }
+    }
+
+    /// The ids of Postgres's user, from the image's own list of users.
+    func owner() throws(SystemError) -> (user: uid_t, group: gid_t) {
+        let path = outside("/etc/passwd")
+        let text = String(decoding: try DurableFile.read(path) ?? [], as: UTF8.self)
+        for line in text.split(separator: "\n") {
+            let fields = line.split(separator: ":", omittingEmptySubsequences: false)
+            if fields.count > 3, fields[0] == user, let user = uid_t(fields[2]), let group = gid_t(fields[3]) {
+                return (user, group)
+            }
+        }
+        throw SystemError("find user \(user) in", path, code: ENOENT)
+    }
+
+    func give(_ path: String, mode: mode_t) throws(SystemError) {
+        let owner = try owner()
+        guard chown(outside(path), owner.user, owner.group) == 0 else { throw SystemError("chown", outside(path)) }
+        guard chmod(outside(path), mode) == 0 else { throw SystemError("chmod", outside(path)) }
+    }
+
+    /// Writes a file that belongs to Postgres's user.
+    func write(_ text: String, to path: String, mode: mode_t = 0o600) throws(SystemError) {
+        try DurableFile.write(text, to: outside(path), mode: mode)
+        try give(path, mode: mode)
+    }
+
+    public func prepare() throws(SystemError) {
+        try DurableFile.makeFolder(outside(volume))
+        try DurableFile.makeFolder(outside(config))
+        try DurableFile.makeFolder(outside(runFolder))
+        try give(config, mode: 0o700)
+        try give(runFolder, mode: 0o700)
+    }
+
+    /// How large the volume is, and how much of it is used.
+    public func space() throws(SystemError) -> (size: ByteCount, used: ByteCount) {
+        var facts = statvfs()
+        guard statvfs(outside(volume), &facts) == 0 else { throw SystemError("statvfs", outside(volume)) }
+        let block = Int64(facts.f_frsize)
+        let size = Int64(facts.f_blocks) * block
+        return (ByteCount(bytes: size), ByteCount(bytes: size - Int64(facts.f_bavail) * block))
+    }
+}

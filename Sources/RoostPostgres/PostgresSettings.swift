@@ -1,0 +1,207 @@
+import RoostFailover
+public import RoostModel
+
+/// How one Postgres is to run now. Its configuration is a function of this and is written whole each time: nothing
+/// of an earlier role can be left over.
+public struct PostgresSettings: Hashable, Sendable {
+    public var cluster: AppName
+    public var member: MemberName
+    /// Nil: reachable through the local socket only.
+    public var address: IPv6Address?
+    public var port: UInt16
+    public var memory: ByteCount
+    public var volumeSize: ByteCount
+    public var role: Role
+    /// Clients may come in. Members and the supervisor always may.
+    public var isOpen: Bool
+
+    public enum Role: Hashable, Sendable {
+        /// `ANY confirmations` of the streams of `epoch` must have a commit on disk before it is confirmed.
+        case leader(epoch: Epoch, standbys: [MemberName], confirmations: Int)
+        /// Follows `upstream`, or nobody.
+        case standby(upstream: Upstream?)
+    }
+
+    public struct Upstream: Hashable, Sendable {
+        public var leader: MemberName
+        public var address: IPv6Address
+        public var port: UInt16
+        /// Part of the stream's name and of its slot's: a leader has places for streams of its own epoch only.
+        public var epoch: Epoch
+
+        public init(leader: MemberName, address: IPv6Address, port: UInt16, epoch: Epoch) {
+            self.leader = leader
+            self.address = address
+            self.port = port
+            self.epoch = epoch
+        }
+    }
+
+    public static let portDefault: UInt16 = 5432
+    public static let connectionsMax = 200
+    static let sendersMax = 16
+    static let slotsMax = 16
+    /// Silence after which either end of replication gives the other up.
+    static let replicationSilenceMax = Duration.seconds(5)
+    static let retryInterval = Duration.milliseconds(200)
+
+    public init(
+        cluster: AppName, member: MemberName, address: IPv6Address?, port: UInt16 = portDefault, memory: ByteCount,
+        volumeSize: ByteCount, role: Role, isOpen: Bool
+    ) {
+        self.cluster = cluster
+        self.member = member
+        self.address = address
+        self.port = port
+        self.memory = memory
+        self.volumeSize = volumeSize
+        self.role = role
+        self.isOpen = isOpen
+    }
+
+    /// Seen in the titles of Postgres's processes, by which they are found.
+    public var processName: String { "\(cluster)-\(member)" }
+
+    // Its own superuser, so that nothing a user does to `postgres` locks the supervisor out.
+    static let supervisor = "roost"
+    static let replicator = "roost_replicator"
+    static let superuser = "postgres"
+
+    /// A name in `synchronous_standby_names` that nobody bears: no commit is ever confirmed by it.
+    static let nobody = "nobody.e0"
+
+    // MARK: - Files
+
+    public func configuration(_ layout: PostgresLayout) -> String {
+        let lines = identity(layout) + resources + replication(layout)
+        return "# Written by roost-pg, whole, at every change: what is added here is lost.\n"
+            + lines.map { "\($0.0) = \(Self.quoted($0.1))\n" }.joined()
+    }
+
+    private func identity(_ layout: PostgresLayout) -> [(String, String)] {
+        [
+            ("listen_addresses", address.map { "\($0)" } ?? ""),
+            ("port", "\(port)"),
+            ("unix_socket_directories", layout.runFolder),
+            ("unix_socket_permissions", "0700"),
+            ("hba_file", layout.accessFile),
+            ("ident_file", layout.identFile),
+            ("cluster_name", processName),
+            ("allow_alter_system", "off"),
+            ("ssl", "on"),
+            ("ssl_cert_file", layout.certificateFile),
+            ("ssl_key_file", layout.keyFile),
+            ("ssl_min_protocol_version", "TLSv1.2"),
+            ("password_encryption", "scram-sha-256"),
+            ("log_destination", "stderr"),
+            ("logging_collector", "off"),
+            ("log_line_prefix", "%m [%p] %q%u@%d "),
+            ("log_checkpoints", "off"),
+            ("timezone", "UTC"),
+            ("log_timezone", "UTC"),
+            ("lc_messages", "C"),
+            // A crash ends Postgres, and its supervisor starts it again, closed to clients until enough standbys
+            // have all of its log: a restart by itself would show commits that nobody else has.
+            ("restart_after_crash", "off"),
+            ("tcp_keepalives_idle", "10"),
+            ("tcp_keepalives_interval", "5"),
+            ("tcp_keepalives_count", "3"),
+        ]
+    }
+
+    private var resources: [(String, String)] {
+        let mebibytes = max(memory.wholeMebibytes, 256)
+        let volume = max(volumeSize.wholeMebibytes, 512)
+        return [
+            ("max_connections", "\(Self.connectionsMax)"),
+            ("superuser_reserved_connections", "5"),
+            ("shared_buffers", "\(mebibytes / 4)MB"),
+            ("effective_cache_size", "\(mebibytes / 2)MB"),
+            ("maintenance_work_mem", "\(max(mebibytes / 16, 16))MB"),
+            ("wal_buffers", "\(min(max(mebibytes / 64, 4), 16))MB"),
+            ("max_wal_size", "\(min(max(volume / 10, 64), 4096))MB"),
+            ("min_wal_size", "\(min(max(volume / 40, 32), 512))MB"),
+            ("checkpoint_timeout", "5min"),
+            ("checkpoint_completion_target", "0.9"),
+            // A dead member's slot may not fill the volume: the member is cloned anew instead.
+            ("max_slot_wal_keep_size", "\(max(volume / 5, 64))MB"),
+            ("wal_keep_size", "\(min(max(volume / 40, 32), 512))MB"),
+        ]
+    }
+
+    private func replication(_ layout: PostgresLayout) -> [(String, String)] {
+        let silence = "\(Self.replicationSilenceMax.milliseconds)ms"
+        var lines = [
+            ("wal_level", "replica"),
+            ("wal_log_hints", "on"),
+            ("full_page_writes", "on"),
+            ("fsync", "on"),
+            ("synchronous_commit", "on"),
+            ("hot_standby", "on"),
+            ("hot_standby_feedback", "on"),
+            ("max_wal_senders", "\(Self.sendersMax)"),
+            ("max_replication_slots", "\(Self.slotsMax)"),
+            ("wal_sender_timeout", silence),
+            ("wal_receiver_timeout", silence),
+            ("wal_receiver_status_interval", "1s"),
+            ("wal_retrieve_retry_interval", "\(Self.retryInterval.milliseconds)ms"),
+            ("recovery_target_timeline", "latest"),
+        ]
+        switch role {
+        case .leader(let epoch, let standbys, let confirmations):
+            let names = standbys.map { "\"\(StreamName(member: $0, epoch: epoch))\"" }.joined(separator: ", ")
+            let rule = confirmations > 0 ? "ANY \(confirmations) (\(names.isEmpty ? "\"\(Self.nobody)\"" : names))" : ""
+            lines += [("synchronous_standby_names", rule), ("primary_conninfo", ""), ("primary_slot_name", "")]
+        case .standby(let upstream):
+            let stream = upstream.map { StreamName(member: member, epoch: $0.epoch) }
+            let connection = upstream.map {
+                self.connection(to: $0, layout, application: "\(stream?.description ?? "")")
+            }
+            lines += [
+                // Should it be promoted by any way but ours, it confirms nothing.
+                ("synchronous_standby_names", "ANY 1 (\"\(Self.nobody)\")"),
+                ("primary_conninfo", connection ?? ""),
+                ("primary_slot_name", stream?.slot ?? ""),
+                // One that follows nobody is being asked how far it is: no query may hold up the answer.
+                ("max_standby_streaming_delay", upstream == nil ? "0" : "5s"),
+            ]
+        }
+        return lines
+    }
+
+    /// libpq's connection text for following, cloning and rewinding. The password is in a file of its own.
+    ///
+    /// - Parameter application: only a standby that follows may carry its member's name: Postgres would take what a
+    ///   copy in progress has received for a confirmation.
+    func connection(to upstream: Upstream, _ layout: PostgresLayout, application: String) -> String {
+        let seconds = max(Self.replicationSilenceMax.components.seconds, 2)
+        return "host=\(upstream.address) port=\(upstream.port) user=\(Self.replicator)"
+            + " application_name=\(application) passfile=\(layout.passwordFile)"
+            + " sslmode=verify-ca sslrootcert=\(layout.authorityFile) gssencmode=disable channel_binding=require"
+            + " connect_timeout=\(seconds) keepalives_idle=\(seconds) keepalives_interval=1 keepalives_count=3"
+            + " tcp_user_timeout=\(Self.replicationSilenceMax.milliseconds)"
+    }
+
+    public var accessRules: String {
+        // Members have addresses of one private network; edges have addresses of hosts.
+        let network = address.map { "\(IPv6Address(high: $0.high & ~0xffff, low: 0))/48" } ?? "::1/128"
+        let clients = isOpen ? "scram-sha-256" : "reject"
+        return """
+            # Written by roost-pg.
+            local    all,replication  \(Self.supervisor)              peer map=roost
+            local    all          all                    \(clients)
+            hostssl  replication  \(Self.replicator)  \(network)  scram-sha-256
+            hostssl  postgres     \(Self.replicator)  \(network)  scram-sha-256
+            host     all          \(Self.replicator)  all  reject
+            host     all          \(Self.supervisor)  all  reject
+            host     all          all                 \(MeshAddress.everything)  \(clients)
+
+            """
+    }
+
+    public var identityMap: String { "roost root \(Self.supervisor)\n" }
+
+    private static func quoted(_ value: String) -> String {
+        "'" + value.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "''") + "'"
+    }
+}

@@ -1,0 +1,64 @@
+import ArgumentParser
+import Glibc
+import Logging
+import RoostLinux
+import RoostPostgres
+import Synchronization
+
+struct RunCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "run", abstract: "Be this machine's member of its Postgres cluster.",
+        discussion: "As process 1 it starts itself as a child, and reaps whatever ends.")
+
+    @Option(help: "The machine's socket to its host.")
+    var api = HostSocket.pathDefault
+
+    @Option(help: "The folder of the volume.")
+    var volume = "/data"
+
+    @Option(help: "The folder of sockets and other things of one run.")
+    var runFolder = "/run/roost-pg"
+
+    @Option(help: "The folder of Postgres's programs.")
+    var binaries = "/usr/lib/postgresql/17/bin"
+
+    @Option(help: "trace, debug, info, notice, warning, error or critical.")
+    var logLevel = Logger.Level.info
+
+    func run() async throws {
+        if InitProcess.isNeeded { try InitProcess.run(CommandLine.arguments, runFolder: runFolder) }
+        StopSignals.install()
+        var logger = Logger(label: "roost-pg") { StreamLogHandler.standardError(label: $0) }
+        logger.logLevel = logLevel
+        let options = Member.Options(
+            socket: api, layout: PostgresLayout(volume: volume, runFolder: runFolder, binaries: binaries))
+        let joined = Joined()
+        await withTaskGroup(of: Void.self) { [logger] group in
+            group.addTask {
+                await StopSignals.wait()
+                guard let member = joined.withLock({ $0 }) else { Glibc.exit(0) }
+                member.terminate()
+            }
+            do {
+                let member = try await Member.join(options, logger: logger)
+                joined.member.withLock { $0 = member }
+                try await member.run()
+                Glibc.exit(0)
+            } catch {
+                Self.fail(error, logger)
+            }
+        }
+    }
+
+    private static func fail(_ error: any Error, _ logger: Logger) -> Never {
+        logger.critical("cannot go on", metadata: ["why": "\(error)"])
+        Glibc.exit(1)
+    }
+}
+
+/// The member, once there is one.
+private final class Joined: Sendable {
+    let member = Mutex<Member?>(nil)
+}
+
+extension Logger.Level: @retroactive ExpressibleByArgument {}
