@@ -34,7 +34,10 @@ struct MachineFolders: Sendable {
     var previousLog: String { log + ".1" }
 }
 
-/// Which launch this is; on disk before anything of it exists.
+/// Which launch this is; written before anything of it exists.
+///
+/// It has to outlive every process, and does; it need not outlive a power loss, after which nothing of the launch runs
+/// any more. So it is not flushed, and one that cannot be read is what a power loss left.
 struct LaunchRecord: Codable {
     var machine: MachineID
     var attempt: String

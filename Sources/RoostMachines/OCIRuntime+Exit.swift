@@ -48,7 +48,7 @@ extension OCIRuntime {
     /// Called under the machine's lock.
     func observe(_ machine: MachineID) async throws(RuntimeError) -> MachineObservation {
         let folders = folders(machine)
-        guard let record = try JSONFile.read(LaunchRecord.self, from: folders.record) else {
+        guard let record = try? JSONFile.read(LaunchRecord.self, from: folders.record) else {
             let places = try cgroup(machine).folders + [folders.state, folders.run, folders.runtimeState]
             return places.contains { path in access(path, F_OK) == 0 } ? .remains : .absent
         }
@@ -68,14 +68,14 @@ extension OCIRuntime {
         return last.map { .exited($0, attempt: record.attempt) } ?? .remains
     }
 
-    func readProcess(_ machine: MachineID) throws(RuntimeError) -> ProcessIdentity? {
-        try JSONFile.read(ProcessIdentity.self, from: folders(machine).processFile)
+    func readProcess(_ machine: MachineID) -> ProcessIdentity? {
+        try? JSONFile.read(ProcessIdentity.self, from: folders(machine).processFile)
     }
 
     /// Process 1 of a launch that got as far as starting it. The runtime is asked where we were cut off between
     /// starting it and writing that down.
     private func findProcess(_ machine: MachineID) async throws(RuntimeError) -> ProcessIdentity? {
-        if let process = try readProcess(machine) { return process }
+        if let process = readProcess(machine) { return process }
         guard access(folders(machine).runtimeState, F_OK) == 0 else { return nil }
         struct State: Decodable {
             var status: String
@@ -85,7 +85,7 @@ extension OCIRuntime {
             let state = try? JSONFile.decode(State.self, from: output.standardOutput), state.status == "running",
             let process = ProcessIdentity(pid: state.pid)
         else { return nil }
-        try JSONFile.write(process, to: folders(machine).processFile)
+        try note(process, at: folders(machine).processFile, machine)
         return process
     }
 

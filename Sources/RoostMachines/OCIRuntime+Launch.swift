@@ -54,10 +54,10 @@ extension OCIRuntime {
                 try DurableFile.makeFolder(folder)
             }
         }
-        try JSONFile.write(
+        try note(
             LaunchRecord(
                 machine: launch.id, attempt: launch.attempt, image: launch.image.description, digest: image.digest,
-                launchedAt: WallClock.milliseconds()), to: folders.record)
+                launchedAt: WallClock.milliseconds()), at: folders.record, launch.id)
         try write(spec, document, folders)
         try await mountRoot(image, launch.id)
         rotateLogs(launch.id)
@@ -68,13 +68,21 @@ extension OCIRuntime {
                 code: .failed, operation: "launch", subject: "machine \(launch.id)",
                 cause: "its process \(pid) ended before it was started: \(runtimeWords(launch.id))")
         }
-        do { try await runtime(["start", launch.id.text]).run() } catch {
-            throw RuntimeError(
-                code: .failed, operation: "start", subject: "machine \(launch.id)",
-                cause: "\(error) \(runtimeWords(launch.id))")
+        if await !StartDoor(folders.runtimeState).open(for: process) {
+            do { try await runtime(["start", launch.id.text]).run() } catch {
+                throw RuntimeError(
+                    code: .failed, operation: "start", subject: "machine \(launch.id)",
+                    cause: "\(error) \(runtimeWords(launch.id))")
+            }
         }
-        try JSONFile.write(process, to: folders.processFile)
+        try note(process, at: folders.processFile, launch.id)
         return RunningMachine(pid: pid, attempt: launch.attempt)
+    }
+
+    func note(_ value: some Encodable, at path: String, _ machine: MachineID) throws(RuntimeError) {
+        do { try PlainFile.replace(try JSONFile.encode(value), at: path) } catch {
+            throw RuntimeError(code: .failed, operation: "note", subject: "machine \(machine)", cause: "\(error)")
+        }
     }
 
     private func write(

@@ -22,7 +22,6 @@ extension OCIRuntime {
             // It refuses where its own state is half made; the folder goes all the same.
             let outcome = try? await runtime(["delete", machine.text]).outcome()
             if outcome?.status != 0 { _ = try? await runtime(["delete", "--force", machine.text]).outcome() }
-            try await removeFolder(folders.runtimeState, machine)
         }
         let group = try cgroup(machine)
         do { try await group.remove() } catch {
@@ -30,10 +29,11 @@ extension OCIRuntime {
                 code: .failed, operation: "remove", subject: "machine \(machine)", cause: error.description)
         }
         try await unmountRoot(machine)
-        try await removeFolder(folders.run, machine)
-        try await removeFolder(folders.upper, machine)
-        try await removeFolder(folders.work, machine)
-        try await removeFolder(folders.state, machine)
+        // In this order: the record is in the last of them.
+        let places = [folders.runtimeState, folders.run, folders.upper, folders.work, folders.state]
+            .filter { (place: String) in access(place, F_OK) == 0 }
+        guard !places.isEmpty else { return }
+        try await command("remove", machine, Command("rm", ["-rf", "--one-file-system"] + places))
     }
 
     private func endWatcher(_ machine: MachineID) async throws(RuntimeError) {
@@ -60,10 +60,5 @@ extension OCIRuntime {
                     cause: SystemError("unmount", point, code: code).description)
             }
         }
-    }
-
-    private func removeFolder(_ path: String, _ machine: MachineID) async throws(RuntimeError) {
-        guard access(path, F_OK) == 0 else { return }
-        try await command("remove", machine, Command("rm", ["-rf", "--one-file-system", path]))
     }
 }

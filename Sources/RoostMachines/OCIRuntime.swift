@@ -125,7 +125,7 @@ public struct OCIRuntime: MachineRuntime {
 
     public func kill(_ machine: MachineID) async throws(RuntimeError) {
         let group = try cgroup(machine)
-        let process = try readProcess(machine)
+        let process = readProcess(machine)
         let end = BootClock.now() + Self.killPatience
         var pause = Duration.milliseconds(2)
         while true {

@@ -20,6 +20,12 @@ enum PlainFile {
         }
     }
 
+    /// All of it or nothing, whoever is killed meanwhile; a power loss may leave anything.
+    static func replace(_ bytes: [UInt8], at path: String) throws(SystemError) {
+        try write(bytes, to: path + ".new", mode: 0o600)
+        guard rename(path + ".new", path) == 0 else { throw SystemError("rename to", path) }
+    }
+
     static func write(_ text: String, to path: String) throws(SystemError) {
         try write(Array(text.utf8), to: path)
     }

@@ -126,6 +126,27 @@ struct ImageStoreTests {
         }
     }
 
+    @Test func anImageOfARegistryIsPulledOnceAndKeptForWhenTheRegistryIsAway() async throws {
+        try await Workshop.with { workshop in
+            let image = try await makeLayout(workshop, tag: "one", extra: "pulled")
+            let layout = workshop.folder + "/layout"
+            let digest = try OCILayout(path: layout).manifest(tag: "one", for: image).digest
+            let registry = try SmallRegistry(layout: layout, manifests: ["one": digest])
+            let store = OCIImageStore(directory: workshop.images.directory, verifiesRegistryTLS: false)
+            let reference = try ImageReference("127.0.0.1:\(registry.port)/shop/web:one")
+            let missing = try ImageReference("127.0.0.1:\(registry.port)/shop/web:two")
+            #expect(await refusal { _ = try await store.ensure(missing) }?.code == .imageNotFound)
+            let unpacked = try await store.ensure(reference)
+            #expect(unpacked.digest == digest && unpacked.user == "alice")
+            #expect(try DurableFile.read(unpacked.rootPath + "/extra") == Array("pulled".utf8))
+            #expect(try await store.ensure(reference) == unpacked)
+            registry.stop()
+            #expect(try await store.ensure(reference) == unpacked)
+            let names = try FolderListing.names(in: store.directory).filter { !$0.hasSuffix(".lock") }
+            #expect(names == ["references", "sha256-" + digest.dropFirst(7)])
+        }
+    }
+
     @Test func aFolderIsUsedAsItIs() async throws {
         try await Workshop.with { workshop in
             let reference = try ImageReference("dir:\(workshop.root)/../rootfs")

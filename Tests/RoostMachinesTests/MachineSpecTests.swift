@@ -1,0 +1,147 @@
+import RoostLinux
+import RoostModel
+import Testing
+
+@testable import RoostMachines
+
+struct MachineSpecTests {
+    private func spec(
+        initial: MachineInit = .init(), guest: MachineGuest = .init(), user: ImageUser = .root,
+        config: [String: String] = [:], launch: [String: String] = [:], binds: [MachineLaunch.Bind] = []
+    ) throws -> MachineSpec {
+        let id = try MachineID("0123456789abcd")
+        return MachineSpec(
+            launch: MachineLaunch(
+                id: id, attempt: "a", hostname: "name", image: try ImageReference("dir:/image"),
+                config: MachineConfig(image: "dir:/image", guest: guest, environment: config, initial: initial),
+                environment: launch, binds: binds,
+                network: MachineNetwork(namespacePath: "/run/netns/x", address: try IPv6Address("fdaa:0:1::2"))),
+            image: UnpackedImage(
+                digest: "sha256:0", rootPath: "/image", entrypoint: ["/entry"], command: ["one", "two"],
+                environment: ["A=image", "B=image", "C=image", "EMPTY="], workingDirectory: "/w", user: "",
+                stopSignal: nil),
+            user: user, folders: MachineFolders(id, .init(stateFolder: "/s", runFolder: "/r", cgroupParent: "/c")),
+            cgroup: "/c/m", limitsSwap: true, openFilesMax: 4096)
+    }
+
+    @Test func execReplacesAllAndTheOthersTheirPart() throws {
+        #expect(try spec().arguments() == ["/entry", "one", "two"])
+        #expect(try spec(initial: .init(exec: ["/x", "y"])).arguments() == ["/x", "y"])
+        #expect(try spec(initial: .init(entrypoint: ["/e"])).arguments() == ["/e", "one", "two"])
+        #expect(try spec(initial: .init(cmd: ["c"])).arguments() == ["/entry", "c"])
+        #expect(try spec(initial: .init(exec: ["/x"], entrypoint: ["/e"], cmd: ["c"])).arguments() == ["/x"])
+        for wrong in [MachineInit(entrypoint: [], cmd: []), MachineInit(exec: [""]), MachineInit(exec: ["a\0b"])] {
+            #expect(throws: RuntimeError.self) { try spec(initial: wrong).arguments() }
+        }
+    }
+
+    @Test func theLastWordOnAVariableCounts() throws {
+        let environment = try spec(config: ["B": "config", "C": "config"], launch: ["C": "launch"]).environment()
+        #expect(environment == ["A=image", "B=config", "C=launch", "EMPTY=", "HOSTNAME=name"])
+        for wrong in ["", "A=B", "A\0"] {
+            #expect(throws: RuntimeError.self) { try spec(config: [wrong: "x"]).environment() }
+        }
+        #expect(throws: RuntimeError.self) {
+            try spec(launch: ["A": String(repeating: "x", count: MachineSpec.variableBytesMax)]).environment()
+        }
+    }
+
+    @Test(
+        arguments: [
+            (MachineGuest.CPUKind.shared, 1, 64), (.shared, 8, 512), (.performance, 1, 1024), (.performance, 4, 4096),
+        ] as [(MachineGuest.CPUKind, Int, UInt64)])
+    func cpuSharesFollowTheKind(kind: MachineGuest.CPUKind, cpus: Int, shares: UInt64) throws {
+        let resources = try spec(guest: .init(cpuKind: kind, cpus: cpus)).make().linux.resources
+        #expect(resources.cpu.shares == shares)
+        #expect(resources.cpu.quota == Int64(cpus) * 100_000)
+    }
+
+    @Test(arguments: [(64, 64), (256, 128), (512, 256), (8192, 256)])
+    func sharedMemoryIsBounded(memory: Int, expected: Int) throws {
+        #expect(try spec(guest: .init(memoryMebibytes: memory)).sharedMemory == .mebibytes(expected))
+    }
+
+    @Test func onlyRootHasCapabilities() throws {
+        #expect(try spec().make().process.capabilities.effective == MachineSpec.capabilities)
+        let other = try spec(user: .init(uid: 5, gid: 5, additionalGids: [])).make().process.capabilities
+        #expect(other.effective.isEmpty && other.permitted.isEmpty && other.bounding == MachineSpec.capabilities)
+        #expect(try spec().make().process.rlimits.first?.hard == 4096)
+    }
+
+    @Test(arguments: ["relative", "/", "//", "/a/../../etc", "/.."])
+    func wrongPlacesForABindAreRefused(target: String) throws {
+        let bind = MachineLaunch.Bind(source: "/host", target: target, isReadOnly: false)
+        #expect(throws: RuntimeError.self) { try spec(binds: [bind]).make() }
+    }
+
+    @Test func aUserIsFoundByNameAndNumber() throws {
+        let passwd = [
+            ["root", "x", "0", "0", "", "/root", "/bin/sh"], ["pg", "x", "101", "103", "", "/", ""], ["bad"],
+        ]
+        let groups = [["root", "x", "0", ""], ["pg", "x", "103", ""], ["ssl", "x", "104", "other,pg"], ["bad"]]
+        let find = { (text: String) in try ImageUser(text, passwd: passwd, groups: groups, image: "i") }
+        #expect(try find("") == .root)
+        #expect(try find("pg") == ImageUser(uid: 101, gid: 103, additionalGids: [104]))
+        #expect(try find("101") == ImageUser(uid: 101, gid: 103, additionalGids: [104]))
+        #expect(try find("pg:ssl") == ImageUser(uid: 101, gid: 104, additionalGids: []))
+        #expect(try find("7:8") == ImageUser(uid: 7, gid: 8, additionalGids: []))
+        #expect(try find("7") == ImageUser(uid: 7, gid: 0, additionalGids: []))
+        for wrong in ["nobody", "pg:nobody", "-1", "99999999999"] {
+            #expect(throws: RuntimeError.self) { try find(wrong) }
+        }
+    }
+
+    @Test func whatStandsInAPathDoesNotReachTheMountOptions() {
+        #expect(OCIRuntime.escape("/a:b,c\\d") == "/a\\:b\\,c\\\\d")
+    }
+
+    @Test(arguments: [("SIGTERM", 15), ("term", 15), ("9", 9), ("sigusr1", 10)] as [(String, Int32)])
+    func signalsHaveNames(name: String, number: Int32) { #expect(SignalName.number(name) == number) }
+
+    @Test(arguments: ["", "SIG", "0", "65", "-9", "KILLALL"])
+    func wrongSignalsHaveNone(name: String) { #expect(SignalName.number(name) == nil) }
+
+    @Test func aLogIsReadWithoutItsForm() {
+        let raw = """
+            t in the middle
+            2026-01-01T00:00:00.0+00:00 stdout F one line
+            2026-01-01T00:00:00.0+00:00 stdout P half 
+            2026-01-01T00:00:00.0+00:00 stderr F a line
+            2026-01-01T00:00:00.0+00:00 stdout F 
+
+            """
+        #expect(OCIRuntime.plain(Array(raw.utf8)) == "one line\nhalf a line\n\n")
+    }
+
+    @Test func everyMachineIsToldWhoItIs() throws {
+        let machine = MachineRecord(
+            id: try MachineID("0123456789abcd"), name: "n", app: try AppName("shop"), region: try RegionCode("ams"),
+            state: .started, instance: "01X", config: MachineConfig(image: "dir:/image"), network: NetworkNumber(1),
+            createdAt: 0, updatedAt: 0)
+        let environment = StandardEnvironment.make(for: machine)
+        for (name, value) in [
+            "APP_NAME": "shop", "MACHINE_ID": "0123456789abcd", "ALLOC_ID": "0123456789abcd", "REGION": "ams",
+            "MACHINE_VERSION": "01X", "IMAGE_REF": "dir:/image", "PROCESS_GROUP": "app", "VM_MEMORY_MB": "256",
+            "PRIVATE_IP": "\(machine.address)",
+        ] {
+            #expect(environment["FLY_" + name] == value && environment["ROOST_" + name] == value)
+        }
+        #expect(environment["PRIMARY_REGION"] == nil)
+        let other = StandardEnvironment.make(for: machine, primaryRegion: try RegionCode("iad"))
+        #expect(other["PRIMARY_REGION"] == "iad")
+    }
+
+    @Test func crunIsUsedWhereItWorks() async {
+        #expect(RuntimeProbe.judge("crun", version: "1.8", mode: .unified).isUsable)
+        #expect(!RuntimeProbe.judge("crun", version: "1.8", mode: .legacy).isUsable)
+        #expect(RuntimeProbe.judge("runc", version: "1.1", mode: .legacy).isUsable)
+        #expect(!RuntimeProbe.judge("runc", version: nil, mode: .unified).isUsable)
+        #expect(!RuntimeProbe.judge("runc", version: "1.1", mode: .missing).isUsable)
+        let hybrid = "41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw"
+        #expect(RuntimeProbe.cgroupMode(MountTable(mountinfo: hybrid)) == .unified)
+        let legacy = hybrid + "\n35 31 0:32 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory"
+        #expect(RuntimeProbe.cgroupMode(MountTable(mountinfo: legacy)) == .legacy)
+        #expect(RuntimeProbe.cgroupMode(MountTable(mountinfo: "")) == .missing)
+        #expect(await RuntimeProbe.probe().chosen != nil)
+    }
+}
