@@ -148,7 +148,7 @@ let package = Package(
             uses: [
                 "RoostAgent", "RoostAPI", "RoostEdge", "RoostBalancing", "RoostAnycast", "RoostMesh", "RoostStore",
                 "RoostMachines", "RoostVolumes", "RoostCertificates", "RoostModel", "RoostWire", "RoostLinux",
-                .argumentParser, .configuration, .lifecycle, .logging, .system,
+                .argumentParser, .configuration, .lifecycle, .logging, .system, .unixSignals,
             ]),
         program(
             "roost",
@@ -176,7 +176,7 @@ let package = Package(
         tests(of: "RoostVolumes", uses: ["RoostModel", "RoostLinux", .logging]),
         tests(of: "RoostMachines", uses: ["RoostModel", "RoostLinux", .logging]),
         tests(of: "RoostMesh", uses: ["RoostModel", "RoostLinux", "CLinux", .logging]),
-        tests(of: "RoostAnycast", uses: ["RoostModel", "RoostLinux", .logging]),
+        tests(of: "RoostAnycast", uses: ["RoostModel", "RoostLinux", "CLinux", .logging]),
         tests(
             of: "RoostPostgres",
             uses: [
@@ -193,7 +193,10 @@ let package = Package(
                 .logging,
             ]),
         tests(of: "RoostAPI", uses: ["RoostAgent", "RoostModel", "RoostWire", .logging]),
+        .testTarget(
+            name: "PlanetTests", dependencies: ["RoostLab", "RoostClient", "RoostWire", "RoostModel", "RoostLinux"],
+            swiftSettings: strict, linkerSettings: linker),
         tests(of: "RoostWAN", uses: ["RoostLinux"]),
-        tests(of: "RoostLab", uses: ["RoostModel", "RoostWire", "RoostClient", "RoostLinux"]),
+        tests(of: "RoostLab", uses: ["RoostModel", "RoostWire", "RoostClient", "RoostLinux", "RoostWAN"]),
     ]
 )

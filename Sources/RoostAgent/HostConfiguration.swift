@@ -85,11 +85,14 @@ public struct HostConfiguration: Sendable {
         public var localAS: UInt32
         public var routerID: IPv4Address
         public var uplinks: [EdgeUplink]
+        /// The host takes its own routes from its uplinks' BGP too, instead of static ones.
+        public var importsRoutes: Bool
 
-        public init(localAS: UInt32, routerID: IPv4Address, uplinks: [EdgeUplink]) {
+        public init(localAS: UInt32, routerID: IPv4Address, uplinks: [EdgeUplink], importsRoutes: Bool) {
             self.localAS = localAS
             self.routerID = routerID
             self.uplinks = uplinks
+            self.importsRoutes = importsRoutes
         }
     }
 

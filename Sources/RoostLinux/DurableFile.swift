@@ -74,6 +74,15 @@ public enum DurableFile {
         }
     }
 
+    /// Removes the file and flushes its folder; a no-op when there is none.
+    public static func remove(_ path: String) throws(SystemError) {
+        guard unlink(path) == 0 else {
+            if errno == ENOENT { return }
+            throw SystemError("remove", path)
+        }
+        try flushFolder(of: path)
+    }
+
     /// As `mkdir -p`.
     public static func makeFolder(_ path: String, mode: mode_t = 0o755) throws(SystemError) {
         var built = path.hasPrefix("/") ? "" : "."

@@ -116,7 +116,8 @@ struct ConfigurationFile {
             throw ConfigurationError(path: path, what: "'edge.local_as' must be an AS number")
         }
         return .init(
-            localAS: localAS, routerID: try IPv4Address(try text("edge.router_id")), uplinks: uplinks)
+            localAS: localAS, routerID: try IPv4Address(try text("edge.router_id")), uplinks: uplinks,
+            importsRoutes: reader.bool(forKey: "edge.imports_routes", default: false))
     }
 }
 

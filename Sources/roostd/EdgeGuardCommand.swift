@@ -1,0 +1,11 @@
+import ArgumentParser
+import RoostAnycast
+
+/// What roostd starts beside itself on an edge: see `EdgeGuard`. Not for people.
+struct EdgeGuardCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "edge-guard", shouldDisplay: false)
+
+    @Argument(parsing: .allUnrecognized) var arguments: [String] = []
+
+    func run() throws { try EdgeGuard.run(configuration: .init(arguments: arguments)) }
+}

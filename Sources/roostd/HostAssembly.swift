@@ -1,0 +1,140 @@
+import Foundation
+import Logging
+import RoostAPI
+import RoostAgent
+import RoostAnycast
+import RoostCertificates
+import RoostEdge
+import RoostLinux
+import RoostMachines
+import RoostMesh
+import RoostModel
+import RoostStore
+import RoostVolumes
+import ServiceLifecycle
+import UnixSignals
+
+/// Puts the rooms together on one host.
+///
+/// The mesh comes first, since the store is reached over it; then the agent takes over what runs, also while the
+/// store is away; then everything that feeds on the store.
+struct HostAssembly {
+    let configuration: HostConfiguration
+
+    static let shutdownMax = Duration.seconds(20)
+
+    func run() async throws {
+        try DurableFile.makeFolder(configuration.stateFolder, mode: 0o700)
+        try DurableFile.makeFolder(configuration.runFolder)
+        let token = try readToken()
+        let mesh = try makeMesh()
+        let identity = try await mesh.start()
+        let store = try makeStore()
+        let agent = try makeAgent(mesh: mesh, identity: identity)
+        let watcher = PlanetWatcher(
+            store: store, stateFolder: configuration.stateFolder, logger: Logger(label: "roost.planet"))
+        let clusters = ClusterDirectory(store: store, prefixes: configuration.anycastPrefixes) {
+            try await Self.makeSecrets(cluster: $0, address: $1)
+        }
+        let edge = try configuration.edge.map { try EdgeAssembly(configuration, $0, watcher: watcher, mesh: mesh) }
+        let host = configuration.host
+        let api = PlanetAPI(
+            agent: agent, watcher: watcher, store: store, mesh: mesh, clusters: clusters, token: token
+        ) { state throws(AgentError) in
+            guard let edge else { throw AgentError(.failedPrecondition, "host \(host) is not an edge") }
+            await edge.set(state)
+        }
+        let warden = LeaseWarden(agent: agent, logger: Logger(label: "roost.lease"))
+        let duty = DutyHolder("clusters", for: host, in: store, logger: Logger(label: "roost.duty"))
+        let members = MemberAPI(agent: agent, watcher: watcher, store: store, warden: warden)
+        var services: [any Service] = [
+            mesh, AgentService(agent: agent), watcher,
+            Publisher(agent: agent, store: store, logger: Logger(label: "roost.publisher")),
+            MeshKeeper(
+                host: host, seeds: configuration.mesh.seeds, watcher: watcher, mesh: mesh,
+                logger: Logger(label: "roost.mesh")),
+            warden, MemberSockets(agent: agent, api: members, logger: Logger(label: "roost.member")),
+            DutyService(duty: duty),
+            ClusterReconciler(
+                store: store, watcher: watcher, dispatch: api.dispatch, mesh: mesh, host: host, clusters: clusters,
+                holdsDuty: { duty.isHeld }, logger: Logger(label: "roost.clusters")),
+            APIServer(api: api, token: token, logger: Logger(label: "roost.api")),
+        ]
+        if let edge { services += edge.services }
+        var group = ServiceGroupConfiguration(
+            services: services.map { .init(service: $0) }, gracefulShutdownSignals: [.sigterm, .sigint],
+            logger: Logger(label: "roost"))
+        group.maximumGracefulShutdownDuration = Self.shutdownMax
+        try await ServiceGroup(configuration: group).run()
+    }
+
+    private func readToken() throws -> String {
+        let path = configuration.api.tokenFile
+        let bytes = try DurableFile.read(path) ?? []
+        let token = String(decoding: bytes, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
+        guard token.utf8.count >= 16 else {
+            throw ConfigurationError(
+                path: path,
+                what: "must hold the planet's token, at least 16 characters; make one with 'openssl rand -hex 32'")
+        }
+        return token
+    }
+
+    private func makeMesh() throws -> WireGuardMesh {
+        let settings = configuration.mesh
+        return WireGuardMesh(
+            configuration: MeshConfiguration(
+                host: configuration.host, interface: settings.interface, listenPort: settings.listenPort,
+                endpoint: try UnderlayEndpoint(settings.endpoint), probePort: settings.probePort, mtu: settings.mtu,
+                stateDirectory: configuration.stateFolder, runDirectory: configuration.runFolder,
+                seeds: settings.seeds.filter { $0.host != configuration.host }
+                    .map { MeshPeer(host: $0.host, identity: $0.identity, machines: []) }))
+    }
+
+    private func makeStore() throws -> any Store {
+        switch configuration.store {
+        case .sqlite:
+            try SQLiteStore(path: configuration.stateFolder + "/store.sqlite", logger: Logger(label: "roost.store"))
+        case .etcd(let endpoints, _):
+            EtcdStore(endpoints: endpoints, logger: Logger(label: "roost.store"))
+        }
+    }
+
+    private func makeAgent(mesh: WireGuardMesh, identity: MeshIdentity) throws -> HostAgent {
+        let images = OCIImageStore(directory: configuration.imageFolder)
+        let runtime = try OCIRuntime(
+            configuration: .init(
+                stateFolder: configuration.stateFolder + "/machines", runFolder: configuration.runFolder + "/runtime",
+                cgroupParent: configuration.cgroupParent), images: images)
+        let volumes = LoopVolumes(
+            pool: configuration.stateFolder + "/volumes", mountRoot: configuration.runFolder + "/volumes")
+        return try HostAgent(
+            configuration: configuration, runtime: runtime, images: images, volumes: volumes, mesh: mesh,
+            identity: identity, logger: Logger(label: "roost.agent"))
+    }
+
+    private static func makeSecrets(cluster: AppName, address: IPv4Address) async throws -> ClusterSecrets {
+        let certificates = try await ClusterAuthority.make(cluster: cluster, address: address)
+        return ClusterSecrets(
+            superuserPassword: password(), replicationPassword: password(),
+            authorityCertificate: certificates.authorityCertificate,
+            serverCertificate: certificates.serverCertificate, serverKey: certificates.serverKey)
+    }
+
+    /// 143 bits, in letters that need no escaping in a URL.
+    private static func password() -> String {
+        let letters = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789")
+        var random = SystemRandomNumberGenerator()
+        return String((0..<24).map { _ in letters[Int.random(in: letters.indices, using: &random)] })
+    }
+}
+
+struct AgentService: Service {
+    let agent: HostAgent
+    func run() async throws { await cancelWhenGracefulShutdown { await agent.run() } }
+}
+
+struct DutyService: Service {
+    let duty: DutyHolder
+    func run() async throws { await cancelWhenGracefulShutdown { await duty.run() } }
+}
