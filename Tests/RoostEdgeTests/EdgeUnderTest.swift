@@ -22,14 +22,14 @@ final class EdgeUnderTest: Sendable {
         return IPv4Address(bits: 127 << 24 | 64 << 16 | (UInt32(getpid()) & 0x3fff) << 8 | number)
     }
 
-    init(_ adjust: (inout EdgeConfiguration) -> Void = { _ in }) {
+    init(at address: IPv4Address = freshAddress(), _ adjust: (inout EdgeConfiguration) -> Void = { _ in }) {
         var configuration = EdgeConfiguration()
         configuration.loops = 2
         configuration.drainTime = .zero
         adjust(&configuration)
         let service = EdgeService(configuration: configuration)
         self.service = service
-        address = Self.freshAddress()
+        self.address = address
         writePort = configuration.writePort
         readPort = configuration.readPort
         task = Task { try await service.run() }
@@ -68,7 +68,7 @@ struct EdgeTestFailure: Error, CustomStringConvertible {
 func withEdge(
     _ adjust: (inout EdgeConfiguration) -> Void = { _ in }, _ body: (EdgeUnderTest) async throws -> Void
 ) async throws {
-    let edge = EdgeUnderTest(adjust)
+    let edge = EdgeUnderTest(at: EdgeUnderTest.freshAddress(), adjust)
     do {
         try await body(edge)
     } catch {

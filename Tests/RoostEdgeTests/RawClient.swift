@@ -90,6 +90,8 @@ final class RawClient {
     }
 
     func forget() { received = [] }
+
+    func forget(first count: Int) { received.removeFirst(count) }
 }
 
 // MARK: - Messages
