@@ -8,14 +8,9 @@ PROGRAMS := roost roostd roost-pg roost-wan
 # Static: a program must run in a machine's image, where there is no Swift.
 STATIC := --static-swift-stdlib
 
-# Puts programs in a folder; each is at every moment the whole old or the whole new one, so a lab can go on.
-define place
-mkdir -p $(2)
-for program in $(PROGRAMS); do \
-    ln -f $(1)/$$program $(2)/.$$program.new 2>/dev/null || cp $(1)/$$program $(2)/.$$program.new; \
-    mv -f $(2)/.$$program.new $(2)/$$program; \
-done
-endef
+# At every moment the file is the whole old or the whole new program, so a lab can go on while it changes.
+place = { ln -f .build/release/$(1) bin/.$(1).new 2>/dev/null || cp .build/release/$(1) bin/.$(1).new; } \
+    && mv -f bin/.$(1).new bin/$(1)
 
 .PHONY: help
 help:
@@ -34,7 +29,8 @@ packages:
 .PHONY: build
 build: packages
 	swift build -c release $(STATIC)
-	@$(call place,.build/release,bin)
+	@mkdir -p bin
+	@for program in $(PROGRAMS); do $(call place,$$program); done
 
 .PHONY: setup
 setup: build
@@ -48,15 +44,9 @@ demo: setup
 bench: setup
 	@bin/roost lab bench
 
-# Debug programs for the lab that the tests build; statically linked, because they run in machines too.
-.PHONY: lab-programs
-lab-programs: packages
-	@for program in $(PROGRAMS); do swift build $(STATIC) --product $$program; done
-	@$(call place,.build/debug,.build/lab/bin)
-	@.build/lab/bin/roost image build postgres
-
+# The lab of the tests runs the same programs as users do; the rooms' own tests are a debug build beside them.
 .PHONY: test
-test: lab-programs
+test: setup
 	@scripts/test.sh $(FILTER)
 
 .PHONY: check

@@ -1,12 +1,12 @@
 #!/bin/bash
-# Runs all tests and says on the last line how many passed and failed. Needs 'make lab-programs'.
+# Runs all tests and says on the last line how many passed and failed. Needs 'make setup'.
 #
 #   scripts/test.sh [FILTER]     only the tests whose names match FILTER
 #
 # First the rooms, side by side; then the lab, whose timings want the computer for themselves.
 set -uo pipefail
 cd "$(dirname "$0")/.."
-export ROOST_BIN=${ROOST_BIN:-$PWD/.build/lab/bin}
+export ROOST_BIN=${ROOST_BIN:-$PWD/bin}
 export SWIFT_BACKTRACE=enable=yes,color=no,interactive=no,threads=crashed
 filter=${1:-}
 lab='RoostLabTests|PlanetTests'
