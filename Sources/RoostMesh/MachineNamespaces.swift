@@ -12,6 +12,8 @@ struct MachineNamespaces: Sendable {
     let rules: MeshRules
 
     static let machineInterface = "eth0"
+    private static let addressPatience = Duration.seconds(5)
+    private static let addressInterval = Duration.milliseconds(10)
     /// `NSFS_MAGIC` of linux/magic.h.
     private static let namespaceFilesystem = 0x6e73_6673
 
@@ -39,14 +41,34 @@ struct MachineNamespaces: Sendable {
                 "addr replace \(machine.address)/128 dev \(end) nodad",
                 "route replace default via \(MeshRules.routerAddress) dev \(end)",
             ])
+        try await waitUntilLocal(MeshRules.routerAddress, on: link, of: id, commands)
+        try await waitUntilLocal("\(machine.address)", on: end, of: id, HostCommands(networkNamespace: path))
         return path
+    }
+
+    /// The kernel finishes a new address a little later, in a work queue; until then nobody is answered under it.
+    private func waitUntilLocal(
+        _ address: String, on link: String, of machine: MachineID, _ commands: HostCommands
+    ) async throws(MeshError) {
+        let deadline = BootClock.now() + Self.addressPatience
+        while true {
+            let local = try await commands.run(
+                "look at addresses", of: machine.text, "ip", ["-6", "route", "show", "table", "local", "dev", link])
+            if local.contains("local \(address) ") { return }
+            guard BootClock.now() < deadline else {
+                throw MeshError(
+                    operation: "wait for address", subject: machine.text,
+                    cause: "\(address) on \(link) was not ready within \(Self.addressPatience)")
+            }
+            do { try await Task.sleep(for: Self.addressInterval) } catch {
+                throw MeshError(operation: "wait for address", subject: machine.text, cause: "cancelled")
+            }
+        }
     }
 
     func detach(_ machine: MachineID) async throws(MeshError) {
         let link = MeshRules.linkName(of: machine)
-        if try await exists(link: link) {
-            try await commands.run("remove link", of: machine.text, "ip", ["link", "del", "dev", link])
-        }
+        try await remove(link, of: machine, commands)
         var elements: [RuleElement] = []
         for set in ["links", "networks"] {
             let listing = try await commands.run(
@@ -108,17 +130,14 @@ struct MachineNamespaces: Sendable {
             "look at link", of: machine.text, "ip", ["-j", "link", "show", "dev", Self.machineInterface])
         if there.succeeded, Self.indices(here.output)?.peer == Self.indices(there.output)?.own { return true }
         // Half a link, from an attach that was cut short or a namespace that was made anew.
-        try await commands.run("remove half a link", of: machine.text, "ip", ["link", "del", "dev", link])
+        try await remove(link, of: machine, commands)
         return false
     }
 
     private func makeLink(_ machine: MachineID, path: String) async throws(MeshError) {
         // What the namespace has under that name is the rest of a link whose other end is gone.
         let end = Self.machineInterface
-        let inside = HostCommands(networkNamespace: path)
-        if try await inside.ask("look at link", of: machine.text, "ip", ["link", "show", "dev", end]).succeeded {
-            try await inside.run("remove half a link", of: machine.text, "ip", ["link", "del", "dev", end])
-        }
+        try await remove(end, of: machine, HostCommands(networkNamespace: path))
         let link = MeshRules.linkName(of: machine)
         try await commands.run(
             "make link", of: machine.text, "ip",
@@ -128,8 +147,17 @@ struct MachineNamespaces: Sendable {
             ])
     }
 
-    private func exists(link: String) async throws(MeshError) -> Bool {
-        try await commands.ask("look at link", of: link, "ip", ["link", "show", "dev", link]).succeeded
+    /// A link may vanish by itself meanwhile: the kernel takes a namespace apart, and the links into it, when it has
+    /// the time.
+    private func remove(_ link: String, of machine: MachineID, _ commands: HostCommands) async throws(MeshError) {
+        func isThere() async throws(MeshError) -> Bool {
+            try await commands.ask("look at link", of: machine.text, "ip", ["link", "show", "dev", link]).succeeded
+        }
+        guard try await isThere() else { return }
+        let removal = try await commands.ask("remove link", of: machine.text, "ip", ["link", "del", "dev", link])
+        if !removal.succeeded, try await isThere() {
+            throw MeshError(operation: "remove link", subject: machine.text, cause: "ip refused to delete \(link)")
+        }
     }
 
     private static func isNamespace(_ path: String) -> Bool {

@@ -11,11 +11,13 @@ import Testing
             let neighbour = try await planet.attach("00000000000a12", network: 8, on: planet.hosts[0])
             let stranger = try await planet.attach("00000000000b11", network: 8, on: planet.hosts[1])
             let friend = try await planet.attach("00000000000b12", network: 7, on: planet.hosts[1])
+            let sibling = try await planet.attach("00000000000a1a", network: 7, on: planet.hosts[0])
             try await planet.connect(machines: [
-                planet.hosts[0].name: [machine.address, neighbour.address],
+                planet.hosts[0].name: [machine.address, neighbour.address, sibling.address],
                 planet.hosts[1].name: [stranger.address, friend.address],
             ])
             #expect(try await MeshPlanet.reaches(from: machine.path, to: friend.address))
+            #expect(try await MeshPlanet.reaches(from: machine.path, to: sibling.address))
             #expect(try await MeshPlanet.reaches(from: neighbour.path, to: stranger.address))
             let before = try await planet.counter("foreign", on: planet.hosts[0])
             #expect(try await !MeshPlanet.ping(from: machine.path, [], to: "\(neighbour.address)"))

@@ -54,7 +54,9 @@ import Testing
             ])
             #expect(try await MeshPlanet.reaches(from: sibling.path, to: machine.address))
             try await NamespaceListener.with(machine.path, port: 5432) {
+                let before = BootClock.now()
                 try await home.mesh.setClosedPorts([ClosedPort(address: machine.address, port: 5432)])
+                print("port closed in \((BootClock.now() - before).milliseconds) ms")
                 for host in planet.hosts {
                     let attempt = try await NamespaceTCP.attempt(
                         from: host.networkPath, to: machine.address, port: 5432)
@@ -96,7 +98,9 @@ import Testing
     @Test func halfDoneLinksAreRepaired() async throws {
         try await MeshPlanet.with(hosts: 1) { planet in
             let host = planet.hosts[0]
+            let before = BootClock.now()
             let machine = try await planet.attach("00000000000a05", network: 7, on: host)
+            print("machine attached in \((BootClock.now() - before).milliseconds) ms")
             #expect(try await MeshPlanet.ping(from: host.networkPath, [], to: "\(machine.address)"))
             // The link is lost.
             try await planet.run(host.namespace, "ip", "link", "del", "dev", "m00000000000a05")

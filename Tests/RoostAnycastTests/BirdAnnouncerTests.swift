@@ -1,0 +1,202 @@
+import CLinux
+import Foundation
+import Logging
+import RoostLinux
+import RoostModel
+import Synchronization
+import Testing
+
+@testable import RoostAnycast
+
+/// With a real BIRD at both ends.
+@Suite(.serialized) struct BirdAnnouncerTests {
+    /// Runs an announcer whose health can be set; nil stops the reports.
+    private static func withAnnouncer(
+        _ network: AnycastNetwork, _ body: (BirdAnnouncer, Health) async throws -> Void
+    ) async throws {
+        let configuration = try network.configuration
+        let announcer = BirdAnnouncer(
+            configuration: configuration,
+            starter: GuardThreadStarter(configuration: configuration.guardConfiguration),
+            logger: Logger(label: "test"))
+        let health = Health()
+        try await withThrowingTaskGroup { group in
+            group.addTask { try await announcer.run() }
+            group.addTask {
+                while !Task.isCancelled {
+                    if let value = health.value.withLock({ $0 }) { await announcer.report(value) }
+                    try? await Task.sleep(for: BirdAnnouncer.heartbeatInterval)
+                }
+            }
+            defer { group.cancelAll() }
+            try await body(announcer, health)
+        }
+    }
+
+    private final class Health: Sendable {
+        let value = Mutex<EdgeHealth?>(nil)
+        func set(_ new: EdgeHealth?) { value.withLock { $0 = new } }
+    }
+
+    @Test func announcesDrainsAndWithdraws() async throws {
+        try await AnycastNetwork.with { network in
+            try await Self.withAnnouncer(network) { announcer, health in
+                let up = try await poll(for: .seconds(20)) {
+                    await announcer.status().sessions.filter(\.isEstablished).count == 2 ? true : nil
+                }
+                #expect(up == true)
+                #expect(await announcer.status().sessions.map(\.uplink) == ["aurora", "bore-alis_2"])
+                // Nothing is announced before somebody says that all is well.
+                #expect(try network.providers.allSatisfy { try !network.isAnnounced(to: $0) })
+
+                health.set(.healthy)
+                #expect(try await network.waitUntil(announced: true))
+                let plain = try network.route(at: network.providers[0])
+                #expect(plain.contains("BGP.as_path: 65101\n"))
+                #expect(!plain.contains("65535"))
+
+                health.set(.draining)
+                let drained = try await poll(for: .seconds(5), every: .milliseconds(5)) { () -> String? in
+                    let route = try network.route(at: network.providers[0])
+                    // Never a moment without the prefix on the way.
+                    #expect(route.contains(AnycastNetwork.prefix))
+                    return route.contains("(65535,0)") ? route : nil
+                }
+                #expect(drained?.contains("65101 65101 65101") == true)
+                #expect(
+                    try await poll(for: .seconds(3)) { await announcer.status().announced == .draining ? true : nil }
+                        == true)
+
+                health.set(.down)
+                #expect(try await network.waitUntil(announced: false, within: .seconds(2)))
+                health.set(.healthy)
+                #expect(try await network.waitUntil(announced: true, within: .seconds(2)))
+            }
+            // Shut down: nothing is left.
+            #expect(try network.providers.allSatisfy { try !network.isAnnounced(to: $0) })
+            #expect(!FileManager.default.fileExists(atPath: try network.configuration.guardConfiguration.pidPath))
+        }
+    }
+
+    @Test func routesComeFromTheUplinksAndStayWhenBirdEnds() async throws {
+        try await AnycastNetwork.with { network in
+            func routes() async throws -> String { try await network.run(network.edge, "ip", "route", "show") }
+            for round in 0..<2 {
+                try await Self.withAnnouncer(network) { announcer, health in
+                    // In the second round the routes are there from the first, and must not go.
+                    let found = try await poll(for: .seconds(20), every: .milliseconds(20)) { () -> String? in
+                        let text = try await routes()
+                        if round > 0 { #expect(text.contains("198.19.0.0/16")) }
+                        let isUp = await announcer.status().sessions.allSatisfy(\.isEstablished)
+                        return isUp && text.split(separator: "\n").filter { $0.contains("nexthop") }.count == 4
+                            ? text : nil
+                    }
+                    let text = try #require(found)
+                    #expect(text.contains("default proto bird src 198.18.1.11"))
+                    // Own prefixes are the host's, not a route.
+                    #expect(!text.contains("203.0.113.0"))
+                    let local = try await network.run(network.edge, "ip", "route", "get", "203.0.113.77")
+                    #expect(local.contains("local 203.0.113.77"))
+                    health.set(.healthy)
+                    #expect(try await network.waitUntil(announced: true))
+                }
+                #expect(try await routes().contains("198.19.0.0/16"))
+            }
+            // What no neighbour tells any more goes, once the new BIRD has heard them all.
+            try await network.run(
+                network.edge, "ip", "route", "add", "198.19.99.0/24", "via", "198.18.64.1", "proto", "bird", "metric",
+                "32")
+            try await Self.withAnnouncer(network) { _, _ async throws in
+                let isGone = try await poll(for: .seconds(20)) { () -> Bool? in
+                    let text = try await routes()
+                    #expect(text.contains("198.19.0.0/16"))
+                    return text.contains("198.19.99.0/24") ? nil : true
+                }
+                #expect(isGone == true)
+            }
+        }
+    }
+
+    @Test func silenceWithdrawsAndSpeechAnnounces() async throws {
+        try await AnycastNetwork.with { network in
+            try await Self.withAnnouncer(network) { _, health async throws in
+                health.set(.healthy)
+                #expect(try await network.waitUntil(announced: true))
+                health.set(nil)
+                #expect(try await network.waitUntil(announced: false, within: .seconds(2)))
+                health.set(.healthy)
+                #expect(try await network.waitUntil(announced: true, within: .seconds(2)))
+            }
+        }
+    }
+
+    @Test func deadAndFrozenBirdsAreReplaced() async throws {
+        try await AnycastNetwork.with { network in
+            let pidPath = try network.configuration.guardConfiguration.pidPath
+            func bird() throws -> pid_t? {
+                try DurableFile.read(pidPath).flatMap { pid_t(String(decoding: $0.dropLast(), as: UTF8.self)) }
+            }
+            try await Self.withAnnouncer(network) { _, health async throws in
+                health.set(.healthy)
+                #expect(try await network.waitUntil(announced: true))
+                for signal in [SIGKILL, SIGSTOP] {
+                    let pid = try #require(try bird())
+                    let before = BootClock.now()
+                    kill(pid, signal)
+                    #expect(try await network.waitUntil(announced: false, within: .seconds(5)))
+                    print("BIRD with signal \(signal): withdrawn after \((BootClock.now() - before).milliseconds) ms")
+                    #expect(try await network.waitUntil(announced: true, within: .seconds(30)))
+                    print("BIRD with signal \(signal): announced after \((BootClock.now() - before).milliseconds) ms")
+                    #expect(try bird() != pid)
+                    #expect(kill(pid, 0) != 0)
+                }
+            }
+        }
+    }
+
+    @Test func birdOfAnotherLifeIsEnded() async throws {
+        try await AnycastNetwork.with(providers: 1) { network in
+            let configuration = try network.configuration
+            let paths = configuration.guardConfiguration
+            try DurableFile.makeFolder(paths.directory)
+            try DurableFile.write(BirdText(configuration: configuration).text, to: paths.birdPath)
+            let left = try ChildProcess(
+                "nsenter",
+                arguments: [
+                    "--net=" + network.edgePath, "--", "bird", "-f", "-c", paths.birdPath, "-s", paths.controlPath,
+                    "-P", paths.pidPath,
+                ])
+            defer { left.end() }
+            let there = try await poll(for: .seconds(5)) {
+                (try? DurableFile.read(paths.pidPath))?.isEmpty == false ? true : nil
+            }
+            #expect(there == true)
+            try await Self.withAnnouncer(network) { _, health async throws in
+                health.set(.healthy)
+                #expect(try await network.waitUntil(announced: true))
+                #expect(left.hasEnded())
+            }
+        }
+    }
+
+    @Test func guardThatFailsIsStartedAgainWithPauses() async throws {
+        try await AnycastNetwork.with(providers: 1) { network in
+            var configuration = try network.configuration
+            let marks = network.folder + "/marks"
+            configuration.guardCommand = ["/bin/sh", "-c", "echo $0 $@ >> \(marks); exit 1"]
+            let announcer = try BirdAnnouncer(configuration: configuration)
+            try await withThrowingTaskGroup { group in
+                group.addTask { try await announcer.run() }
+                defer { group.cancelAll() }
+                let lines = try await poll(for: .seconds(10)) { () -> [String]? in
+                    let text = String(decoding: try DurableFile.read(marks) ?? [], as: UTF8.self)
+                    let lines = text.split(separator: "\n").map(String.init)
+                    return lines.count >= 3 ? lines : nil
+                }
+                let words = try #require(lines?.first).split(separator: " ").map(String.init)
+                #expect(try EdgeGuard.Configuration(arguments: words) == configuration.guardConfiguration)
+                #expect(await announcer.status().announced == .down)
+            }
+        }
+    }
+}
