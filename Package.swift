@@ -96,10 +96,11 @@ let package = Package(
 
         // Floor 2: pure decisions.
         room("RoostPlacement", uses: ["RoostModel"]),
-        room("RoostFailover", uses: ["RoostModel", .orderedCollections]),
+        room("RoostFailover", uses: ["RoostModel", .orderedCollections], settings: dataPath),
         room("RoostPaths", uses: ["RoostModel", .orderedCollections, .deque]),
         room("RoostBalancing", uses: ["RoostModel", .orderedCollections]),
-        room("RoostSimulation", uses: ["RoostModel", "RoostFailover", .orderedCollections, .heap]),
+        room(
+            "RoostSimulation", uses: ["RoostModel", "RoostFailover", .orderedCollections, .heap], settings: dataPath),
 
         // Floor 3: one outside thing each.
         room("RoostClient", uses: ["RoostModel", "RoostWire", .asyncHTTPClient, .nioCore, .nioHTTP1, .nioPosix]),

@@ -78,10 +78,14 @@ struct ControlGroups: Sendable {
 
     /// Removes the group in every hierarchy, with what is below it. Its processes must be gone.
     static func remove(_ group: String) {
-        var hierarchies = [root]
-        hierarchies += Folder.names(in: root).map { root + "/" + $0 }
         for hierarchy in hierarchies where Folder.isFolder(hierarchy + group) { removeTree(hierarchy + group) }
     }
+
+    static func removeIfEmpty(_ group: String) {
+        for hierarchy in hierarchies { rmdir(hierarchy + group) }
+    }
+
+    private static var hierarchies: [String] { [root] + Folder.names(in: root).map { root + "/" + $0 } }
 
     private static func removeTree(_ folder: String) {
         for child in Folder.names(in: folder) where Folder.isFolder(folder + "/" + child) {

@@ -82,9 +82,12 @@ struct HostConfigText: Encodable {
         var localAS = LabPlan.platformNumber
         var routerID: IPv4Address
         var uplinks: [Uplink]
+        /// The default route follows BGP: an edge goes on over one provider when the other is away.
+        var importsRoutes = true
 
         enum CodingKeys: String, CodingKey {
             case uplinks
+            case importsRoutes = "imports_routes"
             case localAS = "local_as"
             case routerID = "router_id"
         }

@@ -59,6 +59,8 @@ public struct LabPlan: Sendable {
         wan = Self.wan(shape, hosts: hosts, clients: clients, pops: pops)
     }
 
+    var siteNames: [String] { hosts.map(\.name.text) + clients.map(\.name) + pops.map(\.name) }
+
     static func hostName(_ region: RegionCode, _ number: Int) -> HostName {
         guard let name = try? HostName("\(region)\(number)") else {
             preconditionFailure("a region code and a number make a host name")

@@ -15,7 +15,8 @@ public struct LabPrograms: Sendable {
         ("svlogd", "runit"), ("sysctl", "procps"), ("awk", "mawk"), ("hostname", "hostname"),
     ]
 
-    /// `folder`, else the environment's ROOST_BIN, else beside the running program.
+    /// `folder`, else the environment's ROOST_BIN, else beside the running program; for tests, which run inside a
+    /// program of the toolchain, beside their bundle.
     public init(folder: String? = nil) throws(LabError) {
         let chosen = folder ?? getenv(Self.folderVariable).map { String(cString: $0) } ?? Self.ownFolder
         guard access(chosen + "/roost-wan", X_OK) == 0 else {
@@ -27,11 +28,14 @@ public struct LabPrograms: Sendable {
     }
 
     private static var ownFolder: String {
+        if let bundle = CommandLine.arguments.first(where: { $0.hasSuffix(".xctest") }) { return folder(of: bundle) }
         var path = [CChar](repeating: 0, count: Int(PATH_MAX))
         let length = readlink("/proc/self/exe", &path, path.count - 1)
         let text = String(decoding: path[..<max(length, 0)].map { UInt8(bitPattern: $0) }, as: UTF8.self)
-        return text.lastIndex(of: "/").map { String(text[..<$0]) } ?? "."
+        return folder(of: text)
     }
+
+    private static func folder(of path: String) -> String { path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "." }
 
     /// Root, the programs of the operating system, TUN devices.
     func check(for plan: LabPlan) throws(LabError) {

@@ -102,9 +102,7 @@ public struct Planet: Sendable {
         return ["nsenter", "--net=\(paths.namespace(site))", "--"] + command
     }
 
-    public var siteNames: [String] {
-        plan.hosts.map(\.name.text) + plan.clients.map(\.name) + plan.pops.map(\.name)
-    }
+    public var siteNames: [String] { plan.siteNames }
 
     /// Runs a command inside a site and hands back what it said, whatever its status.
     public func run(

@@ -72,7 +72,7 @@ struct SiteScripts {
             mkdir -p '\(files)/hold'
             mount --bind '\(run)' '\(files)/hold'
             awk '$5 ~ "^/run/" { print $5 }' /proc/self/mountinfo | sort -r | while read -r point; do
-                umount -l "$point"
+                umount -l "$point" 2>/dev/null || true
             done
             mount -t tmpfs -o mode=755,size=64m tmpfs /run
             mkdir -p '\(run)' /run/lock /run/netns /run/wireguard /run/services

@@ -9,6 +9,7 @@ struct Teardown: Sendable {
     let paths: LabPaths
 
     static let processesGoneMax = Duration.seconds(15)
+    static let reapedMax = Duration.seconds(3)
     private static let pollMicroseconds: UInt32 = 20_000
 
     /// Everything.
@@ -26,10 +27,9 @@ struct Teardown: Sendable {
                     advice: "see what is mounted there with findmnt, then run roost lab down again")
             }
         }
-        for folder in [
-            LabPaths.stateRoot, LabPaths.runRoot, ControlGroups.root + "/freezer" + LabPaths.cgroupRoot,
-        ] { rmdir(folder) }
-        removeEmptyRoots()
+        // What all labs share goes with the last one.
+        for folder in [LabPaths.stateRoot, LabPaths.runRoot] { rmdir(folder) }
+        ControlGroups.removeIfEmpty(LabPaths.cgroupRoot)
     }
 
     /// One host after its process 1 was killed: all but its disk.
@@ -49,12 +49,6 @@ struct Teardown: Sendable {
         Folder.names(in: LabPaths.namespaceRoot).filter { $0.hasPrefix(paths.namespacePrefix) }
     }
 
-    private func removeEmptyRoots() {
-        for name in Folder.names(in: ControlGroups.root) {
-            rmdir(ControlGroups.root + "/" + name + LabPaths.cgroupRoot)
-        }
-    }
-
     // MARK: - Processes
 
     /// Kills until nobody is left. What is frozen dies when it is thawed.
@@ -63,13 +57,15 @@ struct Teardown: Sendable {
         let inodes = Set(
             namespaces.compactMap { ProcessTable.inode("\(LabPaths.namespaceRoot)/\($0)") })
         let end = BootClock.now() + Self.processesGoneMax
+        var killed: Set<pid_t> = []
         while true {
             var left = Set(cgroups.processes(in: group))
             left.formUnion(ProcessTable().inside(inodes))
             left.remove(getpid())
             left = left.filter { !Self.isDead($0) }
-            if left.isEmpty { return }
+            if left.isEmpty { return Self.waitUntilReaped(killed) }
             for process in left { kill(process, SIGKILL) }
+            killed.formUnion(left)
             thaw(group, cgroups)
             guard BootClock.now() < end else {
                 throw LabError(
@@ -78,6 +74,13 @@ struct Teardown: Sendable {
             }
             usleep(Self.pollMicroseconds)
         }
+    }
+
+    /// Whoever lists the processes right after must not find their last traces. Bounded: it is process 1 of this
+    /// computer that has to ask for them.
+    private static func waitUntilReaped(_ processes: Set<pid_t>) {
+        let end = BootClock.now() + reapedMax
+        while processes.contains(where: { kill($0, 0) == 0 }), BootClock.now() < end { usleep(pollMicroseconds) }
     }
 
     /// Dead, but its parent has not asked yet: nothing left to kill.

@@ -1,0 +1,213 @@
+import RoostModel
+import RoostWAN
+import Testing
+
+@testable import RoostLab
+
+@Suite struct LabPlanTests {
+    static let shapes: [(regions: [String], hosts: Int)] = [
+        (["ams", "iad", "sin"], 2), (["ams"], 1), (["ams"], 2), (["ams"], 5), (["ams", "iad"], 1),
+        (["ams", "iad"], 2), (["ams", "iad", "sin", "syd", "gru", "fra"], 3), (Array(Geography.codes.prefix(12)), 16),
+    ]
+
+    private func plan(_ regions: [String], _ hosts: Int) throws -> LabPlan {
+        LabPlan(try LabShape(regions: regions, hostsPerRegion: hosts))
+    }
+
+    @Test(arguments: shapes) func addressesAndDevicesAreUnique(regions: [String], hosts: Int) throws {
+        let plan = try plan(regions, hosts)
+        var addresses = plan.hosts.map(\.underlay) + plan.clients.map(\.address) + plan.pops.map(\.router)
+        addresses += plan.hosts.flatMap(\.uplinks).map(\.local) + plan.clients.map(\.uplink.local)
+        addresses += plan.pops.flatMap { $0.customers.map(\.local) + $0.neighbors.map(\.local) }
+        #expect(Set(addresses).count == addresses.count)
+        let range = try IPv4Prefix("198.18.0.0/15")
+        #expect(addresses.allSatisfy(range.contains))
+        let ends = plan.wan.links.flatMap { [$0.a, $0.b] }
+        #expect(Set(ends.map { "\($0.site) \($0.interface)" }).count == ends.count)
+        #expect(ends.allSatisfy { (1...15).contains($0.interface.utf8.count) })
+        #expect(Set(plan.siteNames).count == plan.siteNames.count)
+    }
+
+    @Test(arguments: shapes) func bothEndsOfALinkAgree(regions: [String], hosts: Int) throws {
+        let plan = try plan(regions, hosts)
+        for pop in plan.pops {
+            for neighbor in pop.neighbors {
+                let other = try #require(plan.pops.first { $0.name == neighbor.name })
+                let back = try #require(other.neighbors.first { $0.name == pop.name })
+                #expect(neighbor.local == back.remote && neighbor.remote == back.local)
+                #expect(neighbor.distance == back.distance && neighbor.number == other.number)
+                #expect(neighbor.local.bits & ~3 == neighbor.remote.bits & ~3)
+            }
+        }
+        let customers = plan.pops.flatMap(\.customers)
+        for host in plan.hosts {
+            #expect(host.uplinks.count == (host.isEdge ? 2 : 1))
+            for uplink in host.uplinks {
+                #expect(customers.contains { $0.remote == uplink.local && $0.local == uplink.neighbor })
+            }
+        }
+        let perProvider = regions.count * (regions.count - 1) / 2
+        #expect(plan.wan.links.count == customers.count + 2 * perProvider + regions.count)
+    }
+
+    @Test func theStoreHasAnOddNumberOfMembersInDifferentRegions() throws {
+        func members(_ regions: [String], _ hosts: Int) throws -> [String] {
+            try plan(regions, hosts).hosts.filter(\.isStoreMember).map(\.name.text)
+        }
+        #expect(try members(["ams"], 1) == [])
+        #expect(try members(["ams"], 2) == ["ams2"])
+        #expect(try members(["ams"], 3) == ["ams1", "ams2", "ams3"])
+        #expect(try members(["ams", "iad"], 1) == ["ams1"])
+        #expect(try members(["ams", "iad"], 2) == ["ams1", "ams2", "iad2"])
+        #expect(try members(["ams", "iad", "sin"], 1) == ["ams1", "iad1", "sin1"])
+        #expect(try members(["ams", "iad", "sin"], 2) == ["ams2", "iad2", "sin2"])
+        #expect(try members(["ams", "iad", "sin", "syd"], 3) == ["ams3", "iad3", "sin3"])
+    }
+
+    @Test func linksTakeHalfTheRoundTrip() throws {
+        let plan = try plan(["ams", "iad", "sin"], 2)
+        func delay(_ name: String) throws -> Int64 {
+            try #require(plan.wan.links.first { $0.name == name }).towardsB.delayMicroseconds
+        }
+        #expect(try delay("aurora-ams~aurora-iad") == 39_800)
+        #expect(try delay("borealis-iad~borealis-sin") == 109_800)
+        #expect(try delay("aurora-ams~ams1") == 100)
+        #expect(try delay("aurora-ams~borealis-ams") == 150)
+    }
+
+    @Test func distancesAreNearTheGroundTruth() throws {
+        func milliseconds(_ from: String, _ to: String) throws -> Int {
+            Geography.roundTripMilliseconds(try RegionCode(from), try RegionCode(to))
+        }
+        #expect(try milliseconds("iad", "ams") == 80)
+        #expect(try milliseconds("sin", "ams") == 160)
+        #expect(try milliseconds("iad", "sin") == 220)
+        #expect(try milliseconds("syd", "syd") == 0)
+        #expect(try (3...8).contains(milliseconds("ams", "fra")))
+        #expect(try (210...260).contains(milliseconds("lhr", "syd")))
+    }
+
+    @Test func impossibleShapesAreUsageErrors() {
+        for wrong: (String, [String], Int) in [
+            ("", ["ams"], 1), ("Planet", ["ams"], 1), ("a.b", ["ams"], 1), ("../x", ["ams"], 1),
+            (String(repeating: "a", count: 33), ["ams"], 1), ("a", [], 1), ("a", ["mars"], 1), ("a", [""], 1),
+            ("a", ["ams", "ams"], 1), ("a", ["ams"], 0), ("a", ["ams"], 17), ("a", ["ams"], -1),
+            ("a", Array(Geography.codes.prefix(13)), 1),
+        ] {
+            #expect {
+                try LabShape(name: wrong.0, regions: wrong.1, hostsPerRegion: wrong.2)
+            } throws: {
+                ($0 as? LabError)?.kind == .usage
+            }
+        }
+    }
+
+    @Test func etcdWaitsForTheLongestRoundTrip() throws {
+        let plan = try plan(["ams", "iad", "sin"], 2)
+        let host = try #require(plan.hosts.first { $0.name.text == "sin2" })
+        let line = EtcdArguments(host: host, plan: plan).list.joined(separator: " ")
+        #expect(line.contains("--heartbeat-interval 110 --election-timeout 1100"))
+        #expect(line.contains("--listen-client-urls http://[\(host.mesh)]:2379"))
+        #expect(line.contains("--initial-cluster ams2=http://[fdaa:"))
+        #expect(!line.contains("unsafe"))
+        #expect(EtcdArguments.heartbeatMilliseconds(try self.plan(["ams"], 3)) == 100)
+    }
+
+    @Test func aHostIsToldWhatItNeeds() throws {
+        let plan = try plan(["ams", "iad"], 1)
+        let keys = Dictionary(uniqueKeysWithValues: plan.hosts.map { ($0.name, "key-of-\($0.name)") })
+        let text = try HostConfigText(plan.hosts[1], in: plan, keys: keys).text()
+        #expect(text == Self.hostConfig)
+        let alone = try self.plan(["ams"], 1)
+        let single = try HostConfigText(alone.hosts[0], in: alone, keys: [:]).text()
+        #expect(single.contains("\"store\" : {\n    \"backend\" : \"sqlite\"\n  }"))
+        let workload = try self.plan(["ams"], 2)
+        #expect(try !HostConfigText(workload.hosts[0], in: workload, keys: [:]).text().contains("\"edge\""))
+    }
+
+    private static let hostConfig = """
+        {
+          "anycast" : {
+            "prefixes" : [
+              "203.0.113.0/24"
+            ]
+          },
+          "api" : {
+            "tcp_port" : 4280,
+            "token_file" : "/var/lib/roost-lab/planet/token"
+          },
+          "capacity" : {
+            "cpus" : 4,
+            "disk_gb" : 20,
+            "memory_mb" : 4096
+          },
+          "cgroup_parent" : "/roost-lab/planet/iad1",
+          "edge" : {
+            "imports_routes" : true,
+            "local_as" : 65101,
+            "router_id" : "198.18.2.11",
+            "uplinks" : [
+              {
+                "local" : "198.18.66.2",
+                "name" : "aurora",
+                "neighbor" : "198.18.66.1",
+                "neighbor_as" : 64501
+              },
+              {
+                "local" : "198.18.130.2",
+                "name" : "borealis",
+                "neighbor" : "198.18.130.1",
+                "neighbor_as" : 64502
+              }
+            ]
+          },
+          "host" : "iad1",
+          "images" : {
+            "directory" : "/var/lib/roost/images",
+            "postgres" : "oci:/var/lib/roost/postgres-image:17"
+          },
+          "mesh" : {
+            "endpoint" : "198.18.2.11:51820",
+            "interface" : "roost0",
+            "listen_port" : 51820,
+            "mtu" : 1420,
+            "probe_port" : 51821,
+            "seeds" : [
+              {
+                "endpoint" : "198.18.1.11:51820",
+                "host" : "ams1",
+                "probe_port" : 51821,
+                "public_key" : "key-of-ams1"
+              }
+            ]
+          },
+          "region" : "iad",
+          "run_dir" : "/run/roost-lab/planet/iad1",
+          "state_dir" : "/var/lib/roost-lab/planet/iad1",
+          "store" : {
+            "backend" : "etcd",
+            "endpoints" : [
+              "http://[fdaa::8c:18c1:83ae:c41d:1]:2379"
+            ],
+            "member" : false
+          }
+        }
+
+        """
+
+    @Test func scriptsNameTheirOwnLabOnly() throws {
+        let plan = LabPlan(try LabShape(name: "moon", regions: ["ams"], hostsPerRegion: 3))
+        let scripts = SiteScripts(plan: plan, cgroups: .freezer, programFolder: "/opt/roost")
+        let all = plan.hosts.flatMap { host in
+            [scripts.host(host), scripts.initialise(host)]
+                + scripts.services(of: host).flatMap { [$0.run, scripts.logger(of: $0, on: host)] }
+        }
+        #expect(all.count == 3 * 6)
+        #expect(all.allSatisfy { !$0.contains("planet") && !$0.contains("'/roost-lab") })
+        #expect(all.joined().contains("echo 0 >'/sys/fs/cgroup/freezer/roost-lab/moon/ams1/cgroup.procs'"))
+        let unified = SiteScripts(plan: plan, cgroups: .unified, programFolder: "/opt/roost")
+        #expect(unified.host(plan.hosts[0]).contains("'/sys/fs/cgroup/roost-lab/moon/ams1/host/cgroup.procs'"))
+        let bare = LabPlan(try LabShape(regions: ["ams"], isNetworkOnly: true))
+        #expect(SiteScripts(plan: bare, cgroups: .freezer, programFolder: "/").services(of: bare.hosts[0]).isEmpty)
+    }
+}
