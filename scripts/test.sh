@@ -17,7 +17,7 @@ log=$(mktemp /tmp/roost-test.XXXXXX)
 trap 'rm -f "$log"' EXIT
 passed=0 failed=0 skipped=0
 
-count() { grep -E "^$1 Test .* $2 ?(after|\$|:)" "$log" | grep -vcE '^. Test run with ' || true; }
+count() { grep -E "^$1 Test .* $2 ?(after|[.:])" "$log" | grep -vcE '^. Test run with ' || true; }
 
 # Runs one part; a part that ends badly without a failed test (a crash, a time-out) counts as one failure.
 part() {

@@ -191,9 +191,8 @@ struct MachineExecCommand: AsyncParsableCommand {
         let input = stdin ? String(decoding: try StandardInput.readAll(), as: UTF8.self) : nil
         let request = ExecBody(command: command, stdin: input, timeout: timeout)
         let planet = try PlanetAPI.find(global)
-        let answer = try await Progress.show("running \(command[0])") { _ in
-            try await planet.ask { try await $0.exec(request, on: argument.machine, of: argument.app) }
-        }
+        // No progress line: standard error is the command's own.
+        let answer = try await planet.ask { try await $0.exec(request, on: argument.machine, of: argument.app) }
         if output.json {
             try output.show(answer) { _ in "" }
         } else {
