@@ -63,13 +63,15 @@ public enum PostgresOperation: Hashable, Sendable {
     /// Remove whatever is in the data folder, run initdb (checksums on), leave Postgres stopped, flush everything.
     case initialize
 
-    /// Remove whatever is in the data folder, copy it from the leader (`pg_basebackup -X stream -S` the slot of
+    /// First connect to the leader and see that it has the slot of this epoch's stream; else `unreachable`, with the
+    /// data as it was: it may be the last good copy. Then remove whatever is in the data folder, copy it from the leader (`pg_basebackup -X stream -S` the slot of
     /// this epoch's stream: so the copy cannot outlive the leader's epoch), leave Postgres stopped as a standby that
     /// would follow nobody. Everything flushed before the end.
     /// The durable state already says `.cloning`: after a crash in the middle the core starts it again.
     case clone(from: MemberName, epoch: Epoch)
 
-    /// Stop Postgres if it runs (cleanly, running crash recovery first if need be), `pg_rewind` it to the leader,
+    /// First connect as for `clone`, else `unreachable`. Then stop Postgres if it runs (cleanly, running crash recovery
+    /// first if need be), `pg_rewind` it to the leader,
     /// leave it stopped as a standby that would follow nobody. The durable state already says `.rewinding`.
     /// If it fails, the core clones.
     case rewind(to: MemberName, epoch: Epoch)

@@ -95,6 +95,9 @@ public enum OperationOutcome: Hashable, Sendable {
     case end(LSN, timeline: UInt32)
     /// `promote`: where the new timeline branched off (from the history file, or `pg_control`).
     case promoted(switchPoint: LSN, timeline: UInt32)
+    /// `clone`, `rewind`: the leader could not be reached, or has no slot for this stream, and **nothing was changed**:
+    /// the data is worth what it was worth before.
+    case unreachable(String)
     /// It did not work, or took longer than ``FailoverTimings/limit(of:)``; the text says what was tried on what and
     /// why it failed. Whatever it started has ended.
     case failed(String)

@@ -73,16 +73,20 @@ extension FailoverMember {
             if rule.members.count > 1 { proposeSuccession(rule, now) }
             return
         }
-        guard leaderHasBegun else {
+        guard leaderLives(now) else {
             detail = "waits for \(rule.leader) to copy from"
             return
         }
         detail = nil
+        clone(rule)
+    }
+
+    private mutating func clone(_ rule: ClusterRule) {
+        phase = .cloning(Repair(chain: rule.history, former: state.chain, data: state.data))
         save {
             $0.data = .cloning
             $0.chain = []
         }
-        phase = .cloning(chain: rule.history)
         start(.clone(from: rule.leader, epoch: rule.epoch))
     }
 
@@ -117,14 +121,14 @@ extension FailoverMember {
             follow(rule.leader)
         case .beyond(let fork):
             detail = "has log up to \(end), but \(rule.leader) began at \(fork)"
-            guard leaderHasBegun else { return }
+            guard leaderLives(now) else { return }
+            phase = .rewinding(Repair(chain: rule.history, former: state.chain, data: state.data))
             save { $0.data = .rewinding }
-            phase = .rewinding(chain: rule.history)
             start(.rewind(to: rule.leader, epoch: rule.epoch))
         case .foreign(let epoch):
             detail = "has log of epoch \(epoch), which is not in the cluster's history"
-            guard leaderHasBegun else { return }
-            giveUpData("has log of epoch \(epoch), which is not in the cluster's history", now)
+            guard leaderLives(now) else { return }
+            clone(rule)
         }
     }
 
@@ -140,7 +144,6 @@ extension FailoverMember {
             $0.data = .cloning
             $0.chain = []
         }
-        leaveOffice()
         detail = reason
         phase = .severing
         start(.sever)
@@ -149,12 +152,12 @@ extension FailoverMember {
     mutating func couldNotFollow(_ reason: String, _ now: Moment) {
         retryLater(reason, now)
         followFailed = true
-        if failures >= timings.followFailuresMax, leaderHasBegun { giveUpData(reason, now) }
+        if failures >= timings.followFailuresMax, leaderLives(now) { giveUpData(reason, now) }
     }
 
     mutating func couldNotRead(_ reason: String, _ now: Moment) {
         retryLater(reason, now)
-        guard failures >= timings.followFailuresMax, leaderHasBegun, let rule = view?.rule, rule.recruitment == nil,
+        guard failures >= timings.followFailuresMax, leaderLives(now), let rule = view?.rule, rule.recruitment == nil,
             rule.leader != name
         else { return }
         giveUpData(reason, now)

@@ -10,10 +10,10 @@ extension FailoverMember {
         case .resigning:
             if case .failed(let reason) = outcome { detail = reason }
         case .initializing, .severing, .reading, .cloning, .rewinding, .following, .promoting, .restarting:
-            if case .failed(let reason) = outcome {
-                failed(reason, now)
-            } else {
-                succeeded(outcome, now)
+            switch outcome {
+            case .failed(let reason): failed(reason, now)
+            case .unreachable(let reason): nothingChanged(reason, now)
+            case .done, .end, .promoted: succeeded(outcome, now)
             }
         case .starting, .empty, .founding, .waiting, .claiming, .leading:
             preconditionFailure("operation \(operation) ended in phase \(phase.label)")
@@ -25,14 +25,30 @@ extension FailoverMember {
         case (.initializing, .done): initialized(now)
         case (.severing, .done): severed(now)
         case (.reading, .end(let end, let timeline)): endWasRead(end, timeline: timeline, now)
-        case (.cloning(let chain), .done): cloned(chain, now)
-        case (.rewinding(let chain), .done): rewound(chain, now)
+        case (.cloning(let repair), .done): cloned(repair.chain, now)
+        case (.rewinding(let repair), .done): rewound(repair.chain, now)
         case (.following, .done): detail = nil
         case (.promoting(let end), .promoted(let switchPoint, let timeline)):
             promoted(at: switchPoint, expected: end, timeline: timeline, now)
         case (.restarting, .done): beginReign(now)
-        case (_, .done), (_, .end), (_, .promoted), (_, .failed):
+        case (_, .done), (_, .end), (_, .promoted), (_, .unreachable), (_, .failed):
             failed("the operation was answered with \(outcome)", now)
+        }
+    }
+
+    /// The leader was gone before the data was touched: it counts again.
+    private mutating func nothingChanged(_ reason: String, _ now: Moment) {
+        switch phase {
+        case .cloning(let repair), .rewinding(let repair):
+            save {
+                $0.data = repair.data
+                $0.chain = repair.former
+            }
+            retryLater(reason, now)
+            phase = .severing
+        case .starting, .empty, .initializing, .founding, .severing, .reading, .waiting, .following, .claiming,
+            .promoting, .restarting, .leading, .draining, .suspending, .resigning, .leaving:
+            failed(reason, now)
         }
     }
 

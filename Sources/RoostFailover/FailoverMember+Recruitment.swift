@@ -42,7 +42,10 @@ extension FailoverMember {
         case .waiting, .reading:
             // Behind the fence already.
             promise(epoch)
-        case .severing, .initializing, .leaving:
+        case .severing:
+            // The last attempt failed; nothing may be promised before one succeeds.
+            if running == nil, now >= retryAt { start(.sever) }
+        case .initializing, .leaving:
             break
         case .cloning, .rewinding, .following, .claiming, .promoting, .restarting, .leading, .draining, .suspending,
             .resigning:

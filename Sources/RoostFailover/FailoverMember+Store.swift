@@ -20,10 +20,15 @@ extension FailoverMember {
 
     private mutating func noteNews(_ seen: StoreView, _ now: Moment) {
         if seen.ruleRevision != view?.ruleRevision {
-            if seen.rule?.epoch != view?.rule?.epoch { beatSeen = 0 }
+            if seen.rule?.epoch != view?.rule?.epoch {
+                beatSeen = 0
+                leaderAliveAt = nil
+            }
             heardNews(now)
         }
         if let beat = seen.heartbeat, beat.epoch == seen.rule?.epoch, beat.sequence > beatSeen {
+            // The first one seen may be old.
+            if beatSeen > 0 { leaderAliveAt = now }
             beatSeen = beat.sequence
             heardNews(now)
         }
@@ -47,10 +52,11 @@ extension FailoverMember {
         readDueAt = now + timings.doubtAfter
     }
 
-    /// The leader of the view's rule has begun: it renews its lease.
-    var leaderHasBegun: Bool {
-        guard let rule = view?.rule, let beat = view?.heartbeat else { return false }
-        return beat.epoch == rule.epoch
+    /// The leader of the view's rule has begun, and was seen to renew its lease: nobody throws data away for a leader
+    /// that may be gone.
+    func leaderLives(_ now: Moment) -> Bool {
+        guard let rule = view?.rule, let beat = view?.heartbeat, let leaderAliveAt else { return false }
+        return beat.epoch == rule.epoch && now - leaderAliveAt < timings.patience
     }
 
     mutating func changeRule(_ rule: ClusterRule, _ now: Moment) {

@@ -39,6 +39,7 @@ public struct FailoverMember: Sendable {
     /// Since when the store answers without a gap.
     var storeSince: Moment
     var beatSeen: UInt64 = 0
+    var leaderAliveAt: Moment?
     var ruleChange: PendingRule?
     var ruleChangeDueAt = Moment.zero
 

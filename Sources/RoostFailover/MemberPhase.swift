@@ -20,10 +20,10 @@ enum MemberPhase: Hashable, Sendable {
     /// Behind the fence, Postgres detached, the end of the log known: answers recruitments. Becomes `following`,
     /// `rewinding`, `empty` (to clone) or `claiming` once the rule says whom to follow.
     case waiting(end: LSN)
-    /// The data is being replaced. Becomes `following`, or `empty` when it failed.
-    case cloning(chain: [Reign])
-    /// The data is being taken back. Becomes `following`, or `empty` when it failed.
-    case rewinding(chain: [Reign])
+    /// The data is being replaced. Becomes `following`; `empty` when it failed; `severing` when nothing was changed.
+    case cloning(Repair)
+    /// The data is being taken back. Becomes `following`; `severing` when it failed or nothing was changed.
+    case rewinding(Repair)
     /// Postgres follows the leader of the promised epoch, or is being made to. Becomes `empty` (to clone) when it
     /// cannot.
     case following(MemberName)
@@ -44,6 +44,13 @@ enum MemberPhase: Hashable, Sendable {
     case resigning
     /// The machine stops. The end.
     case leaving(Farewell)
+}
+
+/// What the data is to become, and what it counted for before.
+struct Repair: Hashable, Sendable {
+    var chain: [Reign]
+    var former: [Reign]
+    var data: DataState
 }
 
 struct Reigning: Hashable, Sendable {

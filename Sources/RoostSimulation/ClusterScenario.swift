@@ -1,0 +1,106 @@
+/// What a simulated cluster goes through. Everything else follows from the seed.
+public struct ClusterScenario: Sendable, CustomStringConvertible {
+    public enum Fault: String, Sendable, CaseIterable {
+        /// A machine dies: process, Postgres and what was not on disk.
+        case crashMember
+        /// Only Postgres dies.
+        case crashPostgres
+        /// The supervisor stands still, its Postgres lives on and acknowledges replication.
+        case freezeSupervisor
+        /// The whole machine stands still, then goes on.
+        case freezeMember
+        /// A member cannot reach another, or the store, in one direction.
+        case cutOneWay
+        /// A member cannot reach another, or the store, in both directions.
+        case cutBothWays
+        /// A member is cut off from everything.
+        case isolate
+        /// All that a member does and sends takes much longer.
+        case slowMember
+        /// The store answers nobody.
+        case storeOutage
+        /// Changes are made although the answer is lost, or made late.
+        case storeUnclear
+        /// The store's watch shows an old state for a while.
+        case staleWatch
+        /// A member's clock jumps forward.
+        case clockJump
+        /// A member loses its disk and comes back empty.
+        case loseDisk
+        /// Everything dies and comes back at its own pace.
+        case powerLoss
+        /// The member dies in the middle of carrying out the core's actions.
+        case crashBetweenActions
+        /// Postgres operations fail.
+        case operationFails
+        /// Somebody asks for a switchover.
+        case switchover
+        /// A member's machine is stopped properly and started again.
+        case restartMember
+    }
+
+    /// Wrong ways of the world around the core, for tests that show that the simulation notices them.
+    public enum Breach: Sendable {
+        /// A leader takes acknowledgements from streams of any epoch.
+        case ignoresStreamNames
+    }
+
+    public var seed: UInt64
+    public var members: Int
+    public var faults: [Fault]
+    /// Faults happen until then.
+    public var chaosSeconds: Int
+    /// After everything is healed, an open primary must be there in this time…
+    public var primaryWithinSeconds: Int
+    /// …and every member must stream in this.
+    public var wholeWithinSeconds: Int
+    public var breach: Breach?
+    public var checksReports: Bool
+
+    public init(
+        seed: UInt64, members: Int, faults: [Fault] = Fault.allCases, chaosSeconds: Int = 20,
+        primaryWithinSeconds: Int = 45, wholeWithinSeconds: Int = 90, breach: Breach? = nil,
+        checksReports: Bool = true
+    ) {
+        self.seed = seed
+        self.members = members
+        self.faults = faults
+        self.chaosSeconds = chaosSeconds
+        self.primaryWithinSeconds = primaryWithinSeconds
+        self.wholeWithinSeconds = wholeWithinSeconds
+        self.breach = breach
+        self.checksReports = checksReports
+    }
+
+    public var description: String {
+        "seed \(seed), \(members) members, faults \(faults.map(\.rawValue).joined(separator: ","))"
+    }
+}
+
+/// A rule of safety or liveness that a run broke.
+public struct Violation: Error, Sendable, CustomStringConvertible {
+    public var what: String
+    public var atSeconds: Double
+
+    public var description: String { "after \(atSeconds) s: \(what)" }
+}
+
+/// What one run came to.
+public struct ClusterRun: Sendable, CustomStringConvertible {
+    public var scenario: ClusterScenario
+    public var violation: Violation?
+    public var epochs: UInt64
+    public var confirmed: Int
+    public var events: Int
+    /// From healing until an open primary; nil when the run was broken off before.
+    public var secondsToPrimary: Double?
+    /// From healing until every member streamed and had the same log.
+    public var secondsToWhole: Double?
+    /// Filled when the run was asked to keep it.
+    public var trace: [String]
+
+    public var description: String {
+        "\(scenario)\n\(violation.map { "\($0)" } ?? "no violation"), epoch \(epochs), "
+            + "\(confirmed) confirmed commits, \(events) events\n" + trace.joined(separator: "\n")
+    }
+}

@@ -1,0 +1,145 @@
+internal import RoostFailover
+import RoostModel
+
+// What must never happen, and what must happen in the end.
+extension ClusterSimulation {
+    private static let inspectionInterval = 250 * millisecond
+
+    /// It can never be lost from now on.
+    func expose(epoch: UInt64, end: UInt64) {
+        if let index = exposed.firstIndex(where: { $0.epoch == epoch }) {
+            exposed[index].end = max(exposed[index].end, end)
+        } else {
+            exposed.append(.init(epoch: epoch, end: end))
+        }
+    }
+
+    func ruleChanged(by member: Int) {
+        guard let rule = store.view.rule else { return }
+        note("store \(store.view.revision): \(members[member].name) changed the rule to \(rule)")
+        guard rule.recruitment == nil, let newest = store.reigns.last?.reign, newest.epoch == rule.epoch else { return }
+        let epochs = store.reigns.map(\.reign.epoch)
+        if Set(epochs).count != epochs.count { fail("two leaders in one epoch: \(store.reigns)") }
+        for piece in exposed where !Self.keeps(rule.history, piece) {
+            fail(
+                "epoch \(rule.epoch) of \(rule.leader) begins without \(piece.end) of epoch \(piece.epoch), "
+                    + "which was confirmed or shown; history \(rule.history)")
+        }
+    }
+
+    /// The history leads past the end of that piece.
+    private static func keeps(_ history: [Reign], _ piece: SimulatedLog.Piece) -> Bool {
+        guard let index = history.firstIndex(where: { $0.epoch.number == piece.epoch }) else { return false }
+        return index + 1 == history.count || history[index + 1].begin.offset >= piece.end
+    }
+
+    func checkConfirmation(by leader: Int, epoch: UInt64, end: UInt64, acknowledgedAt: Int) {
+        guard let rule = store.view.rule, rule.epoch.number > epoch else { return }
+        let name = members[leader].name
+        // With one acknowledgement needed, that one must be older than the newer leader. With more, the last may come
+        // later from a member that was not asked; then the first must have counted, as the next check shows.
+        if members.count / 2 == 1,
+            let newer = store.reigns.first(where: { $0.reign.epoch.number > epoch && $0.at < acknowledgedAt })
+        {
+            fail("\(name) confirmed \(end) in epoch \(epoch) after \(newer.reign.leader) was chosen for a newer one")
+        }
+        if !Self.keeps(rule.history, .init(epoch: epoch, end: end)) {
+            fail("\(name) confirmed \(end) in epoch \(epoch), which is not in the history of \(rule.leader)")
+        }
+    }
+
+    func checkOpening(_ member: Int) {
+        let postgres = members[member].postgres
+        // A supervisor that just thawed may open by an old sample; the next event tells it.
+        guard let epoch = postgres.primaryEpoch, epoch == store.view.rule?.epoch.number else { return }
+        for piece in exposed where !postgres.log.contains(epoch: piece.epoch, end: piece.end) {
+            fail("\(members[member].name) opens without \(piece.end) of epoch \(piece.epoch): \(postgres.log)")
+        }
+        var shown = postgres.log
+        shown.truncate(to: postgres.visibleFrom)
+        for piece in shown.pieces { expose(epoch: piece.epoch, end: piece.end) }
+    }
+
+    func checkBeginning(_ operation: PostgresOperation, on member: Int) {
+        switch operation {
+        case .promote(let epoch, _, _), .startPrimary(let epoch, _, _):
+            let reign = store.reigns.first { $0.reign.epoch == epoch }?.reign
+            if reign?.leader != members[member].name {
+                fail(
+                    "\(members[member].name) leads epoch \(epoch), which the store gave to \(String(describing: reign))"
+                )
+            }
+        case .initialize, .clone, .rewind, .sever, .readEnd, .follow, .checkpoint, .stop:
+            break
+        }
+    }
+
+    func checkStart(_ member: Int) {
+        if !members[member].postgres.exists || members[member].postgres.isDamaged {
+            fail("\(members[member].name) starts Postgres on a folder that is not whole")
+        }
+    }
+
+    func check(_ report: MemberReport, of member: Int) {
+        guard scenario.checksReports, report.chain != nil, let position = report.position else { return }
+        let log = members[member].postgres.log
+        if position != Position(epoch: Epoch(log.lastEpoch), end: LSN(log.end)) {
+            fail("\(report.member) says it is at \(position), but its log is \(log)")
+        }
+    }
+
+    // MARK: - In the end
+
+    func inspect() {
+        if !isHealed {
+            heal()
+        } else {
+            let leader = openLeader()
+            if leader != nil, primaryAt == nil {
+                primaryAt = time
+                note("open")
+            }
+            if let leader, isWhole(leader) {
+                wholeAt = time
+                for piece in exposed where !members[leader].postgres.log.contains(epoch: piece.epoch, end: piece.end) {
+                    fail("at the end \(piece.end) of epoch \(piece.epoch) is missing: \(members[leader].postgres.log)")
+                }
+                return
+            }
+            if primaryAt == nil, time - healedAt > scenario.primaryWithinSeconds * Self.second {
+                return fail("no open primary \(scenario.primaryWithinSeconds) s after healing: \(statuses)")
+            }
+            if time - healedAt > scenario.wholeWithinSeconds * Self.second {
+                return fail("not whole \(scenario.wholeWithinSeconds) s after healing: \(statuses)")
+            }
+        }
+        schedule(.inspect, after: Self.inspectionInterval)
+    }
+
+    private var statuses: String {
+        members.map { member in
+            let status = member.core.map { "\($0.status.phase) \($0.status.detail ?? "")" } ?? "down"
+            return
+                "\(member.name): \(status), \(member.durable.data) \(member.postgres.mode) log \(member.postgres.log)"
+        }.joined(separator: "; ") + "; rule \(String(describing: store.view.rule))"
+    }
+
+    private func openLeader() -> Int? {
+        guard let rule = store.view.rule, rule.recruitment == nil, let beat = store.view.heartbeat,
+            beat.epoch == rule.epoch, beat.isOpen,
+            let leader = members.firstIndex(where: { $0.name == rule.leader }), members[leader].gateIsOpen,
+            members[leader].postgres.mode == .primary(epoch: rule.epoch.number)
+        else { return nil }
+        return leader
+    }
+
+    private func isWhole(_ leader: Int) -> Bool {
+        let log = members[leader].postgres.log
+        for member in members.indices where member != leader {
+            guard members[member].durable.data == .usable, members[member].postgres.stream?.leader == leader,
+                members[member].postgres.log == log
+            else { return false }
+        }
+        return true
+    }
+}

@@ -1,0 +1,119 @@
+internal import RoostFailover
+import RoostModel
+
+// What befalls the cluster, and how it ends.
+extension ClusterSimulation {
+    enum Repair {
+        case join([(Int, Int)])
+        case quicken(Int)
+    }
+
+    func strike() {
+        guard !isHealed else { return }
+        schedule(.fault, after: random.pick(100, pace) * Self.millisecond)
+        guard !faults.isEmpty else { return }
+        let fault = random.choose(faults)
+        // Mostly whoever leads: that is where it hurts.
+        var member = random.pick(0, members.count - 1)
+        if let leader = store.view.rule?.leader, random.chance(50) {
+            member = members.firstIndex { $0.name == leader } ?? member
+        }
+        note("fault: \(fault.rawValue), \(members[member].name)")
+        let short = random.pick(100, 3000) * Self.millisecond
+        let long = random.pick(500, 12_000) * Self.millisecond
+        switch fault {
+        case .crashMember: crash(member, for: long)
+        case .crashPostgres: crashPostgres(member)
+        case .freezeSupervisor:
+            members[member].supervisorFrozenUntil = time + long
+            schedule(.thaw(member), after: long)
+        case .freezeMember:
+            members[member].frozenUntil = time + long
+            schedule(.thaw(member), after: long)
+        case .cutOneWay, .cutBothWays, .isolate: cutWays(fault, member, for: long)
+        case .slowMember:
+            members[member].slowness = random.pick(3, 20)
+            schedule(.repair(.quicken(member)), after: long)
+        case .storeOutage: storeAwayUntil = time + (random.chance(50) ? short : long)
+        case .storeUnclear: storeUnclearUntil = time + long
+        case .staleWatch: members[member].watchDelayedUntil = time + long
+        case .clockJump:
+            members[member].clockAhead += random.pick(500, 30_000) * Self.millisecond
+            tell(member, .tick)
+        case .loseDisk: loseDisk(member)
+        case .powerLoss:
+            for every in members.indices { crash(every, for: random.pick(200, 6000) * Self.millisecond) }
+        case .crashBetweenActions: members[member].actionsToLive = random.pick(0, 12)
+        case .operationFails: failingOperationsUntil = time + long
+        case .switchover:
+            store.askForSwitchover(to: random.chance(50) ? members[member].name : nil)
+            publish()
+        case .restartMember: tell(member, .terminate)
+        }
+    }
+
+    private func crash(_ member: Int, for duration: Int) {
+        guard members[member].core != nil else { return }
+        killMachine(member)
+        schedule(.start(member), after: duration)
+    }
+
+    private func cutWays(_ fault: ClusterScenario.Fault, _ member: Int, for duration: Int) {
+        var other = random.pick(0, members.count - 1)
+        if other >= member { other += 1 }
+        var ways = [(member, other)]
+        if fault != .cutOneWay { ways.append((other, member)) }
+        if fault == .isolate {
+            ways = (0...storePlace).filter { $0 != member }.flatMap { [(member, $0), ($0, member)] }
+        }
+        if fault == .cutOneWay, random.chance(50) { ways = [(other, member)] }
+        for (from, to) in ways { cuts[from][to] += 1 }
+        schedule(.repair(.join(ways)), after: duration)
+    }
+
+    func mend(_ repair: Repair) {
+        switch repair {
+        case .join(let ways): for (from, to) in ways where cuts[from][to] > 0 { cuts[from][to] -= 1 }
+        case .quicken(let member): members[member].slowness = 1
+        }
+    }
+
+    /// Not more disks than commits have copies to spare, and not while another copy is being made or mended.
+    private func loseDisk(_ member: Int) {
+        let othersAreWhole = members.indices.allSatisfy {
+            $0 == member
+                || (members[$0].durable.data == .usable
+                    && (members[$0].postgres.stream != nil || members[$0].postgres.primaryEpoch != nil))
+        }
+        guard disksToLose > 0, othersAreWhole, members.count > 1 else { return }
+        disksToLose -= 1
+        crash(member, for: random.pick(500, 5000) * Self.millisecond)
+        guard members[member].core == nil else { return }
+        note("\(members[member].name) loses its disk")
+        members[member].durable = DurableState()
+        members[member].postgres.replace(SimulatedLog(), members: members.count)
+        members[member].postgres.exists = false
+    }
+
+    func heal() {
+        note("healed")
+        isHealed = true
+        healedAt = time
+        storeAwayUntil = 0
+        storeUnclearUntil = 0
+        failingOperationsUntil = 0
+        for from in cuts.indices { for to in cuts.indices { cuts[from][to] = 0 } }
+        for member in members.indices {
+            members[member].slowness = 1
+            members[member].watchDelayedUntil = 0
+            members[member].actionsToLive = nil
+            members[member].supervisorFrozenUntil = 0
+            members[member].frozenUntil = 0
+            if members[member].core == nil {
+                schedule(.start(member), after: Self.second)
+            } else {
+                thaw(member)
+            }
+        }
+    }
+}

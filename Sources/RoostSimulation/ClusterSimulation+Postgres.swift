@@ -1,0 +1,282 @@
+internal import RoostFailover
+import RoostModel
+
+// The operations on a member's Postgres.
+extension ClusterSimulation {
+    private static let operationMax = 8 * second
+
+    func stopPostgres(_ member: Int) {
+        dropStream(of: member)
+        guard members[member].postgres.isRunning else { return }
+        members[member].postgres.begin(.stopped, members: members.count)
+        // Its standbys notice at once when nothing is cut between them, else by their time-outs.
+        for other in members.indices where members[other].postgres.stream?.leader == member {
+            if isOpen(member, other) { members[other].postgres.stream = nil }
+        }
+    }
+
+    /// The receiver is gone; the leader sees it if it can.
+    func dropStream(of member: Int) {
+        guard let stream = members[member].postgres.stream else { return }
+        members[member].postgres.stream = nil
+        if isOpen(member, stream.leader), members[stream.leader].postgres.life == stream.leaderLife {
+            members[stream.leader].postgres.peers[member].isStreaming = false
+        }
+    }
+
+    /// A new operation pre-empts what is still running.
+    func begin(_ operation: PostgresOperation, _ id: OperationID, on member: Int) {
+        checkBeginning(operation, on: member)
+        tokens += 1
+        members[member].operation = SimulatedOperation(id: id, operation: operation, token: tokens)
+        members[member].lastOperation = id
+        switch operation {
+        case .initialize:
+            stopPostgres(member)
+            members[member].postgres.exists = false
+            members[member].postgres.log = SimulatedLog()
+        case .startPrimary: stopPostgres(member)
+        case .stop(.fast):
+            if case .primary(let epoch) = members[member].postgres.mode {
+                members[member].postgres.mode = .closing(epoch: epoch)
+                members[member].postgres.log.append(1, epoch: epoch)
+                sendLog(of: member)
+            }
+        case .clone, .rewind:
+            return schedule(.stage(member, token: tokens), after: random.pick(5, 300) * Self.millisecond)
+        case .sever, .readEnd, .follow, .promote, .checkpoint, .stop(.immediate): break
+        }
+        takeTime(member, operation)
+    }
+
+    private func takeTime(_ member: Int, _ operation: PostgresOperation) {
+        let wait = duration(of: operation, members[member].postgres.isRunning) * Self.millisecond
+        schedule(.stage(member, token: tokens), after: min(wait * members[member].slowness, Self.operationMax))
+    }
+
+    private func duration(of operation: PostgresOperation, _ isRunning: Bool) -> Int {
+        switch operation {
+        case .initialize: random.pick(500, 2000)
+        case .clone: random.pick(500, 5000)
+        case .rewind: random.pick(300, 2000)
+        case .sever: random.pick(5, 150)
+        case .readEnd, .follow: isRunning ? random.pick(5, 100) : random.pick(200, 1500)
+        case .promote: random.pick(50, 500)
+        case .startPrimary: random.pick(200, 1500)
+        case .checkpoint: random.pick(5, 300)
+        case .stop: random.pick(10, 100)
+        }
+    }
+
+    /// The operation has had its time: it takes effect.
+    func stage(_ member: Int, _ token: Int) {
+        guard let current = members[member].operation, current.token == token else { return }
+        if time < members[member].frozenUntil {
+            return schedule(.stage(member, token: token), after: members[member].frozenUntil - time)
+        }
+        if time < failingOperationsUntil, canFail(current.operation), random.chance(40) {
+            if case .promote = current.operation { stopPostgres(member) }
+            return end(member, .failed("it was made to fail"))
+        }
+        if let outcome = effect(of: current, on: member) { end(member, outcome) }
+    }
+
+    private func canFail(_ operation: PostgresOperation) -> Bool {
+        switch operation {
+        case .sever, .stop: false
+        case .initialize, .clone, .rewind, .readEnd, .follow, .promote, .startPrimary, .checkpoint: true
+        }
+    }
+
+    private func end(_ member: Int, _ outcome: OperationOutcome) {
+        guard let current = members[member].operation else { return }
+        members[member].operation = nil
+        // A moment in which it is done, but nobody knows: the process may die or freeze here.
+        schedule(
+            .toCore(member, life: members[member].life, .operationEnded(current.id, outcome)),
+            after: random.pick(100, 3000))
+    }
+
+    /// - Returns: nil when it has to be looked at again later.
+    private func effect(of current: SimulatedOperation, on member: Int) -> OperationOutcome? {
+        let count = members.count
+        switch current.operation {
+        case .initialize:
+            var log = SimulatedLog()
+            log.append(1, epoch: 1)
+            members[member].postgres.replace(log, members: count)
+            return .done
+        case .clone(let leader, let epoch): return copy(from: leader, epoch, to: member)
+        case .rewind(let leader, let epoch): return takeBack(member, to: leader, epoch)
+        case .sever:
+            switch members[member].postgres.mode {
+            case .following:
+                dropStream(of: member)
+                members[member].postgres.mode = .detached
+            case .primary, .closing: stopPostgres(member)
+            case .stopped, .detached: break
+            }
+            return .done
+        case .readEnd: return readEnd(member)
+        case .follow(let leader, let epoch):
+            guard let place = place(of: leader) else { return .failed("no such member") }
+            checkStart(member)
+            dropStream(of: member)
+            if !members[member].postgres.isRunning { members[member].postgres.life += 1 }
+            members[member].postgres.mode = .following(leader: place, epoch: epoch.number)
+            return .done
+        case .promote(let epoch, _, _): return promote(member, epoch.number)
+        case .startPrimary(let epoch, _, _):
+            checkStart(member)
+            members[member].postgres.begin(.primary(epoch: epoch.number), members: count)
+            return .done
+        case .checkpoint: return members[member].postgres.isRunning ? .done : .failed("Postgres does not run")
+        case .stop(.immediate):
+            stopPostgres(member)
+            return .done
+        case .stop(.fast): return stopFast(member, current)
+        }
+    }
+
+    private func place(of name: MemberName) -> Int? { members.firstIndex { $0.name == name } }
+
+    /// Only a leader of this very epoch has the slot.
+    private func source(_ leader: MemberName, _ epoch: Epoch, for member: Int) -> Int? {
+        guard let place = place(of: leader), members[place].postgres.mode == .primary(epoch: epoch.number),
+            isOpen(member, place), isOpen(place, member), time >= members[place].frozenUntil
+        else { return nil }
+        return place
+    }
+
+    private func copy(from leader: MemberName, _ epoch: Epoch, to member: Int) -> OperationOutcome? {
+        let place = source(leader, epoch, for: member)
+        if members[member].operation?.attempts == 0 {
+            guard place != nil else { return .unreachable("\(leader) cannot be copied from") }
+            stopPostgres(member)
+            members[member].postgres.log = SimulatedLog()
+            members[member].postgres.exists = false
+            members[member].postgres.isDamaged = true
+            return goOn(member)
+        }
+        guard let place else { return .failed("\(leader) was lost while it was copied from") }
+        members[member].postgres.replace(members[place].postgres.log, members: members.count)
+        return .done
+    }
+
+    /// The leader was reached: now it takes its time, and leaves a wreck when it is broken off.
+    private func goOn(_ member: Int) -> OperationOutcome? {
+        guard let current = members[member].operation else { return nil }
+        members[member].operation?.attempts = 1
+        tokens += 1
+        members[member].operation?.token = tokens
+        takeTime(member, current.operation)
+        return nil
+    }
+
+    private func takeBack(_ member: Int, to leader: MemberName, _ epoch: Epoch) -> OperationOutcome? {
+        let place = source(leader, epoch, for: member)
+        if members[member].operation?.attempts == 0 {
+            guard place != nil else { return .unreachable("\(leader) cannot be reached") }
+            stopPostgres(member)
+            members[member].postgres.isDamaged = true
+            return goOn(member)
+        }
+        guard let place else { return .failed("\(leader) was lost") }
+        let target = members[place].postgres.log
+        let fork = members[member].postgres.log.agreement(with: target)
+        var log = members[member].postgres.log
+        log.truncate(to: fork)
+        if log.lastEpoch != members[member].postgres.log.lastEpoch {
+            fail("\(members[member].name) rewound over a fork that pg_rewind may not see")
+        }
+        members[member].postgres.log = log
+        members[member].postgres.consistentAt = target.end
+        members[member].postgres.isDamaged = false
+        return .done
+    }
+
+    private func readEnd(_ member: Int) -> OperationOutcome {
+        checkStart(member)
+        guard members[member].postgres.isConsistent else { return .failed("the data is not consistent yet") }
+        switch members[member].postgres.mode {
+        case .stopped, .detached: members[member].postgres.mode = .detached
+        case .following, .primary, .closing: fail("\(members[member].name) reads its end without a fence")
+        }
+        return .end(LSN(members[member].postgres.log.end), timeline: UInt32(members[member].postgres.log.lastEpoch))
+    }
+
+    private func promote(_ member: Int, _ epoch: UInt64) -> OperationOutcome {
+        guard members[member].postgres.mode == .detached else { return .failed("not a detached standby") }
+        let switchPoint = members[member].postgres.log.end
+        members[member].postgres.log.append(1, epoch: epoch)
+        members[member].postgres.begin(.primary(epoch: epoch), members: members.count)
+        note("\(members[member].name) is primary of epoch \(epoch), log \(members[member].postgres.log)")
+        return .promoted(switchPoint: LSN(switchPoint), timeline: UInt32(epoch))
+    }
+
+    /// A fast stop waits until the streaming standbys have everything.
+    private func stopFast(_ member: Int, _ current: SimulatedOperation) -> OperationOutcome? {
+        let postgres = members[member].postgres
+        guard case .closing = postgres.mode else {
+            stopPostgres(member)
+            return .done
+        }
+        if postgres.peers.allSatisfy({ !$0.isStreaming || $0.flushed >= postgres.log.end }) {
+            stopPostgres(member)
+            return .done
+        }
+        // As often as fits in the shell's limit.
+        guard current.attempts < 100 else {
+            return .failed("the standbys did not take everything")
+        }
+        members[member].operation?.attempts += 1
+        schedule(.stage(member, token: current.token), after: 50 * Self.millisecond)
+        return nil
+    }
+
+    func observe(_ member: Int, _ life: Int) {
+        guard members[member].life == life else { return }
+        schedule(.observe(member, life: life), after: random.pick(150, 300) * Self.millisecond)
+        let postgres = members[member].postgres
+        guard members[member].operation == nil, postgres.isConsistent, time >= members[member].frozenUntil else {
+            return
+        }
+        let sample: PostgresObservation
+        switch postgres.mode {
+        case .stopped: return
+        case .detached, .following:
+            let isStreaming = postgres.stream != nil
+            let end = LSN(postgres.log.end)
+            sample = .standby(
+                StandbyObservation(
+                    timeline: UInt32(postgres.log.lastEpoch), received: end, replayed: end, isStreaming: isStreaming,
+                    silence: isStreaming ? silence(of: postgres.stream) : nil, lag: .zero))
+        case .primary, .closing:
+            let standbys = members.indices.filter { $0 != member && postgres.peers[$0].flushed > 0 }.map {
+                StreamObservation(
+                    member: members[$0].name, isStreaming: postgres.peers[$0].isStreaming,
+                    flushed: LSN(postgres.peers[$0].flushed))
+            }
+            sample = .primary(
+                PrimaryObservation(
+                    timeline: UInt32(postgres.log.lastEpoch), flushed: LSN(postgres.log.end), standbys: standbys))
+        }
+        tell(member, .observed(sample, after: members[member].lastOperation))
+    }
+
+    private func silence(of stream: SimulatedStream?) -> Duration {
+        guard let stream, members[stream.leader].postgres.life == stream.leaderLife else { return .seconds(5) }
+        return time < members[stream.leader].frozenUntil || stream.retries > 3 ? .seconds(3) : .milliseconds(200)
+    }
+
+    func crashPostgres(_ member: Int) {
+        guard members[member].core != nil, members[member].postgres.isRunning else { return }
+        note("\(members[member].name)'s Postgres crashes")
+        stopPostgres(member)
+        if members[member].operation != nil {
+            end(member, .failed("Postgres crashed"))
+        } else {
+            tell(member, .postgresExited(after: members[member].lastOperation))
+        }
+    }
+}

@@ -1,0 +1,220 @@
+internal import RoostFailover
+import RoostModel
+
+// What roost-pg's shell does for its core: carries out actions, hands over events.
+extension ClusterSimulation {
+    func startMachine(_ member: Int) {
+        guard members[member].core == nil else { return }
+        members[member].life += 1
+        members[member].core = FailoverMember(
+            name: members[member].name, state: members[member].durable, timings: timings, breakage: breakage,
+            now: moment(of: member))
+        members[member].wakeAt = .max
+        members[member].lastOperation = .none
+        note("\(members[member].name) starts: \(members[member].durable) log \(members[member].postgres.log)")
+        let life = members[member].life
+        tell(member, .tick)
+        schedule(.observe(member, life: life), after: random.pick(50, 250) * Self.millisecond)
+        schedule(.connect(member, life: life), after: random.pick(50, 250) * Self.millisecond)
+    }
+
+    /// The machine is gone, and everything that was not on its disk.
+    func killMachine(_ member: Int) {
+        guard members[member].core != nil else { return }
+        note("\(members[member].name) dies")
+        members[member].core = nil
+        members[member].life += 1
+        members[member].operation = nil
+        members[member].inbox.removeAll()
+        members[member].gateIsOpen = false
+        members[member].supervisorFrozenUntil = 0
+        members[member].frozenUntil = 0
+        members[member].watchIsPending = false
+        members[member].watchIsDirty = false
+        members[member].actionsToLive = nil
+        stopPostgres(member)
+    }
+
+    func wake(_ member: Int, _ life: Int) {
+        guard members[member].life == life, let core = members[member].core else { return }
+        members[member].wakeAt = .max
+        if core.wakeAt <= moment(of: member) {
+            tell(member, .tick)
+        } else {
+            planWake(member)
+        }
+    }
+
+    private func planWake(_ member: Int) {
+        guard let core = members[member].core else { return }
+        let wait = core.wakeAt - moment(of: member)
+        let microseconds =
+            Int(wait.components.seconds) * Self.second + Int(wait.components.attoseconds / 1_000_000_000_000)
+        let at = time + max(microseconds, 1) + 1
+        guard at < members[member].wakeAt else { return }
+        members[member].wakeAt = at
+        schedule(.wake(member, life: members[member].life), after: at - time)
+    }
+
+    /// Hands an event to the core, or puts it in the inbox of one that stands still.
+    func tell(_ member: Int, _ event: FailoverEvent) {
+        guard members[member].core != nil else { return }
+        if time < max(members[member].supervisorFrozenUntil, members[member].frozenUntil) {
+            members[member].inbox.append(event)
+            return
+        }
+        let now = moment(of: member)
+        guard let actions = members[member].core?.receive(event, now: now) else { return }
+        if keepsTrace { traceCore(member, event, actions) }
+        for action in actions {
+            if let left = members[member].actionsToLive {
+                if left == 0 {
+                    note("\(members[member].name) dies between two actions")
+                    killMachine(member)
+                    schedule(.start(member), after: random.pick(200, 4000) * Self.millisecond)
+                    return
+                }
+                members[member].actionsToLive = left - 1
+            }
+            carryOut(action, for: member)
+            if members[member].core == nil { return }
+        }
+        planWake(member)
+    }
+
+    private func traceCore(_ member: Int, _ event: FailoverEvent, _ actions: [FailoverAction]) {
+        guard let core = members[member].core else { return }
+        switch event {
+        case .tick where actions.isEmpty, .observed where actions.isEmpty, .viewed where actions.isEmpty,
+            .heartbeatAnswered(_, .applied), .reportAnswered(.applied):
+            return
+        case .tick, .viewed, .readFailed, .ruleAnswered, .heartbeatAnswered, .reportAnswered, .operationEnded,
+            .observed, .postgresExited, .cannotFollow, .terminate:
+            break
+        }
+        var told = "\(event)"
+        if case .viewed(let view, let source) = event {
+            told =
+                "\(source) \(view.revision) rule \(view.rule.map { "\($0)" } ?? "none") beat \(String(describing: view.heartbeat))"
+        }
+        note("\(core.name) \(core.status.phase) <- \(told.prefix(700))")
+        for action in actions { note("\(core.name)     -> \("\(action)".prefix(400))") }
+    }
+
+    private func carryOut(_ action: FailoverAction, for member: Int) {
+        switch action {
+        case .save(let state): members[member].durable = state
+        case .read: send(.read, from: member)
+        case .changeRule(let rule, let expected): send(.rule(rule, expected: expected), from: member)
+        case .heartbeat(let heartbeat, let revision): send(.heartbeat(heartbeat, ruleRevision: revision), from: member)
+        case .report(let report):
+            check(report, of: member)
+            send(.report(report), from: member)
+        case .postgres(let operation, let id): begin(operation, id, on: member)
+        case .setGate(let isOpen):
+            members[member].gateIsOpen = isOpen
+            if isOpen { checkOpening(member) }
+        case .exit:
+            killMachine(member)
+            schedule(.start(member), after: random.pick(300, 3000) * Self.millisecond)
+        }
+    }
+
+    func thaw(_ member: Int) {
+        guard members[member].core != nil,
+            time >= max(members[member].supervisorFrozenUntil, members[member].frozenUntil)
+        else { return }
+        note("\(members[member].name) thaws")
+        let waiting = members[member].inbox
+        members[member].inbox.removeAll()
+        let life = members[member].life
+        for event in waiting where members[member].life == life { tell(member, event) }
+        if members[member].life == life { tell(member, .tick) }
+    }
+
+    // MARK: - The way to the store
+
+    private func send(_ request: SimulatedStore.Request, from member: Int) {
+        let isUnclear = time < storeUnclearUntil
+        var way = delay(member, storePlace)
+        let limit = Int(timings.storeRequestMax.milliseconds) * Self.millisecond
+        let answerBy = time + limit
+        let life = members[member].life
+        guard isOpen(member, storePlace) else {
+            // The packets go nowhere: nobody knows, as far as the shell can tell.
+            schedule(.toCore(member, life: life, answer(.unknown, to: request)), after: limit)
+            return
+        }
+        if isUnclear, random.chance(20) { way += random.pick(500, 4000) * Self.millisecond }
+        let isLost = isUnclear && random.chance(30)
+        schedule(.request(member, life: life, request, answerBy: answerBy, isLost: isLost), after: way)
+        if isLost || way >= limit {
+            schedule(.toCore(member, life: life, answer(.unknown, to: request)), after: limit)
+        }
+    }
+
+    func arrive(_ request: SimulatedStore.Request, from member: Int, life: Int, answerBy: Int, isLost: Bool) {
+        let isAnswered = !isLost && time < answerBy
+        if time < storeAwayUntil {
+            guard isAnswered else { return }
+            let outcome = random.chance(50) ? StoreAnswer.unavailable : .unknown
+            schedule(.toCore(member, life: life, answer(outcome, to: request)), after: delays[storePlace][member])
+            return
+        }
+        let (outcome, changed) = store.carryOut(request, at: time)
+        if changed {
+            if case .rule = request, outcome != .refused { ruleChanged(by: member) }
+            publish()
+        }
+        guard isAnswered else { return }
+        let way = delay(storePlace, member)
+        guard isOpen(storePlace, member), time + way < answerBy else {
+            schedule(.toCore(member, life: life, answer(.unknown, to: request)), after: answerBy - time)
+            return
+        }
+        schedule(.toCore(member, life: life, answer(outcome, to: request)), after: way)
+    }
+
+    private func answer(_ outcome: StoreAnswer, to request: SimulatedStore.Request) -> FailoverEvent {
+        switch request {
+        case .read:
+            switch outcome {
+            case .applied: return .viewed(store.view, by: .read)
+            case .refused, .unavailable, .unknown: return .readFailed
+            }
+        case .rule: return .ruleAnswered(outcome)
+        case .heartbeat(let heartbeat, _): return .heartbeatAnswered(sequence: heartbeat.sequence, outcome)
+        case .report: return .reportAnswered(outcome)
+        }
+    }
+
+    /// Everybody's watch has something to show; one message at a time for each.
+    func publish() {
+        for member in members.indices where members[member].core != nil {
+            if members[member].watchIsPending {
+                members[member].watchIsDirty = true
+            } else {
+                sendWatch(member)
+            }
+        }
+    }
+
+    private func sendWatch(_ member: Int) {
+        members[member].watchIsPending = true
+        members[member].watchIsDirty = false
+        let late = max(members[member].watchDelayedUntil - time, 0)
+        schedule(
+            .watch(member, life: members[member].life, store.view), after: delay(storePlace, member) + late)
+    }
+
+    func showWatch(_ member: Int, _ life: Int, _ view: StoreView) {
+        guard members[member].life == life else { return }
+        guard isOpen(storePlace, member), isOpen(member, storePlace), time >= storeAwayUntil else {
+            schedule(.watch(member, life: life, view), after: 300 * Self.millisecond)
+            return
+        }
+        members[member].watchIsPending = false
+        if members[member].watchIsDirty { sendWatch(member) }
+        tell(member, .viewed(view, by: .watch))
+    }
+}

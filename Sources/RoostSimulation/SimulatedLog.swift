@@ -1,0 +1,53 @@
+/// A member's write-ahead log as it truly is: which leader's bytes, up to where. A leader of an epoch only appends,
+/// and only what is flushed counts, so a byte is known by its epoch and place.
+struct SimulatedLog: Equatable, Sendable, CustomStringConvertible {
+    struct Piece: Equatable, Sendable {
+        var epoch: UInt64
+        var end: UInt64
+    }
+
+    private(set) var pieces: [Piece] = []
+
+    var end: UInt64 { pieces.last?.end ?? 0 }
+    var lastEpoch: UInt64 { pieces.last?.epoch ?? 0 }
+
+    mutating func append(_ bytes: UInt64, epoch: UInt64) {
+        if let last = pieces.last, last.epoch == epoch {
+            pieces[pieces.count - 1].end += bytes
+        } else {
+            pieces.append(Piece(epoch: epoch, end: end + bytes))
+        }
+    }
+
+    /// The last byte before `end` of that epoch is here.
+    func contains(epoch: UInt64, end: UInt64) -> Bool {
+        for piece in pieces where piece.epoch == epoch { return piece.end >= end }
+        return false
+    }
+
+    /// How far the two agree.
+    func agreement(with other: SimulatedLog) -> UInt64 {
+        var agreed: UInt64 = 0
+        for (own, its) in zip(pieces, other.pieces) {
+            guard own.epoch == its.epoch else { break }
+            agreed = min(own.end, its.end)
+            if own.end != its.end { break }
+        }
+        return agreed
+    }
+
+    func isPrefix(of other: SimulatedLog) -> Bool { agreement(with: other) == end }
+
+    mutating func truncate(to end: UInt64) {
+        while let last = pieces.last, last.end > end {
+            let begin = pieces.count > 1 ? pieces[pieces.count - 2].end : 0
+            if begin >= end {
+                pieces.removeLast()
+            } else {
+                pieces[pieces.count - 1].end = end
+            }
+        }
+    }
+
+    var description: String { pieces.map { "\($0.epoch)@\($0.end)" }.joined(separator: " ") }
+}

@@ -1,0 +1,33 @@
+internal import RoostFailover
+import RoostModel
+
+/// One member's machine: the core in its shell, the durable file, Postgres, and how ill it is.
+struct SimulatedMember {
+    let name: MemberName
+    var core: FailoverMember?
+    /// The file. Lost only with the disk.
+    var durable = DurableState()
+    var postgres = SimulatedPostgres()
+    var operation: SimulatedOperation?
+    /// Grows with every start of the machine.
+    var life = 0
+    var lastOperation = OperationID.none
+    var gateIsOpen = false
+    /// The supervisor stands still until then; what came meanwhile waits in the inbox.
+    var supervisorFrozenUntil = 0
+    /// The whole machine stands still until then.
+    var frozenUntil = 0
+    var inbox: [FailoverEvent] = []
+    /// Added to the simulation's time to give the member's own.
+    var clockAhead = 0
+    var slowness = 1
+    /// The wake-up that is under way.
+    var wakeAt = Int.max
+    var watchIsPending = false
+    var watchIsDirty = false
+    var watchDelayedUntil = 0
+    /// Dies after carrying out this many more of its core's actions.
+    var actionsToLive: Int?
+
+    var isUp: Bool { core != nil }
+}

@@ -1,0 +1,84 @@
+internal import RoostFailover
+
+/// A Postgres as its supervisor and its peers meet it: a log, a mode, streams.
+struct SimulatedPostgres {
+    enum Mode: Equatable {
+        case stopped
+        /// A standby that follows nobody.
+        case detached
+        case following(leader: Int, epoch: UInt64)
+        case primary(epoch: UInt64)
+        /// A primary that lets nobody in any more and sends what it still has.
+        case closing(epoch: UInt64)
+    }
+
+    struct Peer {
+        var isStreaming = false
+        var flushed: UInt64 = 0
+    }
+
+    var mode = Mode.stopped
+    /// There is a data folder.
+    var exists = false
+    /// A rewind or clone was broken off in it.
+    var isDamaged = false
+    var log = SimulatedLog()
+    /// A rewound folder is consistent once its log reaches this.
+    var consistentAt: UInt64 = 0
+    /// Grows with every start and stop: what was meant for an earlier life is void.
+    var life = 0
+    /// Of a primary: what its standbys acknowledged, in this life.
+    var peers: [Peer] = []
+    /// Of a primary: commits that wait for acknowledgements, by their end.
+    var waiting: [UInt64] = []
+    /// Of a primary: everything up to here is visible to whoever comes in.
+    var visibleFrom: UInt64 = 0
+    var stream: SimulatedStream?
+
+    var isRunning: Bool { mode != .stopped }
+    var isConsistent: Bool { log.end >= consistentAt }
+
+    var primaryEpoch: UInt64? {
+        switch mode {
+        case .primary(let epoch), .closing(let epoch): epoch
+        case .stopped, .detached, .following: nil
+        }
+    }
+
+    mutating func begin(_ next: Mode, members: Int) {
+        life += 1
+        mode = next
+        peers = Array(repeating: Peer(), count: members)
+        waiting.removeAll(keepingCapacity: true)
+        stream = nil
+        visibleFrom = log.end
+    }
+
+    /// Another data folder takes the place of this one.
+    mutating func replace(_ log: SimulatedLog, members: Int) {
+        self.log = log
+        exists = true
+        isDamaged = false
+        consistentAt = 0
+        begin(.stopped, members: members)
+    }
+}
+
+/// A standby's connection to a leader.
+struct SimulatedStream {
+    var id: Int
+    var leader: Int
+    var leaderLife: Int
+    var epoch: UInt64
+    var sent: UInt64
+    var isCarrying = false
+    var retries = 0
+}
+
+/// An operation that a supervisor is carrying out.
+struct SimulatedOperation {
+    var id: OperationID
+    var operation: PostgresOperation
+    var token: Int
+    var attempts = 0
+}

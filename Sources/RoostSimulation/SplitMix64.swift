@@ -1,0 +1,23 @@
+/// A small random generator whose whole state is one number, so that a run is its seed.
+public struct SplitMix64: RandomNumberGenerator, Sendable {
+    private var state: UInt64
+
+    public init(seed: UInt64) { state = seed }
+
+    public mutating func next() -> UInt64 {
+        state &+= 0x9e37_79b9_7f4a_7c15
+        var mixed = state
+        mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
+        mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
+        return mixed ^ (mixed >> 31)
+    }
+
+    /// A number in the closed range.
+    mutating func pick(_ low: Int, _ high: Int) -> Int {
+        low + Int(truncatingIfNeeded: next() % UInt64(high - low + 1))
+    }
+
+    mutating func chance(_ percent: Int) -> Bool { pick(1, 100) <= percent }
+
+    mutating func choose<Element>(_ elements: [Element]) -> Element { elements[pick(0, elements.count - 1)] }
+}
