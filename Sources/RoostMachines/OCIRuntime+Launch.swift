@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 import Logging
 import RoostLinux
@@ -48,6 +49,8 @@ extension OCIRuntime {
             limitsSwap: MachineCgroup.limitsSwap(group.hierarchies), openFilesMax: Self.openFilesMax)
         let document = try spec.make()
 
+        try requireNamespace(launch.network.namespacePath, launch.id)
+
         // From here on the world changes. The record comes first, so that whatever is left can be named.
         try report("launch", launch.id) { () throws(SystemError) in
             for folder in [folders.upper, folders.work, folders.root, folders.exits, folders.persistent] {
@@ -77,6 +80,17 @@ extension OCIRuntime {
         }
         try note(process, at: folders.processFile, launch.id)
         return RunningMachine(pid: pid, attempt: launch.attempt)
+    }
+
+    /// The runtime's own words for this mistake lead nobody anywhere.
+    private func requireNamespace(_ path: String, _ machine: MachineID) throws(RuntimeError) {
+        let namespaceFilesystem = 0x6e73_6673  // NSFS_MAGIC of linux/magic.h
+        var filesystem = statfs()
+        guard statfs(path, &filesystem) == 0, Int(filesystem.f_type) == namespaceFilesystem else {
+            throw RuntimeError(
+                code: .invalid, operation: "launch", subject: "machine \(machine)",
+                cause: "\(path) is no network namespace: attach the machine to the mesh first")
+        }
     }
 
     func note(_ value: some Encodable, at path: String, _ machine: MachineID) throws(RuntimeError) {

@@ -144,7 +144,7 @@ struct RecoveryTests {
             let missing = await refusal { _ = try await workshop.runtime.launch(launch) }
             #expect(missing?.description.contains("/no/such/program") == true)
             launch.network.namespacePath = workshop.folder + "/nowhere"
-            #expect(await refusal { _ = try await workshop.runtime.launch(launch) }?.code == .failed)
+            #expect(await refusal { _ = try await workshop.runtime.launch(launch) }?.code == .invalid)
             launch.config.initial = MachineInit()
             #expect(await refusal { _ = try await workshop.runtime.launch(launch) }?.code == .invalid)
             launch.image = try ImageReference("dir:/no/such/root")
