@@ -64,13 +64,16 @@ public struct MemberSockets: Service {
     private func keepServing(_ caller: MemberAPI.Caller) async {
         let folder = agent.configuration.machineFolder(caller.machine)
         let path = folder + "/api"
+        // Hummingbird keeps a request's id in its logger, so a logger that drops everything will not do.
+        var quiet = Logger(label: "roost.member")
+        quiet.logLevel = .critical
         while !Task.isCancelled {
             do {
                 try DurableFile.makeFolder(folder)
                 unlink(path)
                 let application = Application(
                     router: api.router(for: caller), configuration: .init(address: .unixDomainSocket(path: path)),
-                    logger: .init(label: "roost.member", factory: { _ in SwiftLogNoOpLogHandler() }))
+                    logger: quiet)
                 try await application.run()
             } catch {
                 logger.warning(

@@ -133,6 +133,7 @@ extension PlanetAPI {
             id: id, name: try machineName(wish.name, id: id), app: app.name, network: app.network,
             config: wish.config, member: nil, startsAtOnce: wish.skipLaunch != true)
         let record: MachineRecord
+        let chosen: HostName
         if let mount = wish.config.mounts.first {
             guard let owner = await owner(of: mount.volume) else {
                 throw AgentError(.notFound, "volume \(mount.volume) not found")
@@ -142,15 +143,18 @@ extension PlanetAPI {
                     .invalid, "volume \(mount.volume) is in region \(there); a machine runs where its volume is")
             }
             record = try await dispatch.createMachine(order, on: owner)
+            chosen = owner
         } else {
             let region = try wish.region.map { text throws(AgentError) in
                 try RequestReader.value(RegionCode.self, text)
             }
-            record = try await place(
-                PlacementRequest(region: region ?? configuration.region, guest: wish.config.guest, app: app.name)
-            ) { host throws(AgentError) in try await dispatch.createMachine(order, on: host) }
+            let request = PlacementRequest(
+                region: region ?? configuration.region, guest: wish.config.guest, app: app.name)
+            (record, chosen) = try await place(request) { host throws(AgentError) in
+                (try await dispatch.createMachine(order, on: host), host)
+            }
         }
-        return try Answer.json(body(of: MachineRow(record: record, goal: .started)))
+        return try Answer.json(body(of: MachineRow(record: record, goal: .started), host: chosen))
     }
 
     private func machineName(_ wish: String?, id: MachineID) throws(AgentError) -> String {

@@ -118,6 +118,7 @@ public enum ClusterAuthority {
         database = \(folder)/index.txt
         policy = any
         unique_subject = no
+        rand_serial = yes
         copy_extensions = none
         [any]
         commonName = supplied

@@ -3,7 +3,6 @@ import Foundation
 import RoostAgent
 import RoostAnycast
 import RoostModel
-import SystemPackage
 
 /// Reads the host's configuration: flags over environment (`ROOST_…`) over the file.
 ///
@@ -32,12 +31,37 @@ struct ConfigurationFile {
             reader = ConfigReader(providers: [
                 CommandLineArgumentsProvider(arguments: overrides),
                 EnvironmentVariablesProvider().prefixKeys(with: "roost"),
-                try await FileProvider<JSONSnapshot>(filePath: FilePath(path)),
+                InMemoryProvider(name: path, values: try Self.scalars(of: bytes)),
             ])
         } catch {
             throw ConfigurationError(path: path, what: "is not valid JSON of the right shape: \(error)")
         }
     }
+
+    /// The file's single values and lists of texts under their dotted keys. Lists of objects are no configuration
+    /// values to swift-configuration; they are decoded as they are.
+    private static func scalars(of bytes: Data) throws -> [AbsoluteConfigKey: ConfigValue] {
+        var values: [AbsoluteConfigKey: ConfigValue] = [:]
+        func collect(_ object: Any, at path: [String]) {
+            if let table = object as? [String: Any] {
+                for (key, value) in table { collect(value, at: path + [key]) }
+                return
+            }
+            let content: ConfigContent? =
+                switch object {
+                case let text as String: .string(text)
+                case let texts as [String]: .stringArray(texts)
+                case let number as NSNumber: isFlag(number) ? .bool(number.boolValue) : .int(number.intValue)
+                default: nil
+                }
+            if let content { values[AbsoluteConfigKey(path)] = ConfigValue(content, isSecret: false) }
+        }
+        collect(try JSONSerialization.jsonObject(with: bytes), at: [])
+        return values
+    }
+
+    /// JSON's `true` and `1` arrive as the same class.
+    private static func isFlag(_ number: NSNumber) -> Bool { String(cString: number.objCType) == "c" }
 
     func hostConfiguration() throws -> HostConfiguration {
         do {
