@@ -184,7 +184,7 @@ struct MachineExecCommand: AsyncParsableCommand {
         if command.isEmpty {
             throw ValidationError("write the command after --, for example: roost machines exec APP ID -- ls /")
         }
-        guard (1...300).contains(timeout) else { throw ValidationError("--timeout is from 1 to 300 seconds") }
+        guard (1...120).contains(timeout) else { throw ValidationError("--timeout is from 1 to 120 seconds") }
     }
 
     func run() async throws {

@@ -93,7 +93,7 @@ struct MachineEventsCommand: AsyncParsableCommand {
     @OptionGroup var output: OutputOptions
 
     mutating func validate() throws {
-        if let limit, !(1...1000).contains(limit) { throw ValidationError("--limit is a number from 1 to 1000") }
+        if let limit, limit < 1 { throw ValidationError("--limit is at least 1") }
     }
 
     func run() async throws {
@@ -125,7 +125,7 @@ struct MachineLogsCommand: AsyncParsableCommand {
     @OptionGroup var global: GlobalOptions
 
     mutating func validate() throws {
-        guard (1...(8 << 20)).contains(bytes) else { throw ValidationError("--bytes is a number from 1 to 8388608") }
+        guard (1...(1 << 20)).contains(bytes) else { throw ValidationError("--bytes is a number from 1 to 1048576") }
     }
 
     func run() async throws {

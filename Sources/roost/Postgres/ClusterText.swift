@@ -20,7 +20,7 @@ extension ClusterBody {
 
     /// How far it is, in a few words.
     var summary: String {
-        let running = members.filter { $0.state == "running" || $0.state == "streaming" }.count
+        let running = members.filter { $0.state == MemberReport.State.running.rawValue }.count
         return "\(status.rawValue), \(running) of \(members.count) members up"
     }
 
