@@ -11,11 +11,11 @@ import Testing
             let result = try await cable.ping(count: 50)
             #expect(result.received == 50)
             let milliseconds = try #require(result.milliseconds)
-            #expect((40.0...42).contains(milliseconds))
+            #expect((40.0...41).contains(milliseconds))
             let changed = WANLinkChange(name: "cable", towardsB: WANDirection(delayMicroseconds: 5000))
             try await cable.client.send(WANRequest(.setLink, link: changed))
             let shorter = try #require(try await cable.ping(count: 50).milliseconds)
-            #expect((25.0...27).contains(shorter))
+            #expect((25.0...26).contains(shorter))
         }
     }
 

@@ -1,0 +1,179 @@
+import FoundationEssentials
+import Glibc
+import RoostClient
+import RoostLinux
+public import RoostModel
+import RoostWAN
+import RoostWire
+
+/// Brings a planet up, puts a Postgres cluster on it, breaks things, and measures what a client notices.
+public struct Demo: Sendable {
+    public typealias Progress = @Sendable (String) -> Void
+
+    let planet: Planet
+    let cluster: AppName
+    let progress: Progress
+
+    static let createMax = Duration.seconds(300)
+    static let recoverMax = Duration.seconds(120)
+    static let writeMax = Duration.seconds(1800)
+    /// What an event does to writes is looked at for at least this long.
+    static let watchMin = Duration.seconds(3)
+    /// Rows that must get through afterwards before it counts as over.
+    static let rowsAfter = 50
+    private static let queriesForTiming = 7
+
+    /// Runs the demo on a lab of its own, which stays up. A lab of the same name makes room first.
+    ///
+    /// - Throws: ``LabError`` when something does not come up or does not recover. Rows that were lost are in the
+    ///   report.
+    public static func run(
+        _ shape: LabShape, cluster: AppName, progress: @escaping Progress = { _ in }
+    ) async throws -> DemoReport {
+        guard shape.regions.count > 1 else {
+            throw LabError(.usage, "the demo needs two regions or more", advice: "use --regions ams,iad,sin")
+        }
+        if try Planet.record(shape.name) != nil {
+            progress("removing the lab '\(shape.name)' of before")
+            try await Planet.down(shape.name)
+        }
+        let begin = BootClock.now()
+        let planet = try await Planet.up(shape, progress: progress)
+        let isUp = BootClock.now()
+        let demo = Demo(planet: planet, cluster: cluster, progress: progress)
+        let created = try await demo.create()
+        progress("the cluster '\(cluster)' is ready after \(Self.seconds(BootClock.now() - isUp))")
+        var report = DemoReport(
+            lab: shape.name, cluster: cluster, upMilliseconds: (isUp - begin).milliseconds,
+            createMilliseconds: (BootClock.now() - isUp).milliseconds, before: try await demo.landings(created),
+            events: [], after: [], rowsConfirmed: 0, rowsLost: 0)
+        let (events, rows) = try await demo.breakThings(created)
+        report.events = events
+        let healthy = try await demo.wait(for: Self.recoverMax, "is whole again") { $0.status == .ready }
+        report.after = try await demo.landings(healthy)
+        (report.rowsConfirmed, report.rowsLost) = try await demo.verify(rows, healthy)
+        return report
+    }
+
+    // MARK: - The cluster
+
+    private func create() async throws -> ClusterBody {
+        let regions = planet.plan.shape.regions
+        progress("a Postgres cluster '\(cluster)' in \(regions.map(\.text).joined(separator: ", "))")
+        let request = CreateClusterRequest(
+            name: cluster.text, region: regions[0].text, replicaRegions: regions.dropFirst().prefix(2).map(\.text))
+        _ = try await ask { try await $0.createCluster(request) }
+        return try await wait(for: Self.createMax, "is ready") { $0.status == .ready }
+    }
+
+    /// Any host can answer; the next one is asked when one cannot.
+    func ask<Value: Sendable>(_ call: (RoostAPIClient) async throws -> Value) async throws -> Value {
+        var failure: (any Error)?
+        for host in planet.plan.hosts where planet.state(of: host) == .running {
+            do { return try await call(planet.api(of: host.name)) } catch { failure = error }
+        }
+        throw failure ?? LabError(.failed, "no host of the lab is running")
+    }
+
+    func wait(
+        for limit: Duration, _ goal: String, until condition: (ClusterBody) async throws -> Bool
+    ) async throws -> ClusterBody {
+        var last = "nobody answered"
+        let found: ClusterBody? = try await poll(for: limit, every: .milliseconds(300)) {
+            guard let body = try? await ask({ try await $0.cluster(cluster) }) else { return nil }
+            last = body.detail ?? "it is \(body.status.rawValue)"
+            return try await condition(body) ? body : nil
+        }
+        guard let found else {
+            throw LabError(
+                .failed, "no sign within \(Self.seconds(limit)) that '\(cluster)' \(goal): \(last)",
+                advice: "the lab is still up: see 'roost pg status \(cluster)' and 'roost lab status'")
+        }
+        return found
+    }
+
+    // MARK: - Clients
+
+    private func landings(_ body: ClusterBody) async throws -> [DemoReport.Landing] {
+        var found: [DemoReport.Landing] = []
+        for client in planet.plan.clients {
+            for (port, url): (UInt16, String) in [(5432, body.writeURL), (5433, body.readURL)] {
+                let reached: DemoReport.Landing? = try await poll(for: .seconds(30), every: .milliseconds(200)) {
+                    try await landing(of: client.name, port, url, in: body)
+                }
+                guard let reached else {
+                    throw LabError(
+                        .failed, "\(client.name) cannot connect to port \(port) of '\(cluster)'",
+                        advice: "try 'roost pg connect \(cluster) --from \(client.name)'")
+                }
+                found.append(reached)
+            }
+        }
+        return found
+    }
+
+    /// An edge speaks to a member from its host's own address: that is how a session knows both.
+    func landing(
+        of client: String, _ port: UInt16, _ url: String, in body: ClusterBody
+    ) async throws -> DemoReport.Landing? {
+        var words = ["psql", "-XAt", "-c", "\\timing on", "-c", "select inet_client_addr(), inet_server_addr()"]
+        for _ in 0..<Self.queriesForTiming { words += ["-c", "select 1"] }
+        let output = try await planet.run(
+            in: client, words + [url], environment: ["PGCONNECT_TIMEOUT": "10"], deadline: .seconds(60))
+        let lines = output.standardOutput.split(separator: "\n")
+        let addresses = lines.first { $0.contains("|") }?.split(separator: "|").compactMap {
+            try? IPv6Address(String($0))
+        }
+        guard let addresses, addresses.count == 2,
+            let edge = planet.plan.hosts.first(where: { $0.mesh == addresses[0] }),
+            let member = body.members.first(where: { $0.address == addresses[1] }), let host = member.host
+        else { return nil }
+        let times = lines.filter { $0.hasPrefix("Time: ") }.compactMap { Double($0.split(separator: " ")[1]) }
+        return DemoReport.Landing(
+            client: client, port: port, edge: edge.name, member: member.name, memberHost: host,
+            roundTripMilliseconds: times.dropFirst().min() ?? 0)
+    }
+
+    // MARK: - Rows
+
+    var rowsFile: String { planet.paths.runFolder + "/demo-rows.json" }
+
+    /// Writes until it is cancelled.
+    func write(_ url: String, from client: String) async throws {
+        let line = try planet.commandLine(
+            in: client, [planet.programFolder + "/roost-pg", "writer", "--json", "--url", url])
+        try await Command(
+            "sh", ["-c", "exec \"$@\" >\"$ROWS\"", "sh"] + line, environment: ["ROWS": rowsFile],
+            deadline: Self.writeMax
+        ).run()
+    }
+
+    func log() throws -> WriteLog {
+        var log = WriteLog()
+        log.append(try DurableFile.read(rowsFile, bytesMax: 1 << 30) ?? [])
+        return log
+    }
+
+    private func verify(_ rows: Int, _ body: ClusterBody) async throws -> (confirmed: Int, lost: Int) {
+        struct Verdict: Decodable {
+            var confirmed: Int
+            var missing: [Int64]
+        }
+        let output = try await planet.run(
+            in: planet.plan.clients[0].name,
+            [planet.programFolder + "/roost-pg", "verify", "--json", "--url", body.writeURL, "--rows", rowsFile],
+            deadline: .seconds(120))
+        guard let verdict = try? JSONDecoder().decode(Verdict.self, from: Data(output.standardOutput.utf8)) else {
+            throw LabError(.failed, "the rows could not be counted: \(output.standardError)")
+        }
+        guard verdict.confirmed >= rows else {
+            throw LabError(.failed, "\(rows) rows were confirmed, but only \(verdict.confirmed) were looked for")
+        }
+        return (verdict.confirmed, verdict.missing.count)
+    }
+
+    static func seconds(_ duration: Duration) -> String {
+        let tenths = duration.milliseconds / 100
+        return "\(tenths / 10).\(tenths % 10) s"
+    }
+}
