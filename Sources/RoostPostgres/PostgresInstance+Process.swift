@@ -17,6 +17,8 @@ extension PostgresInstance {
             guard hasData else { throw PostgresError("start Postgres", "there is no data") }
             guard !isRunning else { return }
             try await removeRemains()
+            // Connections to the Postgres before this one.
+            for database in [probe, control, lengthy, identity] { await database.disconnect() }
             let line = layout.program(
                 "postgres", ["-D", layout.data, "-c", "config_file=\(layout.configFile)"])
             let log = try PostgresLog(path: log) { [weak self] line in
@@ -80,16 +82,25 @@ extension PostgresInstance {
 
     /// Waits until Postgres answers, or until it has ended.
     public func waitUntilAnswering(within deadline: Duration) async throws(PostgresError) {
-        let answer = try? await poll(for: deadline, every: .milliseconds(20)) { () -> Bool? in
-            if await isAnswering() { return true }
-            return isRunning ? nil : false
+        var last: DatabaseError?
+        let answered: Bool?
+        do {
+            answered = try await poll(for: deadline, every: .milliseconds(20)) { () -> Bool? in
+                guard isRunning else { throw PostgresError("wait for Postgres", exit ?? "it does not run") }
+                do throws(DatabaseError) {
+                    try await probe.query("SELECT 1", within: Self.probeDeadline)
+                    return true
+                } catch {
+                    last = error
+                    return nil
+                }
+            }
+        } catch {
+            throw PostgresError("wait for Postgres", "\(error)")
         }
-        switch answer ?? nil {
-        case true: return
-        case false: throw PostgresError("wait for Postgres", exit ?? "it does not run")
-        case nil: throw PostgresError("wait for Postgres", "no answer within \(deadline)")
-        case .some: return
-        }
+        guard answered == nil else { return }
+        throw PostgresError(
+            "wait for Postgres", "no answer within \(deadline): \(last.map { "\($0)" } ?? "no question was asked")")
     }
 
     /// A dead postmaster's children hold its shared memory until they notice; its lock files name a process number

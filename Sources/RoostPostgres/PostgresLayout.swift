@@ -13,11 +13,14 @@ public struct PostgresLayout: Hashable, Sendable {
     public var runFolder: String
     public var binaries: String
     public var user: String
+    /// What a program of Postgres is started through; empty in a machine. For example `nsenter --net=…`.
+    public var enter: [String]
 
     public init(
         root: String = "", volume: String = "/data", runFolder: String = "/run/roost-pg",
-        binaries: String = "/usr/lib/postgresql/17/bin", user: String = "postgres"
+        binaries: String = "/usr/lib/postgresql/17/bin", user: String = "postgres", enter: [String] = []
     ) {
+        self.enter = enter
         self.root = root
         self.volume = volume
         self.runFolder = runFolder
@@ -45,7 +48,7 @@ public struct PostgresLayout: Hashable, Sendable {
 
     /// A program of Postgres, run as its user.
     func program(_ name: String, _ arguments: [String]) -> [String] {
-        let enter = root.isEmpty ? [] : ["chroot", root]
+        let enter = enter + (root.isEmpty ? [] : ["chroot", root])
         let become = ["setpriv", "--reuid=\(user)", "--regid=\(user)", "--init-groups", "--"]
         return enter + become + ["\(binaries)/\(name)"] + arguments
     }

@@ -36,7 +36,7 @@ struct RunCommand: AsyncParsableCommand {
         await withTaskGroup(of: Void.self) { [logger] group in
             group.addTask {
                 await StopSignals.wait()
-                guard let member = joined.withLock({ $0 }) else { Glibc.exit(0) }
+                guard let member = joined.member.withLock({ $0 }) else { Glibc.exit(0) }
                 member.terminate()
             }
             do {

@@ -1,0 +1,103 @@
+import Foundation
+import Glibc
+import RoostFailover
+import RoostLinux
+import RoostModel
+import Testing
+
+@testable import RoostPostgres
+
+/// Three members of the image with a store in memory: the whole of `roost-pg`, without hosts.
+@Suite(.serialized, .timeLimit(.minutes(10)))
+struct ClusterTests {
+    static func with(_ label: String, _ body: (TestCluster) async throws -> Void) async throws {
+        try await TestGround.with(label) { ground in
+            let cluster = try TestCluster(ground)
+            defer { cluster.stop() }
+            try await body(cluster)
+        }
+    }
+
+    @Test func aClusterIsMadeSurvivesACrashAndTheLossOfItsLeader() async throws {
+        try await Self.with("cluster") { cluster in
+            let began = BootClock.now()
+            for number in TestCluster.numbers { try cluster.start(number) }
+            let first = try await cluster.waitUntilReady(standbys: 2, within: .seconds(120))
+            print("cluster of three ready after \((BootClock.now() - began).milliseconds) ms")
+            #expect(first == 1)
+            _ = try await cluster.query(first, "CREATE TABLE rows (row int); INSERT INTO rows VALUES (1)")
+
+            // Postgres dies: the same member comes back, in the same epoch.
+            let epoch = try #require(cluster.store.rule?.epoch)
+            let instance = try cluster.ground.member(first).instance
+            let postmaster = try #require(
+                instance.processes.all().first { !$0.title.hasPrefix("postgres:") && $0.title.contains("config_file") })
+            let crashed = BootClock.now()
+            kill(postmaster.pid, SIGKILL)
+            try await Self.write(2, cluster, within: .seconds(30))
+            print("write again after a crash \((BootClock.now() - crashed).milliseconds) ms")
+            #expect(cluster.store.rule?.epoch == epoch)
+            #expect(cluster.leader == first)
+
+            // The leader's machine dies: another member leads, with every confirmed row.
+            _ = try await cluster.waitUntilReady(standbys: 2)
+            let lost = BootClock.now()
+            cluster.kill(first)
+            let second = try await cluster.waitUntilReady(other: first, standbys: 0)
+            try await Self.write(3, cluster, within: .seconds(30))
+            print("write again after the loss of the leader \((BootClock.now() - lost).milliseconds) ms")
+            #expect(try #require(cluster.store.rule?.epoch) > epoch)
+            #expect(try await cluster.query(second, "SELECT row FROM rows ORDER BY 1") == "1\n2\n3\n")
+
+            // It comes back as a standby by itself.
+            try cluster.start(first)
+            #expect(try await cluster.waitUntilReady(standbys: 2) == second)
+            let name = try TestCluster.name(first)
+            #expect(cluster.store.report(of: name)?.role == .standby)
+            try Self.expectOneLeaderInEachEpoch(cluster)
+        }
+    }
+
+    @Test func aLeaderCutOffFromTheStoreStopsAndASwitchoverLosesNothing() async throws {
+        try await Self.with("lease") { cluster in
+            for number in TestCluster.numbers { try cluster.start(number) }
+            let first = try await cluster.waitUntilReady(standbys: 2, within: .seconds(120))
+            _ = try await cluster.query(first, "CREATE TABLE rows (row int); INSERT INTO rows VALUES (1)")
+            let name = try TestCluster.name(first)
+            cluster.store.cut(name, true)
+            let second = try await cluster.waitUntilReady(other: first, standbys: 1)
+            let postgres = try cluster.ground.member(first).instance.processes
+            let isDown = try await poll(for: .seconds(10)) {
+                postgres.all().contains { $0.title.contains("walwriter") } ? nil : true
+            }
+            #expect(isDown == true, "the old leader must have stopped when its lease was over")
+            cluster.store.cut(name, false)
+            #expect(try await cluster.waitUntilReady(standbys: 2) == second)
+
+            let asked = BootClock.now()
+            cluster.store.ask(RoostModel.SwitchoverRequest(id: "test", target: name))
+            #expect(try await cluster.waitUntilReady(other: second, standbys: 1) == first)
+            print("switchover \((BootClock.now() - asked).milliseconds) ms")
+            #expect(try await cluster.query(first, "SELECT row FROM rows") == "1\n")
+            try Self.expectOneLeaderInEachEpoch(cluster)
+        }
+    }
+
+    private static func write(_ row: Int, _ cluster: TestCluster, within deadline: Duration) async throws {
+        let done = try await poll(for: deadline, every: .milliseconds(50)) { () -> Bool? in
+            guard let leader = cluster.leader else { return nil }
+            // A lost answer may have been a yes: once is enough.
+            let statement = "INSERT INTO rows SELECT \(row) WHERE NOT EXISTS (SELECT FROM rows WHERE row = \(row))"
+            return (try? await cluster.query(leader, statement)) == nil ? nil : true
+        }
+        #expect(done == true, "row \(row) was not written")
+    }
+
+    private static func expectOneLeaderInEachEpoch(_ cluster: TestCluster) throws {
+        var leaders: [UInt64: MemberName] = [:]
+        for rule in cluster.store.rules {
+            if let known = leaders[rule.epoch.number] { #expect(known == rule.leader) }
+            leaders[rule.epoch.number] = rule.leader
+        }
+    }
+}

@@ -1,0 +1,180 @@
+import Glibc
+import RoostFailover
+import RoostLinux
+import RoostModel
+import Testing
+
+@testable import RoostPostgres
+
+/// The adapters against the real Postgres 17 of the image, in a network namespace of their own.
+@Suite(.serialized, .timeLimit(.minutes(10)))
+struct InstanceTests {
+    @Test func aNewDatabaseStartsStopsAndComesBackAfterACrash() async throws {
+        try await TestGround.with("start") { ground in
+            let m1 = try ground.member(1)
+            let began = BootClock.now()
+            try await m1.instance.initialize(ground.secrets, within: .seconds(60))
+            let initialised = BootClock.now()
+            try await m1.lead(.first)
+            print(
+                "initdb \((initialised - began).milliseconds) ms, start \((BootClock.now() - initialised).milliseconds) ms"
+            )
+            #expect(try await m1.query("SHOW data_checksums") == [["on"]])
+            #expect(try await m1.query("SELECT count(*) FROM pg_roles WHERE rolname = 'postgres'") == [["1"]])
+            _ = try await m1.query("CREATE TABLE t (i int); INSERT INTO t VALUES (1)")
+
+            // A crash is known at once, and the next start recovers.
+            let crashed = AsyncStream<Void>.makeStream()
+            m1.instance.listen(.init(crashed: { crashed.continuation.finish() }, cannotFollow: { _ in }))
+            m1.instance.crash()
+            for await _ in crashed.stream {}
+            #expect(!m1.instance.isRunning)
+            let restarting = BootClock.now()
+            try await m1.lead(.first)
+            print("restart after a crash \((BootClock.now() - restarting).milliseconds) ms")
+            #expect(try await m1.query("SELECT i FROM t") == [["1"]])
+
+            // A backend that crashes takes Postgres with it: it must not open again by itself.
+            let backend = try #require(try await m1.query("SELECT pg_backend_pid()").first?.first ?? nil)
+            let ended = AsyncStream<Void>.makeStream()
+            m1.instance.listen(.init(crashed: { ended.continuation.finish() }, cannotFollow: { _ in }))
+            kill(try #require(pid_t(backend)), SIGKILL)
+            for await _ in ended.stream {}
+            try await m1.lead(.first)
+            await m1.instance.stop(.fast, within: .seconds(10))
+            #expect(m1.instance.processes.all().isEmpty)
+        }
+    }
+
+    @Test func aFrozenPostgresIsNoticedInBoundedTime() async throws {
+        try await TestGround.with("frozen") { ground in
+            let m1 = try ground.member(1)
+            try await m1.instance.initialize(ground.secrets, within: .seconds(60))
+            try await m1.lead(.first)
+            for process in m1.instance.processes.all() { kill(process.pid, SIGSTOP) }
+            let began = BootClock.now()
+            #expect(await !m1.instance.isAnswering())
+            #expect(BootClock.now() - began < .seconds(3))
+            let stopping = BootClock.now()
+            await m1.instance.stop(.fast, within: .seconds(1))
+            #expect(BootClock.now() - stopping < .seconds(4))
+            #expect(m1.instance.processes.all().isEmpty)
+            try await m1.lead(.first)
+            await m1.instance.stop(.immediate, within: .seconds(5))
+        }
+    }
+
+    @Test func aStandbyConfirmsFollowsAndStopsFollowingForGood() async throws {
+        try await TestGround.with("follow") { ground in
+            let (m1, m2) = (try ground.member(1), try ground.member(2))
+            try await m1.instance.initialize(ground.secrets, within: .seconds(60))
+            try await m1.lead(.first, standbys: [m2], confirmations: 1)
+            // No standby yet: a commit waits.
+            await #expect(throws: DatabaseError.self) {
+                try await m1.query("SET synchronous_commit = on; CREATE TABLE t (i int)", within: .seconds(1))
+            }
+            let began = BootClock.now()
+            try await m2.clone(m1, .first)
+            print("clone \((BootClock.now() - began).milliseconds) ms")
+            try await m2.follow(m1, .first)
+            try await m2.waitUntilStreaming()
+            _ = try await m1.query("SET synchronous_commit = on; CREATE TABLE IF NOT EXISTS t (i int)")
+            _ = try await m1.query("SET synchronous_commit = on; INSERT INTO t VALUES (1)")
+            guard case .primary(let primary) = try await m1.instance.observe(epoch: .first) else {
+                Issue.record("no primary")
+                return
+            }
+            #expect(primary.standbys.map(\.member) == [m2.name])
+            #expect(primary.standbys.first?.isStreaming == true)
+            // A stream of an older epoch is none of this one's.
+            #expect(try await m1.instance.streams(of: Epoch(2)).isEmpty)
+
+            try m2.configure(.standby(upstream: nil))
+            let stopping = BootClock.now()
+            try await m2.instance.stopFollowing()
+            print("stop following \((BootClock.now() - stopping).milliseconds) ms")
+            let end = try await m2.instance.endOfLog(within: .seconds(10))
+            await #expect(throws: DatabaseError.self) {
+                try await m1.query("SET synchronous_commit = on; INSERT INTO t VALUES (2)", within: .seconds(2))
+            }
+            let later = try await m2.instance.endOfLog(within: .seconds(10))
+            #expect(later == end)
+            #expect(end.timeline == 1)
+            #expect(m2.instance.processes.all("walreceiver").isEmpty)
+
+            // The same after a crash and another start.
+            m2.instance.kill()
+            _ = await m2.instance.waitForExit()
+            try await m2.instance.start()
+            try await m2.instance.waitUntilAnswering(within: .seconds(20))
+            #expect(try await m2.instance.endOfLog(within: .seconds(10)) == end)
+            for member in [m1, m2] { await member.instance.stop(.immediate, within: .seconds(5)) }
+        }
+    }
+
+    @Test func aPromotedStandbyLeadsAndTheDivergedOldPrimaryIsTakenBack() async throws {
+        try await TestGround.with("promote") { ground in
+            let (m1, m2) = (try ground.member(1), try ground.member(2))
+            try await m1.instance.initialize(ground.secrets, within: .seconds(60))
+            try await m1.lead(.first, standbys: [m2])
+            try await m2.clone(m1, .first)
+            try await m2.follow(m1, .first)
+            try await m2.waitUntilStreaming()
+            _ = try await m1.query("CREATE TABLE t (i int); INSERT INTO t SELECT generate_series(1, 1000)")
+            let target = try #require(try await m1.query("SELECT pg_current_wal_flush_lsn()").first?[0])
+            let isThere = try await poll(for: .seconds(10)) {
+                try await m2.query("SELECT pg_last_wal_replay_lsn() >= '\(target)'") == [["t"]] ? true : nil
+            }
+            #expect(isThere == true)
+
+            try m2.configure(.standby(upstream: nil))
+            try await m2.instance.stopFollowing()
+            let end = try await m2.instance.endOfLog(within: .seconds(10))
+            // What only the old primary has, and is killed with.
+            _ = try await m1.query("INSERT INTO t SELECT generate_series(2001, 3000); CHECKPOINT")
+            let flushed = try #require(
+                try await m1.query("SELECT pg_current_wal_flush_lsn()").first?[0].flatMap { LSN(text: $0) })
+            m1.instance.kill()
+            _ = await m1.instance.waitForExit()
+            let found = try await m1.instance.endOfStoppedLog()
+            #expect(found.timeline == 1)
+            #expect(found.end == flushed)
+
+            try m2.configure(.leader(epoch: Epoch(2), standbys: [m1.name], confirmations: 0))
+            let promoting = BootClock.now()
+            let point = try await m2.instance.promote(within: .seconds(20))
+            print("promote \((BootClock.now() - promoting).milliseconds) ms")
+            #expect(point.begin == end.end)
+            #expect(point.timeline == 2)
+            #expect(point.parent == 1)
+            try await m2.instance.keepSlots(of: Epoch(2), for: [m1.name])
+            _ = try await m2.query("INSERT INTO t VALUES (5000)")
+
+            let rewinding = BootClock.now()
+            try await m1.instance.rewind(
+                to: m2.upstream(Epoch(2)), m1.settings(.standby(upstream: nil)), ground.secrets, within: .seconds(60))
+            print("rewind \((BootClock.now() - rewinding).milliseconds) ms")
+            try await m1.follow(m2, Epoch(2))
+            try await m1.waitUntilStreaming()
+            let counted = try await poll(for: .seconds(10)) { () -> String? in
+                let rows = try await m1.query("SELECT count(*), max(i) FROM t")
+                return rows == [["1001", "5000"]] ? "yes" : nil
+            }
+            #expect(counted == "yes")
+
+            // A rewind that cannot work fails, and a new copy does.
+            await m1.instance.stop(.immediate, within: .seconds(5))
+            try await Command("rm", ["-r", m1.instance.layout.outside(m1.instance.layout.data + "/base/1")]).run()
+            try await Command("rm", [m1.instance.layout.outside(m1.instance.layout.data + "/global/pg_control")]).run()
+            await #expect(throws: PostgresError.self) {
+                try await m1.instance.rewind(
+                    to: m2.upstream(Epoch(2)), m1.settings(.standby(upstream: nil)), ground.secrets,
+                    within: .seconds(60))
+            }
+            try await m1.clone(m2, Epoch(2))
+            try await m1.follow(m2, Epoch(2))
+            try await m1.waitUntilStreaming()
+            for member in [m1, m2] { await member.instance.stop(.immediate, within: .seconds(5)) }
+        }
+    }
+}

@@ -1,0 +1,111 @@
+import RoostCertificates
+import RoostFailover
+import RoostLinux
+import RoostModel
+import Testing
+
+@testable import RoostPostgres
+
+@Suite struct WaldumpTextTests {
+    @Test func aRecordIsReadFromItsLine() {
+        let line =
+            "rmgr: Heap        len (rec/tot):     54/    54, tx:        733, lsn: 0/0152A1C8, prev 0/0152A190, desc"
+        let records = WaldumpText.records(in: line)
+        #expect(records == [.init(begin: LSN(0x152_a1c8), length: 54)])
+        #expect(records.first?.end(segmentSize: 16 << 20) == LSN(0x152_a200))
+    }
+
+    @Test func theLastRecordIsReadFromTheError() {
+        let text = "pg_waldump: error: error in WAL record at 0/3000148: invalid record length at 0/3000180: expected"
+        #expect(WaldumpText.lastRecord(inError: text) == LSN(0x300_0148))
+        #expect(WaldumpText.lastRecord(inError: "pg_waldump: error: could not find file") == nil)
+    }
+
+    /// A record that goes over a page: 24 bytes of header. Over a segment's first page: 40.
+    static let ends: [[UInt64]] = [
+        [8192 - 16, 32, 8192 + 24 + 16],
+        [16_777_216 - 16, 32, 16_777_216 + 40 + 16],
+        [8192 + 24, 8192 - 24, 16384],
+    ]
+
+    @Test(arguments: ends) func aRecordsEndCountsPageHeaders(_ numbers: [UInt64]) {
+        let record = WaldumpText.Record(begin: LSN(numbers[0]), length: numbers[1])
+        #expect(record.end(segmentSize: 16 << 20) == LSN(numbers[2]))
+    }
+}
+
+@Suite struct SettingsTests {
+    private static func settings(_ role: PostgresSettings.Role, isOpen: Bool) throws -> PostgresSettings {
+        PostgresSettings(
+            cluster: try AppName("shop"), member: try MemberName("m2"), address: try IPv6Address("fdaa:0:7:1::2"),
+            memory: .gibibytes(1), volumeSize: .gibibytes(10), role: role, isOpen: isOpen)
+    }
+
+    @Test func aLeaderWaitsForStreamsOfItsOwnEpochOnly() throws {
+        let names = [try MemberName("m1"), try MemberName("m3")]
+        let settings = try Self.settings(.leader(epoch: Epoch(7), standbys: names, confirmations: 1), isOpen: true)
+        let text = settings.configuration(PostgresLayout())
+        #expect(text.contains(#"synchronous_standby_names = 'ANY 1 ("m1.e7", "m3.e7")'"#))
+        #expect(text.contains("primary_conninfo = ''"))
+    }
+
+    @Test func aStandbyThatFollowsNobodyCouldConfirmNothing() throws {
+        let text = try Self.settings(.standby(upstream: nil), isOpen: false).configuration(PostgresLayout())
+        #expect(text.contains(#"synchronous_standby_names = 'ANY 1 ("nobody.e0")'"#))
+        #expect(text.contains("primary_conninfo = ''"))
+        #expect(text.contains("max_standby_streaming_delay = '0'"))
+    }
+
+    @Test func aClosedMemberRejectsClientsAndAdmitsMembers() throws {
+        let closed = try Self.settings(.standby(upstream: nil), isOpen: false).accessRules
+        #expect(closed.contains("host     all          all                 fdaa::/16  reject"))
+        #expect(closed.contains("hostssl  replication  roost_replicator  fdaa:0:7::/48  scram-sha-256"))
+        let open = try Self.settings(.standby(upstream: nil), isOpen: true).accessRules
+        #expect(open.contains("host     all          all                 fdaa::/16  scram-sha-256"))
+    }
+}
+
+@Suite struct TimelineHistoryTests {
+    @Test func ancestorsAreReadInOrder() {
+        let history = TimelineHistory(text: "1\t0/3000148\tno recovery target specified\n\n2\t0/5000000\tx\n")
+        #expect(history.ancestors.map(\.timeline) == [1, 2])
+        #expect(history.ancestors.map(\.end) == [LSN(0x300_0148), LSN(0x500_0000)])
+    }
+}
+
+@Suite struct MemberFileTests {
+    @Test func whatWasWrittenIsReadAndDamageIsAnError() throws {
+        let path = "/tmp/roost-member-\(UInt64.random(in: 0 ... .max)).json"
+        let file = MemberFile(path)
+        defer { _ = try? DurableFile.write("", to: path) }
+        #expect(try file.read() == nil)
+        let state = DurableState(
+            promised: Epoch(3), chain: [Reign(epoch: .first, leader: try MemberName("m1"), begin: .zero)],
+            data: .usable, led: .first)
+        try file.write(state)
+        #expect(try file.read() == state)
+        try DurableFile.write("{\"promised\":", to: path)
+        #expect(throws: MemberFileError.self) { try file.read() }
+    }
+}
+
+@Suite struct ClusterAuthorityTests {
+    @Test func theServerCertificateIsTheAuthoritys() async throws {
+        let made = try await ClusterAuthority.make(
+            cluster: try AppName("shop"), address: try IPv4Address("203.0.113.7"),
+            members: [try IPv6Address("fdaa:0:7:1::2")])
+        let folder = "/tmp/roost-authority-test-\(UInt64.random(in: 0 ... .max))"
+        try DurableFile.makeFolder(folder)
+        try DurableFile.write(made.authorityCertificate, to: folder + "/ca.crt")
+        try DurableFile.write(made.serverCertificate, to: folder + "/server.crt")
+        try DurableFile.write(made.serverKey, to: folder + "/server.key")
+        let verified = try await Command(
+            "openssl", ["verify", "-CAfile", "\(folder)/ca.crt", "-verify_ip", "203.0.113.7", "\(folder)/server.crt"]
+        ).run()
+        #expect(verified.standardOutput.contains("OK"))
+        let text = try await Command("openssl", ["x509", "-noout", "-text", "-in", "\(folder)/server.crt"]).run()
+        #expect(text.standardOutput.contains("DNS:shop"))
+        #expect(text.standardOutput.contains("prime256v1"))
+        try await Command("rm", ["-r", folder]).run()
+    }
+}

@@ -1,0 +1,147 @@
+import Foundation
+import Glibc
+import RoostLinux
+import RoostModel
+import RoostWire
+import Synchronization
+
+@testable import RoostPostgres
+
+/// Three members as machines have them, each in a PID and mount namespace of its own with `roost-pg` of the image as
+/// process 1, and a store in memory.
+final class TestCluster: Sendable {
+    let ground: TestGround
+    let store: FakeStore
+    private let hosts: [FakeHost]
+    private let machines = Mutex<[Int: pid_t]>([:])
+
+    static let numbers = 1...3
+
+    init(_ ground: TestGround) throws {
+        self.ground = ground
+        let members = try Self.numbers.map { number in
+            ClusterSpec.MemberSpec(
+                name: try Self.name(number), region: try RegionCode(["ams", "iad", "sin"][number - 1]))
+        }
+        let spec = ClusterSpec(
+            name: TestGround.cluster, address: try IPv4Address("203.0.113.7"), volumeSize: .gibibytes(1),
+            guest: MachineGuest(memoryMebibytes: 256), image: "oci:test", members: members, createdAt: 0)
+        let placements = try Self.numbers.map { number in
+            MemberPlacement(
+                member: try Self.name(number), host: try HostName("host\(number)"), region: members[number - 1].region,
+                machine: try MachineID("0000000000000\(number)"), volume: try VolumeID("vol_000000000000000\(number)"),
+                address: TestGround.address(number))
+        }
+        store = FakeStore(spec: spec, placements: placements, secrets: ground.secrets)
+        var hosts: [FakeHost] = []
+        for number in Self.numbers {
+            try DurableFile.makeFolder(ground.root + ground.folder + "/m\(number)/run")
+            hosts.append(
+                try FakeHost(
+                    ground.root + ground.folder + "/m\(number)/api", member: try Self.name(number), store: store))
+        }
+        self.hosts = hosts
+    }
+
+    static func name(_ number: Int) throws -> MemberName { try MemberName("m\(number)") }
+    static func number(_ name: MemberName) -> Int { Int(name.text.dropFirst()) ?? 0 }
+
+    func start(_ number: Int) throws {
+        let folder = "\(ground.folder)/m\(number)"
+        let line =
+            ground.enter + [
+                "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc=\(ground.root)/proc", "chroot",
+                ground.root, "/usr/local/bin/roost-pg", "run", "--api", "\(folder)/api", "--volume",
+                "\(folder)/data", "--run-folder", "\(folder)/run", "--log-level", "info",
+            ]
+        let process = try TestProcess.start(line, log: "\(ground.root)\(folder)/postgres.log")
+        machines.withLock { $0[number] = process }
+    }
+
+    /// Everything of the machine dies at once.
+    func kill(_ number: Int) {
+        guard let machine = machines.withLock({ $0.removeValue(forKey: number) }) else { return }
+        TestProcess.end(machine)
+    }
+
+    func signal(_ number: Int, _ signal: Int32) {
+        guard let machine = machines.withLock({ $0[number] }) else { return }
+        // The only child of `unshare` is process 1.
+        for child in TestProcess.children(of: machine) { Glibc.kill(child, signal) }
+    }
+
+    func stop() {
+        for number in Self.numbers { kill(number) }
+        for host in hosts { host.stop() }
+    }
+
+    var leader: Int? {
+        guard let rule = store.rule, let beat = store.heartbeat, beat.epoch == rule.epoch, beat.isOpen,
+            store.isOpen(rule.leader)
+        else { return nil }
+        return Self.number(rule.leader)
+    }
+
+    /// Waits until there is an open leader (another than `other`), and `standbys` stream from it.
+    func waitUntilReady(other: Int? = nil, standbys: Int, within deadline: Duration = .seconds(60)) async throws -> Int
+    {
+        let found = try await poll(for: deadline) { () -> Int? in
+            guard let leader = self.leader, leader != other else { return nil }
+            let streaming = Self.numbers.filter { number in
+                guard let name = try? Self.name(number), let report = self.store.report(of: name) else { return false }
+                return number != leader && report.isStreaming && report.promised == self.store.rule?.epoch
+            }
+            return streaming.count >= standbys ? leader : nil
+        }
+        guard let found else {
+            let reports = try Self.numbers.map { self.store.report(of: try Self.name($0)) }
+            throw PostgresError(
+                "wait for the cluster", "rule \(String(describing: store.rule)), reports \(reports)")
+        }
+        return found
+    }
+
+    /// A client's connection text, from inside the network namespace. Clients come from the hosts' addresses.
+    func url(_ number: Int) -> String {
+        "postgres://postgres:it%27s%3A%20a%20%5Csecret@[\(TestGround.address(number))]:5432/postgres"
+    }
+
+    /// Runs statements as a client would, with the image's psql.
+    func query(_ number: Int, _ statement: String) async throws -> String {
+        let line =
+            ground.enter + [
+                "chroot", ground.root, "/usr/lib/postgresql/17/bin/psql", "--no-psqlrc", "--tuples-only", "--no-align",
+                "--set=ON_ERROR_STOP=1", "--command=\(statement)", url(number) + "?connect_timeout=3",
+            ]
+        return try await Command(line[0], Array(line.dropFirst()), deadline: .seconds(20)).run().standardOutput
+    }
+}
+
+/// Processes of a test, by number.
+enum TestProcess {
+    static func start(_ line: [String], log: String) throws -> pid_t {
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
+        posix_spawn_file_actions_addopen(&actions, 1, log, O_WRONLY | O_CREAT | O_APPEND, 0o644)
+        posix_spawn_file_actions_adddup2(&actions, 1, 2)
+        let arguments = line.map { strdup($0) } + [nil]
+        defer { arguments.forEach { free($0) } }
+        var child: pid_t = 0
+        let code = posix_spawnp(&child, line[0], &actions, nil, arguments, environ)
+        guard code == 0 else { throw SystemError("start", line.joined(separator: " "), code: code) }
+        return child
+    }
+
+    static func end(_ process: pid_t) {
+        kill(process, SIGKILL)
+        var status: Int32 = 0
+        while waitpid(process, &status, 0) < 0, errno == EINTR {}
+    }
+
+    static func children(of process: pid_t) -> [pid_t] {
+        let text = (try? DurableFile.read("/proc/\(process)/task/\(process)/children")) ?? nil
+        return String(decoding: text ?? [], as: UTF8.self).split(separator: " ").compactMap { pid_t($0) }
+    }
+}

@@ -1,0 +1,194 @@
+import Foundation
+import Glibc
+import Logging
+import RoostCertificates
+import RoostFailover
+import RoostLinux
+import RoostModel
+import RoostPostgresImage
+import Synchronization
+
+@testable import RoostPostgres
+
+/// The unpacked image, from which the tests run the real Postgres 17. Made once and kept for later runs.
+actor TestRoot {
+    static let shared = TestRoot()
+
+    private var found: String?
+
+    /// The folder of the root file system.
+    func path() async throws -> String {
+        if let found { return found }
+        let layout = PostgresImage.layoutDefault
+        let program = try program()
+        try await PostgresImage.build(to: layout, program: program)
+        let stamp = try DurableFile.read("\(layout)/roost-\(PostgresImage.tagDefault).stamp") ?? []
+        let words = String(decoding: stamp, as: UTF8.self).split(whereSeparator: \.isWhitespace)
+        // Short: a socket's path has room for 107 bytes.
+        let name = "\(words.first?.suffix(6) ?? "")-\(words.last?.prefix(6) ?? "")"
+        let folder = "/var/lib/roost/pg-tests"
+        try DurableFile.makeFolder(folder)
+        let root = "\(folder)/\(name)"
+        if access("\(root)/rootfs", F_OK) != 0 {
+            let fresh = "\(root).\(getpid())"
+            try await Command(
+                "umoci", ["unpack", "--image", "\(layout):\(PostgresImage.tagDefault)", fresh], deadline: .seconds(300)
+            ).run()
+            try await Command("mkdir", ["-p", "\(fresh)/rootfs/dev/shm"]).run()
+            try await Command("chmod", ["1777", "\(fresh)/rootfs/dev/shm"]).run()
+            if rename(fresh, root) != 0 { try await Command("rm", ["-rf", fresh], deadline: .seconds(60)).run() }
+        }
+        found = "\(root)/rootfs"
+        return "\(root)/rootfs"
+    }
+
+    private func program() throws -> String {
+        let package = String(#filePath.prefix(upTo: #filePath.range(of: "/Tests/")?.lowerBound ?? #filePath.endIndex))
+        let candidates = [ProcessInfo.processInfo.environment["ROOST_PG_PROGRAM"], "\(package)/bin/roost-pg"]
+        for case let candidate? in candidates where access(candidate, X_OK) == 0 { return candidate }
+        throw PostgresError("find roost-pg", "run 'make build' first: it makes bin/roost-pg for the image")
+    }
+}
+
+/// A network namespace and a folder for the members of one test, and everything that has to go afterwards.
+final class TestGround: Sendable {
+    static let cluster: AppName = {
+        guard let name = try? AppName("t\(getpid())") else { fatalError("a process number is no name") }
+        return name
+    }()
+    static let network = NetworkNumber(0x2001_0db8)
+
+    let root: String
+    let name: String
+    let secrets: ClusterSecrets
+
+    init(_ label: String) async throws {
+        root = try await TestRoot.shared.path()
+        name = "roost-pg-\(getpid())-\(label)"
+        try await Command("ip", ["netns", "add", name]).run()
+        try await Command("ip", ["-n", name, "link", "set", "lo", "up"]).run()
+        let certificates = try await ClusterAuthority.make(
+            cluster: Self.cluster, address: try IPv4Address("203.0.113.7"))
+        secrets = ClusterSecrets(
+            superuserPassword: "it's: a \\secret", replicationPassword: "another: \\one'",
+            authorityCertificate: certificates.authorityCertificate,
+            serverCertificate: certificates.serverCertificate, serverKey: certificates.serverKey)
+        try DurableFile.makeFolder(root + folder)
+        for number in 1...3 {
+            try await Command(
+                "ip", ["-n", name, "-6", "addr", "add", "\(Self.address(number))/128", "dev", "lo", "nodad"]
+            ).run()
+        }
+    }
+
+    /// As seen below `root`.
+    var folder: String { "/t/\(name.dropFirst(9))" }
+
+    func remove() async {
+        _ = try? await Command("ip", ["netns", "delete", name]).run()
+        _ = try? await Command("rm", ["-rf", root + folder], deadline: .seconds(60)).run()
+    }
+
+    static func address(_ number: Int) -> IPv6Address {
+        IPv6Address(high: 0xfdaa << 48 | UInt64(network.number) << 16, low: UInt64(number) << 16 | 2)
+    }
+
+    var enter: [String] { ["nsenter", "--net=/run/netns/\(name)"] }
+
+    func layout(_ number: Int) -> PostgresLayout {
+        PostgresLayout(
+            root: root, volume: "\(folder)/m\(number)/data", runFolder: "\(folder)/m\(number)/run", enter: enter)
+    }
+
+    func member(_ number: Int) throws -> TestMember { try TestMember(number, self) }
+
+    /// Runs `body` with a ground of its own, and cleans up however it ends.
+    static func with(_ label: String, _ body: (TestGround) async throws -> Void) async throws {
+        let ground = try await TestGround(label)
+        do { try await body(ground) } catch {
+            for number in 1...3 {
+                let log = (try? DurableFile.read("\(ground.root)\(ground.folder)/m\(number)/postgres.log")) ?? nil
+                let text = String(decoding: (log ?? []).suffix(2000), as: UTF8.self)
+                if !text.isEmpty { print("the log of m\(number) ends with:\n\(text)") }
+            }
+            await ground.remove()
+            throw error
+        }
+        await ground.remove()
+    }
+}
+
+extension PostgresInstance {
+    /// The postmaster alone is killed; its children have to notice.
+    func crash() { postmaster.withLock { $0 }?.signal(SIGKILL) }
+}
+
+/// One Postgres of a test.
+struct TestMember: Sendable {
+    let number: Int
+    let name: MemberName
+    let ground: TestGround
+    let instance: PostgresInstance
+
+    init(_ number: Int, _ ground: TestGround) throws {
+        self.number = number
+        self.ground = ground
+        name = try MemberName("m\(number)")
+        let layout = ground.layout(number)
+        try layout.prepare()
+        instance = try PostgresInstance(
+            layout: layout, cluster: TestGround.cluster, member: name,
+            log: ground.root + ground.folder + "/m\(number)/postgres.log", logger: Logger(label: "test"))
+    }
+
+    func settings(_ role: PostgresSettings.Role) -> PostgresSettings {
+        PostgresSettings(
+            cluster: TestGround.cluster, member: name, address: TestGround.address(number),
+            memory: .mebibytes(256), volumeSize: .gibibytes(1), role: role, isOpen: true)
+    }
+
+    func configure(_ role: PostgresSettings.Role) throws { try instance.configure(settings(role), ground.secrets) }
+
+    func upstream(_ epoch: Epoch) -> PostgresSettings.Upstream {
+        PostgresSettings.Upstream(
+            leader: name, address: TestGround.address(number), port: PostgresSettings.portDefault, epoch: epoch)
+    }
+
+    /// Starts as a primary with the slots of an epoch.
+    func lead(_ epoch: Epoch, standbys: [TestMember] = [], confirmations: Int = 0) async throws {
+        let names = standbys.map(\.name)
+        try configure(.leader(epoch: epoch, standbys: names, confirmations: confirmations))
+        if instance.isRunning { try instance.reload() } else { try await instance.start() }
+        try await instance.waitUntilAnswering(within: .seconds(30))
+        try await instance.keepSlots(of: epoch, for: names)
+    }
+
+    func follow(_ leader: TestMember, _ epoch: Epoch) async throws {
+        try configure(.standby(upstream: leader.upstream(epoch)))
+        if instance.isRunning { try instance.reload() } else { try await instance.start() }
+        try await instance.waitUntilAnswering(within: .seconds(30))
+    }
+
+    func clone(_ leader: TestMember, _ epoch: Epoch) async throws {
+        try await instance.clone(
+            from: leader.upstream(epoch), settings(.standby(upstream: nil)), ground.secrets, within: .seconds(60))
+    }
+
+    /// Statements through the local socket, as the supervisor.
+    func query(_ statement: String, within deadline: Duration = .seconds(5)) async throws -> [[String?]] {
+        try await instance.control.query(statement, within: deadline)
+    }
+
+    func isStreaming() async -> Bool {
+        guard let sample = try? await instance.observe(epoch: .none) else { return false }
+        return switch sample {
+        case .standby(let standby): standby.isStreaming
+        case .primary: false
+        }
+    }
+
+    func waitUntilStreaming() async throws {
+        let found = try await poll(for: .seconds(20)) { await isStreaming() ? true : nil }
+        if found == nil { throw PostgresError("stream", "\(name) does not within 20 s") }
+    }
+}
