@@ -1,3 +1,4 @@
+import Foundation
 import Testing
 
 @testable import roost
@@ -53,5 +54,15 @@ import Testing
         let diagnosis = Diagnosis(answers(without: Set(Probe.allCases)))
         let packages = try #require(diagnosis.install).split(separator: " ").dropFirst(4)
         #expect(packages.count == Set(packages).count)
+    }
+
+    /// What doctor would install, `make setup` installs too.
+    @Test func setupKnowsEveryPackage() throws {
+        let file = URL(filePath: #filePath).resolvingSymlinksInPath().deletingLastPathComponent()
+            .deletingLastPathComponent()
+            .deletingLastPathComponent().appending(path: "scripts/packages")
+        let known = Set(try String(contentsOf: file, encoding: .utf8).split(separator: "\n").map(String.init))
+        let wanted = Set(Requirement.all.flatMap(\.packages))
+        #expect(wanted.subtracting(known).isEmpty)
     }
 }

@@ -13,12 +13,9 @@ struct DoctorCommand: AsyncParsableCommand {
 
     func run() async throws {
         let diagnosis = Diagnosis(
-            try await Progress.show("trying what this computer offers") { progress in
+            try await Progress.show("trying what this computer offers") { _ in
                 var answers: [Probe: Probe.Answer] = [:]
-                for probe in Probe.allCases {
-                    progress.say("trying \(probe.rawValue)")
-                    answers[probe] = await probe.ask()
-                }
+                for probe in Probe.allCases { answers[probe] = await probe.ask() }
                 return answers
             })
         try output.show(diagnosis) { $0.report }

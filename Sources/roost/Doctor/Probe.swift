@@ -4,7 +4,8 @@ import RoostLinux
 /// A question to this computer that is answered by trying, not by reading a version.
 enum Probe: String, CaseIterable, Sendable {
     case root, namespaces, cgroup, overlay, loop, tun, wireguard, netem, nftables, seccomp, reflink, kvm
-    case runc, crun, conmon, skopeo, umoci, wireguardGo, wireguardTools, iproute, bird, etcd, mmdebstrap, psql
+    case runc, crun, conmon, skopeo, umoci, wireguardGo, wireguardTools, iproute, bird, etcd, mmdebstrap, psql, tini,
+        runit
     case podman, haproxy, pgbench, fio, swift, libpq, sqlite, pkgConfig
 
     /// What came of a probe, and a few words of detail.
@@ -36,6 +37,8 @@ enum Probe: String, CaseIterable, Sendable {
         case .seccomp: Self.seccomp()
         case .reflink: await Self.script(Self.reflinkTrial, in: [])
         case .kvm: Self.opens("/dev/kvm")
+        // Neither has an option that only says its version.
+        case .runit: await Self.script("command -v runsvdir && command -v svlogd", in: [])
         case .libpq: Self.exists(["/usr/include/postgresql/libpq-fe.h", "/usr/include/libpq-fe.h"])
         case .sqlite: Self.exists(["/usr/include/sqlite3.h"])
         default: await version()
@@ -59,6 +62,7 @@ enum Probe: String, CaseIterable, Sendable {
         case .etcd: ("etcd", ["--version"])
         case .mmdebstrap: ("mmdebstrap", ["--version"])
         case .psql: ("psql", ["--version"])
+        case .tini: ("tini", ["--version"])
         case .podman: ("podman", ["--version"])
         case .haproxy: ("haproxy", ["-v"])
         case .pgbench: ("pgbench", ["--version"])
@@ -66,7 +70,7 @@ enum Probe: String, CaseIterable, Sendable {
         case .swift: ("swift", ["--version"])
         case .pkgConfig: ("pkg-config", ["--version"])
         case .root, .namespaces, .cgroup, .overlay, .loop, .tun, .wireguard, .netem, .nftables, .seccomp, .reflink,
-            .kvm, .libpq, .sqlite:
+            .kvm, .libpq, .sqlite, .runit:
             nil
         }
     }
