@@ -6,14 +6,10 @@ package enum Breakage: String, Hashable, Sendable, CaseIterable {
     case recruitsOneTooFew
     /// Opens as soon as Postgres runs.
     case opensUnconfirmed
-    /// Opens when standbys have what the leader began with, without a byte of its own reign.
-    case opensOnOldBytes
     /// Takes the new history as its own before looking whether its log fits.
     case adoptsUnseen
     /// Reports the epoch it promised instead of that of its last byte.
     case reportsPromisedEpoch
     /// Answers a recruitment while it still follows.
     case answersBeforeFence
-    /// Keeps its promise in memory only.
-    case promisesInMemory
 }

@@ -31,7 +31,8 @@ public enum FailoverAction: Hashable, Sendable {
     /// Only `sever` and `stop` ever pre-empt.
     case postgres(PostgresOperation, OperationID)
 
-    /// Open or close this member's service port for edges. The last word counts; repeat it to the host until it is
+    /// Open or close this member's service port for edges: open on a leader that accepts writes, and on a standby that
+    /// streams, for reads. The last word counts; repeat it to the host until it is
     /// carried out, also after the host's agent restarted. Closed when the process starts.
     case setGate(isOpen: Bool)
 
@@ -121,6 +122,17 @@ public enum PostgresOperation: Hashable, Sendable {
 
     /// Stop Postgres. `done` also when it did not run.
     case stop(StopMode)
+}
+
+extension PostgresOperation {
+    /// Clients must not meet a Postgres that is being changed: a standby that serves reads closes before it becomes
+    /// anything else, and a new primary opens only when it may.
+    var closesGate: Bool {
+        switch self {
+        case .initialize, .clone, .rewind, .sever, .readEnd, .promote, .startPrimary, .stop: true
+        case .follow, .checkpoint: false
+        }
+    }
 }
 
 public enum StopMode: Hashable, Sendable {

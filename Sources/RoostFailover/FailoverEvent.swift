@@ -32,8 +32,8 @@ public enum FailoverEvent: Hashable, Sendable {
     /// taken after that operation ended. A sample that names an older operation is ignored.
     case observed(PostgresObservation, after: OperationID)
 
-    /// Postgres (the postmaster) ended although no operation asked for it. Send it once, at once. Not needed while an
-    /// operation is in flight: there it is the operation's failure.
+    /// Postgres (the postmaster) ended although no operation asked for it. Send it once, at once. While an operation
+    /// runs it is that operation's failure instead; it may overtake the `operationEnded` of one that had just succeeded.
     case postgresExited(after: OperationID)
 
     /// A following Postgres says itself that it can never continue: the leader no longer has the log it needs

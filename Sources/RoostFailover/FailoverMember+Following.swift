@@ -168,6 +168,8 @@ extension FailoverMember {
         failures = 0
         streamedAt = now
         detail = nil
+        // It answers and streams: edges may bring readers.
+        setGate(open: true)
         // Consistent (it answers) and in the stream of this epoch: only a leader of this epoch has the slot.
         if state.data == .rewinding { save { $0.data = .usable } }
     }

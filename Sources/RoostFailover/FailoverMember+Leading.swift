@@ -91,13 +91,7 @@ extension FailoverMember {
     /// log of older reigns would lose to a member that has one byte of a later, abandoned one.
     private mutating func weigh(_ sample: PrimaryObservation, _ reigning: inout Reigning, _ now: Moment) {
         guard let rule = view?.rule, let reign = state.chain.last else { return }
-        if reigning.required == nil {
-            if breakage == .opensOnOldBytes {
-                reigning.required = reign.begin
-            } else if sample.flushed > reign.begin {
-                reigning.required = sample.flushed
-            }
-        }
+        if reigning.required == nil, sample.flushed > reign.begin { reigning.required = sample.flushed }
         let streaming = sample.standbys.filter { $0.isStreaming && rule.members.contains($0.member) }
         if streaming.count >= rule.confirmations {
             reigning.isolatedSince = nil

@@ -62,10 +62,6 @@ extension FailoverMember {
     }
 
     private mutating func promise(_ epoch: Epoch) {
-        if breakage == .promisesInMemory {
-            state.promised = max(state.promised, epoch)
-            return
-        }
         save { $0.promised = max($0.promised, epoch) }
     }
 

@@ -52,6 +52,8 @@ public struct FailoverMember: Sendable {
     // Postgres.
     var lastOperation = OperationID.none
     var running: PostgresOperation?
+    /// Postgres ended after the running operation had done its work, but before that was said.
+    var exitedEarly = false
     var observation: PostgresObservation?
     var observedAt = Moment.zero
     /// When this member last streamed from its leader.
@@ -140,15 +142,17 @@ public struct FailoverMember: Sendable {
             guard id == lastOperation, let operation = running else { return }
             running = nil
             ended(operation, outcome, now)
+            if exitedEarly, running == nil { crashed("Postgres ended by itself", now) }
+            exitedEarly = false
         case .observed(let sample, let id):
             guard id == lastOperation, running == nil else { return }
             observation = sample
             observedAt = now
             observed(sample, now)
         case .postgresExited(let id):
-            guard id == lastOperation, running == nil else { return }
+            guard id == lastOperation else { return }
             observation = nil
-            crashed("Postgres ended by itself", now)
+            if running == nil { crashed("Postgres ended by itself", now) } else { exitedEarly = true }
         case .cannotFollow(let reason, let id):
             guard id == lastOperation, running == nil, case .following = phase else { return }
             giveUpData(reason, now)
@@ -208,8 +212,10 @@ public struct FailoverMember: Sendable {
     var followFailed = false
 
     mutating func start(_ operation: PostgresOperation) {
+        if operation.closesGate { setGate(open: false) }
         lastOperation = lastOperation.next
         running = operation
+        exitedEarly = false
         lastStarted = operation
         followFailed = false
         observation = nil

@@ -45,9 +45,24 @@ public struct ClusterScenario: Sendable, CustomStringConvertible {
         case ignoresStreamNames
     }
 
+    /// A fault at a set time, on whoever leads then.
+    public struct Scripted: Sendable {
+        public var fault: Fault
+        public var atSeconds: Int
+        public var forSeconds: Int
+
+        public init(_ fault: Fault, atSeconds: Int, forSeconds: Int) {
+            self.fault = fault
+            self.atSeconds = atSeconds
+            self.forSeconds = forSeconds
+        }
+    }
+
     public var seed: UInt64
     public var members: Int
+    /// What may happen at random times, to anybody.
     public var faults: [Fault]
+    public var script: [Scripted]
     /// Faults happen until then.
     public var chaosSeconds: Int
     /// After everything is healed, an open primary must be there in this time…
@@ -58,13 +73,15 @@ public struct ClusterScenario: Sendable, CustomStringConvertible {
     public var checksReports: Bool
 
     public init(
-        seed: UInt64, members: Int, faults: [Fault] = Fault.allCases, chaosSeconds: Int = 20,
+        seed: UInt64, members: Int, faults: [Fault] = Fault.allCases, script: [Scripted] = [],
+        chaosSeconds: Int = 20,
         primaryWithinSeconds: Int = 45, wholeWithinSeconds: Int = 90, breach: Breach? = nil,
         checksReports: Bool = true
     ) {
         self.seed = seed
         self.members = members
         self.faults = faults
+        self.script = script
         self.chaosSeconds = chaosSeconds
         self.primaryWithinSeconds = primaryWithinSeconds
         self.wholeWithinSeconds = wholeWithinSeconds
@@ -91,6 +108,8 @@ public struct ClusterRun: Sendable, CustomStringConvertible {
     public var violation: Violation?
     public var epochs: UInt64
     public var confirmed: Int
+    /// The longest time between two confirmed commits, from the first to the healing.
+    public var longestGapSeconds: Double
     public var events: Int
     /// From healing until an open primary; nil when the run was broken off before.
     public var secondsToPrimary: Double?

@@ -18,9 +18,11 @@ extension ClusterSimulation {
         if let leader = store.view.rule?.leader, random.chance(50) {
             member = members.firstIndex { $0.name == leader } ?? member
         }
+        apply(fault, to: member, for: random.pick(500, 12_000) * Self.millisecond)
+    }
+
+    func apply(_ fault: ClusterScenario.Fault, to member: Int, for long: Int) {
         note("fault: \(fault.rawValue), \(members[member].name)")
-        let short = random.pick(100, 3000) * Self.millisecond
-        let long = random.pick(500, 12_000) * Self.millisecond
         switch fault {
         case .crashMember: crash(member, for: long)
         case .crashPostgres: crashPostgres(member)
@@ -34,7 +36,7 @@ extension ClusterSimulation {
         case .slowMember:
             members[member].slowness = random.pick(3, 20)
             schedule(.repair(.quicken(member)), after: long)
-        case .storeOutage: storeAwayUntil = time + (random.chance(50) ? short : long)
+        case .storeOutage: storeAwayUntil = time + (random.chance(50) ? min(long, 3 * Self.second) : long)
         case .storeUnclear: storeUnclearUntil = time + long
         case .staleWatch: members[member].watchDelayedUntil = time + long
         case .clockJump:

@@ -113,6 +113,8 @@ extension ClusterSimulation {
         let last = members[leader].postgres.waiting[count - 1]
         members[leader].postgres.waiting.removeFirst(count)
         confirmed += count
+        if !isHealed { longestGap = max(longestGap, time - (confirmedAt ?? time)) }
+        confirmedAt = time
         checkConfirmation(by: leader, epoch: epoch, end: last, acknowledgedAt: sentAt)
         expose(epoch: epoch, end: last)
     }

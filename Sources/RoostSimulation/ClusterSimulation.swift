@@ -21,6 +21,7 @@ public final class ClusterSimulation {
         case acknowledge(to: Int, life: Int, from: Int, end: UInt64, sentAt: Int, retries: Int)
         case client
         case fault
+        case scripted(ClusterScenario.Scripted)
         case repair(Repair)
         case thaw(Int)
         case start(Int)
@@ -72,6 +73,8 @@ public final class ClusterSimulation {
     /// By epoch: the end of the last byte that was confirmed, or shown to clients, and must never be lost.
     var exposed: [SimulatedLog.Piece] = []
     var confirmed = 0
+    var confirmedAt: Int?
+    var longestGap = 0
     var violation: Violation?
     var keepsTrace: Bool
     var trace: [String] = []
@@ -114,6 +117,7 @@ public final class ClusterSimulation {
         for member in members.indices { schedule(.start(member), after: random.pick(0, 500) * Self.millisecond) }
         schedule(.client, after: Self.second)
         schedule(.fault, after: random.pick(3, 9) * Self.second)
+        for scripted in scenario.script { schedule(.scripted(scripted), after: scripted.atSeconds * Self.second) }
         schedule(.inspect, after: scenario.chaosSeconds * Self.second)
     }
 
@@ -125,7 +129,8 @@ public final class ClusterSimulation {
         }
         return ClusterRun(
             scenario: scenario, violation: violation, epochs: store.view.rule?.epoch.number ?? 0, confirmed: confirmed,
-            events: events, secondsToPrimary: primaryAt.map { Double($0 - healedAt) / 1e6 },
+            longestGapSeconds: Double(longestGap) / 1e6, events: events,
+            secondsToPrimary: primaryAt.map { Double($0 - healedAt) / 1e6 },
             secondsToWhole: wholeAt.map { Double($0 - healedAt) / 1e6 }, trace: trace)
     }
 
@@ -145,6 +150,9 @@ public final class ClusterSimulation {
             acknowledge(leader, life, from, end, sentAt, retries)
         case .client: writeAsClient()
         case .fault: strike()
+        case .scripted(let scripted):
+            let leader = members.firstIndex { $0.name == store.view.rule?.leader } ?? 0
+            apply(scripted.fault, to: leader, for: scripted.forSeconds * Self.second)
         case .repair(let repair): mend(repair)
         case .thaw(let member): thaw(member)
         case .start(let member): startMachine(member)

@@ -1,0 +1,155 @@
+import RoostFailover
+import RoostModel
+import Testing
+
+@Suite struct FollowerDialogueTests {
+    @Test func firstMemberFoundsTheCluster() throws {
+        var dialogue = try Dialogue("m1")
+        #expect(dialogue.tell(.tick).isEmpty)
+        #expect(dialogue.read() == [.postgres(.initialize, OperationID(1))])
+        let actions = dialogue.ended()
+        let reign = Reign(epoch: .first, leader: dialogue.names[0], begin: .zero)
+        let state = DurableState(promised: .first, chain: [reign], data: .usable, led: .first)
+        // On disk before it is in the store.
+        #expect(actions == [.save(state), .changeRule(Dialogue.firstRule(dialogue.names), expectedRevision: 0)])
+        // Died before the answer: the data is kept, the rule asked for again.
+        var reborn = try Dialogue("m1", state: state)
+        reborn.tell(.tick)
+        #expect(reborn.read() == [.changeRule(Dialogue.firstRule(dialogue.names), expectedRevision: 0)])
+    }
+
+    @Test func othersWaitForARuleAndThenCopy() throws {
+        var dialogue = try Dialogue("m2")
+        dialogue.tell(.tick)
+        #expect(dialogue.read().isEmpty)
+        dialogue.rule = Dialogue.firstRule(dialogue.names)
+        dialogue.revision += 1
+        #expect(dialogue.watch() == [.save(DurableState(promised: .first))])
+        // The first heartbeat seen may be an old one; the second shows that the leader lives.
+        dialogue.beat(1)
+        #expect(dialogue.watch().isEmpty)
+        dialogue.beat(2)
+        let actions = dialogue.watch()
+        #expect(
+            actions == [
+                .save(DurableState(promised: .first, data: .cloning)),
+                .postgres(.clone(from: dialogue.names[0], epoch: .first), OperationID(1)),
+            ])
+        #expect(dialogue.ended(.unreachable("gone")).first == .save(DurableState(promised: .first)))
+    }
+
+    @Test func aMemberThatLostItsDiskDoesNotFoundASecondCluster() throws {
+        var dialogue = try Dialogue("m1")
+        dialogue.rule = Dialogue.firstRule(dialogue.names)
+        dialogue.tell(.tick)
+        guard case .save? = dialogue.read().first else {
+            Issue.record("no promise")
+            return
+        }
+        let actions = dialogue.tell(.tick)
+        #expect(!actions.contains { if case .postgres = $0 { true } else { false } })
+    }
+
+    @Test func aWatchBeforeTheFirstReadIsNotBelieved() throws {
+        var dialogue = try Dialogue("m2")
+        dialogue.rule = Dialogue.firstRule(dialogue.names)
+        dialogue.tell(.tick)
+        #expect(dialogue.watch().isEmpty)
+        #expect(!dialogue.read().isEmpty)
+    }
+
+    @Test func aRecruitmentIsAnsweredInThisOrder() throws {
+        var dialogue = try Dialogue.follower("m2")
+        let proposer = dialogue.names[2]
+        dialogue.change { $0.recruitment = Recruitment(epoch: Epoch(2), proposer: proposer, reason: .leaderSilent) }
+        // The fence first, and nothing else: no promise, no answer.
+        let calling = dialogue.all(.viewed(dialogue.view, by: .watch))
+        #expect(calling.contains(.postgres(.sever, dialogue.operation)))
+        #expect(Dialogue.reported(calling)?.chain == nil)
+        // Failed: again, still without a promise.
+        dialogue.wait(.milliseconds(10))
+        #expect(dialogue.ended(.failed("no")).isEmpty)
+        dialogue.wait(.seconds(1))
+        #expect(dialogue.tell(.tick) == [.postgres(.sever, dialogue.operation)])
+        // Behind the fence: the promise on disk, then the end of the log.
+        var promised = dialogue.member.state
+        promised.promised = Epoch(2)
+        #expect(dialogue.ended() == [.save(promised), .postgres(.readEnd, dialogue.operation)])
+        let answer = Dialogue.reported(dialogue.all(.operationEnded(dialogue.operation, .end(LSN(1200), timeline: 1))))
+        #expect(answer?.promised == Epoch(2))
+        #expect(answer?.position == Position(epoch: .first, end: LSN(1200)))
+        #expect(answer?.chain == promised.chain)
+    }
+
+    @Test func aCrashThatOvertakesTheWordOfSuccessIsNotForgotten() throws {
+        var dialogue = try Dialogue.follower("m2")
+        let leader = dialogue.names[0]
+        _ = dialogue.tell(.postgresExited(after: dialogue.operation))
+        dialogue.wait(.seconds(1))
+        #expect(dialogue.tell(.tick) == [.postgres(.follow(leader, epoch: .first), dialogue.operation)])
+        // It ran, and died before that was said.
+        #expect(dialogue.tell(.postgresExited(after: dialogue.operation)).isEmpty)
+        _ = dialogue.ended()
+        dialogue.wait(.seconds(2))
+        #expect(dialogue.tell(.tick) == [.postgres(.follow(leader, epoch: .first), dialogue.operation)])
+    }
+
+    @Test func aSilentLeaderIsReplacedOnlyWhileTheStoreAnswers() throws {
+        var dialogue = try Dialogue.follower("m2")
+        for _ in 0..<8 {
+            dialogue.wait(.milliseconds(250))
+            #expect(dialogue.read().isEmpty)
+        }
+        // The store was away for a while: patience begins anew.
+        dialogue.wait(.milliseconds(1500))
+        for _ in 0..<8 {
+            #expect(dialogue.read().isEmpty)
+            dialogue.wait(.milliseconds(250))
+        }
+        dialogue.wait(.milliseconds(200))
+        var called = dialogue.rule
+        called?.recruitment = Recruitment(epoch: Epoch(2), proposer: dialogue.names[1], reason: .leaderSilent)
+        #expect(dialogue.read() == [.changeRule(try #require(called), expectedRevision: 5)])
+    }
+
+    @Test func aLeaderThatIsStillHeardHasMoreTime() throws {
+        var dialogue = try Dialogue.follower("m2")
+        for _ in 0..<16 {
+            dialogue.wait(.milliseconds(250))
+            _ = dialogue.observed(dialogue.standby(1000))
+            #expect(dialogue.read().isEmpty)
+        }
+        dialogue.wait(.milliseconds(250))
+        _ = dialogue.observed(dialogue.standby(1000))
+        #expect(dialogue.read().count == 1)
+    }
+
+    @Test func aLogThatGoesBeyondTheForkIsRewound() throws {
+        var dialogue = try Dialogue.follower("m2")
+        let newLeader = dialogue.names[2]
+        dialogue.change {
+            $0.epoch = Epoch(2)
+            $0.leader = newLeader
+            $0.history.append(Reign(epoch: Epoch(2), leader: newLeader, begin: LSN(900)))
+        }
+        _ = dialogue.watch()
+        _ = dialogue.ended()
+        #expect(dialogue.ended(.end(LSN(1000), timeline: 1)).isEmpty)
+        let chain = dialogue.member.state.chain
+        dialogue.beat(1)
+        #expect(dialogue.watch().isEmpty)
+        dialogue.beat(2)
+        _ = dialogue.watch()
+        #expect(dialogue.member.state.data == .rewinding)
+        #expect(dialogue.member.state.chain == chain)
+        _ = dialogue.ended()
+        // Not usable before it has streamed in the new epoch.
+        #expect(dialogue.member.state.data == .rewinding)
+        _ = dialogue.ended()
+        _ = dialogue.observed(dialogue.standby(950, isStreaming: false, silence: nil))
+        #expect(dialogue.member.state.data == .rewinding)
+        _ = dialogue.observed(dialogue.standby(1100))
+        #expect(dialogue.member.state.data == .usable)
+        #expect(dialogue.member.state.chain == dialogue.rule?.history)
+    }
+}

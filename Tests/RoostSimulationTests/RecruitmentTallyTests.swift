@@ -1,0 +1,110 @@
+import RoostFailover
+import RoostModel
+import Testing
+
+@Suite struct RecruitmentTallyTests {
+    private let names: [MemberName]
+    private let first: Reign
+
+    init() throws {
+        names = try (1...5).map { try MemberName("m\($0)") }
+        first = Reign(epoch: .first, leader: names[0], begin: .zero)
+    }
+
+    private func rule(members: Int, reason: Recruitment.Reason = .leaderSilent, target: MemberName? = nil)
+        -> ClusterRule
+    {
+        var rule = Dialogue.firstRule(Array(names.prefix(members)))
+        rule.recruitment = Recruitment(epoch: Epoch(2), proposer: names[1], reason: reason, target: target)
+        return rule
+    }
+
+    private func answer(_ member: Int, end: UInt64, chain: [Reign]? = nil, promised: UInt64 = 2) -> MemberReport {
+        let chain = chain ?? [first]
+        return MemberReport(
+            member: names[member - 1], role: .standby, state: .waiting, promised: Epoch(promised),
+            position: chain.position(at: LSN(end)), timeline: 1, replayed: LSN(end), isStreaming: false, lagBytes: 0,
+            lagMilliseconds: 0, chain: chain)
+    }
+
+    @Test func withoutTheLeaderTwoOfTwoStandbysAreNeeded() throws {
+        let rule = rule(members: 3)
+        let one = try #require(RecruitmentTally(rule: rule, reports: [answer(2, end: 100)]))
+        #expect(one.verdict(hasWaited: true) == nil)
+        #expect(
+            one.obstacle
+                == "2 of 3 members have not answered recruitment 2: need m1 or 1 more of m3, with their data")
+        let two = try #require(RecruitmentTally(rule: rule, reports: [answer(2, end: 100), answer(3, end: 120)]))
+        let next = try #require(two.verdict(hasWaited: false))
+        #expect(next.leader == names[2])
+        #expect(next.epoch == Epoch(2))
+        #expect(next.recruitment == nil)
+        #expect(next.history == [first, Reign(epoch: Epoch(2), leader: names[2], begin: LSN(120))])
+    }
+
+    @Test func withTheLeaderOneAnswerIsEnoughAfterAWhile() throws {
+        let tally = try #require(RecruitmentTally(rule: rule(members: 3), reports: [answer(1, end: 150)]))
+        #expect(tally.verdict(hasWaited: false) == nil)
+        #expect(tally.verdict(hasWaited: true)?.leader == names[0])
+    }
+
+    @Test func fiveMembersNeedThreeStandbys() throws {
+        let two = [answer(2, end: 100), answer(3, end: 120)]
+        #expect(RecruitmentTally(rule: rule(members: 5), reports: two)?.isSufficient == false)
+        let three = two + [answer(5, end: 90)]
+        #expect(
+            RecruitmentTally(rule: rule(members: 5), reports: three)?.verdict(hasWaited: false)?.leader == names[2])
+    }
+
+    @Test func promisesOfOtherEpochsDoNotCount() throws {
+        let reports = [answer(2, end: 100), answer(3, end: 120, promised: 1)]
+        #expect(RecruitmentTally(rule: rule(members: 3), reports: reports)?.isSufficient == false)
+    }
+
+    @Test func theEpochOfTheLastByteGoesBeforeTheLength() throws {
+        let later = [first, Reign(epoch: Epoch(2), leader: names[1], begin: LSN(80))]
+        var rule = rule(members: 3)
+        rule.recruitment?.epoch = Epoch(3)
+        let reports = [answer(2, end: 90, chain: later, promised: 3), answer(3, end: 500, promised: 3)]
+        let next = try #require(RecruitmentTally(rule: rule, reports: reports)?.verdict(hasWaited: false))
+        #expect(next.leader == names[1])
+        // The history is that of the bytes it goes on from.
+        #expect(next.history == later + [Reign(epoch: Epoch(3), leader: names[1], begin: LSN(90))])
+    }
+
+    @Test func aReignWithoutAByteIsNoHistory() throws {
+        let empty = [first, Reign(epoch: Epoch(2), leader: names[1], begin: LSN(100))]
+        #expect(empty.position(at: LSN(100)) == Position(epoch: .first, end: LSN(100)))
+        #expect(empty.position(at: LSN(101)) == Position(epoch: Epoch(2), end: LSN(101)))
+    }
+
+    @Test func aTargetLeadsOnlyWhenNobodyIsAhead() throws {
+        let switching = rule(members: 3, reason: .switchover, target: names[2])
+        let equal = [answer(2, end: 100), answer(3, end: 100)]
+        #expect(
+            RecruitmentTally(rule: switching, reports: equal)?.verdict(hasWaited: false)?.leader == names[2])
+        let behind = [answer(2, end: 100), answer(3, end: 99)]
+        let tally = try #require(RecruitmentTally(rule: switching, reports: behind))
+        #expect(tally.verdict(hasWaited: false) == nil)
+        #expect(tally.verdict(hasWaited: true)?.leader == names[1])
+    }
+
+    @Test func lineages() {
+        let second = Reign(epoch: Epoch(2), leader: names[1], begin: LSN(100))
+        let other = Reign(epoch: Epoch(3), leader: names[2], begin: LSN(100))
+        #expect(Lineage(chain: [first], end: LSN(100), history: [first, second]) == .prefix)
+        #expect(Lineage(chain: [first], end: LSN(101), history: [first, second]) == .beyond(LSN(100)))
+        #expect(Lineage(chain: [first, second], end: LSN(150), history: [first, second]) == .prefix)
+        #expect(Lineage(chain: [first, second], end: LSN(150), history: [first, other]) == .foreign(Epoch(2)))
+        // It meant to follow, but received nothing.
+        #expect(Lineage(chain: [first, second], end: LSN(100), history: [first, other]) == .prefix)
+    }
+
+    @Test func streamsHaveTheirEpochInTheirName() throws {
+        let name = StreamName(member: names[1], epoch: Epoch(7))
+        #expect("\(name)" == "m2.e7")
+        #expect(name.slot == "m2_e7")
+        #expect(StreamName("m2.e7", epoch: Epoch(7)) == name)
+        #expect(StreamName("m2.e7", epoch: Epoch(8)) == nil)
+    }
+}
