@@ -154,22 +154,6 @@ final class EdgeLoop {
     }
 }
 
-/// Tells a client that there are too many, and closes.
-private final class Doorkeeper: ChannelInboundHandler {
-    typealias InboundIn = ByteBuffer
-    typealias OutboundOut = ByteBuffer
-
-    func channelActive(context: ChannelHandlerContext) {
-        let response = ErrorResponse(
-            .tooManyConnections, "too many connections at this edge", hint: "Connect again in a few seconds.")
-        let buffer = context.channel.allocator.buffer(bytes: response.bytes)
-        context.writeAndFlush(Self.wrapOutboundOut(buffer), promise: nil)
-        context.close(promise: nil)
-    }
-
-    func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
-}
-
 extension Backend {
     var socketAddress: SocketAddress {
         get throws {

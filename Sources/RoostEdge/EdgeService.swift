@@ -208,7 +208,6 @@ public final class EdgeService: Service {
     ///
     /// - Returns: how many sessions there may be.
     private static func raiseFileLimit() -> Int {
-        let reserved = 512
         var limit = rlimit()
         guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return .max }
         if limit.rlim_cur < limit.rlim_max {
@@ -217,6 +216,8 @@ public final class EdgeService: Service {
             getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
         }
         guard limit.rlim_cur < rlim_t(Int32.max) else { return .max }
+        // Some are for the rest of the host's work.
+        let reserved = min(Int(limit.rlim_cur) / 4, 512)
         return max((Int(limit.rlim_cur) - reserved) / 2, 1)
     }
 }

@@ -50,7 +50,7 @@ struct HealthProbe {
                 }
             }
             .connect(to: target)
-            .whenFailure { _ in }
+            .whenFailure { _ in alive.finish() }
     }
 
     /// Sends the question, and is content with any answer.

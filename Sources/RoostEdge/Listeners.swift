@@ -77,9 +77,7 @@ struct Listeners {
             .serverChannelOption(.maxMessagesPerRead, value: EdgeConfiguration.acceptBurst)
             .serverChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    // Out of file descriptors, accepting rests for a moment instead of turning in a circle.
-                    try channel.pipeline.syncOperations.addHandler(
-                        AcceptBackoffHandler(shouldForwardIOErrorCaught: false))
+                    try channel.pipeline.syncOperations.addHandler(AcceptPause())
                 }
             }
             .childChannelOption(.autoRead, value: false)

@@ -46,7 +46,7 @@ final class EdgeUnderTest: Sendable {
     func serve(_ route: ClusterRoute?) async throws {
         service.update(RouteTable(route.map { [address: $0] } ?? [:]))
         let wanted = route == nil ? 0 : 4
-        let isReady = try await poll(for: .seconds(5), every: .milliseconds(5)) {
+        let isReady = try await poll(for: .seconds(10), every: .milliseconds(5)) {
             let stats = service.stats()
             return stats.listenersOpen == wanted && stats.listenersWanted == wanted ? true : nil
         }
@@ -80,7 +80,7 @@ func withEdge(
 
 /// Waits until the edge's counters say so.
 func expectStats(
-    _ edge: EdgeUnderTest, within time: Duration = .seconds(5), _ condition: (EdgeStats) -> Bool
+    _ edge: EdgeUnderTest, within time: Duration = .seconds(10), _ condition: (EdgeStats) -> Bool
 ) async throws {
     let met = try await poll(for: time, every: .milliseconds(5)) { condition(edge.service.stats()) ? true : nil }
     if met == nil { throw EdgeTestFailure("not within \(time): \(edge.service.stats())") }

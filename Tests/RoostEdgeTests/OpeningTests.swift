@@ -79,8 +79,8 @@ struct OpeningTests {
             let silent = try RawClient(edge.address, edge.writePort)
             let slow = try RawClient(edge.address, edge.readPort)
             try slow.send([0, 0, 0])
-            #expect(try await silent.receiveAll(within: .seconds(2)).isEmpty)
-            #expect(try await slow.receiveAll(within: .seconds(2)).isEmpty)
+            #expect(try await silent.receiveAll(within: .seconds(8)).isEmpty)
+            #expect(try await slow.receiveAll(within: .seconds(8)).isEmpty)
             try await expectStats(edge) { $0.sessions == 0 && $0.accepted == 2 }
         }
     }
@@ -153,8 +153,8 @@ struct OpeningTests {
                 try await edge.serve(try route(leader: a.backend))
                 let client = try RawClient(edge.address, edge.writePort)
                 try client.send(packet(80_877_102, bigEndian(42) + bigEndian(43)))
-                #expect(try await client.receiveAll(within: .seconds(2)).isEmpty)
-                let freed = try await poll(for: .seconds(2)) { a.open == 0 ? true : nil }
+                #expect(try await client.receiveAll(within: .seconds(8)).isEmpty)
+                let freed = try await poll(for: .seconds(8)) { a.open == 0 ? true : nil }
                 #expect(freed == true)
             }
         }

@@ -24,9 +24,8 @@ final class RawClient {
             }
         }
         guard status == 0 else {
-            let error = SystemError("connect to", "\(address):\(port)")
-            Glibc.close(file)
-            throw error
+            // The socket is closed with the object.
+            throw SystemError("connect to", "\(address):\(port)")
         }
     }
 
@@ -67,7 +66,7 @@ final class RawClient {
 
     /// What has been received once it fulfils the condition; an error if it does not in time.
     @discardableResult
-    func receive(within time: Duration = .seconds(5), until condition: ([UInt8]) -> Bool) async throws -> [UInt8] {
+    func receive(within time: Duration = .seconds(10), until condition: ([UInt8]) -> Bool) async throws -> [UInt8] {
         let result = try await poll(for: time, every: .milliseconds(2)) { () -> [UInt8]? in
             take()
             return condition(received) ? received : nil
@@ -80,7 +79,7 @@ final class RawClient {
     }
 
     /// Everything up to the end of the connection.
-    func receiveAll(within time: Duration = .seconds(5)) async throws -> [UInt8] {
+    func receiveAll(within time: Duration = .seconds(10)) async throws -> [UInt8] {
         let ended = try await poll(for: time, every: .milliseconds(2)) { () -> Bool? in
             take()
             return isEnded ? true : nil

@@ -83,6 +83,32 @@ struct ServiceTests {
         }
     }
 
+    @Test("Out of file descriptors, the edge goes on listening, and serves again when there are some")
+    func fileLimit() async throws {
+        // In a process of its own: the limit is the whole process's.
+        await #expect(processExitsWith: .success) {
+            var limit = rlimit(rlim_cur: 80, rlim_max: 80)
+            setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+            try await withEdge({ $0.loops = 1 }) { edge in
+                edge.service.update(RouteTable([edge.address: try route(leader: nil)]))
+                try await expectStats(edge) { $0.listenersOpen == 2 }
+                var hoard: [Int32] = []
+                while case let file = dup(0), file >= 0 { hoard.append(file) }
+                // One for the client; none is left for the edge.
+                close(hoard.removeLast())
+                let client = try RawClient(edge.address, edge.writePort)
+                try client.send(gssRequest)
+                try await Task.sleep(for: .milliseconds(300))
+                client.take()
+                guard client.received.isEmpty, !client.isEnded, edge.service.stats().accepted == 0 else {
+                    throw EdgeTestFailure("it was accepted without a file descriptor")
+                }
+                for file in hoard { close(file) }
+                try await client.receive { $0 == [UInt8(ascii: "N")] }
+            }
+        }
+    }
+
     @Test("1,000 idle sessions, and one among them that works")
     func idle() async throws {
         try await withBackend("a", .primary) { a in
@@ -96,7 +122,7 @@ struct ServiceTests {
                     clients.append(client)
                 }
                 for client in clients { try await client.receive(until: isReady) }
-                #expect(edge.service.stats().relaying == 1_000)
+                try await expectStats(edge) { $0.relaying == 1_000 }
                 // The fake backend's 1,000 connections live in this process too.
                 let each = (residentBytes() - before) / 1_000
                 #expect(each < 64 << 10, "\(each) bytes for each idle session")
@@ -105,7 +131,7 @@ struct ServiceTests {
                 try await clients[500].receive { $0 == [7] }
                 for client in clients { client.close() }
                 try await expectStats(edge) { $0.sessions == 0 && $0.relaying == 0 }
-                let freed = try await poll(for: .seconds(3)) { a.open == 0 ? true : nil }
+                let freed = try await poll(for: .seconds(8)) { a.open == 0 ? true : nil }
                 #expect(freed == true)
             }
         }

@@ -1,0 +1,32 @@
+import Glibc
+import NIOCore
+
+/// Lets a listener rest for a moment when the host is out of file descriptors or memory. Without it the event loop
+/// would turn in a circle: the connection that cannot be accepted stays in the backlog and wakes it at once again.
+///
+/// NIO's own `AcceptBackoffHandler` only puts off the next read; a listener whose very first accept fails has its read
+/// still pending, and stays registered.
+final class AcceptPause: ChannelInboundHandler {
+    typealias InboundIn = any Channel
+
+    private static let length = TimeAmount.milliseconds(100)
+    private var isResting = false
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        guard let error = error as? IOError else { return }
+        switch error.errnoCode {
+        case EMFILE, ENFILE, ENOBUFS, ENOMEM: rest(context)
+        case _: return
+        }
+    }
+
+    private func rest(_ context: ChannelHandlerContext) {
+        guard !isResting else { return }
+        isResting = true
+        try? context.channel.syncOptions?.setOption(.autoRead, value: false)
+        context.eventLoop.assumeIsolated().scheduleTask(in: Self.length) { [self] in
+            isResting = false
+            try? context.channel.syncOptions?.setOption(.autoRead, value: true)
+        }
+    }
+}
