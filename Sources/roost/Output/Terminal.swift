@@ -32,7 +32,7 @@ enum Terminal {
     }
 
     static func paint(_ text: String, _ style: Style, on stream: Stream = .output) -> String {
-        style == .plain || !isColoured(stream) ? text : style.rawValue + text + "\u{1b}[0m"
+        style == .plain || text.isEmpty || !isColoured(stream) ? text : style.rawValue + text + "\u{1b}[0m"
     }
 
     /// A line on standard error.
