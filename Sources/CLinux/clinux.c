@@ -82,3 +82,7 @@ int roost_open_tun(const char *name) {
 }
 
 void roost_name_thread(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }
+
+int roost_spawn_close_from(posix_spawn_file_actions_t *actions, int first) {
+    return -posix_spawn_file_actions_addclosefrom_np(actions, first);
+}

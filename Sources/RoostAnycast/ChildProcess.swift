@@ -15,8 +15,7 @@ struct ChildProcess: Sendable {
 
     /// - Parameters:
     ///   - name: what the process sees as its own name; nil is `program`.
-    ///   - input: becomes its standard input; nil is /dev/null. Nothing else that we have open goes with it, as
-    ///     long as it was opened to be closed on exec.
+    ///   - input: becomes its standard input; nil is /dev/null. Nothing else that we have open goes with it.
     init(_ program: String, name: String? = nil, arguments: [String], input: Int32? = nil) throws(AnycastError) {
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
@@ -26,6 +25,9 @@ struct ChildProcess: Sendable {
         } else {
             posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
         }
+        // Not everybody opens with close-on-exec: SwiftNIO's listeners would live on in the child and go on being
+        // handed connections that nobody accepts.
+        roost_spawn_close_from(&actions, 3)
         var attributes = posix_spawnattr_t()
         posix_spawnattr_init(&attributes)
         defer { posix_spawnattr_destroy(&attributes) }

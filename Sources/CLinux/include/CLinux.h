@@ -9,6 +9,7 @@
 #include <linux/if_tun.h>
 #include <linux/loop.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdint.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -46,6 +47,9 @@ int roost_pidfd_open(pid_t pid);
 /// Opens /dev/net/tun as a TUN device without packet information in the calling thread's network namespace.
 /// The file descriptor (non-blocking) or -errno.
 int roost_open_tun(const char *name);
+
+/// posix_spawn_file_actions_addclosefrom_np(3): the child has no file descriptor from `first` on.
+int roost_spawn_close_from(posix_spawn_file_actions_t *actions, int first);
 
 /// Names the calling thread; the kernel keeps 15 bytes.
 void roost_name_thread(const char *name);
