@@ -192,7 +192,9 @@ struct FailoverTests {
     @Test func aSwitchoverMovesThePrimaryWhereItIsAskedTo() async throws {
         try await underFire { planet, cluster, writers in
             let old = try await cluster.body()
-            let target = try #require(old.members.first { $0.name != old.leader && $0.region.text == "iad" } ?? old.members.first { $0.name != old.leader })
+            let target = try #require(
+                old.members.first { $0.name != old.leader && $0.region.text == "iad" }
+                    ?? old.members.first { $0.name != old.leader })
             try await cluster.ask { try await $0.switchover(cluster.name, to: target.name) }
             let new = try await cluster.wait(for: "the new leader", within: .seconds(30)) { $0.epoch > old.epoch }
             #expect(new.leader == target.name)
@@ -205,7 +207,9 @@ struct FailoverTests {
         try await underFire(writersOn: "client-iad", gapMax: 300_000) { planet, cluster, _ in
             let old = try await cluster.body()
             let leader = try await cluster.leader()
-            let standby = try #require(old.members.first { $0.name != leader.name && $0.region.text == "sin" } ?? old.members.last { $0.name != leader.name })
+            let standby = try #require(
+                old.members.first { $0.name != leader.name && $0.region.text == "sin" }
+                    ?? old.members.last { $0.name != leader.name })
             try await planet.killHost(try #require(standby.host).text)
             try await planet.killHost(try #require(leader.host).text)
             let body = try await cluster.wait(for: "the status to say why", within: .seconds(60)) {

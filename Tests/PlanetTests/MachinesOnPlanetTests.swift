@@ -30,7 +30,9 @@ struct MachinesOnPlanetTests {
             try FileManager.default.createDirectory(atPath: "\(part)/\(folder)", withIntermediateDirectories: true)
         }
         try FileManager.default.copyItem(atPath: "/bin/busybox", toPath: part + "/bin/busybox")
-        for applet in ["sh", "sleep", "cat", "ping6", "ping", "nc", "wget", "dd", "sync", "ip", "id", "ls", "grep", "kill"] {
+        for applet in [
+            "sh", "sleep", "cat", "ping6", "ping", "nc", "wget", "dd", "sync", "ip", "id", "ls", "grep", "kill",
+        ] {
             try FileManager.default.createSymbolicLink(atPath: "\(part)/bin/\(applet)", withDestinationPath: "busybox")
         }
         try FileManager.default.moveItem(atPath: part, toPath: rootfs)
@@ -112,7 +114,8 @@ struct MachinesOnPlanetTests {
 
     @Test func aVolumeSurvivesItsMachinesCrashTheAgentsDeathAndItsHostsLoss() async throws {
         let app = try await app("keep")
-        let volume = try await api.createVolume(CreateVolumeRequest(name: "data", region: "ams", sizeGigabytes: 1), in: app)
+        let volume = try await api.createVolume(
+            CreateVolumeRequest(name: "data", region: "ams", sizeGigabytes: 1), in: app)
         let machine = try await machine(app, volume: volume.id)
         _ = try await shell("echo precious > /data/file; sync", in: machine, of: app)
 
@@ -145,7 +148,8 @@ struct MachinesOnPlanetTests {
         let next = try #require(again, "the volume was not free after its machine was destroyed")
         #expect(try await shell("cat /data/file", in: next, of: app).stdout == "precious\n")
         // Its size is a hard limit.
-        let full = try await shell("dd if=/dev/zero of=/data/big bs=1M count=1200 2>&1; ls /data/file", in: next, of: app)
+        let full = try await shell(
+            "dd if=/dev/zero of=/data/big bs=1M count=1200 2>&1; ls /data/file", in: next, of: app)
         #expect(full.stdout.contains("No space left on device"))
         try await clear(app)
     }
@@ -199,11 +203,13 @@ struct MachinesOnPlanetTests {
         let inside = ["nsenter", "--net=\(planet.namespacePath(of: machine.id, on: machine.host))"]
         let host = machine.host.text
         let link = "$(ip -o link | grep -v ' lo' | cut -d: -f2 | cut -d@ -f1 | head -1)"
-        let line = "ip -6 addr add \(other.privateIP)/128 dev \(link) nodad; ping -6 -c 2 -W 2 -I \(other.privateIP) \(friend.privateIP)"
+        let line =
+            "ip -6 addr add \(other.privateIP)/128 dev \(link) nodad; ping -6 -c 2 -W 2 -I \(other.privateIP) \(friend.privateIP)"
         let output = try await planet.run(in: host, inside + ["sh", "-c", line])
         #expect(output.status != 0, "a packet with a foreign source address arrived")
         let honest = try await planet.run(
-            in: host, inside + ["ping", "-6", "-c", "2", "-W", "2", "-I", "\(machine.privateIP)", "\(friend.privateIP)"])
+            in: host,
+            inside + ["ping", "-6", "-c", "2", "-W", "2", "-I", "\(machine.privateIP)", "\(friend.privateIP)"])
         #expect(honest.status == 0, "\(honest.standardOutput)")
     }
 
@@ -217,10 +223,12 @@ struct MachinesOnPlanetTests {
         let inside = ["nsenter", "--net=\(planet.namespacePath(of: sender.id, on: sender.host))"]
         // 1420 bytes: 40 of IPv6, 8 of ICMPv6, 1372 of payload.
         let fits = try await planet.run(
-            in: sender.host.text, inside + ["ping", "-6", "-M", "do", "-s", "1372", "-c", "3", "-W", "2", "\(receiver.privateIP)"])
+            in: sender.host.text,
+            inside + ["ping", "-6", "-M", "do", "-s", "1372", "-c", "3", "-W", "2", "\(receiver.privateIP)"])
         #expect(fits.status == 0, "\(fits.standardOutput)")
         let tooLarge = try await planet.run(
-            in: sender.host.text, inside + ["ping", "-6", "-M", "do", "-s", "1373", "-c", "1", "-W", "2", "\(receiver.privateIP)"])
+            in: sender.host.text,
+            inside + ["ping", "-6", "-M", "do", "-s", "1373", "-c", "1", "-W", "2", "\(receiver.privateIP)"])
         #expect(tooLarge.status != 0)
         _ = try await shell(
             "dd if=/dev/urandom of=/tmp/megabyte bs=1M count=1; nc -w 20 \(receiver.privateIP) 9000 < /tmp/megabyte",
