@@ -15,6 +15,8 @@ final class Leg: ChannelInboundHandler {
     private var session: Session?
     private(set) var context: ChannelHandlerContext?
     private var partner: Leg?
+    /// There is room for more. Kept here because the channel's own answer costs more, at every message.
+    private var isWritable = true
     /// The partner had no room; it says when it has.
     private var isReadDue = false
 
@@ -55,9 +57,9 @@ final class Leg: ChannelInboundHandler {
     }
 
     private func readOn() {
-        guard let partner, let context else { return }
-        if partner.context?.channel.isWritable ?? true {
-            context.read()
+        guard let partner else { return }
+        if partner.isWritable {
+            context?.read()
         } else {
             isReadDue = true
         }
@@ -95,7 +97,8 @@ final class Leg: ChannelInboundHandler {
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
-        guard context.channel.isWritable, let partner, partner.isReadDue else { return }
+        isWritable = context.channel.isWritable
+        guard isWritable, let partner, partner.isReadDue else { return }
         partner.isReadDue = false
         partner.readOn()
     }
