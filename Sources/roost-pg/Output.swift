@@ -3,12 +3,17 @@ import Glibc
 import RoostLinux
 
 enum Output {
-    /// A whole line in one write, so that lines of several tasks never mix.
-    static func line(_ text: String) {
+    // A whole line in one write, so that lines of several tasks never mix.
+    static func line(_ text: String) { put(text, on: 1) }
+    static func errorLine(_ text: String) { put(text, on: 2) }
+
+    private static func put(_ text: String, on file: Int32) {
         let bytes = Array((text + "\n").utf8)
         var written = 0
         while written < bytes.count {
-            let count = bytes.withUnsafeBytes { write(1, $0.baseAddress?.advanced(by: written), bytes.count - written) }
+            let count = bytes.withUnsafeBytes {
+                write(file, $0.baseAddress?.advanced(by: written), bytes.count - written)
+            }
             if count > 0 { written += count } else if errno != EINTR { return }
         }
     }

@@ -26,7 +26,6 @@ struct RunCommand: AsyncParsableCommand {
     var logLevel = Logger.Level.info
 
     func run() async throws {
-        if InitProcess.isNeeded { try InitProcess.run(CommandLine.arguments, runFolder: runFolder) }
         StopSignals.install()
         var logger = Logger(label: "roost-pg") { StreamLogHandler.standardError(label: $0) }
         logger.logLevel = logLevel

@@ -83,6 +83,109 @@ struct ClusterTests {
         }
     }
 
+    @Test func nothingConfirmedIsLostWithTheLeadersMachine() async throws {
+        try await Self.with("writer") { cluster in
+            for number in TestCluster.numbers { try cluster.start(number) }
+            let first = try await cluster.waitUntilReady(standbys: 2, within: .seconds(120))
+            let writer = try cluster.startWriter()
+            defer { TestProcess.end(writer.process) }
+            try await Self.waitForRows(100, in: writer.output)
+            cluster.kill(first)
+            _ = try await cluster.waitUntilReady(other: first, standbys: 1)
+            let before = try Self.rows(in: writer.output).count
+            try await Self.waitForRows(before + 100, in: writer.output)
+            kill(writer.process, SIGTERM)
+            let summary = try await poll(for: .seconds(5)) { () -> String? in
+                try Self.lines(of: writer.output).last { $0.contains("max_gap_ms") }
+            }
+            print("writer: \(summary ?? "no summary")")
+            #expect(summary != nil)
+            try DurableFile.write(
+                try Self.rows(in: writer.output).map { "\($0)\n" }.joined(),
+                to: "\(cluster.ground.root)\(cluster.ground.folder)/rows")
+            let line =
+                cluster.ground.enterWithProc + [
+                    "/usr/local/bin/roost-pg", "verify", "--url", cluster.anyURL,
+                    "--rows",
+                    "\(cluster.ground.folder)/rows", "--json",
+                ]
+            let verified = try await Command(line[0], Array(line.dropFirst()), deadline: .seconds(60)).run()
+            #expect(verified.standardOutput.contains(#""missing":[]"#))
+        }
+    }
+
+    /// The hardest case: Postgres lives on, and nothing that watches it does.
+    @Test func anOldLeaderWithAFrozenSupervisorConfirmsNothing() async throws {
+        try await Self.with("frozen") { cluster in
+            for number in TestCluster.numbers { try cluster.start(number) }
+            let first = try await cluster.waitUntilReady(standbys: 2, within: .seconds(120))
+            _ = try await cluster.query(first, "CREATE TABLE rows (row int)")
+            let supervisor = try #require(cluster.supervisor(first))
+            for process in [supervisor.first, supervisor.member] { kill(process, SIGSTOP) }
+            let second = try await cluster.waitUntilReady(other: first, standbys: 1)
+            // It still answers, and still does not confirm.
+            #expect(try await cluster.query(first, "SELECT count(*) FROM rows") == "0\n")
+            let refused = await Self.isRefused {
+                try await cluster.query(first, "INSERT INTO rows VALUES (1)", within: 3)
+            }
+            #expect(refused, "a commit of the old epoch was confirmed")
+            _ = try await cluster.query(second, "INSERT INTO rows VALUES (2)")
+
+            for process in [supervisor.member, supervisor.first] { kill(process, SIGCONT) }
+            // Its lease is over: the machine ends or its Postgres does, and it comes back as a standby.
+            let isFenced = try await poll(for: .seconds(10)) { () -> Bool? in
+                if cluster.hasEnded(first) {
+                    cluster.kill(first)
+                    try cluster.start(first)
+                }
+                return cluster.store.report(of: try TestCluster.name(first))?.role == .standby ? true : nil
+            }
+            #expect(isFenced == true)
+            #expect(try await cluster.waitUntilReady(standbys: 2) == second)
+            let rows = try await poll(for: .seconds(10)) {
+                try? await cluster.query(first, "SELECT row FROM rows") == "2\n" ? true : nil
+            }
+            #expect(rows == true)
+        }
+    }
+
+    @Test func processOneEndsTheMachineWhenTheMemberIsFrozen() async throws {
+        try await Self.with("init") { cluster in
+            for number in TestCluster.numbers { try cluster.start(number) }
+            let first = try await cluster.waitUntilReady(standbys: 2, within: .seconds(120))
+            kill(try #require(cluster.supervisor(first)).member, SIGSTOP)
+            let frozen = BootClock.now()
+            let ended = try await poll(for: .seconds(15)) { cluster.hasEnded(first) ? true : nil }
+            #expect(ended == true)
+            print("process 1 ended the machine after \((BootClock.now() - frozen).milliseconds) ms")
+        }
+    }
+
+    private static func isRefused(_ body: () async throws -> String) async -> Bool {
+        do {
+            _ = try await body()
+            return false
+        } catch {
+            return true
+        }
+    }
+
+    private static func lines(of file: String) throws -> [String] {
+        String(decoding: try DurableFile.read(file) ?? [], as: UTF8.self).split(separator: "\n").map(String.init)
+    }
+
+    private struct Line: Decodable { var row: Int64? }
+
+    private static func rows(in file: String) throws -> [Int64] {
+        // The last line may be half written.
+        try lines(of: file).compactMap { try? JSONDecoder().decode(Line.self, from: Data($0.utf8)).row }
+    }
+
+    private static func waitForRows(_ count: Int, in file: String) async throws {
+        let found = try await poll(for: .seconds(60)) { try rows(in: file).count >= count ? true : nil }
+        if found == nil { throw PostgresError("write rows", "\(try lines(of: file).suffix(3))") }
+    }
+
     private static func write(_ row: Int, _ cluster: TestCluster, within deadline: Duration) async throws {
         let done = try await poll(for: deadline, every: .milliseconds(50)) { () -> Bool? in
             guard let leader = cluster.leader else { return nil }

@@ -64,10 +64,36 @@ final class TestCluster: Sendable {
         TestProcess.end(machine)
     }
 
-    func signal(_ number: Int, _ signal: Int32) {
-        guard let machine = machines.withLock({ $0[number] }) else { return }
-        // The only child of `unshare` is process 1.
-        for child in TestProcess.children(of: machine) { Glibc.kill(child, signal) }
+    /// `roost-pg` of a machine: process 1, and the member it looks after.
+    func supervisor(_ number: Int) -> (first: pid_t, member: pid_t)? {
+        guard let machine = machines.withLock({ $0[number] }), let first = TestProcess.children(of: machine).first,
+            let member = TestProcess.children(of: first).first(where: { TestProcess.name(of: $0) == "roost-pg" })
+        else { return nil }
+        return (first, member)
+    }
+
+    /// Whether process 1 of the machine has ended.
+    func hasEnded(_ number: Int) -> Bool {
+        guard let machine = machines.withLock({ $0[number] }) else { return true }
+        return TestProcess.children(of: machine).isEmpty
+    }
+
+    /// A URL that leads to whichever member takes writes.
+    var anyURL: String {
+        let addresses = Self.numbers.map { "[\(TestGround.address($0))]:5432" }.joined(separator: ",")
+        return "postgres://postgres:it%27s%3A%20a%20%5Csecret@\(addresses)/postgres?target_session_attrs=read-write"
+    }
+
+    /// Starts the image's own `roost-pg writer`; its lines go to a file.
+    func startWriter() throws -> (process: pid_t, output: String) {
+        let output = "\(ground.root)\(ground.folder)/writer.log"
+        let line =
+            ground.enterWithProc + [
+                "/usr/local/bin/roost-pg", "writer", "--url", anyURL, "--interval", "5",
+                "--timeout",
+                "2", "--json",
+            ]
+        return (try TestProcess.start(line, log: output), output)
     }
 
     func stop() {
@@ -107,13 +133,13 @@ final class TestCluster: Sendable {
     }
 
     /// Runs statements as a client would, with the image's psql.
-    func query(_ number: Int, _ statement: String) async throws -> String {
+    func query(_ number: Int, _ statement: String, within seconds: Int = 20) async throws -> String {
         let line =
             ground.enter + [
                 "chroot", ground.root, "/usr/lib/postgresql/17/bin/psql", "--no-psqlrc", "--tuples-only", "--no-align",
                 "--set=ON_ERROR_STOP=1", "--command=\(statement)", url(number) + "?connect_timeout=3",
             ]
-        return try await Command(line[0], Array(line.dropFirst()), deadline: .seconds(20)).run().standardOutput
+        return try await Command(line[0], Array(line.dropFirst()), deadline: .seconds(seconds)).run().standardOutput
     }
 }
 
@@ -138,6 +164,11 @@ enum TestProcess {
         kill(process, SIGKILL)
         var status: Int32 = 0
         while waitpid(process, &status, 0) < 0, errno == EINTR {}
+    }
+
+    static func name(of process: pid_t) -> String {
+        let text = (try? DurableFile.read("/proc/\(process)/comm")) ?? nil
+        return String(decoding: (text ?? []).dropLast(), as: UTF8.self)
     }
 
     static func children(of process: pid_t) -> [pid_t] {

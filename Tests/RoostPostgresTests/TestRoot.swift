@@ -95,6 +95,9 @@ final class TestGround: Sendable {
 
     var enter: [String] { ["nsenter", "--net=/run/netns/\(name)"] }
 
+    /// For programs in Swift, which read their arguments from /proc.
+    var enterWithProc: [String] { enter + ["unshare", "--mount", "--mount-proc=\(root)/proc", "chroot", root] }
+
     func layout(_ number: Int) -> PostgresLayout {
         PostgresLayout(
             root: root, volume: "\(folder)/m\(number)/data", runFolder: "\(folder)/m\(number)/run", enter: enter)
