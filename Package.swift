@@ -131,7 +131,7 @@ let package = Package(
             uses: [
                 "RoostAgent", "RoostModel", "RoostWire", "RoostStore", "RoostMesh", "RoostMachines", "RoostVolumes",
                 "RoostPlacement",
-                "RoostLinux", .hummingbird, .asyncHTTPClient, .httpTypes, .lifecycle, .logging, .nioCore, .nioHTTP1,
+                "RoostLinux", "RoostClient", .hummingbird, .httpTypes, .lifecycle, .logging, .nioCore,
             ]),
         room(
             "RoostEdge",

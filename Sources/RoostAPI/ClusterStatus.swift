@@ -78,6 +78,7 @@ enum ClusterStatus {
             }
             return (isFirstClone ? .creating : .degraded, "not streaming: \(names)")
         }
-        return (.ready, nil)
+        // A wish that was not granted is worth a word until the next one.
+        return (.ready, rule.switchover?.refusal.map { "the last switchover was refused: \($0)" })
     }
 }

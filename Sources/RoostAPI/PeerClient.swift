@@ -1,11 +1,8 @@
-import AsyncHTTPClient
 import Foundation
-import HTTPTypes
-import Hummingbird
-import NIOCore
-import NIOHTTP1
 import RoostAgent
+import RoostClient
 import RoostModel
+import RoostWire
 
 /// Sends requests to other hosts' APIs over the mesh.
 struct PeerClient: Sendable {
@@ -28,26 +25,30 @@ struct PeerClient: Sendable {
         _ method: String, _ pathAndQuery: String, body: Data? = nil, to peer: HostName,
         timeout: Duration = Self.timeoutDefault
     ) async throws(AgentError) -> Reply {
-        var request = HTTPClientRequest(url: "http://[\(MeshAddress.host(peer))]:\(port)\(pathAndQuery)")
-        request.method = HTTPMethod(rawValue: method)
-        request.headers.add(name: "authorization", value: "Bearer \(token)")
-        request.headers.add(name: Self.forwardedHeader, value: host.text)
-        if let body {
-            request.headers.add(name: "content-type", value: "application/json")
-            request.body = .bytes(ByteBuffer(bytes: body))
+        guard let verb = APIMethod(rawValue: method) else {
+            throw AgentError(.invalid, "method \(method) is not passed on")
         }
+        let client = RoostAPIClient(.mesh(peer, port: port), token: token)
         do {
-            let response = try await HTTPClient.shared.execute(
-                request, timeout: .milliseconds(timeout.milliseconds))
-            let answer = try await response.body.collect(upTo: Self.answerBytesMax)
+            let response = try await client.execute(
+                APIRequest(
+                    verb, pathAndQuery, headers: [(Self.forwardedHeader, host.text)], body: body, timeout: timeout,
+                    answerBytesMax: Self.answerBytesMax))
             return Reply(
-                status: Int(response.status.code), contentType: response.headers.first(name: "content-type"),
-                body: Data(answer.readableBytesView))
-        } catch let error as HTTPClientError where error == .deadlineExceeded || error == .readTimeout {
-            throw AgentError(
-                .outcomeUnknown, "host \(peer) did not answer within \(timeout); look before you try again")
+                status: response.status,
+                contentType: response.headers.first { $0.name.lowercased() == "content-type" }?.value,
+                body: response.body)
         } catch {
-            throw AgentError(.unavailable, "host \(peer) cannot be reached (\(error)); try again when it is back")
+            switch error.cause {
+            case .unreachable(let why):
+                throw AgentError(.unavailable, "host \(peer) cannot be reached (\(why)); try again when it is back")
+            case .unanswered(let why):
+                throw AgentError(
+                    .outcomeUnknown, "host \(peer) did not say whether it was done (\(why)); look before you try again")
+            case .refused(_, let body): throw AgentError(.failed, "host \(peer): \(body.error)")
+            case .unreadable(let why): throw AgentError(.failed, "host \(peer) answered something unreadable: \(why)")
+            case .cancelled: throw AgentError(.unavailable, "cancelled while host \(peer) was asked")
+            }
         }
     }
 

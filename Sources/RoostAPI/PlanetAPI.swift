@@ -87,6 +87,26 @@ public struct PlanetAPI: Sendable {
         return watcher.planet.hosts.values.first { $0.host != host && $0.volumes.contains { $0.id == volume } }?.host
     }
 
+    /// How long a creation waits until this host's own copy of the planet shows what was made elsewhere.
+    static let settleMax = Duration.seconds(5)
+
+    /// Who made something here can ask for it here: the answer waits until the owner's new record has arrived. When
+    /// it does not in time, the thing exists all the same.
+    func settle(on owner: HostName, _ isThere: @escaping @Sendable (HostRecord) -> Bool) async {
+        guard owner != host else { return }
+        let changes = watcher.changes.subscribe()
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask {
+                func isSettled() -> Bool { watcher.planet.hosts[owner].map(isThere) ?? false }
+                if isSettled() { return }
+                for await _ in changes where isSettled() { return }
+            }
+            group.addTask { try? await Task.sleep(for: Self.settleMax) }
+            await group.next()
+            group.cancelAll()
+        }
+    }
+
     func requireApp(_ context: some RequestContext) throws(AgentError) -> AppRecord {
         let name: AppName = try RequestReader.id("app", context)
         guard let app = watcher.planet.apps[name] else {

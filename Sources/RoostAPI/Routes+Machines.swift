@@ -154,6 +154,7 @@ extension PlanetAPI {
                 (try await dispatch.createMachine(order, on: host), host)
             }
         }
+        await settle(on: chosen) { $0.machines.contains { $0.id == id } }
         return try Answer.json(body(of: MachineRow(record: record, goal: .started), host: chosen))
     }
 

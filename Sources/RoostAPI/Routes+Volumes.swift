@@ -63,6 +63,7 @@ extension PlanetAPI {
             disk: order.size, app: app.name, occupied: occupied)
         return try await place(placement) { candidate throws(AgentError) in
             let record = try await dispatch.createVolume(order, on: candidate)
+            await settle(on: candidate) { $0.volumes.contains { $0.id == order.id } }
             return await body(of: record, on: candidate, isReachable: true)
         }
     }

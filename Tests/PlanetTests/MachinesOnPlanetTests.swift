@@ -13,6 +13,9 @@ struct MachinesOnPlanetTests {
     static let image = "dir:\(rootfs)"
     static let rootfs = NSTemporaryDirectory() + "roost-test-rootfs-\(getpid())"
 
+    /// Runs until it is told to end, with a status of its own.
+    static let waiting = ["sh", "-c", "while [ ! -e /tmp/die ]; do sleep 0.1; done; exit 3"]
+
     let planet: Planet
 
     init() async throws {
@@ -58,7 +61,7 @@ struct MachinesOnPlanetTests {
     }
 
     func machine(
-        _ app: AppName, region: String? = nil, volume: VolumeID? = nil, command: [String] = ["sleep", "100000"],
+        _ app: AppName, region: String? = nil, volume: VolumeID? = nil, command: [String] = waiting,
         policy: MachineRestart.Policy = .always
     ) async throws -> MachineBody {
         let config = MachineConfig(
@@ -121,7 +124,7 @@ struct MachinesOnPlanetTests {
 
         let before = try await starts(machine, app)
         // Process 1 of the machine ends by itself.
-        _ = try? await shell("kill -9 -1", in: machine, of: app)
+        _ = try await shell("echo > /tmp/die", in: machine, of: app)
         try await restarted(machine, app, after: before)
         #expect(try await shell("cat /data/file", in: machine, of: app).stdout == "precious\n")
 
@@ -181,7 +184,7 @@ struct MachinesOnPlanetTests {
         for host in planet.plan.hosts {
             let address = MeshAddress.host(host.name)
             for port in [4280, 2379, 2380] {
-                let knock = try await shell("nc -w 2 \(address) \(port) </dev/null", in: here, of: first)
+                let knock = try await shell("nc -w 1 \(address) \(port) </dev/null", in: here, of: first)
                 #expect(knock.exitCode != 0, "a machine reached port \(port) of \(host.name)")
             }
         }
@@ -218,7 +221,8 @@ struct MachinesOnPlanetTests {
     @Test func largePacketsAndTransfersFitFromEndToEnd() async throws {
         let app = try await app("mtu")
         let receiver = try await machine(
-            app, region: "sin", command: ["sh", "-c", "while :; do nc -l -p 9000 > /tmp/got; done"])
+            app, region: "sin",
+            command: ["sh", "-c", "nc -l -s :: -p 9000 > /tmp/part; mv /tmp/part /tmp/got; sleep 100000"])
         let sender = try await machine(app, region: "ams")
         let inside = ["nsenter", "--net=\(planet.namespacePath(of: sender.id, on: sender.host))"]
         // 1420 bytes: 40 of IPv6, 8 of ICMPv6, 1372 of payload.
