@@ -34,9 +34,6 @@ final class GateKeeper: Sendable {
             state.isOpen = isOpen
             state.told = nil
         }
-        do { try instance.admit(isOpen) } catch {
-            logger.error("Postgres's access rules are not as they should be", metadata: ["why": "\(error)"])
-        }
     }
 
     func repeatWord() { state.withLock { $0.told = nil } }
@@ -53,12 +50,13 @@ final class GateKeeper: Sendable {
                 continue
             }
             do {
+                try instance.admit(wanted)
                 try link.setGate(isOpen: wanted)
                 state.withLock { state in
                     if state.isOpen == wanted { state.told = (wanted, BootClock.now()) }
                 }
             } catch {
-                logger.debug("the gate was not set", metadata: ["open": "\(wanted)", "why": "\(error)"])
+                logger.notice("the gate was not set", metadata: ["open": "\(wanted)", "why": "\(error)"])
                 usleep(UInt32(Self.pause.milliseconds * 1000))
             }
         }

@@ -142,22 +142,22 @@ final class Operations: Sendable {
             try await instance.clone(from: source, settings(.standby(upstream: nil)), view.secrets, within: limit) {
                 bytes in self.done.withLock { $0 = "\(bytes) copied" }
             }
-            try configure(.standby(upstream: nil))
+            try await configure(.standby(upstream: nil))
         case .rewind(let leader, let epoch):
             let source = try upstream(leader, epoch, view)
             try await instance.rewind(to: source, settings(.standby(upstream: nil)), view.secrets, within: limit)
-            try configure(.standby(upstream: nil))
+            try await configure(.standby(upstream: nil))
         case .sever: try await sever()
         case .readEnd: return try await readEnd(within: limit)
         case .follow(let leader, let epoch):
             if instance.isLeader { await instance.stop(.fast, within: .seconds(5)) }
-            try configure(.standby(upstream: try upstream(leader, epoch, view)))
+            try await configure(.standby(upstream: try upstream(leader, epoch, view)))
             try await startOrReload(within: limit)
         case .promote(let epoch, let confirmations, let standbys):
             return try await promote(epoch, confirmations, standbys, within: limit)
         case .startPrimary(let epoch, let confirmations, let standbys):
             await instance.stop(.fast, within: .seconds(5))
-            try configure(.leader(epoch: epoch, standbys: standbys, confirmations: confirmations))
+            try await configure(.leader(epoch: epoch, standbys: standbys, confirmations: confirmations))
             try await startOrReload(within: limit)
             try await instance.keepSlots(of: epoch, for: standbys)
             state.withLock { $0.epoch = epoch }
@@ -170,12 +170,12 @@ final class Operations: Sendable {
 
     private func sever() async throws {
         if instance.isRunning, instance.isLeader { await instance.stop(.immediate, within: .milliseconds(500)) }
-        try configure(.standby(upstream: nil))
+        try await configure(.standby(upstream: nil))
         try await instance.stopFollowing()
     }
 
     private func readEnd(within limit: Duration) async throws -> OperationOutcome {
-        try configure(.standby(upstream: nil))
+        try await configure(.standby(upstream: nil))
         try await startOrReload(within: limit)
         var found = try await instance.endOfLog(within: limit)
         if try instance.hasLeftovers(above: found.timeline) {
@@ -190,7 +190,7 @@ final class Operations: Sendable {
     private func promote(
         _ epoch: Epoch, _ confirmations: Int, _ standbys: [MemberName], within limit: Duration
     ) async throws -> OperationOutcome {
-        try configure(.leader(epoch: epoch, standbys: standbys, confirmations: confirmations))
+        try await configure(.leader(epoch: epoch, standbys: standbys, confirmations: confirmations))
         let point = try await instance.promote(within: limit)
         try await instance.keepSlots(of: epoch, for: standbys)
         state.withLock { $0.epoch = epoch }
@@ -204,8 +204,12 @@ final class Operations: Sendable {
 
     // MARK: - What the store knows
 
-    private func configure(_ role: PostgresSettings.Role) throws {
-        try instance.configure(settings(role), known.view.secrets)
+    private func configure(_ role: PostgresSettings.Role) async throws {
+        let instance = instance
+        let secrets = known.view.secrets
+        let settings = try settings(role)
+        // It flushes several files.
+        try await BlockingCall.run { () throws(PostgresError) in try instance.configure(settings, secrets) }
     }
 
     private func settings(_ role: PostgresSettings.Role) throws -> PostgresSettings {

@@ -28,7 +28,7 @@ extension PostgresInstance {
                         "pg_basebackup",
                         [
                             "--dbname=\(connection)", "--pgdata=\(self.layout.unfinished)", "--wal-method=stream",
-                            "--slot=\(slot)", "--checkpoint=fast", "--no-password",
+                            "--slot=\(slot)", "--checkpoint=fast", "--no-password", "--sync-method=syncfs",
                         ], deadline: deadline
                     ).run()
                 }
@@ -61,7 +61,7 @@ extension PostgresInstance {
                     "pg_rewind",
                     [
                         "--target-pgdata=\(self.layout.data)", "--source-server=\(connection) dbname=postgres",
-                        "--config-file=\(self.layout.configFile)",
+                        "--config-file=\(self.layout.configFile)", "--sync-method=syncfs",
                     ], deadline: deadline
                 ).run()
             }

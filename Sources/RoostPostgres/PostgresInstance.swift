@@ -113,7 +113,7 @@ public final class PostgresInstance: Sendable {
                     "--pgdata=\(layout.unfinished)", "--data-checksums", "--encoding=UTF8", "--locale=C.UTF-8",
                     "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--auth=scram-sha-256",
                     "--auth-local=peer",
-                    "--username=\(PostgresSettings.supervisor)", "--no-instructions",
+                    "--username=\(PostgresSettings.supervisor)", "--no-instructions", "--sync-method=syncfs",
                 ], deadline: deadline
             ).run()
             // A server that nobody can reach: one process, its statements from standard input.

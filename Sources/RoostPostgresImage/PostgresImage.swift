@@ -43,7 +43,7 @@ public struct PostgresImage: Sendable {
         let image = PostgresImage(layout: layout, tag: tag)
         do {
             try DurableFile.makeFolder(layout)
-            let lock = try FolderLock(layout)
+            let lock = try await FolderLock(layout, within: debianDeadline, report)
             defer { lock.release() }
             return try await image.build(program: program, refresh: refresh, report: report)
         } catch {
@@ -180,14 +180,21 @@ public struct PostgresImageError: Error, CustomStringConvertible {
 private struct FolderLock {
     private let file: Int32
 
-    init(_ folder: String) throws(SystemError) {
+    init(_ folder: String, within deadline: Duration, _ report: (String) -> Void) async throws {
         let path = folder + "/build.lock"
-        file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        let file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         guard file >= 0 else { throw SystemError("open", path) }
-        guard flock(file, LOCK_EX | LOCK_NB) == 0 else {
-            let failure = SystemError("lock (another build runs)", path)
+        self.file = file
+        if flock(file, LOCK_EX | LOCK_NB) == 0 { return }
+        report("waiting for another build of the image")
+        do {
+            let isHeld = try await poll(for: deadline, every: .milliseconds(200)) {
+                flock(file, LOCK_EX | LOCK_NB) == 0 ? true : nil
+            }
+            if isHeld == nil { throw SystemError("lock (another build runs)", path, code: EWOULDBLOCK) }
+        } catch {
             close(file)
-            throw failure
+            throw error
         }
     }
 

@@ -75,7 +75,7 @@ struct ClusterTests {
             #expect(try await cluster.waitUntilReady(standbys: 2) == second)
 
             let asked = BootClock.now()
-            cluster.store.ask(RoostModel.SwitchoverRequest(id: "test", target: name))
+            try await Self.switchOver(cluster, to: name)
             #expect(try await cluster.waitUntilReady(other: second, standbys: 1) == first)
             print("switchover \((BootClock.now() - asked).milliseconds) ms")
             #expect(try await cluster.query(first, "SELECT row FROM rows") == "1\n")
@@ -159,6 +159,35 @@ struct ClusterTests {
             #expect(ended == true)
             print("process 1 ended the machine after \((BootClock.now() - frozen).milliseconds) ms")
         }
+    }
+
+    @Test func aLeaderThatIsAskedToStopHandsOver() async throws {
+        try await Self.with("stop") { cluster in
+            for number in TestCluster.numbers { try cluster.start(number) }
+            let first = try await cluster.waitUntilReady(standbys: 2, within: .seconds(120))
+            _ = try await cluster.query(first, "CREATE TABLE rows (row int); INSERT INTO rows VALUES (1)")
+            kill(try #require(cluster.supervisor(first)).first, SIGTERM)
+            let asked = BootClock.now()
+            let ended = try await poll(for: .seconds(15)) { cluster.hasEnded(first) ? true : nil }
+            #expect(ended == true)
+            let second = try await cluster.waitUntilReady(other: first, standbys: 1)
+            print("handed over on SIGTERM after \((BootClock.now() - asked).milliseconds) ms")
+            #expect(try await cluster.query(second, "SELECT row FROM rows") == "1\n")
+        }
+    }
+
+    /// Asks again when it is refused: a standby that has just come back may not be up to date yet.
+    private static func switchOver(_ cluster: TestCluster, to target: MemberName) async throws {
+        var attempt = 0
+        let done = try await poll(for: .seconds(30)) { () -> Bool? in
+            guard let rule = cluster.store.rule, rule.leader != target else { return true }
+            if rule.switchover.map({ $0.refusal != nil }) ?? (rule.recruitment == nil) {
+                attempt += 1
+                cluster.store.ask(RoostModel.SwitchoverRequest(id: "test \(attempt)", target: target))
+            }
+            return nil
+        }
+        #expect(done == true)
     }
 
     private static func isRefused(_ body: () async throws -> String) async -> Bool {

@@ -24,7 +24,7 @@ final class TestCluster: Sendable {
                 name: try Self.name(number), region: try RegionCode(["ams", "iad", "sin"][number - 1]))
         }
         let spec = ClusterSpec(
-            name: TestGround.cluster, address: try IPv4Address("203.0.113.7"), volumeSize: .gibibytes(1),
+            name: ground.cluster, address: try IPv4Address("203.0.113.7"), volumeSize: .gibibytes(1),
             guest: MachineGuest(memoryMebibytes: 256), image: "oci:test", members: members, createdAt: 0)
         let placements = try Self.numbers.map { number in
             MemberPlacement(

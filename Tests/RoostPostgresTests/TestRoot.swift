@@ -14,11 +14,16 @@ import Synchronization
 actor TestRoot {
     static let shared = TestRoot()
 
-    private var found: String?
+    private var making: Task<String, any Error>?
 
     /// The folder of the root file system.
     func path() async throws -> String {
-        if let found { return found }
+        let task = making ?? Task { try await make() }
+        making = task
+        return try await task.value
+    }
+
+    private func make() async throws -> String {
         let layout = PostgresImage.layoutDefault
         let program = try program()
         try await PostgresImage.build(to: layout, program: program)
@@ -38,7 +43,6 @@ actor TestRoot {
             try await Command("chmod", ["1777", "\(fresh)/rootfs/dev/shm"]).run()
             if rename(fresh, root) != 0 { try await Command("rm", ["-rf", fresh], deadline: .seconds(60)).run() }
         }
-        found = "\(root)/rootfs"
         return "\(root)/rootfs"
     }
 
@@ -52,10 +56,8 @@ actor TestRoot {
 
 /// A network namespace and a folder for the members of one test, and everything that has to go afterwards.
 final class TestGround: Sendable {
-    static let cluster: AppName = {
-        guard let name = try? AppName("t\(getpid())") else { fatalError("a process number is no name") }
-        return name
-    }()
+    /// One for each ground: processes are found by it.
+    let cluster: AppName
     static let network = NetworkNumber(0x2001_0db8)
 
     let root: String
@@ -65,10 +67,11 @@ final class TestGround: Sendable {
     init(_ label: String) async throws {
         root = try await TestRoot.shared.path()
         name = "roost-pg-\(getpid())-\(label)"
+        cluster = try AppName("t\(getpid())-\(label)")
         try await Command("ip", ["netns", "add", name]).run()
         try await Command("ip", ["-n", name, "link", "set", "lo", "up"]).run()
         let certificates = try await ClusterAuthority.make(
-            cluster: Self.cluster, address: try IPv4Address("203.0.113.7"))
+            cluster: cluster, address: try IPv4Address("203.0.113.7"))
         secrets = ClusterSecrets(
             superuserPassword: "it's: a \\secret", replicationPassword: "another: \\one'",
             authorityCertificate: certificates.authorityCertificate,
@@ -140,13 +143,13 @@ struct TestMember: Sendable {
         let layout = ground.layout(number)
         try layout.prepare()
         instance = try PostgresInstance(
-            layout: layout, cluster: TestGround.cluster, member: name,
+            layout: layout, cluster: ground.cluster, member: name,
             log: ground.root + ground.folder + "/m\(number)/postgres.log", logger: Logger(label: "test"))
     }
 
     func settings(_ role: PostgresSettings.Role) -> PostgresSettings {
         PostgresSettings(
-            cluster: TestGround.cluster, member: name, address: TestGround.address(number),
+            cluster: ground.cluster, member: name, address: TestGround.address(number),
             memory: .mebibytes(256), volumeSize: .gibibytes(1), role: role, isOpen: true)
     }
 
