@@ -105,7 +105,7 @@ struct ClusterTests {
                 to: "\(cluster.ground.root)\(cluster.ground.folder)/rows")
             let line =
                 cluster.ground.enterWithProc + [
-                    "/usr/local/bin/roost-pg", "verify", "--url", cluster.anyURL,
+                    cluster.ground.program, "verify", "--url", cluster.anyURL,
                     "--rows",
                     "\(cluster.ground.folder)/rows", "--json",
                 ]

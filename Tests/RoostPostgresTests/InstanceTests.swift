@@ -69,16 +69,16 @@ struct InstanceTests {
             let (m1, m2) = (try ground.member(1), try ground.member(2))
             try await m1.instance.initialize(ground.secrets, within: .seconds(60))
             try await m1.lead(.first, standbys: [m2], confirmations: 1)
+            _ = try await m1.query("CREATE TABLE t (i int)")
             // No standby yet: a commit waits.
             await #expect(throws: DatabaseError.self) {
-                try await m1.query("SET synchronous_commit = on; CREATE TABLE t (i int)", within: .seconds(1))
+                try await m1.query("SET synchronous_commit = on; INSERT INTO t VALUES (0)", within: .seconds(1))
             }
             let began = BootClock.now()
             try await m2.clone(m1, .first)
             print("clone \((BootClock.now() - began).milliseconds) ms")
             try await m2.follow(m1, .first)
             try await m2.waitUntilStreaming()
-            _ = try await m1.query("SET synchronous_commit = on; CREATE TABLE IF NOT EXISTS t (i int)")
             _ = try await m1.query("SET synchronous_commit = on; INSERT INTO t VALUES (1)")
             guard case .primary(let primary) = try await m1.instance.observe(epoch: .first) else {
                 Issue.record("no primary")

@@ -51,7 +51,7 @@ final class TestCluster: Sendable {
         let line =
             ground.enter + [
                 "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc=\(ground.root)/proc", "chroot",
-                ground.root, "/usr/local/bin/roost-pg", "run", "--api", "\(folder)/api", "--volume",
+                ground.root, ground.program, "run", "--api", "\(folder)/api", "--volume",
                 "\(folder)/data", "--run-folder", "\(folder)/run", "--log-level", "info",
             ]
         let process = try TestProcess.start(line, log: "\(ground.root)\(folder)/postgres.log")
@@ -89,7 +89,7 @@ final class TestCluster: Sendable {
         let output = "\(ground.root)\(ground.folder)/writer.log"
         let line =
             ground.enterWithProc + [
-                "/usr/local/bin/roost-pg", "writer", "--url", anyURL, "--interval", "5",
+                ground.program, "writer", "--url", anyURL, "--interval", "5",
                 "--timeout",
                 "2", "--json",
             ]

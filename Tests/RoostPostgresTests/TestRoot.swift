@@ -25,19 +25,21 @@ actor TestRoot {
 
     private func make() async throws -> String {
         let layout = PostgresImage.layoutDefault
-        let program = try program()
+        let program = try Self.program()
         try await PostgresImage.build(to: layout, program: program)
         let stamp = try DurableFile.read("\(layout)/roost-\(PostgresImage.tagDefault).stamp") ?? []
         let words = String(decoding: stamp, as: UTF8.self).split(whereSeparator: \.isWhitespace)
         // Short: a socket's path has room for 107 bytes.
-        let name = "\(words.first?.suffix(6) ?? "")-\(words.last?.prefix(6) ?? "")"
+        // The Debian layer alone: it hardly changes, and each ground brings the program it tests.
+        guard let base = words.first else { throw PostgresError("find the image's layer", "\(layout) has no stamp") }
+        let name = String(base.suffix(8))
         let folder = "/var/lib/roost/pg-tests"
         try DurableFile.makeFolder(folder)
         let root = "\(folder)/\(name)"
         if access("\(root)/rootfs", F_OK) != 0 {
             let fresh = "\(root).\(getpid())"
             try await Command(
-                "umoci", ["unpack", "--image", "\(layout):\(PostgresImage.tagDefault)", fresh], deadline: .seconds(300)
+                "umoci", ["unpack", "--image", "\(layout):\(base)", fresh], deadline: .seconds(300)
             ).run()
             try await Command("mkdir", ["-p", "\(fresh)/rootfs/dev/shm"]).run()
             try await Command("chmod", ["1777", "\(fresh)/rootfs/dev/shm"]).run()
@@ -46,7 +48,7 @@ actor TestRoot {
         return "\(root)/rootfs"
     }
 
-    private func program() throws -> String {
+    static func program() throws -> String {
         let package = String(#filePath.prefix(upTo: #filePath.range(of: "/Tests/")?.lowerBound ?? #filePath.endIndex))
         let candidates = [ProcessInfo.processInfo.environment["ROOST_PG_PROGRAM"], "\(package)/bin/roost-pg"]
         for case let candidate? in candidates where access(candidate, X_OK) == 0 { return candidate }
@@ -77,6 +79,7 @@ final class TestGround: Sendable {
             authorityCertificate: certificates.authorityCertificate,
             serverCertificate: certificates.serverCertificate, serverKey: certificates.serverKey)
         try DurableFile.makeFolder(root + folder)
+        try await Command("cp", [try TestRoot.program(), root + program]).run()
         for number in 1...3 {
             try await Command(
                 "ip", ["-n", name, "-6", "addr", "add", "\(Self.address(number))/128", "dev", "lo", "nodad"]
@@ -87,7 +90,18 @@ final class TestGround: Sendable {
     /// As seen below `root`.
     var folder: String { "/t/\(name.dropFirst(9))" }
 
+    /// `roost-pg`, as seen below `root`.
+    var program: String { folder + "/roost-pg" }
+
     func remove() async {
+        // A test that failed has not stopped what it started.
+        _ = try? await poll(for: .seconds(10)) { () -> Bool? in
+            let remaining = (1...3).flatMap { number in
+                PostgresProcesses(name: "\(cluster)-m\(number)", data: layout(number).data).all()
+            }
+            for process in remaining { kill(process.pid, SIGKILL) }
+            return remaining.isEmpty ? true : nil
+        }
         _ = try? await Command("ip", ["netns", "delete", name]).run()
         _ = try? await Command("rm", ["-rf", root + folder], deadline: .seconds(60)).run()
     }
