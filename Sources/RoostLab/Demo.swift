@@ -57,7 +57,7 @@ public struct Demo: Sendable {
 
     // MARK: - The cluster
 
-    private func create() async throws -> ClusterBody {
+    func create() async throws -> ClusterBody {
         let regions = planet.plan.shape.regions
         progress("a Postgres cluster '\(cluster)' in \(regions.map(\.text).joined(separator: ", "))")
         let request = CreateClusterRequest(
@@ -154,7 +154,7 @@ public struct Demo: Sendable {
         return log
     }
 
-    private func verify(_ rows: Int, _ body: ClusterBody) async throws -> (confirmed: Int, lost: Int) {
+    func verify(_ rows: Int, _ body: ClusterBody) async throws -> (confirmed: Int, lost: Int) {
         struct Verdict: Decodable {
             var confirmed: Int
             var missing: [Int64]
