@@ -180,6 +180,10 @@ struct MachinesOnPlanetTests {
         #expect(try await shell(hello + "\(stranger.privateIP)", in: here, of: first).exitCode != 0)
         #expect(try await shell(hello + "\(here.privateIP)", in: stranger, of: second).exitCode != 0)
 
+        // The knock that must fail below does work where it may.
+        _ = try await shell("(nc -l -p 7777 >/dev/null 2>&1 &) ; sleep 0.2", in: friend, of: first)
+        let allowed = try await shell("nc -w 1 \(friend.privateIP) 7777 </dev/null", in: here, of: first)
+        #expect(allowed.exitCode == 0, "\(allowed.stderr)")
         // Neither the hosts' API nor the store, on any host.
         for host in planet.plan.hosts {
             let address = MeshAddress.host(host.name)
@@ -222,7 +226,7 @@ struct MachinesOnPlanetTests {
         let app = try await app("mtu")
         let receiver = try await machine(
             app, region: "sin",
-            command: ["sh", "-c", "nc -l -s :: -p 9000 > /tmp/part; mv /tmp/part /tmp/got; sleep 100000"])
+            command: ["sh", "-c", "nc -l -p 9000 > /tmp/part; mv /tmp/part /tmp/got; sleep 100000"])
         let sender = try await machine(app, region: "ams")
         let inside = ["nsenter", "--net=\(planet.namespacePath(of: sender.id, on: sender.host))"]
         // 1420 bytes: 40 of IPv6, 8 of ICMPv6, 1372 of payload.
@@ -234,9 +238,10 @@ struct MachinesOnPlanetTests {
             in: sender.host.text,
             inside + ["ping", "-6", "-M", "do", "-s", "1373", "-c", "1", "-W", "2", "\(receiver.privateIP)"])
         #expect(tooLarge.status != 0)
-        _ = try await shell(
-            "dd if=/dev/urandom of=/tmp/megabyte bs=1M count=1; nc -w 20 \(receiver.privateIP) 9000 < /tmp/megabyte",
-            in: sender, of: app)
+        let sent = try await planet.run(
+            in: sender.host.text,
+            inside + ["bash", "-c", "head -c 1048576 /dev/urandom > /dev/tcp/\(receiver.privateIP)/9000"])
+        #expect(sent.status == 0, "\(sent.standardError)")
         let size = try await poll(for: .seconds(20)) { () -> Bool? in
             try await shell("ls -l /tmp/got | grep -q ' 1048576 '", in: receiver, of: app).exitCode == 0 ? true : nil
         }
