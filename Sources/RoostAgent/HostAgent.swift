@@ -15,7 +15,6 @@ public actor HostAgent {
 
     public nonisolated let configuration: HostConfiguration
     nonisolated let runtime: any MachineRuntime
-    nonisolated let images: any ImageStore
     nonisolated let volumeBackend: any VolumeBackend
     nonisolated let mesh: any Mesh
     nonisolated let logger: Logger
@@ -41,12 +40,11 @@ public actor HostAgent {
     static let machinesMax = 1000
 
     public init(
-        configuration: HostConfiguration, runtime: any MachineRuntime, images: any ImageStore,
+        configuration: HostConfiguration, runtime: any MachineRuntime,
         volumes: any VolumeBackend, mesh: any Mesh, identity: MeshIdentity, logger: Logger
     ) throws(AgentError) {
         self.configuration = configuration
         self.runtime = runtime
-        self.images = images
         volumeBackend = volumes
         self.mesh = mesh
         self.identity = identity

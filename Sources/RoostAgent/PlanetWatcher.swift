@@ -13,7 +13,7 @@ public final class PlanetWatcher: Service, Sendable {
     private let file: String
     private let logger: Logger
     private let state: Mutex<Planet>
-    private let heard: Mutex<Moment?>
+    private let isHeard = Mutex(false)
 
     /// Told after every change, and when the connection to the store is lost.
     public let changes = Broadcast<Void>()
@@ -32,13 +32,12 @@ public final class PlanetWatcher: Service, Sendable {
             planet = saved
         }
         state = Mutex(planet)
-        heard = Mutex(nil)
     }
 
     public var planet: Planet { state.withLock { $0 } }
 
     /// The store has been heard in this process and was not lost since.
-    public var isLive: Bool { heard.withLock { $0 != nil } }
+    public var isLive: Bool { isHeard.withLock { $0 } }
 
     public func run() async throws {
         let saves = changes.subscribe()
@@ -57,11 +56,8 @@ public final class PlanetWatcher: Service, Sendable {
             for key in unreadable {
                 logger.error("a record of the store cannot be read and is passed over", metadata: ["key": "\(key)"])
             }
-            if case .interrupted = event {
-                heard.withLock { $0 = nil }
-            } else {
-                heard.withLock { $0 = BootClock.now() }
-            }
+            let isInterrupted = event == .interrupted
+            isHeard.withLock { $0 = !isInterrupted }
             changes.send(())
         }
     }

@@ -108,7 +108,7 @@ extension Planet {
         if let process = firstProcess(of: name) { kill(process, SIGKILL) }
         let teardown = Teardown(paths: paths)
         try await wan.send(WANRequest(.unplug, site: name))
-        try await DedicatedThread.run { try teardown.host(name) }
+        try await BlockingCall.run { () throws(any Error) in try teardown.host(name) }
         try await wan.send(WANRequest(.removeRules, names: [silence.name]))
     }
 
@@ -123,7 +123,7 @@ extension Planet {
         // Remains of a host that died by itself, or of a start that failed.
         let teardown = Teardown(paths: paths)
         try await wan.send(WANRequest(.unplug, site: name))
-        try await DedicatedThread.run { try teardown.host(name) }
+        try await BlockingCall.run { () throws(any Error) in try teardown.host(name) }
         try await Command("ip", ["netns", "add", paths.namespaceName(name)]).run()
         try await wan.send(WANRequest(.plug, site: name))
         try await wan.send(WANRequest(.removeRules, names: ["power \(name)"]))

@@ -34,7 +34,7 @@ extension Planet {
             try await planet.build(progress)
         } catch {
             progress("it failed: taking apart what was built")
-            try await DedicatedThread.run { try teardown.all() }
+            try await BlockingCall.run { () throws(any Error) in try teardown.all() }
             throw error
         }
         return planet
@@ -89,7 +89,7 @@ extension Planet {
         let paths = LabPaths(name: try LabShape.validated(name: name))
         let lock = try LabLock(paths)
         defer { lock.release() }
-        return try await DedicatedThread.run {
+        return try await BlockingCall.run { () throws(any Error) in
             let teardown = Teardown(paths: paths)
             let wasThere = teardown.isAnythingLeft
             try teardown.all()

@@ -1,27 +1,16 @@
 import Glibc
 
-/// Work that must have a thread of its own: system calls that block for long, and `setns`, which changes the
-/// thread it is called on for good.
+/// Work that must have a thread of its own since it changes the thread for good: `setns`. What only blocks is for
+/// `BlockingCall`.
 public enum DedicatedThread {
     private final class Job<Value: Sendable>: @unchecked Sendable {
         let work: @Sendable () throws -> Value
-        let finished: (@Sendable (Result<Value, any Error>) -> Void)?
         /// Written by the thread, read after it was joined.
         var result: Result<Value, any Error>?
 
-        init(
-            _ work: @escaping @Sendable () throws -> Value,
-            finished: (@Sendable (Result<Value, any Error>) -> Void)? = nil
-        ) {
-            self.work = work
-            self.finished = finished
-        }
+        init(_ work: @escaping @Sendable () throws -> Value) { self.work = work }
 
-        func run() {
-            let outcome = Result { try work() }
-            result = outcome
-            finished?(outcome)
-        }
+        func run() { result = Result { try work() } }
     }
 
     /// Waits on the calling thread: for programs whose main thread is their own.
@@ -31,18 +20,6 @@ public enum DedicatedThread {
         pthread_join(thread, nil)
         guard let result = job.result else { throw WANError("a thread ended without a result") }
         return try result.get()
-    }
-
-    /// Suspends until the work is done. Cancellation does not stop it.
-    public static func run<Value: Sendable>(_ work: @escaping @Sendable () throws -> Value) async throws -> Value {
-        try await withCheckedThrowingContinuation { continuation in
-            let job = Job(work) { continuation.resume(with: $0) }
-            do {
-                pthread_detach(try start { job.run() })
-            } catch {
-                continuation.resume(throwing: error)
-            }
-        }
     }
 
     private final class Body {

@@ -1,5 +1,6 @@
 import FoundationEssentials
 import Glibc
+import RoostLinux
 
 /// Speaks to a running `roost-wan` over its control socket.
 public struct WANClient: Sendable {
@@ -15,7 +16,7 @@ public struct WANClient: Sendable {
     @discardableResult
     public func send(_ request: WANRequest) async throws -> WANReply {
         let path = path
-        let reply = try await DedicatedThread.run { try Self.exchange(request, over: path) }
+        let reply = try await BlockingCall.run { () throws(any Error) in try Self.exchange(request, over: path) }
         guard reply.ok else { throw WANError("roost-wan: \(reply.error ?? "refused without a reason")") }
         return reply
     }

@@ -109,7 +109,7 @@ struct HostAssembly {
         let volumes = LoopVolumes(
             pool: configuration.stateFolder + "/volumes", mountRoot: configuration.runFolder + "/volumes")
         return try HostAgent(
-            configuration: configuration, runtime: runtime, images: images, volumes: volumes, mesh: mesh,
+            configuration: configuration, runtime: runtime, volumes: volumes, mesh: mesh,
             identity: identity, logger: Logger(label: "roost.agent"))
     }
 

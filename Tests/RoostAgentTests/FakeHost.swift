@@ -114,12 +114,6 @@ final class FakeMesh: Mesh {
     func measurements() async -> [PathMeasurement] { [] }
 }
 
-struct NoImages: ImageStore {
-    func ensure(_ image: ImageReference) async throws(RuntimeError) -> UnpackedImage {
-        throw RuntimeError(code: .imageNotFound, operation: "ensure", subject: "\(image)", cause: "no images here")
-    }
-}
-
 /// One host whose agent can be ended and started again over the same ledger and the same machines.
 struct FakeHost {
     static let identity = MeshIdentity(
@@ -147,7 +141,7 @@ struct FakeHost {
                 interface: "roost0", listenPort: 1, endpoint: "198.18.0.1:51820", probePort: 1, mtu: 1420, seeds: []),
             api: .init(tcpPort: 4280, tokenFile: folder + "/token"), anycastPrefixes: [], edge: nil)
         return try HostAgent(
-            configuration: configuration, runtime: runtime, images: NoImages(), volumes: volumes, mesh: mesh,
+            configuration: configuration, runtime: runtime, volumes: volumes, mesh: mesh,
             identity: Self.identity, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
     }
 
