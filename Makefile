@@ -8,9 +8,10 @@ PROGRAMS := roost roostd roost-pg roost-wan
 # Static: a program must run in a machine's image, where there is no Swift.
 STATIC := --static-swift-stdlib
 
-# At every moment the file is the whole old or the whole new program, so a lab can go on while it changes.
-place = { ln -f .build/release/$(1) bin/.$(1).new 2>/dev/null || cp .build/release/$(1) bin/.$(1).new; } \
-    && mv -f bin/.$(1).new bin/$(1)
+# At every moment the file is the whole old or the whole new program, so a lab can go on while it changes. 'mv' refuses
+# to put a file over itself, and then there is nothing to do.
+place = [ .build/release/$(1) -ef bin/$(1) ] || { { ln -f .build/release/$(1) bin/.$(1).new 2>/dev/null || cp .build/release/$(1) bin/.$(1).new; } \
+    && mv -f bin/.$(1).new bin/$(1); }
 
 .PHONY: help
 help:

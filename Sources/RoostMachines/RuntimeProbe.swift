@@ -32,6 +32,12 @@ public struct RuntimeProbe: Sendable {
     /// The program to use, nil when none works.
     public var chosen: String? { findings.first(where: \.isUsable)?.program }
 
+    /// The program to use on a host whose machines were started with `former`: they are known to that one only, so
+    /// it is kept as long as it works.
+    public func choice(after former: String?) -> String? {
+        findings.contains { $0.program == former && $0.isUsable } ? former : chosen
+    }
+
     public static func probe() async -> RuntimeProbe {
         let mode = cgroupMode((try? MountTable.current()) ?? MountTable(mountinfo: ""))
         var findings: [Finding] = []

@@ -15,8 +15,13 @@ final class EdgeAssembly: Sendable {
     private let edge: EdgeService
     private let announcer: BirdAnnouncer
     private let routing: EdgeRouting
-    private let wanted = Mutex(EdgeRequest.State.started)
+    /// What is to be announced while the proxy is well.
+    private let wanted = Mutex(EdgeHealth.healthy)
     private let file: String
+
+    /// From "take another edge if there is one" to withdrawing: the neighbours have chosen the next edge, and told
+    /// theirs, while what was on its way here still arrives (RFC 8326).
+    private static let drainTime = Duration.seconds(1)
 
     init(
         _ configuration: HostConfiguration, _ settings: HostConfiguration.EdgeSettings, watcher: PlanetWatcher,
@@ -35,7 +40,7 @@ final class EdgeAssembly: Sendable {
         // A stopped edge stays stopped over a restart: whoever stopped it said so.
         file = configuration.stateFolder + "/edge-stopped"
         if (try? DurableFile.read(file)) != nil {
-            wanted.withLock { $0 = .stopped }
+            wanted.withLock { $0 = .down }
             edge.setAccepting(false)
         }
     }
@@ -44,16 +49,29 @@ final class EdgeAssembly: Sendable {
         [edge, routing, announcer, EdgeHealthLoop(edge: edge, announcer: announcer) { self.wanted.withLock { $0 } }]
     }
 
-    /// Stopping withdraws first and then closes the door: what was on its way here still finds it open.
+    /// Stopping drains, withdraws and then closes the door, in this order. One that is stopped already stays so.
     func set(_ state: EdgeRequest.State) async {
-        wanted.withLock { $0 = state }
         switch state {
         case .stopped:
             try? DurableFile.write("stopped\n", to: file)
+            let isStopped = wanted.withLock { wanted in
+                if wanted == .healthy { wanted = .draining }
+                return wanted == .down
+            }
+            if isStopped { return }
+            await announcer.report(.draining)
+            try? await Task.sleep(for: Self.drainTime)
+            // Somebody may have started it again meanwhile.
+            let isOver = wanted.withLock { wanted in
+                if wanted == .draining { wanted = .down }
+                return wanted == .down
+            }
+            guard isOver else { return }
             await announcer.report(.down)
             edge.setAccepting(false)
         case .started:
             try? DurableFile.remove(file)
+            wanted.withLock { $0 = .healthy }
             edge.setAccepting(true)
         }
     }
@@ -64,13 +82,15 @@ final class EdgeAssembly: Sendable {
 struct EdgeHealthLoop: Service {
     let edge: EdgeService
     let announcer: BirdAnnouncer
-    let wanted: @Sendable () -> EdgeRequest.State
+    /// What to announce of a proxy that is well.
+    let wanted: @Sendable () -> EdgeHealth
 
     func run() async throws {
         await cancelWhenGracefulShutdown {
             while !Task.isCancelled {
-                let isHealthy = wanted() == .started ? await edge.health() : false
-                await announcer.report(isHealthy ? .healthy : .down)
+                let wanted = wanted()
+                let isWell = wanted == .down ? false : await edge.health()
+                await announcer.report(isWell ? self.wanted() : .down)
                 try? await Task.sleep(for: BirdAnnouncer.heartbeatInterval)
             }
         }

@@ -30,7 +30,7 @@ struct HostAssembly {
         let mesh = try makeMesh()
         let identity = try await mesh.start()
         let store = try makeStore()
-        let agent = try makeAgent(mesh: mesh, identity: identity)
+        let agent = try await makeAgent(mesh: mesh, identity: identity)
         let watcher = PlanetWatcher(
             store: store, stateFolder: configuration.stateFolder, logger: Logger(label: "roost.planet"))
         let clusters = ClusterDirectory(store: store, prefixes: configuration.anycastPrefixes) {
@@ -100,17 +100,36 @@ struct HostAssembly {
         }
     }
 
-    private func makeAgent(mesh: WireGuardMesh, identity: MeshIdentity) throws -> HostAgent {
+    private func makeAgent(mesh: WireGuardMesh, identity: MeshIdentity) async throws -> HostAgent {
         let images = OCIImageStore(directory: configuration.imageFolder)
+        let runFolder = configuration.runFolder + "/runtime"
         let runtime = try OCIRuntime(
             configuration: .init(
-                stateFolder: configuration.stateFolder + "/machines", runFolder: configuration.runFolder + "/runtime",
-                cgroupParent: configuration.cgroupParent), images: images)
+                stateFolder: configuration.stateFolder + "/machines", runFolder: runFolder,
+                cgroupParent: configuration.cgroupParent, runtimeProgram: try await runtimeProgram(in: runFolder)),
+            images: images)
         let volumes = LoopVolumes(
             pool: configuration.stateFolder + "/volumes", mountRoot: configuration.runFolder + "/volumes")
         return try HostAgent(
             configuration: configuration, runtime: runtime, volumes: volumes, mesh: mesh,
             identity: identity, logger: Logger(label: "roost.agent"))
+    }
+
+    /// The OCI runtime that works here. The choice is kept beside what it is good for: until the host starts anew, its
+    /// machines are known to the program that started them.
+    private func runtimeProgram(in runFolder: String) async throws -> String {
+        let file = runFolder + "/program"
+        let former = try DurableFile.read(file).map { String(decoding: $0, as: UTF8.self) }
+        let probe = await RuntimeProbe.probe()
+        guard let program = probe.choice(after: former) else {
+            let reasons = probe.findings.map { "\($0.program): \($0.reason)" }.joined(separator: "; ")
+            throw UnusableHost(what: "no OCI runtime works here: \(reasons). 'roost doctor' says what to install")
+        }
+        if program != former {
+            try DurableFile.makeFolder(runFolder)
+            try DurableFile.write(program, to: file)
+        }
+        return program
     }
 
     private static func makeSecrets(cluster: AppName, address: IPv4Address) async throws -> ClusterSecrets {
@@ -137,4 +156,10 @@ struct AgentService: Service {
 struct DutyService: Service {
     let duty: DutyHolder
     func run() async throws { await cancelWhenGracefulShutdown { await duty.run() } }
+}
+
+/// This computer lacks something without which it cannot be a host.
+struct UnusableHost: Error, CustomStringConvertible {
+    let what: String
+    var description: String { what }
 }

@@ -144,4 +144,14 @@ struct MachineSpecTests {
         #expect(RuntimeProbe.cgroupMode(MountTable(mountinfo: "")) == .missing)
         #expect(await RuntimeProbe.probe().chosen != nil)
     }
+
+    @Test func theRuntimeThatStartedAHostsMachinesIsKept() {
+        let both = ["crun", "runc"].map { RuntimeProbe.judge($0, version: "1", mode: .unified) }
+        let newHost = RuntimeProbe(findings: both, cgroupMode: .unified)
+        #expect(newHost.choice(after: nil) == "crun")
+        #expect(newHost.choice(after: "runc") == "runc")
+        let legacy = RuntimeProbe(
+            findings: ["crun", "runc"].map { RuntimeProbe.judge($0, version: "1", mode: .legacy) }, cgroupMode: .legacy)
+        #expect(legacy.choice(after: "crun") == "runc")
+    }
 }
