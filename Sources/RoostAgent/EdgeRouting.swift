@@ -68,7 +68,7 @@ public struct EdgeRouting: Service {
             routes[spec.address] = ClusterRoute(
                 app: name, epoch: rule?.epoch ?? .none,
                 leader: leader.map { Backend(member: $0.member, address: $0.address) }, isOpen: isOpen,
-                replicas: replicas, tls: tls)
+                isRecruiting: rule?.recruitment != nil, replicas: replicas, tls: tls)
         }
         return RouteTable(routes)
     }

@@ -22,18 +22,23 @@ public struct ReplicaLimits: Hashable, Sendable {
 extension ClusterRoute {
     /// The members a new session may go to, best first.
     ///
-    /// - Write: the leader of an open epoch, else nobody.
+    /// - Write: the leader, unless it is being left. Also one that has not said yet that it is open: its own host
+    ///   keeps the port closed until it is, and whoever knocks in time need not wait for the word to come round.
     /// - Read: replicas within the limits, the nearest first (one without a measured round trip comes after all that
     ///   have one; ties go by name). After them the leader, if it is open: an answer from the primary is always
     ///   right, only farther away or busier, and better than none.
     public func candidates(for access: Access, within limits: ReplicaLimits) -> [Backend] {
-        let primary = leader.flatMap { isOpen ? [$0] : nil } ?? []
+        guard let leader else { return access == .write ? [] : fitReplicas(within: limits) }
         switch access {
         case .write:
-            return primary
+            return isOpen || !isRecruiting ? [leader] : []
         case .read:
-            return replicas.filter(limits.admit).sorted(by: Self.isNearer).map(\.backend) + primary
+            return fitReplicas(within: limits) + (isOpen ? [leader] : [])
         }
+    }
+
+    private func fitReplicas(within limits: ReplicaLimits) -> [Backend] {
+        replicas.filter(limits.admit).sorted(by: Self.isNearer).map(\.backend)
     }
 
     /// The nearest fit replica; the leader where none is fit; nil where that is not open either.

@@ -68,6 +68,8 @@ public struct ClusterRoute: Hashable, Sendable {
     public var leader: Backend?
     /// The leader of `epoch` has said that it accepts clients.
     public var isOpen: Bool
+    /// The members are leaving the leader for a new epoch: nobody is to be brought to it any more.
+    public var isRecruiting: Bool
     /// All members but the leader.
     public var replicas: [Replica]
     /// Nil: the edge answers 'N' to a client that asks for TLS.
@@ -77,13 +79,16 @@ public struct ClusterRoute: Hashable, Sendable {
     public var requiresTLS: Bool
 
     public init(
-        app: AppName, epoch: Epoch, leader: Backend?, isOpen: Bool, replicas: [Replica] = [], tls: TLSIdentity? = nil,
+        app: AppName, epoch: Epoch, leader: Backend?, isOpen: Bool, isRecruiting: Bool = false,
+        replicas: [Replica] = [],
+        tls: TLSIdentity? = nil,
         requiresTLS: Bool = false
     ) {
         self.app = app
         self.epoch = epoch
         self.leader = leader
         self.isOpen = isOpen
+        self.isRecruiting = isRecruiting
         self.replicas = replicas
         self.tls = tls
         self.requiresTLS = requiresTLS

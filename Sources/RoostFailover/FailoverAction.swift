@@ -106,7 +106,11 @@ public enum PostgresOperation: Hashable, Sendable {
     /// Follow this leader in this epoch: `primary_conninfo` (with the stream's name), `primary_slot_name`, reload, or
     /// start. Ends when Postgres runs with this configuration, not when it streams (the leader may not have been
     /// promoted yet; retry every few hundred milliseconds: `wal_retrieve_retry_interval`).
-    case follow(MemberName, epoch: Epoch)
+    ///
+    /// With a fork, this member has the leader's log up to where the leader's own timeline begins. Postgres may be told
+    /// of that timeline beforehand; it then asks for it at once, instead of learning of it from the leader and
+    /// beginning anew, which takes several round trips.
+    case follow(MemberName, epoch: Epoch, fork: TimelineFork?)
 
     /// Promote the standby that `readEnd` left behind. Before: synchronous names
     /// `ANY confirmations (streams of this epoch of `standbys`)` written and loaded (none when confirmations is 0).
@@ -132,6 +136,17 @@ extension PostgresOperation {
         case .initialize, .clone, .rewind, .sever, .readEnd, .promote, .startPrimary, .stop: true
         case .follow, .checkpoint: false
         }
+    }
+}
+
+/// Where the leader's own timeline leaves the one before, which has the number below.
+public struct TimelineFork: Hashable, Sendable {
+    public var timeline: UInt32
+    public var begin: LSN
+
+    public init(timeline: UInt32, begin: LSN) {
+        self.timeline = timeline
+        self.begin = begin
     }
 }
 

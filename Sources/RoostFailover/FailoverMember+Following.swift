@@ -118,7 +118,7 @@ extension FailoverMember {
         case .prefix:
             detail = nil
             save { $0.chain = rule.history }
-            follow(rule.leader)
+            follow(rule.leader, fork: fork(of: rule, end: end))
         case .beyond(let fork):
             detail = "has log up to \(end), but \(rule.leader) began at \(fork)"
             guard leaderLives(now) else { return }
@@ -132,10 +132,18 @@ extension FailoverMember {
         }
     }
 
-    mutating func follow(_ leader: MemberName?) {
+    mutating func follow(_ leader: MemberName?, fork: TimelineFork? = nil) {
         guard let leader else { return }
         phase = .following(leader)
-        start(.follow(leader, epoch: state.promised))
+        start(.follow(leader, epoch: state.promised, fork: fork))
+    }
+
+    /// Known beforehand for a member whose log ends on the timeline that the leader's leaves, and not beyond.
+    private func fork(of rule: ClusterRule, end: LSN) -> TimelineFork? {
+        guard let timeline = rule.timeline, timeline == reports.timeline + 1, let begin = rule.history.last?.begin,
+            end <= begin
+        else { return nil }
+        return TimelineFork(timeline: timeline, begin: begin)
     }
 
     /// The data cannot be mended: behind the fence, then clone.

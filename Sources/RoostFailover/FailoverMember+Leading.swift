@@ -52,14 +52,17 @@ extension FailoverMember {
     }
 
     mutating func promoted(at switchPoint: LSN, expected: LSN, timeline: UInt32, _ now: Moment) {
+        let parent = reports.timeline
         reports.timeline = timeline
-        guard switchPoint == expected else {
+        // Standbys were told both beforehand.
+        guard switchPoint == expected, timeline == parent + 1 else {
             // Others may already take what lies between for another epoch's. Nothing of it was ever open.
             save {
                 $0.data = .cloning
                 $0.chain = []
             }
-            return standDown("promoted at \(switchPoint) instead of \(expected)", now)
+            return standDown(
+                "promoted at \(switchPoint) on timeline \(timeline) instead of \(expected) on \(parent + 1)", now)
         }
         save { $0.led = max($0.led, $0.promised) }
         beginReign(now)

@@ -1,24 +1,25 @@
 /// All waits and bounds of a member, in one place.
 public struct FailoverTimings: Hashable, Sendable {
     /// The leader renews its lease this often.
-    public var heartbeatInterval: Duration = .milliseconds(500)
+    public var heartbeatInterval: Duration = .milliseconds(300)
     /// The leader stops Postgres when this long has passed since it *sent* the last heartbeat that was applied.
     public var lease: Duration = .seconds(6)
     /// A standby calls a recruitment after this long without a new heartbeat, while the store answered.
-    public var patience: Duration = .seconds(2)
+    public var patience: Duration = .milliseconds(1200)
     /// The same while its own Postgres hears the leader's: then it is the supervisor or its way to the store that is
     /// ill, which may pass (an agent that restarts). Less than `lease`.
     public var patienceWhileStreaming: Duration = .seconds(4)
-    /// Added once for each member before this one in the rule's order, so that not all call at once.
+    /// Added once for each standby before this one in the rule's order, so that not all call at once.
     public var stagger: Duration = .milliseconds(150)
     /// A stream whose last message is older than this does not count as heard.
     public var streamSilenceMax: Duration = .seconds(1)
     /// Without news for this long, a member asks the store itself instead of waiting for the watch…
-    public var doubtAfter: Duration = .milliseconds(700)
+    public var doubtAfter: Duration = .milliseconds(400)
     /// …this often.
-    public var readInterval: Duration = .milliseconds(250)
-    /// A store that was not heard for this long was away: the leader may have been silent because of that.
-    public var storeGapMax: Duration = .seconds(1)
+    public var readInterval: Duration = .milliseconds(150)
+    /// A store that was not heard for this long was away: the leader may have been silent because of that. Longer
+    /// than `doubtAfter` and the answer to a read together.
+    public var storeGapMax: Duration = .milliseconds(900)
     /// Shell: give a request to the store up after this long.
     public var storeRequestMax: Duration = .seconds(2)
     /// With no news at all a member still reads this often, in case its watch died silently.
@@ -36,6 +37,8 @@ public struct FailoverTimings: Hashable, Sendable {
     public var restartWindow: Duration = .seconds(20)
     /// Shell: sample a running Postgres this often.
     public var observationInterval: Duration = .milliseconds(200)
+    /// The same while somebody waits for it: clients for a leader that is not open yet, a leader for its standby.
+    public var observationIntervalWhileClosed: Duration = .milliseconds(50)
     /// A running Postgres that could not be sampled for this long hangs.
     public var postgresSilenceMax: Duration = .seconds(5)
     /// The first wait after a failed operation; doubles up to `retryMax`.

@@ -76,6 +76,7 @@ public struct RecruitmentTally: Sendable {
         next.recruitment = nil
         next.switchover = nil
         let reign = Reign(epoch: recruitment.epoch, leader: best.member, begin: end)
+        next.timeline = best.timeline + 1
         next.history = Array((chain.contributed(upTo: end) + [reign]).suffix(ClusterRule.historyMax))
         return next
     }

@@ -18,14 +18,28 @@ public struct SystemError: Error, CustomStringConvertible {
 
 /// Files that are either wholly the old or wholly the new text, also after a power loss.
 public enum DurableFile {
-    /// Writes beside the target, flushes, renames, flushes the folder.
-    public static func write(_ bytes: some Collection<UInt8>, to path: String, mode: mode_t = 0o600)
-        throws(SystemError)
-    {
+    /// Whose a file is.
+    public struct Owner: Hashable, Sendable {
+        public var user: uid_t
+        public var group: gid_t
+
+        public init(user: uid_t, group: gid_t) {
+            self.user = user
+            self.group = group
+        }
+    }
+
+    /// Writes beside the target, flushes, renames, flushes the folder. Mode and owner are right from the first moment
+    /// at which the file can be seen under its name.
+    public static func write(
+        _ bytes: some Collection<UInt8>, to path: String, mode: mode_t = 0o600, owner: Owner? = nil
+    ) throws(SystemError) {
         let temporary = path + ".new"
         let file = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode)
         guard file >= 0 else { throw SystemError("create", temporary) }
         var failure: SystemError?
+        if let owner, fchown(file, owner.user, owner.group) != 0 { failure = SystemError("give", temporary) }
+        if failure == nil, fchmod(file, mode) != 0 { failure = SystemError("change the mode of", temporary) }
         let all = Array(bytes)
         var written = 0
         while written < all.count, failure == nil {
@@ -48,8 +62,10 @@ public enum DurableFile {
         try flushFolder(of: path)
     }
 
-    public static func write(_ text: String, to path: String, mode: mode_t = 0o600) throws(SystemError) {
-        try write(Array(text.utf8), to: path, mode: mode)
+    public static func write(
+        _ text: String, to path: String, mode: mode_t = 0o600, owner: Owner? = nil
+    ) throws(SystemError) {
+        try write(Array(text.utf8), to: path, mode: mode, owner: owner)
     }
 
     /// The whole file, or nil if there is none.

@@ -93,6 +93,9 @@ public struct ClusterRule: Hashable, Sendable, Codable {
     /// From the first epoch to the present one; bounded by ``historyMax`` (older reigns are dropped: a member
     /// that only knows a dropped epoch is cloned anew).
     public var history: [Reign]
+    /// The Postgres timeline that the leader's own part of the log began on, as far as it was known when the leader
+    /// was chosen: one more than that of the log it took over.
+    public var timeline: UInt32?
     /// Set while members are asked to leave the leader for a new epoch.
     public var recruitment: Recruitment?
     /// The last request for a planned switchover that has not led to a new epoch.
@@ -102,13 +105,14 @@ public struct ClusterRule: Hashable, Sendable, Codable {
 
     public init(
         epoch: Epoch, leader: MemberName, members: [MemberName], confirmations: Int, history: [Reign],
-        recruitment: Recruitment? = nil, switchover: SwitchoverRequest? = nil
+        timeline: UInt32? = nil, recruitment: Recruitment? = nil, switchover: SwitchoverRequest? = nil
     ) {
         self.epoch = epoch
         self.leader = leader
         self.members = members
         self.confirmations = confirmations
         self.history = history
+        self.timeline = timeline
         self.recruitment = recruitment
         self.switchover = switchover
     }

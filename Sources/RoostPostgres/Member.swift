@@ -41,6 +41,8 @@ public final class Member: Sendable {
     private let gate: GateKeeper
     private let lease: LeaseWatch
     private let file: MemberFile
+    /// Somebody waits for what the next sample of Postgres says.
+    private let isAwaited = Atomic(false)
 
     /// Waits for the host to say what this member is a member of, and makes ready to take part.
     ///
@@ -132,6 +134,7 @@ public final class Member: Sendable {
                 lease.set(core.status.leaseUntil)
             }
             tell(core.status, &last)
+            isAwaited.store(!last.isOpen, ordering: .relaxed)
             waiting = events.take(until: core.wakeAt)
         }
     }
@@ -210,7 +213,9 @@ public final class Member: Sendable {
     private func observe() async {
         while !Task.isCancelled {
             if let sample = await operations.observe() { events.put(sample) }
-            try? await Task.sleep(for: timings.observationInterval)
+            let isAwaited = isAwaited.load(ordering: .relaxed)
+            try? await Task.sleep(
+                for: isAwaited ? timings.observationIntervalWhileClosed : timings.observationInterval)
         }
     }
 }

@@ -149,8 +149,9 @@ final class Operations: Sendable {
             try await configure(.standby(upstream: nil))
         case .sever: try await sever()
         case .readEnd: return try await readEnd(within: limit)
-        case .follow(let leader, let epoch):
+        case .follow(let leader, let epoch, let fork):
             if instance.isLeader { await instance.stop(.fast, within: .seconds(5)) }
+            if let fork { try await instance.expect(fork) }
             try await configure(.standby(upstream: try upstream(leader, epoch, view)))
             try await startOrReload(within: limit)
         case .promote(let epoch, let confirmations, let standbys):

@@ -109,6 +109,33 @@ extension PostgresInstance {
         }
     }
 
+    /// Tells a standby that follows nobody of the timeline that its leader begins where this log ends: what Postgres
+    /// would write itself once it has asked the leader, met the end of the old timeline and connected anew. One that
+    /// runs looks for it at once.
+    public func expect(_ fork: TimelineFork) async throws(PostgresError) {
+        let layout = layout
+        do {
+            let isNew = try await BlockingCall.run { () throws(SystemError) in try Self.write(fork, layout) }
+            // It sleeps between two looks; this wakes it, before the change of configuration lets it connect.
+            if isNew, isRunning { try reload() }
+        } catch {
+            throw PostgresError("expect timeline \(fork.timeline)", "\(error)")
+        }
+    }
+
+    /// - Returns: false when it knows the timeline already, or does not know the one it leaves.
+    private static func write(_ fork: TimelineFork, _ layout: PostgresLayout) throws(SystemError) -> Bool {
+        let parent = fork.timeline - 1
+        let folder = layout.data + "/pg_wal/"
+        let path = folder + TimelineHistory.fileName(fork.timeline)
+        guard !layout.exists(path) else { return false }
+        let ancestry = try DurableFile.read(layout.outside(folder + TimelineHistory.fileName(parent)))
+        guard ancestry != nil || parent == 1 else { return false }
+        let line = "\(parent)\t\(fork.begin)\tfollowing a new leader\n"
+        try layout.write(String(decoding: ancestry ?? [], as: UTF8.self) + line, to: path)
+        return true
+    }
+
     /// Ends recovery: this standby becomes a primary on a timeline of its own. Configure it as leader first, so that
     /// the first commit already waits for its standbys.
     ///

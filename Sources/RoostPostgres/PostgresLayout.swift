@@ -71,13 +71,13 @@ public struct PostgresLayout: Hashable, Sendable {
     }
 
     /// The ids of Postgres's user, from the image's own list of users.
-    func owner() throws(SystemError) -> (user: uid_t, group: gid_t) {
+    func owner() throws(SystemError) -> DurableFile.Owner {
         let path = outside("/etc/passwd")
         let text = String(decoding: try DurableFile.read(path) ?? [], as: UTF8.self)
         for line in text.split(separator: "\n") {
             let fields = line.split(separator: ":", omittingEmptySubsequences: false)
             if fields.count > 3, fields[0] == user, let user = uid_t(fields[2]), let group = gid_t(fields[3]) {
-                return (user, group)
+                return DurableFile.Owner(user: user, group: group)
             }
         }
         throw SystemError("find user \(user) in", path, code: ENOENT)
@@ -91,8 +91,7 @@ public struct PostgresLayout: Hashable, Sendable {
 
     /// Writes a file that belongs to Postgres's user.
     func write(_ text: String, to path: String, mode: mode_t = 0o600) throws(SystemError) {
-        try DurableFile.write(text, to: outside(path), mode: mode)
-        try give(path, mode: mode)
+        try DurableFile.write(text, to: outside(path), mode: mode, owner: try owner())
     }
 
     public func prepare() throws(SystemError) {

@@ -118,12 +118,13 @@ extension ClusterSimulation {
             }
             return .done
         case .readEnd: return readEnd(member)
-        case .follow(let leader, let epoch):
+        case .follow(let leader, let epoch, let fork):
             guard let place = place(of: leader) else { return .failed("no such member") }
             checkStart(member)
             dropStream(of: member)
             if !members[member].postgres.isRunning { members[member].postgres.life += 1 }
             members[member].postgres.mode = .following(leader: place, epoch: epoch.number)
+            members[member].postgres.fork = fork
             return .done
         case .promote(let epoch, _, _): return promote(member, epoch.number)
         case .startPrimary(let epoch, _, _):
@@ -202,16 +203,18 @@ extension ClusterSimulation {
         case .stopped, .detached: members[member].postgres.mode = .detached
         case .following, .primary, .closing: fail("\(members[member].name) reads its end without a fence")
         }
-        return .end(LSN(members[member].postgres.log.end), timeline: UInt32(members[member].postgres.log.lastEpoch))
+        members[member].postgres.fork = nil
+        return .end(LSN(members[member].postgres.log.end), timeline: members[member].postgres.log.timeline)
     }
 
     private func promote(_ member: Int, _ epoch: UInt64) -> OperationOutcome {
         guard members[member].postgres.mode == .detached else { return .failed("not a detached standby") }
         let switchPoint = members[member].postgres.log.end
+        let parent = members[member].postgres.log.timeline
         members[member].postgres.log.append(1, epoch: epoch)
         members[member].postgres.begin(.primary(epoch: epoch), members: members.count)
         note("\(members[member].name) is primary of epoch \(epoch), log \(members[member].postgres.log)")
-        return .promoted(switchPoint: LSN(switchPoint), timeline: UInt32(epoch))
+        return .promoted(switchPoint: LSN(switchPoint), timeline: parent + 1)
     }
 
     /// A fast stop waits until the streaming standbys have everything.
@@ -249,7 +252,7 @@ extension ClusterSimulation {
             let end = LSN(postgres.log.end)
             sample = .standby(
                 StandbyObservation(
-                    timeline: UInt32(postgres.log.lastEpoch), received: end, replayed: end, isStreaming: isStreaming,
+                    timeline: postgres.log.timeline, received: end, replayed: end, isStreaming: isStreaming,
                     silence: isStreaming ? silence(of: postgres.stream) : nil, lag: .zero))
         case .primary, .closing:
             let standbys = members.indices.filter { $0 != member && postgres.peers[$0].flushed > 0 }.map {
@@ -259,7 +262,7 @@ extension ClusterSimulation {
             }
             sample = .primary(
                 PrimaryObservation(
-                    timeline: UInt32(postgres.log.lastEpoch), flushed: LSN(postgres.log.end), standbys: standbys))
+                    timeline: postgres.log.timeline, flushed: LSN(postgres.log.end), standbys: standbys))
         }
         tell(member, .observed(sample, after: members[member].lastOperation))
     }

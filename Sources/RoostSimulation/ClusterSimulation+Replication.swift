@@ -27,6 +27,10 @@ extension ClusterSimulation {
             return fail("\(members[member].name) with log \(log) joins the stream of \(members[leader].postgres.log)")
         }
         tokens += 1
+        let source = members[leader].postgres.log
+        if let fork = members[member].postgres.fork, source.begin(of: fork.timeline) != fork.begin.offset {
+            return fail("\(members[member].name) was told of a timeline at \(fork.begin) that \(source) has not")
+        }
         members[member].postgres.stream = SimulatedStream(
             id: tokens, leader: leader, leaderLife: members[leader].postgres.life, epoch: leading, sent: log.end)
         members[leader].postgres.peers[member] = .init(isStreaming: true, flushed: log.end)

@@ -11,6 +11,15 @@ struct SimulatedLog: Equatable, Sendable, CustomStringConvertible {
     var end: UInt64 { pieces.last?.end ?? 0 }
     var lastEpoch: UInt64 { pieces.last?.epoch ?? 0 }
 
+    /// Postgres counts its timelines by promotions, and every promotion begins a piece.
+    var timeline: UInt32 { UInt32(max(pieces.count, 1)) }
+
+    /// Where a timeline begins; nil when this log has none of that number.
+    func begin(of timeline: UInt32) -> UInt64? {
+        guard timeline >= 1, timeline <= pieces.count else { return nil }
+        return timeline > 1 ? pieces[Int(timeline) - 2].end : 0
+    }
+
     mutating func append(_ bytes: UInt64, epoch: UInt64) {
         if let last = pieces.last, last.epoch == epoch {
             pieces[pieces.count - 1].end += bytes

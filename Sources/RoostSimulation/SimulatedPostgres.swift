@@ -34,6 +34,8 @@ struct SimulatedPostgres {
     /// Of a primary: everything up to here is visible to whoever comes in.
     var visibleFrom: UInt64 = 0
     var stream: SimulatedStream?
+    /// Of a standby: what it was told of its leader's timeline before it met the leader.
+    var fork: TimelineFork?
 
     var isRunning: Bool { mode != .stopped }
     var isConsistent: Bool { log.end >= consistentAt }

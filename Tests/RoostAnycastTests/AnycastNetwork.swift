@@ -75,6 +75,11 @@ struct AnycastNetwork {
                 neighborAS: 64501 + UInt32(index), local: try IPv4Address(subnet + "2"))
             providers.append(try startProvider(uplink, namespace: namespace))
         }
+        // Nobody asks a provider before it can answer: silence would look like a route that is not there.
+        let answering = try await poll(for: .seconds(20), every: .milliseconds(10)) {
+            providers.allSatisfy { (try? BirdControl(path: $0.control, within: .seconds(2))) != nil } ? true : nil
+        }
+        try #require(answering == true, "a provider's BIRD does not answer")
     }
 
     private func startProvider(_ uplink: EdgeUplink, namespace: String) throws -> Provider {

@@ -28,8 +28,11 @@ struct RouteTests {
         app = try AppName("db")
     }
 
-    private func route(_ epoch: UInt64, _ leader: Backend?, open: Bool = true, _ replicas: [Replica]) -> ClusterRoute {
-        ClusterRoute(app: app, epoch: Epoch(epoch), leader: leader, isOpen: open, replicas: replicas)
+    private func route(
+        _ epoch: UInt64, _ leader: Backend?, open: Bool = true, recruiting: Bool = false, _ replicas: [Replica]
+    ) -> ClusterRoute {
+        ClusterRoute(
+            app: app, epoch: Epoch(epoch), leader: leader, isOpen: open, isRecruiting: recruiting, replicas: replicas)
     }
 
     private func at(_ seconds: Int) -> Moment { Moment(sinceBoot: .seconds(seconds)) }
@@ -50,10 +53,12 @@ struct RouteTests {
         #expect(route(1, a, [replica(c, ms: 80, lag: .seconds(3600))]).chooseReplica(within: limits) == c)
     }
 
-    @Test("The write port leads to the open leader and nowhere else")
+    @Test("The write port leads to the leader and nowhere else, and to nobody once the leader is being left")
     func write() {
         #expect(route(1, a, [replica(b, ms: 1)]).candidates(for: .write, within: limits) == [a])
-        #expect(route(1, a, open: false, [replica(b, ms: 1)]).candidates(for: .write, within: limits).isEmpty)
+        #expect(route(1, a, open: false, [replica(b, ms: 1)]).candidates(for: .write, within: limits) == [a])
+        let left = route(1, a, open: false, recruiting: true, [replica(b, ms: 1)])
+        #expect(left.candidates(for: .write, within: limits).isEmpty)
         #expect(route(1, nil, [replica(b, ms: 1)]).candidates(for: .write, within: limits).isEmpty)
         #expect(route(1, a, open: false, [replica(b, ms: 1)]).cancelTargets(for: .write) == [a])
         #expect(Set(route(1, a, [replica(b, ms: 1)]).cancelTargets(for: .read)) == [a, b])

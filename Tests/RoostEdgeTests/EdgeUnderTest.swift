@@ -87,10 +87,12 @@ func expectStats(
 }
 
 func route(
-    _ epoch: UInt64 = 1, leader: Backend?, isOpen: Bool = true, replicas: [Replica] = [], tls: TLSIdentity? = nil
+    _ epoch: UInt64 = 1, leader: Backend?, isOpen: Bool = true, isRecruiting: Bool = false, replicas: [Replica] = [],
+    tls: TLSIdentity? = nil
 ) throws -> ClusterRoute {
     ClusterRoute(
-        app: try AppName("db"), epoch: Epoch(epoch), leader: leader, isOpen: isOpen, replicas: replicas, tls: tls)
+        app: try AppName("db"), epoch: Epoch(epoch), leader: leader, isOpen: isOpen, isRecruiting: isRecruiting,
+        replicas: replicas, tls: tls)
 }
 
 func replica(_ backend: Backend, milliseconds: Int = 1, isStreaming: Bool = true) -> Replica {

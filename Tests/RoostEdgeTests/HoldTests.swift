@@ -27,7 +27,7 @@ struct HoldTests {
                     }
                     let start = BootClock.now()
                     edge.service.update(
-                        RouteTable([edge.address: try route(2, leader: b.backend, isOpen: false)]))
+                        RouteTable([edge.address: try route(2, leader: b.backend, isOpen: false, isRecruiting: true)]))
                     for client in old { _ = try await client.receiveAll(within: .seconds(8)) }
                     let cut = BootClock.now() - start
                     #expect(cut < .milliseconds(100), "cut after \(cut)")
@@ -82,11 +82,25 @@ struct HoldTests {
         }
     }
 
+    @Test("A leader that has not said that it is open is tried until its host lets the edge in")
+    func notYetOpen() async throws {
+        try await withBackend("a", .closing) { a in
+            try await withEdge { edge in
+                try await edge.serve(try route(2, leader: a.backend, isOpen: false))
+                let client = try connect(edge)
+                let tried = try await poll(for: .seconds(8)) { a.connections >= 3 ? true : nil }
+                #expect(tried == true)
+                a.become(.primary)
+                #expect(member(in: try await client.receive(until: isReady)) == "a")
+            }
+        }
+    }
+
     @Test("A dead primary sees a few attempts at a time, however many clients wait")
     func fewScouts() async throws {
         try await withBackend("a", .silent) { a in
             try await withEdge({ $0.firstReplyTime = .milliseconds(300) }) { edge in
-                try await edge.serve(try route(leader: a.backend, isOpen: false))
+                try await edge.serve(try route(leader: a.backend, isOpen: false, isRecruiting: true))
                 let clients = try (0..<300).map { _ in try connect(edge) }
                 try await expectStats(edge) { $0.held == 300 }
                 edge.service.update(RouteTable([edge.address: try route(leader: a.backend)]))
@@ -222,7 +236,8 @@ struct HoldTests {
                 try await edge.serve(try route(leader: a.backend))
                 let session = try connect(edge)
                 try await session.receive(until: isReady)
-                edge.service.update(RouteTable([edge.address: try route(leader: a.backend, isOpen: false)]))
+                edge.service.update(
+                    RouteTable([edge.address: try route(leader: a.backend, isOpen: false, isRecruiting: true)]))
                 let waiting = try connect(edge)
                 try await expectStats(edge) { $0.held == 1 }
                 session.take()

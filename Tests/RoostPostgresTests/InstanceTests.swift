@@ -43,6 +43,51 @@ struct InstanceTests {
             try await m1.lead(.first)
             await m1.instance.stop(.fast, within: .seconds(10))
             #expect(m1.instance.processes.all().isEmpty)
+
+            // A reload that comes before Postgres can take it waits for it.
+            try await m1.instance.start()
+            for _ in 0..<3 { try m1.instance.reload() }
+            try await m1.instance.waitUntilAnswering(within: .seconds(20))
+            await m1.instance.stop(.fast, within: .seconds(10))
+        }
+    }
+
+    /// Without it a standby connects on the old timeline, is sent away, and connects again.
+    @Test func aStandbyThatIsToldOfTheNewTimelineAsksForItAtOnce() async throws {
+        try await TestGround.with("fork") { ground in
+            let members = try (1...3).map { try ground.member($0) }
+            let (m1, m2, m3) = (members[0], members[1], members[2])
+            try await m1.instance.initialize(ground.secrets, within: .seconds(60))
+            try await m1.lead(.first, standbys: [m2, m3])
+            for standby in [m2, m3] {
+                try await standby.clone(m1, .first)
+                try await standby.follow(m1, .first)
+                try await standby.waitUntilStreaming()
+            }
+            await m1.instance.stop(.fast, within: .seconds(10))
+            var ends: [PostgresInstance.EndOfLog] = []
+            for standby in [m2, m3] {
+                try standby.configure(.standby(upstream: nil))
+                try await standby.instance.stopFollowing()
+                ends.append(try await standby.instance.endOfLog(within: .seconds(10)))
+            }
+            #expect(ends[0] == ends[1])
+            try m2.configure(.leader(epoch: Epoch(2), standbys: [m3.name], confirmations: 0))
+            let point = try await m2.instance.promote(within: .seconds(20))
+            try await m2.instance.keepSlots(of: Epoch(2), for: [m3.name])
+
+            let fork = TimelineFork(timeline: point.timeline, begin: point.begin)
+            try await m3.instance.expect(fork)
+            try await m3.follow(m2, Epoch(2))
+            try await m3.waitUntilStreaming()
+            let log = try m3.log()
+            #expect(log.contains("new target timeline is 2"))
+            #expect(!log.contains("fetching timeline history file"))
+            // Told again, or of a timeline whose parent it does not know: nothing happens.
+            try await m3.instance.expect(fork)
+            try await m3.instance.expect(TimelineFork(timeline: 9, begin: point.begin))
+            #expect(try m3.instance.hasLeftovers(above: 2) == false)
+            for member in [m2, m3] { await member.instance.stop(.immediate, within: .seconds(5)) }
         }
     }
 

@@ -59,7 +59,7 @@ import Testing
     @Test func aClosedMemberRejectsClientsAndAdmitsMembers() throws {
         let closed = try Self.settings(.standby(upstream: nil), isOpen: false).accessRules
         #expect(closed.contains("host     all          all                 fdaa::/16  reject"))
-        #expect(closed.contains("hostssl  replication  roost_replicator  fdaa:0:7::/48  scram-sha-256"))
+        #expect(closed.contains("host     replication  roost_replicator  fdaa:0:7::/48  scram-sha-256"))
         let open = try Self.settings(.standby(upstream: nil), isOpen: true).accessRules
         #expect(open.contains("host     all          all                 fdaa::/16  scram-sha-256"))
     }

@@ -127,8 +127,7 @@ final class TestGround: Sendable {
         let ground = try await TestGround(label)
         do { try await body(ground) } catch {
             for number in 1...3 {
-                let log = (try? DurableFile.read("\(ground.root)\(ground.folder)/m\(number)/postgres.log")) ?? nil
-                let text = String(decoding: (log ?? []).suffix(2000), as: UTF8.self)
+                let text = String(((try? ground.member(number).log()) ?? "").suffix(2000))
                 if !text.isEmpty { print("the log of m\(number) ends with:\n\(text)") }
             }
             await ground.remove()
@@ -197,6 +196,12 @@ struct TestMember: Sendable {
     /// Statements through the local socket, as the supervisor.
     func query(_ statement: String, within deadline: Duration = .seconds(5)) async throws -> [[String?]] {
         try await instance.control.query(statement, within: deadline)
+    }
+
+    /// What its Postgres has written to its log.
+    func log() throws -> String {
+        let path = "\(ground.root)\(ground.folder)/m\(number)/postgres.log"
+        return String(decoding: try DurableFile.read(path) ?? [], as: UTF8.self)
     }
 
     func isStreaming() async -> Bool {

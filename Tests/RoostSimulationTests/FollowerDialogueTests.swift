@@ -86,23 +86,23 @@ import Testing
         let leader = dialogue.names[0]
         _ = dialogue.tell(.postgresExited(after: dialogue.operation))
         dialogue.wait(.seconds(1))
-        #expect(dialogue.tell(.tick) == [.postgres(.follow(leader, epoch: .first), dialogue.operation)])
+        #expect(dialogue.tell(.tick) == [.postgres(.follow(leader, epoch: .first, fork: nil), dialogue.operation)])
         // It ran, and died before that was said.
         #expect(dialogue.tell(.postgresExited(after: dialogue.operation)).isEmpty)
         _ = dialogue.ended()
         dialogue.wait(.seconds(2))
-        #expect(dialogue.tell(.tick) == [.postgres(.follow(leader, epoch: .first), dialogue.operation)])
+        #expect(dialogue.tell(.tick) == [.postgres(.follow(leader, epoch: .first, fork: nil), dialogue.operation)])
     }
 
     @Test func aSilentLeaderIsReplacedOnlyWhileTheStoreAnswers() throws {
         var dialogue = try Dialogue.follower("m2")
-        for _ in 0..<8 {
+        for _ in 0..<4 {
             dialogue.wait(.milliseconds(250))
             #expect(dialogue.read().isEmpty)
         }
         // The store was away for a while: patience begins anew.
         dialogue.wait(.milliseconds(1500))
-        for _ in 0..<8 {
+        for _ in 0..<4 {
             #expect(dialogue.read().isEmpty)
             dialogue.wait(.milliseconds(250))
         }
@@ -114,7 +114,7 @@ import Testing
 
     @Test func aLeaderThatIsStillHeardHasMoreTime() throws {
         var dialogue = try Dialogue.follower("m2")
-        for _ in 0..<16 {
+        for _ in 0..<15 {
             dialogue.wait(.milliseconds(250))
             _ = dialogue.observed(dialogue.standby(1000))
             #expect(dialogue.read().isEmpty)
@@ -122,6 +122,29 @@ import Testing
         dialogue.wait(.milliseconds(250))
         _ = dialogue.observed(dialogue.standby(1000))
         #expect(dialogue.read().count == 1)
+    }
+
+    /// A standby whose log ends on the timeline that the new leader leaves, at the fork or before, need not ask.
+    @Test(arguments: [(900, 1, true), (1000, 1, true), (900, 2, false)] as [(UInt64, UInt32, Bool)])
+    func aStandbyIsToldWhereTheLeadersTimelineBegins(_ end: UInt64, _ timeline: UInt32, _ isTold: Bool) throws {
+        var dialogue = try Dialogue.follower("m2")
+        let newLeader = dialogue.names[2]
+        dialogue.change {
+            $0.epoch = Epoch(2)
+            $0.leader = newLeader
+            $0.history.append(Reign(epoch: Epoch(2), leader: newLeader, begin: LSN(1000)))
+            $0.timeline = 2
+        }
+        _ = dialogue.watch()
+        _ = dialogue.ended()
+        let fork = isTold ? TimelineFork(timeline: 2, begin: LSN(1000)) : nil
+        let actions = dialogue.ended(.end(LSN(end), timeline: timeline))
+        #expect(actions.last == .postgres(.follow(newLeader, epoch: Epoch(2), fork: fork), dialogue.operation))
+        // Told once: the next attempt finds it on disk.
+        _ = dialogue.ended(.failed("no"))
+        dialogue.wait(.seconds(1))
+        #expect(
+            dialogue.tell(.tick) == [.postgres(.follow(newLeader, epoch: Epoch(2), fork: nil), dialogue.operation)])
     }
 
     @Test func aLogThatGoesBeyondTheForkIsRewound() throws {

@@ -74,6 +74,28 @@ import Testing
         #expect(dialogue.observed(try dialogue.primary(1001, ["m3": 1001])) == [.setGate(isOpen: true)])
     }
 
+    /// Standbys were told both beforehand, so a leader that begins elsewhere must not lead.
+    @Test(arguments: [(1001, 2), (1000, 3)] as [(UInt64, UInt32)])
+    func aPromotionThatEndedElsewhereIsGivenUp(_ begin: UInt64, _ timeline: UInt32) throws {
+        var dialogue = try Dialogue.follower("m2")
+        let names = dialogue.names
+        dialogue.change { $0.recruitment = Recruitment(epoch: Epoch(2), proposer: names[1], reason: .leaderSilent) }
+        _ = dialogue.watch()
+        _ = dialogue.ended()
+        _ = dialogue.ended(.end(LSN(1000), timeline: 1))
+        dialogue.change {
+            $0.recruitment = nil
+            $0.epoch = Epoch(2)
+            $0.leader = names[1]
+            $0.history.append(Reign(epoch: Epoch(2), leader: names[1], begin: LSN(1000)))
+        }
+        _ = dialogue.watch()
+        _ = dialogue.tell(.heartbeatAnswered(sequence: 1, .applied(revision: 30)))
+        let actions = dialogue.ended(.promoted(switchPoint: LSN(begin), timeline: timeline))
+        #expect(actions.last == .postgres(.stop(.immediate), dialogue.operation))
+        #expect(dialogue.member.state.data == .cloning)
+    }
+
     @Test func theLeaseCountsFromTheSending() throws {
         var dialogue = try Dialogue.leader()
         _ = dialogue.observed(try dialogue.primary(500, ["m2": 500]))

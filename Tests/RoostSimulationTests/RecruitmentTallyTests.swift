@@ -40,6 +40,7 @@ import Testing
         #expect(next.epoch == Epoch(2))
         #expect(next.recruitment == nil)
         #expect(next.history == [first, Reign(epoch: Epoch(2), leader: names[2], begin: LSN(120))])
+        #expect(next.timeline == 2)
     }
 
     @Test func withTheLeaderOneAnswerIsEnoughAfterAWhile() throws {
