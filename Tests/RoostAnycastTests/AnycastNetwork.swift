@@ -4,6 +4,7 @@ import Logging
 import RoostLinux
 import RoostModel
 import Synchronization
+import Testing
 
 @testable import RoostAnycast
 
