@@ -193,7 +193,9 @@ let package = Package(
                 "RoostModel", "RoostStore", "RoostVolumes", "RoostMachines", "RoostMesh", "RoostLinux", "RoostWire",
                 .logging,
             ]),
-        tests(of: "RoostAPI", uses: ["RoostAgent", "RoostModel", "RoostWire", .logging]),
+        tests(
+            of: "RoostAPI",
+            uses: ["RoostAgent", "RoostModel", "RoostStore", "RoostWire", .hummingbird, .httpTypes, .nioCore]),
         .testTarget(
             name: "PlanetTests", dependencies: ["RoostLab", "RoostClient", "RoostWire", "RoostModel", "RoostLinux"],
             swiftSettings: strict, linkerSettings: linker),

@@ -107,12 +107,36 @@ public struct PlanetAPI: Sendable {
         }
     }
 
-    func requireApp(_ context: some RequestContext) throws(AgentError) -> AppRecord {
+    /// The app of the path. One that was made a moment ago may not have reached this host's copy yet: the store knows.
+    func requireApp(_ context: some RequestContext) async throws(AgentError) -> AppRecord {
         let name: AppName = try RequestReader.id("app", context)
-        guard let app = watcher.planet.apps[name] else {
+        if let app = watcher.planet.apps[name] { return app }
+        guard let app = try await apps.find(name) else {
             throw AgentError(.notFound, "app \(name) not found")
         }
         return app
+    }
+
+    /// What belongs to a Postgres cluster comes and goes with it. Taken out by hand, a member's machine or volume
+    /// would be missing from a cluster whose rule still counts on it, and one put in would outlive the cluster.
+    func refuseIfPostgres(_ app: AppName) throws(AgentError) {
+        guard watcher.planet.apps[app]?.isPostgres == true else { return }
+        throw AgentError(
+            .failedPrecondition,
+            "app \(app) is a Postgres cluster, and its machines and volumes come and go with it; destroy the cluster with DELETE /v1/postgres/\(app) or 'roost pg destroy \(app)'"
+        )
+    }
+
+    /// A region of the planet, by its name.
+    func requireRegion(_ text: String) throws(AgentError) -> RegionCode {
+        let region = try RequestReader.value(RegionCode.self, text)
+        let known = Set(watcher.planet.hosts.values.map(\.region)).union([configuration.region])
+        guard known.contains(region) else {
+            throw AgentError(
+                .invalid,
+                "there is no region '\(region)'; there are: \(known.sorted().map(\.text).joined(separator: ", "))")
+        }
+        return region
     }
 
     /// All hosts' records, this one's fresh from its ledger.
@@ -135,8 +159,8 @@ struct BearerToken<Context: RequestContext>: RouterMiddleware {
     @concurrent func handle(
         _ request: Request, context: Context, next: @concurrent (Request, Context) async throws -> Response
     ) async throws -> Response {
-        let given = request.headers[.authorization]?.split(separator: " ", maxSplits: 1).last.map(String.init) ?? ""
-        guard Self.isEqual(given, token) else {
+        let words = request.headers[.authorization]?.split(separator: " ", maxSplits: 1) ?? []
+        guard words.count == 2, words[0].lowercased() == "bearer", Self.isEqual(String(words[1]), token) else {
             return Answer.error(.unauthorized, "a valid bearer token is needed: Authorization: Bearer TOKEN")
         }
         return try await next(request, context)

@@ -12,8 +12,7 @@ extension PlanetAPI {
             return try Answer.json(ListAppsBody(apps: apps.map { body(of: $0, on: records) }))
         }
         group.post("apps") { request, _ in
-            let wish = try await RequestReader.decode(
-                CreateAppRequest.self, from: request, fields: ["name", "app_name", "network", "org_slug"])
+            let wish = try await RequestReader.wish(CreateAppRequest.self, from: request)
             guard let text = wish.name ?? wish.appName else {
                 throw AgentError(.invalid, "field 'name' is missing")
             }
@@ -25,14 +24,12 @@ extension PlanetAPI {
             return try Answer.json(body(of: app, on: []), status: .created)
         }
         group.get("apps/:app") { _, context in
-            let name: AppName = try RequestReader.id("app", context)
-            guard let app = try await freshApp(name) else {
-                throw AgentError(.notFound, "app \(name) not found")
-            }
+            let app = try await requireApp(context)
             return try Answer.json(body(of: app, on: await hostRecords()))
         }
         group.delete("apps/:app") { _, context in
-            let name: AppName = try RequestReader.id("app", context)
+            let name = try await requireApp(context).name
+            try refuseIfPostgres(name)
             let records = await hostRecords()
             let machines = records.flatMap(\.machines).filter { $0.app == name }
             let volumes = records.flatMap(\.volumes).filter { $0.app == name }
@@ -44,12 +41,6 @@ extension PlanetAPI {
             try await apps.delete(name)
             return try Answer.json(OKBody(), status: .accepted)
         }
-    }
-
-    /// An app that was made a moment ago may not have reached this host's copy yet: the store knows.
-    private func freshApp(_ name: AppName) async throws(AgentError) -> AppRecord? {
-        if let app = watcher.planet.apps[name] { return app }
-        return try await apps.find(name)
     }
 
     private func body(of app: AppRecord, on hosts: [HostRecord]) -> AppBody {

@@ -7,11 +7,14 @@ import RoostPlacement
 import RoostWire
 
 extension PlanetAPI {
+    /// Linux takes no argument of 128 KiB or more.
+    static let commandBytesMax = (128 << 10) - 1
+
     func addMachines(to group: RouterGroup<BasicRequestContext>) {
         let machines = group.group("apps/:app/machines")
         machines.get { request, context in
-            let app: AppName = try RequestReader.id("app", context)
-            return try Answer.json(try await listMachines(of: app, request))
+            let app = try await requireApp(context)
+            return try Answer.json(try await listMachines(of: app.name, request))
         }
         machines.post { request, context in try await createMachine(request, context) }
         machines.get(":machine") { request, context in
@@ -22,8 +25,10 @@ extension PlanetAPI {
         }
         machines.delete(":machine") { request, context in
             try await onOwner(request, context) { id, _ in
-                let force = RequestReader.flag("force", in: request) || RequestReader.flag("kill", in: request)
-                _ = try await agent.destroy(id, force: force)
+                let force = try RequestReader.flag("force", in: request)
+                let kill = try RequestReader.flag("kill", in: request)
+                if let app = await agent.machine(id)?.record.app { try refuseIfPostgres(app) }
+                _ = try await agent.destroy(id, force: force || kill)
                 return try Answer.json(OKBody())
             }
         }
@@ -41,20 +46,17 @@ extension PlanetAPI {
         machines.post(":machine/stop") { request, context in
             try await onOwner(request, context) { id, body in
                 let wish =
-                    body.isEmpty ? StopMachineRequest() : try RequestReader.decode(StopMachineRequest.self, from: body)
+                    body.isEmpty ? StopMachineRequest() : try RequestReader.wish(StopMachineRequest.self, from: body)
                 _ = try await agent.stop(id, signal: wish.signal, timeout: wish.timeout?.duration)
                 return try Answer.json(OKBody())
             }
         }
         machines.post(":machine/restart") { request, context in
             try await onOwner(request, context) { id, _ in
-                let query = request.uri.queryParameters
-                let timeout = try query["timeout"].map { text throws(AgentError) in
-                    try RequestReader.duration(Substring(text))
-                }
-                let force = RequestReader.flag("force_stop", in: request)
+                let force = try RequestReader.flag("force_stop", in: request)
                 _ = try await agent.restart(
-                    id, signal: force ? "SIGKILL" : query["signal"].map(String.init), timeout: timeout)
+                    id, signal: force ? "SIGKILL" : RequestReader.text("signal", in: request),
+                    timeout: try RequestReader.duration("timeout", in: request))
                 return try Answer.json(OKBody())
             }
         }
@@ -63,37 +65,25 @@ extension PlanetAPI {
     private func addMachineQuestions(to machines: RouterGroup<BasicRequestContext>) {
         machines.get(":machine/wait") { request, context in
             try await onOwner(request, context, timeout: HostAgent.waitMax + .seconds(5)) { id, _ in
-                let query = request.uri.queryParameters
-                let text = query["state"].map(String.init) ?? "started"
-                guard let state = MachineState(rawValue: text) else {
-                    throw AgentError(.invalid, "'\(text)' is not a machine state")
-                }
-                let timeout = try query["timeout"].map { text throws(AgentError) in
-                    try RequestReader.duration(Substring(text))
-                }
-                guard (timeout ?? HostAgent.waitMax) <= HostAgent.waitMax else {
-                    throw AgentError(.invalid, "a wait lasts at most 60 s")
-                }
-                let record = try await agent.wait(for: id, state: state, timeout: timeout ?? HostAgent.waitMax)
+                let state = try machineState(RequestReader.text("state", in: request) ?? "started")
+                let timeout = try RequestReader.duration("timeout", in: request) ?? HostAgent.waitMax
+                guard timeout <= HostAgent.waitMax else { throw AgentError(.invalid, "a wait lasts at most 60 s") }
+                let record = try await agent.wait(for: id, state: state, timeout: timeout)
                 return try Answer.json(WaitBody(ok: true, state: record.state, version: record.instance))
             }
         }
         machines.get(":machine/events") { request, context in
             try await onOwner(request, context) { id, _ in
                 guard let row = await agent.machine(id) else { throw notFound(id) }
-                let limit = request.uri.queryParameters["limit"].flatMap { Int($0) } ?? 20
-                guard (1...MachineRow.eventsMax).contains(limit) else {
-                    throw AgentError(.invalid, "limit must be 1 to \(MachineRow.eventsMax)")
-                }
+                let limit = try RequestReader.number(
+                    "limit", in: request, default: 20, within: 1...MachineRow.eventsMax)
                 return try Answer.json(Array(row.events.prefix(limit)))
             }
         }
         machines.get(":machine/logs") { request, context in
             try await onOwner(request, context) { id, _ in
-                let bytes = request.uri.queryParameters["bytes"].flatMap { Int($0) } ?? 64 << 10
-                guard (1...(1 << 20)).contains(bytes) else {
-                    throw AgentError(.invalid, "bytes must be 1 to \(1 << 20)")
-                }
+                let bytes = try RequestReader.number(
+                    "bytes", in: request, default: 64 << 10, within: 1...(1 << 20))
                 let text = try await agent.log(of: id, bytesMax: bytes)
                 return Response(
                     status: .ok, headers: [.contentType: "text/plain; charset=utf-8"],
@@ -106,9 +96,14 @@ extension PlanetAPI {
     }
 
     private func execute(_ id: MachineID, _ body: Data) async throws(AgentError) -> Response {
-        let wish = try RequestReader.decode(ExecBody.self, from: body)
+        let wish = try RequestReader.wish(ExecBody.self, from: body)
         guard let command = wish.command ?? wish.cmd.map({ ["/bin/sh", "-c", $0] }), !command.isEmpty else {
             throw AgentError(.invalid, "field 'command' (a list) or 'cmd' (a shell line) is missing")
+        }
+        let size = command.reduce(0) { $0 + $1.utf8.count + 1 }
+        guard size <= Self.commandBytesMax, !command.contains(where: { $0.utf8.contains(0) }) else {
+            throw AgentError(
+                .invalid, "a command has at most \(Self.commandBytesMax) bytes and no NUL; hand more over as 'stdin'")
         }
         let timeout = wish.timeout ?? 30
         guard (1...120).contains(timeout) else { throw AgentError(.invalid, "timeout must be 1 to 120 seconds") }
@@ -123,10 +118,11 @@ extension PlanetAPI {
     // MARK: - Creating
 
     private func createMachine(_ request: Request, _ context: BasicRequestContext) async throws -> Response {
-        let app = try requireApp(context)
-        let wish = try await RequestReader.decode(
-            CreateMachineRequest.self, from: request, fields: ["name", "region", "config", "skip_launch"],
-            configFields: MachineConfig.knownFields)
+        let app = try await requireApp(context)
+        let wish = try await RequestReader.wish(CreateMachineRequest.self, from: request)
+        try refuseIfPostgres(app.name)
+        try HostAgent.validate(wish.config)
+        let region = try wish.region.map { text throws(AgentError) in try requireRegion(text) }
         var random = SystemRandomNumberGenerator()
         let id = MachineID.random(using: &random)
         let order = MachineOrder(
@@ -138,16 +134,13 @@ extension PlanetAPI {
             guard let owner = await owner(of: mount.volume) else {
                 throw AgentError(.notFound, "volume \(mount.volume) not found")
             }
-            if let text = wish.region, let there = watcher.planet.hosts[owner]?.region, there.text != text {
+            if let region, let there = watcher.planet.hosts[owner]?.region, there != region {
                 throw AgentError(
                     .invalid, "volume \(mount.volume) is in region \(there); a machine runs where its volume is")
             }
             record = try await dispatch.createMachine(order, on: owner)
             chosen = owner
         } else {
-            let region = try wish.region.map { text throws(AgentError) in
-                try RequestReader.value(RegionCode.self, text)
-            }
             let request = PlacementRequest(
                 region: region ?? configuration.region, guest: wish.config.guest, app: app.name)
             (record, chosen) = try await place(request) { host throws(AgentError) in
@@ -185,7 +178,14 @@ extension PlanetAPI {
     // MARK: - Reading
 
     private func listMachines(of app: AppName, _ request: Request) async throws(AgentError) -> [MachineBody] {
-        let query = request.uri.queryParameters
+        let region = try RequestReader.text("region", in: request).map { text throws(AgentError) in
+            try requireRegion(text)
+        }
+        let states = try RequestReader.text("state", in: request).map { text throws(AgentError) in
+            var states: Set<MachineState> = []
+            for name in text.split(separator: ",") { states.insert(try machineState(String(name))) }
+            return states
+        }
         let reachable = await mesh.reachableHosts(from: host)
         var bodies: [MachineBody] = []
         for record in await hostRecords() {
@@ -196,12 +196,19 @@ extension PlanetAPI {
                 bodies.append(body(of: row, host: record.host, isReachable: reachable.contains(record.host)))
             }
         }
-        if let region = query["region"] { bodies.removeAll { $0.region.text != region } }
-        if let states = query["state"] {
-            let wanted = Set(states.split(separator: ",").map(String.init))
-            bodies.removeAll { !wanted.contains($0.state.rawValue) }
-        }
+        if let region { bodies.removeAll { $0.region != region } }
+        if let states { bodies.removeAll { !states.contains($0.state) } }
         return bodies.sorted { $0.id < $1.id }
+    }
+
+    private func machineState(_ text: String) throws(AgentError) -> MachineState {
+        guard let state = MachineState(rawValue: text) else {
+            throw AgentError(
+                .invalid,
+                "'\(text)' is not a machine state; use one of \(MachineState.allCases.map(\.rawValue).joined(separator: ", "))"
+            )
+        }
+        return state
     }
 
     func body(of row: MachineRow, host owner: HostName? = nil, isReachable: Bool = true) -> MachineBody {

@@ -36,7 +36,7 @@ extension PlanetAPI {
                 throw AgentError(.notFound, "host \(name) not found")
             }
             let body = try await RequestReader.body(of: request)
-            let wish = try RequestReader.decode(EdgeRequest.self, from: body)
+            let wish = try RequestReader.wish(EdgeRequest.self, from: body)
             guard name == host else { return try await forward(request, body: body, to: name) }
             try await setEdge(wish.state)
             return try Answer.json(OKBody())

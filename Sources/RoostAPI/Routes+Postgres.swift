@@ -14,9 +14,7 @@ extension PlanetAPI {
             return try Answer.json(ListClustersBody(clusters: bodies))
         }
         postgres.post { request, _ in
-            let wish = try await RequestReader.decode(
-                CreateClusterRequest.self, from: request,
-                fields: ["name", "region", "replica_regions", "volume_size_gb", "guest", "image"])
+            let wish = try await RequestReader.wish(CreateClusterRequest.self, from: request)
             let spec = try await clusters.create(try order(from: wish))
             return try Answer.json(try await freshBody(of: spec.name), status: .created)
         }
@@ -32,7 +30,7 @@ extension PlanetAPI {
             let name: AppName = try RequestReader.id("name", context)
             let data = try await RequestReader.body(of: request)
             let wish =
-                data.isEmpty ? SwitchoverBody(target: nil) : try RequestReader.decode(SwitchoverBody.self, from: data)
+                data.isEmpty ? SwitchoverBody(target: nil) : try RequestReader.wish(SwitchoverBody.self, from: data)
             let target = try wish.target.map { text throws(AgentError) in
                 try RequestReader.value(MemberName.self, text)
             }
@@ -53,18 +51,10 @@ extension PlanetAPI {
 
     private func order(from wish: CreateClusterRequest) throws(AgentError) -> ClusterDirectory.Order {
         let name = try RequestReader.value(AppName.self, wish.name)
-        let known = Set(watcher.planet.hosts.values.map(\.region))
         var regions: [RegionCode] = []
-        for text in [wish.region] + wish.replicaRegions {
-            let region = try RequestReader.value(RegionCode.self, text)
-            guard known.contains(region) else {
-                throw AgentError(
-                    .invalid,
-                    "there is no region '\(region)'; there are: \(known.sorted().map(\.text).joined(separator: ", "))")
-            }
-            regions.append(region)
-        }
+        for text in [wish.region] + wish.replicaRegions { regions.append(try requireRegion(text)) }
         let guest = wish.guest ?? Self.guestDefault
+        try HostAgent.validate(guest, as: "guest")
         guard guest.memoryMebibytes >= 256 else {
             throw AgentError(.invalid, "guest.memory_mb must be at least 256 for Postgres")
         }
@@ -72,8 +62,10 @@ extension PlanetAPI {
             throw AgentError(
                 .invalid, "volume_size_gb must be 1 to \(HostAgent.volumeSizeMax.wholeGibibytes)")
         }
+        let image = wish.image ?? configuration.postgresImage
+        try HostAgent.validate(image: image)
         return ClusterDirectory.Order(
             name: name, regions: regions, volumeSize: .gibibytes(wish.volumeSizeGigabytes ?? 1), guest: guest,
-            image: wish.image ?? configuration.postgresImage)
+            image: image)
     }
 }

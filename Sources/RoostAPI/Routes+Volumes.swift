@@ -9,7 +9,7 @@ extension PlanetAPI {
     func addVolumes(to group: RouterGroup<BasicRequestContext>) {
         let volumes = group.group("apps/:app/volumes")
         volumes.get { _, context in
-            let app: AppName = try RequestReader.id("app", context)
+            let app = try await requireApp(context).name
             let reachable = await mesh.reachableHosts(from: host)
             var bodies: [VolumeBody] = []
             for record in await hostRecords() {
@@ -29,6 +29,7 @@ extension PlanetAPI {
         }
         volumes.delete(":volume") { request, context in
             try await onVolumeOwner(request, context) { volume in
+                try refuseIfPostgres(volume.app)
                 let gone = try await agent.destroyVolume(volume.id)
                 return try Answer.json(await body(of: gone, on: host, isReachable: true))
             }
@@ -37,18 +38,16 @@ extension PlanetAPI {
 
     private func createVolume(_ request: Request, _ context: BasicRequestContext) async throws(AgentError) -> VolumeBody
     {
-        let app = try requireApp(context)
-        let wish = try await RequestReader.decode(
-            CreateVolumeRequest.self, from: request,
-            fields: ["name", "region", "size_gb", "compute", "require_unique_zone"])
+        let app = try await requireApp(context)
+        let wish = try await RequestReader.wish(CreateVolumeRequest.self, from: request)
+        try refuseIfPostgres(app.name)
         let gigabytes = wish.sizeGigabytes ?? 1
         guard (1...HostAgent.volumeSizeMax.wholeGibibytes).contains(gigabytes) else {
             throw AgentError(.invalid, "size_gb must be 1 to \(HostAgent.volumeSizeMax.wholeGibibytes)")
         }
         let name = try volumeName(wish.name)
-        let region = try wish.region.map { text throws(AgentError) in
-            try RequestReader.value(RegionCode.self, text)
-        }
+        if let guest = wish.compute { try HostAgent.validate(guest, as: "compute") }
+        let region = try wish.region.map { text throws(AgentError) in try requireRegion(text) }
         // Fly's default: volumes of one name on hosts of their own, as long as there are any.
         let siblings = await hostRecords().filter { record in
             record.volumes.contains { $0.app == app.name && $0.name == name }

@@ -1,6 +1,6 @@
 /// Why a host refused an order. The code decides the HTTP status; the message tells a person what to do next.
 public struct AgentError: Error, Hashable, Sendable, CustomStringConvertible {
-    public enum Code: String, Hashable, Sendable {
+    public enum Code: String, Hashable, Sendable, CaseIterable {
         case invalid
         case notFound
         /// The thing exists but is not in a state that allows the order.

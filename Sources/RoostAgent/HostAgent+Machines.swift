@@ -12,7 +12,11 @@ extension HostAgent {
             }
             return present.record
         }
-        try validate(order.config)
+        try Self.validate(order.config)
+        guard order.config.guest.cpus <= configuration.capacity.cpus else {
+            throw AgentError(
+                .invalid, "guest.cpus must be 1 to \(configuration.capacity.cpus) on host \(configuration.host)")
+        }
         let volume = try volumeToAttach(order)
         try admit(order, with: volume)
         let now = WallClock.milliseconds()
@@ -20,6 +24,7 @@ extension HostAgent {
             id: order.id, name: order.name, app: order.app, region: configuration.region, state: .created,
             instance: InstanceID.make(), config: order.config, network: order.network, member: order.member,
             createdAt: now, updatedAt: now)
+        try requireRoomToPublish(record)
         var row = MachineRow(record: record, goal: order.startsAtOnce ? .started : .stopped)
         row.add(.make(.launch, status: .created, source: .user))
         var volumes: [VolumeRecord] = []
@@ -31,33 +36,6 @@ extension HostAgent {
         try forgetOldDestroyed()
         announce(order.id)
         return record
-    }
-
-    private func validate(_ config: MachineConfig) throws(AgentError) {
-        do { _ = try ImageReference(config.image) } catch { throw AgentError(.invalid, error.description) }
-        let guest = config.guest
-        guard guest.cpus >= 1, guest.cpus <= configuration.capacity.cpus else {
-            throw AgentError(
-                .invalid, "guest.cpus must be 1 to \(configuration.capacity.cpus) on host \(configuration.host)")
-        }
-        guard guest.memoryMebibytes >= 64, guest.memoryMebibytes <= 1 << 20 else {
-            throw AgentError(.invalid, "guest.memory_mb must be at least 64")
-        }
-        guard config.mounts.count <= 1 else {
-            throw AgentError(.invalid, "a machine has at most one mount, as on Fly.io")
-        }
-        for mount in config.mounts where !mount.path.hasPrefix("/") || mount.path == "/" || mount.path.contains("..") {
-            throw AgentError(.invalid, "mount path '\(mount.path)' must be an absolute path below /")
-        }
-        guard config.stop.effectiveTimeout <= StopConfig.timeoutMax else {
-            throw AgentError(.invalid, "stop_config.timeout is at most 300s")
-        }
-        for name in config.environment.keys where name.isEmpty || name.contains("=") || name.contains("\0") {
-            throw AgentError(.invalid, "'\(name)' cannot be the name of an environment variable")
-        }
-        if let retries = config.restart.retriesMax, retries < 0 {
-            throw AgentError(.invalid, "restart.max_retries must not be negative")
-        }
     }
 
     /// Strict locality: the volume is on this host, belongs to the same app and to no other machine.
@@ -121,12 +99,7 @@ extension HostAgent {
 
     public func stop(_ id: MachineID, signal: String?, timeout: Duration?) throws(AgentError) -> MachineRecord {
         try requireCurrent()
-        if let timeout, timeout > StopConfig.timeoutMax {
-            throw AgentError(.invalid, "a stop waits at most 300s")
-        }
-        if let signal, !SignalName.isKnown(signal) {
-            throw AgentError(.invalid, "'\(signal)' is not a signal; use for example SIGTERM")
-        }
+        try Self.validate(StopConfig(signal: signal, timeout: timeout.map { DurationText($0) }))
         let row = try update(id) { row throws(AgentError) in
             guard row.goal == .started else { return }
             row.goal = .stopped
@@ -141,6 +114,7 @@ extension HostAgent {
 
     public func restart(_ id: MachineID, signal: String?, timeout: Duration?) throws(AgentError) -> MachineRecord {
         try requireCurrent()
+        try Self.validate(StopConfig(signal: signal, timeout: timeout.map { DurationText($0) }))
         let row = try update(id) { row throws(AgentError) in
             guard row.goal == .started, row.record.state == .started, let attempt = row.attempt else {
                 throw AgentError(

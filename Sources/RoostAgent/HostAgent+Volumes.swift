@@ -33,6 +33,7 @@ extension HostAgent {
         guard order.size >= .gibibytes(1), order.size <= Self.volumeSizeMax else {
             throw AgentError(.invalid, "a volume has 1 GB to \(Self.volumeSizeMax.wholeGibibytes) GB")
         }
+        if let reserved = order.reserved { try Self.validate(reserved, as: "compute") }
         let use = PlacementUse(agent: self)
         guard use.disk + order.size <= configuration.capacity.disk else {
             throw AgentError(

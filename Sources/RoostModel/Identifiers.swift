@@ -75,7 +75,13 @@ public struct InvalidValue: Error, Equatable, CustomStringConvertible {
         self.rule = rule
     }
 
-    public var description: String { "'\(value)' is not a valid \(kind): \(rule)" }
+    /// As much of the value as a person needs to recognise it.
+    static let shownMax = 80
+
+    public var description: String {
+        let shown = value.count > Self.shownMax ? "\(value.prefix(Self.shownMax))…" : value
+        return "'\(shown)' is not a valid \(kind): \(rule)"
+    }
 }
 
 // MARK: - Kinds

@@ -1,7 +1,7 @@
 /// What a machine is to be: the shape of Fly.io's `fly.MachineConfig`, the fields this version acts on.
 ///
-/// A request that sets any other field of Fly's config is refused with the field's name (see
-/// ``MachineConfig/knownFields``), so nobody believes in a setting that is silently ignored.
+/// A request that sets any other field of Fly's config is refused with the field's name, so nobody believes in a
+/// setting that is silently ignored.
 public struct MachineConfig: Hashable, Sendable, Codable {
     public var image: String
     public var guest: MachineGuest
@@ -29,7 +29,7 @@ public struct MachineConfig: Hashable, Sendable, Codable {
         self.autoDestroy = autoDestroy
     }
 
-    enum CodingKeys: String, CodingKey, CaseIterable {
+    enum CodingKeys: String, CodingKey {
         case image, guest
         case environment = "env"
         case metadata
@@ -38,8 +38,6 @@ public struct MachineConfig: Hashable, Sendable, Codable {
         case stop = "stop_config"
         case autoDestroy = "auto_destroy"
     }
-
-    public static let knownFields = Set(CodingKeys.allCases.map(\.rawValue))
 
     public init(from decoder: any Decoder) throws {
         let container = try decoder.container(keyedBy: CodingKeys.self)
@@ -151,6 +149,9 @@ public struct StopConfig: Hashable, Sendable, Codable {
 public struct DurationText: Hashable, Sendable, Codable {
     public let duration: Duration
 
+    /// Some thirty years: more would not fit into the milliseconds of records.
+    public static let longest = Duration.seconds(1_000_000_000)
+
     public init(_ duration: Duration) { self.duration = duration }
 
     public init(_ text: String) throws(InvalidValue) {
@@ -173,6 +174,7 @@ public struct DurationText: Hashable, Sendable, Codable {
             case "h": total += .seconds(count * 3600)
             default: throw wrong
             }
+            guard total <= Self.longest else { throw wrong }
         }
         duration = total
     }

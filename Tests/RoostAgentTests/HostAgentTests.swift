@@ -1,7 +1,9 @@
+import Foundation
 import RoostLinux
 import RoostMachines
 import RoostMesh
 import RoostModel
+import RoostStore
 import Synchronization
 import Testing
 
@@ -171,6 +173,56 @@ import Testing
         }
     }
 
+    /// A host is published as one value of the store, which has a bound.
+    @Test func aHostTakesNoMoreThanItCanPublish() async throws {
+        let host = try FakeHost()
+        defer { host.remove() }
+        let agent = try host.agent()
+        let filler = String(repeating: "x", count: 60_000)
+        var refusal: AgentError?
+        for index in 0..<32 where refusal == nil {
+            var order = try order(memory: 64, name: "m\(index)")
+            order.config.environment = ["A": filler]
+            do throws(AgentError) { _ = try await agent.createMachine(order) } catch { refusal = error }
+        }
+        #expect(refusal?.code == .insufficientCapacity)
+        #expect(refusal?.message.contains("no room left for the configs") == true)
+        #expect(try JSONEncoder().encode(await agent.record()).count < Transaction.valueBytesMax)
+    }
+
+    /// Sums of what hosts have promised stay sums: no volume keeps room for a machine that cannot be.
+    @Test(arguments: [
+        MachineGuest(memoryMebibytes: -1), MachineGuest(memoryMebibytes: .max), MachineGuest(cpus: .min),
+    ])
+    func aVolumeKeepsNoRoomForAnImpossibleMachine(guest: MachineGuest) async throws {
+        let host = try FakeHost()
+        defer { host.remove() }
+        let agent = try host.agent()
+        let order = volume(1, reserved: guest)
+        do throws(AgentError) {
+            _ = try await agent.createVolume(order)
+            Issue.record("accepted \(guest)")
+        } catch { #expect(error.code == .invalid) }
+        #expect(await agent.record().volumes.isEmpty)
+    }
+
+    @Test func aRestartIsCheckedAsAStopIs() async throws {
+        let host = try FakeHost()
+        defer { host.remove() }
+        let order = try order()
+        try await host.withAgent { agent in
+            _ = try await agent.createMachine(order)
+            try await started(agent, order.id)
+            for (signal, timeout) in [("SIGBOGUS", nil), (nil, Duration.seconds(301))] {
+                do throws(AgentError) {
+                    _ = try await agent.restart(order.id, signal: signal, timeout: timeout)
+                    Issue.record("accepted")
+                } catch { #expect(error.code == .invalid) }
+            }
+            #expect(await agent.machine(order.id)?.record.state == .started)
+        }
+    }
+
     @Test func anOutdatedLedgerDoesNotAct() async throws {
         let host = try FakeHost()
         defer { host.remove() }
@@ -224,6 +276,12 @@ import Testing
         MachineConfig(image: "a", environment: ["": "x"]), MachineConfig(image: "a", environment: ["a=b": "x"]),
         MachineConfig(image: "a", restart: MachineRestart(policy: .no, retriesMax: -1)),
         MachineConfig(image: "a", stop: StopConfig(timeout: DurationText(.seconds(301)))),
+        MachineConfig(image: "a", stop: StopConfig(signal: "SIGBOGUS")),
+        MachineConfig(image: "a", guest: MachineGuest(cpus: .min)),
+        MachineConfig(image: "a", guest: MachineGuest(memoryMebibytes: 1 << 43)),
+        MachineConfig(image: "a", environment: ["A": "x\0y"]),
+        MachineConfig(image: "a", environment: ["A": String(repeating: "x", count: HostAgent.configBytesMax)]),
+        MachineConfig(image: "a", initial: MachineInit(exec: ["a\0"])),
     ])
     func aWrongConfigIsRefusedAndChangesNothing(config: MachineConfig) async throws {
         let host = try FakeHost()

@@ -46,6 +46,17 @@ import Testing
         #expect(throws: InvalidValue.self) { try AppName(text) }
     }
 
+    @Test func aRefusalShowsNoMoreThanIsNeededToRecogniseTheValue() {
+        let refusal = InvalidValue(kind: "name", value: String(repeating: "a", count: 70_000), rule: "be short")
+        #expect(refusal.description.utf8.count < 200)
+        #expect(InvalidValue(kind: "name", value: "A", rule: "r").description == "'A' is not a valid name: r")
+    }
+
+    @Test func aDurationFitsIntoTheMillisecondsOfRecords() {
+        #expect(throws: InvalidValue.self) { try DurationText(String(repeating: "999999999h", count: 100_000)) }
+        #expect(throws: InvalidValue.self) { try DurationText("999999999h") }
+    }
+
     @Test func idsAreMadeValid() throws {
         var random = SystemRandomNumberGenerator()
         for _ in 0..<100 {
