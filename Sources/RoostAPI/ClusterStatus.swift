@@ -9,13 +9,16 @@ enum ClusterStatus {
             return nil
         }
         let members = spec.members.map { body(of: $0, records, planet) }
-        let (status, detail) = verdict(spec, records)
+        let (status, words) = verdict(spec, records)
+        // What the hosts met while they worked on it says more than what is missing.
+        let obstacle = status == .ready ? nil : records.obstacle?.reason
+        let detail = [words, obstacle].compactMap(\.self).joined(separator: "; ")
         let standbys = max(spec.members.count - 1, 0)
         let rule = records.rule.map {
             $0.confirmations == 0 ? "no standby confirms" : "ANY \($0.confirmations) of \(standbys)"
         }
         return ClusterBody(
-            name: name, status: status, detail: detail, epoch: records.rule?.epoch ?? .none,
+            name: name, status: status, detail: detail.isEmpty ? nil : detail, epoch: records.rule?.epoch ?? .none,
             leader: records.rule?.leader, rule: rule ?? "not initialised yet",
             writeURL: url(spec, secrets, port: 5432), readURL: url(spec, secrets, port: 5433),
             authorityCertificate: secrets.authorityCertificate, members: members)

@@ -133,6 +133,16 @@ public struct ClusterDirectory: Sendable {
         throw AgentError(.unavailable, "too many changes at once; try again")
     }
 
+    /// Writes down what is in the way of the cluster, or that nothing is; not of one that is gone meanwhile.
+    func note(_ obstacle: ClusterObstacle?, of name: AppName) async throws(AgentError) {
+        let (spec, key) = (StoreKeys.clusterSpec(name), StoreKeys.clusterObstacle(name))
+        guard let present = try await store.record(ClusterSpec.self, at: spec) else { return }
+        let change: Transaction.Operation =
+            if let obstacle { try .put(obstacle, at: key) } else { .delete(.key(key)) }
+        _ = try await store.carryOut(
+            Transaction(compares: [.modified(key: spec, equals: present.revision)], then: [change]))
+    }
+
     /// Removes every record of a cluster whose machines and volumes are gone.
     func remove(_ spec: ClusterSpec) async throws(AgentError) {
         _ = try await store.carryOut(
@@ -147,15 +157,20 @@ public struct ClusterDirectory: Sendable {
     public func requestSwitchover(of name: AppName, to target: MemberName?) async throws(AgentError) {
         let key = StoreKeys.clusterRule(name)
         for _ in 0..<AppDirectory.triesMax {
-            guard let present = try await store.record(ClusterRule.self, at: key) else {
-                throw AgentError(.notFound, "Postgres cluster \(name) does not exist or is not initialised yet")
+            guard let records = try await read(name).clusters[name], let spec = records.spec else {
+                throw AgentError(.notFound, "Postgres cluster \(name) not found")
             }
-            var rule = present.record
+            guard !spec.isDestroying, var rule = records.rule else {
+                throw AgentError(
+                    .failedPrecondition,
+                    "Postgres cluster \(name) is \(spec.isDestroying ? "being destroyed" : "not initialised yet")")
+            }
             try check(target, under: rule)
             rule.switchover = SwitchoverRequest(id: InstanceID.make(), target: target)
             let outcome = try await store.carryOut(
                 Transaction(
-                    compares: [.modified(key: key, equals: present.revision)], then: [try .put(rule, at: key)]))
+                    compares: [.modified(key: key, equals: Revision(records.ruleRevision))],
+                    then: [try .put(rule, at: key)]))
             if outcome.succeeded { return }
         }
         throw AgentError(.unavailable, "too many changes at once; try again")

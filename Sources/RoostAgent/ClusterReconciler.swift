@@ -48,35 +48,66 @@ public struct ClusterReconciler: Service {
             for records in planet.clusters.values {
                 guard let spec = records.spec else { continue }
                 group.addTask {
-                    do {
-                        if spec.isDestroying {
-                            try await takeApart(spec, records, planet)
-                        } else {
-                            try await complete(spec, records, planet)
-                        }
-                    } catch {
-                        logger.warning(
-                            "cluster not reconciled, trying again",
-                            metadata: ["cluster": "\(spec.name)", "error": "\(error)"])
-                    }
+                    let obstacles =
+                        spec.isDestroying
+                        ? await takeApart(spec, records) : await complete(spec, records, planet)
+                    await note(obstacles, of: spec, known: records.obstacle)
                 }
             }
         }
     }
 
+    /// The host that works on a cluster knows best why it does not get on: that its hosts have no room, refuse or do
+    /// not answer. People ask any host, so it is written to the store, when it changes.
+    private func note(_ obstacles: [String], of spec: ClusterSpec, known: ClusterObstacle?) async {
+        let obstacle =
+            obstacles.isEmpty ? nil : ClusterObstacle(reason: obstacles.sorted().joined(separator: "; "))
+        guard obstacle != known else { return }
+        if let obstacle {
+            logger.warning(
+                "cluster not reconciled, trying again",
+                metadata: ["cluster": "\(spec.name)", "why": "\(obstacle.reason)"])
+        } else {
+            logger.notice("nothing is in the way of the cluster any more", metadata: ["cluster": "\(spec.name)"])
+        }
+        do { try await clusters.note(obstacle, of: spec.name) } catch {
+            logger.warning(
+                "cannot write down what is in the way of a cluster, trying again",
+                metadata: ["cluster": "\(spec.name)", "error": "\(error)"])
+        }
+    }
+
     // MARK: - Completing
 
-    private func complete(_ spec: ClusterSpec, _ records: Planet.ClusterRecords, _ planet: Planet) async throws {
-        guard let app = planet.apps[spec.name] else { return }
+    /// Members that have a place are made, whatever keeps others from one.
+    /// - Returns: what is in the way, for each member that it concerns.
+    private func complete(
+        _ spec: ClusterSpec, _ records: Planet.ClusterRecords, _ planet: Planet
+    ) async -> [String] {
+        guard let app = planet.apps[spec.name] else { return [] }
+        var obstacles: [String] = []
         var placements = records.placements
         for member in spec.members where placements[member.name] == nil {
-            placements[member.name] = try await place(member, of: spec, app: app, beside: placements, planet)
-        }
-        try await withThrowingDiscardingTaskGroup { group in
-            for placement in placements.values where !exists(placement, in: planet) {
-                group.addTask { try await make(placement, of: spec, app: app) }
+            do throws(AgentError) {
+                placements[member.name] = try await place(member, of: spec, app: app, beside: placements, planet)
+            } catch {
+                obstacles.append("\(member.name) has no place: \(error.message)")
             }
         }
+        await withTaskGroup(of: String?.self) { group in
+            for placement in placements.values where !exists(placement, in: planet) {
+                group.addTask {
+                    do throws(AgentError) {
+                        try await make(placement, of: spec, app: app)
+                        return nil
+                    } catch {
+                        return "\(placement.member) cannot be made: \(error.message)"
+                    }
+                }
+            }
+            for await obstacle in group { if let obstacle { obstacles.append(obstacle) } }
+        }
+        return obstacles
     }
 
     private func exists(_ placement: MemberPlacement, in planet: Planet) -> Bool {
@@ -87,7 +118,7 @@ public struct ClusterReconciler: Service {
     private func place(
         _ member: ClusterSpec.MemberSpec, of spec: ClusterSpec, app: AppRecord,
         beside others: [MemberName: MemberPlacement], _ planet: Planet
-    ) async throws -> MemberPlacement {
+    ) async throws(AgentError) -> MemberPlacement {
         let request = PlacementRequest(
             region: member.region, guest: spec.guest, disk: spec.volumeSize, app: spec.name,
             occupied: Set(others.values.map(\.host)), avoidsStoreMembers: true)
@@ -120,11 +151,10 @@ public struct ClusterReconciler: Service {
         } catch {
             guard error.code == .insufficientCapacity else { throw error }
             // The host has the last word. Forget the choice, ask the next one.
-            logger.notice(
-                "host refused a member", metadata: ["member": "\(placement.member)", "why": "\(error.message)"])
             try await dispatch.destroyVolume(placement.volume, of: spec.name, on: placement.host)
             let key = StoreKeys.placement(spec.name, placement.member)
             _ = try await store.carryOut(Transaction(then: [.delete(.key(key))]))
+            throw error
         }
     }
 
@@ -149,17 +179,29 @@ public struct ClusterReconciler: Service {
 
     /// Machines and volumes first; the records go when every host has said that nothing is left. A host that does
     /// not answer keeps the cluster in `destroying` until it is back.
-    private func takeApart(_ spec: ClusterSpec, _ records: Planet.ClusterRecords, _ planet: Planet) async throws {
-        try await withThrowingDiscardingTaskGroup { group in
+    private func takeApart(_ spec: ClusterSpec, _ records: Planet.ClusterRecords) async -> [String] {
+        var obstacles = await withTaskGroup(of: String?.self) { group in
             for placement in records.placements.values {
                 group.addTask {
-                    try await dispatch.destroyMachine(placement.machine, of: spec.name, on: placement.host)
-                    try await dispatch.destroyVolume(placement.volume, of: spec.name, on: placement.host)
+                    do throws(AgentError) {
+                        try await dispatch.destroyMachine(placement.machine, of: spec.name, on: placement.host)
+                        try await dispatch.destroyVolume(placement.volume, of: spec.name, on: placement.host)
+                        return nil
+                    } catch {
+                        return "\(placement.member) cannot be removed: \(error.message)"
+                    }
                 }
             }
+            return await group.reduce(into: [String]()) { if let obstacle = $1 { $0.append(obstacle) } }
         }
-        try await clusters.remove(spec)
-        logger.notice("cluster destroyed", metadata: ["cluster": "\(spec.name)"])
+        guard obstacles.isEmpty else { return obstacles }
+        do throws(AgentError) {
+            try await clusters.remove(spec)
+            logger.notice("cluster destroyed", metadata: ["cluster": "\(spec.name)"])
+        } catch {
+            obstacles.append("the records cannot be removed: \(error.message)")
+        }
+        return obstacles
     }
 }
 

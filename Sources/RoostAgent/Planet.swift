@@ -15,17 +15,20 @@ public struct Planet: Hashable, Sendable, Codable {
     /// The records of one Postgres cluster.
     public struct ClusterRecords: Hashable, Sendable, Codable {
         public var spec: ClusterSpec?
+        public var specRevision: Int64 = 0
         public var rule: ClusterRule?
         public var ruleRevision: Int64 = 0
         public var heartbeat: Heartbeat?
         public var secrets: ClusterSecrets?
+        public var obstacle: ClusterObstacle?
         public var placements: [MemberName: MemberPlacement] = [:]
         public var reports: [MemberName: MemberReport] = [:]
 
         public init() {}
 
         var isEmpty: Bool {
-            spec == nil && rule == nil && heartbeat == nil && secrets == nil && placements.isEmpty && reports.isEmpty
+            spec == nil && rule == nil && heartbeat == nil && secrets == nil && obstacle == nil && placements.isEmpty
+                && reports.isEmpty
         }
     }
 
@@ -95,7 +98,7 @@ enum StoreKey: Hashable {
     case other
 
     enum Part: Hashable {
-        case spec, rule, heartbeat, secrets
+        case spec, rule, heartbeat, secrets, obstacle
         case placement(MemberName)
         case report(MemberName)
     }
@@ -117,6 +120,7 @@ enum StoreKey: Hashable {
         case ["rule"]: return .cluster(name, .rule)
         case ["heartbeat"]: return .cluster(name, .heartbeat)
         case ["secrets"]: return .cluster(name, .secrets)
+        case ["obstacle"]: return .cluster(name, .obstacle)
         case let path where path.count == 2:
             guard let last = parts.last, let member = try? MemberName(last) else { return nil }
             if parts[1] == "placements" { return .cluster(name, .placement(member)) }
@@ -136,6 +140,7 @@ extension Planet.ClusterRecords {
         case .spec:
             guard let record = decode(ClusterSpec.self) else { return false }
             spec = record
+            specRevision = revision
         case .rule:
             guard let record = decode(ClusterRule.self) else { return false }
             rule = record
@@ -146,6 +151,9 @@ extension Planet.ClusterRecords {
         case .secrets:
             guard let record = decode(ClusterSecrets.self) else { return false }
             secrets = record
+        case .obstacle:
+            guard let record = decode(ClusterObstacle.self) else { return false }
+            obstacle = record
         case .placement(let member):
             guard let record = decode(MemberPlacement.self) else { return false }
             placements[member] = record
@@ -158,12 +166,15 @@ extension Planet.ClusterRecords {
 
     mutating func delete(_ part: StoreKey.Part) {
         switch part {
-        case .spec: spec = nil
+        case .spec:
+            spec = nil
+            specRevision = 0
         case .rule:
             rule = nil
             ruleRevision = 0
         case .heartbeat: heartbeat = nil
         case .secrets: secrets = nil
+        case .obstacle: obstacle = nil
         case .placement(let member): placements[member] = nil
         case .report(let member): reports[member] = nil
         }

@@ -22,6 +22,7 @@ public enum StoreKeys {
     public static func clusterRule(_ name: AppName) -> String { cluster(name) + "rule" }
     public static func clusterHeartbeat(_ name: AppName) -> String { cluster(name) + "heartbeat" }
     public static func clusterSecrets(_ name: AppName) -> String { cluster(name) + "secrets" }
+    public static func clusterObstacle(_ name: AppName) -> String { cluster(name) + "obstacle" }
     public static func placements(_ name: AppName) -> String { cluster(name) + "placements/" }
     public static func placement(_ name: AppName, _ member: MemberName) -> String { placements(name) + member.text }
     public static func reports(_ name: AppName) -> String { cluster(name) + "reports/" }

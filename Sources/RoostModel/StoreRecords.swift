@@ -113,6 +113,14 @@ public struct MemberPlacement: Hashable, Sendable, Codable {
     }
 }
 
+/// What keeps a cluster from becoming what it is to be, or from going: written by the host that works on it, for
+/// every host to show. Absent when nothing is in the way.
+public struct ClusterObstacle: Hashable, Sendable, Codable {
+    public var reason: String
+
+    public init(reason: String) { self.reason = reason }
+}
+
 /// What the members of one cluster share and nobody else may read.
 public struct ClusterSecrets: Hashable, Sendable, Codable {
     public var superuserPassword: String

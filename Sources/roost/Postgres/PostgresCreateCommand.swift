@@ -63,7 +63,8 @@ struct PostgresCreateCommand: AsyncParsableCommand {
                         advice: "See it: roost pg status \(name)   Or take another name.")
                 }
                 return try await PostgresWait.until(
-                    "is ready", name, on: planet, timeout: timeout.duration, progress: progress
+                    "is ready", name, on: planet, timeout: timeout.duration, progress: progress,
+                    advice: advice
                 ) { $0.status == .ready }
             }
         }

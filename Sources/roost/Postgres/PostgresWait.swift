@@ -6,10 +6,12 @@ import RoostWire
 enum PostgresWait {
     static let interval = Duration.milliseconds(300)
 
-    /// - Parameter goal: what is waited for, to follow the cluster's name: `is ready`.
+    /// - Parameters:
+    ///   - goal: what is waited for, to follow the cluster's name: `is ready`.
+    ///   - advice: what to do when it does not come in time.
     static func until(
         _ goal: String, _ name: AppName, on planet: PlanetAPI, timeout: Duration, progress: Progress,
-        _ condition: (ClusterBody) -> Bool
+        advice: String? = nil, _ condition: (ClusterBody) -> Bool
     ) async throws -> ClusterBody {
         let end = ContinuousClock.now + timeout
         var last = "nothing was heard of it"
@@ -25,7 +27,7 @@ enum PostgresWait {
             guard ContinuousClock.now < end else {
                 throw CommandFailure(
                     "no sign after \(Figure.seconds(timeout)) that \(name) \(goal): \(last)",
-                    advice: "It is still being worked on. See it: roost pg status \(name) --watch")
+                    advice: advice ?? "It is still being worked on. See it: roost pg status \(name) --watch")
             }
             try await Task.sleep(for: interval)
         }
