@@ -105,7 +105,8 @@ public struct MemberAPI: Sendable {
         }
         let key = StoreKeys.clusterRule(caller.cluster)
         return try await apply(
-            compares: [.modified(key: key, equals: Revision(wish.expectedRevision))], wish.rule, at: key)
+            compares: [try isThere(caller), .modified(key: key, equals: Revision(wish.expectedRevision))], wish.rule,
+            at: key)
     }
 
     private func renew(_ request: Request, _ caller: Caller) async throws -> Response {
@@ -128,10 +129,20 @@ public struct MemberAPI: Sendable {
             throw AgentError(.invalid, "member \(caller.member) cannot report for \(report.member)")
         }
         warden.noteReport(report, by: caller.machine)
-        return try await apply(compares: [], report, at: StoreKeys.report(caller.cluster, caller.member))
+        return try await apply(
+            compares: [try isThere(caller)], report, at: StoreKeys.report(caller.cluster, caller.member))
     }
 
-    /// A put under compares. The spec must still be there: a cluster that was destroyed stays destroyed.
+    /// A cluster that was destroyed stays destroyed: a record that comes late is not taken for one of a new cluster of
+    /// the same name.
+    private func isThere(_ caller: Caller) throws(AgentError) -> Transaction.Compare {
+        guard let records = watcher.planet.clusters[caller.cluster], records.spec != nil else {
+            throw AgentError(.notFound, "cluster \(caller.cluster) not found")
+        }
+        return .modified(key: StoreKeys.clusterSpec(caller.cluster), equals: Revision(records.specRevision))
+    }
+
+    /// A put under compares.
     private func apply(
         compares: [Transaction.Compare], _ record: some Encodable, at key: String, then: () -> Void = {}
     ) async throws -> Response {
