@@ -9,10 +9,6 @@ import Testing
 /// Machines and volumes on a planet: where they land, what they survive, what they cannot reach.
 @Suite(.serialized, .onPlanet(), .timeLimit(.minutes(20)))
 struct MachinesOnPlanetTests {
-    /// A small system that is there anyway: the host's own root, read-only below each machine's own layer.
-    static let image = "dir:\(rootfs)"
-    static let rootfs = NSTemporaryDirectory() + "roost-test-rootfs-\(getpid())"
-
     /// Runs until it is told to end, with a status of its own.
     static let waiting = ["sh", "-c", "while [ ! -e /tmp/die ]; do sleep 0.1; done; exit 3"]
 
@@ -21,24 +17,7 @@ struct MachinesOnPlanetTests {
     init() async throws {
         planet = try Planet.present()
         try await planet.recover()
-        try await Self.makeRootfs()
-    }
-
-    /// A root with a static busybox: enough to write files, listen and connect.
-    private static func makeRootfs() async throws {
-        guard !FileManager.default.fileExists(atPath: rootfs + "/bin/busybox") else { return }
-        let part = rootfs + ".part"
-        try? FileManager.default.removeItem(atPath: part)
-        for folder in ["bin", "etc", "proc", "sys", "dev", "tmp", "data"] {
-            try FileManager.default.createDirectory(atPath: "\(part)/\(folder)", withIntermediateDirectories: true)
-        }
-        try FileManager.default.copyItem(atPath: "/bin/busybox", toPath: part + "/bin/busybox")
-        for applet in [
-            "sh", "sleep", "cat", "ping6", "ping", "nc", "wget", "dd", "sync", "ip", "id", "ls", "grep", "kill",
-        ] {
-            try FileManager.default.createSymbolicLink(atPath: "\(part)/bin/\(applet)", withDestinationPath: "busybox")
-        }
-        try FileManager.default.moveItem(atPath: part, toPath: rootfs)
+        try planet.makeSmallRoot()
     }
 
     var api: RoostAPIClient { planet.api(of: planet.plan.hosts[0].name) }
@@ -65,7 +44,7 @@ struct MachinesOnPlanetTests {
         policy: MachineRestart.Policy = .always
     ) async throws -> MachineBody {
         let config = MachineConfig(
-            image: Self.image, guest: MachineGuest(memoryMebibytes: 64), initial: MachineInit(exec: command),
+            image: planet.smallImage, guest: MachineGuest(memoryMebibytes: 64), initial: MachineInit(exec: command),
             mounts: volume.map { [MachineMount(volume: $0, path: "/data")] } ?? [],
             restart: MachineRestart(policy: policy), stop: StopConfig(timeout: DurationText(.seconds(1))))
         let machine = try await api.createMachine(CreateMachineRequest(region: region, config: config), in: app)

@@ -22,6 +22,7 @@ struct OnPlanet: SuiteTrait, TestScoping {
             name: "test-\(getpid())-\(UInt16.random(in: 0...UInt16.max))", regions: regions,
             hostsPerRegion: hostsPerRegion)
         let planet = try await Planet.up(shape) { print("lab: \($0)") }
+        defer { planet.removeSmallRoot() }
         do {
             try await Self.$current.withValue(planet) { try await function() }
         } catch {
