@@ -1,6 +1,7 @@
 import Foundation
 import Hummingbird
 public import Logging
+import NIOCore
 import RoostAgent
 import RoostLinux
 import RoostModel
@@ -13,6 +14,9 @@ public struct APIServer: Service {
     let logger: Logger
 
     static let retryPause = Duration.milliseconds(500)
+    /// A connection without a request, or with half of one, is hung up after this. Longer than clients of this house
+    /// keep theirs; a request that is being answered may take as long as it does.
+    static let idleTimeout = Duration.seconds(20)
 
     public init(api: PlanetAPI, token: String, logger: Logger) {
         self.api = api
@@ -44,7 +48,9 @@ public struct APIServer: Service {
         while !Task.isCancelled {
             prepare()
             let application = Application(
-                router: api.router(token: token), configuration: .init(address: address, reuseAddress: true),
+                router: api.router(token: token),
+                server: .http1(configuration: .init(idleTimeout: TimeAmount(Self.idleTimeout))),
+                configuration: .init(address: address, reuseAddress: true),
                 logger: logger)
             do { try await application.run() } catch is CancellationError {
                 return

@@ -90,14 +90,19 @@ extension OneHostTests {
         /// It is not the API that answers it, and the next request is answered as ever.
         @Test(arguments: BrokenHTTP.allCases) func brokenHTTPChangesNothing(_ bytes: BrokenHTTP) async throws {
             let before = try await stock.inventory()
-            let socket = stock.planet.paths.apiSocket(stock.planet.plan.hosts[0].name.text)
-            let output = try await Command(
-                "curl", ["-sS", "--max-time", "2", "--unix-socket", socket, "telnet://localhost"],
-                input: bytes.rawValue, deadline: .seconds(20)
-            ).outcome()
-            #expect(!output.standardOutput.contains("HTTP/1.1 2"), "\(output.standardOutput)")
+            let outcome = try await RawConnection.send(bytes.rawValue, to: socket, listening: .seconds(1))
+            #expect(!outcome.answer.contains("HTTP/1.1 2"), "\(outcome.answer)")
             #expect(try await stock.inventory() == before)
         }
+
+        /// Whoever sends half a request does not hold its connection for ever.
+        @Test func halfARequestIsHungUpOn() async throws {
+            let outcome = try await RawConnection.send(
+                BrokenHTTP.halfBody.rawValue, to: socket, listening: .seconds(60))
+            #expect(outcome.isClosed)
+        }
+
+        private var socket: String { stock.planet.paths.apiSocket(stock.planet.plan.hosts[0].name.text) }
 
         /// Orders that are no mistakes when they are repeated: as on Fly.io, the second one changes nothing.
         @Test func startingAStartedMachineChangesNothing() async throws {
