@@ -49,4 +49,13 @@ import Testing
         #expect(matrix.matrix.rows.first?.last?.text == "80.3 ms, 12 % lost")
         #expect(matrix.silence.contains("iad1"))
     }
+
+    @Test(arguments: [
+        (80, "creating cluster shop: no host in region ams fits (3 s)"), (30, "creating cluster shop:… (3 s)"),
+    ])
+    func progressStaysInOneLine(columns: Int, expected: String) {
+        let line = Progress.line("creating cluster shop: no host in region ams fits", time: "3 s", columns: columns)
+        #expect(line == expected)
+        #expect(line.count < columns)
+    }
 }

@@ -45,6 +45,7 @@ import Testing
             #expect(outcome.status == 1)
             #expect(outcome.errors.contains("no host in sin has room"))
             #expect(outcome.errors.contains("roost pg status shop"))
+            #expect(outcome.errors.contains("roost pg destroy shop"))
         }
     }
 

@@ -50,7 +50,9 @@ final class Progress: Sendable {
         state.withLock { state in
             if isTerminal {
                 let frame = Self.frames[state.frame % Self.frames.count]
-                Terminal.put("\r\u{1b}[K\(frame) \(state.text) (\(Figure.seconds(elapsed)))", on: .error)
+                let line = Self.line(
+                    "\(frame) \(state.text)", time: Figure.seconds(elapsed), columns: Terminal.columns(of: .error))
+                Terminal.put("\r\u{1b}[K" + line, on: .error)
                 state.frame += 1
                 state.isDrawn = true
             } else if state.toldText != state.text {
@@ -58,6 +60,13 @@ final class Progress: Sendable {
                 state.toldText = state.text
             }
         }
+    }
+
+    /// Never longer than a line of the terminal: what runs over would be left behind at every drawing.
+    static func line(_ text: String, time: String, columns: Int) -> String {
+        let ending = " (\(time))"
+        let room = columns - 1 - ending.count
+        return (text.count <= room ? text : String(text.prefix(max(room - 1, 0))) + "…") + ending
     }
 
     private func clear() {

@@ -24,6 +24,15 @@ enum Terminal {
 
     static func isTerminal(_ stream: Stream) -> Bool { isatty(stream.descriptor) == 1 }
 
+    static let columnsDefault = 80
+
+    /// How many characters fit into a line.
+    static func columns(of stream: Stream) -> Int {
+        var size = winsize()
+        guard ioctl(stream.descriptor, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return columnsDefault }
+        return Int(size.ws_col)
+    }
+
     static var hasUser: Bool { isatty(STDIN_FILENO) == 1 && isTerminal(.error) }
 
     /// https://no-color.org: any non-empty value turns colours off.
