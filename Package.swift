@@ -139,7 +139,7 @@ let package = Package(
                 "RoostModel", "RoostBalancing", "CLinux", .nioCore, .nioPosix, .nioSSL, .nioTLS, .lifecycle, .logging,
             ],
             settings: dataPath),
-        room("RoostWAN", uses: ["RoostLinux", "CLinux", .heap, .deque], settings: dataPath),
+        room("RoostWAN", uses: ["RoostModel", "RoostLinux", "CLinux", .heap, .deque], settings: dataPath),
         room(
             "RoostLab", uses: ["RoostModel", "RoostWire", "RoostClient", "RoostLinux", "RoostWAN", "CLinux", .logging]),
 
@@ -199,7 +199,7 @@ let package = Package(
         .testTarget(
             name: "PlanetTests", dependencies: ["RoostLab", "RoostClient", "RoostWire", "RoostModel", "RoostLinux"],
             swiftSettings: strict, linkerSettings: linker),
-        tests(of: "RoostWAN", uses: ["RoostLinux"]),
+        tests(of: "RoostWAN", uses: ["RoostModel", "RoostLinux"]),
         tests(of: "RoostLab", uses: ["RoostModel", "RoostWire", "RoostClient", "RoostLinux", "RoostWAN"]),
     ]
 )

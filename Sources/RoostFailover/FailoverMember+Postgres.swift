@@ -97,6 +97,7 @@ extension FailoverMember {
         case .primary(let primary): observedPrimary(primary, now)
         case .standby(let standby):
             reports.note(standby)
+            listen(to: standby, now)
             if case .leading = phase { return crashed("Postgres is not a primary", now) }
             observedStandby(standby, now)
         }

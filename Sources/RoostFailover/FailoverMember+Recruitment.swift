@@ -14,21 +14,27 @@ extension FailoverMember {
             .promoting, .restarting, .leading, .draining, .suspending, .resigning, .leaving:
             return
         }
-        let patience = hearsLeader(now) ? timings.patienceWhileStreaming : timings.patience
         let silentSince = max(newsAt, storeSince)
-        guard now - silentSince >= patience + timings.stagger * order else { return }
+        guard now - silentSince >= patience(now) + timings.stagger * order else { return }
         var next = rule
         next.recruitment = Recruitment(
             epoch: rule.epoch.next, proposer: name, reason: .leaderSilent, target: rule.switchover?.liveTarget)
         changeRule(next, now)
     }
 
+    private func patience(_ now: Moment) -> Duration {
+        if case .standby(let sample)? = observation, hears(sample, now) { return timings.patienceWhileStreaming }
+        return stream.wasBusy(at: newsAt, for: timings.streamBusyMin) ? timings.patienceAfterStream : timings.patience
+    }
+
     /// The leader's Postgres speaks to ours.
-    private func hearsLeader(_ now: Moment) -> Bool {
-        guard case .standby(let sample)? = observation, sample.isStreaming, let silence = sample.silence else {
-            return false
-        }
+    private func hears(_ sample: StandbyObservation, _ now: Moment) -> Bool {
+        guard sample.isStreaming, let silence = sample.silence else { return false }
         return silence + (now - observedAt) < timings.streamSilenceMax
+    }
+
+    mutating func listen(to sample: StandbyObservation, _ now: Moment) {
+        if hears(sample, now) { stream.heard(now, pauseMax: timings.streamSilenceMax) }
     }
 
     /// The rule calls for a higher epoch than promised. Fence first, then the promise on disk, then the end of the
@@ -111,4 +117,17 @@ extension FailoverMember {
 extension SwitchoverRequest {
     /// The wish still stands.
     var liveTarget: MemberName? { refusal == nil ? target : nil }
+}
+
+/// When the leader's Postgres was last heard, and since when without a pause.
+struct StreamActivity: Hashable, Sendable {
+    private var since = Moment.zero
+    private var until = Moment.zero
+
+    mutating func heard(_ now: Moment, pauseMax: Duration) {
+        if now - until > pauseMax { since = now }
+        until = now
+    }
+
+    func wasBusy(at moment: Moment, for time: Duration) -> Bool { until >= moment && until - since >= time }
 }

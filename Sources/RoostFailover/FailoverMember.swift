@@ -58,6 +58,7 @@ public struct FailoverMember: Sendable {
     var observedAt = Moment.zero
     /// When this member last streamed from its leader.
     var streamedAt: Moment
+    var stream = StreamActivity()
     var failures = 0
     var retryAt = Moment.zero
     var crashes: [Moment] = []

@@ -5,7 +5,10 @@ public struct FailoverTimings: Hashable, Sendable {
     /// The leader stops Postgres when this long has passed since it *sent* the last heartbeat that was applied.
     public var lease: Duration = .seconds(6)
     /// A standby calls a recruitment after this long without a new heartbeat, while the store answered.
-    public var patience: Duration = .milliseconds(1200)
+    public var patience: Duration = .seconds(2)
+    /// The same when the leader's Postgres, which had much to say, fell silent together with the leader: then it is the
+    /// machine, or the way to it.
+    public var patienceAfterStream: Duration = .milliseconds(1200)
     /// The same while its own Postgres hears the leader's: then it is the supervisor or its way to the store that is
     /// ill, which may pass (an agent that restarts). Less than `lease`.
     public var patienceWhileStreaming: Duration = .seconds(4)
@@ -13,6 +16,9 @@ public struct FailoverTimings: Hashable, Sendable {
     public var stagger: Duration = .milliseconds(150)
     /// A stream whose last message is older than this does not count as heard.
     public var streamSilenceMax: Duration = .seconds(1)
+    /// A stream that was heard for this long without a pause has something to say all the time. An idle one speaks
+    /// only now and then (half of Postgres's `wal_receiver_timeout`), and its silence means nothing.
+    public var streamBusyMin: Duration = .seconds(2)
     /// Without news for this long, a member asks the store itself instead of waiting for the watch…
     public var doubtAfter: Duration = .milliseconds(400)
     /// …this often.

@@ -139,12 +139,14 @@ final class Operations: Sendable {
             try await instance.initialize(view.secrets, within: limit)
         case .clone(let leader, let epoch):
             let source = try upstream(leader, epoch, view)
+            if let why = try await obstacle(to: source, view) { return .unreachable("\(leader): \(why)") }
             try await instance.clone(from: source, settings(.standby(upstream: nil)), view.secrets, within: limit) {
                 bytes in self.done.withLock { $0 = "\(bytes) copied" }
             }
             try await configure(.standby(upstream: nil))
         case .rewind(let leader, let epoch):
             let source = try upstream(leader, epoch, view)
+            if let why = try await obstacle(to: source, view) { return .unreachable("\(leader): \(why)") }
             try await instance.rewind(to: source, settings(.standby(upstream: nil)), view.secrets, within: limit)
             try await configure(.standby(upstream: nil))
         case .sever: try await sever()
@@ -167,6 +169,10 @@ final class Operations: Sendable {
             await instance.stop(mode, within: mode == .fast ? .seconds(4) : .milliseconds(500))
         }
         return .done
+    }
+
+    private func obstacle(to source: PostgresSettings.Upstream, _ view: ClusterView) async throws -> String? {
+        await instance.obstacle(to: source, try settings(.standby(upstream: nil)), view.secrets)
     }
 
     private func sever() async throws {

@@ -7,6 +7,32 @@ extension PostgresInstance {
     /// A copy that has written nothing for so long is given up.
     static let copyStallMax = Duration.seconds(60)
 
+    /// The leader must answer in this time before data is given up for a copy of its own.
+    static let leaderDeadline = Duration.seconds(5)
+
+    /// Whether this member could copy from that leader now: it answers, and keeps the log for this member's stream of
+    /// the epoch, which only the leader of that epoch does. Changes nothing here.
+    ///
+    /// - Returns: why it could not; nil when it could.
+    public func obstacle(
+        to upstream: PostgresSettings.Upstream, _ settings: PostgresSettings, _ secrets: ClusterSecrets
+    ) async -> String? {
+        let connection = settings.connection(to: upstream, layout, application: "roost_look")
+        let slot = StreamName(member: member, epoch: upstream.epoch).slot
+        do {
+            let leader = try Database(
+                "\(upstream.leader)",
+                parameters: [
+                    ("dbname", connection), ("replication", "true"), ("password", secrets.replicationPassword),
+                ], connectDeadline: Self.leaderDeadline)
+            // A row of nothing when there is no such slot (PostgreSQL manual, 53.4).
+            let rows = try await leader.query("READ_REPLICATION_SLOT \(slot)", within: Self.leaderDeadline)
+            return rows.first?.first == "physical" ? nil : "it has no slot \(slot)"
+        } catch {
+            return "\(error)"
+        }
+    }
+
     /// Replaces whatever is there by a copy of a running Postgres (`pg_basebackup`), made with the slot that the leader
     /// keeps for this member, so that it finds all of the log it needs afterwards. Leaves Postgres stopped. The copy
     /// becomes the data only when it is whole and flushed.

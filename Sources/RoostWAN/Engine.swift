@@ -1,5 +1,6 @@
 import CLinux
 import Glibc
+import RoostModel
 
 /// Carries the packets of all links: one thread, one epoll, one timer.
 ///
@@ -35,7 +36,7 @@ final class Engine {
     private var schedule = Schedule()
     private let pool = PacketPool()
     private(set) var rules: RuleTable
-    private var generator: SeededGenerator
+    private var generator: SplitMix64
     private let poller: Poller
     private var control: ControlSocket?
 
@@ -47,7 +48,7 @@ final class Engine {
             throw WANError("two links have the same name")
         }
         links = configuration.links
-        generator = SeededGenerator(seed: configuration.seed)
+        generator = SplitMix64(seed: configuration.seed)
         poller = try Poller()
         rules = RuleTable(
             directions: configuration.links.flatMap { link in
@@ -122,7 +123,7 @@ final class Engine {
     private func send(_ slot: Int32, length: Int, from end: Int, at now: Int64) -> Bool {
         directions[end].counters.packets += 1
         directions[end].counters.bytes += UInt64(length)
-        if directions[end].settings.isCut || generator.happens(directions[end].lossThreshold) {
+        if directions[end].settings.isCut || Loss.happens(directions[end].lossThreshold, using: &generator) {
             directions[end].counters.droppedByLink += 1
             return false
         }
@@ -202,7 +203,7 @@ final class Engine {
     private func apply(_ settings: WANDirection, to direction: Int) {
         directions[direction].settings = settings
         directions[direction].delay = settings.delayMicroseconds * 1000
-        directions[direction].lossThreshold = SeededGenerator.threshold(percent: settings.lossPercent)
+        directions[direction].lossThreshold = Loss.threshold(percent: settings.lossPercent)
     }
 
     func change(_ change: WANLinkChange) throws(WANError) {

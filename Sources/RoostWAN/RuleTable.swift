@@ -1,3 +1,5 @@
+import RoostModel
+
 /// The rules as the path of a packet needs them: for each direction of each link, the few that can match there.
 struct RuleTable {
     /// One direction of one link, by the sites at its ends.
@@ -61,7 +63,7 @@ struct RuleTable {
                 compiled[index].append(
                     Entry(
                         match: match, drops: rule.drops,
-                        lossThreshold: SeededGenerator.threshold(percent: rule.lossPercent),
+                        lossThreshold: Loss.threshold(percent: rule.lossPercent),
                         delayNanoseconds: rule.delayMicroseconds * 1000))
             }
         }
@@ -98,12 +100,12 @@ struct RuleTable {
     }
 
     func verdict(
-        on direction: Int, packet: UnsafeRawPointer, length: Int, using generator: inout SeededGenerator
+        on direction: Int, packet: UnsafeRawPointer, length: Int, using generator: inout SplitMix64
     ) -> Verdict {
         let addresses = PacketAddresses(packet, length: length)
         var delay: Int64 = 0
         for entry in entries[direction] where Self.applies(entry.match, to: addresses) {
-            if entry.drops || generator.happens(entry.lossThreshold) { return .drop }
+            if entry.drops || Loss.happens(entry.lossThreshold, using: &generator) { return .drop }
             delay += entry.delayNanoseconds
         }
         return .pass(extraDelayNanoseconds: delay)

@@ -96,13 +96,13 @@ import Testing
 
     @Test func aSilentLeaderIsReplacedOnlyWhileTheStoreAnswers() throws {
         var dialogue = try Dialogue.follower("m2")
-        for _ in 0..<4 {
+        for _ in 0..<7 {
             dialogue.wait(.milliseconds(250))
             #expect(dialogue.read().isEmpty)
         }
         // The store was away for a while: patience begins anew.
         dialogue.wait(.milliseconds(1500))
-        for _ in 0..<4 {
+        for _ in 0..<8 {
             #expect(dialogue.read().isEmpty)
             dialogue.wait(.milliseconds(250))
         }
@@ -121,6 +121,26 @@ import Testing
         }
         dialogue.wait(.milliseconds(250))
         _ = dialogue.observed(dialogue.standby(1000))
+        #expect(dialogue.read().count == 1)
+    }
+
+    /// Both fell silent: the machine is gone. A stream that spoke only now and then says nothing by its silence.
+    @Test(arguments: [(250, 1200), (1250, 2000)])
+    func aLeaderWhoseStreamWasBusyIsMissedSooner(pause: Int, patience: Int) throws {
+        var dialogue = try Dialogue.follower("m2")
+        for beat in 1...12 {
+            dialogue.wait(.milliseconds(pause))
+            _ = dialogue.observed(dialogue.standby(1000, silence: .milliseconds(100)))
+            dialogue.beat(UInt64(beat))
+            _ = dialogue.watch()
+        }
+        var waited = 0
+        while waited < patience {
+            #expect(dialogue.read().isEmpty, "after \(waited) ms")
+            dialogue.wait(.milliseconds(100))
+            waited += 100
+            _ = dialogue.observed(dialogue.standby(1000, silence: .milliseconds(100 + waited)))
+        }
         #expect(dialogue.read().count == 1)
     }
 

@@ -1,3 +1,4 @@
+import RoostModel
 import Testing
 
 @testable import RoostWAN
@@ -51,7 +52,7 @@ import Testing
 @Suite struct ScheduleTests {
     @Test(arguments: [UInt64(1), 2, 3, 4, 5])
     func everyPacketLeavesOnceInTimeAndInOrderOfItsLine(seed: UInt64) {
-        var generator = SeededGenerator(seed: seed)
+        var generator = SplitMix64(seed: seed)
         var schedule = Schedule()
         let lines = (0..<8).map { _ in schedule.makeLine() }
         var waiting: [Int: [(slot: Int32, due: Int64)]] = [:]

@@ -1,3 +1,4 @@
+import RoostModel
 import Testing
 
 @testable import RoostWAN
@@ -23,7 +24,7 @@ import Testing
     {
         let direction = index(from: from, to: to)
         guard table.hasRules(direction) else { return .pass(extraDelayNanoseconds: 0) }
-        var generator = SeededGenerator(seed: 1)
+        var generator = SplitMix64(seed: 1)
         let bytes = packet(from: source, to: destination)
         return bytes.withUnsafeBytes { buffer in
             guard let base = buffer.baseAddress else { return .drop }
@@ -113,17 +114,17 @@ import Testing
     }
 
     @Test(arguments: [UInt64(1), 7, 42]) func lossIsSeededAndAboutRight(seed: UInt64) {
-        let threshold = SeededGenerator.threshold(percent: 5)
+        let threshold = Loss.threshold(percent: 5)
         func losses() -> [Bool] {
-            var generator = SeededGenerator(seed: seed)
-            return (0..<20_000).map { _ in generator.happens(threshold) }
+            var generator = SplitMix64(seed: seed)
+            return (0..<20_000).map { _ in Loss.happens(threshold, using: &generator) }
         }
         let first = losses()
         #expect(first == losses())
         #expect((800...1200).contains(first.count { $0 }))
-        var generator = SeededGenerator(seed: seed)
-        let all = SeededGenerator.threshold(percent: 100)
-        #expect((0..<1000).allSatisfy { _ in generator.happens(all) })
+        var generator = SplitMix64(seed: seed)
+        let all = Loss.threshold(percent: 100)
+        #expect((0..<1000).allSatisfy { _ in Loss.happens(all, using: &generator) })
     }
 }
 
