@@ -50,11 +50,16 @@ public struct LabPrograms: Sendable {
                 throw LabError(.failed, "there is no roostd in \(folder)", advice: "run 'make build'")
             }
         }
-        let missing = needed.filter { !Self.isInstalled($0.program) }
+        try Self.require(needed)
+    }
+
+    /// - Throws: ``LabError`` that names the programs that are missing, and their Debian packages.
+    static func require(_ needed: [(program: String, package: String)]) throws(LabError) {
+        let missing = needed.filter { !isInstalled($0.program) }
         guard missing.isEmpty else {
             let packages = Set(missing.map(\.package)).sorted().joined(separator: " ")
             throw LabError(
-                .failed, "missing: \(missing.map(\.program).joined(separator: ", "))",
+                .failed, "missing: \(Set(missing.map(\.program)).sorted().joined(separator: ", "))",
                 advice: "run 'make setup', or 'apt-get install \(packages)'")
         }
     }

@@ -5,14 +5,18 @@ import RoostModel
 
 struct LabBenchCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "bench", abstract: "Measure how long writes stand still when something breaks.",
+        commandName: "bench", abstract: "Measure Roost against others, and how long writes stand still.",
         discussion: """
-            On a lab of its own, which is removed afterwards. Every round kills the primary's Postgres, then the \
-            primary's host. Exit status 1 if a confirmed row was lost.
+            On labs of its own, which are removed afterwards. Roost and its peer take turns in every round; a ratio is \
+            the median of the rounds' ratios. Exit status 1 if a part failed or a confirmed row was lost; a goal that \
+            is missed is no failure.
             """)
 
-    @Option(help: "Rounds of both faults.")
-    var rounds = 10
+    @Argument(help: .init("What to measure; all of it by default.", valueName: "part"))
+    var parts: [BenchPart] = []
+
+    @Option(help: "Rounds of every part; by default each has its own number.")
+    var rounds: Int?
 
     @Option(help: .init("Regions by airport code; the first is the primary's.", valueName: "codes"))
     var regions = "ams,iad,sin"
@@ -27,31 +31,20 @@ struct LabBenchCommand: AsyncParsableCommand {
             let codes = regions.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
             let shape = try LabShape(name: name, regions: codes)
             try LabPrograms.requireRoot()
-            let rounds = rounds
             let begin = BootClock.now()
-            let advice = "Interrupted. The lab may still be there: roost lab down --name \(name)"
-            let report = try await interruptible(advice: advice) {
-                try await GapBench.run(shape, rounds: rounds) { step in
-                    let time = Terminal.paint(Figure.seconds(BootClock.now() - begin), .faint, on: .error)
-                    Terminal.say("\(time) \(step)")
-                }
+            let bench = try Bench(shape, parts: parts.isEmpty ? BenchPart.allCases : parts, rounds: rounds) { step in
+                let time = Terminal.paint(Figure.seconds(BootClock.now() - begin), .faint, on: .error)
+                Terminal.say("\(time) \(step)")
             }
-            try output.show(report) { text($0) }
-            guard report.rowsLost == 0 else {
-                throw CommandFailure("\(report.rowsLost) confirmed rows were lost")
+            let advice = "Interrupted. Should the lab still be there: roost lab down --name \(name)"
+            let report = try await interruptible(advice: advice) { try await bench.run() }
+            try output.show(report) { BenchText($0).text }
+            if let failure = report.failures.first {
+                throw CommandFailure("\(failure.part.rawValue) could not be measured: \(failure.why)")
             }
+            if let lost = report.rows?.lost, lost > 0 { throw CommandFailure("\(lost) confirmed rows were lost") }
         }
-    }
-
-    private func text(_ report: GapBench.Report) -> String {
-        var table = Table("WHAT BREAKS", "ROUNDS", "MEDIAN GAP", "WORST GAP")
-        for (what, gaps) in [
-            ("the primary's Postgres", report.crashMilliseconds), ("the primary's host", report.hostLossMilliseconds),
-        ] {
-            table.add(
-                Cell(what), .number(gaps.count), .number("\(GapBench.Report.median(gaps)) ms"),
-                .number("\(gaps.max() ?? 0) ms"))
-        }
-        return "\(table.text())\n\n\(report.rowsConfirmed) rows confirmed, \(report.rowsLost) lost"
     }
 }
+
+extension BenchPart: ExpressibleByArgument {}

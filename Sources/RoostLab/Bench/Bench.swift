@@ -1,0 +1,110 @@
+import Glibc
+import RoostClient
+import RoostLinux
+import RoostModel
+import RoostWire
+
+/// Measures Roost against others on labs of its own, which are gone afterwards: with them goes everything that was
+/// started or written for it, for all of that is inside a lab's namespaces and below its folder.
+public struct Bench: Sendable {
+    let shape: LabShape
+    let parts: [BenchPart]
+    let rounds: Int?
+    let progress: Demo.Progress
+
+    static let cluster = "bench"
+
+    /// - Parameters:
+    ///   - shape: of the planet for edges and gaps; its name and its first region are also those of the planet of
+    ///     one host.
+    ///   - parts: what to measure; in the order of ``BenchPart``.
+    ///   - rounds: of every part; by default each part has a number of its own.
+    public init(
+        _ shape: LabShape, parts: [BenchPart], rounds: Int?, progress: @escaping Demo.Progress = { _ in }
+    ) throws(LabError) {
+        if let rounds, !(1...BenchPart.roundsMax).contains(rounds) {
+            throw LabError(.usage, "a bench has 1 to \(BenchPart.roundsMax) rounds")
+        }
+        self.shape = shape
+        self.parts = BenchPart.allCases.filter(parts.contains)
+        self.rounds = rounds
+        self.progress = progress
+    }
+
+    /// A part that fails does not keep the others from being measured: the report names it.
+    ///
+    /// - Throws: when it was cancelled, or a program is missing, or a lab could not be removed.
+    public func run() async throws -> BenchReport {
+        try LabPrograms.require(parts.flatMap(\.programs))
+        var report = BenchReport(computer: .present)
+        let alone = parts.filter(\.isOfOneHost)
+        if !alone.isEmpty {
+            let one = try LabShape(name: shape.name, regions: [shape.regions[0].text], hostsPerRegion: 1)
+            try await measure(alone, on: one, &report)
+        }
+        let together = parts.filter { !$0.isOfOneHost }
+        if !together.isEmpty { try await measure(together, on: shape, &report) }
+        return report
+    }
+
+    private func measure(_ parts: [BenchPart], on shape: LabShape, _ report: inout BenchReport) async throws {
+        let planet: Planet
+        do {
+            planet = try await Planet.up(shape, progress: progress)
+        } catch {
+            try Task.checkCancellation()
+            report.failures += parts.map { .init(part: $0, why: "there is no planet to measure on: \(error)") }
+            return
+        }
+        do {
+            let demo = Demo(planet: planet, cluster: try AppName(Self.cluster), progress: progress)
+            for part in parts {
+                do {
+                    try await measure(part, demo, &report)
+                } catch {
+                    try Task.checkCancellation()
+                    progress("\(part.rawValue): \(error)")
+                    report.failures.append(.init(part: part, why: "\(error)"))
+                }
+            }
+        } catch {
+            try await planet.down()
+            throw error
+        }
+        progress("removing the lab")
+        try await planet.down()
+    }
+
+    private func measure(_ part: BenchPart, _ demo: Demo, _ report: inout BenchReport) async throws {
+        let rounds = rounds ?? part.roundsDefault
+        switch part {
+        case .machines:
+            report.results += try await MachineBench(demo.planet, progress).run(rounds)
+        case .volumes:
+            report.results += try await VolumeBench(demo.planet, progress).run(rounds)
+        case .edge:
+            report.results += try await EdgeBench(demo, try await demo.ensure()).run(rounds)
+        case .gaps:
+            let found = try await GapBench.run(demo, try await demo.ensure(), rounds: rounds)
+            report.results += found.results
+            report.rows = found.rows
+        }
+    }
+}
+
+extension Demo {
+    /// The cluster, made if there is none.
+    fileprivate func ensure() async throws -> ClusterBody {
+        let present = try await ask { try await $0.clusters() }.contains { $0.name == cluster }
+        return present ? try await wait(for: Self.recoverMax, "is ready") { $0.status == .ready } : try await create()
+    }
+}
+
+extension BenchReport.Computer {
+    static var present: Self {
+        var system = utsname()
+        uname(&system)
+        let release = withUnsafeBytes(of: &system.release) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+        return Self(processors: sysconf(Int32(_SC_NPROCESSORS_ONLN)), kernel: release)
+    }
+}

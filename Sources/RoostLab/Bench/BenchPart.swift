@@ -1,0 +1,40 @@
+/// What can be measured by itself.
+public enum BenchPart: String, Sendable, Codable, CaseIterable {
+    /// From the order to make a machine until it runs.
+    case machines
+    /// Writes that are on the disk.
+    case volumes
+    /// Postgres through an edge.
+    case edge
+    /// How long writes stand still when something breaks.
+    case gaps
+
+    public static let roundsMax = 100
+
+    public var roundsDefault: Int {
+        switch self {
+        case .machines: 15
+        case .volumes: 7
+        case .edge: 5
+        case .gaps: 10
+        }
+    }
+
+    /// What one host does is measured on a planet of one, where nobody else takes its processors.
+    var isOfOneHost: Bool {
+        switch self {
+        case .machines, .volumes: true
+        case .edge, .gaps: false
+        }
+    }
+
+    /// Programs of this computer, and their Debian packages.
+    var programs: [(program: String, package: String)] {
+        switch self {
+        case .machines: [("bash", "bash"), ("runc", "runc"), ("podman", "podman"), ("busybox", "busybox-static")]
+        case .volumes: [("fio", "fio"), ("busybox", "busybox-static")]
+        case .edge: [("haproxy", "haproxy"), ("pgbench", "postgresql"), ("psql", "postgresql-client")]
+        case .gaps: [("psql", "postgresql-client")]
+        }
+    }
+}

@@ -1,0 +1,111 @@
+import FoundationEssentials
+import RoostLinux
+import RoostModel
+
+/// The bundle of one of Roost's machines, given to the bare OCI runtime: the same process, limits, mounts and filters.
+/// Only the network namespace is the runtime's own, and the root is the image itself without a layer for changes.
+struct RuntimeBundle: Sendable {
+    private let site: BenchSite
+    private let folder: String
+    private static let name = "bare"
+    private static let patience = Duration.seconds(30)
+
+    init(_ site: BenchSite) {
+        self.site = site
+        folder = site.folder + "/bundle"
+    }
+
+    var root: String { folder + "/root" }
+    private var cgroup: String { site.planet.paths.cgroup(site.name) }
+    private var runtime: [String] { ["runc", "--root", site.folder + "/runc"] }
+
+    /// Takes over the bundle of a machine that runs.
+    func copy(of machine: MachineID) throws {
+        let source = "\(site.planet.paths.hostRun(site.name))/runtime/machines-oci/\(machine)"
+        guard let bytes = try DurableFile.read(source + "/config.json") else {
+            throw LabError(.failed, "the machine \(machine) has no bundle in \(source)")
+        }
+        let text = String(decoding: bytes, as: UTF8.self)
+        let document = try JSONDecoder().decode(JSONValue.self, from: Data(text.utf8)).mapped { text in
+            if text == "\(cgroup)/\(machine)" { return "\(cgroup)/\(Self.name)" }
+            return text.hasPrefix(source + "/") ? folder + text.dropFirst(source.count) : text
+        }
+        try DurableFile.write([UInt8](try JSONEncoder().encode(document.withOwnNetwork())), to: folder + "/config.json")
+        for file in ["hosts", "hostname", "resolv.conf"] {
+            try DurableFile.write(try DurableFile.read("\(source)/\(file)") ?? [], to: "\(folder)/\(file)", mode: 0o644)
+        }
+    }
+
+    func start() async throws -> Double {
+        try await site.time(runtime + ["run", "--detach", "--bundle", folder, Self.name], deadline: Self.patience)
+    }
+
+    func remove() async throws { try await site.run(runtime + ["delete", "--force", Self.name]) }
+}
+
+/// Any JSON: a bundle has many more fields than are changed here.
+enum JSONValue: Hashable, Codable {
+    case null
+    case bool(Bool)
+    case integer(Int64)
+    case number(Double)
+    case text(String)
+    case list([JSONValue])
+    case object([String: JSONValue])
+
+    init(from decoder: any Decoder) throws {
+        let container = try decoder.singleValueContainer()
+        if container.decodeNil() {
+            self = .null
+        } else if let value = try? container.decode(Bool.self) {
+            self = .bool(value)
+        } else if let value = try? container.decode(Int64.self) {
+            self = .integer(value)
+        } else if let value = try? container.decode(Double.self) {
+            self = .number(value)
+        } else if let value = try? container.decode(String.self) {
+            self = .text(value)
+        } else if let value = try? container.decode([JSONValue].self) {
+            self = .list(value)
+        } else {
+            self = .object(try container.decode([String: JSONValue].self))
+        }
+    }
+
+    func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        switch self {
+        case .null: try container.encodeNil()
+        case .bool(let value): try container.encode(value)
+        case .integer(let value): try container.encode(value)
+        case .number(let value): try container.encode(value)
+        case .text(let value): try container.encode(value)
+        case .list(let values): try container.encode(values)
+        case .object(let values): try container.encode(values)
+        }
+    }
+
+    /// With every text replaced.
+    func mapped(_ replace: (String) -> String) -> JSONValue {
+        switch self {
+        case .null, .bool, .integer, .number: self
+        case .text(let value): .text(replace(value))
+        case .list(let values): .list(values.map { $0.mapped(replace) })
+        case .object(let values): .object(values.mapValues { $0.mapped(replace) })
+        }
+    }
+
+    /// A bundle whose network namespace the runtime makes, instead of one that is there.
+    func withOwnNetwork() -> JSONValue {
+        switch self {
+        case .null, .bool, .integer, .number, .text: self
+        case .list(let values): .list(values.map { $0.withOwnNetwork() })
+        case .object(let values):
+            if values["type"] == .text("network"), values["path"] != nil {
+                .object(["type": .text("network")])
+            } else {
+                .object(values.mapValues { $0.withOwnNetwork() })
+            }
+        }
+    }
+}
