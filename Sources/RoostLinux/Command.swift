@@ -1,3 +1,4 @@
+import Glibc
 import RoostModel
 import Subprocess
 import SystemPackage
@@ -74,9 +75,10 @@ public struct Command: Sendable {
         }
         var options = PlatformOptions()
         options.teardownSequence = [.gracefulShutDown(allowedDurationToNextStep: .seconds(1))]
+        let executable: Executable = path.map { .path(FilePath($0)) } ?? .name(program)
         let result = try await Subprocess.run(
-            program.contains("/") ? .path(FilePath(program)) : .name(program),
-            arguments: Arguments(arguments), environment: .inherit.updating(values), platformOptions: options,
+            executable, arguments: Arguments(arguments), environment: .inherit.updating(values),
+            platformOptions: options,
             input: .string(input), output: .string(limit: Self.outputBytesMax),
             error: .string(limit: Self.outputBytesMax))
         let status: Int32
@@ -86,6 +88,14 @@ public struct Command: Sendable {
         }
         return Output(
             status: status, standardOutput: result.standardOutput, standardError: result.standardError)
+    }
+
+    /// Where the program is. Given a name only, Subprocess would start a process for every folder of the search path
+    /// that does not have it.
+    private var path: String? {
+        guard !program.contains("/") else { return program }
+        let folders = environment["PATH"] ?? getenv("PATH").map { String(cString: $0) } ?? ""
+        return folders.split(separator: ":").lazy.map { "\($0)/\(program)" }.first { access($0, X_OK) == 0 }
     }
 
     /// The command as one would type it, for errors and logs.
