@@ -13,13 +13,14 @@ extension HostAgent {
     }
 
     func beginLaunch(_ machine: MachineID, attempt: String) async throws(AgentError) {
-        try update(machine) { row throws(AgentError) in
+        let row = try update(machine) { row throws(AgentError) in
             row.attempt = attempt
             row.restartAttempt = nil
             row.isGateOpen = false
             row.record.state = .starting
         }
-        await closeGates()
+        // Others have no gate.
+        if row.record.member != nil { await closeGates() }
     }
 
     func noteStarted(_ machine: MachineID, attempt: String) throws(AgentError) {

@@ -31,10 +31,10 @@ struct HostCommands: Sendable {
 
     /// The output of a program whose failure is an answer too.
     func ask(
-        _ operation: String, of subject: String, _ program: String, _ arguments: [String]
+        _ operation: String, of subject: String, _ program: String, _ arguments: [String], input: String = ""
     ) async throws(MeshError) -> (succeeded: Bool, output: String) {
         do {
-            let output = try await command(program, arguments, input: "").outcome()
+            let output = try await command(program, arguments, input: input).outcome()
             return (output.status == 0, output.standardOutput)
         } catch {
             throw MeshError(operation: operation, subject: subject, cause: "\(error)")
@@ -46,10 +46,12 @@ struct HostCommands: Sendable {
         try await run(operation, of: subject, "nft", ["-f", "-"], input: transaction)
     }
 
-    /// One `ip` command a line.
+    /// One `ip` command a line; what they list is of IPv6.
+    @discardableResult
     func ip(
         _ operation: String, of subject: String, _ lines: [String]
-    ) async throws(MeshError) {
-        try await run(operation, of: subject, "ip", ["-batch", "-"], input: lines.joined(separator: "\n") + "\n")
+    ) async throws(MeshError) -> String {
+        try await run(
+            operation, of: subject, "ip", ["-6", "-batch", "-"], input: lines.joined(separator: "\n") + "\n")
     }
 }
