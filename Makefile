@@ -19,7 +19,7 @@ help:
 	@echo "make setup   install what is missing (Debian packages), build, and build the Postgres image"
 	@echo "make build   build the programs into bin/"
 	@echo "make test    run all tests (make test FILTER=Edge: those whose names match)"
-	@echo "make bench   measure Roost against others"
+	@echo "make bench   measure Roost against others (bin/roost lab bench --help: parts of it, JSON)"
 	@echo "make check   check format and house rules;  make fmt: format"
 	@echo "make clean   remove what was built"
 
