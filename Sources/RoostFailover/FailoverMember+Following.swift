@@ -140,7 +140,7 @@ extension FailoverMember {
 
     /// Known beforehand for a member whose log ends on the timeline that the leader's leaves, and not beyond.
     private func fork(of rule: ClusterRule, end: LSN) -> TimelineFork? {
-        guard let timeline = rule.timeline, timeline == reports.timeline + 1, let begin = rule.history.last?.begin,
+        guard let timeline = rule.timeline, timeline == reports.endTimeline + 1, let begin = rule.history.last?.begin,
             end <= begin
         else { return nil }
         return TimelineFork(timeline: timeline, begin: begin)

@@ -52,17 +52,19 @@ extension FailoverMember {
     }
 
     mutating func promoted(at switchPoint: LSN, expected: LSN, timeline: UInt32, _ now: Moment) {
-        let parent = reports.timeline
+        let parent = reports.endTimeline
         reports.timeline = timeline
-        // Standbys were told both beforehand.
-        guard switchPoint == expected, timeline == parent + 1 else {
+        guard switchPoint == expected else {
             // Others may already take what lies between for another epoch's. Nothing of it was ever open.
             save {
                 $0.data = .cloning
                 $0.chain = []
             }
-            return standDown(
-                "promoted at \(switchPoint) on timeline \(timeline) instead of \(expected) on \(parent + 1)", now)
+            return standDown("promoted at \(switchPoint) instead of \(expected)", now)
+        }
+        // Standbys were told of it beforehand. The next leader goes on from what this one has.
+        guard timeline == parent + 1 else {
+            return standDown("promoted to timeline \(timeline) instead of \(parent + 1)", now)
         }
         save { $0.led = max($0.led, $0.promised) }
         beginReign(now)

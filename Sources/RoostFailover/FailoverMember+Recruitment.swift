@@ -82,6 +82,7 @@ extension FailoverMember {
         failures = 0
         detail = nil
         reports.timeline = timeline
+        reports.endTimeline = timeline
         reports.replayed = end
         phase = .waiting(end: end)
     }

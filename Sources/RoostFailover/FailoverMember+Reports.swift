@@ -2,7 +2,10 @@ import RoostModel
 
 /// What was said about this member, and when to say it again.
 struct ReportDesk: Sendable {
+    /// As Postgres shows it while it runs; of a standby without a stream it may be that of its last checkpoint.
     var timeline: UInt32 = 0
+    /// Of the last byte, as of the last `readEnd`: what a promotion goes on from.
+    var endTimeline: UInt32 = 0
     var replayed = LSN.zero
     var standby: StandbyObservation?
     /// The report on its way.
@@ -79,7 +82,8 @@ extension FailoverMember {
         let answer = answer
         var report = MemberReport(
             member: name, role: phase.mayBePrimary ? .primary : .standby, state: phase.reported(running != nil),
-            promised: state.promised, position: answer?.position ?? livePosition, timeline: reports.timeline,
+            promised: state.promised, position: answer?.position ?? livePosition,
+            timeline: answer == nil ? reports.timeline : reports.endTimeline,
             replayed: reports.replayed, isStreaming: false, lagBytes: 0, lagMilliseconds: 0, detail: detail,
             chain: answer?.chain)
         if case .following = phase {

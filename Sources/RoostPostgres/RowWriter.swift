@@ -51,6 +51,10 @@ public final class RowWriter: Sendable {
             connectDeadline: deadline)
     }
 
+    /// Ends the connection. To be called before the program ends: its thread must not be in the middle of TLS while the
+    /// libraries take themselves apart.
+    public func close() async { await database.disconnect() }
+
     public var summary: Summary { state.withLock { $0.summary } }
 
     /// Writes until `duration` is over or the task is cancelled.

@@ -250,9 +250,11 @@ extension ClusterSimulation {
         case .detached, .following:
             let isStreaming = postgres.stream != nil
             let end = LSN(postgres.log.end)
+            // Without a stream Postgres shows the timeline of its last checkpoint.
+            let shown = isStreaming ? postgres.log.timeline : 1
             sample = .standby(
                 StandbyObservation(
-                    timeline: postgres.log.timeline, received: end, replayed: end, isStreaming: isStreaming,
+                    timeline: shown, received: end, replayed: end, isStreaming: isStreaming,
                     silence: isStreaming ? silence(of: postgres.stream) : nil, lag: .zero))
         case .primary, .closing:
             let standbys = members.indices.filter { $0 != member && postgres.peers[$0].flushed > 0 }.map {

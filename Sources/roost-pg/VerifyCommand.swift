@@ -28,7 +28,12 @@ struct VerifyCommand: AsyncParsableCommand {
     func run() async throws {
         let confirmed = try read()
         let writer = try RowWriter(url: url, table: table)
-        let missing = try await missing(of: confirmed, writer)
+        let missing: [Int64]
+        do { missing = try await self.missing(of: confirmed, writer) } catch {
+            await writer.close()
+            throw error
+        }
+        await writer.close()
         if json {
             Output.line(Output.json(VerifyLine(confirmed: confirmed.count, missing: missing)))
         } else {

@@ -50,13 +50,15 @@ struct WriterCommand: AsyncParsableCommand {
             }
             group.addTask {
                 await StopSignals.wait()
-                // An answer may be long in coming: nothing of it is wanted any more.
+                // An answer may be long in coming: nothing of it is wanted any more. The connection's thread may be in
+                // the middle of TLS, so the libraries may not take themselves apart as `exit` would have them.
                 Self.summarise(writer, json)
-                Glibc.exit(0)
+                _exit(0)
             }
             try await group.next()
+            await writer.close()
             Self.summarise(writer, json)
-            Glibc.exit(0)
+            _exit(0)
         }
     }
 

@@ -1,4 +1,5 @@
 import RoostBalancing
+import RoostModel
 import Testing
 
 func message(_ type: Character, _ body: [UInt8]) -> [UInt8] {
@@ -23,7 +24,7 @@ struct BackendLoginTests {
     }
 
     /// Feeds `bytes` in random pieces; what was passed, and the last verdict.
-    private func feed(_ login: inout BackendLogin, _ bytes: [UInt8], _ random: inout Seeded)
+    private func feed(_ login: inout BackendLogin, _ bytes: [UInt8], _ random: inout SplitMix64)
         -> (passed: [UInt8], last: BackendLogin.Verdict)
     {
         var passed: [UInt8] = []
@@ -44,7 +45,7 @@ struct BackendLoginTests {
 
     @Test("A primary's login reaches the client whole", arguments: UInt64(0)..<30)
     func primary(seed: UInt64) {
-        var random = Seeded(seed)
+        var random = SplitMix64(seed: seed)
         for access in Access.allCases {
             var login = BackendLogin(access: access)
             let bytes =
@@ -58,7 +59,7 @@ struct BackendLoginTests {
 
     @Test("A standby at the write port is dropped unseen where no password is asked", arguments: UInt64(0)..<30)
     func standbyTrust(seed: UInt64) {
-        var random = Seeded(seed)
+        var random = SplitMix64(seed: seed)
         var login = BackendLogin(access: .write)
         let (passed, last) = feed(&login, ready("on"), &random)
         #expect(passed.isEmpty)
@@ -67,7 +68,7 @@ struct BackendLoginTests {
 
     @Test("A standby at the write port is never shown as ready after a password", arguments: UInt64(0)..<30)
     func standbyPassword(seed: UInt64) {
-        var random = Seeded(seed)
+        var random = SplitMix64(seed: seed)
         var login = BackendLogin(access: .write)
         let asked = authentication(10, "SCRAM-SHA-256\0\0") + authentication(11, "r=x")
         let (passed, last) = feed(&login, asked + authentication(12, "v=y") + ready("on"), &random)
@@ -114,7 +115,7 @@ struct BackendLoginTests {
 
     @Test("Random answers end in a verdict or wait for more, and never trap", arguments: UInt64(0)..<200)
     func garbage(seed: UInt64) {
-        var random = Seeded(seed)
+        var random = SplitMix64(seed: seed)
         var login = BackendLogin(access: Access.allCases.randomElement(using: &random) ?? .write)
         for _ in 0..<50 {
             var bytes = (0..<Int.random(in: 1...50, using: &random)).map { _ in

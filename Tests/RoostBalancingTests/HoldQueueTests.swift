@@ -109,7 +109,7 @@ struct HoldQueueTests {
     /// an open door with somebody who answers leaves nobody behind.
     @Test("Any order of events keeps the queue's promises", arguments: UInt64(0)..<300)
     func simulation(seed: UInt64) throws {
-        var random = Seeded(seed)
+        var random = SplitMix64(seed: seed)
         var queue = HoldQueue(limits: HoldQueue.Limits(edgeMax: 40, doorMax: 30, burstMax: 5, scoutsMax: 2))
         var waiting: [SessionID: HoldTicket] = [:]
         var trying: [SessionID: HoldTicket?] = [:]

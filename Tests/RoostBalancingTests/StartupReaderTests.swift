@@ -1,19 +1,6 @@
 import RoostBalancing
+import RoostModel
 import Testing
-
-/// SplitMix64: small, and the same everywhere.
-struct Seeded: RandomNumberGenerator {
-    private var state: UInt64
-    init(_ seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var z = state
-        z = (z ^ z >> 30) &* 0xbf58_476d_1ce4_e5b9
-        z = (z ^ z >> 27) &* 0x94d0_49bb_1331_11eb
-        return z ^ z >> 31
-    }
-}
 
 func bigEndian(_ number: UInt32) -> [UInt8] { (0..<4).map { UInt8(truncatingIfNeeded: number >> (24 - 8 * $0)) } }
 
@@ -32,7 +19,7 @@ let gssRequest = packet(80_877_104)
 struct StartupReaderTests {
     @Test("A startup message is the same however it is cut", arguments: UInt64(0)..<50)
     func split(seed: UInt64) throws {
-        var random = Seeded(seed)
+        var random = SplitMix64(seed: seed)
         let message = startup(minor: UInt32([0, 2].randomElement(using: &random) ?? 0))
         let early: [UInt8] = [1, 2, 3]
         let stream = message + early
@@ -133,7 +120,7 @@ struct StartupReaderTests {
 
     @Test("Garbage never does more than end in an error", arguments: UInt64(0)..<200)
     func garbage(seed: UInt64) {
-        var random = Seeded(seed)
+        var random = SplitMix64(seed: seed)
         var reader = StartupReader()
         var taken = 0
         // Half of the runs begin like a packet, to get further.

@@ -2,31 +2,18 @@ import RoostModel
 import RoostPaths
 import Testing
 
-/// SplitMix64: the same seed gives the same run.
-private struct Seeded: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var word = state
-        word = (word ^ (word >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        word = (word ^ (word >> 27)) &* 0x94d0_49bb_1331_11eb
-        return word ^ (word >> 31)
-    }
-}
-
 /// A path with a delay and a loss, and the probes of a virtual clock on it.
 private struct SimulatedPath {
     var statistics = PathStatistics()
     var now = Moment.zero
-    var random: Seeded
+    var random: SplitMix64
     var roundTrip = Duration.milliseconds(80)
     var jitterMilliseconds = 0
     var lossThere = 0.0
     var lossBack = 0.0
     private var answers: [(number: UInt32, arrives: Moment)] = []
 
-    init(seed: UInt64) { random = Seeded(state: seed) }
+    init(seed: UInt64) { random = SplitMix64(seed: seed) }
 
     mutating func run(probes: Int) {
         for _ in 0..<probes {
