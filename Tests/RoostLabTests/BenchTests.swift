@@ -89,7 +89,7 @@ import Testing
     @Test func aBundleChangesItsPathsAndItsNetworkOnly() throws {
         let text = """
             {"linux":{"cgroupsPath":"/lab/m1","namespaces":[{"type":"pid"},{"path":"/run/netns/m1","type":"network"}],\
-            "n":[1,-2,0.5,true,null]},"root":{"path":"/run/m1/root"}}
+            "z":[1,-2,0.5,true,null]},"root":{"path":"/run/m1/root"}}
             """
         let value = try JSONDecoder().decode(JSONValue.self, from: Data(text.utf8))
         let changed = value.mapped { $0 == "/run/m1/root" ? "/other" : $0 }.withOwnNetwork()

@@ -30,6 +30,7 @@ struct MachineBench: Sendable {
         try bundle.copy(of: first)
         try await destroy(first, app)
         let podman = Podman(site)
+        defer { podman.leave() }
         try await podman.load(bundle.root)
 
         var times: [[Double]] = [[], [], []]

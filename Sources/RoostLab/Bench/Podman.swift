@@ -1,3 +1,4 @@
+import Glibc
 import RoostLinux
 import RoostModel
 
@@ -9,6 +10,7 @@ struct Podman: Sendable {
     private let folder: String
     private static let image = "localhost/bench"
     private static let name = "bench"
+    private static let sharedFolder = "/var/lib/containers"
     private static let patience = Duration.seconds(60)
 
     init(_ site: BenchSite) {
@@ -36,6 +38,7 @@ struct Podman: Sendable {
 
     /// Makes an image of the root and keeps it.
     func load(_ root: String) async throws {
+        try await keepCacheApart()
         for part in ["tmp", "networks"] { try DurableFile.makeFolder("\(folder)/\(part)") }
         // Its locks would otherwise be in the shared memory of the whole computer.
         try DurableFile.write("[engine]\nlock_type = \"file\"\n", to: folder + "/containers.conf", mode: 0o644)
@@ -48,6 +51,16 @@ struct Podman: Sendable {
             words(["import", "--quiet", folder + "/root.tar", Self.image]), environment: environment,
             deadline: Self.patience)
     }
+
+    /// podman has a cache whose place cannot be set. The mount is in the host's namespace and ends with it.
+    private func keepCacheApart() async throws {
+        let apart = folder + "/shared"
+        try await site.run(["mkdir", "-p", apart, Self.sharedFolder])
+        try await site.run(["mount", "--bind", apart, Self.sharedFolder])
+    }
+
+    /// Removes the place of that cache again if nobody else has anything there.
+    func leave() { rmdir(Self.sharedFolder) }
 
     func start(_ command: [String]) async throws -> Double {
         try await site.time(
