@@ -180,7 +180,7 @@ public struct PostgresSettings: Hashable, Sendable {
         return "host=\(upstream.address) port=\(upstream.port) user=\(Self.replicator)"
             + " application_name=\(application) passfile=\(layout.passwordFile)"
             // The mesh encrypts, and its addresses prove who is who: TLS would only cost two round trips.
-            + " sslmode=disable gssencmode=disable require_auth=scram-sha-256"
+            + " sslmode=disable gssencmode=disable"
             + " connect_timeout=\(seconds) keepalives_idle=\(seconds) keepalives_interval=1 keepalives_count=3"
             + " tcp_user_timeout=\(Self.replicationSilenceMax.milliseconds)"
     }
