@@ -20,14 +20,18 @@ extension PostgresInstance {
         let connection = settings.connection(to: upstream, layout, application: "roost_look")
         let slot = StreamName(member: member, epoch: upstream.epoch).slot
         do {
-            let leader = try Database(
-                "\(upstream.leader)",
-                parameters: [
-                    ("dbname", connection), ("replication", "true"), ("password", secrets.replicationPassword),
-                ], connectDeadline: Self.leaderDeadline)
-            // A row of nothing when there is no such slot (PostgreSQL manual, 53.4).
-            let rows = try await leader.query("READ_REPLICATION_SLOT \(slot)", within: Self.leaderDeadline)
-            return rows.first?.first == "physical" ? nil : "it has no slot \(slot)"
+            var answer = ""
+            try await withPassword(secrets) {
+                // A row of nothing when there is no such slot (PostgreSQL manual, 53.4).
+                answer = try await self.layout.command(
+                    "psql",
+                    [
+                        "-XAtq", "--no-password", "--dbname=\(connection) replication=true",
+                        "--command=READ_REPLICATION_SLOT \"\(slot)\"",
+                    ], deadline: Self.leaderDeadline
+                ).run().standardOutput
+            }
+            return answer.hasPrefix("physical|") ? nil : "it has no slot \(slot)"
         } catch {
             return "\(error)"
         }
