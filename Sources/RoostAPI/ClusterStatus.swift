@@ -4,12 +4,13 @@ import RoostWire
 
 /// A cluster's records put together into what a person asks for.
 enum ClusterStatus {
-    static func body(of name: AppName, in planet: Planet) -> ClusterBody? {
+    /// - Parameter isCurrent: the planet is what the store says now, not what it said before it was lost.
+    static func body(of name: AppName, in planet: Planet, isCurrent: Bool = true) -> ClusterBody? {
         guard let records = planet.clusters[name], let spec = records.spec, let secrets = records.secrets else {
             return nil
         }
         let members = spec.members.map { body(of: $0, records, planet) }
-        let (status, words) = verdict(spec, records)
+        let (status, words) = isCurrent ? verdict(spec, records) : lastHeard(spec, records)
         // What the hosts met while they worked on it says more than what is missing.
         let obstacle = status == .ready ? nil : records.obstacle?.reason
         let detail = [words, obstacle].compactMap(\.self).joined(separator: "; ")
@@ -50,6 +51,13 @@ enum ClusterStatus {
             region: member.region, address: placement?.address, role: isLeader ? .primary : .standby,
             state: state, timeline: report?.timeline ?? 0, lagBytes: report.map { isLeader ? 0 : $0.lagBytes },
             lagSeconds: report.map { isLeader ? 0 : Double($0.lagMilliseconds) / 1000 }, detail: report?.detail)
+    }
+
+    private static func lastHeard(
+        _ spec: ClusterSpec, _ records: Planet.ClusterRecords
+    ) -> (ClusterBody.Status, String?) {
+        let before = verdict(spec, records).0.rawValue
+        return (.unknown, "this host has lost the store; what it heard last is shown, the cluster was \(before) then")
     }
 
     private static func verdict(_ spec: ClusterSpec, _ records: Planet.ClusterRecords) -> (ClusterBody.Status, String?)

@@ -10,7 +10,10 @@ extension PlanetAPI {
         let postgres = group.group("postgres")
         postgres.get { _, _ in
             let planet = watcher.planet
-            let bodies = planet.clusters.keys.sorted().compactMap { ClusterStatus.body(of: $0, in: planet) }
+            let isCurrent = watcher.isLive
+            let bodies = planet.clusters.keys.sorted().compactMap {
+                ClusterStatus.body(of: $0, in: planet, isCurrent: isCurrent)
+            }
             return try Answer.json(ListClustersBody(clusters: bodies))
         }
         postgres.post { request, _ in
@@ -41,7 +44,7 @@ extension PlanetAPI {
 
     /// A cluster that was made a moment ago may not have reached this host's copy yet: the store knows.
     private func freshBody(of name: AppName) async throws(AgentError) -> ClusterBody {
-        if let body = ClusterStatus.body(of: name, in: watcher.planet) { return body }
+        if let body = ClusterStatus.body(of: name, in: watcher.planet, isCurrent: watcher.isLive) { return body }
         let planet = try await clusters.read(name)
         guard let body = ClusterStatus.body(of: name, in: planet) else {
             throw AgentError(.notFound, "Postgres cluster \(name) not found")

@@ -46,7 +46,7 @@ extension Demo {
             try await event("host \(lost) of the primary killed", since: begin) {
                 try await planet.killHost(lost)
             } until: {
-                $0.leader != present.leader && $0.epoch > present.epoch && $0.status != .unavailable
+                $0.leader != present.leader && $0.epoch > present.epoch && $0.isServing
             })
 
         events.append(

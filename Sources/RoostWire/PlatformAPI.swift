@@ -39,6 +39,8 @@ public struct ClusterBody: Sendable, Codable, Hashable {
         /// No primary accepts writes now.
         case unavailable
         case destroying
+        /// The host that was asked has lost the store: the rest of the answer is what it heard last.
+        case unknown
     }
 
     public var name: AppName
@@ -69,6 +71,9 @@ public struct ClusterBody: Sendable, Codable, Hashable {
         self.authorityCertificate = authorityCertificate
         self.members = members
     }
+
+    /// A primary accepts writes.
+    public var isServing: Bool { status == .ready || status == .degraded }
 
     enum CodingKeys: String, CodingKey {
         case name, status, detail, epoch, leader, rule, members

@@ -95,6 +95,9 @@ import Testing
         let ready = try #require(ClusterStatus.body(of: name, in: whole))
         #expect(ready.status == .ready)
         #expect(ready.detail == nil)
+        let stale = try #require(ClusterStatus.body(of: name, in: whole, isCurrent: false))
+        #expect(stale.status == .unknown)
+        #expect(stale.detail?.contains("the cluster was ready then") == true)
     }
 
     @Test func aClusterThatGoesSaysWhatKeepsIt() throws {

@@ -56,7 +56,7 @@ enum GapBench {
             let loss = try await demo.event("host \(lost) of the primary killed", since: begin) {
                 try await demo.planet.killHost(lost)
             } until: {
-                $0.epoch > second.epoch && $0.status != .unavailable
+                $0.epoch > second.epoch && $0.isServing
             }
             gaps.loss.append(Double(loss.gapMilliseconds))
             try await demo.planet.startHost(lost)

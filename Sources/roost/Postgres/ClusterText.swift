@@ -5,7 +5,7 @@ extension ClusterBody.Status {
     var style: Terminal.Style {
         switch self {
         case .ready: .good
-        case .creating, .degraded, .destroying: .warning
+        case .creating, .degraded, .destroying, .unknown: .warning
         case .unavailable: .bad
         }
     }

@@ -109,8 +109,7 @@ struct PostgresSwitchoverCommand: AsyncParsableCommand {
                 return try await PostgresWait.until(
                     "has a new primary", name, on: planet, timeout: timeout.duration, progress: progress
                 ) { cluster in
-                    let isServing = cluster.status == .ready || cluster.status == .degraded
-                    return cluster.epoch > before.epoch && cluster.leader != nil && isServing
+                    cluster.epoch > before.epoch && cluster.leader != nil && cluster.isServing
                 }
             }
         }
