@@ -118,7 +118,8 @@ struct FailoverTests {
     @Test func theRegionOfThePrimaryIsCutOffWithAClientInside() async throws {
         // The writers are outside, wherever the leader is by now; the client inside must not get a confirmation that
         // is later lost.
-        try await underFire(writersOn: { $0.region.text == "ams" ? "client-iad" : "client-ams" }) { planet, cluster, writers in
+        try await underFire(writersOn: { $0.region.text == "ams" ? "client-iad" : "client-ams" }) {
+            planet, cluster, writers in
             let old = try await cluster.body()
             let region = try await cluster.leader().region.text
             let inside = try await Writers(cluster, on: "client-\(region)", count: 2)
