@@ -10,8 +10,8 @@ public struct LogEnd: Hashable, Sendable {
 
 extension PostgresInstance {
     private static let scanDeadline = Duration.seconds(120)
-    /// How far back from the last segment's end records are listed, in turn.
-    private static let windows: [UInt64] = [64 << 10, 1 << 20]
+    /// The last segment's records are looked for in steps of this many bytes, backwards: a list of all could be long.
+    private static let window: UInt64 = 256 << 10
 
     /// Reads the end of the log of a stopped Postgres from the disk (`pg_controldata`, `pg_waldump`): the end of the
     /// last whole record. What was killed in the middle of a record ends before it.
@@ -43,13 +43,14 @@ extension PostgresInstance {
     private func lastRecord(from start: LSN, timeline: UInt32, segments: [LogSegment], size: UInt64) async throws
         -> LSN
     {
-        let scan = try await waldump(["--quiet", "--start=\(start)", "--timeline=\(timeline)"])
+        // Where the last segment ends. Told of it, pg_waldump does not wait 5 s for the next one to appear.
+        let edge = segments.filter { $0.timeline == timeline }.map { $0.end(segmentSize: size) }.max() ?? 0
+        let part = ["--end=\(LSN(edge))", "--timeline=\(timeline)"]
+        let scan = try await waldump(["--quiet", "--start=\(start)"] + part)
         if let last = WaldumpText.lastRecord(inError: scan.standardError) { return last }
-        // All segments are full to the brim: pg_waldump missed the next file and did not say where it was.
-        let number = segments.filter { $0.timeline == timeline }.map(\.number).max() ?? 0
-        let edge = (number + 1) * size
-        for window in Self.windows where edge - window >= start.offset {
-            let listing = try await waldump(["--start=\(LSN(edge - window))", "--timeline=\(timeline)"])
+        // It is full to the brim, or was left early (after a backup, or by hand) and has nothing in its last part.
+        for back in stride(from: Self.window, through: size, by: Int(Self.window)) {
+            let listing = try await waldump(["--start=\(max(start, LSN(edge - min(back, edge))))"] + part)
             if let record = WaldumpText.records(in: listing.standardOutput).last { return record.begin }
         }
         throw PostgresError("read the log from \(start)", scan.standardError)

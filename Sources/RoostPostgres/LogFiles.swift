@@ -50,10 +50,11 @@ struct LogFiles: Sendable {
     }
 }
 
-/// A file of the log, by its name: timeline, then the segment's number in two parts. Numbers are of 16 MiB segments.
+/// A file of the log, by its name: timeline, then which 4 GiB of the log, then which segment of those.
 struct LogSegment: Hashable, Sendable {
     var timeline: UInt32
-    var number: UInt64
+    var high: UInt32
+    var low: UInt32
 
     init?(fileName: String) {
         guard fileName.utf8.count == 24, let timeline = UInt32(fileName.prefix(8), radix: 16),
@@ -61,6 +62,10 @@ struct LogSegment: Hashable, Sendable {
             let low = UInt32(fileName.suffix(8), radix: 16)
         else { return nil }
         self.timeline = timeline
-        number = UInt64(high) << 8 | UInt64(low)
+        self.high = high
+        self.low = low
     }
+
+    /// Where the next segment begins, as an offset into the log.
+    func end(segmentSize: UInt64) -> UInt64 { (UInt64(high) << 32) + (UInt64(low) + 1) * segmentSize }
 }

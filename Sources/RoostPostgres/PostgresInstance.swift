@@ -99,6 +99,11 @@ public final class PostgresInstance: Sendable {
 
     // MARK: - Data
 
+    /// A standby that begins to follow asks for the log from the beginning of a segment, however much of it it has,
+    /// and confirms nothing until it has all of it once more. With Postgres's own 16 MiB that is 8 MiB on average, over
+    /// an ocean, while clients wait. At 4 MiB Postgres writes as fast as at 16; at 1 MiB it loads in bulk a tenth slower.
+    private static let logSegmentMebibytes = 4
+
     /// There is a whole data folder.
     public var hasData: Bool { layout.exists(layout.data + "/PG_VERSION") }
 
@@ -114,6 +119,7 @@ public final class PostgresInstance: Sendable {
                     "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--auth=scram-sha-256",
                     "--auth-local=peer",
                     "--username=\(PostgresSettings.supervisor)", "--no-instructions", "--sync-method=syncfs",
+                    "--wal-segsize=\(Self.logSegmentMebibytes)",
                 ], deadline: deadline
             ).run()
             // A server that nobody can reach: one process, its statements from standard input.

@@ -1,3 +1,4 @@
+import Foundation
 import Glibc
 import RoostFailover
 import RoostLinux
@@ -20,6 +21,7 @@ struct InstanceTests {
                 "initdb \((initialised - began).milliseconds) ms, start \((BootClock.now() - initialised).milliseconds) ms"
             )
             #expect(try await m1.query("SHOW data_checksums") == [["on"]])
+            #expect(try await m1.query("SHOW wal_segment_size") == [["4MB"]])
             #expect(try await m1.query("SELECT count(*) FROM pg_roles WHERE rolname = 'postgres'") == [["1"]])
             _ = try await m1.query("CREATE TABLE t (i int); INSERT INTO t VALUES (1)")
 
@@ -88,6 +90,26 @@ struct InstanceTests {
             try await m3.instance.expect(TimelineFork(timeline: 9, begin: point.begin))
             #expect(try m3.instance.hasLeftovers(above: 2) == false)
             for member in [m2, m3] { await member.instance.stop(.immediate, within: .seconds(5)) }
+        }
+    }
+
+    /// The last segment is full and there is no next one, as after a crash between the two.
+    @Test func theEndOfTheLogIsFoundWhereASegmentEnds() async throws {
+        try await TestGround.with("brim") { ground in
+            let m1 = try ground.member(1)
+            try await m1.instance.initialize(ground.secrets, within: .seconds(60))
+            try await m1.lead(.first)
+            _ = try await m1.query("CREATE TABLE t (i int)")
+            let row = try await m1.query("SELECT w, pg_walfile_name(w) FROM (SELECT pg_switch_wal() AS w) AS s").first
+            let endText = try #require(row?[0] ?? nil)
+            let end = try #require(LSN(text: endText))
+            let last = try #require(row?[1] ?? nil)
+            await m1.instance.stop(.immediate, within: .seconds(5))
+            let folder = m1.instance.layout.outside(m1.instance.layout.data + "/pg_wal")
+            for name in try LogFiles(folder).names() where LogSegment(fileName: name) != nil && name > last {
+                try FileManager.default.removeItem(atPath: folder + "/" + name)
+            }
+            #expect(try await m1.instance.endOfStoppedLog() == LogEnd(timeline: 1, end: end))
         }
     }
 

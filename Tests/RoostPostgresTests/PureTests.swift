@@ -34,6 +34,19 @@ import Testing
     }
 }
 
+@Suite struct LogSegmentTests {
+    /// A name's last part counts the segments of 4 GiB, so it grows with smaller ones.
+    @Test func whereASegmentEndsDependsOnTheirSize() throws {
+        let segment = try #require(LogSegment(fileName: "00000003000000020000000A"))
+        #expect(segment.timeline == 3)
+        #expect(segment.end(segmentSize: 16 << 20) == 0x2_0B00_0000)
+        #expect(segment.end(segmentSize: 4 << 20) == 0x2_02C0_0000)
+        for name in ["00000003.history", "00000003000000020000000A.partial", "archive_status", ""] {
+            #expect(LogSegment(fileName: name) == nil)
+        }
+    }
+}
+
 @Suite struct SettingsTests {
     private static func settings(_ role: PostgresSettings.Role, isOpen: Bool) throws -> PostgresSettings {
         PostgresSettings(
