@@ -7,7 +7,7 @@ struct PlanetDispatch: HostDispatch {
     let agent: HostAgent
     let peers: PeerClient
 
-    /// Making a volume writes its whole size once.
+    /// Making a volume writes up to 4 GiB of it.
     static let volumeTimeout = Duration.seconds(300)
     static let destroyTimeout = Duration.seconds(45)
 

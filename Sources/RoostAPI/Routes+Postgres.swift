@@ -4,8 +4,6 @@ import RoostModel
 import RoostWire
 
 extension PlanetAPI {
-    static let guestDefault = MachineGuest(cpuKind: .shared, cpus: 1, memoryMebibytes: 512)
-
     func addPostgres(to group: RouterGroup<BasicRequestContext>) {
         let postgres = group.group("postgres")
         postgres.get { _, _ in
@@ -56,7 +54,7 @@ extension PlanetAPI {
         let name = try RequestReader.value(AppName.self, wish.name)
         var regions: [RegionCode] = []
         for text in [wish.region] + wish.replicaRegions { regions.append(try requireRegion(text)) }
-        let guest = wish.guest ?? Self.guestDefault
+        let guest = wish.guest ?? CreateClusterRequest.guestDefault
         try HostAgent.validate(guest, as: "guest")
         guard guest.memoryMebibytes >= 256 else {
             throw AgentError(.invalid, "guest.memory_mb must be at least 256 for Postgres")

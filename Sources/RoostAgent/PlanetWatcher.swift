@@ -67,7 +67,7 @@ public final class PlanetWatcher: Service, Sendable {
         for await _ in changes {
             var planet = planet
             for name in planet.clusters.keys {
-                // Heartbeats change twice a second and mean nothing later.
+                // Heartbeats change several times a second and mean nothing later.
                 planet.clusters[name]?.heartbeat = nil
             }
             planet.revision = 0

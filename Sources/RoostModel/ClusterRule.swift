@@ -138,7 +138,7 @@ public struct SwitchoverRequest: Hashable, Sendable, Codable {
 /// A call to the members: stop following the leader, write `epoch` on disk, report how far you are.
 public struct Recruitment: Hashable, Sendable, Codable {
     public enum Reason: String, Sendable, Codable {
-        /// The leader's lease ran out.
+        /// A standby has waited long enough for the leader's next heartbeat.
         case leaderSilent = "leader_silent"
         /// The leader says that it cannot go on.
         case leaderResigned = "leader_resigned"

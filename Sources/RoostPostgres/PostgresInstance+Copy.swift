@@ -110,10 +110,8 @@ extension PostgresInstance {
         guard gone != nil else { throw PostgresError("end earlier copies", "they do not end") }
     }
 
-    /// What a copy needs to reach the leader: the authority it trusts, and the password, which is gone again afterwards
-    /// however `body` ends.
+    /// What a copy needs to reach the leader: the password, which is gone again afterwards however `body` ends.
     private func withPassword(_ secrets: ClusterSecrets, _ body: () async throws -> Void) async throws {
-        try layout.write(secrets.authorityCertificate, to: layout.authorityFile)
         try writePassword(secrets)
         do { try await body() } catch {
             try layout.remove(layout.passwordFile)

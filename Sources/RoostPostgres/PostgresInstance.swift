@@ -226,7 +226,6 @@ public final class PostgresInstance: Sendable {
         case .standby(.some): try writePassword(secrets)
         case .standby(nil), .leader: try layout.remove(layout.passwordFile)
         }
-        try layout.write(secrets.authorityCertificate, to: layout.authorityFile)
         try layout.write(secrets.serverCertificate, to: layout.certificateFile)
         try layout.write(secrets.serverKey, to: layout.keyFile)
         try layout.write(settings.identityMap, to: layout.identFile)

@@ -36,7 +36,6 @@ public struct PostgresLayout: Hashable, Sendable {
     var configFile: String { config + "/postgresql.conf" }
     var accessFile: String { config + "/pg_hba.conf" }
     var identFile: String { config + "/pg_ident.conf" }
-    var authorityFile: String { config + "/authority.crt" }
     var certificateFile: String { config + "/server.crt" }
     var keyFile: String { config + "/server.key" }
     /// The password a standby shows its leader. Removed before anything else when it is to follow no more.

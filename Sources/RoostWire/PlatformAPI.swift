@@ -23,6 +23,9 @@ public struct CreateClusterRequest: Sendable, Codable {
         self.image = image
     }
 
+    /// What a member gets when `guest` is absent.
+    public static let guestDefault = MachineGuest(cpuKind: .shared, cpus: 1, memoryMebibytes: 512)
+
     enum CodingKeys: String, CodingKey {
         case name, region, guest, image
         case replicaRegions = "replica_regions"

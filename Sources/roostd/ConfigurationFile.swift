@@ -121,8 +121,8 @@ struct ConfigurationFile {
 
     private func mesh() throws -> HostConfiguration.MeshSettings {
         let mtu = reader.int(forKey: "mesh.mtu", default: 1420)
-        guard (1280...9000).contains(mtu) else {
-            throw ConfigurationError(path: path, what: "'mesh.mtu' must be 1280 to 9000")
+        guard (1280...1420).contains(mtu) else {
+            throw ConfigurationError(path: path, what: "'mesh.mtu' must be 1280 to 1420")
         }
         return .init(
             interface: reader.string(forKey: "mesh.interface", default: "roost0"),

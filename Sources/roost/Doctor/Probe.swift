@@ -4,8 +4,8 @@ import RoostLinux
 /// A question to this computer that is answered by trying, not by reading a version.
 enum Probe: String, CaseIterable, Sendable {
     case root, namespaces, cgroup, overlay, loop, tun, wireguard, netem, nftables, seccomp, reflink, kvm
-    case runc, crun, conmon, skopeo, umoci, wireguardGo, wireguardTools, iproute, bird, etcd, mmdebstrap, psql, tini,
-        runit
+    case runc, crun, conmon, skopeo, umoci, wireguardGo, wireguardTools, iproute, bird, etcd, openssl, sysctl, strip,
+        mmdebstrap, psql, tini, runit
     case podman, haproxy, pgbench, fio, swift, libpq, sqlite, pkgConfig
 
     /// What came of a probe, and a few words of detail.
@@ -60,6 +60,9 @@ enum Probe: String, CaseIterable, Sendable {
         case .iproute: ("ip", ["-V"])
         case .bird: ("bird", ["--version"])
         case .etcd: ("etcd", ["--version"])
+        case .openssl: ("openssl", ["version"])
+        case .sysctl: ("sysctl", ["--version"])
+        case .strip: ("strip", ["--version"])
         case .mmdebstrap: ("mmdebstrap", ["--version"])
         case .psql: ("psql", ["--version"])
         case .tini: ("tini", ["--version"])

@@ -9,8 +9,8 @@ struct MachineCreateCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "create", abstract: "Create a machine and start it.",
         discussion: """
-            The image is docker://…, oci:FOLDER:TAG or a folder with a root file system. With a volume the machine \
-            goes to the volume's host; otherwise to the host that fits best in the region.
+            The image is docker://NAME (a registry), oci:/FOLDER:TAG or dir:/FOLDER (a root file system). With a volume \
+            the machine goes to the volume's host; otherwise to the host that fits best in the region.
             """)
 
     @Argument(help: "The app's name.", transform: { try AppName($0) })

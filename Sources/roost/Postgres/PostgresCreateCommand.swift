@@ -7,8 +7,9 @@ struct PostgresCreateCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "create", abstract: "Create a cluster and wait until it is ready.",
         discussion: """
-            The primary begins in --region, and there is one replica for each --replica-region. With two replicas \
-            or more a commit is confirmed when any one of them has it on disk.
+            The primary begins in --region, and there is one replica for each --replica-region. A commit is \
+            confirmed when the primary and half of all members, rounded down, have it on disk: with two replicas, any \
+            one of them.
 
             What has been begun is finished by the hosts, also if this command is interrupted.
             """)
@@ -74,7 +75,7 @@ struct PostgresCreateCommand: AsyncParsableCommand {
     private var request: CreateClusterRequest {
         var guest: MachineGuest?
         if cpus != nil || memory != nil {
-            let standard = MachineGuest()
+            let standard = CreateClusterRequest.guestDefault
             guest = MachineGuest(cpus: cpus ?? standard.cpus, memoryMebibytes: memory ?? standard.memoryMebibytes)
         }
         return CreateClusterRequest(
