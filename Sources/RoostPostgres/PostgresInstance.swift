@@ -101,7 +101,7 @@ public final class PostgresInstance: Sendable {
 
     /// A standby that begins to follow asks for the log from the beginning of a segment, however much of it it has,
     /// and confirms nothing until it has all of it once more. With Postgres's own 16 MiB that is 8 MiB on average, over
-    /// an ocean, while clients wait. At 4 MiB Postgres writes as fast as at 16; at 1 MiB it loads in bulk a tenth slower.
+    /// an ocean, while clients wait. At 4 MiB Postgres writes as fast as at 16; at 1 MiB a bulk load is an eighth slower.
     private static let logSegmentMebibytes = 4
 
     /// There is a whole data folder.
