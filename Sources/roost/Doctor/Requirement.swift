@@ -44,7 +44,7 @@ struct Requirement: Sendable {
         .init(.wireguardGo, "wireguard-go", for: "the mesh", .unless(.wireguard), packages: "wireguard-go"),
         .init(.tun, "TUN devices", for: "the mesh", .unless(.wireguard)),
         .init(.wireguardTools, "wg", for: "the mesh", .always, packages: "wireguard-tools"),
-        .init(.netem, "netem", for: "delays and loss; the lab has roost-wan for it", .notUsed),
+        .init(.netem, "netem", for: "delays and loss in the lab", .replaced(by: "roost-wan, in user space")),
         .init(.crun, "crun", for: "machines, instead of runc", .replaced(by: "runc")),
         .init(.runc, "runc", for: "machines", .always, packages: "runc"),
         .init(.conmon, "conmon", for: "machines", .always, packages: "conmon"),
