@@ -164,6 +164,7 @@ let package = Package(
 
         // Tests: cores by simulation, adapters against the real programs, the whole on the lab.
         tests(of: "RoostModel"),
+        tests(of: "RoostLinux"),
         tests(of: "RoostPlacement", uses: ["RoostModel"]),
         tests(of: "RoostSimulation", uses: ["RoostFailover", "RoostModel"]),
         tests(of: "RoostPaths", uses: ["RoostModel"]),

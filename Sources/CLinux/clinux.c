@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
@@ -63,6 +64,11 @@ int roost_set_parent_death_signal(int signal) {
 
 int roost_pidfd_open(pid_t pid) {
     int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+    return fd >= 0 ? fd : -errno;
+}
+
+int roost_memory_file(const char *name) {
+    int fd = memfd_create(name, MFD_CLOEXEC);
     return fd >= 0 ? fd : -errno;
 }
 

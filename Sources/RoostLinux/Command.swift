@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 import RoostModel
 import Subprocess
@@ -76,11 +77,13 @@ public struct Command: Sendable {
         var options = PlatformOptions()
         options.teardownSequence = [.gracefulShutDown(allowedDurationToNextStep: .seconds(1))]
         let executable: Executable = path.map { .path(FilePath($0)) } ?? .name(program)
+        let standardInput = try inputFile()
+        defer { try? standardInput.close() }
         let result = try await Subprocess.run(
             executable, arguments: Arguments(arguments), environment: .inherit.updating(values),
             platformOptions: options,
-            input: .string(input), output: .string(limit: Self.outputBytesMax),
-            error: .string(limit: Self.outputBytesMax))
+            input: .fileDescriptor(standardInput, closeAfterSpawningProcess: false),
+            output: .string(limit: Self.outputBytesMax), error: .string(limit: Self.outputBytesMax))
         let status: Int32
         switch result.terminationStatus {
         case .exited(let code): status = code
@@ -88,6 +91,23 @@ public struct Command: Sendable {
         }
         return Output(
             status: status, standardOutput: result.standardOutput, standardError: result.standardError)
+    }
+
+    /// What the program reads, as a file in memory. Subprocess ends this process when it cannot write an input to its
+    /// end, because the program does not read it or the command is cancelled (1.0.2); a file needs nobody who writes.
+    private func inputFile() throws -> FileDescriptor {
+        guard !input.isEmpty else { return try FileDescriptor.open("/dev/null", .readOnly, options: .closeOnExec) }
+        let number = roost_memory_file("input of \(program)")
+        guard number >= 0 else { throw Errno(rawValue: -number) }
+        let file = FileDescriptor(rawValue: number)
+        do {
+            try file.writeAll(input.utf8)
+            try file.seek(offset: 0, from: .start)
+        } catch {
+            try? file.close()
+            throw error
+        }
+        return file
     }
 
     /// Where the program is. Given a name only, Subprocess would start a process for every folder of the search path

@@ -44,6 +44,9 @@ int roost_set_parent_death_signal(int signal);
 /// pidfd_open(2); the file descriptor or -errno.
 int roost_pidfd_open(pid_t pid);
 
+/// memfd_create(2), closed on exec; the file descriptor or -errno.
+int roost_memory_file(const char *name);
+
 /// Opens /dev/net/tun as a TUN device without packet information in the calling thread's network namespace.
 /// The file descriptor (non-blocking) or -errno.
 int roost_open_tun(const char *name);

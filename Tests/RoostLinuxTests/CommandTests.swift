@@ -1,0 +1,48 @@
+import RoostLinux
+import Testing
+
+@Suite(.timeLimit(.minutes(2)))
+struct CommandTests {
+    /// More than a pipe holds.
+    private static let much = String(repeating: "All of it arrives.\n", count: 50_000)
+
+    @Test func theInputArrivesWhole() async throws {
+        let output = try await Command("cat", [], input: Self.much).run()
+        #expect(output.standardOutput == Self.much)
+        #expect(try await Command("cat", []).run().standardOutput.isEmpty)
+        // A program that opens its input by name.
+        #expect(try await Command("cat", ["/dev/stdin"], input: Self.much).run().standardOutput == Self.much)
+    }
+
+    @Test func aProgramNeedNotReadItsInput() async throws {
+        for _ in 0..<50 { try await Command("true", [], input: Self.much).run() }
+        let output = try await Command("sh", ["-c", "echo why >&2; exit 3"], input: Self.much).outcome()
+        #expect(output.status == 3)
+        #expect(output.standardError == "why\n")
+    }
+
+    @Test(arguments: ["", much]) func aCommandCanBeCancelledAtAnyMoment(_ input: String) async throws {
+        await withTaskGroup(of: Void.self) { group in
+            for number in 0..<60 {
+                group.addTask {
+                    let command = Task {
+                        try await Command("sh", ["-c", "cat >/dev/null; sleep 30"], input: input).run()
+                    }
+                    for _ in 0..<(number * 20) { await Task.yield() }
+                    command.cancel()
+                    await #expect(throws: CommandError.self) { try await command.value }
+                }
+            }
+        }
+    }
+
+    @Test func aCommandEndsAtItsDeadline() async throws {
+        let error = await #expect(throws: CommandError.self) {
+            try await Command("sleep", ["30"], input: Self.much, deadline: .milliseconds(200)).run()
+        }
+        guard case .deadlineExceeded = error?.cause else {
+            Issue.record("\(String(describing: error))")
+            return
+        }
+    }
+}
