@@ -39,20 +39,36 @@ extension Target.Dependency {
     static let unixSignals = product(name: "UnixSignals", package: "swift-service-lifecycle")
 }
 
+/// The floors of the house, from the ground up. A room's folder says on which floor it is: `Sources/<Floor>/<Room>`.
+enum Floor: String {
+    case system = "System"
+    case model = "Model"
+    case cores = "Cores"
+    case adapters = "Adapters"
+    case services = "Services"
+    case lab = "Lab"
+    case programs = "Programs"
+}
+
 func room(
-    _ name: String, uses dependencies: [Target.Dependency] = [], settings: [SwiftSetting] = strict
+    _ floor: Floor, _ name: String, uses dependencies: [Target.Dependency] = [], settings: [SwiftSetting] = strict
 ) -> Target {
-    .target(name: name, dependencies: dependencies, swiftSettings: settings)
+    .target(
+        name: name, dependencies: dependencies, path: "Sources/\(floor.rawValue)/\(name)", swiftSettings: settings)
 }
 
 func program(_ name: String, uses dependencies: [Target.Dependency], settings: [SwiftSetting] = strict) -> Target {
     .executableTarget(
-        name: name, dependencies: dependencies, swiftSettings: settings, linkerSettings: linker)
+        name: name, dependencies: dependencies, path: "Sources/\(Floor.programs.rawValue)/\(name)",
+        swiftSettings: settings, linkerSettings: linker)
 }
 
-func tests(of name: String, uses dependencies: [Target.Dependency] = [], resources: [Resource] = []) -> Target {
+func tests(
+    _ floor: Floor, of name: String, uses dependencies: [Target.Dependency] = [], resources: [Resource] = []
+) -> Target {
     .testTarget(
         name: name + "Tests", dependencies: [.target(name: name)] + dependencies,
+        path: "Tests/\(floor.rawValue)/\(name)Tests",
         resources: resources, swiftSettings: strict, linkerSettings: linker)
 }
 
@@ -83,65 +99,70 @@ let package = Package(
         .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2", traits: []),
     ],
     targets: [
-        // Floor 0: what Swift's Glibc lacks.
-        .target(name: "CLinux"),
-        .systemLibrary(name: "CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
+        // System: what Swift's Glibc lacks, and the Linux computer under our feet.
+        .target(name: "CLinux", path: "Sources/System/CLinux"),
+        .systemLibrary(
+            name: "CLibPQ", path: "Sources/System/CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
 
-        // Floor 1: words, shapes and the Linux computer under our feet.
-        room("RoostModel"),
-        room("RoostWire", uses: ["RoostModel"]),
-        room("RoostLinux", uses: ["CLinux", "RoostModel", .subprocess, .system]),
+        // Model: words and shapes.
+        room(.model, "RoostModel"),
+        room(.model, "RoostWire", uses: ["RoostModel"]),
+        room(.system, "RoostLinux", uses: ["CLinux", "RoostModel", .subprocess, .system]),
 
-        // Floor 2: pure decisions.
-        room("RoostPlacement", uses: ["RoostModel"]),
-        room("RoostFailover", uses: ["RoostModel"], settings: dataPath),
-        room("RoostPaths", uses: ["RoostModel", .deque]),
-        room("RoostBalancing", uses: ["RoostModel"]),
+        // Cores: pure decisions.
+        room(.cores, "RoostPlacement", uses: ["RoostModel"]),
+        room(.cores, "RoostFailover", uses: ["RoostModel"], settings: dataPath),
+        room(.cores, "RoostPaths", uses: ["RoostModel", .deque]),
+        room(.cores, "RoostBalancing", uses: ["RoostModel"]),
         room(
-            "RoostSimulation", uses: ["RoostModel", "RoostFailover", .heap], settings: dataPath),
+            .cores, "RoostSimulation", uses: ["RoostModel", "RoostFailover", .heap], settings: dataPath),
 
-        // Floor 3: one outside thing each.
-        room("RoostClient", uses: ["RoostModel", "RoostWire", .asyncHTTPClient, .nioCore, .nioHTTP1, .nioPosix]),
-        room("RoostStore", uses: ["RoostModel", "RoostLinux", .grdb, .asyncHTTPClient, .nioCore, .nioHTTP1, .logging]),
-        room("RoostVolumes", uses: ["RoostModel", "RoostLinux", "CLinux", .logging]),
-        room("RoostMachines", uses: ["RoostModel", "RoostLinux", "CLinux", .crypto, .logging]),
+        // Adapters: one outside thing each.
         room(
-            "RoostMesh",
+            .adapters, "RoostClient",
+            uses: ["RoostModel", "RoostWire", .asyncHTTPClient, .nioCore, .nioHTTP1, .nioPosix]),
+        room(
+            .adapters, "RoostStore",
+            uses: ["RoostModel", "RoostLinux", .grdb, .asyncHTTPClient, .nioCore, .nioHTTP1, .logging]),
+        room(.adapters, "RoostVolumes", uses: ["RoostModel", "RoostLinux", "CLinux", .logging]),
+        room(.adapters, "RoostMachines", uses: ["RoostModel", "RoostLinux", "CLinux", .crypto, .logging]),
+        room(
+            .adapters, "RoostMesh",
             uses: [
                 "RoostModel", "RoostPaths", "RoostLinux", "CLinux", .crypto, .lifecycle, .logging,
             ]),
-        room("RoostAnycast", uses: ["RoostModel", "RoostLinux", "CLinux", .lifecycle, .logging]),
-        room("RoostCertificates", uses: ["RoostModel", "RoostLinux"]),
-        room("RoostPostgresImage", uses: ["RoostModel", "RoostLinux"]),
+        room(.adapters, "RoostAnycast", uses: ["RoostModel", "RoostLinux", "CLinux", .lifecycle, .logging]),
+        room(.adapters, "RoostCertificates", uses: ["RoostModel", "RoostLinux"]),
+        room(.adapters, "RoostPostgresImage", uses: ["RoostModel", "RoostLinux"]),
         room(
-            "RoostPostgres",
+            .adapters, "RoostPostgres",
             uses: ["RoostModel", "RoostWire", "RoostFailover", "RoostLinux", "CLinux", "CLibPQ", .logging]),
 
-        // Floor 4: long-running parts.
+        // Services: long-running parts.
         room(
-            "RoostAgent",
+            .services, "RoostAgent",
             uses: [
                 "RoostModel", "RoostPlacement", "RoostBalancing", "RoostStore",
                 "RoostVolumes", "RoostMachines", "RoostMesh", "RoostAnycast", "RoostLinux", .grdb, .lifecycle, .logging,
             ]),
         room(
-            "RoostAPI",
+            .services, "RoostAPI",
             uses: [
                 "RoostAgent", "RoostModel", "RoostWire", "RoostStore", "RoostMesh", "RoostMachines", "RoostVolumes",
                 "RoostPlacement",
                 "RoostLinux", "RoostClient", .hummingbird, .httpTypes, .lifecycle, .logging, .nioCore,
             ]),
         room(
-            "RoostEdge",
+            .services, "RoostEdge",
             uses: [
                 "RoostModel", "RoostBalancing", "CLinux", .nioCore, .nioPosix, .nioSSL, .nioTLS, .lifecycle, .logging,
             ],
             settings: dataPath),
-        room("RoostWAN", uses: ["RoostModel", "RoostLinux", "CLinux", .heap], settings: dataPath),
+        room(.lab, "RoostWAN", uses: ["RoostModel", "RoostLinux", "CLinux", .heap], settings: dataPath),
         room(
-            "RoostLab", uses: ["RoostModel", "RoostWire", "RoostClient", "RoostLinux", "RoostWAN", "CLinux"]),
+            .lab, "RoostLab", uses: ["RoostModel", "RoostWire", "RoostClient", "RoostLinux", "RoostWAN", "CLinux"]),
 
-        // Floor 5: programs. Argument parsing and assembly, nothing else.
+        // Programs. Argument parsing and assembly, nothing else.
         program(
             "roostd",
             uses: [
@@ -163,42 +184,43 @@ let package = Package(
         program("roost-wan", uses: ["RoostWAN", .argumentParser], settings: dataPath),
 
         // Tests: cores by simulation, adapters against the real programs, the whole on the lab.
-        tests(of: "RoostModel"),
-        tests(of: "RoostLinux"),
-        tests(of: "RoostPlacement", uses: ["RoostModel"]),
-        tests(of: "RoostSimulation", uses: ["RoostFailover", "RoostModel"]),
-        tests(of: "RoostPaths", uses: ["RoostModel"]),
-        tests(of: "RoostBalancing", uses: ["RoostModel"]),
+        tests(.model, of: "RoostModel"),
+        tests(.system, of: "RoostLinux"),
+        tests(.cores, of: "RoostPlacement", uses: ["RoostModel"]),
+        tests(.cores, of: "RoostSimulation", uses: ["RoostFailover", "RoostModel"]),
+        tests(.cores, of: "RoostPaths", uses: ["RoostModel"]),
+        tests(.cores, of: "RoostBalancing", uses: ["RoostModel"]),
         tests(
-            of: "RoostClient",
+            .adapters, of: "RoostClient",
             uses: ["roost", "RoostModel", "RoostWire", "RoostLinux", .nioCore, .nioHTTP1, .nioPosix]),
-        tests(of: "RoostStore", uses: ["RoostModel", "RoostLinux", .grdb, .nioCore, .logging]),
-        tests(of: "RoostVolumes", uses: ["RoostModel", "RoostLinux"]),
-        tests(of: "RoostMachines", uses: ["RoostModel", "RoostLinux"]),
-        tests(of: "RoostMesh", uses: ["RoostModel", "RoostLinux", "CLinux"]),
-        tests(of: "RoostAnycast", uses: ["RoostModel", "RoostLinux", "CLinux", .logging]),
+        tests(.adapters, of: "RoostStore", uses: ["RoostModel", "RoostLinux", .grdb, .nioCore, .logging]),
+        tests(.adapters, of: "RoostVolumes", uses: ["RoostModel", "RoostLinux"]),
+        tests(.adapters, of: "RoostMachines", uses: ["RoostModel", "RoostLinux"]),
+        tests(.adapters, of: "RoostMesh", uses: ["RoostModel", "RoostLinux", "CLinux"]),
+        tests(.adapters, of: "RoostAnycast", uses: ["RoostModel", "RoostLinux", "CLinux", .logging]),
         tests(
-            of: "RoostPostgres",
+            .adapters, of: "RoostPostgres",
             uses: [
                 "RoostModel", "RoostWire", "RoostFailover", "RoostCertificates", "RoostPostgresImage", "RoostLinux",
                 .logging,
             ]),
         tests(
-            of: "RoostEdge",
+            .services, of: "RoostEdge",
             uses: ["RoostModel", "RoostBalancing", "RoostLinux", .logging, .nioCore, .nioPosix]),
         tests(
-            of: "RoostAgent",
+            .services, of: "RoostAgent",
             uses: [
                 "RoostModel", "RoostStore", "RoostVolumes", "RoostMachines", "RoostMesh", "RoostLinux",
                 .logging,
             ]),
         tests(
-            of: "RoostAPI",
+            .services, of: "RoostAPI",
             uses: ["RoostAgent", "RoostModel", "RoostStore", "RoostWire", .hummingbird, .httpTypes, .nioCore]),
         .testTarget(
             name: "PlanetTests", dependencies: ["RoostLab", "RoostClient", "RoostWire", "RoostModel", "RoostLinux"],
+            path: "Tests/Lab/PlanetTests",
             swiftSettings: strict, linkerSettings: linker),
-        tests(of: "RoostWAN", uses: ["RoostModel", "RoostLinux"]),
-        tests(of: "RoostLab", uses: ["RoostModel", "RoostLinux", "RoostWAN"]),
+        tests(.lab, of: "RoostWAN", uses: ["RoostModel", "RoostLinux"]),
+        tests(.lab, of: "RoostLab", uses: ["RoostModel", "RoostLinux", "RoostWAN"]),
     ]
 )
