@@ -140,15 +140,25 @@ let package = Package(
 
         // Services: long-running parts.
         room(
-            .services, "RoostAgent",
+            .services, "RoostPlanet", uses: ["RoostModel", "RoostStore", "RoostLinux", .lifecycle, .logging]),
+        room(
+            .services, "RoostHost",
             uses: [
-                "RoostModel", "RoostPlacement", "RoostBalancing", "RoostStore",
-                "RoostVolumes", "RoostMachines", "RoostMesh", "RoostAnycast", "RoostLinux", .grdb, .lifecycle, .logging,
+                "RoostPlanet", "RoostModel", "RoostStore", "RoostVolumes", "RoostMachines", "RoostMesh", "RoostAnycast",
+                "RoostLinux", .grdb, .lifecycle, .logging,
+            ]),
+        room(.services, "RoostControl", uses: ["RoostPlanet", "RoostModel", "RoostStore", "RoostLinux"]),
+        room(
+            .services, "RoostPostgresControl",
+            uses: [
+                "RoostControl", "RoostHost", "RoostPlanet", "RoostModel", "RoostPlacement", "RoostBalancing",
+                "RoostStore", "RoostMachines", "RoostMesh", "RoostLinux", .lifecycle, .logging,
             ]),
         room(
             .services, "RoostAPI",
             uses: [
-                "RoostAgent", "RoostModel", "RoostWire", "RoostStore", "RoostMesh", "RoostMachines", "RoostVolumes",
+                "RoostPostgresControl", "RoostControl", "RoostHost", "RoostPlanet", "RoostModel", "RoostWire",
+                "RoostStore", "RoostMesh", "RoostMachines", "RoostVolumes",
                 "RoostPlacement",
                 "RoostLinux", "RoostClient", .hummingbird, .httpTypes, .lifecycle, .logging, .nioCore,
             ]),
@@ -166,7 +176,8 @@ let package = Package(
         program(
             "roostd",
             uses: [
-                "RoostAgent", "RoostAPI", "RoostEdge", "RoostBalancing", "RoostAnycast", "RoostMesh", "RoostStore",
+                "RoostPostgresControl", "RoostControl", "RoostHost", "RoostPlanet", "RoostAPI", "RoostEdge",
+                "RoostBalancing", "RoostAnycast", "RoostMesh", "RoostStore",
                 "RoostMachines", "RoostVolumes", "RoostCertificates", "RoostModel", "RoostWire", "RoostLinux",
                 .argumentParser, .configuration, .lifecycle, .logging, .unixSignals,
             ]),
@@ -208,14 +219,17 @@ let package = Package(
             .services, of: "RoostEdge",
             uses: ["RoostModel", "RoostBalancing", "RoostLinux", .logging, .nioCore, .nioPosix]),
         tests(
-            .services, of: "RoostAgent",
+            .services, of: "RoostHost",
             uses: [
                 "RoostModel", "RoostStore", "RoostVolumes", "RoostMachines", "RoostMesh", "RoostLinux",
                 .logging,
             ]),
         tests(
             .services, of: "RoostAPI",
-            uses: ["RoostAgent", "RoostModel", "RoostStore", "RoostWire", .hummingbird, .httpTypes, .nioCore]),
+            uses: [
+                "RoostPostgresControl", "RoostControl", "RoostHost", "RoostPlanet", "RoostModel", "RoostStore",
+                "RoostWire", .hummingbird, .httpTypes, .nioCore,
+            ]),
         .testTarget(
             name: "PlanetTests", dependencies: ["RoostLab", "RoostClient", "RoostWire", "RoostModel", "RoostLinux"],
             path: "Tests/Lab/PlanetTests",

@@ -1,5 +1,6 @@
 import Logging
 import RoostLinux
+import RoostModel
 
 extension OCIImageStore {
     /// What a registry's tag last meant, so that a machine can start when the registry does not answer.

@@ -1,8 +1,9 @@
 import Configuration
 import Foundation
-import RoostAgent
 import RoostAnycast
+import RoostHost
 import RoostModel
+import RoostPostgresControl
 
 /// Reads the host's configuration: flags over environment (`ROOST_…`) over the file.
 ///

@@ -1,11 +1,13 @@
 import Logging
-import RoostAgent
 import RoostAnycast
 import RoostBalancing
 import RoostEdge
+import RoostHost
 import RoostLinux
 import RoostMesh
 import RoostModel
+import RoostPlanet
+import RoostPostgresControl
 import RoostWire
 import ServiceLifecycle
 import Synchronization

@@ -1,14 +1,16 @@
 import Foundation
 import Logging
 import RoostAPI
-import RoostAgent
 import RoostAnycast
 import RoostCertificates
 import RoostEdge
+import RoostHost
 import RoostLinux
 import RoostMachines
 import RoostMesh
 import RoostModel
+import RoostPlanet
+import RoostPostgresControl
 import RoostStore
 import RoostVolumes
 import ServiceLifecycle
@@ -40,8 +42,8 @@ struct HostAssembly {
         let host = configuration.host
         let api = PlanetAPI(
             agent: agent, watcher: watcher, store: store, mesh: mesh, clusters: clusters, token: token
-        ) { state throws(AgentError) in
-            guard let edge else { throw AgentError(.failedPrecondition, "host \(host) is not an edge") }
+        ) { state throws(Refusal) in
+            guard let edge else { throw Refusal(.failedPrecondition, "host \(host) is not an edge") }
             await edge.set(state)
         }
         let warden = LeaseWarden(agent: agent, logger: Logger(label: "roost.lease"))

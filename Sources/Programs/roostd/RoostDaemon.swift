@@ -2,9 +2,11 @@ import ArgumentParser
 import Foundation
 import Glibc
 import Logging
-import RoostAgent
 import RoostAnycast
+import RoostHost
 import RoostMesh
+import RoostPlanet
+import RoostPostgresControl
 
 /// The agent of one host. `run` is meant for the host's init (systemd, runit); the other subcommands set a host up.
 @main

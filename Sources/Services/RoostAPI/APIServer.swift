@@ -2,9 +2,11 @@ import Foundation
 import Hummingbird
 public import Logging
 import NIOCore
-import RoostAgent
+import RoostHost
 import RoostLinux
 import RoostModel
+import RoostPlanet
+import RoostPostgresControl
 public import ServiceLifecycle
 
 /// The API on its two doors: a Unix socket for root on this host, and TCP on the mesh address with a bearer token.

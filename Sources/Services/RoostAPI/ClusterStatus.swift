@@ -1,5 +1,7 @@
-import RoostAgent
+import RoostHost
 import RoostModel
+import RoostPlanet
+import RoostPostgresControl
 import RoostWire
 
 /// A cluster's records put together into what a person asks for.

@@ -3,7 +3,8 @@ import HTTPTypes
 import Hummingbird
 import Logging
 import NIOCore
-import RoostAgent
+import RoostHost
+import RoostModel
 import RoostWire
 
 /// How an answer of the API is made. One place, so that every endpoint speaks the same JSON.
@@ -24,12 +25,12 @@ enum Answer {
         return (try? json(body, status: status)) ?? Response(status: status)
     }
 
-    static func error(_ error: AgentError) -> Response {
+    static func error(_ error: Refusal) -> Response {
         Answer.error(status(of: error.code), error.message, code: word(for: error.code))
     }
 
     /// Fly.io's word, where it has one.
-    static func word(for code: AgentError.Code) -> ErrorBody.Status {
+    static func word(for code: Refusal.Code) -> ErrorBody.Status {
         switch code {
         case .insufficientCapacity: .insufficientCapacity
         case .nameTaken: .nameTaken
@@ -40,7 +41,7 @@ enum Answer {
     }
 
     /// The one table from refusals to HTTP. 503: nothing was changed. 504: nobody knows.
-    static func status(of code: AgentError.Code) -> HTTPResponse.Status {
+    static func status(of code: Refusal.Code) -> HTTPResponse.Status {
         switch code {
         case .invalid: .badRequest
         case .notFound: .notFound
@@ -69,7 +70,7 @@ struct ErrorBodies<Context: RequestContext>: RouterMiddleware {
         var response: Response
         do {
             response = try await next(request, context)
-        } catch let error as AgentError {
+        } catch let error as Refusal {
             response = Answer.error(error)
         } catch let error as HTTPError {
             response = FlyPaths.answer(for: request, status: error.status)

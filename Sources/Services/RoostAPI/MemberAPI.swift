@@ -1,9 +1,11 @@
 import Foundation
 import Hummingbird
 import NIOCore
-public import RoostAgent
+public import RoostHost
 import RoostLinux
 import RoostModel
+public import RoostPlanet
+public import RoostPostgresControl
 public import RoostStore
 import RoostWire
 
@@ -47,15 +49,15 @@ public struct MemberAPI: Sendable {
 
     // MARK: - Views
 
-    private func freshView(for caller: Caller) async throws(AgentError) -> ClusterView {
+    private func freshView(for caller: Caller) async throws(Refusal) -> ClusterView {
         let listing: Listing
         do { listing = try await store.read(.prefix(StoreKeys.cluster(caller.cluster)), at: nil) } catch {
-            throw AgentError(store: error)
+            throw Refusal(store: error)
         }
         var planet = Planet()
         _ = planet.apply(.listing(listing))
         guard let view = Self.view(for: caller, in: planet) else {
-            throw AgentError(.notFound, "cluster \(caller.cluster) not found")
+            throw Refusal(.notFound, "cluster \(caller.cluster) not found")
         }
         return view
     }
@@ -101,7 +103,7 @@ public struct MemberAPI: Sendable {
     private func changeRule(_ request: Request, _ caller: Caller) async throws -> Response {
         let wish = try RequestReader.decode(ChangeRuleRequest.self, from: try await RequestReader.body(of: request))
         guard wish.rule.members.contains(caller.member) else {
-            throw AgentError(.invalid, "member \(caller.member) is not in the rule it wants to write")
+            throw Refusal(.invalid, "member \(caller.member) is not in the rule it wants to write")
         }
         let key = StoreKeys.clusterRule(caller.cluster)
         return try await apply(
@@ -113,7 +115,7 @@ public struct MemberAPI: Sendable {
         let asked = BootClock.now()
         let wish = try RequestReader.decode(HeartbeatRequest.self, from: try await RequestReader.body(of: request))
         guard wish.heartbeat.leader == caller.member else {
-            throw AgentError(.invalid, "member \(caller.member) cannot renew the lease of \(wish.heartbeat.leader)")
+            throw Refusal(.invalid, "member \(caller.member) cannot renew the lease of \(wish.heartbeat.leader)")
         }
         let rule = StoreKeys.clusterRule(caller.cluster)
         let response = try await apply(
@@ -126,7 +128,7 @@ public struct MemberAPI: Sendable {
     private func report(_ request: Request, _ caller: Caller) async throws -> Response {
         let report = try RequestReader.decode(MemberReport.self, from: try await RequestReader.body(of: request))
         guard report.member == caller.member else {
-            throw AgentError(.invalid, "member \(caller.member) cannot report for \(report.member)")
+            throw Refusal(.invalid, "member \(caller.member) cannot report for \(report.member)")
         }
         warden.noteReport(report, by: caller.machine)
         return try await apply(
@@ -135,9 +137,9 @@ public struct MemberAPI: Sendable {
 
     /// A cluster that was destroyed stays destroyed: a record that comes late is not taken for one of a new cluster of
     /// the same name.
-    private func isThere(_ caller: Caller) throws(AgentError) -> Transaction.Compare {
+    private func isThere(_ caller: Caller) throws(Refusal) -> Transaction.Compare {
         guard let records = watcher.planet.clusters[caller.cluster], records.spec != nil else {
-            throw AgentError(.notFound, "cluster \(caller.cluster) not found")
+            throw Refusal(.notFound, "cluster \(caller.cluster) not found")
         }
         return .modified(key: StoreKeys.clusterSpec(caller.cluster), equals: Revision(records.specRevision))
     }
@@ -152,7 +154,7 @@ public struct MemberAPI: Sendable {
             outcome = try await store.commit(
                 Transaction(compares: compares, then: [.put(key: key, value: value, lease: nil)]))
         } catch {
-            throw AgentError(store: error)
+            throw Refusal(store: error)
         }
         if outcome.succeeded { then() }
         return try Answer.json(

@@ -1,9 +1,12 @@
 import Foundation
 import Hummingbird
 public import Logging
-import RoostAgent
+import RoostControl
+import RoostHost
 import RoostLinux
 import RoostModel
+import RoostPlanet
+import RoostPostgresControl
 public import ServiceLifecycle
 
 /// One socket for each member machine of this host. The machine sees it as `/.roost/api`; by the socket the host

@@ -1,7 +1,9 @@
 import Foundation
-import RoostAgent
 import RoostClient
+import RoostHost
 import RoostModel
+import RoostPlanet
+import RoostPostgresControl
 import RoostWire
 
 /// Sends requests to other hosts' APIs over the mesh.
@@ -24,9 +26,9 @@ struct PeerClient: Sendable {
     func send(
         _ method: String, _ pathAndQuery: String, body: Data? = nil, to peer: HostName,
         timeout: Duration = Self.timeoutDefault
-    ) async throws(AgentError) -> Reply {
+    ) async throws(Refusal) -> Reply {
         guard let verb = APIMethod(rawValue: method) else {
-            throw AgentError(.invalid, "method \(method) is not passed on")
+            throw Refusal(.invalid, "method \(method) is not passed on")
         }
         let client = RoostAPIClient(.mesh(peer, port: port), token: token)
         do {
@@ -41,13 +43,13 @@ struct PeerClient: Sendable {
         } catch {
             switch error.cause {
             case .unreachable(let why):
-                throw AgentError(.unavailable, "host \(peer) cannot be reached (\(why)); try again when it is back")
+                throw Refusal(.unavailable, "host \(peer) cannot be reached (\(why)); try again when it is back")
             case .unanswered(let why):
-                throw AgentError(
+                throw Refusal(
                     .outcomeUnknown, "host \(peer) did not say whether it was done (\(why)); look before you try again")
-            case .refused(_, let body): throw AgentError(.failed, "host \(peer): \(body.error)")
-            case .unreadable(let why): throw AgentError(.failed, "host \(peer) answered something unreadable: \(why)")
-            case .cancelled: throw AgentError(.unavailable, "cancelled while host \(peer) was asked")
+            case .refused(_, let body): throw Refusal(.failed, "host \(peer): \(body.error)")
+            case .unreadable(let why): throw Refusal(.failed, "host \(peer) answered something unreadable: \(why)")
+            case .cancelled: throw Refusal(.unavailable, "cancelled while host \(peer) was asked")
             }
         }
     }
@@ -56,26 +58,26 @@ struct PeerClient: Sendable {
     func value<Value: Decodable>(
         _ type: Value.Type, _ method: String, _ path: String, body: (any Encodable & Sendable)? = nil,
         from peer: HostName, timeout: Duration = Self.timeoutDefault
-    ) async throws(AgentError) -> Value {
+    ) async throws(Refusal) -> Value {
         var data: Data?
         if let body {
-            do { data = try JSONEncoder().encode(body) } catch { throw AgentError(.failed, "\(error)") }
+            do { data = try JSONEncoder().encode(body) } catch { throw Refusal(.failed, "\(error)") }
         }
         let reply = try await send(method, path, body: data, to: peer, timeout: timeout)
         guard (200..<300).contains(reply.status) else { throw Self.refusal(reply, from: peer) }
         do { return try JSONDecoder().decode(type, from: reply.body) } catch {
-            throw AgentError(.failed, "host \(peer) answered something unreadable: \(error)")
+            throw Refusal(.failed, "host \(peer) answered something unreadable: \(error)")
         }
     }
 
-    static func refusal(_ reply: Reply, from peer: HostName) -> AgentError {
+    static func refusal(_ reply: Reply, from peer: HostName) -> Refusal {
         struct Body: Decodable {
             var error: String
             var status: String?
         }
         let body = try? JSONDecoder().decode(Body.self, from: reply.body)
         let message = body?.error ?? "host \(peer) answered with status \(reply.status)"
-        let code: AgentError.Code =
+        let code: Refusal.Code =
             switch (reply.status, body?.status) {
             case (_, "insufficient_capacity"): .insufficientCapacity
             case (_, "name_taken"): .nameTaken
@@ -89,6 +91,6 @@ struct PeerClient: Sendable {
             case (504, _): .outcomeUnknown
             default: .failed
             }
-        return AgentError(code, message)
+        return Refusal(code, message)
     }
 }

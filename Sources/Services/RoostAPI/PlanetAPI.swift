@@ -2,10 +2,13 @@ import Foundation
 import HTTPTypes
 import Hummingbird
 import NIOCore
-public import RoostAgent
+import RoostControl
+public import RoostHost
 import RoostLinux
 public import RoostMesh
 import RoostModel
+public import RoostPlanet
+public import RoostPostgresControl
 public import RoostStore
 import RoostWire
 
@@ -20,14 +23,14 @@ public struct PlanetAPI: Sendable {
     let clusters: ClusterDirectory
     let peers: PeerClient
     /// Starts or stops this host's edge; throws on a host that is none.
-    let setEdge: @Sendable (EdgeRequest.State) async throws(AgentError) -> Void
+    let setEdge: @Sendable (EdgeRequest.State) async throws(Refusal) -> Void
 
     var configuration: HostConfiguration { agent.configuration }
     var host: HostName { agent.configuration.host }
 
     public init(
         agent: HostAgent, watcher: PlanetWatcher, store: any Store, mesh: any Mesh, clusters: ClusterDirectory,
-        token: String, setEdge: @escaping @Sendable (EdgeRequest.State) async throws(AgentError) -> Void
+        token: String, setEdge: @escaping @Sendable (EdgeRequest.State) async throws(Refusal) -> Void
     ) {
         self.agent = agent
         self.watcher = watcher
@@ -61,10 +64,10 @@ public struct PlanetAPI: Sendable {
     func forward(
         _ request: Request, body: Data? = nil, to owner: HostName, timeout: Duration = PeerClient.timeoutDefault
     )
-        async throws(AgentError) -> Response
+        async throws(Refusal) -> Response
     {
         if let name = HTTPField.Name(PeerClient.forwardedHeader), let from = request.headers[name] {
-            throw AgentError(
+            throw Refusal(
                 .unavailable, "host \(from) believes that this is on host \(host), which does not have it; try again")
         }
         let query = request.uri.query.map { "?\($0)" } ?? ""
@@ -108,31 +111,31 @@ public struct PlanetAPI: Sendable {
     }
 
     /// The app of the path. One that was made a moment ago may not have reached this host's copy yet: the store knows.
-    func requireApp(_ context: some RequestContext) async throws(AgentError) -> AppRecord {
+    func requireApp(_ context: some RequestContext) async throws(Refusal) -> AppRecord {
         let name: AppName = try RequestReader.id("app", context)
         if let app = watcher.planet.apps[name] { return app }
         guard let app = try await apps.find(name) else {
-            throw AgentError(.notFound, "app \(name) not found")
+            throw Refusal(.notFound, "app \(name) not found")
         }
         return app
     }
 
     /// What belongs to a Postgres cluster comes and goes with it. Taken out by hand, a member's machine or volume
     /// would be missing from a cluster whose rule still counts on it, and one put in would outlive the cluster.
-    func refuseIfPostgres(_ app: AppName) throws(AgentError) {
+    func refuseIfPostgres(_ app: AppName) throws(Refusal) {
         guard watcher.planet.apps[app]?.isPostgres == true else { return }
-        throw AgentError(
+        throw Refusal(
             .failedPrecondition,
             "app \(app) is a Postgres cluster, and its machines and volumes come and go with it; destroy the cluster with DELETE /v1/postgres/\(app) or 'roost pg destroy \(app)'"
         )
     }
 
     /// A region of the planet, by its name.
-    func requireRegion(_ text: String) throws(AgentError) -> RegionCode {
+    func requireRegion(_ text: String) throws(Refusal) -> RegionCode {
         let region = try RequestReader.value(RegionCode.self, text)
         let known = Set(watcher.planet.hosts.values.map(\.region)).union([configuration.region])
         guard known.contains(region) else {
-            throw AgentError(
+            throw Refusal(
                 .invalid,
                 "there is no region '\(region)'; there are: \(known.sorted().map(\.text).joined(separator: ", "))")
         }

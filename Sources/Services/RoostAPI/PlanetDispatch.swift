@@ -1,6 +1,9 @@
-import RoostAgent
+import RoostControl
+import RoostHost
 import RoostLinux
 import RoostModel
+import RoostPlanet
+import RoostPostgresControl
 
 /// Orders to any host: this one's agent directly, others through their internal endpoints.
 struct PlanetDispatch: HostDispatch {
@@ -13,21 +16,21 @@ struct PlanetDispatch: HostDispatch {
 
     private func isHere(_ host: HostName) -> Bool { host == agent.configuration.host }
 
-    func createVolume(_ order: VolumeOrder, on host: HostName) async throws(AgentError) -> VolumeRecord {
+    func createVolume(_ order: VolumeOrder, on host: HostName) async throws(Refusal) -> VolumeRecord {
         if isHere(host) { return try await agent.createVolume(order) }
         return try await peers.value(
             VolumeRecord.self, "PUT", "/v1/internal/volumes/\(order.id)", body: order, from: host,
             timeout: Self.volumeTimeout)
     }
 
-    func createMachine(_ order: MachineOrder, on host: HostName) async throws(AgentError) -> MachineRecord {
+    func createMachine(_ order: MachineOrder, on host: HostName) async throws(Refusal) -> MachineRecord {
         if isHere(host) { return try await agent.createMachine(order) }
         return try await peers.value(
             MachineRecord.self, "PUT", "/v1/internal/machines/\(order.id)", body: order, from: host)
     }
 
-    func destroyMachine(_ machine: MachineID, of app: AppName, on host: HostName) async throws(AgentError) {
-        do throws(AgentError) {
+    func destroyMachine(_ machine: MachineID, of app: AppName, on host: HostName) async throws(Refusal) {
+        do throws(Refusal) {
             if isHere(host) {
                 _ = try await agent.destroy(machine, force: true)
                 _ = try await agent.wait(for: machine, state: .destroyed, timeout: Self.destroyTimeout)
@@ -41,8 +44,8 @@ struct PlanetDispatch: HostDispatch {
         }
     }
 
-    func destroyVolume(_ volume: VolumeID, of app: AppName, on host: HostName) async throws(AgentError) {
-        do throws(AgentError) {
+    func destroyVolume(_ volume: VolumeID, of app: AppName, on host: HostName) async throws(Refusal) {
+        do throws(Refusal) {
             if isHere(host) {
                 _ = try await agent.destroyVolume(volume)
             } else {

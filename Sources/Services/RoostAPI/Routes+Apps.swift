@@ -1,6 +1,9 @@
 import Hummingbird
-import RoostAgent
+import RoostControl
+import RoostHost
 import RoostModel
+import RoostPlanet
+import RoostPostgresControl
 import RoostWire
 
 extension PlanetAPI {
@@ -14,10 +17,10 @@ extension PlanetAPI {
         group.post("apps") { request, _ in
             let wish = try await RequestReader.wish(CreateAppRequest.self, from: request)
             guard let text = wish.name ?? wish.appName else {
-                throw AgentError(.invalid, "field 'name' is missing")
+                throw Refusal(.invalid, "field 'name' is missing")
             }
             let name = try RequestReader.value(AppName.self, text)
-            let network = try wish.network.map { network throws(AgentError) in
+            let network = try wish.network.map { network throws(Refusal) in
                 try RequestReader.value(NetworkName.self, network)
             }
             let app = try await apps.create(name, network: network)
@@ -34,7 +37,7 @@ extension PlanetAPI {
             let machines = records.flatMap(\.machines).filter { $0.app == name }
             let volumes = records.flatMap(\.volumes).filter { $0.app == name }
             guard machines.isEmpty, volumes.isEmpty else {
-                throw AgentError(
+                throw Refusal(
                     .failedPrecondition,
                     "app \(name) still has \(machines.count) machines and \(volumes.count) volumes; destroy them first")
             }

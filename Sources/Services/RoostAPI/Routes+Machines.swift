@@ -1,9 +1,13 @@
 import Foundation
 import Hummingbird
-import RoostAgent
+import RoostControl
+import RoostHost
 import RoostMachines
+import RoostMesh
 import RoostModel
 import RoostPlacement
+import RoostPlanet
+import RoostPostgresControl
 import RoostWire
 
 extension PlanetAPI {
@@ -67,7 +71,7 @@ extension PlanetAPI {
             try await onOwner(request, context, timeout: HostAgent.waitMax + .seconds(5)) { id, _ in
                 let state = try machineState(RequestReader.text("state", in: request) ?? "started")
                 let timeout = try RequestReader.duration("timeout", in: request) ?? HostAgent.waitMax
-                guard timeout <= HostAgent.waitMax else { throw AgentError(.invalid, "a wait lasts at most 60 s") }
+                guard timeout <= HostAgent.waitMax else { throw Refusal(.invalid, "a wait lasts at most 60 s") }
                 let record = try await agent.wait(for: id, state: state, timeout: timeout)
                 return try Answer.json(WaitBody(ok: true, state: record.state, version: record.instance))
             }
@@ -95,24 +99,24 @@ extension PlanetAPI {
         }
     }
 
-    private func execute(_ id: MachineID, _ body: Data) async throws(AgentError) -> Response {
+    private func execute(_ id: MachineID, _ body: Data) async throws(Refusal) -> Response {
         let wish = try RequestReader.wish(ExecBody.self, from: body)
         guard let command = wish.command ?? wish.cmd.map({ ["/bin/sh", "-c", $0] }), !command.isEmpty else {
-            throw AgentError(.invalid, "field 'command' (a list) or 'cmd' (a shell line) is missing")
+            throw Refusal(.invalid, "field 'command' (a list) or 'cmd' (a shell line) is missing")
         }
         let size = command.reduce(0) { $0 + $1.utf8.count + 1 }
         guard size <= Self.commandBytesMax, !command.contains(where: { $0.utf8.contains(0) }) else {
-            throw AgentError(
+            throw Refusal(
                 .invalid, "a command has at most \(Self.commandBytesMax) bytes and no NUL; hand more over as 'stdin'")
         }
         let timeout = wish.timeout ?? 30
-        guard (1...120).contains(timeout) else { throw AgentError(.invalid, "timeout must be 1 to 120 seconds") }
+        guard (1...120).contains(timeout) else { throw Refusal(.invalid, "timeout must be 1 to 120 seconds") }
         let result = try await agent.execute(
             id, ExecRequest(command: command, input: wish.stdin ?? "", timeout: .seconds(timeout)))
         let answer = ExecResponse(
             exitCode: Int(result.exitCode), exitSignal: Int(result.signal ?? 0), stdout: result.standardOutput,
             stderr: result.standardError)
-        do { return try Answer.json(answer) } catch { throw AgentError(.failed, "\(error)") }
+        do { return try Answer.json(answer) } catch { throw Refusal(.failed, "\(error)") }
     }
 
     // MARK: - Creating
@@ -122,7 +126,7 @@ extension PlanetAPI {
         let wish = try await RequestReader.wish(CreateMachineRequest.self, from: request)
         try refuseIfPostgres(app.name)
         try HostAgent.validate(wish.config)
-        let region = try wish.region.map { text throws(AgentError) in try requireRegion(text) }
+        let region = try wish.region.map { text throws(Refusal) in try requireRegion(text) }
         var random = SystemRandomNumberGenerator()
         let id = MachineID.random(using: &random)
         let order = MachineOrder(
@@ -132,10 +136,10 @@ extension PlanetAPI {
         let chosen: HostName
         if let mount = wish.config.mounts.first {
             guard let owner = await owner(of: mount.volume) else {
-                throw AgentError(.notFound, "volume \(mount.volume) not found")
+                throw Refusal(.notFound, "volume \(mount.volume) not found")
             }
             if let region, let there = watcher.planet.hosts[owner]?.region, there != region {
-                throw AgentError(
+                throw Refusal(
                     .invalid, "volume \(mount.volume) is in region \(there); a machine runs where its volume is")
             }
             record = try await dispatch.createMachine(order, on: owner)
@@ -143,7 +147,7 @@ extension PlanetAPI {
         } else {
             let request = PlacementRequest(
                 region: region ?? configuration.region, guest: wish.config.guest, app: app.name)
-            (record, chosen) = try await place(request) { host throws(AgentError) in
+            (record, chosen) = try await place(request) { host throws(Refusal) in
                 (try await dispatch.createMachine(order, on: host), host)
             }
         }
@@ -151,37 +155,37 @@ extension PlanetAPI {
         return try Answer.json(body(of: MachineRow(record: record, goal: .started), host: chosen))
     }
 
-    private func machineName(_ wish: String?, id: MachineID) throws(AgentError) -> String {
+    private func machineName(_ wish: String?, id: MachineID) throws(Refusal) -> String {
         guard let wish else { return "machine-\(id)" }
         return try RequestReader.value(AppName.self, wish).text
     }
 
     /// Asks the candidates in order until one takes it; the error of the last resort names every host's reason.
     func place<Made>(
-        _ request: PlacementRequest, _ ask: (HostName) async throws(AgentError) -> Made
-    ) async throws(AgentError) -> Made {
+        _ request: PlacementRequest, _ ask: (HostName) async throws(Refusal) -> Made
+    ) async throws(Refusal) -> Made {
         let reachable = await mesh.reachableHosts(from: host)
         var decision = Placement.decide(
             request,
             over: await hostRecords().map { PlacementHost(record: $0, isReachable: reachable.contains($0.host)) })
         for candidate in decision.candidates {
-            do throws(AgentError) {
+            do throws(Refusal) {
                 return try await ask(candidate)
             } catch {
                 guard error.code == .insufficientCapacity || error.code == .unavailable else { throw error }
                 decision.refusals.append(.init(host: candidate, reason: .refusedByHost(error.message)))
             }
         }
-        throw AgentError(.insufficientCapacity, decision.explanation(for: request))
+        throw Refusal(.insufficientCapacity, decision.explanation(for: request))
     }
 
     // MARK: - Reading
 
-    private func listMachines(of app: AppName, _ request: Request) async throws(AgentError) -> [MachineBody] {
-        let region = try RequestReader.text("region", in: request).map { text throws(AgentError) in
+    private func listMachines(of app: AppName, _ request: Request) async throws(Refusal) -> [MachineBody] {
+        let region = try RequestReader.text("region", in: request).map { text throws(Refusal) in
             try requireRegion(text)
         }
-        let states = try RequestReader.text("state", in: request).map { text throws(AgentError) in
+        let states = try RequestReader.text("state", in: request).map { text throws(Refusal) in
             var states: Set<MachineState> = []
             for name in text.split(separator: ",") { states.insert(try machineState(String(name))) }
             return states
@@ -201,9 +205,9 @@ extension PlanetAPI {
         return bodies.sorted { $0.id < $1.id }
     }
 
-    private func machineState(_ text: String) throws(AgentError) -> MachineState {
+    private func machineState(_ text: String) throws(Refusal) -> MachineState {
         guard let state = MachineState(rawValue: text) else {
-            throw AgentError(
+            throw Refusal(
                 .invalid,
                 "'\(text)' is not a machine state; use one of \(MachineState.allCases.map(\.rawValue).joined(separator: ", "))"
             )
@@ -222,7 +226,7 @@ extension PlanetAPI {
             hostStatus: isReachable ? "ok" : "unreachable", host: owner ?? host)
     }
 
-    private func notFound(_ id: MachineID) -> AgentError { AgentError(.notFound, "machine \(id) not found") }
+    private func notFound(_ id: MachineID) -> Refusal { Refusal(.notFound, "machine \(id) not found") }
 
     /// Answers here if this host has the machine (and it belongs to the app of the path), else passes the request on.
     private func onOwner(

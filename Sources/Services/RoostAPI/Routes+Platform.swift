@@ -1,9 +1,12 @@
 import Foundation
 import Hummingbird
-import RoostAgent
+import RoostControl
+import RoostHost
 import RoostMesh
 import RoostModel
 import RoostPlacement
+import RoostPlanet
+import RoostPostgresControl
 import RoostWire
 
 extension PlanetAPI {
@@ -33,7 +36,7 @@ extension PlanetAPI {
         platform.post("hosts/:host/edge") { request, context in
             let name: HostName = try RequestReader.id("host", context)
             guard name == host || watcher.planet.hosts[name] != nil else {
-                throw AgentError(.notFound, "host \(name) not found")
+                throw Refusal(.notFound, "host \(name) not found")
             }
             let body = try await RequestReader.body(of: request)
             let wish = try RequestReader.wish(EdgeRequest.self, from: body)
@@ -106,7 +109,7 @@ extension PlanetAPI {
         inside.put("volumes/:volume") { request, context in
             let id: VolumeID = try RequestReader.id("volume", context)
             let order = try RequestReader.decode(VolumeOrder.self, from: try await RequestReader.body(of: request))
-            guard order.id == id else { throw AgentError(.invalid, "the order is for volume \(order.id)") }
+            guard order.id == id else { throw Refusal(.invalid, "the order is for volume \(order.id)") }
             return try Answer.json(try await agent.createVolume(order))
         }
         inside.delete("volumes/:volume") { _, context in
@@ -116,7 +119,7 @@ extension PlanetAPI {
         inside.put("machines/:machine") { request, context in
             let id: MachineID = try RequestReader.id("machine", context)
             let order = try RequestReader.decode(MachineOrder.self, from: try await RequestReader.body(of: request))
-            guard order.id == id else { throw AgentError(.invalid, "the order is for machine \(order.id)") }
+            guard order.id == id else { throw Refusal(.invalid, "the order is for machine \(order.id)") }
             return try Answer.json(try await agent.createMachine(order))
         }
         inside.delete("machines/:machine") { _, context in

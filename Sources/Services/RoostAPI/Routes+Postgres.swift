@@ -1,6 +1,9 @@
 import Hummingbird
-import RoostAgent
+import RoostControl
+import RoostHost
 import RoostModel
+import RoostPlanet
+import RoostPostgresControl
 import RoostWire
 
 extension PlanetAPI {
@@ -32,7 +35,7 @@ extension PlanetAPI {
             let data = try await RequestReader.body(of: request)
             let wish =
                 data.isEmpty ? SwitchoverBody(target: nil) : try RequestReader.wish(SwitchoverBody.self, from: data)
-            let target = try wish.target.map { text throws(AgentError) in
+            let target = try wish.target.map { text throws(Refusal) in
                 try RequestReader.value(MemberName.self, text)
             }
             try await clusters.requestSwitchover(of: name, to: target)
@@ -41,26 +44,26 @@ extension PlanetAPI {
     }
 
     /// A cluster that was made a moment ago may not have reached this host's copy yet: the store knows.
-    private func freshBody(of name: AppName) async throws(AgentError) -> ClusterBody {
+    private func freshBody(of name: AppName) async throws(Refusal) -> ClusterBody {
         if let body = ClusterStatus.body(of: name, in: watcher.planet, isCurrent: watcher.isLive) { return body }
         let planet = try await clusters.read(name)
         guard let body = ClusterStatus.body(of: name, in: planet) else {
-            throw AgentError(.notFound, "Postgres cluster \(name) not found")
+            throw Refusal(.notFound, "Postgres cluster \(name) not found")
         }
         return body
     }
 
-    private func order(from wish: CreateClusterRequest) throws(AgentError) -> ClusterDirectory.Order {
+    private func order(from wish: CreateClusterRequest) throws(Refusal) -> ClusterDirectory.Order {
         let name = try RequestReader.value(AppName.self, wish.name)
         var regions: [RegionCode] = []
         for text in [wish.region] + wish.replicaRegions { regions.append(try requireRegion(text)) }
         let guest = wish.guest ?? CreateClusterRequest.guestDefault
         try HostAgent.validate(guest, as: "guest")
         guard guest.memoryMebibytes >= 256 else {
-            throw AgentError(.invalid, "guest.memory_mb must be at least 256 for Postgres")
+            throw Refusal(.invalid, "guest.memory_mb must be at least 256 for Postgres")
         }
         guard (1...HostAgent.volumeSizeMax.wholeGibibytes).contains(wish.volumeSizeGigabytes ?? 1) else {
-            throw AgentError(
+            throw Refusal(
                 .invalid, "volume_size_gb must be 1 to \(HostAgent.volumeSizeMax.wholeGibibytes)")
         }
         let image = wish.image ?? configuration.postgresImage

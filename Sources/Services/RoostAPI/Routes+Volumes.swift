@@ -1,7 +1,11 @@
 import Hummingbird
-import RoostAgent
+import RoostControl
+import RoostHost
+import RoostMesh
 import RoostModel
 import RoostPlacement
+import RoostPlanet
+import RoostPostgresControl
 import RoostVolumes
 import RoostWire
 
@@ -36,18 +40,17 @@ extension PlanetAPI {
         }
     }
 
-    private func createVolume(_ request: Request, _ context: BasicRequestContext) async throws(AgentError) -> VolumeBody
-    {
+    private func createVolume(_ request: Request, _ context: BasicRequestContext) async throws(Refusal) -> VolumeBody {
         let app = try await requireApp(context)
         let wish = try await RequestReader.wish(CreateVolumeRequest.self, from: request)
         try refuseIfPostgres(app.name)
         let gigabytes = wish.sizeGigabytes ?? 1
         guard (1...HostAgent.volumeSizeMax.wholeGibibytes).contains(gigabytes) else {
-            throw AgentError(.invalid, "size_gb must be 1 to \(HostAgent.volumeSizeMax.wholeGibibytes)")
+            throw Refusal(.invalid, "size_gb must be 1 to \(HostAgent.volumeSizeMax.wholeGibibytes)")
         }
         let name = try volumeName(wish.name)
         if let guest = wish.compute { try HostAgent.validate(guest, as: "compute") }
-        let region = try wish.region.map { text throws(AgentError) in try requireRegion(text) }
+        let region = try wish.region.map { text throws(Refusal) in try requireRegion(text) }
         // Fly's default: volumes of one name on hosts of their own, as long as there are any.
         let siblings = await hostRecords().filter { record in
             record.volumes.contains { $0.app == app.name && $0.name == name }
@@ -60,7 +63,7 @@ extension PlanetAPI {
         let placement = PlacementRequest(
             region: region ?? configuration.region, guest: wish.compute ?? MachineGuest(memoryMebibytes: 0),
             disk: order.size, app: app.name, occupied: occupied)
-        return try await place(placement) { candidate throws(AgentError) in
+        return try await place(placement) { candidate throws(Refusal) in
             let record = try await dispatch.createVolume(order, on: candidate)
             await settle(on: candidate) { $0.volumes.contains { $0.id == order.id } }
             return await body(of: record, on: candidate, isReachable: true)
@@ -68,7 +71,7 @@ extension PlanetAPI {
     }
 
     /// Fly's rule: lower-case letters, digits and underscores, at most 30.
-    private func volumeName(_ text: String) throws(AgentError) -> String {
+    private func volumeName(_ text: String) throws(Refusal) -> String {
         let isValid =
             (1...30).contains(text.utf8.count)
             && text.utf8.allSatisfy { byte in
@@ -76,7 +79,7 @@ extension PlanetAPI {
                     || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte)
             }
         guard isValid else {
-            throw AgentError(
+            throw Refusal(
                 .invalid, "'\(text)' is not a valid volume name: use 1 to 30 lower-case letters, digits and '_'")
         }
         return text
@@ -87,10 +90,10 @@ extension PlanetAPI {
     ) async throws -> Response {
         let app: AppName = try RequestReader.id("app", context)
         let id: VolumeID = try RequestReader.id("volume", context)
-        guard let owner = await owner(of: id) else { throw AgentError(.notFound, "volume \(id) not found") }
+        guard let owner = await owner(of: id) else { throw Refusal(.notFound, "volume \(id) not found") }
         guard owner == host else { return try await forward(request, to: owner) }
         guard let volume = await agent.volume(id), volume.app == app else {
-            throw AgentError(.notFound, "volume \(id) not found")
+            throw Refusal(.notFound, "volume \(id) not found")
         }
         return try await answer(volume)
     }

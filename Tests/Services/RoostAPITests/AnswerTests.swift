@@ -1,6 +1,7 @@
 import Foundation
 import HTTPTypes
-import RoostAgent
+import RoostControl
+import RoostHost
 import RoostModel
 import RoostWire
 import Testing
@@ -9,21 +10,21 @@ import Testing
 
 @Suite struct AnswerTests {
     @Test func everyRefusalHasItsStatus() {
-        let table: [AgentError.Code: Int] = [
+        let table: [Refusal.Code: Int] = [
             .invalid: 400, .notFound: 404, .failedPrecondition: 412, .alreadyExists: 409, .nameTaken: 422,
             .insufficientCapacity: 422, .deadlineExceeded: 408, .unavailable: 503, .outcomeUnknown: 504,
             .notImplemented: 501, .failed: 500,
         ]
-        for code in AgentError.Code.allCases { #expect(Answer.status(of: code).code == table[code], "\(code)") }
+        for code in Refusal.Code.allCases { #expect(Answer.status(of: code).code == table[code], "\(code)") }
     }
 
     /// What one host refuses is the same refusal at the host that passed the request on.
-    @Test(arguments: AgentError.Code.allCases)
-    func aRefusalSurvivesTheWayOverAnotherHost(code: AgentError.Code) throws {
+    @Test(arguments: Refusal.Code.allCases)
+    func aRefusalSurvivesTheWayOverAnotherHost(code: Refusal.Code) throws {
         let body = ErrorBody(error: "because", status: Answer.word(for: code))
         let reply = PeerClient.Reply(
             status: Answer.status(of: code).code, contentType: "application/json", body: try JSONEncoder().encode(body))
-        #expect(PeerClient.refusal(reply, from: try HostName("ams1")) == AgentError(code, "because"))
+        #expect(PeerClient.refusal(reply, from: try HostName("ams1")) == Refusal(code, "because"))
     }
 
     @Test(arguments: [

@@ -1,6 +1,9 @@
 import Foundation
-import RoostAgent
+import RoostControl
+import RoostHost
 import RoostModel
+import RoostPlanet
+import RoostPostgresControl
 import RoostStore
 import RoostWire
 import Testing

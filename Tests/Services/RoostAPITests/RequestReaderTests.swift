@@ -2,8 +2,10 @@ import Foundation
 import HTTPTypes
 import Hummingbird
 import NIOCore
-import RoostAgent
+import RoostHost
 import RoostModel
+import RoostPlanet
+import RoostPostgresControl
 import RoostWire
 import Testing
 
@@ -11,7 +13,7 @@ import Testing
 
 @Suite struct RequestReaderTests {
     private func refusal<Value: Codable>(of text: String, as type: Value.Type) -> String {
-        do throws(AgentError) {
+        do throws(Refusal) {
             _ = try RequestReader.wish(type, from: Data(text.utf8))
             return "accepted"
         } catch {
@@ -72,7 +74,7 @@ import Testing
         "limit=0", "limit=51", "limit=-1", "limit=x", "limit=", "limit=1.5", "limit=99999999999999999999",
     ])
     func numbersOutOfRangeAreRefused(query: String) {
-        #expect(throws: AgentError(.invalid, "limit must be 1 to 50")) {
+        #expect(throws: Refusal(.invalid, "limit must be 1 to 50")) {
             try RequestReader.number("limit", in: request(query), default: 20, within: 1...50)
         }
     }
@@ -84,7 +86,7 @@ import Testing
         for query in ["force=false", "force=0", "", "kill=true"] {
             #expect(try !RequestReader.flag("force", in: request(query)))
         }
-        #expect(throws: AgentError.self) { try RequestReader.flag("force", in: request("force=maybe")) }
+        #expect(throws: Refusal.self) { try RequestReader.flag("force", in: request("force=maybe")) }
     }
 
     @Test func durationsAreSecondsOrGosText() throws {
@@ -93,7 +95,7 @@ import Testing
         #expect(try RequestReader.duration("timeout", in: request("")) == nil)
         let century = String(repeating: "999999999h", count: 3)
         for text in ["-1", "soon", "", "9999999", "1d", century] {
-            #expect(throws: AgentError.self) { try RequestReader.duration("timeout", in: request("timeout=\(text)")) }
+            #expect(throws: Refusal.self) { try RequestReader.duration("timeout", in: request("timeout=\(text)")) }
         }
     }
 }

@@ -1,17 +1,19 @@
 import RoostLinux
 public import RoostModel
+import RoostPlanet
 public import RoostStore
 
 /// Apps and their networks: names that are unique on the planet, so their truth is the store.
 public struct AppDirectory: Sendable {
     let store: any Store
 
-    static let triesMax = 16
+    /// How often a change is tried again when others changed the same records in between.
+    public static let triesMax = 16
 
     public init(store: any Store) { self.store = store }
 
     /// Makes the app, on the named private network or on one of its own.
-    public func create(_ name: AppName, network: NetworkName?, isPostgres: Bool = false) async throws(AgentError)
+    public func create(_ name: AppName, network: NetworkName?, isPostgres: Bool = false) async throws(Refusal)
         -> AppRecord
     {
         for _ in 0..<Self.triesMax {
@@ -19,25 +21,25 @@ public struct AppDirectory: Sendable {
             let outcome = try await store.carryOut(Transaction(compares: plan.compares, then: plan.operations))
             if outcome.succeeded { return plan.app }
         }
-        throw AgentError(.unavailable, "too many changes at once; try again")
+        throw Refusal(.unavailable, "too many changes at once; try again")
     }
 
     /// A new app as compares and operations, so that it can be part of a larger transaction.
-    struct Plan {
-        var app: AppRecord
-        var compares: [Transaction.Compare]
-        var operations: [Transaction.Operation]
+    public struct Plan {
+        public var app: AppRecord
+        public var compares: [Transaction.Compare]
+        public var operations: [Transaction.Operation]
     }
 
-    func plan(_ name: AppName, network: NetworkName?, isPostgres: Bool) async throws(AgentError) -> Plan {
+    public func plan(_ name: AppName, network: NetworkName?, isPostgres: Bool) async throws(Refusal) -> Plan {
         if try await store.record(AppRecord.self, at: StoreKeys.app(name)) != nil {
-            throw AgentError(.nameTaken, "Name has already been taken")
+            throw Refusal(.nameTaken, "Name has already been taken")
         }
         let networkName: NetworkName
         if let network {
             networkName = network
         } else {
-            do { networkName = try NetworkName(name.text) } catch { throw AgentError(.invalid, error.description) }
+            do { networkName = try NetworkName(name.text) } catch { throw Refusal(.invalid, error.description) }
         }
         let present = try await store.record(NetworkNumber.self, at: StoreKeys.network(networkName))
         var compares = [Transaction.Compare.modified(key: StoreKeys.app(name), equals: .absent)]
@@ -62,17 +64,17 @@ public struct AppDirectory: Sendable {
     }
 
     /// The app as the store has it now.
-    public func find(_ name: AppName) async throws(AgentError) -> AppRecord? {
+    public func find(_ name: AppName) async throws(Refusal) -> AppRecord? {
         try await store.record(AppRecord.self, at: StoreKeys.app(name))?.record
     }
 
     /// Removes the app's name. Its machines and volumes must be gone: the caller checks, the planet decides.
-    public func delete(_ name: AppName) async throws(AgentError) {
+    public func delete(_ name: AppName) async throws(Refusal) {
         guard let present = try await store.record(AppRecord.self, at: StoreKeys.app(name)) else {
-            throw AgentError(.notFound, "app \(name) not found")
+            throw Refusal(.notFound, "app \(name) not found")
         }
         if present.record.isPostgres {
-            throw AgentError(
+            throw Refusal(
                 .failedPrecondition, "\(name) is a Postgres cluster; destroy it with 'roost pg destroy \(name)'")
         }
         let outcome = try await store.carryOut(
@@ -80,7 +82,7 @@ public struct AppDirectory: Sendable {
                 compares: [.modified(key: StoreKeys.app(name), equals: present.revision)],
                 then: [.delete(.key(StoreKeys.app(name)))]))
         guard outcome.succeeded else {
-            throw AgentError(.unavailable, "app \(name) was changed at the same time; try again")
+            throw Refusal(.unavailable, "app \(name) was changed at the same time; try again")
         }
     }
 }

@@ -1,8 +1,10 @@
 public import Logging
+public import RoostHost
 import RoostLinux
-import RoostMesh
-import RoostModel
+public import RoostMesh
+public import RoostModel
 import RoostPlacement
+public import RoostPlanet
 public import RoostStore
 public import ServiceLifecycle
 
@@ -88,7 +90,7 @@ public struct ClusterReconciler: Service {
         var obstacles: [String] = []
         var placements = records.placements
         for member in spec.members where placements[member.name] == nil {
-            do throws(AgentError) {
+            do throws(Refusal) {
                 placements[member.name] = try await place(member, of: spec, app: app, beside: placements, planet)
             } catch {
                 obstacles.append("\(member.name) has no place: \(error.message)")
@@ -97,7 +99,7 @@ public struct ClusterReconciler: Service {
         await withTaskGroup(of: String?.self) { group in
             for placement in placements.values where !exists(placement, in: planet) {
                 group.addTask {
-                    do throws(AgentError) {
+                    do throws(Refusal) {
                         try await make(placement, of: spec, app: app)
                         return nil
                     } catch {
@@ -118,7 +120,7 @@ public struct ClusterReconciler: Service {
     private func place(
         _ member: ClusterSpec.MemberSpec, of spec: ClusterSpec, app: AppRecord,
         beside others: [MemberName: MemberPlacement], _ planet: Planet
-    ) async throws(AgentError) -> MemberPlacement {
+    ) async throws(Refusal) -> MemberPlacement {
         let request = PlacementRequest(
             region: member.region, guest: spec.guest, disk: spec.volumeSize, app: spec.name,
             occupied: Set(others.values.map(\.host)), avoidsStoreMembers: true)
@@ -127,7 +129,7 @@ public struct ClusterReconciler: Service {
             request,
             over: planet.hosts.values.map { PlacementHost(record: $0, isReachable: reachable.contains($0.host)) })
         guard let chosen = decision.candidates.first else {
-            throw AgentError(.insufficientCapacity, decision.explanation(for: request))
+            throw Refusal(.insufficientCapacity, decision.explanation(for: request))
         }
         var random = SystemRandomNumberGenerator()
         let machine = MachineID.random(using: &random)
@@ -139,13 +141,13 @@ public struct ClusterReconciler: Service {
             Transaction(
                 compares: [.modified(key: key, equals: .absent)], then: [try .put(placement, at: key)]))
         guard outcome.succeeded else {
-            throw AgentError(.unavailable, "member \(member.name) was placed by another host at the same time")
+            throw Refusal(.unavailable, "member \(member.name) was placed by another host at the same time")
         }
         logger.notice("member placed", metadata: ["member": "\(member.name)", "host": "\(chosen)"])
         return placement
     }
 
-    private func make(_ placement: MemberPlacement, of spec: ClusterSpec, app: AppRecord) async throws(AgentError) {
+    private func make(_ placement: MemberPlacement, of spec: ClusterSpec, app: AppRecord) async throws(Refusal) {
         do {
             try await order(placement, of: spec, app: app)
         } catch {
@@ -158,7 +160,7 @@ public struct ClusterReconciler: Service {
         }
     }
 
-    private func order(_ placement: MemberPlacement, of spec: ClusterSpec, app: AppRecord) async throws(AgentError) {
+    private func order(_ placement: MemberPlacement, of spec: ClusterSpec, app: AppRecord) async throws(Refusal) {
         let volume = VolumeOrder(
             id: placement.volume, name: "pg_data", app: spec.name, size: spec.volumeSize, reserved: spec.guest)
         _ = try await dispatch.createVolume(volume, on: placement.host)
@@ -183,7 +185,7 @@ public struct ClusterReconciler: Service {
         var obstacles = await withTaskGroup(of: String?.self) { group in
             for placement in records.placements.values {
                 group.addTask {
-                    do throws(AgentError) {
+                    do throws(Refusal) {
                         try await dispatch.destroyMachine(placement.machine, of: spec.name, on: placement.host)
                         try await dispatch.destroyVolume(placement.volume, of: spec.name, on: placement.host)
                         return nil
@@ -195,20 +197,12 @@ public struct ClusterReconciler: Service {
             return await group.reduce(into: [String]()) { if let obstacle = $1 { $0.append(obstacle) } }
         }
         guard obstacles.isEmpty else { return obstacles }
-        do throws(AgentError) {
+        do throws(Refusal) {
             try await clusters.remove(spec)
             logger.notice("cluster destroyed", metadata: ["cluster": "\(spec.name)"])
         } catch {
             obstacles.append("the records cannot be removed: \(error.message)")
         }
         return obstacles
-    }
-}
-
-extension Mesh {
-    /// Hosts that answered a probe of late, and this one.
-    public func reachableHosts(from host: HostName) async -> Set<HostName> {
-        let answering = await measurements().filter { $0.roundTripMicroseconds != nil && $0.lossPercent < 100 }
-        return Set(answering.map(\.peer)).union([host])
     }
 }

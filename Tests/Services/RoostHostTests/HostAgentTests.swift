@@ -7,7 +7,7 @@ import RoostStore
 import Synchronization
 import Testing
 
-@testable import RoostAgent
+@testable import RoostHost
 
 @Suite struct HostAgentTests {
     let app: AppName
@@ -46,10 +46,10 @@ import Testing
             try await started(agent, order.id)
             _ = try await agent.stop(order.id, signal: nil, timeout: nil)
             _ = try await agent.wait(for: order.id, state: .stopped, timeout: .seconds(5))
-            await #expect(throws: AgentError.self) { try await agent.restart(order.id, signal: nil, timeout: nil) }
+            await #expect(throws: Refusal.self) { try await agent.restart(order.id, signal: nil, timeout: nil) }
             _ = try await agent.start(order.id)
             try await started(agent, order.id)
-            await #expect(throws: AgentError.self) { try await agent.destroy(order.id, force: false) }
+            await #expect(throws: Refusal.self) { try await agent.destroy(order.id, force: false) }
             _ = try await agent.destroy(order.id, force: true)
             _ = try await agent.wait(for: order.id, state: .destroyed, timeout: .seconds(5))
             #expect(host.runtime.machines.withLock { $0.isEmpty })
@@ -114,7 +114,7 @@ import Testing
             var other = order
             other.config.image = "dir:/other"
             let different = other
-            await #expect(throws: AgentError.self) { try await agent.createMachine(different) }
+            await #expect(throws: Refusal.self) { try await agent.createMachine(different) }
             _ = try await agent.createVolume(volume)
             _ = try await agent.createVolume(volume)
             #expect(await agent.record().volumes.count == 1)
@@ -127,18 +127,18 @@ import Testing
         let volume = volume()
         let (first, second) = (try order(volume: volume.id, name: "a"), try order(volume: volume.id, name: "b"))
         try await host.withAgent { agent in
-            await #expect(throws: AgentError.self) { try await agent.createMachine(first) }
+            await #expect(throws: Refusal.self) { try await agent.createMachine(first) }
             _ = try await agent.createVolume(volume)
             _ = try await agent.createMachine(first)
             try await started(agent, first.id)
-            do throws(AgentError) {
+            do throws(Refusal) {
                 _ = try await agent.createMachine(second)
                 Issue.record("a second machine got the volume")
             } catch {
                 #expect(error.code == .failedPrecondition)
                 #expect(error.message == "volume is currently bound to machine: \(first.id)")
             }
-            await #expect(throws: AgentError.self) { try await agent.destroyVolume(volume.id) }
+            await #expect(throws: Refusal.self) { try await agent.destroyVolume(volume.id) }
             _ = try await agent.destroy(first.id, force: true)
             _ = try await agent.wait(for: first.id, state: .destroyed, timeout: .seconds(5))
             #expect(host.volumes.present.withLock { $0 == [volume.id] })
@@ -159,12 +159,12 @@ import Testing
             _ = try await agent.createVolume(reserving)
             _ = try await agent.createMachine(fits)
             for refused in [more] {
-                do throws(AgentError) {
+                do throws(Refusal) {
                     _ = try await agent.createMachine(refused)
                     Issue.record("memory was overcommitted")
                 } catch { #expect(error.code == .insufficientCapacity) }
             }
-            do throws(AgentError) {
+            do throws(Refusal) {
                 _ = try await agent.createVolume(tooLarge)
                 Issue.record("disk was overcommitted")
             } catch { #expect(error.code == .insufficientCapacity) }
@@ -179,11 +179,11 @@ import Testing
         defer { host.remove() }
         let agent = try host.agent()
         let filler = String(repeating: "x", count: 60_000)
-        var refusal: AgentError?
+        var refusal: Refusal?
         for index in 0..<32 where refusal == nil {
             var order = try order(memory: 64, name: "m\(index)")
             order.config.environment = ["A": filler]
-            do throws(AgentError) { _ = try await agent.createMachine(order) } catch { refusal = error }
+            do throws(Refusal) { _ = try await agent.createMachine(order) } catch { refusal = error }
         }
         #expect(refusal?.code == .insufficientCapacity)
         #expect(refusal?.message.contains("no room left for the configs") == true)
@@ -199,7 +199,7 @@ import Testing
         defer { host.remove() }
         let agent = try host.agent()
         let order = volume(1, reserved: guest)
-        do throws(AgentError) {
+        do throws(Refusal) {
             _ = try await agent.createVolume(order)
             Issue.record("accepted \(guest)")
         } catch { #expect(error.code == .invalid) }
@@ -214,7 +214,7 @@ import Testing
             _ = try await agent.createMachine(order)
             try await started(agent, order.id)
             for (signal, timeout) in [("SIGBOGUS", nil), (nil, Duration.seconds(301))] {
-                do throws(AgentError) {
+                do throws(Refusal) {
                     _ = try await agent.restart(order.id, signal: signal, timeout: timeout)
                     Issue.record("accepted")
                 } catch { #expect(error.code == .invalid) }
@@ -229,7 +229,7 @@ import Testing
         let order = try order()
         try await host.withAgent { agent in
             await agent.supersede(by: Generation(99))
-            await #expect(throws: AgentError.self) { try await agent.createMachine(order) }
+            await #expect(throws: Refusal.self) { try await agent.createMachine(order) }
         }
     }
 
@@ -291,7 +291,7 @@ import Testing
         let order = wrong
         let agent = try host.agent()
         let before = await agent.record()
-        do throws(AgentError) {
+        do throws(Refusal) {
             _ = try await agent.createMachine(order)
             Issue.record("accepted \(config)")
         } catch { #expect(error.code == .invalid) }

@@ -2,6 +2,7 @@ import Foundation
 public import Logging
 import RoostLinux
 import RoostModel
+import RoostPlanet
 public import RoostStore
 public import ServiceLifecycle
 

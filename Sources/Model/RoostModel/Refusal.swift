@@ -1,5 +1,5 @@
 /// Why a host refused an order. The code decides the HTTP status; the message tells a person what to do next.
-public struct AgentError: Error, Hashable, Sendable, CustomStringConvertible {
+public struct Refusal: Error, Hashable, Sendable, CustomStringConvertible {
     public enum Code: String, Hashable, Sendable, CaseIterable {
         case invalid
         case notFound

@@ -2,10 +2,10 @@ import RoostLinux
 
 /// Fly's form of version and event ids: 26 characters of Crockford's base 32, the time first, so that they sort by
 /// age (ULID).
-enum InstanceID {
+public enum InstanceID {
     private static let alphabet = Array("0123456789ABCDEFGHJKMNPQRSTVWXYZ")
 
-    static func make() -> String {
+    public static func make() -> String {
         var random = SystemRandomNumberGenerator()
         var characters: [Character] = []
         let time = UInt64(WallClock.milliseconds())

@@ -3,6 +3,7 @@ import RoostLinux
 public import RoostMachines
 public import RoostMesh
 public import RoostModel
+import RoostPlanet
 public import RoostVolumes
 
 /// A host's work: it owns the ledger, accepts orders, and keeps what really runs equal to what shall run.
@@ -42,7 +43,7 @@ public actor HostAgent {
     public init(
         configuration: HostConfiguration, runtime: any MachineRuntime,
         volumes: any VolumeBackend, mesh: any Mesh, identity: MeshIdentity, logger: Logger
-    ) throws(AgentError) {
+    ) throws(Refusal) {
         self.configuration = configuration
         self.runtime = runtime
         volumeBackend = volumes
@@ -50,7 +51,7 @@ public actor HostAgent {
         self.identity = identity
         self.logger = logger
         do { try DurableFile.makeFolder(configuration.stateFolder, mode: 0o700) } catch {
-            throw AgentError(.failed, "\(error)")
+            throw Refusal(.failed, "\(error)")
         }
         ledger = try Ledger(path: configuration.stateFolder + "/ledger.sqlite")
         for row in try ledger.machines() { machineRows[row.record.id] = row }
@@ -122,27 +123,32 @@ public actor HostAgent {
             metadata: ["published": "\(other)", "ledger": "\(generation)"])
     }
 
-    func requireCurrent() throws(AgentError) {
+    func requireCurrent() throws(Refusal) {
         if isSuperseded {
-            throw AgentError(
+            throw Refusal(
                 .failedPrecondition,
                 "host \(configuration.host) has an outdated ledger and does not act; see its log")
         }
+    }
+
+    /// Ends a machine at once, whatever it is doing; its keeper then decides what follows by the restart policy.
+    public nonisolated func kill(_ machine: MachineID) async throws(Refusal) {
+        do { try await runtime.kill(machine) } catch { throw Refusal(runtime: error) }
     }
 
     // MARK: - Rows
 
     func row(_ machine: MachineID) -> MachineRow? { machineRows[machine] }
 
-    func requireRow(_ machine: MachineID) throws(AgentError) -> MachineRow {
+    func requireRow(_ machine: MachineID) throws(Refusal) -> MachineRow {
         guard let row = machineRows[machine] else {
-            throw AgentError(.notFound, "machine \(machine) not found")
+            throw Refusal(.notFound, "machine \(machine) not found")
         }
         return row
     }
 
     /// Writes rows durably, then makes them known.
-    func save(machines: [MachineRow] = [], volumes: [VolumeRecord] = []) throws(AgentError) {
+    func save(machines: [MachineRow] = [], volumes: [VolumeRecord] = []) throws(Refusal) {
         generation = try ledger.write(machines: machines, volumes: volumes)
         for row in machines { machineRows[row.record.id] = row }
         for row in volumes { volumeRows[row.id] = row }
@@ -151,7 +157,7 @@ public actor HostAgent {
 
     /// Changes one row by a closure; nothing is written when the closure changes nothing.
     @discardableResult
-    func update(_ machine: MachineID, _ change: (inout MachineRow) throws(AgentError) -> Void) throws(AgentError)
+    func update(_ machine: MachineID, _ change: (inout MachineRow) throws(Refusal) -> Void) throws(Refusal)
         -> MachineRow
     {
         let old = try requireRow(machine)
@@ -166,7 +172,7 @@ public actor HostAgent {
 
     func announce(_ machine: MachineID) { newcomersContinuation.yield(machine) }
 
-    func forgetOldDestroyed() throws(AgentError) {
+    func forgetOldDestroyed() throws(Refusal) {
         let destroyed = machineRows.values.filter { $0.record.state == .destroyed }
             .sorted { $0.record.updatedAt > $1.record.updatedAt }
         let old = destroyed.dropFirst(Self.destroyedRowsMax).map(\.record.id)

@@ -1,6 +1,9 @@
 import Foundation
+import RoostControl
+import RoostHost
 import RoostLinux
 public import RoostModel
+public import RoostPlanet
 public import RoostStore
 
 /// Postgres clusters as records: made in one transaction, taken apart in one, changed by compare-and-swap.
@@ -42,12 +45,12 @@ public struct ClusterDirectory: Sendable {
 
     /// Writes the cluster's records; whoever has the duty then makes its members. App, network, address, shape and
     /// secrets come into being together or not at all.
-    public func create(_ order: Order) async throws(AgentError) -> ClusterSpec {
+    public func create(_ order: Order) async throws(Refusal) -> ClusterSpec {
         guard (1...Self.membersMax).contains(order.regions.count) else {
-            throw AgentError(.invalid, "a cluster has 1 to \(Self.membersMax) members")
+            throw Refusal(.invalid, "a cluster has 1 to \(Self.membersMax) members")
         }
         guard order.volumeSize >= .gibibytes(1), order.volumeSize <= HostAgent.volumeSizeMax else {
-            throw AgentError(
+            throw Refusal(
                 .invalid, "volume_size_gb must be 1 to \(HostAgent.volumeSizeMax.wholeGibibytes)")
         }
         let apps = AppDirectory(store: store)
@@ -57,7 +60,7 @@ public struct ClusterDirectory: Sendable {
             let spec = try spec(for: order, address: address)
             let secrets: ClusterSecrets
             do { secrets = try await makeSecrets(order.name, address) } catch {
-                throw AgentError(.failed, "cannot make the cluster's certificates: \(error)")
+                throw Refusal(.failed, "cannot make the cluster's certificates: \(error)")
             }
             let now = WallClock.milliseconds()
             let records: [(String, any Encodable)] = [
@@ -73,10 +76,10 @@ public struct ClusterDirectory: Sendable {
                 Transaction(compares: plan.compares, then: plan.operations))
             if outcome.succeeded { return spec }
         }
-        throw AgentError(.unavailable, "too many changes at once; try again")
+        throw Refusal(.unavailable, "too many changes at once; try again")
     }
 
-    private func spec(for order: Order, address: IPv4Address) throws(AgentError) -> ClusterSpec {
+    private func spec(for order: Order, address: IPv4Address) throws(Refusal) -> ClusterSpec {
         do {
             let members = try order.regions.enumerated().map { index, region in
                 ClusterSpec.MemberSpec(name: try MemberName("\(order.name)-\(index + 1)"), region: region)
@@ -85,14 +88,14 @@ public struct ClusterDirectory: Sendable {
                 name: order.name, address: address, volumeSize: order.volumeSize, guest: order.guest,
                 image: order.image, members: members, createdAt: WallClock.milliseconds())
         } catch {
-            throw AgentError(.invalid, "the name '\(order.name)' is too long for its members' names")
+            throw Refusal(.invalid, "the name '\(order.name)' is too long for its members' names")
         }
     }
 
-    private func freeAddress() async throws(AgentError) -> IPv4Address {
+    private func freeAddress() async throws(Refusal) -> IPv4Address {
         let listing: Listing
         do { listing = try await store.read(.prefix(StoreKeys.addresses), at: nil) } catch {
-            throw AgentError(store: error)
+            throw Refusal(store: error)
         }
         let taken = Set(listing.entries.map(\.key))
         for prefix in prefixes {
@@ -100,27 +103,27 @@ public struct ClusterDirectory: Sendable {
                 return address
             }
         }
-        throw AgentError(
+        throw Refusal(
             .insufficientCapacity, "every address of the anycast prefixes is taken; destroy a cluster or add a prefix")
     }
 
     /// The cluster's records as the store has them now.
-    public func read(_ name: AppName) async throws(AgentError) -> Planet {
+    public func read(_ name: AppName) async throws(Refusal) -> Planet {
         var planet = Planet()
         do {
             _ = planet.apply(.listing(try await store.read(.prefix(StoreKeys.cluster(name)), at: nil)))
         } catch {
-            throw AgentError(store: error)
+            throw Refusal(store: error)
         }
         return planet
     }
 
     /// Marks the cluster for destruction; the reconciler takes it apart. Repeating it changes nothing.
-    public func destroy(_ name: AppName) async throws(AgentError) {
+    public func destroy(_ name: AppName) async throws(Refusal) {
         let key = StoreKeys.clusterSpec(name)
         for _ in 0..<AppDirectory.triesMax {
             guard var present = try await store.record(ClusterSpec.self, at: key) else {
-                throw AgentError(.notFound, "Postgres cluster \(name) not found")
+                throw Refusal(.notFound, "Postgres cluster \(name) not found")
             }
             guard !present.record.isDestroying else { return }
             present.record.isDestroying = true
@@ -130,11 +133,11 @@ public struct ClusterDirectory: Sendable {
                     then: [try .put(present.record, at: key)]))
             if outcome.succeeded { return }
         }
-        throw AgentError(.unavailable, "too many changes at once; try again")
+        throw Refusal(.unavailable, "too many changes at once; try again")
     }
 
     /// Writes down what is in the way of the cluster, or that nothing is; not of one that is gone meanwhile.
-    func note(_ obstacle: ClusterObstacle?, of name: AppName) async throws(AgentError) {
+    func note(_ obstacle: ClusterObstacle?, of name: AppName) async throws(Refusal) {
         let (spec, key) = (StoreKeys.clusterSpec(name), StoreKeys.clusterObstacle(name))
         guard let present = try await store.record(ClusterSpec.self, at: spec) else { return }
         let change: Transaction.Operation =
@@ -144,7 +147,7 @@ public struct ClusterDirectory: Sendable {
     }
 
     /// Removes every record of a cluster whose machines and volumes are gone.
-    func remove(_ spec: ClusterSpec) async throws(AgentError) {
+    func remove(_ spec: ClusterSpec) async throws(Refusal) {
         _ = try await store.carryOut(
             Transaction(then: [
                 .delete(.prefix(StoreKeys.cluster(spec.name))), .delete(.key(StoreKeys.app(spec.name))),
@@ -154,14 +157,14 @@ public struct ClusterDirectory: Sendable {
 
     /// Asks the leader to hand over. The leader reads the wish in the rule, drains, and starts the change of epoch; or
     /// it writes down why not.
-    public func requestSwitchover(of name: AppName, to target: MemberName?) async throws(AgentError) {
+    public func requestSwitchover(of name: AppName, to target: MemberName?) async throws(Refusal) {
         let key = StoreKeys.clusterRule(name)
         for _ in 0..<AppDirectory.triesMax {
             guard let records = try await read(name).clusters[name], let spec = records.spec else {
-                throw AgentError(.notFound, "Postgres cluster \(name) not found")
+                throw Refusal(.notFound, "Postgres cluster \(name) not found")
             }
             guard !spec.isDestroying, var rule = records.rule else {
-                throw AgentError(
+                throw Refusal(
                     .failedPrecondition,
                     "Postgres cluster \(name) is \(spec.isDestroying ? "being destroyed" : "not initialised yet")")
             }
@@ -173,25 +176,25 @@ public struct ClusterDirectory: Sendable {
                     then: [try .put(rule, at: key)]))
             if outcome.succeeded { return }
         }
-        throw AgentError(.unavailable, "too many changes at once; try again")
+        throw Refusal(.unavailable, "too many changes at once; try again")
     }
 
-    private func check(_ target: MemberName?, under rule: ClusterRule) throws(AgentError) {
+    private func check(_ target: MemberName?, under rule: ClusterRule) throws(Refusal) {
         if rule.recruitment != nil {
-            throw AgentError(.failedPrecondition, "the cluster is changing its leader at this moment; try again")
+            throw Refusal(.failedPrecondition, "the cluster is changing its leader at this moment; try again")
         }
         if rule.members.count < 2 {
-            throw AgentError(.failedPrecondition, "the cluster has one member; there is nobody to switch over to")
+            throw Refusal(.failedPrecondition, "the cluster has one member; there is nobody to switch over to")
         }
         if let request = rule.switchover, request.refusal == nil {
-            throw AgentError(.failedPrecondition, "a switchover is under way already")
+            throw Refusal(.failedPrecondition, "a switchover is under way already")
         }
         guard let target else { return }
         guard rule.members.contains(target) else {
-            throw AgentError(
+            throw Refusal(
                 .invalid,
                 "\(target) is not a member; there are: \(rule.members.map(\.text).joined(separator: ", "))")
         }
-        if target == rule.leader { throw AgentError(.failedPrecondition, "\(target) is the leader already") }
+        if target == rule.leader { throw Refusal(.failedPrecondition, "\(target) is the leader already") }
     }
 }

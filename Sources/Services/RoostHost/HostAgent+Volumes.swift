@@ -2,17 +2,18 @@ import Logging
 import RoostLinux
 import RoostMachines
 public import RoostModel
+import RoostPlanet
 public import RoostVolumes
 
 extension HostAgent {
     public static let volumeSizeMax = ByteCount.gibibytes(500)
 
     /// Makes a volume, or says that it is already there. The host has the last word on its capacity.
-    public func createVolume(_ order: VolumeOrder) async throws(AgentError) -> VolumeRecord {
+    public func createVolume(_ order: VolumeOrder) async throws(Refusal) -> VolumeRecord {
         try requireCurrent()
         if let present = volumeRows[order.id] {
             guard present.app == order.app, present.size == order.size, present.state != .pendingDestroy else {
-                throw AgentError(.alreadyExists, "volume \(order.id) exists and is another one")
+                throw Refusal(.alreadyExists, "volume \(order.id) exists and is another one")
             }
             if present.state == .created { return present }
         } else {
@@ -23,34 +24,34 @@ extension HostAgent {
             try save(volumes: [record])
         }
         guard let record = volumeRows[order.id] else {
-            throw AgentError(.notFound, "volume \(order.id) was destroyed while it was being made")
+            throw Refusal(.notFound, "volume \(order.id) was destroyed while it was being made")
         }
         try await finishCreating(record)
         return volumeRows[order.id] ?? record
     }
 
-    private func admit(_ order: VolumeOrder) throws(AgentError) {
+    private func admit(_ order: VolumeOrder) throws(Refusal) {
         guard order.size >= .gibibytes(1), order.size <= Self.volumeSizeMax else {
-            throw AgentError(.invalid, "a volume has 1 GB to \(Self.volumeSizeMax.wholeGibibytes) GB")
+            throw Refusal(.invalid, "a volume has 1 GB to \(Self.volumeSizeMax.wholeGibibytes) GB")
         }
         if let reserved = order.reserved { try Self.validate(reserved, as: "compute") }
         let use = PlacementUse(agent: self)
         guard use.disk + order.size <= configuration.capacity.disk else {
-            throw AgentError(
+            throw Refusal(
                 .insufficientCapacity,
                 "host \(configuration.host) has \(configuration.capacity.disk - use.disk) of disk left, \(order.size) are needed"
             )
         }
         let memory = ByteCount.mebibytes(order.reserved?.memoryMebibytes ?? 0)
         guard use.memory + memory <= configuration.capacity.memory else {
-            throw AgentError(
+            throw Refusal(
                 .insufficientCapacity,
                 "host \(configuration.host) has \(configuration.capacity.memory - use.memory) of memory left, \(memory) are needed"
             )
         }
     }
 
-    func finishCreating(_ record: VolumeRecord) async throws(AgentError) {
+    func finishCreating(_ record: VolumeRecord) async throws(Refusal) {
         do {
             try await volumeBackend.create(record.id, size: record.size)
         } catch {
@@ -61,7 +62,7 @@ extension HostAgent {
                 volumeRows[record.id] = nil
                 changes.send(())
             }
-            throw AgentError(volume: error)
+            throw Refusal(volume: error)
         }
         guard var present = volumeRows[record.id], present.state == .creating else { return }
         present.state = .created
@@ -75,11 +76,11 @@ extension HostAgent {
     }
 
     /// Refused while a machine has it.
-    public func destroyVolume(_ id: VolumeID) async throws(AgentError) -> VolumeRecord {
+    public func destroyVolume(_ id: VolumeID) async throws(Refusal) -> VolumeRecord {
         try requireCurrent()
-        guard var record = volumeRows[id] else { throw AgentError(.notFound, "volume \(id) not found") }
+        guard var record = volumeRows[id] else { throw Refusal(.notFound, "volume \(id) not found") }
         if let machine = record.attachedMachine {
-            throw AgentError(
+            throw Refusal(
                 .failedPrecondition,
                 "volume is currently bound to machine: \(machine). Destroy the machine first.")
         }
@@ -90,8 +91,8 @@ extension HostAgent {
         return record
     }
 
-    func finishDestroying(_ record: VolumeRecord) async throws(AgentError) {
-        do { try await volumeBackend.destroy(record.id) } catch { throw AgentError(volume: error) }
+    func finishDestroying(_ record: VolumeRecord) async throws(Refusal) {
+        do { try await volumeBackend.destroy(record.id) } catch { throw Refusal(volume: error) }
         generation = try ledger.write(removingVolumes: [record.id])
         volumeRows[record.id] = nil
         changes.send(())
@@ -113,7 +114,7 @@ struct PlacementUse {
     }
 }
 
-extension AgentError {
+extension Refusal {
     init(volume error: VolumeError) {
         let code: Code =
             switch error.code {

@@ -1,20 +1,21 @@
 import RoostLinux
 public import RoostMachines
 public import RoostModel
+import RoostPlanet
 
 extension HostAgent {
     /// Makes a machine, or says that it is already there.
-    public func createMachine(_ order: MachineOrder) throws(AgentError) -> MachineRecord {
+    public func createMachine(_ order: MachineOrder) throws(Refusal) -> MachineRecord {
         try requireCurrent()
         if let present = machineRows[order.id] {
             guard present.record.app == order.app, present.record.config == order.config else {
-                throw AgentError(.alreadyExists, "machine \(order.id) exists and is another one")
+                throw Refusal(.alreadyExists, "machine \(order.id) exists and is another one")
             }
             return present.record
         }
         try Self.validate(order.config)
         guard order.config.guest.cpus <= configuration.capacity.cpus else {
-            throw AgentError(
+            throw Refusal(
                 .invalid, "guest.cpus must be 1 to \(configuration.capacity.cpus) on host \(configuration.host)")
         }
         let volume = try volumeToAttach(order)
@@ -39,50 +40,50 @@ extension HostAgent {
     }
 
     /// Strict locality: the volume is on this host, belongs to the same app and to no other machine.
-    private func volumeToAttach(_ order: MachineOrder) throws(AgentError) -> VolumeRecord? {
+    private func volumeToAttach(_ order: MachineOrder) throws(Refusal) -> VolumeRecord? {
         guard let mount = order.config.mounts.first else { return nil }
         guard let volume = volumeRows[mount.volume], volume.app == order.app else {
-            throw AgentError(
+            throw Refusal(
                 .notFound,
                 "volume \(mount.volume) of app \(order.app) is not on host \(configuration.host); a machine runs where its volume is"
             )
         }
         guard volume.state == .created else {
-            throw AgentError(.failedPrecondition, "volume \(mount.volume) is \(volume.state.rawValue)")
+            throw Refusal(.failedPrecondition, "volume \(mount.volume) is \(volume.state.rawValue)")
         }
         if let holder = volume.attachedMachine {
-            throw AgentError(.failedPrecondition, "volume is currently bound to machine: \(holder)")
+            throw Refusal(.failedPrecondition, "volume is currently bound to machine: \(holder)")
         }
         return volume
     }
 
-    private func admit(_ order: MachineOrder, with volume: VolumeRecord?) throws(AgentError) {
+    private func admit(_ order: MachineOrder, with volume: VolumeRecord?) throws(Refusal) {
         guard machineRows.count < Self.machinesMax else {
-            throw AgentError(.insufficientCapacity, "host \(configuration.host) has \(Self.machinesMax) machines")
+            throw Refusal(.insufficientCapacity, "host \(configuration.host) has \(Self.machinesMax) machines")
         }
         let use = PlacementUse(agent: self)
         let reserved = ByteCount.mebibytes(volume?.reserved?.memoryMebibytes ?? 0)
         let free = configuration.capacity.memory - use.memory + reserved
         let needed = ByteCount.mebibytes(order.config.guest.memoryMebibytes)
         guard needed <= free else {
-            throw AgentError(
+            throw Refusal(
                 .insufficientCapacity,
                 "host \(configuration.host) has \(max(free, .zero)) of memory left, \(needed) are needed")
         }
         if machineRows.values.contains(where: {
             $0.record.app == order.app && $0.record.name == order.name && $0.record.state != .destroyed
         }) {
-            throw AgentError(.nameTaken, "app \(order.app) has a machine named \(order.name) already")
+            throw Refusal(.nameTaken, "app \(order.app) has a machine named \(order.name) already")
         }
     }
 
     // MARK: - Orders
 
-    public func start(_ id: MachineID) throws(AgentError) -> MachineRecord {
+    public func start(_ id: MachineID) throws(Refusal) -> MachineRecord {
         try requireCurrent()
-        let row = try update(id) { row throws(AgentError) in
+        let row = try update(id) { row throws(Refusal) in
             guard row.goal != .destroyed else {
-                throw AgentError(
+                throw Refusal(
                     .failedPrecondition, "unable to start machine from current state: '\(row.record.state.rawValue)'")
             }
             guard row.goal != .started || row.record.state == .failed || row.record.state == .stopped else { return }
@@ -97,10 +98,10 @@ extension HostAgent {
         return row.record
     }
 
-    public func stop(_ id: MachineID, signal: String?, timeout: Duration?) throws(AgentError) -> MachineRecord {
+    public func stop(_ id: MachineID, signal: String?, timeout: Duration?) throws(Refusal) -> MachineRecord {
         try requireCurrent()
         try Self.validate(StopConfig(signal: signal, timeout: timeout.map { DurationText($0) }))
-        let row = try update(id) { row throws(AgentError) in
+        let row = try update(id) { row throws(Refusal) in
             guard row.goal == .started else { return }
             row.goal = .stopped
             row.stopSignal = signal
@@ -112,12 +113,12 @@ extension HostAgent {
         return row.record
     }
 
-    public func restart(_ id: MachineID, signal: String?, timeout: Duration?) throws(AgentError) -> MachineRecord {
+    public func restart(_ id: MachineID, signal: String?, timeout: Duration?) throws(Refusal) -> MachineRecord {
         try requireCurrent()
         try Self.validate(StopConfig(signal: signal, timeout: timeout.map { DurationText($0) }))
-        let row = try update(id) { row throws(AgentError) in
+        let row = try update(id) { row throws(Refusal) in
             guard row.goal == .started, row.record.state == .started, let attempt = row.attempt else {
-                throw AgentError(
+                throw Refusal(
                     .failedPrecondition, "unable to restart machine from current state: '\(row.record.state.rawValue)'")
             }
             row.restartAttempt = attempt
@@ -131,13 +132,13 @@ extension HostAgent {
     }
 
     /// Without `force` a running machine is refused, as Fly.io does.
-    public func destroy(_ id: MachineID, force: Bool) throws(AgentError) -> MachineRecord {
+    public func destroy(_ id: MachineID, force: Bool) throws(Refusal) -> MachineRecord {
         try requireCurrent()
-        let row = try update(id) { row throws(AgentError) in
+        let row = try update(id) { row throws(Refusal) in
             guard row.goal != .destroyed else { return }
             let isAtRest = [.stopped, .failed, .created].contains(row.record.state)
             guard force || isAtRest else {
-                throw AgentError(
+                throw Refusal(
                     .failedPrecondition,
                     "unable to destroy machine, not currently in a destroyable state ('\(row.record.state.rawValue)'): stop it first or use force"
                 )
@@ -161,11 +162,11 @@ extension HostAgent {
     public static let waitMax = Duration.seconds(60)
 
     /// Returns when the machine is in the state, or when it can no longer come to it.
-    public nonisolated func wait(for id: MachineID, state: MachineState, timeout: Duration) async throws(AgentError)
+    public nonisolated func wait(for id: MachineID, state: MachineState, timeout: Duration) async throws(Refusal)
         -> MachineRecord
     {
         let changes = changes.subscribe()
-        let outcome = await withTaskGroup(of: Result<MachineRecord, AgentError>?.self) { group in
+        let outcome = await withTaskGroup(of: Result<MachineRecord, Refusal>?.self) { group in
             group.addTask {
                 if let verdict = await self.verdict(on: id, waitingFor: state) { return verdict }
                 for await _ in changes {
@@ -182,19 +183,19 @@ extension HostAgent {
         }
         if let outcome { return try outcome.get() }
         let present = await machine(id)?.record.state.rawValue ?? "unknown"
-        throw AgentError(
+        throw Refusal(
             .deadlineExceeded,
             "deadline_exceeded: machine failed to reach desired state, \(state.rawValue), currently \(present)")
     }
 
-    private func verdict(on id: MachineID, waitingFor state: MachineState) -> Result<MachineRecord, AgentError>? {
+    private func verdict(on id: MachineID, waitingFor state: MachineState) -> Result<MachineRecord, Refusal>? {
         guard let row = machineRows[id] else {
-            return .failure(AgentError(.notFound, "machine \(id) not found"))
+            return .failure(Refusal(.notFound, "machine \(id) not found"))
         }
         if row.record.state == state { return .success(row.record) }
         if row.record.state == .destroyed || (row.record.state == .failed && state == .started) {
             return .failure(
-                AgentError(
+                Refusal(
                     .failedPrecondition,
                     "machine \(id) is \(row.record.state.rawValue) and will not be \(state.rawValue)"
                 ))
@@ -202,17 +203,17 @@ extension HostAgent {
         return nil
     }
 
-    public nonisolated func execute(_ id: MachineID, _ request: ExecRequest) async throws(AgentError) -> ExecResult {
-        guard let row = await machine(id) else { throw AgentError(.notFound, "machine \(id) not found") }
+    public nonisolated func execute(_ id: MachineID, _ request: ExecRequest) async throws(Refusal) -> ExecResult {
+        guard let row = await machine(id) else { throw Refusal(.notFound, "machine \(id) not found") }
         guard row.record.state == .started else {
-            throw AgentError(.failedPrecondition, "machine \(id) is \(row.record.state.rawValue), not started")
+            throw Refusal(.failedPrecondition, "machine \(id) is \(row.record.state.rawValue), not started")
         }
-        do { return try await runtime.execute(id, request) } catch { throw AgentError(runtime: error) }
+        do { return try await runtime.execute(id, request) } catch { throw Refusal(runtime: error) }
     }
 
-    public nonisolated func log(of id: MachineID, bytesMax: Int) async throws(AgentError) -> String {
-        guard await machine(id) != nil else { throw AgentError(.notFound, "machine \(id) not found") }
-        do { return try await runtime.logTail(id, bytesMax: bytesMax) } catch { throw AgentError(runtime: error) }
+    public nonisolated func log(of id: MachineID, bytesMax: Int) async throws(Refusal) -> String {
+        guard await machine(id) != nil else { throw Refusal(.notFound, "machine \(id) not found") }
+        do { return try await runtime.logTail(id, bytesMax: bytesMax) } catch { throw Refusal(runtime: error) }
     }
 }
 

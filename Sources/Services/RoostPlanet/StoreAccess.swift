@@ -1,39 +1,39 @@
 import Foundation
-import RoostModel
-import RoostStore
+public import RoostModel
+public import RoostStore
 
 /// Small steps over the store that several parts take.
 extension Store {
     /// The record at a key and the revision to compare against, read now.
-    func record<Record: Decodable>(_ type: Record.Type, at key: String) async throws(AgentError)
+    public func record<Record: Decodable>(_ type: Record.Type, at key: String) async throws(Refusal)
         -> (record: Record, revision: Revision)?
     {
         let listing: Listing
-        do { listing = try await read(.key(key), at: nil) } catch { throw AgentError(store: error) }
+        do { listing = try await read(.key(key), at: nil) } catch { throw Refusal(store: error) }
         guard let entry = listing.entries.first else { return nil }
         do {
             return (try JSONDecoder().decode(type, from: Data(entry.value)), entry.modified)
         } catch {
-            throw AgentError(.failed, "the record at \(key) cannot be read: \(error)")
+            throw Refusal(.failed, "the record at \(key) cannot be read: \(error)")
         }
     }
 
-    func carryOut(_ transaction: Transaction) async throws(AgentError) -> TransactionOutcome {
-        do { return try await commit(transaction) } catch { throw AgentError(store: error) }
+    public func carryOut(_ transaction: Transaction) async throws(Refusal) -> TransactionOutcome {
+        do { return try await commit(transaction) } catch { throw Refusal(store: error) }
     }
 }
 
 extension Transaction.Operation {
-    static func put(_ record: some Encodable, at key: String) throws(AgentError) -> Self {
+    public static func put(_ record: some Encodable, at key: String) throws(Refusal) -> Self {
         do {
             return .put(key: key, value: Array(try JSONEncoder().encode(record)), lease: nil)
         } catch {
-            throw AgentError(.failed, "cannot encode the record for \(key): \(error)")
+            throw Refusal(.failed, "cannot encode the record for \(key): \(error)")
         }
     }
 }
 
-extension AgentError {
+extension Refusal {
     public init(store error: StoreError) {
         switch error.code {
         case .unavailable:

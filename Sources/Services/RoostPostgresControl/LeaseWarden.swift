@@ -1,6 +1,6 @@
 public import Logging
+public import RoostHost
 import RoostLinux
-import RoostMachines
 public import RoostModel
 public import ServiceLifecycle
 import Synchronization
@@ -61,7 +61,7 @@ public final class LeaseWarden: Service, Sendable {
             logger.error(
                 "a leader's lease ran out and its member did not stop it; killing the machine",
                 metadata: ["machine": "\(machine)"])
-            do { try await agent.runtime.kill(machine) } catch {
+            do { try await agent.kill(machine) } catch {
                 logger.critical(
                     "cannot kill an overdue leader", metadata: ["machine": "\(machine)", "error": "\(error)"])
             }

@@ -1,6 +1,7 @@
 public import Logging
 import RoostMesh
 import RoostModel
+import RoostPlanet
 public import ServiceLifecycle
 
 /// Tells the mesh who the other hosts are and which machines they have, at every change of the planet.

@@ -9,7 +9,7 @@ import RoostModel
 struct Ledger {
     private let database: DatabaseQueue
 
-    init(path: String) throws(AgentError) {
+    init(path: String) throws(Refusal) {
         do {
             var configuration = Configuration()
             configuration.prepareDatabase { database in
@@ -29,21 +29,21 @@ struct Ledger {
             }
             try migrator.migrate(database)
         } catch {
-            throw AgentError(.failed, "cannot open the ledger \(path): \(error)")
+            throw Refusal(.failed, "cannot open the ledger \(path): \(error)")
         }
     }
 
-    func machines() throws(AgentError) -> [MachineRow] { try rows(of: "machines") }
-    func volumes() throws(AgentError) -> [VolumeRecord] { try rows(of: "volumes") }
+    func machines() throws(Refusal) -> [MachineRow] { try rows(of: "machines") }
+    func volumes() throws(Refusal) -> [VolumeRecord] { try rows(of: "volumes") }
 
-    func generation() throws(AgentError) -> Generation {
+    func generation() throws(Refusal) -> Generation {
         do {
             let value = try database.read {
                 try Int64.fetchOne($0, sql: "SELECT value FROM counters WHERE name = 'generation'")
             }
             return Generation(UInt64(value ?? 1))
         } catch {
-            throw AgentError(.failed, "cannot read the ledger: \(error)")
+            throw Refusal(.failed, "cannot read the ledger: \(error)")
         }
     }
 
@@ -52,7 +52,7 @@ struct Ledger {
     func write(
         machines: [MachineRow] = [], volumes: [VolumeRecord] = [], removingMachines: [MachineID] = [],
         removingVolumes: [VolumeID] = []
-    ) throws(AgentError) -> Generation {
+    ) throws(Refusal) -> Generation {
         do {
             let encoder = JSONEncoder()
             return try database.write { database in
@@ -78,17 +78,17 @@ struct Ledger {
                 return Generation(UInt64(value ?? 1))
             }
         } catch {
-            throw AgentError(.failed, "cannot write the ledger: \(error)")
+            throw Refusal(.failed, "cannot write the ledger: \(error)")
         }
     }
 
-    private func rows<Row: Decodable>(of table: String) throws(AgentError) -> [Row] {
+    private func rows<Row: Decodable>(of table: String) throws(Refusal) -> [Row] {
         do {
             return try database.read { database in
                 try Data.fetchAll(database, sql: "SELECT row FROM \(table) ORDER BY id")
             }.map { try JSONDecoder().decode(Row.self, from: $0) }
         } catch {
-            throw AgentError(.failed, "cannot read the ledger's \(table): \(error)")
+            throw Refusal(.failed, "cannot read the ledger's \(table): \(error)")
         }
     }
 }

@@ -12,8 +12,8 @@ extension HostAgent {
         case rest
     }
 
-    func beginLaunch(_ machine: MachineID, attempt: String) async throws(AgentError) {
-        let row = try update(machine) { row throws(AgentError) in
+    func beginLaunch(_ machine: MachineID, attempt: String) async throws(Refusal) {
+        let row = try update(machine) { row throws(Refusal) in
             row.attempt = attempt
             row.restartAttempt = nil
             row.isGateOpen = false
@@ -23,8 +23,8 @@ extension HostAgent {
         if row.record.member != nil { await closeGates() }
     }
 
-    func noteStarted(_ machine: MachineID, attempt: String) throws(AgentError) {
-        try update(machine) { row throws(AgentError) in
+    func noteStarted(_ machine: MachineID, attempt: String) throws(Refusal) {
+        try update(machine) { row throws(Refusal) in
             guard row.record.state != .started || row.attempt != attempt else { return }
             row.attempt = attempt
             guard row.goal == .started else { return }
@@ -36,7 +36,7 @@ extension HostAgent {
 
     /// Decides by the restart policy what follows an exit. Asked again for the same launch it gives the same answer
     /// without counting twice.
-    func conclude(_ machine: MachineID, attempt: String, exit: MachineExit) throws(AgentError) -> ExitVerdict {
+    func conclude(_ machine: MachineID, attempt: String, exit: MachineExit) throws(Refusal) -> ExitVerdict {
         let row = try requireRow(machine)
         let isRestart = row.restartAttempt == attempt
         let wasRequested = row.goal != .started || isRestart
@@ -45,7 +45,7 @@ extension HostAgent {
                 ? .restart(after: .zero) : .rest
         }
         var verdict = ExitVerdict.rest
-        try update(machine) { row throws(AgentError) in
+        try update(machine) { row throws(Refusal) in
             row.concludedAttempt = attempt
             row.restartAttempt = nil
             row.isGateOpen = false
@@ -75,9 +75,9 @@ extension HostAgent {
         return verdict
     }
 
-    func concludeFailedLaunch(_ machine: MachineID, attempt: String, why: String) throws(AgentError) -> ExitVerdict {
+    func concludeFailedLaunch(_ machine: MachineID, attempt: String, why: String) throws(Refusal) -> ExitVerdict {
         var verdict = ExitVerdict.rest
-        try update(machine) { row throws(AgentError) in
+        try update(machine) { row throws(Refusal) in
             row.concludedAttempt = attempt
             guard row.goal == .started else { return }
             let exit = MachineExit(code: 255, signal: nil, oomKilled: false)
@@ -93,14 +93,14 @@ extension HostAgent {
         return verdict
     }
 
-    func noteStopped(_ machine: MachineID) throws(AgentError) {
-        try update(machine) { row throws(AgentError) in
+    func noteStopped(_ machine: MachineID) throws(Refusal) {
+        try update(machine) { row throws(Refusal) in
             guard row.goal == .stopped, row.record.state != .failed else { return }
             row.record.state = .stopped
         }
     }
 
-    func noteDestroyed(_ machine: MachineID) throws(AgentError) {
+    func noteDestroyed(_ machine: MachineID) throws(Refusal) {
         var row = try requireRow(machine)
         guard row.record.state != .destroyed else { return }
         row.record.state = .destroyed
@@ -123,10 +123,10 @@ extension HostAgent {
     static let postgresPort: UInt16 = 5432
 
     /// Opens or closes a member's service port towards edges. In force when the call returns.
-    public func setGate(_ machine: MachineID, isOpen: Bool) async throws(AgentError) {
-        try update(machine) { row throws(AgentError) in
+    public func setGate(_ machine: MachineID, isOpen: Bool) async throws(Refusal) {
+        try update(machine) { row throws(Refusal) in
             guard row.record.member != nil else {
-                throw AgentError(.failedPrecondition, "machine \(machine) has no gate")
+                throw Refusal(.failedPrecondition, "machine \(machine) has no gate")
             }
             row.isGateOpen = isOpen
         }

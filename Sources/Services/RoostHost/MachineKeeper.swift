@@ -3,6 +3,7 @@ import RoostLinux
 import RoostMachines
 import RoostMesh
 import RoostModel
+import RoostPlanet
 import RoostVolumes
 
 /// Keeps one machine what its row says it shall be. Every step looks at what really is there first, so the keeper

@@ -14,13 +14,13 @@ extension HostAgent {
     /// A host is published as one value of the store. What is left below the store's bound is for states that change.
     static let publishedBytesMax = Transaction.valueBytesMax - (128 << 10)
 
-    public static func validate(_ config: MachineConfig) throws(AgentError) {
+    public static func validate(_ config: MachineConfig) throws(Refusal) {
         try validate(image: config.image)
         try validate(config.guest, as: "guest")
         try validate(config.mounts)
         try validate(config.stop)
         for name in config.environment.keys where name.isEmpty || name.contains("=") {
-            throw AgentError(.invalid, "'\(name)' cannot be the name of an environment variable")
+            throw Refusal(.invalid, "'\(name)' cannot be the name of an environment variable")
         }
         let initial = config.initial
         let texts =
@@ -28,59 +28,59 @@ extension HostAgent {
             + (initial.exec ?? []) + (initial.entrypoint ?? []) + (initial.cmd ?? [])
         // The kernel ends its texts with it: what follows would silently be lost.
         guard !texts.contains(where: { $0.utf8.contains(0) }) else {
-            throw AgentError(.invalid, "env, init and mounts cannot have a NUL in them")
+            throw Refusal(.invalid, "env, init and mounts cannot have a NUL in them")
         }
         if let retries = config.restart.retriesMax, retries < 0 {
-            throw AgentError(.invalid, "restart.max_retries must not be negative")
+            throw Refusal(.invalid, "restart.max_retries must not be negative")
         }
         guard let size = try? JSONEncoder().encode(config).count, size <= configBytesMax else {
-            throw AgentError(.invalid, "a config has at most \(configBytesMax) bytes; keep large texts on a volume")
+            throw Refusal(.invalid, "a config has at most \(configBytesMax) bytes; keep large texts on a volume")
         }
     }
 
-    public static func validate(image: String) throws(AgentError) {
-        do { _ = try ImageReference(image) } catch { throw AgentError(.invalid, error.description) }
+    public static func validate(image: String) throws(Refusal) {
+        do { _ = try ImageReference(image) } catch { throw Refusal(.invalid, error.description) }
     }
 
     /// - Parameter field: what the request calls it.
-    public static func validate(_ guest: MachineGuest, as field: String) throws(AgentError) {
+    public static func validate(_ guest: MachineGuest, as field: String) throws(Refusal) {
         guard (1...guestCPUsMax).contains(guest.cpus) else {
-            throw AgentError(.invalid, "\(field).cpus must be 1 to \(guestCPUsMax)")
+            throw Refusal(.invalid, "\(field).cpus must be 1 to \(guestCPUsMax)")
         }
         guard (guestMemoryMin.wholeMebibytes...guestMemoryMax.wholeMebibytes).contains(guest.memoryMebibytes) else {
-            throw AgentError(
+            throw Refusal(
                 .invalid,
                 "\(field).memory_mb must be \(guestMemoryMin.wholeMebibytes) to \(guestMemoryMax.wholeMebibytes)")
         }
     }
 
-    private static func validate(_ mounts: [MachineMount]) throws(AgentError) {
+    private static func validate(_ mounts: [MachineMount]) throws(Refusal) {
         guard mounts.count <= 1 else {
-            throw AgentError(.invalid, "a machine has at most one mount, as on Fly.io")
+            throw Refusal(.invalid, "a machine has at most one mount, as on Fly.io")
         }
         for mount in mounts {
             let parts = mount.path.split(separator: "/")
             guard mount.path.hasPrefix("/"), !parts.isEmpty, !parts.contains("."), !parts.contains("..") else {
-                throw AgentError(.invalid, "mount path '\(mount.path)' must be an absolute path below /")
+                throw Refusal(.invalid, "mount path '\(mount.path)' must be an absolute path below /")
             }
         }
     }
 
-    static func validate(_ stop: StopConfig) throws(AgentError) {
+    static func validate(_ stop: StopConfig) throws(Refusal) {
         guard stop.effectiveTimeout <= StopConfig.timeoutMax else {
-            throw AgentError(.invalid, "a stop waits at most \(DurationText(StopConfig.timeoutMax))")
+            throw Refusal(.invalid, "a stop waits at most \(DurationText(StopConfig.timeoutMax))")
         }
         if let signal = stop.signal, !SignalName.isKnown(signal) {
-            throw AgentError(.invalid, "'\(signal)' is not a signal; use for example SIGTERM")
+            throw Refusal(.invalid, "'\(signal)' is not a signal; use for example SIGTERM")
         }
     }
 
     /// A host that could not publish itself any more would be taken for what it was before.
-    func requireRoomToPublish(_ machine: MachineRecord) throws(AgentError) {
+    func requireRoomToPublish(_ machine: MachineRecord) throws(Refusal) {
         var record = record()
         record.machines.append(machine)
         guard let size = try? JSONEncoder().encode(record).count, size <= Self.publishedBytesMax else {
-            throw AgentError(
+            throw Refusal(
                 .insufficientCapacity,
                 "host \(configuration.host) has no room left for the configs of its machines, \(Self.publishedBytesMax) bytes in all"
             )

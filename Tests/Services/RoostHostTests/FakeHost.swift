@@ -6,7 +6,7 @@ import RoostModel
 import RoostVolumes
 import Synchronization
 
-@testable import RoostAgent
+@testable import RoostHost
 
 /// A runtime whose machines live in memory: they survive the agent, as real ones do.
 final class FakeRuntime: MachineRuntime {

@@ -1,6 +1,7 @@
 public import RoostBalancing
 public import RoostMesh
 public import RoostModel
+public import RoostPlanet
 public import ServiceLifecycle
 
 /// Turns the planet into the table an edge routes by, and hands it over at every change.
