@@ -85,14 +85,14 @@ public struct MachineRecord: Hashable, Sendable, Codable {
     public var config: MachineConfig
     public var network: NetworkNumber
     public var address: IPv6Address
-    /// Set for a member of a Postgres cluster.
-    public var member: MemberName?
+    /// Set for a machine that comes and goes with a feature of the platform. It has a socket to its host and a gate.
+    public var owner: MachineOwner?
     public var createdAt: Int64
     public var updatedAt: Int64
 
     public init(
         id: MachineID, name: String, app: AppName, region: RegionCode, state: MachineState, instance: String,
-        config: MachineConfig, network: NetworkNumber, member: MemberName? = nil, createdAt: Int64, updatedAt: Int64
+        config: MachineConfig, network: NetworkNumber, owner: MachineOwner? = nil, createdAt: Int64, updatedAt: Int64
     ) {
         self.id = id
         self.name = name
@@ -103,15 +103,49 @@ public struct MachineRecord: Hashable, Sendable, Codable {
         self.config = config
         self.network = network
         self.address = MeshAddress.machine(id, in: network)
-        self.member = member
+        self.owner = owner
         self.createdAt = createdAt
         self.updatedAt = updatedAt
     }
 
     enum CodingKeys: String, CodingKey {
-        case id, name, app, region, state, instance, config, network, address, member
+        case id, name, app, region, state, instance, config, network, address, owner
+        /// The first version's word for the role in a Postgres cluster.
+        case member
         case createdAt = "created_at"
         case updatedAt = "updated_at"
+    }
+
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        id = try container.decode(MachineID.self, forKey: .id)
+        name = try container.decode(String.self, forKey: .name)
+        app = try container.decode(AppName.self, forKey: .app)
+        region = try container.decode(RegionCode.self, forKey: .region)
+        state = try container.decode(MachineState.self, forKey: .state)
+        instance = try container.decode(String.self, forKey: .instance)
+        config = try container.decode(MachineConfig.self, forKey: .config)
+        network = try container.decode(NetworkNumber.self, forKey: .network)
+        address = try container.decode(IPv6Address.self, forKey: .address)
+        owner = try container.decodeOwner(.owner, former: .member, app: app)
+        createdAt = try container.decode(Int64.self, forKey: .createdAt)
+        updatedAt = try container.decode(Int64.self, forKey: .updatedAt)
+    }
+
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        try container.encode(id, forKey: .id)
+        try container.encode(name, forKey: .name)
+        try container.encode(app, forKey: .app)
+        try container.encode(region, forKey: .region)
+        try container.encode(state, forKey: .state)
+        try container.encode(instance, forKey: .instance)
+        try container.encode(config, forKey: .config)
+        try container.encode(network, forKey: .network)
+        try container.encode(address, forKey: .address)
+        try container.encodeOwner(owner, .owner, former: .member)
+        try container.encode(createdAt, forKey: .createdAt)
+        try container.encode(updatedAt, forKey: .updatedAt)
     }
 }
 

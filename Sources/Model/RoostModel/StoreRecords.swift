@@ -5,24 +5,46 @@ public struct AppRecord: Hashable, Sendable, Codable {
     public var network: NetworkNumber
     public var networkName: NetworkName
     public var createdAt: Int64
-    /// Set when the app is a Postgres cluster.
-    public var isPostgres: Bool
+    /// Set when the app's machines and volumes come and go with a feature of the platform, which is named as the app.
+    public var owner: OwnerKind?
 
     public init(
-        name: AppName, network: NetworkNumber, networkName: NetworkName, createdAt: Int64, isPostgres: Bool = false
+        name: AppName, network: NetworkNumber, networkName: NetworkName, createdAt: Int64, owner: OwnerKind? = nil
     ) {
         self.name = name
         self.network = network
         self.networkName = networkName
         self.createdAt = createdAt
-        self.isPostgres = isPostgres
+        self.owner = owner
     }
 
     enum CodingKeys: String, CodingKey {
         case name, network
         case networkName = "network_name"
         case createdAt = "created_at"
+        case owner
+        /// The first version's word for an app that is left alone.
         case isPostgres = "is_postgres"
+    }
+
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        name = try container.decode(AppName.self, forKey: .name)
+        network = try container.decode(NetworkNumber.self, forKey: .network)
+        networkName = try container.decode(NetworkName.self, forKey: .networkName)
+        createdAt = try container.decode(Int64.self, forKey: .createdAt)
+        let former: OwnerKind? = try container.decodeIfPresent(Bool.self, forKey: .isPostgres) == true ? .postgres : nil
+        owner = try container.decodeIfPresent(OwnerKind.self, forKey: .owner) ?? former
+    }
+
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        try container.encode(name, forKey: .name)
+        try container.encode(network, forKey: .network)
+        try container.encode(networkName, forKey: .networkName)
+        try container.encode(createdAt, forKey: .createdAt)
+        try container.encodeIfPresent(owner, forKey: .owner)
+        try container.encode(owner != nil, forKey: .isPostgres)
     }
 }
 

@@ -49,8 +49,8 @@ public struct MemberSockets: Service {
     private func members() async -> [MachineID: MemberAPI.Caller] {
         var members: [MachineID: MemberAPI.Caller] = [:]
         for machine in await agent.record().machines {
-            guard let member = machine.member else { continue }
-            members[machine.id] = MemberAPI.Caller(machine: machine.id, cluster: machine.app, member: member)
+            guard let owner = machine.owner, owner.kind == .postgres else { continue }
+            members[machine.id] = MemberAPI.Caller(machine: machine.id, cluster: owner.name, member: owner.role)
         }
         return members
     }

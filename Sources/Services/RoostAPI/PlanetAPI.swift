@@ -120,14 +120,8 @@ public struct PlanetAPI: Sendable {
         return app
     }
 
-    /// What belongs to a Postgres cluster comes and goes with it. Taken out by hand, a member's machine or volume
-    /// would be missing from a cluster whose rule still counts on it, and one put in would outlive the cluster.
-    func refuseIfPostgres(_ app: AppName) throws(Refusal) {
-        guard watcher.planet.apps[app]?.isPostgres == true else { return }
-        throw Refusal(
-            .failedPrecondition,
-            "app \(app) is a Postgres cluster, and its machines and volumes come and go with it; destroy the cluster with DELETE /v1/postgres/\(app) or 'roost pg destroy \(app)'"
-        )
+    func refuseIfOwned(_ app: AppName) throws(Refusal) {
+        if let owner = watcher.planet.apps[app]?.owner { throw AppDirectory.owned(app, by: owner) }
     }
 
     /// A region of the planet, by its name.

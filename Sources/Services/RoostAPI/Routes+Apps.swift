@@ -32,7 +32,7 @@ extension PlanetAPI {
         }
         group.delete("apps/:app") { _, context in
             let name = try await requireApp(context).name
-            try refuseIfPostgres(name)
+            try refuseIfOwned(name)
             let records = await hostRecords()
             let machines = records.flatMap(\.machines).filter { $0.app == name }
             let volumes = records.flatMap(\.volumes).filter { $0.app == name }

@@ -31,7 +31,10 @@ extension PlanetAPI {
             try await onOwner(request, context) { id, _ in
                 let force = try RequestReader.flag("force", in: request)
                 let kill = try RequestReader.flag("kill", in: request)
-                if let app = await agent.machine(id)?.record.app { try refuseIfPostgres(app) }
+                if let record = await agent.machine(id)?.record {
+                    if let owner = record.owner { throw AppDirectory.owned(record.app, by: owner.kind) }
+                    try refuseIfOwned(record.app)
+                }
                 _ = try await agent.destroy(id, force: force || kill)
                 return try Answer.json(OKBody())
             }
@@ -124,14 +127,14 @@ extension PlanetAPI {
     private func createMachine(_ request: Request, _ context: BasicRequestContext) async throws -> Response {
         let app = try await requireApp(context)
         let wish = try await RequestReader.wish(CreateMachineRequest.self, from: request)
-        try refuseIfPostgres(app.name)
+        try refuseIfOwned(app.name)
         try HostAgent.validate(wish.config)
         let region = try wish.region.map { text throws(Refusal) in try requireRegion(text) }
         var random = SystemRandomNumberGenerator()
         let id = MachineID.random(using: &random)
         let order = MachineOrder(
             id: id, name: try machineName(wish.name, id: id), app: app.name, network: app.network,
-            config: wish.config, member: nil, startsAtOnce: wish.skipLaunch != true)
+            config: wish.config, owner: nil, startsAtOnce: wish.skipLaunch != true)
         let record: MachineRecord
         let chosen: HostName
         if let mount = wish.config.mounts.first {

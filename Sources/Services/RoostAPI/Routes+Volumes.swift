@@ -33,7 +33,7 @@ extension PlanetAPI {
         }
         volumes.delete(":volume") { request, context in
             try await onVolumeOwner(request, context) { volume in
-                try refuseIfPostgres(volume.app)
+                try refuseIfOwned(volume.app)
                 let gone = try await agent.destroyVolume(volume.id)
                 return try Answer.json(await body(of: gone, on: host, isReachable: true))
             }
@@ -43,7 +43,7 @@ extension PlanetAPI {
     private func createVolume(_ request: Request, _ context: BasicRequestContext) async throws(Refusal) -> VolumeBody {
         let app = try await requireApp(context)
         let wish = try await RequestReader.wish(CreateVolumeRequest.self, from: request)
-        try refuseIfPostgres(app.name)
+        try refuseIfOwned(app.name)
         let gigabytes = wish.sizeGigabytes ?? 1
         guard (1...HostAgent.volumeSizeMax.wholeGibibytes).contains(gigabytes) else {
             throw Refusal(.invalid, "size_gb must be 1 to \(HostAgent.volumeSizeMax.wholeGibibytes)")

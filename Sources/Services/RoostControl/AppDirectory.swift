@@ -13,11 +13,11 @@ public struct AppDirectory: Sendable {
     public init(store: any Store) { self.store = store }
 
     /// Makes the app, on the named private network or on one of its own.
-    public func create(_ name: AppName, network: NetworkName?, isPostgres: Bool = false) async throws(Refusal)
+    public func create(_ name: AppName, network: NetworkName?, owner: OwnerKind? = nil) async throws(Refusal)
         -> AppRecord
     {
         for _ in 0..<Self.triesMax {
-            let plan = try await plan(name, network: network, isPostgres: isPostgres)
+            let plan = try await plan(name, network: network, owner: owner)
             let outcome = try await store.carryOut(Transaction(compares: plan.compares, then: plan.operations))
             if outcome.succeeded { return plan.app }
         }
@@ -31,7 +31,7 @@ public struct AppDirectory: Sendable {
         public var operations: [Transaction.Operation]
     }
 
-    public func plan(_ name: AppName, network: NetworkName?, isPostgres: Bool) async throws(Refusal) -> Plan {
+    public func plan(_ name: AppName, network: NetworkName?, owner: OwnerKind?) async throws(Refusal) -> Plan {
         if try await store.record(AppRecord.self, at: StoreKeys.app(name)) != nil {
             throw Refusal(.nameTaken, "Name has already been taken")
         }
@@ -58,7 +58,7 @@ public struct AppDirectory: Sendable {
         }
         let app = AppRecord(
             name: name, network: number, networkName: networkName, createdAt: WallClock.milliseconds(),
-            isPostgres: isPostgres)
+            owner: owner)
         operations.append(try .put(app, at: StoreKeys.app(name)))
         return Plan(app: app, compares: compares, operations: operations)
     }
@@ -73,16 +73,29 @@ public struct AppDirectory: Sendable {
         guard let present = try await store.record(AppRecord.self, at: StoreKeys.app(name)) else {
             throw Refusal(.notFound, "app \(name) not found")
         }
-        if present.record.isPostgres {
-            throw Refusal(
-                .failedPrecondition, "\(name) is a Postgres cluster; destroy it with 'roost pg destroy \(name)'")
-        }
+        if let owner = present.record.owner { throw Self.owned(name, by: owner) }
         let outcome = try await store.carryOut(
             Transaction(
                 compares: [.modified(key: StoreKeys.app(name), equals: present.revision)],
                 then: [.delete(.key(StoreKeys.app(name)))]))
         guard outcome.succeeded else {
             throw Refusal(.unavailable, "app \(name) was changed at the same time; try again")
+        }
+    }
+
+    /// What belongs to a feature comes and goes with it. Taken out by hand, a machine or a volume would be missing from a
+    /// thing that still counts on it, and one put in would outlive it.
+    public static func owned(_ app: AppName, by owner: OwnerKind) -> Refusal {
+        switch owner {
+        case .postgres:
+            Refusal(
+                .failedPrecondition,
+                "app \(app) is a Postgres cluster, and its machines and volumes come and go with it; destroy the cluster with DELETE /v1/postgres/\(app) or 'roost pg destroy \(app)'"
+            )
+        case .unknown(let kind):
+            Refusal(
+                .failedPrecondition,
+                "app \(app) belongs to a feature that this host's version does not know (\(kind)); ask a newer host")
         }
     }
 }

@@ -20,7 +20,7 @@ extension HostAgent {
             row.record.state = .starting
         }
         // Others have no gate.
-        if row.record.member != nil { await closeGates() }
+        if row.record.owner != nil { await closeGates() }
     }
 
     func noteStarted(_ machine: MachineID, attempt: String) throws(Refusal) {
@@ -125,7 +125,7 @@ extension HostAgent {
     /// Opens or closes a member's service port towards edges. In force when the call returns.
     public func setGate(_ machine: MachineID, isOpen: Bool) async throws(Refusal) {
         try update(machine) { row throws(Refusal) in
-            guard row.record.member != nil else {
+            guard row.record.owner != nil else {
                 throw Refusal(.failedPrecondition, "machine \(machine) has no gate")
             }
             row.isGateOpen = isOpen
@@ -136,7 +136,7 @@ extension HostAgent {
     /// Tells the mesh which service ports are closed: those of all members that did not say they are open.
     func closeGates() async {
         let closed = machineRows.values
-            .filter { $0.record.member != nil && !$0.isGateOpen && $0.record.state != .destroyed }
+            .filter { $0.record.owner != nil && !$0.isGateOpen && $0.record.state != .destroyed }
             .map { ClosedPort(address: $0.record.address, port: Self.postgresPort) }
         do { try await mesh.setClosedPorts(closed.sorted { $0.address < $1.address }) } catch {
             logger.error("cannot set the gates", metadata: ["error": "\(error)"])

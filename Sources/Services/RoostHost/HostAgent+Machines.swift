@@ -23,7 +23,7 @@ extension HostAgent {
         let now = WallClock.milliseconds()
         let record = MachineRecord(
             id: order.id, name: order.name, app: order.app, region: configuration.region, state: .created,
-            instance: InstanceID.make(), config: order.config, network: order.network, member: order.member,
+            instance: InstanceID.make(), config: order.config, network: order.network, owner: order.owner,
             createdAt: now, updatedAt: now)
         try requireRoomToPublish(record)
         var row = MachineRow(record: record, goal: order.startsAtOnce ? .started : .stopped)

@@ -18,7 +18,7 @@ public struct MachineRow: Hashable, Sendable, Codable {
     /// How the stop was asked for, if not by the config's own words.
     public var stopSignal: String?
     public var stopTimeoutMilliseconds: Int64?
-    /// The member said that it accepts clients. Closed again with every launch.
+    /// The owner said that the machine accepts clients. Closed again with every launch.
     public var isGateOpen: Bool
     /// Newest first, at most ``eventsMax``.
     public var events: [MachineEvent]
@@ -63,19 +63,48 @@ public struct MachineOrder: Hashable, Sendable, Codable {
     public var app: AppName
     public var network: NetworkNumber
     public var config: MachineConfig
-    public var member: MemberName?
+    public var owner: MachineOwner?
     public var startsAtOnce: Bool
 
     public init(
         id: MachineID, name: String, app: AppName, network: NetworkNumber, config: MachineConfig,
-        member: MemberName?, startsAtOnce: Bool
+        owner: MachineOwner?, startsAtOnce: Bool
     ) {
         self.id = id
         self.name = name
         self.app = app
         self.network = network
         self.config = config
-        self.member = member
+        self.owner = owner
         self.startsAtOnce = startsAtOnce
+    }
+
+    enum CodingKeys: String, CodingKey {
+        case id, name, app, network, config, owner
+        /// The first version's word for the role in a Postgres cluster.
+        case member
+        case startsAtOnce
+    }
+
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        id = try container.decode(MachineID.self, forKey: .id)
+        name = try container.decode(String.self, forKey: .name)
+        app = try container.decode(AppName.self, forKey: .app)
+        network = try container.decode(NetworkNumber.self, forKey: .network)
+        config = try container.decode(MachineConfig.self, forKey: .config)
+        owner = try container.decodeOwner(.owner, former: .member, app: app)
+        startsAtOnce = try container.decode(Bool.self, forKey: .startsAtOnce)
+    }
+
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        try container.encode(id, forKey: .id)
+        try container.encode(name, forKey: .name)
+        try container.encode(app, forKey: .app)
+        try container.encode(network, forKey: .network)
+        try container.encode(config, forKey: .config)
+        try container.encodeOwner(owner, .owner, former: .member)
+        try container.encode(startsAtOnce, forKey: .startsAtOnce)
     }
 }

@@ -149,7 +149,7 @@ struct MachineKeeper: Sendable {
             let folder = try await agent.volumeBackend.mount(mount.volume)
             binds.append(.init(source: folder, target: mount.path, isReadOnly: false))
         }
-        if record.member != nil {
+        if record.owner != nil {
             let folder = agent.configuration.machineFolder(machine)
             try DurableFile.makeFolder(folder)
             binds.append(.init(source: folder, target: "/.roost", isReadOnly: false))

@@ -55,7 +55,7 @@ public struct ClusterDirectory: Sendable {
         }
         let apps = AppDirectory(store: store)
         for _ in 0..<AppDirectory.triesMax {
-            var plan = try await apps.plan(order.name, network: nil, isPostgres: true)
+            var plan = try await apps.plan(order.name, network: nil, owner: .postgres)
             let address = try await freeAddress()
             let spec = try spec(for: order, address: address)
             let secrets: ClusterSecrets

@@ -166,7 +166,8 @@ public struct ClusterReconciler: Service {
         _ = try await dispatch.createVolume(volume, on: placement.host)
         let machine = MachineOrder(
             id: placement.machine, name: placement.member.text, app: spec.name, network: app.network,
-            config: Self.config(of: spec, volume: placement.volume), member: placement.member, startsAtOnce: true)
+            config: Self.config(of: spec, volume: placement.volume),
+            owner: MachineOwner(kind: .postgres, name: spec.name, role: placement.member), startsAtOnce: true)
         _ = try await dispatch.createMachine(machine, on: placement.host)
     }
 

@@ -16,7 +16,7 @@ import Testing
 
     func order(
         memory: Int = 256, volume: VolumeID? = nil, restart: MachineRestart.Policy = .onFailure, name: String = "one",
-        member: MemberName? = nil
+        owner: MachineOwner? = nil
     ) throws -> MachineOrder {
         var random = SystemRandomNumberGenerator()
         return MachineOrder(
@@ -24,7 +24,7 @@ import Testing
             config: MachineConfig(
                 image: "dir:/rootfs", guest: MachineGuest(memoryMebibytes: memory),
                 mounts: volume.map { [MachineMount(volume: $0, path: "/data")] } ?? [],
-                restart: MachineRestart(policy: restart)), member: member, startsAtOnce: true)
+                restart: MachineRestart(policy: restart)), owner: owner, startsAtOnce: true)
     }
 
     func volume(_ gigabytes: Int = 1, reserved: MachineGuest? = nil) -> VolumeOrder {
@@ -236,7 +236,8 @@ import Testing
     @Test func aMembersGateIsClosedAtEveryLaunch() async throws {
         let host = try FakeHost()
         defer { host.remove() }
-        let order = try order(restart: .always, member: try MemberName("db-1"))
+        let owner = MachineOwner(kind: .postgres, name: app, role: try MemberName("db-1"))
+        let order = try order(restart: .always, owner: owner)
         let address = MeshAddress.machine(order.id, in: NetworkNumber(7))
         try await host.withAgent { agent in
             _ = try await agent.createMachine(order)
