@@ -111,6 +111,7 @@ let package = Package(
 
         // Cores: pure decisions.
         room(.cores, "RoostPlacement", uses: ["RoostModel"]),
+        room(.cores, "RoostPlans", uses: ["RoostModel", "RoostPlacement"]),
         room(.cores, "RoostFailover", uses: ["RoostModel"], settings: dataPath),
         room(.cores, "RoostPaths", uses: ["RoostModel", .deque]),
         room(.cores, "RoostBalancing", uses: ["RoostModel"]),
@@ -147,11 +148,14 @@ let package = Package(
                 "RoostPlanet", "RoostModel", "RoostStore", "RoostVolumes", "RoostMachines", "RoostMesh", "RoostAnycast",
                 "RoostLinux", .grdb, .lifecycle, .logging,
             ]),
-        room(.services, "RoostControl", uses: ["RoostPlanet", "RoostModel", "RoostStore", "RoostLinux"]),
+        room(
+            .services, "RoostControl",
+            uses: ["RoostPlanet", "RoostPlans", "RoostModel", "RoostStore", "RoostLinux", .lifecycle, .logging]),
         room(
             .services, "RoostPostgresControl",
             uses: [
-                "RoostControl", "RoostHost", "RoostPlanet", "RoostModel", "RoostPlacement", "RoostBalancing",
+                "RoostControl", "RoostHost", "RoostPlanet", "RoostPlans", "RoostModel", "RoostPlacement",
+                "RoostBalancing",
                 "RoostStore", "RoostMachines", "RoostMesh", "RoostLinux", .lifecycle, .logging,
             ]),
         room(
@@ -198,6 +202,7 @@ let package = Package(
         tests(.model, of: "RoostModel"),
         tests(.system, of: "RoostLinux"),
         tests(.cores, of: "RoostPlacement", uses: ["RoostModel"]),
+        tests(.cores, of: "RoostPlans", uses: ["RoostModel", "RoostPlacement"]),
         tests(.cores, of: "RoostSimulation", uses: ["RoostFailover", "RoostModel"]),
         tests(.cores, of: "RoostPaths", uses: ["RoostModel"]),
         tests(.cores, of: "RoostBalancing", uses: ["RoostModel"]),
@@ -223,6 +228,12 @@ let package = Package(
             uses: [
                 "RoostModel", "RoostStore", "RoostVolumes", "RoostMachines", "RoostMesh", "RoostLinux",
                 .logging,
+            ]),
+        tests(
+            .services, of: "RoostPostgresControl",
+            uses: [
+                "RoostControl", "RoostHost", "RoostPlanet", "RoostPlans", "RoostPlacement", "RoostModel", "RoostStore",
+                "RoostLinux", .logging,
             ]),
         tests(
             .services, of: "RoostAPI",

@@ -69,6 +69,16 @@ public struct PlacementHost: Hashable, Sendable {
             machinesByApp: machines.reduce(into: [:]) { $0[$1.app, default: 0] += 1 })
     }
 
+    /// The same host with the asked-for thing promised on it: for who places several things from one view.
+    public func promising(_ request: PlacementRequest) -> PlacementHost {
+        var host = self
+        host.promisedMemory = host.promisedMemory + .mebibytes(request.guest.memoryMebibytes)
+        host.promisedDisk = host.promisedDisk + request.disk
+        host.promisedCPUs += request.guest.cpus
+        host.machinesByApp[request.app, default: 0] += 1
+        return host
+    }
+
     public var freeMemory: ByteCount { capacity.memory - promisedMemory }
     public var freeDisk: ByteCount { capacity.disk - promisedDisk }
 }

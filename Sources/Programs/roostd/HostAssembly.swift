@@ -3,6 +3,7 @@ import Logging
 import RoostAPI
 import RoostAnycast
 import RoostCertificates
+import RoostControl
 import RoostEdge
 import RoostHost
 import RoostLinux
@@ -57,9 +58,11 @@ struct HostAssembly {
                 logger: Logger(label: "roost.mesh")),
             warden, MemberSockets(agent: agent, api: members, logger: Logger(label: "roost.member")),
             DutyService(duty: duty),
-            ClusterReconciler(
-                store: store, watcher: watcher, dispatch: api.dispatch, mesh: mesh, host: host, clusters: clusters,
-                holdsDuty: { duty.isHeld }, logger: Logger(label: "roost.clusters")),
+            PlanRunner(
+                ClusterReconciler(
+                    store: store, dispatch: api.dispatch, clusters: clusters, logger: Logger(label: "roost.clusters")),
+                watcher: watcher, fence: { duty.fence }, reachable: { await mesh.reachableHosts(from: host) },
+                logger: Logger(label: "roost.clusters")),
             APIServer(api: api, token: token, logger: Logger(label: "roost.api")),
         ]
         if let edge { services += edge.services }

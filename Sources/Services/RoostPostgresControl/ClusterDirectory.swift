@@ -136,23 +136,26 @@ public struct ClusterDirectory: Sendable {
         throw Refusal(.unavailable, "too many changes at once; try again")
     }
 
-    /// Writes down what is in the way of the cluster, or that nothing is; not of one that is gone meanwhile.
-    func note(_ obstacle: ClusterObstacle?, of name: AppName) async throws(Refusal) {
-        let (spec, key) = (StoreKeys.clusterSpec(name), StoreKeys.clusterObstacle(name))
-        guard let present = try await store.record(ClusterSpec.self, at: spec) else { return }
+    /// Writes down what is in the way of the cluster, or that nothing is, if the conditions hold.
+    func note(_ obstacle: ClusterObstacle?, of name: AppName, under conditions: [Transaction.Compare])
+        async throws(Refusal)
+    {
+        let key = StoreKeys.clusterObstacle(name)
         let change: Transaction.Operation =
             if let obstacle { try .put(obstacle, at: key) } else { .delete(.key(key)) }
-        _ = try await store.carryOut(
-            Transaction(compares: [.modified(key: spec, equals: present.revision)], then: [change]))
+        _ = try await store.carryOut(Transaction(compares: conditions, then: [change]))
     }
 
-    /// Removes every record of a cluster whose machines and volumes are gone.
-    func remove(_ spec: ClusterSpec) async throws(Refusal) {
+    /// Removes every record of a cluster whose machines and volumes are gone, if the conditions hold: under a view that
+    /// is old nothing is removed, whatever has taken the name meanwhile.
+    func remove(_ spec: ClusterSpec, under conditions: [Transaction.Compare]) async throws(Refusal) {
         _ = try await store.carryOut(
-            Transaction(then: [
-                .delete(.prefix(StoreKeys.cluster(spec.name))), .delete(.key(StoreKeys.app(spec.name))),
-                .delete(.key(StoreKeys.address(spec.address))),
-            ]))
+            Transaction(
+                compares: conditions,
+                then: [
+                    .delete(.prefix(StoreKeys.cluster(spec.name))), .delete(.key(StoreKeys.app(spec.name))),
+                    .delete(.key(StoreKeys.address(spec.address))),
+                ]))
     }
 
     /// Asks the leader to hand over. The leader reads the wish in the rule, drains, and starts the change of epoch; or

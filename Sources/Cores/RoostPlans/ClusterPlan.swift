@@ -1,0 +1,78 @@
+public import RoostModel
+public import RoostPlacement
+
+/// Plans for one Postgres cluster: its members are placed and made, or taken apart when it shall go.
+public enum ClusterPlan {
+    /// What one look at the world shows of the cluster.
+    public struct World: Hashable, Sendable {
+        public var spec: ClusterSpec
+        /// The app's private network; nil while the app's record is not to be seen.
+        public var network: NetworkNumber?
+        public var placements: [MemberName: MemberPlacement]
+        /// Members whose machine their host has published.
+        public var made: Set<MemberName>
+        public var hosts: [PlacementHost]
+
+        public init(
+            spec: ClusterSpec, network: NetworkNumber?, placements: [MemberName: MemberPlacement],
+            made: Set<MemberName>, hosts: [PlacementHost]
+        ) {
+            self.spec = spec
+            self.network = network
+            self.placements = placements
+            self.made = made
+            self.hosts = hosts
+        }
+    }
+
+    public enum Step: Hashable, Sendable {
+        /// Write down where the member will live, with the ids of its machine and volume, before anything is made.
+        case place(MemberName, on: HostName)
+        /// Order the volume and the machine from the host; repeating it changes nothing.
+        case make(MemberPlacement)
+        /// Destroy machine and volume, then forget the placement.
+        case remove(MemberPlacement)
+        /// Remove every record of the cluster: nothing of it is left on any host.
+        case forget
+    }
+
+    public static func next(_ world: World) -> Plan<Step> {
+        world.spec.isDestroying ? takeApart(world) : complete(world)
+    }
+
+    /// Members that have a place are made, whatever keeps others from one. Members of one cluster are placed one after
+    /// the other within a plan, so that two of them do not count on the same room.
+    private static func complete(_ world: World) -> Plan<Step> {
+        guard world.network != nil else {
+            return Plan(obstacles: ["the app's record is missing"])
+        }
+        var plan = Plan<Step>()
+        var hosts = world.hosts
+        var occupied = Set(world.placements.values.map(\.host))
+        for member in world.spec.members {
+            if let placement = world.placements[member.name] {
+                if !world.made.contains(member.name) { plan.steps.append(.make(placement)) }
+                continue
+            }
+            let request = PlacementRequest(
+                region: member.region, guest: world.spec.guest, disk: world.spec.volumeSize, app: world.spec.name,
+                occupied: occupied, avoidsStoreMembers: true)
+            let decision = Placement.decide(request, over: hosts)
+            guard let chosen = decision.candidates.first else {
+                plan.obstacles.append("\(member.name) has no place: \(decision.explanation(for: request))")
+                continue
+            }
+            plan.steps.append(.place(member.name, on: chosen))
+            occupied.insert(chosen)
+            hosts = hosts.map { $0.name == chosen ? $0.promising(request) : $0 }
+        }
+        return plan
+    }
+
+    /// Machines and volumes first; the records go when every host has said that nothing is left. A host that does not
+    /// answer keeps the cluster in `destroying` until it is back.
+    private static func takeApart(_ world: World) -> Plan<Step> {
+        let placements = world.placements.values.sorted { $0.member < $1.member }
+        return Plan(steps: placements.isEmpty ? [.forget] : placements.map { .remove($0) })
+    }
+}

@@ -1,0 +1,118 @@
+public import Logging
+import RoostLinux
+public import RoostModel
+public import RoostPlanet
+import RoostPlans
+public import RoostStore
+public import ServiceLifecycle
+import Synchronization
+
+/// Carries out the plans of one kind of thing, while this host has the duty: each thing by a task of its own, so that a
+/// slow host holds up nobody else, and after a failure with a pause that grows.
+public final class PlanRunner<Kind: Reconciler>: Service, Sendable {
+    private let kind: Kind
+    private let watcher: PlanetWatcher
+    private let fence: @Sendable () -> Transaction.Compare?
+    private let reachable: @Sendable () async -> Set<HostName>
+    private let logger: Logger
+    private let queue = Mutex(WorkQueue<Kind.Thing>(workersMax: PlanRunner.workersMax))
+
+    /// Between two looks at the planet.
+    static var interval: Duration { .milliseconds(500) }
+    /// Things worked on at once.
+    static var workersMax: Int { 64 }
+
+    /// - Parameters:
+    ///   - fence: a compare that holds only while this host has the duty; nil while it has not.
+    ///   - reachable: the hosts that answer this one at the moment.
+    public init(
+        _ kind: Kind, watcher: PlanetWatcher, fence: @escaping @Sendable () -> Transaction.Compare?,
+        reachable: @escaping @Sendable () async -> Set<HostName>, logger: Logger
+    ) {
+        self.kind = kind
+        self.watcher = watcher
+        self.fence = fence
+        self.reachable = reachable
+        self.logger = logger
+    }
+
+    public func run() async throws {
+        await cancelWhenGracefulShutdown { [self] in
+            await withDiscardingTaskGroup { group in
+                while !Task.isCancelled {
+                    if watcher.isLive, fence() != nil {
+                        for job in await look() { group.addTask { await self.work(job) } }
+                    }
+                    try? await Task.sleep(for: Self.interval)
+                }
+            }
+        }
+    }
+
+    /// A thing that is to be worked on, with the plan and what the plan was made from.
+    struct Job: Sendable {
+        var thing: Kind.Thing
+        var plan: Plan<Kind.Step>
+        var planet: Planet
+    }
+
+    /// Plans for everything that is not what it is to be, and takes what may be worked on now.
+    func look() async -> [Job] {
+        let planet = watcher.planet
+        let reachable = await reachable()
+        var plans: [Kind.Thing: Plan<Kind.Step>] = [:]
+        for thing in kind.things(in: planet) {
+            guard let plan = kind.plan(for: thing, in: planet, reachable: reachable) else { continue }
+            if plan.steps.isEmpty, Self.text(of: plan.obstacles) == kind.noted(on: thing, in: planet) { continue }
+            plans[thing] = plan
+        }
+        let taken = queue.withLock { $0.take(plans.keys.sorted(), at: BootClock.now()) }
+        return taken.compactMap { thing in plans[thing].map { Job(thing: thing, plan: $0, planet: planet) } }
+    }
+
+    /// Carries out the steps of one plan at once, and writes down what is in the way.
+    func work(_ job: Job) async {
+        guard let fence = fence() else {
+            queue.withLock { $0.finished(job.thing, succeeded: true, at: BootClock.now()) }
+            return
+        }
+        let failures = await withTaskGroup(of: String?.self) { group in
+            for step in job.plan.steps {
+                group.addTask {
+                    do throws(Refusal) {
+                        try await self.kind.carryOut(step, for: job.thing, in: job.planet, fence: fence)
+                        return nil
+                    } catch {
+                        return error.message
+                    }
+                }
+            }
+            return await group.reduce(into: [String]()) { if let failure = $1 { $0.append(failure) } }
+        }
+        // A cut is no obstacle: whoever has the duty next plans the step again.
+        if !Task.isCancelled { await note(Self.text(of: job.plan.obstacles + failures), on: job, fence) }
+        queue.withLock { $0.finished(job.thing, succeeded: failures.isEmpty, at: BootClock.now()) }
+    }
+
+    /// In an order of its own, so that the same obstacles are the same text; nil when there are none.
+    private static func text(of obstacles: [String]) -> String? {
+        obstacles.isEmpty ? nil : obstacles.sorted().joined(separator: "; ")
+    }
+
+    /// The host that works on a thing knows best why it does not get on: that hosts have no room, refuse or do not
+    /// answer. People ask any host, so it is written to the store, when it changes.
+    private func note(_ obstacle: String?, on job: Job, _ fence: Transaction.Compare) async {
+        guard obstacle != kind.noted(on: job.thing, in: job.planet) else { return }
+        if let obstacle {
+            logger.warning(
+                "cannot get on, trying again", metadata: ["with": "\(job.thing)", "why": "\(obstacle)"])
+        } else {
+            logger.notice("nothing is in the way any more", metadata: ["of": "\(job.thing)"])
+        }
+        do throws(Refusal) { try await kind.note(obstacle, on: job.thing, in: job.planet, fence: fence) } catch {
+            logger.warning(
+                "cannot write down what is in the way, trying again",
+                metadata: ["of": "\(job.thing)", "error": "\(error)"])
+        }
+    }
+}

@@ -1,0 +1,30 @@
+public import RoostModel
+public import RoostPlanet
+public import RoostPlans
+public import RoostStore
+
+/// One kind of thing that is kept what it is to be: what there is, what a plan for it looks like, and how a step is
+/// carried out. Deciding is a pure function of the planet; doing is the runner's and the steps' business.
+public protocol Reconciler: Sendable {
+    associatedtype Thing: Hashable & Sendable & Comparable & CustomStringConvertible
+    associatedtype Step: Hashable & Sendable
+
+    /// The things of this kind that the planet knows.
+    func things(in planet: Planet) -> [Thing]
+
+    /// The plan for one thing; nil when the planet does not know it any more.
+    func plan(for thing: Thing, in planet: Planet, reachable: Set<HostName>) -> Plan<Step>?
+
+    /// Carries a step out. It may be cut off at any instruction and is then planned again. Every change of the store
+    /// carries the fence, and compares what the plan rested on.
+    func carryOut(
+        _ step: Step, for thing: Thing, in planet: Planet, fence: Transaction.Compare
+    ) async throws(Refusal)
+
+    /// Writes down what is in the way of the thing for people to read, or that nothing is.
+    func note(_ obstacle: String?, on thing: Thing, in planet: Planet, fence: Transaction.Compare)
+        async throws(Refusal)
+
+    /// What is written down already, so that nothing is written twice.
+    func noted(on thing: Thing, in planet: Planet) -> String?
+}

@@ -1,0 +1,99 @@
+import RoostModel
+import RoostPlacement
+import Testing
+
+@testable import RoostPlans
+
+@Suite("Plans for a cluster") struct ClusterPlanTests {
+    private let guest = MachineGuest(cpuKind: .shared, cpus: 1, memoryMebibytes: 512)
+
+    private func host(_ name: String, _ region: String, memoryMebibytes: Int = 4096, isReachable: Bool = true) throws
+        -> PlacementHost
+    {
+        PlacementHost(
+            name: try HostName(name), region: try RegionCode(region), isReachable: isReachable, isStoreMember: false,
+            capacity: HostCapacity(cpus: 4, memory: .mebibytes(memoryMebibytes), disk: .gibibytes(100)),
+            promisedMemory: .zero, promisedDisk: .zero, promisedCPUs: 0, machinesByApp: [:])
+    }
+
+    private func world(regions: [String], hosts: [PlacementHost]) throws -> ClusterPlan.World {
+        let members = try regions.enumerated().map {
+            ClusterSpec.MemberSpec(name: try MemberName("db-\($0.offset + 1)"), region: try RegionCode($0.element))
+        }
+        let spec = ClusterSpec(
+            name: try AppName("db"), address: try IPv4Address("203.0.113.1"), volumeSize: .gibibytes(1), guest: guest,
+            image: "dir:/image", members: members, createdAt: 1)
+        return ClusterPlan.World(spec: spec, network: NetworkNumber(1), placements: [:], made: [], hosts: hosts)
+    }
+
+    private func placement(_ member: String, on host: String, _ region: String) throws -> MemberPlacement {
+        var random = SplitMix64(seed: UInt64(member.utf8.reduce(7) { $0 * 31 + Int($1) }))
+        let machine = MachineID.random(using: &random)
+        return MemberPlacement(
+            member: try MemberName(member), host: try HostName(host), region: try RegionCode(region), machine: machine,
+            volume: VolumeID.random(using: &random), address: MeshAddress.machine(machine, in: NetworkNumber(1)))
+    }
+
+    @Test("Every member without a place gets one in its region, each on a host of its own")
+    func placesAll() throws {
+        let world = try world(
+            regions: ["ams", "ams", "iad"], hosts: [host("a1", "ams"), host("a2", "ams"), host("i1", "iad")])
+        let plan = ClusterPlan.next(world)
+        #expect(plan.obstacles.isEmpty)
+        #expect(
+            Set(plan.steps) == [
+                .place(try MemberName("db-1"), on: try HostName("a1")),
+                .place(try MemberName("db-2"), on: try HostName("a2")),
+                .place(try MemberName("db-3"), on: try HostName("i1")),
+            ])
+    }
+
+    @Test("Two members of one plan do not count on the same room")
+    func sharesNoRoom() throws {
+        let world = try world(regions: ["ams", "ams"], hosts: [host("a1", "ams", memoryMebibytes: 700)])
+        let plan = ClusterPlan.next(world)
+        #expect(plan.steps == [.place(try MemberName("db-1"), on: try HostName("a1"))])
+        #expect(plan.obstacles.count == 1)
+        #expect(plan.obstacles.first?.contains("db-2 has no place") == true)
+    }
+
+    @Test("A member that cannot be placed does not keep the others from being made")
+    func obstacleHoldsUpNobody() throws {
+        var world = try world(
+            regions: ["ams", "sin"], hosts: [host("a1", "ams"), host("s1", "sin", isReachable: false)])
+        let placed = try placement("db-1", on: "a1", "ams")
+        world.placements = [placed.member: placed]
+        let plan = ClusterPlan.next(world)
+        #expect(plan.steps == [.make(placed)])
+        #expect(plan.obstacles.count == 1)
+    }
+
+    @Test("A complete cluster has an empty plan")
+    func done() throws {
+        var world = try world(regions: ["ams"], hosts: [host("a1", "ams")])
+        let placed = try placement("db-1", on: "a1", "ams")
+        world.placements = [placed.member: placed]
+        world.made = [placed.member]
+        #expect(ClusterPlan.next(world).isDone)
+    }
+
+    @Test("Of a cluster that shall go, the records go only when no member is left")
+    func takesApart() throws {
+        var world = try world(regions: ["ams", "iad"], hosts: [])
+        world.spec.isDestroying = true
+        let placed = try placement("db-1", on: "a1", "ams")
+        world.placements = [placed.member: placed]
+        #expect(ClusterPlan.next(world).steps == [.remove(placed)])
+        world.placements = [:]
+        #expect(ClusterPlan.next(world).steps == [.forget])
+    }
+
+    @Test("Nothing is placed while the app's network is not known")
+    func waitsForTheApp() throws {
+        var world = try world(regions: ["ams"], hosts: [host("a1", "ams")])
+        world.network = nil
+        let plan = ClusterPlan.next(world)
+        #expect(plan.steps.isEmpty)
+        #expect(!plan.isDone)
+    }
+}

@@ -1,0 +1,252 @@
+import Foundation
+import Logging
+import RoostHost
+import RoostLinux
+import RoostModel
+import RoostPlacement
+import RoostPlanet
+import RoostPlans
+import RoostStore
+import Synchronization
+
+@testable import RoostPostgresControl
+
+/// What a test cuts off: the n-th call of the outside world, before it has an effect or after.
+final class Cuts: Sendable {
+    enum Cut: Hashable, Sendable { case before(Int), after(Int) }
+
+    private let state: Mutex<(count: Int, cut: Cut?)>
+
+    init(_ cut: Cut?) { state = Mutex((0, cut)) }
+
+    var calls: Int { state.withLock { $0.count } }
+
+    /// Counts a call; throws where it is to be cut off.
+    func call<Result: Sendable>(_ effect: () async throws(Refusal) -> Result) async throws(Refusal) -> Result {
+        let (number, cut) = state.withLock { state in
+            state.count += 1
+            return (state.count, state.cut)
+        }
+        if cut == .before(number) { throw Refusal(.unavailable, "cut off before call \(number)") }
+        let result = try await effect()
+        if cut == .after(number) { throw Refusal(.outcomeUnknown, "cut off after call \(number)") }
+        return result
+    }
+}
+
+/// A store whose commits and reads are counted and cut off.
+struct CutStore: Store {
+    let base: SQLiteStore
+    let cuts: Cuts
+
+    private func cut<Result: Sendable>(_ effect: () async throws(StoreError) -> Result) async throws(StoreError)
+        -> Result
+    {
+        do throws(Refusal) {
+            return try await cuts.call { () throws(Refusal) in
+                do throws(StoreError) { return try await effect() } catch { throw Refusal(store: error) }
+            }
+        } catch {
+            throw StoreError(
+                code: error.code == .outcomeUnknown ? .outcomeUnknown : .unavailable, operation: "test",
+                cause: error.message)
+        }
+    }
+
+    func read(_ range: KeyRange, at revision: Revision?) async throws(StoreError) -> Listing {
+        try await cut { () throws(StoreError) in try await base.read(range, at: revision) }
+    }
+    func commit(_ transaction: Transaction) async throws(StoreError) -> TransactionOutcome {
+        try await cut { () throws(StoreError) in try await base.commit(transaction) }
+    }
+    func watch(_ range: KeyRange, from revision: Revision?) -> AsyncStream<WatchEvent> {
+        base.watch(range, from: revision)
+    }
+    func grantLease(timeToLive: Duration) async throws(StoreError) -> LeaseID {
+        try await base.grantLease(timeToLive: timeToLive)
+    }
+    func keepAlive(_ lease: LeaseID) async throws(StoreError) -> Bool { try await base.keepAlive(lease) }
+    func revoke(_ lease: LeaseID) async throws(StoreError) { try await base.revoke(lease) }
+}
+
+/// Hosts that remember what they were ordered to make, and that a destroyed thing is not made again.
+final class OrderedHosts: HostDispatch {
+    struct Contents {
+        var machines: [MachineID: MachineOrder] = [:]
+        var volumes: [VolumeID: VolumeOrder] = [:]
+        var destroyed: Set<MachineID> = []
+    }
+
+    let cuts: Cuts
+    let contents = Mutex<[HostName: Contents]>([:])
+    /// Hosts that refuse every volume for want of room.
+    let full = Mutex<Set<HostName>>([])
+    /// Hosts that do not answer until they are taken out.
+    let silent = Mutex<Set<HostName>>([])
+
+    init(cuts: Cuts) { self.cuts = cuts }
+
+    private func order<Result: Sendable>(_ host: HostName, _ effect: () throws(Refusal) -> Result)
+        async throws(Refusal) -> Result
+    {
+        while silent.withLock({ $0.contains(host) }) {
+            if Task.isCancelled { throw Refusal(.unavailable, "cancelled") }
+            try? await Task.sleep(for: .milliseconds(2))
+        }
+        return try await cuts.call { () throws(Refusal) in try effect() }
+    }
+
+    func createVolume(_ order: VolumeOrder, on host: HostName) async throws(Refusal) -> VolumeRecord {
+        try await self.order(host) { () throws(Refusal) in
+            guard !full.withLock({ $0.contains(host) }) else {
+                throw Refusal(.insufficientCapacity, "host \(host) is full")
+            }
+            contents.withLock { $0[host, default: .init()].volumes[order.id] = order }
+            return Self.record(order)
+        }
+    }
+
+    func createMachine(_ order: MachineOrder, on host: HostName) async throws(Refusal) -> MachineRecord {
+        try await self.order(host) { () throws(Refusal) in
+            let isGone = contents.withLock { contents in
+                if contents[host, default: .init()].destroyed.contains(order.id) { return true }
+                contents[host, default: .init()].machines[order.id] = order
+                return false
+            }
+            if isGone { throw Refusal(.failedPrecondition, "machine \(order.id) was destroyed") }
+            return Self.record(order)
+        }
+    }
+
+    /// The one region of these tests.
+    static let region = try! RegionCode("ams")
+
+    static func record(_ order: MachineOrder) -> MachineRecord {
+        MachineRecord(
+            id: order.id, name: order.name, app: order.app, region: region, state: .started, instance: "01",
+            config: order.config, network: order.network, owner: order.owner, createdAt: 0, updatedAt: 0)
+    }
+
+    static func record(_ order: VolumeOrder) -> VolumeRecord {
+        VolumeRecord(
+            id: order.id, name: order.name, app: order.app, region: region, state: .created, size: order.size,
+            reserved: order.reserved, createdAt: 0)
+    }
+
+    func destroyMachine(_ machine: MachineID, of app: AppName, on host: HostName) async throws(Refusal) {
+        try await order(host) { () throws(Refusal) in
+            contents.withLock {
+                $0[host, default: .init()].machines[machine] = nil
+                $0[host, default: .init()].destroyed.insert(machine)
+            }
+        }
+    }
+
+    func destroyVolume(_ volume: VolumeID, of app: AppName, on host: HostName) async throws(Refusal) {
+        try await order(host) { () throws(Refusal) in
+            contents.withLock { $0[host, default: .init()].volumes[volume] = nil }
+        }
+    }
+}
+
+/// A store, hosts and a cluster that is wanted; driven by plans as the runner drives it, one look after the other.
+struct ClusterWorld {
+    let folder: String
+    let store: SQLiteStore
+    let cuts: Cuts
+    let hosts: OrderedHosts
+    let names: [HostName]
+    let reconciler: ClusterReconciler
+    let directory: ClusterDirectory
+    let cluster: AppName
+    static let duty = "/roost/duties/clusters"
+
+    init(cut: Cuts.Cut? = nil, hosts count: Int = 4) async throws {
+        folder = NSTemporaryDirectory() + "roost-clusters-\(UUID().uuidString)"
+        try DurableFile.makeFolder(folder)
+        store = try SQLiteStore(path: folder + "/store.sqlite", logger: Logger(label: "test"))
+        cuts = Cuts(cut)
+        hosts = OrderedHosts(cuts: cuts)
+        names = try (1...count).map { try HostName("ams\($0)") }
+        cluster = try AppName("db")
+        let cutStore = CutStore(base: store, cuts: cuts)
+        directory = Self.directory(over: store)
+        reconciler = ClusterReconciler(
+            store: cutStore, dispatch: hosts, clusters: Self.directory(over: cutStore), logger: Logger(label: "test"))
+    }
+
+    private static func directory(over store: any Store) -> ClusterDirectory {
+        ClusterDirectory(store: store, prefixes: [try! IPv4Prefix("203.0.113.0/24")]) { _, _ in
+            ClusterSecrets(
+                superuserPassword: "a", replicationPassword: "b", authorityCertificate: "c", serverCertificate: "d",
+                serverKey: "e")
+        }
+    }
+
+    func remove() { try? FileManager.default.removeItem(atPath: folder) }
+
+    func create(members: Int = 3) async throws {
+        _ = try await directory.create(
+            ClusterDirectory.Order(
+                name: cluster, regions: Array(repeating: OrderedHosts.region, count: members),
+                volumeSize: .gibibytes(1), guest: MachineGuest(cpuKind: .shared, cpus: 1, memoryMebibytes: 512),
+                image: "docker.example/postgres:17"))
+    }
+
+    /// Takes the duty, as a host that takes over does: the fence of the one before it does not hold any more.
+    func takeDuty() async throws -> Transaction.Compare {
+        let outcome = try await store.commit(
+            Transaction(then: [.put(key: Self.duty, value: Array("host".utf8), lease: nil)]))
+        return .modified(key: Self.duty, equals: outcome.revision)
+    }
+
+    /// The planet as a host sees it now.
+    func look() async throws -> Planet {
+        var planet = Planet()
+        _ = planet.apply(.listing(try await store.read(.prefix(StoreKeys.root), at: nil)))
+        for name in names {
+            let contents = hosts.contents.withLock { $0[name] ?? .init() }
+            planet.hosts[name] = HostRecord(
+                host: name, region: OrderedHosts.region, generation: Generation(1),
+                capacity: HostCapacity(cpus: 8, memory: .gibibytes(8), disk: .gibibytes(100)),
+                mesh: MeshIdentity(
+                    publicKey: "", endpoint: "198.18.0.1:1", probePort: 1, address: MeshAddress.host(name)),
+                isEdge: false, isStoreMember: false, machines: contents.machines.values.map(OrderedHosts.record),
+                volumes: contents.volumes.values.map(OrderedHosts.record))
+        }
+        return planet
+    }
+
+    /// One look and all its steps, each to its end.
+    /// - Returns: whether there was nothing to do.
+    func round(under fence: Transaction.Compare, seeing planet: Planet? = nil) async throws -> Bool {
+        let planet = if let planet { planet } else { try await look() }
+        guard let plan = reconciler.plan(for: cluster, in: planet, reachable: Set(names)) else { return true }
+        for step in plan.steps.sorted(by: { "\($0)" < "\($1)" }) {
+            do throws(Refusal) {
+                try await reconciler.carryOut(step, for: cluster, in: planet, fence: fence)
+            } catch {
+                // Cut off or refused: the next look plans it again.
+                continue
+            }
+        }
+        return plan.isDone
+    }
+
+    /// Looks until nothing is left to do; at most so often.
+    func settle(under fence: Transaction.Compare, roundsMax: Int = 20) async throws -> Bool {
+        for _ in 0..<roundsMax where try await round(under: fence) { return true }
+        return false
+    }
+
+    var machines: [(host: HostName, order: MachineOrder)] {
+        hosts.contents.withLock { contents in
+            contents.flatMap { host, contents in contents.machines.values.map { (host, $0) } }
+        }
+    }
+    var volumes: [(host: HostName, order: VolumeOrder)] {
+        hosts.contents.withLock { contents in
+            contents.flatMap { host, contents in contents.volumes.values.map { (host, $0) } }
+        }
+    }
+}

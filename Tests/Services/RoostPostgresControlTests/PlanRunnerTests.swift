@@ -1,0 +1,66 @@
+import Foundation
+import Logging
+import RoostControl
+import RoostHost
+import RoostLinux
+import RoostModel
+import RoostPlanet
+import RoostStore
+import Testing
+
+@testable import RoostPostgresControl
+
+@Suite("Running plans") struct PlanRunnerTests {
+    @Test("A host that does not answer holds up its own cluster only")
+    func slowHost() async throws {
+        let world = try await ClusterWorld(hosts: 2)
+        defer { world.remove() }
+        for name in world.names {
+            let record = HostRecord(
+                host: name, region: OrderedHosts.region, generation: Generation(1),
+                capacity: HostCapacity(
+                    cpus: 8, memory: .gibibytes(name == world.names[0] ? 1 : 8), disk: .gibibytes(9)),
+                mesh: MeshIdentity(
+                    publicKey: "", endpoint: "198.18.0.1:1", probePort: 1, address: MeshAddress.host(name)),
+                isEdge: false, isStoreMember: false)
+            _ = try await world.store.commit(
+                Transaction(then: [
+                    .put(key: StoreKeys.host(name), value: Array(try JSONEncoder().encode(record)), lease: nil)
+                ]))
+        }
+        let fence = try await world.takeDuty()
+        let watcher = PlanetWatcher(store: world.store, stateFolder: world.folder, logger: Logger(label: "test"))
+        let runner = PlanRunner(
+            world.reconciler, watcher: watcher, fence: { fence }, reachable: { Set(world.names) },
+            logger: Logger(label: "test"))
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await watcher.run() }
+            group.addTask { try await runner.run() }
+            try await world.create(members: 1)
+            // The first cluster is placed; its host falls silent before it is asked.
+            world.hosts.silent.withLock { $0 = Set(world.names) }
+            let silent = try #require(
+                try await poll(for: .seconds(10)) {
+                    watcher.planet.clusters[world.cluster]?.placements.values.first?.host
+                })
+            world.hosts.silent.withLock { $0 = [silent] }
+            let other = try AppName("other")
+            _ = try await world.directory.create(
+                ClusterDirectory.Order(
+                    name: other, regions: [OrderedHosts.region, OrderedHosts.region], volumeSize: .gibibytes(1),
+                    guest: MachineGuest(cpuKind: .shared, cpus: 1, memoryMebibytes: 512),
+                    image: "docker.example/postgres:17"))
+            let made: Bool? = try await poll(for: .seconds(10)) {
+                world.machines.contains { $0.order.app == other && $0.host != silent } ? true : nil
+            }
+            #expect(made == true)
+            #expect(!world.machines.contains { $0.order.app == world.cluster })
+            world.hosts.silent.withLock { $0 = [] }
+            let late: Bool? = try await poll(for: .seconds(10)) {
+                world.machines.contains { $0.order.app == world.cluster } ? true : nil
+            }
+            #expect(late == true)
+            group.cancelAll()
+        }
+    }
+}
