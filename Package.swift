@@ -126,7 +126,11 @@ let package = Package(
             .adapters, "RoostStore",
             uses: ["RoostModel", "RoostLinux", .grdb, .asyncHTTPClient, .nioCore, .nioHTTP1, .logging]),
         room(.adapters, "RoostVolumes", uses: ["RoostModel", "RoostLinux", "CLinux", .logging]),
-        room(.adapters, "RoostMachines", uses: ["RoostModel", "RoostLinux", "CLinux", .crypto, .logging]),
+        room(.adapters, "RoostRuntime", uses: ["RoostModel"]),
+        room(
+            .adapters, "RoostContainers", uses: ["RoostRuntime", "RoostModel", "RoostLinux", "CLinux", .logging]),
+        room(
+            .adapters, "RoostImages", uses: ["RoostRuntime", "RoostModel", "RoostLinux", "CLinux", .crypto, .logging]),
         room(
             .adapters, "RoostMesh",
             uses: [
@@ -145,7 +149,7 @@ let package = Package(
         room(
             .services, "RoostHost",
             uses: [
-                "RoostPlanet", "RoostModel", "RoostStore", "RoostVolumes", "RoostMachines", "RoostMesh", "RoostAnycast",
+                "RoostPlanet", "RoostModel", "RoostStore", "RoostVolumes", "RoostRuntime", "RoostMesh", "RoostAnycast",
                 "RoostLinux", .grdb, .lifecycle, .logging,
             ]),
         room(
@@ -156,13 +160,13 @@ let package = Package(
             uses: [
                 "RoostControl", "RoostHost", "RoostPlanet", "RoostPlans", "RoostModel", "RoostPlacement",
                 "RoostBalancing",
-                "RoostStore", "RoostMachines", "RoostMesh", "RoostLinux", .lifecycle, .logging,
+                "RoostStore", "RoostRuntime", "RoostMesh", "RoostLinux", .lifecycle, .logging,
             ]),
         room(
             .services, "RoostAPI",
             uses: [
                 "RoostPostgresControl", "RoostControl", "RoostHost", "RoostPlanet", "RoostModel", "RoostWire",
-                "RoostStore", "RoostMesh", "RoostMachines", "RoostVolumes",
+                "RoostStore", "RoostMesh", "RoostRuntime", "RoostVolumes",
                 "RoostPlacement",
                 "RoostLinux", "RoostClient", .hummingbird, .httpTypes, .lifecycle, .logging, .nioCore,
             ]),
@@ -182,7 +186,8 @@ let package = Package(
             uses: [
                 "RoostPostgresControl", "RoostControl", "RoostHost", "RoostPlanet", "RoostAPI", "RoostEdge",
                 "RoostBalancing", "RoostAnycast", "RoostMesh", "RoostStore",
-                "RoostMachines", "RoostVolumes", "RoostCertificates", "RoostModel", "RoostWire", "RoostLinux",
+                "RoostContainers", "RoostImages", "RoostVolumes", "RoostCertificates", "RoostModel", "RoostWire",
+                "RoostLinux",
                 .argumentParser, .configuration, .lifecycle, .logging, .unixSignals,
             ]),
         program(
@@ -211,7 +216,9 @@ let package = Package(
             uses: ["roost", "RoostModel", "RoostWire", "RoostLinux", .nioCore, .nioHTTP1, .nioPosix]),
         tests(.adapters, of: "RoostStore", uses: ["RoostModel", "RoostLinux", .grdb, .nioCore, .logging]),
         tests(.adapters, of: "RoostVolumes", uses: ["RoostModel", "RoostLinux"]),
-        tests(.adapters, of: "RoostMachines", uses: ["RoostModel", "RoostLinux"]),
+        tests(.adapters, of: "RoostRuntime", uses: ["RoostModel"]),
+        tests(.adapters, of: "RoostContainers", uses: ["RoostRuntime", "RoostImages", "RoostModel", "RoostLinux"]),
+        tests(.adapters, of: "RoostImages", uses: ["RoostRuntime", "RoostModel", "RoostLinux", "CLinux"]),
         tests(.adapters, of: "RoostMesh", uses: ["RoostModel", "RoostLinux", "CLinux"]),
         tests(.adapters, of: "RoostAnycast", uses: ["RoostModel", "RoostLinux", "CLinux", .logging]),
         tests(
@@ -226,7 +233,7 @@ let package = Package(
         tests(
             .services, of: "RoostHost",
             uses: [
-                "RoostModel", "RoostStore", "RoostVolumes", "RoostMachines", "RoostMesh", "RoostLinux",
+                "RoostModel", "RoostStore", "RoostVolumes", "RoostRuntime", "RoostMesh", "RoostLinux",
                 .logging,
             ]),
         tests(

@@ -3,11 +3,12 @@ import Logging
 import RoostAPI
 import RoostAnycast
 import RoostCertificates
+import RoostContainers
 import RoostControl
 import RoostEdge
 import RoostHost
+import RoostImages
 import RoostLinux
-import RoostMachines
 import RoostMesh
 import RoostModel
 import RoostPlanet

@@ -2,12 +2,12 @@ import Foundation
 import Hummingbird
 import RoostControl
 import RoostHost
-import RoostMachines
 import RoostMesh
 import RoostModel
 import RoostPlacement
 import RoostPlanet
 import RoostPostgresControl
+import RoostRuntime
 import RoostWire
 
 extension PlanetAPI {

@@ -1,8 +1,8 @@
 import Logging
 import RoostLinux
-import RoostMachines
 import RoostMesh
 import RoostModel
+import RoostRuntime
 
 /// What a keeper found, written down.
 extension HostAgent {

@@ -1,7 +1,7 @@
 import RoostLinux
-public import RoostMachines
 public import RoostModel
 import RoostPlanet
+public import RoostRuntime
 
 extension HostAgent {
     /// Makes a machine, or says that it is already there.

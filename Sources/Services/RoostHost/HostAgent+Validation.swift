@@ -1,6 +1,6 @@
 import Foundation
-import RoostMachines
 public import RoostModel
+import RoostRuntime
 import RoostStore
 
 /// What no host would carry out, whatever room it has. Checked where a request comes in, before sizes are reckoned

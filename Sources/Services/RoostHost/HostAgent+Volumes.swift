@@ -1,8 +1,8 @@
 import Logging
 import RoostLinux
-import RoostMachines
 public import RoostModel
 import RoostPlanet
+import RoostRuntime
 public import RoostVolumes
 
 extension HostAgent {
@@ -132,7 +132,7 @@ extension Refusal {
             switch error.code {
             case .notFound, .imageNotFound: .notFound
             case .notRunning: .failedPrecondition
-            case .imageInvalid, .invalid: .invalid
+            case .imageInvalid, .imageNotAllowed, .invalid: .invalid
             case .noSpace: .insufficientCapacity
             case .deadlineExceeded: .deadlineExceeded
             case .failed: .failed

@@ -1,9 +1,9 @@
 public import Logging
 import RoostLinux
-public import RoostMachines
 public import RoostMesh
 public import RoostModel
 import RoostPlanet
+public import RoostRuntime
 public import RoostVolumes
 
 /// A host's work: it owns the ledger, accepts orders, and keeps what really runs equal to what shall run.

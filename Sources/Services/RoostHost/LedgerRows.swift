@@ -1,5 +1,5 @@
-public import RoostMachines
 public import RoostModel
+public import RoostRuntime
 
 /// A machine in the host's ledger: what it is, what it shall be, and what is needed to go on after a crash.
 public struct MachineRow: Hashable, Sendable, Codable {

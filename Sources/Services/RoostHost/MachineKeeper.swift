@@ -1,9 +1,9 @@
 import Logging
 import RoostLinux
-import RoostMachines
 import RoostMesh
 import RoostModel
 import RoostPlanet
+import RoostRuntime
 import RoostVolumes
 
 /// Keeps one machine what its row says it shall be. Every step looks at what really is there first, so the keeper
@@ -144,22 +144,23 @@ struct MachineKeeper: Sendable {
 
     private func prepare(_ row: MachineRow, attempt: String) async throws -> MachineLaunch {
         let record = row.record
-        var binds: [MachineLaunch.Bind] = []
+        var disks: [MachineDisk] = []
         for mount in record.config.mounts {
             let folder = try await agent.volumeBackend.mount(mount.volume)
-            binds.append(.init(source: folder, target: mount.path, isReadOnly: false))
+            disks.append(MachineDisk(.folder(path: folder), at: mount.path))
         }
+        var hostLink: HostLink?
         if record.owner != nil {
             let folder = agent.configuration.machineFolder(machine)
             try DurableFile.makeFolder(folder)
-            binds.append(.init(source: folder, target: "/.roost", isReadOnly: false))
+            hostLink = .unix(folder: folder)
         }
         let link = MachineLink(machine: machine, network: record.network, address: record.address)
         let namespace = try await agent.mesh.attach(link)
         return MachineLaunch(
             id: machine, attempt: attempt, hostname: machine.text, image: try ImageReference(record.config.image),
-            config: record.config, environment: agent.environment(of: record), binds: binds,
-            network: MachineNetwork(namespacePath: namespace, address: record.address))
+            config: record.config, environment: agent.environment(of: record), disks: disks,
+            hostLink: hostLink, network: MachineNetwork(.namespace(path: namespace), address: record.address))
     }
 
     // MARK: - Stopped and destroyed

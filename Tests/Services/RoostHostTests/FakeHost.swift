@@ -1,8 +1,8 @@
 import Foundation
 import Logging
-import RoostMachines
 import RoostMesh
 import RoostModel
+import RoostRuntime
 import RoostVolumes
 import Synchronization
 
@@ -19,6 +19,8 @@ final class FakeRuntime: MachineRuntime {
     let machines = Mutex<[MachineID: Machine]>([:])
     let launches = Mutex<[MachineID]>([])
     let refusal = Mutex<RuntimeError?>(nil)
+
+    func check(_ image: ImageReference) async throws(RuntimeError) {}
 
     func launch(_ launch: MachineLaunch) async throws(RuntimeError) -> RunningMachine {
         if let refusal = refusal.withLock({ $0 }) { throw refusal }

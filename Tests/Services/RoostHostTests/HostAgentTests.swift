@@ -1,8 +1,8 @@
 import Foundation
 import RoostLinux
-import RoostMachines
 import RoostMesh
 import RoostModel
+import RoostRuntime
 import RoostStore
 import Synchronization
 import Testing

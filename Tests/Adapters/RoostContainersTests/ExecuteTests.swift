@@ -1,6 +1,7 @@
+import RoostContainers
 import RoostLinux
-import RoostMachines
 import RoostModel
+import RoostRuntime
 import Testing
 
 @Suite(.serialized, .timeLimit(.minutes(2)))

@@ -1,5 +1,5 @@
-import RoostMachines
 import RoostModel
+import RoostRuntime
 import Testing
 
 struct RestartHistoryTests {

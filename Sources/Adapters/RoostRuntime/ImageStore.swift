@@ -2,6 +2,9 @@ public import RoostModel
 
 /// Images of this host, unpacked once each and shared by all its machines.
 public protocol ImageStore: Sendable {
+    /// Refuses an image that this host would never run, wherever it comes from.
+    func check(_ image: ImageReference) async throws(RuntimeError)
+
     /// Fetches and unpacks unless it is already there. Safe for several callers and several processes at once.
     func ensure(_ image: ImageReference) async throws(RuntimeError) -> UnpackedImage
 }

@@ -1,6 +1,7 @@
 import Logging
 import RoostLinux
 import RoostModel
+import RoostRuntime
 
 extension OCIImageStore {
     /// What a registry's tag last meant, so that a machine can start when the registry does not answer.
@@ -15,7 +16,7 @@ extension OCIImageStore {
     func fromRegistry(_ name: String, _ image: ImageReference) async throws(RuntimeError) -> UnpackedImage {
         let key = Self.hash(name)
         let path = "\(directory)/references/\(key).json"
-        let known = try JSONFile.read(Resolution.self, from: path)
+        let known = try Self.read(Resolution.self, from: path)
         if let known, name.contains("@sha256:"), let ready = try ready(ImageDigest(known.manifest, of: name)) {
             return ready
         }
@@ -44,7 +45,7 @@ extension OCIImageStore {
                 throw RuntimeError(
                     code: .failed, operation: "pull", subject: image.description, cause: error.description)
             }
-            try JSONFile.write(
+            try Self.write(
                 Resolution(reference: name, remote: remote, manifest: manifest.digest), to: path)
             return unpacked
         }

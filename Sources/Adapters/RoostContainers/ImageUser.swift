@@ -1,6 +1,7 @@
 import Glibc
 import RoostLinux
 import RoostModel
+import RoostRuntime
 
 /// Who process 1 runs as: the image's `User`, looked up in the image's own /etc/passwd and /etc/group.
 struct ImageUser: Hashable {

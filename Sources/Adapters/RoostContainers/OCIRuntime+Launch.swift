@@ -3,6 +3,7 @@ import Glibc
 import Logging
 import RoostLinux
 import RoostModel
+public import RoostRuntime
 
 extension OCIRuntime {
     public func launch(_ launch: MachineLaunch) async throws(RuntimeError) -> RunningMachine {
@@ -18,7 +19,7 @@ extension OCIRuntime {
             case .running(let running):
                 guard running.attempt == launch.attempt else {
                     throw RuntimeError(
-                        code: .invalid, operation: "launch", subject: "machine \(launch.id)",
+                        code: .failed, operation: "launch", subject: "machine \(launch.id)",
                         cause: "its launch \(running.attempt) still runs: stop and remove it first")
                 }
                 return running
@@ -49,7 +50,9 @@ extension OCIRuntime {
             limitsSwap: MachineCgroup.limitsSwap(group.hierarchies), openFilesMax: Self.openFilesMax)
         let document = try spec.make()
 
-        try requireNamespace(launch.network.namespacePath, launch.id)
+        switch launch.network.attachment {
+        case .namespace(let path): try requireNamespace(path, launch.id)
+        }
 
         // From here on the world changes. The record comes first, so that whatever is left can be named.
         try report("launch", launch.id) { () throws(SystemError) in

@@ -2,6 +2,7 @@ import Glibc
 public import Logging
 import RoostLinux
 public import RoostModel
+public import RoostRuntime
 
 /// Machines by an OCI runtime (`runc`, or `crun` where it works), each watched by a `conmon` of its own.
 ///
@@ -88,6 +89,8 @@ public struct OCIRuntime: MachineRuntime {
         return (parent.hasPrefix("/") ? parent : "/" + parent) + "/\(machine)"
     }
 
+    public func check(_ image: ImageReference) async throws(RuntimeError) { try await images.check(image) }
+
     // MARK: - Looking
 
     public func inspect(_ machine: MachineID) async throws(RuntimeError) -> MachineObservation {
@@ -113,7 +116,7 @@ public struct OCIRuntime: MachineRuntime {
     // MARK: - Signals
 
     public func signal(_ machine: MachineID, _ signal: String) async throws(RuntimeError) {
-        guard let number = SignalName.number(signal) else {
+        guard let number = Signal.number(signal) else {
             throw RuntimeError(
                 code: .invalid, operation: "signal", subject: "machine \(machine)",
                 cause: "'\(signal.prefix(40))' is no signal: use a name such as SIGTERM, or a number")

@@ -1,7 +1,7 @@
 import Glibc
 
 /// Signals by name, as people and images write them: `SIGINT`, `INT`, `int` or `2`.
-enum SignalName {
+enum Signal {
     static let numberMax: Int32 = 64
 
     static func number(_ text: String) -> Int32? {

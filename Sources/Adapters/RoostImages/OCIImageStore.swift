@@ -2,7 +2,8 @@ import Crypto
 import Glibc
 public import Logging
 import RoostLinux
-import RoostModel
+public import RoostModel
+public import RoostRuntime
 
 /// Images unpacked once per computer, each in a folder named by its manifest's digest:
 ///
@@ -30,6 +31,8 @@ public struct OCIImageStore: ImageStore {
         verifiesTLS = verifiesRegistryTLS
         self.logger = logger
     }
+
+    public func check(_ image: ImageReference) async throws(RuntimeError) {}
 
     public func ensure(_ image: ImageReference) async throws(RuntimeError) -> UnpackedImage {
         switch image.source {
@@ -96,7 +99,7 @@ public struct OCIImageStore: ImageStore {
 
     /// The image if all of it is there.
     func ready(_ digest: ImageDigest) throws(RuntimeError) -> UnpackedImage? {
-        guard let record = try JSONFile.read(ImageRecord.self, from: folder(digest) + "/image.json") else { return nil }
+        guard let record = try Self.read(ImageRecord.self, from: folder(digest) + "/image.json") else { return nil }
         return record.image(digest: digest.text, rootPath: folder(digest) + "/rootfs")
     }
 
@@ -113,14 +116,14 @@ public struct OCIImageStore: ImageStore {
         }
         var named = manifest
         named.annotations = [OCILayout.tagAnnotation: "image"]
-        try JSONFile.write(OCILayout.Index(manifests: [named]), to: view + "/index.json")
+        try Self.write(OCILayout.Index(manifests: [named]), to: view + "/index.json")
         try await command(
             "unpack", image, .imageInvalid,
             Command(
                 "umoci", ["raw", "unpack", "--image", view + ":image", half + "/rootfs"], deadline: Self.unpackDeadline)
         )
         try await removeFolder(view, image)
-        try JSONFile.write(record, to: half + "/image.json")
+        try Self.write(record, to: half + "/image.json")
     }
 
     private func publish(_ half: String, as digest: ImageDigest, _ image: ImageReference) async throws(RuntimeError) {
@@ -137,6 +140,18 @@ public struct OCIImageStore: ImageStore {
     }
 
     // MARK: - Small parts
+
+    static func read<Value: Decodable>(_ type: Value.Type, from path: String) throws(RuntimeError) -> Value? {
+        do { return try JSONFile.read(type, from: path) } catch {
+            throw RuntimeError(code: .failed, operation: "read", subject: path, cause: "\(error.cause)")
+        }
+    }
+
+    static func write(_ value: some Encodable, to path: String) throws(RuntimeError) {
+        do { try JSONFile.write(value, to: path) } catch {
+            throw RuntimeError(code: .failed, operation: "write", subject: path, cause: "\(error.cause)")
+        }
+    }
 
     static func hash(_ text: String) -> String {
         SHA256.hash(data: Array(text.utf8)).map { byte in

@@ -1,6 +1,7 @@
 import Glibc
 import RoostLinux
 public import RoostModel
+public import RoostRuntime
 
 /// Logs. conmon writes one file per machine, in the form of Kubernetes' container logs (time, stream, `P` or `F` for
 /// a partial or full line, text); when it is full, conmon starts it anew. A new launch sets the old log aside, as

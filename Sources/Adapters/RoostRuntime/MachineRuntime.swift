@@ -3,6 +3,10 @@ public import RoostModel
 /// Runs machines on this host. The machine, once launched, does not depend on this process: its watcher (`conmon`)
 /// and its record on disk outlive it. Every call is idempotent.
 public protocol MachineRuntime: Sendable {
+    /// Refuses an image that this host would never run, before anything is promised. Whether it can be had is not
+    /// looked at.
+    func check(_ image: ImageReference) async throws(RuntimeError)
+
     /// Prepares root, namespaces and watcher and starts process 1. If this launch already runs, says so.
     func launch(_ launch: MachineLaunch) async throws(RuntimeError) -> RunningMachine
 
@@ -35,25 +39,15 @@ public struct MachineLaunch: Hashable, Sendable {
     public var image: ImageReference
     public var config: MachineConfig
     public var environment: [String: String]
-    /// Folders of the host and where they appear in the machine; the volume's among them.
-    public var binds: [Bind]
+    /// Its volumes.
+    public var disks: [MachineDisk]
+    /// How it speaks to its host; nil: not at all.
+    public var hostLink: HostLink?
     public var network: MachineNetwork
-
-    public struct Bind: Hashable, Sendable {
-        public var source: String
-        public var target: String
-        public var isReadOnly: Bool
-
-        public init(source: String, target: String, isReadOnly: Bool) {
-            self.source = source
-            self.target = target
-            self.isReadOnly = isReadOnly
-        }
-    }
 
     public init(
         id: MachineID, attempt: String, hostname: String, image: ImageReference, config: MachineConfig,
-        environment: [String: String], binds: [Bind], network: MachineNetwork
+        environment: [String: String], disks: [MachineDisk], hostLink: HostLink? = nil, network: MachineNetwork
     ) {
         self.id = id
         self.attempt = attempt
@@ -61,19 +55,52 @@ public struct MachineLaunch: Hashable, Sendable {
         self.image = image
         self.config = config
         self.environment = environment
-        self.binds = binds
+        self.disks = disks
+        self.hostLink = hostLink
         self.network = network
     }
 }
 
-/// A network namespace that already exists, with the machine's link and address inside.
+/// What a runtime is handed of a volume. A runtime says which kinds it takes by its exhaustive `switch`.
+public enum DiskAttachment: Hashable, Sendable {
+    /// A mounted filesystem on the host.
+    case folder(path: String)
+}
+
+/// A volume and its place in the machine.
+public struct MachineDisk: Hashable, Sendable {
+    public var attachment: DiskAttachment
+    /// Absolute path in the machine.
+    public var target: String
+    public var isReadOnly: Bool
+
+    public init(_ attachment: DiskAttachment, at target: String, isReadOnly: Bool = false) {
+        self.attachment = attachment
+        self.target = target
+        self.isReadOnly = isReadOnly
+    }
+}
+
+/// How a machine asks its host for something. The machine sees it at ``HostLink/place``.
+public enum HostLink: Hashable, Sendable {
+    /// A folder of the host with a Unix socket in it; the machine can write nothing there.
+    case unix(folder: String)
+
+    public static let place = "/.roost"
+}
+
+/// How a machine is joined to its network.
+public enum NetworkAttachment: Hashable, Sendable {
+    /// A network namespace that already exists, with the machine's link and address inside.
+    case namespace(path: String)
+}
+
 public struct MachineNetwork: Hashable, Sendable {
-    /// Path of the namespace, `/run/roost/netns/<machine>`.
-    public var namespacePath: String
+    public var attachment: NetworkAttachment
     public var address: IPv6Address
 
-    public init(namespacePath: String, address: IPv6Address) {
-        self.namespacePath = namespacePath
+    public init(_ attachment: NetworkAttachment, address: IPv6Address) {
+        self.attachment = attachment
         self.address = address
     }
 }
@@ -98,14 +125,21 @@ public enum MachineObservation: Hashable, Sendable {
 }
 
 public struct MachineExit: Hashable, Sendable {
+    /// What process 1 ended with. A shell's way of saying "signal n" is 128 + n, and a program may end with such a
+    /// number too: by the code alone nobody can tell.
     public var code: Int32
+    /// The signal that ended it, where it is known for sure.
     public var signal: Int32?
+    /// The kernel ended process 1 for want of memory.
     public var oomKilled: Bool
+    /// How many of the machine's processes the kernel has ended for want of memory in this launch.
+    public var memoryKills: Int
 
-    public init(code: Int32, signal: Int32?, oomKilled: Bool) {
+    public init(code: Int32, signal: Int32?, oomKilled: Bool, memoryKills: Int = 0) {
         self.code = code
         self.signal = signal
         self.oomKilled = oomKilled
+        self.memoryKills = memoryKills
     }
 }
 
@@ -113,6 +147,9 @@ public struct ExecRequest: Hashable, Sendable {
     public var command: [String]
     public var input: String
     public var timeout: Duration
+
+    /// Of each of its two outputs. As JSON a byte becomes six at worst, and the answer is to stay below 16 MiB.
+    public static let outputBytesMax = 1 << 20
 
     public init(command: [String], input: String = "", timeout: Duration = .seconds(30)) {
         self.command = command
@@ -122,27 +159,56 @@ public struct ExecRequest: Hashable, Sendable {
 }
 
 public struct ExecResult: Hashable, Sendable {
+    /// As a shell would give it: 127 for a program that is not there, 128 and the signal for one that was ended by it.
     public var exitCode: Int32
+    /// The signal that ended it, where it is known for sure.
     public var signal: Int32?
     public var standardOutput: String
     public var standardError: String
+    /// The program wrote more than ``ExecRequest/outputBytesMax``; what came after is not here.
+    public var isOutputTruncated: Bool
+    public var isErrorTruncated: Bool
 
-    public init(exitCode: Int32, signal: Int32?, standardOutput: String, standardError: String) {
+    public init(
+        exitCode: Int32, signal: Int32?, standardOutput: String, standardError: String,
+        isOutputTruncated: Bool = false, isErrorTruncated: Bool = false
+    ) {
         self.exitCode = exitCode
         self.signal = signal
         self.standardOutput = standardOutput
         self.standardError = standardError
+        self.isOutputTruncated = isOutputTruncated
+        self.isErrorTruncated = isErrorTruncated
     }
 }
 
 public struct RuntimeError: Error, Sendable, CustomStringConvertible {
     public enum Code: String, Hashable, Sendable {
-        case notFound, notRunning, imageNotFound, imageInvalid, noSpace, deadlineExceeded, invalid, failed
+        case notFound, notRunning
+        /// The image cannot be had: it may be another time.
+        case imageNotFound
+        /// The image is broken, or not for this platform.
+        case imageInvalid
+        /// This host's operator has not allowed images from there.
+        case imageNotAllowed
+        case noSpace, deadlineExceeded
+        /// The order itself cannot be carried out.
+        case invalid
+        case failed
+    }
+
+    /// The same order would fail the same way however often it is tried.
+    public var isPermanent: Bool {
+        switch code {
+        case .imageInvalid, .imageNotAllowed, .invalid: true
+        case .notFound, .notRunning, .imageNotFound, .noSpace, .deadlineExceeded, .failed: false
+        }
     }
 
     public let code: Code
     public let operation: String
     public let subject: String
+    /// For whoever gave the order: no command lines, no paths of the host.
     public let cause: String
 
     public init(code: Code, operation: String, subject: String, cause: String) {

@@ -1,6 +1,7 @@
 import Glibc
 import RoostLinux
 public import RoostModel
+public import RoostRuntime
 
 extension OCIRuntime {
     public static let execTimeoutMax = Duration.seconds(3600)
@@ -52,7 +53,7 @@ extension OCIRuntime {
         }
         let signal = output.status - 128
         return ExecResult(
-            exitCode: output.status, signal: (1...SignalName.numberMax).contains(signal) ? signal : nil,
+            exitCode: output.status, signal: (1...Signal.numberMax).contains(signal) ? signal : nil,
             standardOutput: output.standardOutput, standardError: output.standardError)
     }
 

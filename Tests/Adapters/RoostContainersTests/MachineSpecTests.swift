@@ -1,21 +1,22 @@
 import RoostLinux
 import RoostModel
+import RoostRuntime
 import Testing
 
-@testable import RoostMachines
+@testable import RoostContainers
 
 struct MachineSpecTests {
     private func spec(
         initial: MachineInit = .init(), guest: MachineGuest = .init(), user: ImageUser = .root,
-        config: [String: String] = [:], launch: [String: String] = [:], binds: [MachineLaunch.Bind] = []
+        config: [String: String] = [:], launch: [String: String] = [:], disks: [MachineDisk] = []
     ) throws -> MachineSpec {
         let id = try MachineID("0123456789abcd")
         return MachineSpec(
             launch: MachineLaunch(
                 id: id, attempt: "a", hostname: "name", image: try ImageReference("dir:/image"),
                 config: MachineConfig(image: "dir:/image", guest: guest, environment: config, initial: initial),
-                environment: launch, binds: binds,
-                network: MachineNetwork(namespacePath: "/run/netns/x", address: try IPv6Address("fdaa:0:1::2"))),
+                environment: launch, disks: disks,
+                network: MachineNetwork(.namespace(path: "/run/netns/x"), address: try IPv6Address("fdaa:0:1::2"))),
             image: UnpackedImage(
                 digest: "sha256:0", rootPath: "/image", entrypoint: ["/entry"], command: ["one", "two"],
                 environment: ["A=image", "B=image", "C=image", "EMPTY="], workingDirectory: "/w", user: "",
@@ -70,8 +71,8 @@ struct MachineSpecTests {
 
     @Test(arguments: ["relative", "/", "//", "/a/../../etc", "/.."])
     func wrongPlacesForABindAreRefused(target: String) throws {
-        let bind = MachineLaunch.Bind(source: "/host", target: target, isReadOnly: false)
-        #expect(throws: RuntimeError.self) { try spec(binds: [bind]).make() }
+        let disk = MachineDisk(.folder(path: "/host"), at: target)
+        #expect(throws: RuntimeError.self) { try spec(disks: [disk]).make() }
     }
 
     @Test func aUserIsFoundByNameAndNumber() throws {
@@ -96,10 +97,10 @@ struct MachineSpecTests {
     }
 
     @Test(arguments: [("SIGTERM", 15), ("term", 15), ("9", 9), ("sigusr1", 10)] as [(String, Int32)])
-    func signalsHaveNames(name: String, number: Int32) { #expect(SignalName.number(name) == number) }
+    func signalsHaveNames(name: String, number: Int32) { #expect(Signal.number(name) == number) }
 
     @Test(arguments: ["", "SIG", "0", "65", "-9", "KILLALL"])
-    func wrongSignalsHaveNone(name: String) { #expect(SignalName.number(name) == nil) }
+    func wrongSignalsHaveNone(name: String) { #expect(Signal.number(name) == nil) }
 
     @Test func aLogIsReadWithoutItsForm() {
         let raw = """
@@ -111,24 +112,6 @@ struct MachineSpecTests {
 
             """
         #expect(OCIRuntime.plain(Array(raw.utf8)) == "one line\nhalf a line\n\n")
-    }
-
-    @Test func everyMachineIsToldWhoItIs() throws {
-        let machine = MachineRecord(
-            id: try MachineID("0123456789abcd"), name: "n", app: try AppName("shop"), region: try RegionCode("ams"),
-            state: .started, instance: "01X", config: MachineConfig(image: "dir:/image"), network: NetworkNumber(1),
-            createdAt: 0, updatedAt: 0)
-        let environment = StandardEnvironment.make(for: machine)
-        for (name, value) in [
-            "APP_NAME": "shop", "MACHINE_ID": "0123456789abcd", "ALLOC_ID": "0123456789abcd", "REGION": "ams",
-            "MACHINE_VERSION": "01X", "IMAGE_REF": "dir:/image", "PROCESS_GROUP": "app", "VM_MEMORY_MB": "256",
-            "PRIVATE_IP": "\(machine.address)",
-        ] {
-            #expect(environment["FLY_" + name] == value && environment["ROOST_" + name] == value)
-        }
-        #expect(environment["PRIMARY_REGION"] == nil)
-        let other = StandardEnvironment.make(for: machine, primaryRegion: try RegionCode("iad"))
-        #expect(other["PRIMARY_REGION"] == "iad")
     }
 
     @Test func crunIsUsedWhereItWorks() async {

@@ -1,9 +1,10 @@
 import Glibc
 import RoostLinux
 import RoostModel
+import RoostRuntime
 import Testing
 
-@testable import RoostMachines
+@testable import RoostContainers
 
 /// A launch can be cut off anywhere, and so can a removal. Whoever comes next goes on.
 @Suite(.serialized, .timeLimit(.minutes(3)))
@@ -33,7 +34,7 @@ struct RecoveryTests {
             let again = try await workshop.launch("false", id: id)
             #expect(try await workshop.runtime.launch(again) == running)
             let other = try await workshop.launch("false", id: id, attempt: "other")
-            #expect(await refusal { _ = try await workshop.runtime.launch(other) }?.code == .invalid)
+            #expect(await refusal { _ = try await workshop.runtime.launch(other) }?.code == .failed)
 
             #expect(try await workshop.log(id) == "up\n")
             try await workshop.runtime.signal(id, "TERM")
@@ -143,7 +144,7 @@ struct RecoveryTests {
             launch.config.initial.exec = ["/no/such/program"]
             let missing = await refusal { _ = try await workshop.runtime.launch(launch) }
             #expect(missing?.description.contains("/no/such/program") == true)
-            launch.network.namespacePath = workshop.folder + "/nowhere"
+            launch.network.attachment = .namespace(path: workshop.folder + "/nowhere")
             #expect(await refusal { _ = try await workshop.runtime.launch(launch) }?.code == .invalid)
             launch.config.initial = MachineInit()
             #expect(await refusal { _ = try await workshop.runtime.launch(launch) }?.code == .invalid)

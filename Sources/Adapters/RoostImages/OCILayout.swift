@@ -1,5 +1,6 @@
 import Glibc
 import RoostLinux
+import RoostRuntime
 
 /// A folder in the OCI image layout (https://github.com/opencontainers/image-spec/blob/main/image-layout.md).
 struct OCILayout: Sendable {
@@ -55,7 +56,6 @@ struct OCILayout: Sendable {
     ]
     /// An index may name an index, but not for ever.
     static let indexDepthMax = 3
-    static let documentBytesMax = 4 << 20
 
     #if arch(x86_64)
         static let architecture = "amd64"
@@ -65,7 +65,7 @@ struct OCILayout: Sendable {
 
     /// The manifest that a tag names at this moment, for this computer's architecture.
     func manifest(tag: String, for image: String) throws(RuntimeError) -> Descriptor {
-        guard let index = try JSONFile.read(Index.self, from: path + "/index.json") else {
+        guard let index = try OCIImageStore.read(Index.self, from: path + "/index.json") else {
             throw RuntimeError(
                 code: .imageNotFound, operation: "find the image", subject: image,
                 cause: "there is no OCI layout at \(path): build the image, or copy one there with "
@@ -112,7 +112,7 @@ struct OCILayout: Sendable {
     ) throws(RuntimeError) -> Value {
         let digest = try ImageDigest(descriptor.digest, of: image)
         let blob = "\(path)/blobs/sha256/\(digest.hex)"
-        guard let value = try JSONFile.read(type, from: blob, bytesMax: Self.documentBytesMax) else {
+        guard let value = try OCIImageStore.read(type, from: blob) else {
             throw RuntimeError(
                 code: .imageInvalid, operation: "read", subject: image,
                 cause: "\(blob) is missing: build or copy the image anew")

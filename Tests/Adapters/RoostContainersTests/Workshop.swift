@@ -1,7 +1,9 @@
 import Glibc
+import RoostContainers
+import RoostImages
 import RoostLinux
-import RoostMachines
 import RoostModel
+import RoostRuntime
 import Testing
 
 /// A host's worth of folders for one test: a small root filesystem made of this computer's own programs, an image
@@ -89,21 +91,43 @@ struct Workshop: Sendable {
             try DurableFile.write("", to: path)
             try await Command("unshare", ["--net=\(path)", "ip", "link", "set", "lo", "up"]).run()
         }
-        return MachineNetwork(namespacePath: path, address: try IPv6Address("fdaa:0:1::2"))
+        return MachineNetwork(.namespace(path: path), address: try IPv6Address("fdaa:0:1::2"))
     }
 
     func launch(
         _ script: String, id: MachineID = Workshop.newID(), attempt: String = "first",
         guest: MachineGuest = .init(cpus: 1, memoryMebibytes: 64), environment: [String: String] = [:],
-        binds: [MachineLaunch.Bind] = [], image: String? = nil
+        disks: [MachineDisk] = [], image: String? = nil
     ) async throws -> MachineLaunch {
         let image = image ?? "dir:\(root)"
         return MachineLaunch(
             id: id, attempt: attempt, hostname: "m-\(id)", image: try ImageReference(image),
             config: MachineConfig(
                 image: image, guest: guest, environment: ["FROM": "config"],
-                initial: MachineInit(exec: ["/bin/sh", "-c", script])), environment: environment, binds: binds,
+                initial: MachineInit(exec: ["/bin/sh", "-c", script])), environment: environment, disks: disks,
             network: try await network())
+    }
+
+    /// An OCI layout with the root as `layout:tag`; what it says of itself is all there.
+    func makeLayout(tag: String, extra: String) async throws -> String {
+        let layout = folder + "/layout"
+        let bundle = folder + "/bundle-\(tag)"
+        let image = "\(layout):\(tag)"
+        if access(layout, F_OK) != 0 { try await Command("umoci", ["init", "--layout", layout]).run() }
+        try await Command("umoci", ["new", "--image", image]).run()
+        try await Command("umoci", ["unpack", "--image", image, bundle]).run()
+        try await Command("cp", ["-a", root + "/.", bundle + "/rootfs/"]).run()
+        try DurableFile.write(extra, to: bundle + "/rootfs/extra", mode: 0o644)
+        try await Command("umoci", ["repack", "--image", image, bundle]).run()
+        try await Command(
+            "umoci",
+            [
+                "config", "--image", image, "--config.entrypoint", "/bin/sh", "--config.entrypoint", "-c",
+                "--config.cmd", "id; pwd; cat /extra; echo $ONE", "--config.env", "ONE=1", "--config.user", "alice",
+                "--config.workingdir", "/tmp", "--config.stopsignal", "SIGQUIT",
+            ]
+        ).run()
+        return image
     }
 
     static func newID() -> MachineID {

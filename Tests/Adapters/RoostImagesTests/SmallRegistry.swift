@@ -1,6 +1,6 @@
 import Glibc
+import RoostImages
 import RoostLinux
-import RoostMachines
 
 /// A registry on the loopback that serves one OCI layout: as much of the distribution specification
 /// (https://github.com/opencontainers/distribution-spec) as a pull needs.

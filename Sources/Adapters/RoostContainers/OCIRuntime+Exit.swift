@@ -1,6 +1,7 @@
 import Glibc
 import RoostLinux
 public import RoostModel
+public import RoostRuntime
 
 extension OCIRuntime {
     public func waitForExit(of machine: MachineID) async throws(RuntimeError) -> MachineExit {
@@ -120,7 +121,7 @@ extension OCIRuntime {
         let kills = try cgroup(machine).outOfMemoryKills()
         let oomKilled = kills > 0 || access(folders.persistent + "/oom", F_OK) == 0
         return MachineExit(
-            code: code, signal: (1...SignalName.numberMax).contains(signal) ? signal : nil,
+            code: code, signal: (1...Signal.numberMax).contains(signal) ? signal : nil,
             oomKilled: code != 0 && oomKilled)
     }
 }

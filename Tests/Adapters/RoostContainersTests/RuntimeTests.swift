@@ -1,9 +1,10 @@
 import Glibc
 import RoostLinux
 import RoostModel
+import RoostRuntime
 import Testing
 
-@testable import RoostMachines
+@testable import RoostContainers
 
 @Suite(.serialized, .timeLimit(.minutes(4)))
 struct RuntimeTests {
@@ -176,9 +177,9 @@ struct RuntimeTests {
             let fixed = workshop.folder + "/fixed"
             try DurableFile.makeFolder(data)
             try DurableFile.makeFolder(fixed)
-            let binds = [
-                MachineLaunch.Bind(source: data, target: "/data/deep", isReadOnly: false),
-                MachineLaunch.Bind(source: fixed, target: "/fixed", isReadOnly: true),
+            let disks = [
+                MachineDisk(.folder(path: data), at: "/data/deep"),
+                MachineDisk(.folder(path: fixed), at: "/fixed", isReadOnly: true),
             ]
             let script = """
                 test -e /mine && exit 10
@@ -187,7 +188,7 @@ struct RuntimeTests {
                 touch /fixed/x 2>/dev/null && exit 13
                 echo more >> /data/deep/file
                 """
-            let first = try await workshop.launch(script, binds: binds)
+            let first = try await workshop.launch(script, disks: disks)
             for attempt in ["one", "two"] {
                 var launch = first
                 launch.attempt = attempt
@@ -197,6 +198,19 @@ struct RuntimeTests {
             try await workshop.runtime.remove(first.id)
             #expect(try DurableFile.read(data + "/file") == Array("more\nmore\n".utf8))
             #expect(access(workshop.root + "/mine", F_OK) != 0 && access(workshop.root + "/bin/seq", F_OK) == 0)
+        }
+    }
+
+    @Test func anImageOfALayoutRunsAsItsUserWithItsCommand() async throws {
+        try await Workshop.with { workshop in
+            let image = "oci:" + (try await workshop.makeLayout(tag: "one", extra: "first "))
+            var launch = try await workshop.launch("", image: image)
+            launch.config.initial = MachineInit()
+            _ = try await workshop.runtime.launch(launch)
+            #expect(try await workshop.runtime.waitForExit(of: launch.id).code == 0)
+            #expect(
+                try await workshop.log(launch.id)
+                    == "uid=1001(alice) gid=1002(alice) groups=1002(alice),50(staff)\n/tmp\nfirst 1\n")
         }
     }
 

@@ -1,4 +1,5 @@
 import RoostModel
+import RoostRuntime
 
 /// Turns what a machine is to be into the runtime's words. A pure function of the launch, the image and the folders.
 struct MachineSpec {
@@ -53,7 +54,7 @@ struct MachineSpec {
             linux: .init(
                 namespaces: [
                     .init(type: "pid"), .init(type: "mount"), .init(type: "uts"), .init(type: "ipc"),
-                    .init(type: "network", path: launch.network.namespacePath),
+                    .init(type: "network", path: networkNamespace),
                 ], cgroupsPath: cgroup, resources: resources, seccomp: .docker, maskedPaths: Self.maskedPaths,
                 readonlyPaths: Self.readonlyPaths))
     }
@@ -147,16 +148,29 @@ struct MachineSpec {
         for name in ["hosts", "hostname", "resolv.conf"] {
             mounts.append(Self.bind("\(folders.run)/\(name)", to: "/etc/\(name)", isReadOnly: false))
         }
-        for bind in launch.binds {
-            let parts = bind.target.split(separator: "/", omittingEmptySubsequences: true)
-            guard bind.target.hasPrefix("/"), !parts.isEmpty, !parts.contains(".."), bind.source.hasPrefix("/") else {
+        for disk in launch.disks {
+            let parts = disk.target.split(separator: "/", omittingEmptySubsequences: true)
+            guard disk.target.hasPrefix("/"), !parts.isEmpty, !parts.contains("..") else {
                 throw RuntimeError(
                     code: .invalid, operation: "launch", subject: "machine \(launch.id)",
-                    cause: "'\(bind.target)' is no place to mount something: use an absolute path without '..'")
+                    cause: "'\(disk.target)' is no place to mount something: use an absolute path without '..'")
             }
-            mounts.append(Self.bind(bind.source, to: bind.target, isReadOnly: bind.isReadOnly))
+            switch disk.attachment {
+            case .folder(let path):
+                mounts.append(Self.bind(path, to: disk.target, isReadOnly: disk.isReadOnly))
+            }
+        }
+        switch launch.hostLink {
+        case .unix(let folder): mounts.append(Self.bind(folder, to: HostLink.place, isReadOnly: false))
+        case nil: break
         }
         return mounts
+    }
+
+    private var networkNamespace: String {
+        switch launch.network.attachment {
+        case .namespace(let path): path
+        }
     }
 
     private static func bind(_ source: String, to target: String, isReadOnly: Bool) -> RuntimeSpec.Mount {

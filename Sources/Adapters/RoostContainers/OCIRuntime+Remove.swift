@@ -2,6 +2,7 @@ import Glibc
 import Logging
 import RoostLinux
 public import RoostModel
+public import RoostRuntime
 
 extension OCIRuntime {
     public func remove(_ machine: MachineID) async throws(RuntimeError) {
