@@ -4,6 +4,7 @@ import RoostModel
 import RoostPlanet
 import RoostPlans
 import RoostStore
+import Synchronization
 import Testing
 
 @testable import RoostPostgresControl

@@ -84,7 +84,10 @@ final class OrderedHosts: HostDispatch {
     /// Hosts that do not answer until they are taken out.
     let silent = Mutex<Set<HostName>>([])
 
-    init(cuts: Cuts) { self.cuts = cuts }
+    init(cuts: Cuts) throws {
+        self.cuts = cuts
+        region = try RegionCode("ams")
+    }
 
     private func order<Result: Sendable>(_ host: HostName, _ effect: () throws(Refusal) -> Result)
         async throws(Refusal) -> Result
@@ -102,7 +105,7 @@ final class OrderedHosts: HostDispatch {
                 throw Refusal(.insufficientCapacity, "host \(host) is full")
             }
             contents.withLock { $0[host, default: .init()].volumes[order.id] = order }
-            return Self.record(order)
+            return record(order)
         }
     }
 
@@ -114,20 +117,20 @@ final class OrderedHosts: HostDispatch {
                 return false
             }
             if isGone { throw Refusal(.failedPrecondition, "machine \(order.id) was destroyed") }
-            return Self.record(order)
+            return record(order)
         }
     }
 
     /// The one region of these tests.
-    static let region = try! RegionCode("ams")
+    let region: RegionCode
 
-    static func record(_ order: MachineOrder) -> MachineRecord {
+    func record(_ order: MachineOrder) -> MachineRecord {
         MachineRecord(
             id: order.id, name: order.name, app: order.app, region: region, state: .started, instance: "01",
             config: order.config, network: order.network, owner: order.owner, createdAt: 0, updatedAt: 0)
     }
 
-    static func record(_ order: VolumeOrder) -> VolumeRecord {
+    func record(_ order: VolumeOrder) -> VolumeRecord {
         VolumeRecord(
             id: order.id, name: order.name, app: order.app, region: region, state: .created, size: order.size,
             reserved: order.reserved, createdAt: 0)
@@ -166,17 +169,18 @@ struct ClusterWorld {
         try DurableFile.makeFolder(folder)
         store = try SQLiteStore(path: folder + "/store.sqlite", logger: Logger(label: "test"))
         cuts = Cuts(cut)
-        hosts = OrderedHosts(cuts: cuts)
+        hosts = try OrderedHosts(cuts: cuts)
         names = try (1...count).map { try HostName("ams\($0)") }
         cluster = try AppName("db")
         let cutStore = CutStore(base: store, cuts: cuts)
-        directory = Self.directory(over: store)
+        directory = try Self.directory(over: store)
         reconciler = ClusterReconciler(
-            store: cutStore, dispatch: hosts, clusters: Self.directory(over: cutStore), logger: Logger(label: "test"))
+            store: cutStore, dispatch: hosts, clusters: try Self.directory(over: cutStore),
+            logger: Logger(label: "test"))
     }
 
-    private static func directory(over store: any Store) -> ClusterDirectory {
-        ClusterDirectory(store: store, prefixes: [try! IPv4Prefix("203.0.113.0/24")]) { _, _ in
+    private static func directory(over store: any Store) throws -> ClusterDirectory {
+        ClusterDirectory(store: store, prefixes: [try IPv4Prefix("203.0.113.0/24")]) { _, _ in
             ClusterSecrets(
                 superuserPassword: "a", replicationPassword: "b", authorityCertificate: "c", serverCertificate: "d",
                 serverKey: "e")
@@ -188,7 +192,7 @@ struct ClusterWorld {
     func create(members: Int = 3) async throws {
         _ = try await directory.create(
             ClusterDirectory.Order(
-                name: cluster, regions: Array(repeating: OrderedHosts.region, count: members),
+                name: cluster, regions: Array(repeating: hosts.region, count: members),
                 volumeSize: .gibibytes(1), guest: MachineGuest(cpuKind: .shared, cpus: 1, memoryMebibytes: 512),
                 image: "docker.example/postgres:17"))
     }
@@ -207,12 +211,12 @@ struct ClusterWorld {
         for name in names {
             let contents = hosts.contents.withLock { $0[name] ?? .init() }
             planet.hosts[name] = HostRecord(
-                host: name, region: OrderedHosts.region, generation: Generation(1),
+                host: name, region: hosts.region, generation: Generation(1),
                 capacity: HostCapacity(cpus: 8, memory: .gibibytes(8), disk: .gibibytes(100)),
                 mesh: MeshIdentity(
                     publicKey: "", endpoint: "198.18.0.1:1", probePort: 1, address: MeshAddress.host(name)),
-                isEdge: false, isStoreMember: false, machines: contents.machines.values.map(OrderedHosts.record),
-                volumes: contents.volumes.values.map(OrderedHosts.record))
+                isEdge: false, isStoreMember: false, machines: contents.machines.values.map(hosts.record),
+                volumes: contents.volumes.values.map(hosts.record))
         }
         return planet
     }

@@ -6,6 +6,7 @@ import RoostLinux
 import RoostModel
 import RoostPlanet
 import RoostStore
+import Synchronization
 import Testing
 
 @testable import RoostPostgresControl
@@ -17,7 +18,7 @@ import Testing
         defer { world.remove() }
         for name in world.names {
             let record = HostRecord(
-                host: name, region: OrderedHosts.region, generation: Generation(1),
+                host: name, region: world.hosts.region, generation: Generation(1),
                 capacity: HostCapacity(
                     cpus: 8, memory: .gibibytes(name == world.names[0] ? 1 : 8), disk: .gibibytes(9)),
                 mesh: MeshIdentity(
@@ -47,7 +48,7 @@ import Testing
             let other = try AppName("other")
             _ = try await world.directory.create(
                 ClusterDirectory.Order(
-                    name: other, regions: [OrderedHosts.region, OrderedHosts.region], volumeSize: .gibibytes(1),
+                    name: other, regions: [world.hosts.region, world.hosts.region], volumeSize: .gibibytes(1),
                     guest: MachineGuest(cpuKind: .shared, cpus: 1, memoryMebibytes: 512),
                     image: "docker.example/postgres:17"))
             let made: Bool? = try await poll(for: .seconds(10)) {
