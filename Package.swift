@@ -50,17 +50,21 @@ enum Floor: String {
     case programs = "Programs"
 }
 
+/// What a room is for, what it may use and where to begin reading.
+let text = "README.md"
+
 func room(
     _ floor: Floor, _ name: String, uses dependencies: [Target.Dependency] = [], settings: [SwiftSetting] = strict
 ) -> Target {
     .target(
-        name: name, dependencies: dependencies, path: "Sources/\(floor.rawValue)/\(name)", swiftSettings: settings)
+        name: name, dependencies: dependencies, path: "Sources/\(floor.rawValue)/\(name)", exclude: [text],
+        swiftSettings: settings)
 }
 
 func program(_ name: String, uses dependencies: [Target.Dependency], settings: [SwiftSetting] = strict) -> Target {
     .executableTarget(
         name: name, dependencies: dependencies, path: "Sources/\(Floor.programs.rawValue)/\(name)",
-        swiftSettings: settings, linkerSettings: linker)
+        exclude: [text], swiftSettings: settings, linkerSettings: linker)
 }
 
 func tests(
@@ -100,7 +104,7 @@ let package = Package(
     ],
     targets: [
         // System: what Swift's Glibc lacks, and the Linux computer under our feet.
-        .target(name: "CLinux", path: "Sources/System/CLinux"),
+        .target(name: "CLinux", path: "Sources/System/CLinux", exclude: [text]),
         .systemLibrary(
             name: "CLibPQ", path: "Sources/System/CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
 
