@@ -110,6 +110,7 @@ let package = Package(
 
         // Model: words and shapes.
         room(.model, "RoostModel"),
+        room(.model, "RoostRecords", uses: ["RoostModel"]),
         room(.model, "RoostWire", uses: ["RoostModel"]),
         room(.system, "RoostLinux", uses: ["CLinux", "RoostModel", .subprocess, .system]),
 
@@ -149,11 +150,13 @@ let package = Package(
 
         // Services: long-running parts.
         room(
-            .services, "RoostPlanet", uses: ["RoostModel", "RoostStore", "RoostLinux", .lifecycle, .logging]),
+            .services, "RoostPlanet",
+            uses: ["RoostModel", "RoostRecords", "RoostStore", "RoostLinux", .grdb, .lifecycle, .logging]),
         room(
             .services, "RoostHost",
             uses: [
-                "RoostPlanet", "RoostModel", "RoostStore", "RoostVolumes", "RoostRuntime", "RoostMesh", "RoostAnycast",
+                "RoostPlanet", "RoostModel", "RoostRecords", "RoostStore", "RoostVolumes", "RoostRuntime", "RoostMesh",
+                "RoostAnycast",
                 "RoostLinux", .grdb, .lifecycle, .logging,
             ]),
         room(
@@ -209,6 +212,7 @@ let package = Package(
 
         // Tests: cores by simulation, adapters against the real programs, the whole on the lab.
         tests(.model, of: "RoostModel"),
+        tests(.model, of: "RoostRecords", uses: ["RoostModel"], resources: [.copy("Fixtures")]),
         tests(.system, of: "RoostLinux"),
         tests(.cores, of: "RoostPlacement", uses: ["RoostModel"]),
         tests(.cores, of: "RoostPlans", uses: ["RoostModel", "RoostPlacement"]),

@@ -106,7 +106,7 @@ struct MachineSpec {
         let cpus = UInt64(max(1, guest.cpus))
         let shares: UInt64
         switch guest.cpuKind {
-        case .shared: shares = Self.cpuSharesPerCore / Self.sharedCoresPerCore * cpus
+        case .shared, .unknown: shares = Self.cpuSharesPerCore / Self.sharedCoresPerCore * cpus
         case .performance: shares = Self.cpuSharesPerCore * cpus
         }
         return .init(

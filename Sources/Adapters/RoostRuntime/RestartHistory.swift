@@ -43,7 +43,8 @@ public struct RestartHistory: Hashable, Sendable, Codable {
         }
         startedAtMilliseconds = nil
         switch policy.policy {
-        case .no: return .stop(.stopped)
+        // A policy of a newer version: nothing is done that nobody asked for.
+        case .no, .unknown: return .stop(.stopped)
         case .onFailure:
             guard exit.code != 0 || exit.signal != nil else { return .stop(.stopped) }
             guard restartsInARow < policy.retriesMax ?? Self.retriesMaxDefault else { return .stop(.failed) }

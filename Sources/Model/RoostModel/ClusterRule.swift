@@ -74,6 +74,8 @@ public struct Reign: Hashable, Sendable, Codable {
     public var leader: MemberName
     /// Where the leader's own part of the log begins: the end of its log at the moment it was chosen.
     public var begin: LSN
+    /// What a newer version has written.
+    public var unknown = UnknownFields()
 
     public init(epoch: Epoch, leader: MemberName, begin: LSN) {
         self.epoch = epoch
@@ -100,6 +102,8 @@ public struct ClusterRule: Hashable, Sendable, Codable {
     public var recruitment: Recruitment?
     /// The last request for a planned switchover that has not led to a new epoch.
     public var switchover: SwitchoverRequest?
+    /// What a newer version has written.
+    public var unknown = UnknownFields()
 
     public static let historyMax = 64
 
@@ -127,6 +131,8 @@ public struct SwitchoverRequest: Hashable, Sendable, Codable {
     public var target: MemberName?
     /// Written by the leader: why it goes on leading. A refused request stays until the next one replaces it.
     public var refusal: String?
+    /// What a newer version has written.
+    public var unknown = UnknownFields()
 
     public init(id: String, target: MemberName?, refusal: String? = nil) {
         self.id = id
@@ -137,13 +143,27 @@ public struct SwitchoverRequest: Hashable, Sendable, Codable {
 
 /// A call to the members: stop following the leader, write `epoch` on disk, report how far you are.
 public struct Recruitment: Hashable, Sendable, Codable {
-    public enum Reason: String, Sendable, Codable {
+    /// Why the members are called.
+    public enum Reason: OpenEnum {
         /// A standby has waited long enough for the leader's next heartbeat.
-        case leaderSilent = "leader_silent"
+        case leaderSilent
         /// The leader says that it cannot go on.
-        case leaderResigned = "leader_resigned"
+        case leaderResigned
         /// Somebody asked for a switchover.
         case switchover
+        /// A word of a newer version.
+        case unknown(String)
+
+        public static let known: [Self] = [.leaderSilent, .leaderResigned, .switchover]
+
+        public var rawValue: String {
+            switch self {
+            case .leaderSilent: "leader_silent"
+            case .leaderResigned: "leader_resigned"
+            case .switchover: "switchover"
+            case .unknown(let word): word
+            }
+        }
     }
 
     public var epoch: Epoch
@@ -151,6 +171,8 @@ public struct Recruitment: Hashable, Sendable, Codable {
     public var reason: Reason
     /// For a switchover: the member that is to lead, if one was named.
     public var target: MemberName?
+    /// What a newer version has written.
+    public var unknown = UnknownFields()
 
     public init(epoch: Epoch, proposer: MemberName, reason: Reason, target: MemberName? = nil) {
         self.epoch = epoch
@@ -184,9 +206,26 @@ public struct Heartbeat: Hashable, Sendable, Codable {
 
 /// What a member says of itself; the member is its only writer.
 public struct MemberReport: Hashable, Sendable, Codable {
-    public enum Role: String, Sendable, Codable { case primary, standby }
+    /// What the member is in the cluster.
+    public enum Role: OpenEnum {
+        case primary
+        case standby
+        /// A word of a newer version.
+        case unknown(String)
 
-    public enum State: String, Sendable, Codable {
+        public static let known: [Self] = [.primary, .standby]
+
+        public var rawValue: String {
+            switch self {
+            case .primary: "primary"
+            case .standby: "standby"
+            case .unknown(let word): word
+            }
+        }
+    }
+
+    /// What the member does.
+    public enum State: OpenEnum {
         /// No usable data yet.
         case empty
         /// Running initdb.
@@ -205,6 +244,27 @@ public struct MemberReport: Hashable, Sendable, Codable {
         case stopped
         /// Cannot go on by itself; `detail` says why.
         case failed
+        /// A word of a newer version.
+        case unknown(String)
+
+        public static let known: [Self] = [
+            .empty, .initializing, .cloning, .rewinding, .starting, .running, .waiting, .stopped, .failed,
+        ]
+
+        public var rawValue: String {
+            switch self {
+            case .empty: "empty"
+            case .initializing: "initializing"
+            case .cloning: "cloning"
+            case .rewinding: "rewinding"
+            case .starting: "starting"
+            case .running: "running"
+            case .waiting: "waiting"
+            case .stopped: "stopped"
+            case .failed: "failed"
+            case .unknown(let word): word
+            }
+        }
     }
 
     public var member: MemberName

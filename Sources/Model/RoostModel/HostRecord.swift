@@ -1,5 +1,16 @@
-/// Everything a host says of itself, published whole with a generation; the host is its only writer.
+/// Everything a host says of itself; the host is its only writer.
+///
+/// In the store it is either one record with everything in it (``Layout/whole``, the first version's), or this record
+/// without machines and volumes, which are then records of their own below it.
 public struct HostRecord: Hashable, Sendable, Codable {
+    /// How a host is kept in the store.
+    public enum Layout: Hashable, Sendable {
+        /// Machines and volumes are in the host's record.
+        case whole
+        /// Machines and volumes are records of their own.
+        case small
+    }
+
     public var host: HostName
     public var region: RegionCode
     public var generation: Generation
@@ -9,12 +20,20 @@ public struct HostRecord: Hashable, Sendable, Codable {
     public var isEdge: Bool
     /// The host runs a member of the store. Databases are rather placed elsewhere.
     public var isStoreMember: Bool
+    /// The version of the program that runs; empty for the first one.
+    public var program: String
+    public var capabilities: Set<Capability>
+    public var layout: Layout
     public var machines: [MachineRecord]
     public var volumes: [VolumeRecord]
+    /// Ids of machines and volumes in the record that cannot be read. Never written.
+    public var unreadable: [String] = []
 
     public init(
         host: HostName, region: RegionCode, generation: Generation, capacity: HostCapacity, mesh: MeshIdentity,
-        isEdge: Bool, isStoreMember: Bool, machines: [MachineRecord] = [], volumes: [VolumeRecord] = []
+        isEdge: Bool, isStoreMember: Bool, program: String = Release.version,
+        capabilities: Set<Capability> = Release.capabilities, layout: Layout = .whole, machines: [MachineRecord] = [],
+        volumes: [VolumeRecord] = []
     ) {
         self.host = host
         self.region = region
@@ -23,6 +42,9 @@ public struct HostRecord: Hashable, Sendable, Codable {
         self.mesh = mesh
         self.isEdge = isEdge
         self.isStoreMember = isStoreMember
+        self.program = program
+        self.capabilities = capabilities
+        self.layout = layout
         self.machines = machines
         self.volumes = volumes
     }
@@ -31,7 +53,59 @@ public struct HostRecord: Hashable, Sendable, Codable {
         case host, region, generation, capacity, mesh
         case isEdge = "is_edge"
         case isStoreMember = "is_store_member"
-        case machines, volumes
+        case program, capabilities, machines, volumes
+    }
+
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        host = try container.decode(HostName.self, forKey: .host)
+        region = try container.decode(RegionCode.self, forKey: .region)
+        generation = try container.decode(Generation.self, forKey: .generation)
+        capacity = try container.decode(HostCapacity.self, forKey: .capacity)
+        mesh = try container.decode(MeshIdentity.self, forKey: .mesh)
+        isEdge = try container.decode(Bool.self, forKey: .isEdge)
+        isStoreMember = try container.decode(Bool.self, forKey: .isStoreMember)
+        program = try container.decodeIfPresent(String.self, forKey: .program) ?? ""
+        capabilities = try container.decodeIfPresent(Set<Capability>.self, forKey: .capabilities) ?? []
+        layout = container.contains(.machines) ? .whole : .small
+        let machines = try container.decodeIfPresent([Readable<MachineRecord>].self, forKey: .machines) ?? []
+        let volumes = try container.decodeIfPresent([Readable<VolumeRecord>].self, forKey: .volumes) ?? []
+        self.machines = machines.compactMap(\.value)
+        self.volumes = volumes.compactMap(\.value)
+        unreadable = machines.compactMap(\.unreadable) + volumes.compactMap(\.unreadable)
+    }
+
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        try container.encode(host, forKey: .host)
+        try container.encode(region, forKey: .region)
+        try container.encode(generation, forKey: .generation)
+        try container.encode(capacity, forKey: .capacity)
+        try container.encode(mesh, forKey: .mesh)
+        try container.encode(isEdge, forKey: .isEdge)
+        try container.encode(isStoreMember, forKey: .isStoreMember)
+        try container.encode(program, forKey: .program)
+        try container.encode(capabilities.sorted { $0.rawValue < $1.rawValue }, forKey: .capabilities)
+        switch layout {
+        case .whole:
+            try container.encode(machines, forKey: .machines)
+            try container.encode(volumes, forKey: .volumes)
+        case .small: break
+        }
+    }
+}
+
+/// One of a list: what cannot be read takes nothing else with it.
+private struct Readable<Value: Decodable>: Decodable {
+    var value: Value?
+    /// The id, as far as there is one, of what cannot be read.
+    var unreadable: String?
+
+    init(from decoder: any Decoder) throws {
+        value = try? Value(from: decoder)
+        guard value == nil else { return }
+        let key = TextKey(stringValue: "id")
+        unreadable = (try? decoder.container(keyedBy: TextKey.self).decode(String.self, forKey: key)) ?? "?"
     }
 }
 

@@ -54,7 +54,23 @@ public struct MachineConfig: Hashable, Sendable, Codable {
 }
 
 public struct MachineGuest: Hashable, Sendable, Codable {
-    public enum CPUKind: String, Sendable, Codable, CaseIterable { case shared, performance }
+    /// How much of a CPU is promised.
+    public enum CPUKind: OpenEnum {
+        case shared
+        case performance
+        /// A word of a newer version.
+        case unknown(String)
+
+        public static let known: [Self] = [.shared, .performance]
+
+        public var rawValue: String {
+            switch self {
+            case .shared: "shared"
+            case .performance: "performance"
+            case .unknown(let word): word
+            }
+        }
+    }
 
     public var cpuKind: CPUKind
     public var cpus: Int
@@ -104,9 +120,24 @@ public struct MachineMount: Hashable, Sendable, Codable {
 }
 
 public struct MachineRestart: Hashable, Sendable, Codable {
-    public enum Policy: String, Sendable, Codable, CaseIterable {
-        case no, always
-        case onFailure = "on-failure"
+    /// When a machine that ended is started again.
+    public enum Policy: OpenEnum {
+        case no
+        case always
+        case onFailure
+        /// A word of a newer version.
+        case unknown(String)
+
+        public static let known: [Self] = [.no, .always, .onFailure]
+
+        public var rawValue: String {
+            switch self {
+            case .no: "no"
+            case .always: "always"
+            case .onFailure: "on-failure"
+            case .unknown(let word): word
+            }
+        }
     }
 
     public var policy: Policy

@@ -1,5 +1,5 @@
 /// The states of a machine, in Fly.io's words.
-public enum MachineState: String, Sendable, Codable, CaseIterable {
+public enum MachineState: OpenEnum {
     /// Known to its host, never started. Becomes `starting` or `destroying`.
     case created
     /// Being prepared or launched. Becomes `started`, or `stopped` when the launch fails.
@@ -18,18 +18,102 @@ public enum MachineState: String, Sendable, Codable, CaseIterable {
     case destroyed
     /// Could not be launched and will not be tried again by itself. Becomes `starting` or `destroying`.
     case failed
+    /// A word of a newer version.
+    case unknown(String)
+
+    public static let known: [Self] = [
+        .created, .starting, .started, .stopping, .restarting, .stopped, .destroying, .destroyed, .failed,
+    ]
+
+    public var rawValue: String {
+        switch self {
+        case .created: "created"
+        case .starting: "starting"
+        case .started: "started"
+        case .stopping: "stopping"
+        case .restarting: "restarting"
+        case .stopped: "stopped"
+        case .destroying: "destroying"
+        case .destroyed: "destroyed"
+        case .failed: "failed"
+        case .unknown(let word): word
+        }
+    }
 }
 
-public enum VolumeState: String, Sendable, Codable, CaseIterable {
-    case creating, created
-    case pendingDestroy = "pending_destroy"
+/// The states of a volume, in Fly.io's words.
+public enum VolumeState: OpenEnum {
+    /// Being made on its host.
+    case creating
+    /// Whole; a machine may mount it.
+    case created
+    /// Being removed.
+    case pendingDestroy
+    /// Gone.
     case destroyed
+    /// A word of a newer version.
+    case unknown(String)
+
+    public static let known: [Self] = [.creating, .created, .pendingDestroy, .destroyed]
+
+    public var rawValue: String {
+        switch self {
+        case .creating: "creating"
+        case .created: "created"
+        case .pendingDestroy: "pending_destroy"
+        case .destroyed: "destroyed"
+        case .unknown(let word): word
+        }
+    }
 }
 
 /// Something that happened to a machine, newest first in lists. Times are wall-clock milliseconds, for people.
 public struct MachineEvent: Hashable, Sendable, Codable {
-    public enum Kind: String, Sendable, Codable { case launch, start, restart, stop, exit, destroy, failure }
-    public enum Source: String, Sendable, Codable { case user, roostd }
+    /// What happened.
+    public enum Kind: OpenEnum {
+        case launch
+        case start
+        case restart
+        case stop
+        case exit
+        case destroy
+        case failure
+        /// A word of a newer version.
+        case unknown(String)
+
+        public static let known: [Self] = [.launch, .start, .restart, .stop, .exit, .destroy, .failure]
+
+        public var rawValue: String {
+            switch self {
+            case .launch: "launch"
+            case .start: "start"
+            case .restart: "restart"
+            case .stop: "stop"
+            case .exit: "exit"
+            case .destroy: "destroy"
+            case .failure: "failure"
+            case .unknown(let word): word
+            }
+        }
+    }
+
+    /// Who caused it.
+    public enum Source: OpenEnum {
+        case user
+        case roostd
+        /// A word of a newer version.
+        case unknown(String)
+
+        public static let known: [Self] = [.user, .roostd]
+
+        public var rawValue: String {
+            switch self {
+            case .user: "user"
+            case .roostd: "roostd"
+            case .unknown(let word): word
+            }
+        }
+    }
 
     public var id: String
     public var type: Kind

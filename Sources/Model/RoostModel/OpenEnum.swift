@@ -18,6 +18,12 @@ extension OpenEnum {
         known.first { $0.rawValue == word } ?? .unknown(word)
     }
 
+    /// For what people ask for: nil for a word that this version does not know.
+    public init?(known word: String) {
+        guard let value = Self.known.first(where: { $0.rawValue == word }) else { return nil }
+        self = value
+    }
+
     /// As ``of(_:)``.
     public init(rawValue word: String) { self = .of(word) }
 

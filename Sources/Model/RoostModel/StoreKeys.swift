@@ -4,6 +4,14 @@ public enum StoreKeys {
 
     public static let hosts = "/roost/hosts/"
     public static func host(_ host: HostName) -> String { hosts + host.text }
+    /// The number that every change of the host's records is compared against.
+    public static func generation(_ host: HostName) -> String { hosts + host.text + "/generation" }
+    public static func machine(_ machine: MachineID, on host: HostName) -> String {
+        hosts + host.text + "/machines/" + machine.text
+    }
+    public static func volume(_ volume: VolumeID, on host: HostName) -> String {
+        hosts + host.text + "/volumes/" + volume.text
+    }
 
     public static let apps = "/roost/apps/"
     public static func app(_ app: AppName) -> String { apps + app.text }
@@ -27,6 +35,18 @@ public enum StoreKeys {
     public static func placement(_ name: AppName, _ member: MemberName) -> String { placements(name) + member.text }
     public static func reports(_ name: AppName) -> String { cluster(name) + "reports/" }
     public static func report(_ name: AppName, _ member: MemberName) -> String { reports(name) + member.text }
+
+    /// What changes all the time, outside of ``root``: only hosts that carry a member, and edges, follow it.
+    public static let live = "/roost-live/"
+    public static func live(_ name: AppName) -> String { live + name.text + "/" }
+    public static func liveHeartbeat(_ name: AppName) -> String { live(name) + "heartbeat" }
+    public static func liveReport(_ name: AppName, _ member: MemberName) -> String {
+        live(name) + "reports/" + member.text
+    }
+
+    /// What is secret, outside of ``root``: only hosts that carry a member, and edges, read it.
+    public static let secrets = "/roost-secrets/"
+    public static func secrets(_ name: AppName) -> String { secrets + name.text }
 
     /// Work that one host at a time does for all, held by a lease.
     public static let duties = "/roost/duties/"

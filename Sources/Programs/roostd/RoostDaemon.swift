@@ -5,6 +5,7 @@ import Logging
 import RoostAnycast
 import RoostHost
 import RoostMesh
+import RoostModel
 import RoostPlanet
 import RoostPostgresControl
 
@@ -14,7 +15,7 @@ struct RoostDaemon: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "roostd",
         abstract: "Runs one host of a Roost planet: its machines, volumes, mesh, API and edge.",
-        version: "0.1.0", subcommands: [RunCommand.self, MeshKeyCommand.self, EdgeGuardCommand.self],
+        version: Release.version, subcommands: [RunCommand.self, MeshKeyCommand.self, EdgeGuardCommand.self],
         defaultSubcommand: RunCommand.self)
 }
 

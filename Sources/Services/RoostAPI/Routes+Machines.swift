@@ -209,10 +209,10 @@ extension PlanetAPI {
     }
 
     private func machineState(_ text: String) throws(Refusal) -> MachineState {
-        guard let state = MachineState(rawValue: text) else {
+        guard let state = MachineState(known: text) else {
             throw Refusal(
                 .invalid,
-                "'\(text)' is not a machine state; use one of \(MachineState.allCases.map(\.rawValue).joined(separator: ", "))"
+                "'\(text)' is not a machine state; use one of \(MachineState.known.map(\.rawValue).joined(separator: ", "))"
             )
         }
         return state

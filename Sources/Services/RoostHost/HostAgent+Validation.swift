@@ -16,7 +16,7 @@ extension HostAgent {
 
     public static func validate(_ config: MachineConfig) throws(Refusal) {
         try validate(image: config.image)
-        try validate(config.guest, as: "guest")
+        try validate(config.guest, as: "config.guest")
         try validate(config.mounts)
         try validate(config.stop)
         for name in config.environment.keys where name.isEmpty || name.contains("=") {
@@ -29,6 +29,9 @@ extension HostAgent {
         // The kernel ends its texts with it: what follows would silently be lost.
         guard !texts.contains(where: { $0.utf8.contains(0) }) else {
             throw Refusal(.invalid, "env, init and mounts cannot have a NUL in them")
+        }
+        guard config.restart.policy.isKnown else {
+            throw Refusal(.invalid, "config.restart.policy is \(words(of: MachineRestart.Policy.self))")
         }
         if let retries = config.restart.retriesMax, retries < 0 {
             throw Refusal(.invalid, "restart.max_retries must not be negative")
@@ -47,11 +50,18 @@ extension HostAgent {
         guard (1...guestCPUsMax).contains(guest.cpus) else {
             throw Refusal(.invalid, "\(field).cpus must be 1 to \(guestCPUsMax)")
         }
+        guard guest.cpuKind.isKnown else {
+            throw Refusal(.invalid, "\(field).cpu_kind is \(words(of: MachineGuest.CPUKind.self))")
+        }
         guard (guestMemoryMin.wholeMebibytes...guestMemoryMax.wholeMebibytes).contains(guest.memoryMebibytes) else {
             throw Refusal(
                 .invalid,
                 "\(field).memory_mb must be \(guestMemoryMin.wholeMebibytes) to \(guestMemoryMax.wholeMebibytes)")
         }
+    }
+
+    private static func words<Words: OpenEnum>(of type: Words.Type) -> String {
+        type.known.map(\.rawValue).joined(separator: " or ")
     }
 
     private static func validate(_ mounts: [MachineMount]) throws(Refusal) {

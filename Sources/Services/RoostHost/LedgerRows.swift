@@ -4,7 +4,24 @@ public import RoostRuntime
 /// A machine in the host's ledger: what it is, what it shall be, and what is needed to go on after a crash.
 public struct MachineRow: Hashable, Sendable, Codable {
     /// What the machine shall be.
-    public enum Goal: String, Sendable, Codable { case started, stopped, destroyed }
+    public enum Goal: OpenEnum {
+        case started
+        case stopped
+        case destroyed
+        /// A word of a newer version: the machine is left as it is.
+        case unknown(String)
+
+        public static let known: [Self] = [.started, .stopped, .destroyed]
+
+        public var rawValue: String {
+            switch self {
+            case .started: "started"
+            case .stopped: "stopped"
+            case .destroyed: "destroyed"
+            case .unknown(let word): word
+            }
+        }
+    }
 
     public var record: MachineRecord
     public var goal: Goal

@@ -80,6 +80,8 @@ struct MachineKeeper: Sendable {
         case .started: return try await keepStarted(row)
         case .stopped: return try await keepStopped(row)
         case .destroyed: return try await destroy(row)
+        // Another version's word: nothing is done to the machine until somebody who knows it is back.
+        case .unknown: return .wait
         }
     }
 

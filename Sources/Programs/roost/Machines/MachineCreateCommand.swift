@@ -122,17 +122,17 @@ struct MachineCreateCommand: AsyncParsableCommand {
     }
 }
 
-extension CaseIterable where Self: RawRepresentable<String> {
+extension OpenEnum {
     /// `no, always or on-failure`.
     static var choices: String {
-        let all = allCases.map(\.rawValue)
+        let all = known.map(\.rawValue)
         return all.count < 2 ? all.joined() : all.dropLast().joined(separator: ", ") + " or " + (all.last ?? "")
     }
 }
 
-/// One of a closed set of words.
-func choice<Choice: CaseIterable & RawRepresentable<String>>(_ text: String) throws -> Choice {
-    guard let choice = Choice(rawValue: text) else {
+/// One of the words that this version knows.
+func choice<Choice: OpenEnum>(_ text: String) throws -> Choice {
+    guard let choice = Choice(known: text) else {
         throw ValidationError("choose \(Choice.choices)")
     }
     return choice

@@ -8,6 +8,7 @@ extension MachineState {
         case .created, .starting, .stopping, .restarting, .destroying: .warning
         case .failed: .bad
         case .stopped, .destroyed: .plain
+        case .unknown: .warning
         }
     }
 }

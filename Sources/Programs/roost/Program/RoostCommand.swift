@@ -1,4 +1,5 @@
 import ArgumentParser
+import RoostModel
 
 struct RoostCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -25,5 +26,5 @@ struct RoostCommand: AsyncParsableCommand {
 }
 
 enum Version {
-    static let text = "0.1.0"
+    static let text = Release.version
 }

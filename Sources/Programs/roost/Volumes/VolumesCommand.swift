@@ -135,6 +135,7 @@ extension VolumeState {
         case .created: .good
         case .creating, .pendingDestroy: .warning
         case .destroyed: .plain
+        case .unknown: .warning
         }
     }
 }

@@ -1,0 +1,31 @@
+/// Something that a host's program can do and that others rely on.
+///
+/// A feature that others must understand is used only when all concerned say that they do: see ``Capability/all(_:have:)``.
+public enum Capability: OpenEnum {
+    /// Reads machines and volumes as records of their own, and what changes all the time and what is secret in places of
+    /// their own. Without it: all of a host in one record, and all of a cluster below one prefix.
+    case smallRecords
+    /// Of a newer version.
+    case unknown(String)
+
+    public static let known: [Self] = [.smallRecords]
+
+    public var rawValue: String {
+        switch self {
+        case .smallRecords: "small-records"
+        case .unknown(let word): word
+        }
+    }
+
+    /// True when every host that is concerned says so. A host of the first version says nothing.
+    public static func all(_ concerned: some Sequence<HostRecord>, have capability: Capability) -> Bool {
+        concerned.allSatisfy { $0.capabilities.contains(capability) }
+    }
+}
+
+/// The version of these programs.
+public enum Release {
+    public static let version = "0.2.0"
+    /// What a host that runs this version can do.
+    public static let capabilities = Set(Capability.known)
+}

@@ -1,0 +1,67 @@
+/// Any JSON: what a version carries along without knowing what it means.
+public enum JSONTree: Hashable, Sendable {
+    case null
+    case bool(Bool)
+    case integer(Int64)
+    /// A whole number above what ``integer(_:)`` takes.
+    case natural(UInt64)
+    case number(Double)
+    case text(String)
+    case list([JSONTree])
+    case object([String: JSONTree])
+}
+
+extension JSONTree: Codable {
+    public init(from decoder: any Decoder) throws {
+        if let container = try? decoder.container(keyedBy: TextKey.self) {
+            var members: [String: JSONTree] = [:]
+            for key in container.allKeys { members[key.stringValue] = try container.decode(JSONTree.self, forKey: key) }
+            self = .object(members)
+            return
+        }
+        if var container = try? decoder.unkeyedContainer() {
+            var elements: [JSONTree] = []
+            while !container.isAtEnd { elements.append(try container.decode(JSONTree.self)) }
+            self = .list(elements)
+            return
+        }
+        let container = try decoder.singleValueContainer()
+        if container.decodeNil() {
+            self = .null
+        } else if let value = try? container.decode(Bool.self) {
+            self = .bool(value)
+        } else if let value = try? container.decode(Int64.self) {
+            self = .integer(value)
+        } else if let value = try? container.decode(UInt64.self) {
+            self = .natural(value)
+        } else if let value = try? container.decode(Double.self) {
+            self = .number(value)
+        } else {
+            self = .text(try container.decode(String.self))
+        }
+    }
+
+    public func encode(to encoder: any Encoder) throws {
+        switch self {
+        case .object(let members):
+            var container = encoder.container(keyedBy: TextKey.self)
+            for (name, value) in members { try container.encode(value, forKey: TextKey(stringValue: name)) }
+        case .list(let elements):
+            var container = encoder.unkeyedContainer()
+            for element in elements { try container.encode(element) }
+        case .null:
+            var container = encoder.singleValueContainer()
+            try container.encodeNil()
+        case .bool(let value): try Self.write(value, to: encoder)
+        case .integer(let value): try Self.write(value, to: encoder)
+        case .natural(let value): try Self.write(value, to: encoder)
+        case .number(let value): try Self.write(value, to: encoder)
+        case .text(let value): try Self.write(value, to: encoder)
+        }
+    }
+
+    private static func write(_ value: some Encodable, to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        try container.encode(value)
+    }
+}

@@ -1,0 +1,107 @@
+public import RoostModel
+
+/// What is believed of a record. Whoever can write one place of the store must not be able to speak for another one,
+/// draw its traffic, or bring down those who add up its numbers.
+public enum RecordBounds {
+    /// A record that is what its key says, within all bounds.
+    public struct Violation: Error, Hashable, CustomStringConvertible {
+        public let description: String
+    }
+
+    /// Bounds of what one host says of itself: ten thousand of them can still be added up.
+    public static let memoryMax = ByteCount.gibibytes(16 << 10)
+    public static let diskMax = ByteCount.gibibytes(256 << 10)
+    public static let cpusMax = 4096
+    public static let textMax = 256
+    public static let membersMax = 64
+    public static let historyMax = 1024
+    /// WireGuard's keys, in base64.
+    static let publicKeyLength = 44
+
+    private static func require(_ isTrue: Bool, _ what: @autoclosure () -> String) throws(Violation) {
+        guard isTrue else { throw Violation(description: what()) }
+    }
+
+    public static func check(_ record: HostRecord, at host: HostName) throws(Violation) {
+        try require(record.host == host, "it says it is host \(record.host)")
+        try require(
+            record.mesh.address == MeshAddress.host(host), "its address is not that of host \(host)")
+        try require(isKey(record.mesh.publicKey), "its public key is not 32 bytes in base64")
+        try require(record.mesh.endpoint.utf8.count <= textMax, "its endpoint is too long")
+        try require(record.program.utf8.count <= textMax, "its program's version is too long")
+        let capacity = record.capacity
+        try require((0...cpusMax).contains(capacity.cpus), "its CPUs are not 0 to \(cpusMax)")
+        try require((.zero...memoryMax).contains(capacity.memory), "its memory is not 0 to \(memoryMax)")
+        try require((.zero...diskMax).contains(capacity.disk), "its disk is not 0 to \(diskMax)")
+    }
+
+    public static func check(_ record: MachineRecord, at machine: MachineID) throws(Violation) {
+        try require(record.id == machine, "it says it is machine \(record.id)")
+        try require(
+            record.address == MeshAddress.machine(machine, in: record.network), "its address is not its own")
+        try require(record.name.utf8.count <= textMax, "its name is too long")
+        try require(record.instance.utf8.count <= textMax, "its instance is too long")
+        try check(record.config.guest)
+    }
+
+    public static func check(_ record: VolumeRecord, at volume: VolumeID) throws(Violation) {
+        try require(record.id == volume, "it says it is volume \(record.id)")
+        try require((.zero...diskMax).contains(record.size), "its size is not 0 to \(diskMax)")
+        try require(record.name.utf8.count <= textMax, "its name is too long")
+        if let reserved = record.reserved { try check(reserved) }
+    }
+
+    private static func check(_ guest: MachineGuest) throws(Violation) {
+        try require((0...cpusMax).contains(guest.cpus), "its CPUs are not 0 to \(cpusMax)")
+        try require(
+            (0...memoryMax.wholeMebibytes).contains(guest.memoryMebibytes), "its memory is not 0 to \(memoryMax)")
+    }
+
+    public static func check(_ record: AppRecord, at app: AppName) throws(Violation) {
+        try require(record.name == app, "it says it is app \(record.name)")
+    }
+
+    public static func check(_ record: IPRecord, at address: String) throws(Violation) {
+        try require(record.address.description == address, "it says it is address \(record.address)")
+    }
+
+    public static func check(_ record: ClusterSpec, of cluster: AppName) throws(Violation) {
+        try require(record.name == cluster, "it says it is cluster \(record.name)")
+        try require(record.members.count <= membersMax, "it has more than \(membersMax) members")
+        try require((.zero...diskMax).contains(record.volumeSize), "its volumes are not 0 to \(diskMax)")
+        try check(record.guest)
+    }
+
+    public static func check(_ rule: ClusterRule) throws(Violation) {
+        try require(rule.members.count <= membersMax, "it has more than \(membersMax) members")
+        try require(rule.history.count <= historyMax, "it has more than \(historyMax) reigns")
+        try require((0...membersMax).contains(rule.confirmations), "its confirmations are not 0 to \(membersMax)")
+    }
+
+    public static func check(_ record: MemberPlacement, of member: MemberName) throws(Violation) {
+        try require(record.member == member, "it says it is member \(record.member)")
+        // The network is in the address; the rest of it follows from the machine.
+        let network = NetworkNumber(UInt32(truncatingIfNeeded: record.address.high >> 16))
+        try require(
+            record.address == MeshAddress.machine(record.machine, in: network) && network != .hosts,
+            "its address is not its machine's")
+    }
+
+    public static func check(_ report: MemberReport, of member: MemberName) throws(Violation) {
+        try require(report.member == member, "it says it is member \(report.member)")
+    }
+
+    /// 44 characters of base64 that end in one `=`: 32 bytes.
+    private static func isKey(_ text: String) -> Bool {
+        let bytes = Array(text.utf8)
+        guard bytes.count == publicKeyLength, bytes.last == UInt8(ascii: "=") else { return false }
+        return bytes.dropLast().allSatisfy { byte in
+            switch byte {
+            case UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "a")...UInt8(ascii: "z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "+"), UInt8(ascii: "/"):
+                true
+            default: false
+            }
+        }
+    }
+}

@@ -1,0 +1,111 @@
+public import RoostModel
+
+/// A key of the store, taken apart.
+public enum StoreKey: Hashable, Sendable {
+    case host(HostName)
+    /// The generation of everything that the host has published.
+    case generation(HostName)
+    case machine(MachineID, on: HostName)
+    case volume(VolumeID, on: HostName)
+    case app(AppName)
+    case address(String)
+    case cluster(AppName, ClusterPart, ClusterPlace)
+    case other
+
+    /// Where a part of a cluster is kept: in its present place, or where the first version kept all of a cluster.
+    public enum ClusterPlace: Hashable, Sendable { case present, former }
+
+    public init(_ key: String) { self = Self.parse(key) ?? .other }
+
+    private static func parse(_ key: String) -> StoreKey? {
+        if let text = key.after(StoreKeys.hosts) { return host(text) }
+        if let text = key.after(StoreKeys.apps) { return (try? AppName(text)).map { .app($0) } }
+        if let text = key.after(StoreKeys.addresses) { return .address(text) }
+        if let text = key.after(StoreKeys.live) { return cluster(text, .present, [.heartbeat, .report]) }
+        if let text = key.after(StoreKeys.secrets) {
+            return (try? AppName(text)).map { .cluster($0, .secrets, .present) }
+        }
+        guard let text = key.after(StoreKeys.clusters) else { return nil }
+        guard case .cluster(let name, let part, _)? = cluster(text, .present, Set(ClusterPart.Kind.allCases)) else {
+            return nil
+        }
+        let place: ClusterPlace =
+            switch part {
+            case .heartbeat, .report, .secrets: .former
+            case .spec, .rule, .obstacle, .placement: .present
+            }
+        return .cluster(name, part, place)
+    }
+
+    private static func host(_ text: String) -> StoreKey? {
+        let parts = text.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
+        guard let first = parts.first, let name = try? HostName(first) else { return nil }
+        switch parts.dropFirst() {
+        case []: return .host(name)
+        case ["generation"]: return .generation(name)
+        case let path where path.count == 2 && path.first == "machines":
+            return (try? MachineID(parts[2])).map { .machine($0, on: name) }
+        case let path where path.count == 2 && path.first == "volumes":
+            return (try? VolumeID(parts[2])).map { .volume($0, on: name) }
+        default: return nil
+        }
+    }
+
+    private static func cluster(_ text: String, _ place: ClusterPlace, _ kinds: Set<ClusterPart.Kind>) -> StoreKey? {
+        let parts = text.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
+        guard (2...3).contains(parts.count), let name = try? AppName(parts[0]),
+            let part = ClusterPart(parts[1], parts.count == 3 ? parts[2] : nil), kinds.contains(part.kind)
+        else { return nil }
+        return .cluster(name, part, place)
+    }
+}
+
+/// One record of a Postgres cluster.
+public enum ClusterPart: Hashable, Sendable {
+    case spec, rule, heartbeat, secrets, obstacle
+    case placement(MemberName)
+    case report(MemberName)
+
+    /// The part without the member.
+    public enum Kind: Hashable, Sendable, CaseIterable {
+        case spec, rule, heartbeat, secrets, obstacle, placement, report
+    }
+
+    public var kind: Kind {
+        switch self {
+        case .spec: .spec
+        case .rule: .rule
+        case .heartbeat: .heartbeat
+        case .secrets: .secrets
+        case .obstacle: .obstacle
+        case .placement: .placement
+        case .report: .report
+        }
+    }
+
+    init?(_ word: String, _ member: String?) {
+        if let member {
+            guard let name = try? MemberName(member) else { return nil }
+            switch word {
+            case "placements": self = .placement(name)
+            case "reports": self = .report(name)
+            default: return nil
+            }
+            return
+        }
+        switch word {
+        case "spec": self = .spec
+        case "rule": self = .rule
+        case "heartbeat": self = .heartbeat
+        case "secrets": self = .secrets
+        case "obstacle": self = .obstacle
+        default: return nil
+        }
+    }
+}
+
+extension String {
+    fileprivate func after(_ prefix: String) -> String? {
+        utf8.starts(with: prefix.utf8) ? String(dropFirst(prefix.count)) : nil
+    }
+}

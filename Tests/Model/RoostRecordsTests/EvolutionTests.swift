@@ -1,0 +1,201 @@
+import Foundation
+import RoostModel
+import RoostRecords
+import Testing
+
+@Suite struct EvolutionTests {
+    @Test("A record of any version is read, and written back with all that was in it", arguments: Fixture.all)
+    func kept(_ fixture: Fixture) throws {
+        #expect(try fixture.passThrough(try fixture.bytes()).holds(try fixture.tree()))
+    }
+
+    @Test("A field of a newer version survives at any depth of any record", arguments: Fixture.all)
+    func fields(_ fixture: Fixture) throws {
+        let future = try fixture.tree().fromTheFuture
+        let once = try fixture.passThrough(try RecordCodec.write(future))
+        let twice = try fixture.passThrough(try RecordCodec.write(once))
+        #expect(once.holds(future))
+        #expect(twice == once)
+    }
+
+    @Test(
+        "A word of a newer version survives",
+        arguments: [
+            ("machine", ["state"]), ("volume", ["state"]), ("cluster-report", ["state"]), ("cluster-report", ["role"]),
+            ("cluster-rule", ["recruitment", "reason"]), ("machine", ["config", "restart"]), ("app", ["owner"]),
+        ])
+    func words(_ name: String, _ path: [String]) throws {
+        for folder in Fixture.folders {
+            let fixture = Fixture(folder: folder, name: name)
+            var future = try fixture.tree()
+            let word = JSONTree.text("of-the-future")
+            switch path {
+            case ["config", "restart"]: future["config", "restart"] = .object(["policy": word])
+            case let path where path.count == 2: future[path[0], path[1]] = word
+            default: future[path[0]] = word
+            }
+            #expect(try fixture.passThrough(try RecordCodec.write(future)).holds(future))
+        }
+    }
+
+    @Test("The rule goes through a member's program unchanged, whoever understands what is in it") func rule() throws {
+        let fixture = Fixture(folder: "second", name: "cluster-rule")
+        let future = try fixture.tree().fromTheFuture
+        var rule = try RecordCodec.read(ClusterRule.self, from: try RecordCodec.write(future))
+        rule.confirmations = 2
+        let written = try JSONDecoder().decode(JSONTree.self, from: try JSONEncoder().encode(rule))
+        var expected = future
+        expected["confirmations"] = .integer(2)
+        #expect(written == expected)
+    }
+
+    @Test("What nobody here understands is no difference") func comparison() throws {
+        let plain = Reign(epoch: .first, leader: try MemberName("pg1"), begin: .zero)
+        let future = try RecordCodec.read(
+            Reign.self, from: Array(#"{"epoch":1,"leader":"pg1","begin":0,"x":[1,2.5,null,true]}"#.utf8))
+        #expect(plain == future)
+        #expect(try String(decoding: RecordCodec.write(future), as: UTF8.self).contains("[1,2.5,null,true]"))
+    }
+
+    @Test("A change is written over what a newer program has put there") func over() throws {
+        var record = try RecordCodec.read(
+            VolumeRecord.self, from: try Fixture(folder: "first", name: "volume").bytes())
+        let present = try Fixture(folder: "first", name: "volume").tree().fromTheFuture
+        record.attachedMachine = nil
+        record.state = .pendingDestroy
+        let written = try RecordCodec.write(record, over: try RecordCodec.write(present))
+        let tree = try JSONDecoder().decode(JSONTree.self, from: Data(written))
+        #expect(tree["x_future"] == .text("kept"))
+        #expect(tree["reserved", "x_future"] == .text("kept"))
+        #expect(tree["attached_machine"] == nil)
+        #expect(tree["state"] == .text("pending_destroy"))
+    }
+
+    @Test("A host with a machine that cannot be read is a host without this machine") func elements() throws {
+        let fixture = Fixture(folder: "first", name: "host")
+        var tree = try fixture.tree()
+        guard case .list(var machines)? = tree["machines"], case .object(var broken) = machines[0] else {
+            Issue.record("no machines")
+            return
+        }
+        broken["id"] = .text("ffffffffffffff")
+        broken["network"] = .text("seven")
+        machines.append(.object(broken))
+        tree["machines"] = .list(machines)
+        let record = try RecordCodec.read(HostRecord.self, from: try RecordCodec.write(tree))
+        #expect(record.machines.count == 1)
+        #expect(record.unreadable == ["ffffffffffffff"])
+    }
+}
+
+@Suite struct CapabilityTests {
+    func host(_ capabilities: Set<Capability>) throws -> HostRecord {
+        var record = try RecordCodec.read(
+            HostRecord.self, from: try Fixture(folder: "second", name: "host").bytes())
+        record.capabilities = capabilities
+        return record
+    }
+
+    @Test("A feature is used only when all concerned have it") func all() throws {
+        let (new, newer, old) = (
+            try host([.smallRecords]), try host([.smallRecords, .unknown("teleport")]), try host([])
+        )
+        #expect(Capability.all([new, newer], have: .smallRecords))
+        #expect(!Capability.all([new, newer, old], have: .smallRecords))
+        #expect(!Capability.all([new, newer], have: .unknown("teleport")))
+    }
+
+    @Test("A host of the first version has no capability and keeps all in one record") func first() throws {
+        let record = try RecordCodec.read(
+            HostRecord.self, from: try Fixture(folder: "first", name: "host").bytes())
+        #expect(record.capabilities.isEmpty)
+        #expect(record.layout == .whole)
+    }
+}
+
+@Suite struct BoundsTests {
+    func host() throws -> HostRecord {
+        try RecordCodec.read(HostRecord.self, from: try Fixture(folder: "first", name: "host").bytes())
+    }
+
+    @Test("A host speaks for itself only, with an address that is its own") func hosts() throws {
+        let record = try host()
+        try RecordBounds.check(record, at: record.host)
+        #expect(throws: RecordBounds.Violation.self) { try RecordBounds.check(record, at: try HostName("lhr-1")) }
+        var other = record
+        other.mesh.address = MeshAddress.host(try HostName("lhr-1"))
+        #expect(throws: RecordBounds.Violation.self) { try RecordBounds.check(other, at: other.host) }
+    }
+
+    @Test(
+        "A key of another length is no key",
+        arguments: [
+            "", "AAAA", "hZ9ZcnfEyuDqEMdmGNe4ZUmNrx8QJUCqgC1k5tBl5D==", "hZ9Z cnfEyuDqEMdmGNe4ZUmNrx8QJUCqgC1k5tBl5D=",
+        ])
+    func keys(_ key: String) throws {
+        var record = try host()
+        record.mesh.publicKey = key
+        #expect(throws: RecordBounds.Violation.self) { try RecordBounds.check(record, at: record.host) }
+    }
+
+    @Test("Sizes are bounded so that ten thousand hosts can be added up") func sizes() throws {
+        let hosts = 10_000
+        #expect(!RecordBounds.memoryMax.bytes.multipliedReportingOverflow(by: Int64(hosts)).overflow)
+        #expect(!RecordBounds.diskMax.bytes.multipliedReportingOverflow(by: Int64(hosts)).overflow)
+        var record = try host()
+        record.capacity.memory = ByteCount(bytes: .max)
+        #expect(throws: RecordBounds.Violation.self) { try RecordBounds.check(record, at: record.host) }
+        record.capacity.memory = ByteCount(bytes: -1)
+        #expect(throws: RecordBounds.Violation.self) { try RecordBounds.check(record, at: record.host) }
+    }
+
+    @Test("A machine has the address of its id and network, and a guest within bounds") func machines() throws {
+        let record = try #require(try host().machines.first)
+        try RecordBounds.check(record, at: record.id)
+        var other = record
+        other.address = MeshAddress.host(try HostName("lhr-1"))
+        #expect(throws: RecordBounds.Violation.self) { try RecordBounds.check(other, at: other.id) }
+        other = record
+        other.config.guest.memoryMebibytes = .max
+        #expect(throws: RecordBounds.Violation.self) { try RecordBounds.check(other, at: other.id) }
+        #expect(throws: RecordBounds.Violation.self) {
+            try RecordBounds.check(record, at: try MachineID("ffffffffffffff"))
+        }
+    }
+
+    @Test("A member is placed at its own machine's address") func placements() throws {
+        let placement = try RecordCodec.read(
+            MemberPlacement.self, from: try Fixture(folder: "first", name: "cluster-placement").bytes())
+        try RecordBounds.check(placement, of: placement.member)
+        var other = placement
+        other.address = MeshAddress.host(try HostName("lhr-1"))
+        #expect(throws: RecordBounds.Violation.self) { try RecordBounds.check(other, of: other.member) }
+    }
+}
+
+@Suite struct StoreKeyTests {
+    @Test("Every key is taken apart as it was put together") func roundTrip() throws {
+        let (host, machine, volume) = (
+            try HostName("ams-1"), try MachineID("148ed127c44389"), try VolumeID("vol_0123456789abcdef")
+        )
+        let (app, member) = (try AppName("shop"), try MemberName("pg1"))
+        #expect(StoreKey(StoreKeys.host(host)) == .host(host))
+        #expect(StoreKey(StoreKeys.generation(host)) == .generation(host))
+        #expect(StoreKey(StoreKeys.machine(machine, on: host)) == .machine(machine, on: host))
+        #expect(StoreKey(StoreKeys.volume(volume, on: host)) == .volume(volume, on: host))
+        #expect(StoreKey(StoreKeys.app(app)) == .app(app))
+        #expect(StoreKey(StoreKeys.clusterSpec(app)) == .cluster(app, .spec, .present))
+        #expect(StoreKey(StoreKeys.placement(app, member)) == .cluster(app, .placement(member), .present))
+        #expect(StoreKey(StoreKeys.clusterHeartbeat(app)) == .cluster(app, .heartbeat, .former))
+        #expect(StoreKey(StoreKeys.clusterSecrets(app)) == .cluster(app, .secrets, .former))
+        #expect(StoreKey(StoreKeys.report(app, member)) == .cluster(app, .report(member), .former))
+        #expect(StoreKey(StoreKeys.liveHeartbeat(app)) == .cluster(app, .heartbeat, .present))
+        #expect(StoreKey(StoreKeys.liveReport(app, member)) == .cluster(app, .report(member), .present))
+        #expect(StoreKey(StoreKeys.secrets(app)) == .cluster(app, .secrets, .present))
+        for key in [
+            "/roost/hosts/ams-1/machines", "/roost/hosts/ams-1/machines/x/y", "/roost-live/shop/spec", "/other",
+        ] {
+            #expect(StoreKey(key) == .other)
+        }
+    }
+}
