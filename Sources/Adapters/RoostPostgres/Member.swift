@@ -30,6 +30,8 @@ public final class Member: Sendable {
     /// Between two attempts to reach a host that does not answer.
     static let hostPause = Duration.milliseconds(200)
     private static let silenceLogged = Duration.seconds(10)
+    /// A leader looks this often how much of the log its slots hold back.
+    private static let slotInterval = Duration.seconds(1)
 
     private let timings: FailoverTimings
     private let logger: Logger
@@ -105,6 +107,7 @@ public final class Member: Sendable {
         try WorkThread.spawn("gate") { self.gate.work { self.events.isClosed } }
         await withTaskGroup(of: Void.self) { group in
             group.addTask { await self.observe() }
+            group.addTask { await self.tendSlots() }
             for await _ in over {}
             group.cancelAll()
         }
@@ -207,6 +210,13 @@ public final class Member: Sendable {
                 logger.debug("the watch ended", metadata: ["why": "\(error)"])
             }
             usleep(UInt32(Self.hostPause.milliseconds * 1000))
+        }
+    }
+
+    private func tendSlots() async {
+        while !Task.isCancelled {
+            await operations.tendSlots()
+            try? await Task.sleep(for: Self.slotInterval)
         }
     }
 

@@ -139,23 +139,29 @@ final class Operations: Sendable {
             try await instance.initialize(view.secrets, within: limit)
         case .clone(let leader, let epoch):
             let source = try upstream(leader, epoch, view)
-            if let why = try await obstacle(to: source, view) { return .unreachable("\(leader): \(why)") }
-            try await instance.clone(from: source, settings(.standby(upstream: nil)), view.secrets, within: limit) {
-                bytes in self.done.withLock { $0 = "\(bytes) copied" }
-            }
-            try await configure(.standby(upstream: nil))
+            return try await clone(leader, source, view, within: limit)
+        case .exchange: try await instance.exchange()
+        case .discard: try await instance.discard()
         case .rewind(let leader, let epoch):
             let source = try upstream(leader, epoch, view)
             if let why = try await obstacle(to: source, view) { return .unreachable("\(leader): \(why)") }
-            try await instance.rewind(to: source, settings(.standby(upstream: nil)), view.secrets, within: limit)
+            let settings = try settings(.standby(upstream: nil))
+            if let why = try await instance.rewind(to: source, settings, view.secrets, within: limit) {
+                return .impossible(why)
+            }
             try await configure(.standby(upstream: nil))
         case .sever: try await sever()
-        case .readEnd: return try await readEnd(within: limit)
+        case .readEnd:
+            return try await provingDamage { try await self.readEnd(within: limit) }
         case .follow(let leader, let epoch, let fork):
             if instance.isLeader { await instance.stop(.fast, within: .seconds(5)) }
             if let fork { try await instance.expect(fork) }
             try await configure(.standby(upstream: try upstream(leader, epoch, view)))
-            try await startOrReload(within: limit)
+            return try await provingDamage {
+                try await self.startOrReload(within: limit)
+                await self.forgetReign(epoch)
+                return .done
+            }
         case .promote(let epoch, let confirmations, let standbys):
             return try await promote(epoch, confirmations, standbys, within: limit)
         case .startPrimary(let epoch, let confirmations, let standbys):
@@ -163,6 +169,7 @@ final class Operations: Sendable {
             try await configure(.leader(epoch: epoch, standbys: standbys, confirmations: confirmations))
             try await startOrReload(within: limit)
             try await instance.keepSlots(of: epoch, for: standbys)
+            try await instance.removeCopies()
             state.withLock { $0.epoch = epoch }
         case .checkpoint: try await instance.checkpoint(within: limit)
         case .stop(let mode):
@@ -175,13 +182,62 @@ final class Operations: Sendable {
         await instance.obstacle(to: source, try settings(.standby(upstream: nil)), view.secrets)
     }
 
+    private func clone(
+        _ leader: MemberName, _ source: PostgresSettings.Upstream, _ view: ClusterView, within limit: Duration
+    ) async throws -> OperationOutcome {
+        try await instance.removeCopies()
+        if let why = try await obstacle(to: source, view) { return .unreachable("\(leader): \(why)") }
+        let settings = try settings(.standby(upstream: nil))
+        let measured = try await instance.measure(source, settings, view.secrets)
+        if let spaces = measured.elsewhere {
+            return .unreachable("\(leader) keeps data outside its volume: drop the tablespaces \(spaces)")
+        }
+        if let why = try instance.lackOfRoom(for: measured) { return .noRoom(why) }
+        try await instance.clone(from: source, settings, view.secrets, within: limit) { bytes in
+            self.done.withLock { $0 = "\(bytes) copied" }
+        }
+        return .done
+    }
+
+    /// When Postgres does not start, the data counts on all the same: unless it is proven to be none.
+    private func provingDamage(_ body: () async throws -> OperationOutcome) async throws -> OperationOutcome {
+        do { return try await body() } catch {
+            guard !instance.isRunning, let damage = await instance.damage() else { throw error }
+            return .spoiled(damage)
+        }
+    }
+
+    /// The slots of a reign of its own that is over hold log and dead rows for nobody. A copy that was given up takes up
+    /// room.
+    private func forgetReign(_ epoch: Epoch) async {
+        do {
+            try await instance.keepSlots(of: epoch, for: [])
+            try await instance.removeCopies()
+        } catch {
+            logger.notice("something of an earlier epoch is still there", metadata: ["why": "\(error)"])
+        }
+    }
+
+    /// A leader's slots must not fill its volume.
+    func tendSlots() async {
+        guard state.withLock({ $0.running == nil }), instance.isLeader else { return }
+        do { try await instance.tendSlots() } catch {
+            logger.debug("the slots were not looked after", metadata: ["why": "\(error)"])
+        }
+    }
+
     private func sever() async throws {
-        if instance.isRunning, instance.isLeader { await instance.stop(.immediate, within: .milliseconds(500)) }
+        let isPrimary = await instance.isPrimary()
+        if instance.isRunning, instance.isLeader || isPrimary {
+            await instance.stop(.immediate, within: .milliseconds(500))
+        }
         try await configure(.standby(upstream: nil))
         try await instance.stopFollowing()
     }
 
     private func readEnd(within limit: Duration) async throws -> OperationOutcome {
+        // One that somebody else promoted becomes a standby again, of its own log.
+        if await instance.isPrimary() { await instance.stop(.immediate, within: .milliseconds(500)) }
         try await configure(.standby(upstream: nil))
         try await startOrReload(within: limit)
         var found = try await instance.endOfLog(within: limit)
@@ -191,7 +247,7 @@ final class Operations: Sendable {
             try await startOrReload(within: limit)
             found = try await instance.endOfLog(within: limit)
         }
-        return .end(found.end, timeline: found.timeline)
+        return .end(found.end, timeline: found.timeline, forks: try instance.forks(of: found.timeline))
     }
 
     private func promote(

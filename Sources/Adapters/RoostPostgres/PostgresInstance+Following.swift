@@ -58,6 +58,10 @@ extension PostgresInstance {
     /// received beyond, or it has looked again at the log on disk and found no further whole record in it (the
     /// received part may end in the middle of one).
     private func waitUntilReplayed(within deadline: Duration) async throws -> LSN {
+        // Anybody who is superuser may have paused it, and it would never come to its end.
+        _ = try? await probe.query(
+            "SELECT pg_wal_replay_resume() WHERE pg_is_in_recovery() AND pg_is_wal_replay_paused()",
+            within: Self.probeDeadline)
         var quietSince: (moment: Moment, replayed: LSN)?
         let replayed = try await poll(for: deadline, every: .milliseconds(20)) { () -> LSN? in
             guard isRunning else { throw PostgresError("replay the log", exit ?? "Postgres does not run") }
@@ -158,6 +162,26 @@ extension PostgresInstance {
             return TimelineSwitch(timeline: primary.timeline, parent: ancestor.timeline, begin: ancestor.end)
         } catch {
             throw PostgresError("promote", "\(error)")
+        }
+    }
+
+    /// Whether Postgres runs as a primary, as far as it answers.
+    func isPrimary() async -> Bool {
+        guard isRunning, let recovery = try? await recovery() else { return false }
+        return !recovery.isInRecovery
+    }
+
+    /// Where each timeline of the log that ends on `timeline` begins, but the first; oldest first.
+    func forks(of timeline: UInt32) throws(PostgresError) -> [TimelineFork] {
+        guard timeline > 1 else { return [] }
+        do {
+            guard let ancestors = try history(of: timeline) else {
+                throw PostgresError("read its history", "there is none")
+            }
+            let children = ancestors.dropFirst().map(\.timeline) + [timeline]
+            return zip(children, ancestors).map { TimelineFork(timeline: $0, begin: $1.end) }
+        } catch {
+            throw PostgresError("tell where timeline \(timeline) comes from", "\(error)")
         }
     }
 

@@ -140,12 +140,11 @@ public final class PostgresInstance: Sendable {
     func destroyData() async throws {
         await stop(.immediate, within: .seconds(1))
         try await endCopies()
-        let unfinished = layout.outside(layout.unfinished)
-        try await Command("rm", ["-rf", unfinished], deadline: Self.removalDeadline).run()
-        guard access(layout.outside(layout.data), F_OK) == 0 else { return }
+        try await removeCopies()
+        guard layout.exists(layout.data) else { return }
         // Out of the way first: half a data folder must not look like one.
-        guard rename(layout.outside(layout.data), unfinished) == 0 else { throw SystemError("rename", layout.data) }
-        try await Command("rm", ["-rf", unfinished], deadline: Self.removalDeadline).run()
+        try layout.move(layout.data, to: layout.aside)
+        try await removeCopies()
     }
 
     static let removalDeadline = Duration.seconds(300)
@@ -161,13 +160,7 @@ public final class PostgresInstance: Sendable {
 
     /// The unfinished folder becomes the data, in one step.
     func finish() throws(SystemError) {
-        guard rename(layout.outside(layout.unfinished), layout.outside(layout.data)) == 0 else {
-            throw SystemError("rename", layout.unfinished)
-        }
-        let folder = open(layout.outside(layout.volume), O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-        guard folder >= 0 else { throw SystemError("open", layout.volume) }
-        defer { close(folder) }
-        guard fsync(folder) == 0 else { throw SystemError("flush", layout.volume) }
+        try layout.move(layout.unfinished, to: layout.data)
     }
 
     private static func roles(_ secrets: ClusterSecrets) -> String {

@@ -32,6 +32,8 @@ public struct PostgresLayout: Hashable, Sendable {
     public var data: String { volume + "/postgres" }
     /// A data folder that is not complete; never started from.
     var unfinished: String { volume + "/postgres.new" }
+    /// Data that a copy has taken the place of, on its way out.
+    var aside: String { volume + "/postgres.old" }
     var config: String { volume + "/config" }
     var configFile: String { config + "/postgresql.conf" }
     var accessFile: String { config + "/pg_hba.conf" }
@@ -99,6 +101,19 @@ public struct PostgresLayout: Hashable, Sendable {
         try DurableFile.makeFolder(outside(runFolder))
         try give(config, mode: 0o700)
         try give(runFolder, mode: 0o700)
+    }
+
+    /// Makes what was renamed or removed in the volume's folder durable.
+    func flushVolume() throws(SystemError) {
+        let folder = open(outside(volume), O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard folder >= 0 else { throw SystemError("open", volume) }
+        defer { close(folder) }
+        guard fsync(folder) == 0 else { throw SystemError("flush", volume) }
+    }
+
+    func move(_ path: String, to target: String) throws(SystemError) {
+        guard rename(outside(path), outside(target)) == 0 else { throw SystemError("rename \(path) to", target) }
+        try flushVolume()
     }
 
     /// How large the volume is, and how much of it is used.

@@ -70,6 +70,18 @@ public struct PostgresSettings: Hashable, Sendable {
     /// A name in `synchronous_standby_names` that nobody bears: no commit is ever confirmed by it.
     static let nobody = "nobody.e0"
 
+    private var isLeader: Bool {
+        switch role {
+        case .leader: true
+        case .standby: false
+        }
+    }
+
+    /// What a volume keeps free: below it a leader gives slots up, and a copy must leave it.
+    public static func reserve(of volume: ByteCount) -> ByteCount {
+        ByteCount(bytes: max(volume.bytes / 16, ByteCount.mebibytes(64).bytes))
+    }
+
     // MARK: - Files
 
     public func configuration(_ layout: PostgresLayout) -> String {
@@ -125,8 +137,9 @@ public struct PostgresSettings: Hashable, Sendable {
             ("min_wal_size", "\(min(max(volume / 40, 32), 512))MB"),
             ("checkpoint_timeout", "5min"),
             ("checkpoint_completion_target", "0.9"),
-            // A dead member's slot may not fill the volume: the member is cloned anew instead.
-            ("max_slot_wal_keep_size", "\(max(volume / 5, 64))MB"),
+            // A leader's supervisor sees itself that slots do not fill the volume (SlotShedding); on a standby they are
+            // what is left of a reign that is over.
+            ("max_slot_wal_keep_size", isLeader ? "-1" : "0"),
             ("wal_keep_size", "\(min(max(volume / 40, 32), 512))MB"),
         ]
     }

@@ -89,15 +89,23 @@ public enum StoreAnswer: Hashable, Sendable {
 
 /// How a Postgres operation ended.
 public enum OperationOutcome: Hashable, Sendable {
-    /// `initialize`, `clone`, `rewind`, `sever`, `follow`, `startPrimary`, `checkpoint`, `stop`.
+    /// `initialize`, `clone`, `exchange`, `discard`, `rewind`, `sever`, `follow`, `startPrimary`, `checkpoint`, `stop`.
     case done
-    /// `readEnd`: see there for what `end` must be. `timeline`: of the last byte.
-    case end(LSN, timeline: UInt32)
+    /// `readEnd`: see there for what `end` must be. `timeline`: of the last byte. `forks`: where each of its timelines
+    /// begins, oldest first, by Postgres's own account (the history file); none for the first.
+    case end(LSN, timeline: UInt32, forks: [TimelineFork] = [])
     /// `promote`: where the new timeline branched off (from the history file, or `pg_control`).
     case promoted(switchPoint: LSN, timeline: UInt32)
     /// `clone`, `rewind`: the leader could not be reached, or has no slot for this stream, and **nothing was changed**:
     /// the data is worth what it was worth before.
     case unreachable(String)
+    /// `rewind`: it was tried out without changing anything, and would not work. **Nothing was changed.**
+    case impossible(String)
+    /// `clone`: the volume has no room for a copy beside the data. Nothing was changed.
+    case noRoom(String)
+    /// `readEnd`, `follow`: Postgres did not start, and the reason is proven: the data folder is no database any more.
+    /// Never for whatever else keeps a Postgres from starting.
+    case spoiled(String)
     /// It did not work, or took longer than ``FailoverTimings/limit(of:)``; the text says what was tried on what and
     /// why it failed. Whatever it started has ended.
     case failed(String)

@@ -7,6 +7,8 @@ struct ReportDesk: Sendable {
     /// Of the last byte, as of the last `readEnd`: what a promotion goes on from.
     var endTimeline: UInt32 = 0
     var replayed = LSN.zero
+    /// Its log has bytes that no leader wrote, as of the last `readEnd`.
+    var divergence: Divergence?
     var standby: StandbyObservation?
     /// The report on its way.
     var asked: MemberReport?
@@ -81,11 +83,13 @@ extension FailoverMember {
     private func report(_ now: Moment) -> MemberReport {
         let answer = answer
         var report = MemberReport(
-            member: name, role: phase.mayBePrimary ? .primary : .standby, state: phase.reported(running != nil),
+            member: name, role: phase.mayBePrimary || phase.isStopping ? .primary : .standby,
+            state: breakage == .saysStoppedEarly && phase.isStopping ? .stopped : phase.reported(running != nil),
             promised: state.promised, position: answer?.position ?? livePosition,
             timeline: answer == nil ? reports.timeline : reports.endTimeline,
             replayed: reports.replayed, isStreaming: false, lagBytes: 0, lagMilliseconds: 0, detail: detail,
-            chain: answer?.chain)
+            chain: answer?.chain, cannotLead: answer != nil && reports.divergence != nil ? true : nil,
+            asksToReplace: asksLeave ? true : nil)
         if case .following = phase {
             if case .standby(let sample)? = observation {
                 report.isStreaming = sample.isStreaming
@@ -105,8 +109,13 @@ extension FailoverMember {
         case .primary(let sample): return state.chain.position(at: sample.flushed)
         case .standby(let sample): return state.chain.position(at: sample.received)
         case nil:
-            if case .waiting(let end) = phase { return state.chain.position(at: end) }
-            return nil
+            switch phase {
+            case .waiting(let end): return state.chain.position(at: end)
+            case .cloning(let copying): return copying.end.flatMap { state.chain.position(at: $0) }
+            case .starting, .empty, .initializing, .founding, .severing, .reading, .exchanging, .discarding, .rewinding,
+                .following, .claiming, .promoting, .restarting, .leading, .draining, .suspending, .resigning, .leaving:
+                return nil
+            }
         }
     }
 }
@@ -116,7 +125,7 @@ extension MemberReport {
     fileprivate func matters(against old: MemberReport) -> Bool {
         if chain != nil || old.chain != nil { return self != old }
         return role != old.role || state != old.state || promised != old.promised || isStreaming != old.isStreaming
-            || (position == nil) != (old.position == nil)
+            || (position == nil) != (old.position == nil) || asksToReplace != old.asksToReplace
     }
 }
 
@@ -126,12 +135,25 @@ extension MemberPhase {
         case .starting, .empty: .empty
         case .initializing: .initializing
         case .founding, .claiming, .promoting, .restarting, .reading: .starting
-        case .cloning: .cloning
+        case .cloning, .exchanging, .discarding: .cloning
         case .rewinding: .rewinding
         case .following: isBusy ? .starting : .running
         case .leading, .draining: .running
         case .severing, .waiting: .waiting
-        case .suspending, .resigning, .leaving: .stopped
+        // Whoever guards a leader from outside looks away once it says that it has stopped.
+        case .suspending, .resigning(hasStopped: false): .running
+        case .resigning(hasStopped: true), .leaving: .stopped
+        }
+    }
+
+    /// Postgres may still be a primary, and is being stopped.
+    fileprivate var isStopping: Bool {
+        switch self {
+        case .suspending, .resigning(hasStopped: false): true
+        case .starting, .empty, .initializing, .founding, .severing, .reading, .waiting, .cloning, .exchanging,
+            .discarding, .rewinding, .following, .claiming, .promoting, .restarting, .leading, .draining,
+            .resigning(hasStopped: true), .leaving:
+            false
         }
     }
 }

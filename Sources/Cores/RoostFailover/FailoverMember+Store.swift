@@ -121,8 +121,15 @@ extension FailoverMember {
         beatDueAt = now + timings.heartbeatInterval
         actions.append(
             .heartbeat(
-                Heartbeat(epoch: rule.epoch, leader: name, sequence: beatSequence, isOpen: gateIsOpen),
+                Heartbeat(
+                    epoch: rule.epoch, leader: name, sequence: beatSequence, isOpen: gateIsOpen,
+                    mayReplace: granted),
                 ruleRevision: view.ruleRevision))
+    }
+
+    private var granted: MemberName? {
+        guard case .leading(let reigning) = phase, let leave = reigning.leave, leave.isGranted else { return nil }
+        return leave.member
     }
 
     private mutating func readIfDue(_ now: Moment) {

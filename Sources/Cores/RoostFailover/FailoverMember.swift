@@ -60,6 +60,8 @@ public struct FailoverMember: Sendable {
     var streamedAt: Moment
     var stream = StreamActivity()
     var failures = 0
+    /// Attempts to follow that came to nothing, since it last streamed.
+    var stumbles = 0
     var retryAt = Moment.zero
     var crashes: [Moment] = []
     var isolationLimit: Duration
@@ -67,6 +69,14 @@ public struct FailoverMember: Sendable {
     var abandoned: SwitchoverRequest?
     /// When each other member's report last changed: that member lives.
     var signsOfLife: [MemberSign] = []
+
+    // Data that has to be replaced.
+    /// Why the leader of this epoch cannot be followed with the data there is.
+    var outgrown: Outgrown?
+    /// The data must be replaced, and there is no room for a copy beside it.
+    var asksLeave = false
+    /// A copy was made because Postgres could not be started, and has not streamed yet: another would not help.
+    var hasCopiedInVain = false
 
     // The recruitment, and what this member says of itself.
     var sufficientSince: SufficientSince?
@@ -85,6 +95,11 @@ public struct FailoverMember: Sendable {
     struct MemberSign {
         var report: MemberReport
         var changedAt: Moment
+    }
+
+    struct Outgrown: Hashable, Sendable {
+        var reason: String
+        var epoch: Epoch
     }
 
     struct SufficientSince {
@@ -156,7 +171,7 @@ public struct FailoverMember: Sendable {
             if running == nil { crashed("Postgres ended by itself", now) } else { exitedEarly = true }
         case .cannotFollow(let reason, let id):
             guard id == lastOperation, running == nil, case .following = phase else { return }
-            giveUpData(reason, now)
+            outgrew(reason, now)
         case .terminate: sayFarewell(now)
         }
     }
@@ -197,7 +212,10 @@ public struct FailoverMember: Sendable {
         case .leading(let reigning): reign(reigning, rule, now)
         case .draining(let drain): self.drain(drain, rule, now)
         case .suspending: if now >= retryAt { start(.stop(.immediate)) }
-        case .resigning: resign(rule, now)
+        case .resigning(hasStopped: true): proposeSuccession(rule, now)
+        case .resigning(hasStopped: false): if now >= retryAt { start(.stop(.immediate)) }
+        case .exchanging: if now >= retryAt { start(.exchange) }
+        case .discarding: if now >= retryAt { start(.discard) }
         case .empty, .initializing, .waiting, .cloning, .rewinding, .claiming, .promoting, .restarting, .leaving:
             break
         }
@@ -264,8 +282,8 @@ public struct FailoverMember: Sendable {
             consider(reigning.isolatedSince.map { $0 + isolationLimit })
         case .draining(let drain): consider(drain.deadline)
         case .leaving(let farewell): consider(farewell.deadline)
-        case .starting, .empty, .initializing, .founding, .severing, .reading, .waiting, .cloning, .rewinding,
-            .following, .claiming, .promoting, .restarting, .suspending, .resigning:
+        case .starting, .empty, .initializing, .founding, .severing, .reading, .waiting, .cloning, .exchanging,
+            .discarding, .rewinding, .following, .claiming, .promoting, .restarting, .suspending, .resigning:
             break
         }
         return next

@@ -50,7 +50,8 @@ public struct FailoverTimings: Hashable, Sendable {
     /// The first wait after a failed operation; doubles up to `retryMax`.
     public var retryMin: Duration = .milliseconds(500)
     public var retryMax: Duration = .seconds(15)
-    /// Failures in a row to follow after which a member clones.
+    /// Failures in a row to follow, or to start at all, after which a member makes itself a copy beside its data, if
+    /// there is room: whatever it is that keeps its Postgres from running, that takes nothing away.
     public var followFailuresMax: Int = 4
     /// A leader that too few standbys stream from, although enough of them report, resigns after this; doubles with
     /// every time that it did not help, up to `isolationMax`.
@@ -70,6 +71,7 @@ public struct FailoverTimings: Hashable, Sendable {
         switch operation {
         case .initialize: .seconds(120)
         case .clone: .seconds(24 * 3600)
+        case .exchange, .discard: .seconds(600)
         case .rewind: .seconds(3600)
         case .sever: .seconds(3)
         case .readEnd: .seconds(120)

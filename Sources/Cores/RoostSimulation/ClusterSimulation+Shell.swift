@@ -103,7 +103,9 @@ extension ClusterSimulation {
 
     private func carryOut(_ action: FailoverAction, for member: Int) {
         switch action {
-        case .save(let state): members[member].durable = state
+        case .save(let state):
+            checkGivingUp(member, state)
+            members[member].durable = state
         case .read: send(.read, from: member)
         case .changeRule(let rule, let expected): send(.rule(rule, expected: expected), from: member)
         case .heartbeat(let heartbeat, let revision): send(.heartbeat(heartbeat, ruleRevision: revision), from: member)

@@ -190,17 +190,23 @@ public struct Heartbeat: Hashable, Sendable, Codable {
     public var sequence: UInt64
     /// The leader accepts clients: enough standbys have confirmed where its log stands.
     public var isOpen: Bool
+    /// This member may remove its data before it has a copy: enough others have all that was confirmed.
+    public var mayReplace: MemberName?
 
-    public init(epoch: Epoch, leader: MemberName, sequence: UInt64, isOpen: Bool) {
+    public init(
+        epoch: Epoch, leader: MemberName, sequence: UInt64, isOpen: Bool, mayReplace: MemberName? = nil
+    ) {
         self.epoch = epoch
         self.leader = leader
         self.sequence = sequence
         self.isOpen = isOpen
+        self.mayReplace = mayReplace
     }
 
     enum CodingKeys: String, CodingKey {
         case epoch, leader, sequence
         case isOpen = "is_open"
+        case mayReplace = "may_replace"
     }
 }
 
@@ -283,11 +289,17 @@ public struct MemberReport: Hashable, Sendable, Codable {
     public var lagBytes: UInt64
     public var lagMilliseconds: Int64
     public var detail: String?
+    /// Its log goes on past `position` with bytes that no leader wrote: what it says of `position` counts in
+    /// a recruitment, but it cannot lead. Nil means no.
+    public var cannotLead: Bool?
+    /// Its data has to be replaced by a copy, and its volume has no room for both: it asks the leader for leave to
+    /// remove its own first. Nil means no.
+    public var asksToReplace: Bool?
 
     public init(
         member: MemberName, role: Role, state: State, promised: Epoch, position: Position?, timeline: UInt32,
         replayed: LSN, isStreaming: Bool, lagBytes: UInt64, lagMilliseconds: Int64, detail: String? = nil,
-        chain: [Reign]? = nil
+        chain: [Reign]? = nil, cannotLead: Bool? = nil, asksToReplace: Bool? = nil
     ) {
         self.member = member
         self.role = role
@@ -301,6 +313,8 @@ public struct MemberReport: Hashable, Sendable, Codable {
         self.lagBytes = lagBytes
         self.lagMilliseconds = lagMilliseconds
         self.detail = detail
+        self.cannotLead = cannotLead
+        self.asksToReplace = asksToReplace
     }
 
     enum CodingKeys: String, CodingKey {
@@ -309,5 +323,7 @@ public struct MemberReport: Hashable, Sendable, Codable {
         case lagBytes = "lag_bytes"
         case lagMilliseconds = "lag_ms"
         case detail
+        case cannotLead = "cannot_lead"
+        case asksToReplace = "asks_to_replace"
     }
 }

@@ -191,6 +191,7 @@ struct TestMember: Sendable {
     func clone(_ leader: TestMember, _ epoch: Epoch) async throws {
         try await instance.clone(
             from: leader.upstream(epoch), settings(.standby(upstream: nil)), ground.secrets, within: .seconds(60))
+        try await instance.exchange()
     }
 
     /// Statements through the local socket, as the supervisor.
