@@ -94,12 +94,15 @@ extension PostgresInstance {
                 "--config-file=\(layout.configFile)", "--sync-method=syncfs",
             ]
             var obstacle: String?
+            let isTried = try await canBeTried()
             try await withPassword(secrets) {
-                do {
-                    try await self.layout.command("pg_rewind", ["--dry-run"] + arguments, deadline: deadline).run()
-                } catch {
-                    obstacle = "\(error)"
-                    return
+                if isTried {
+                    do {
+                        try await self.layout.command("pg_rewind", ["--dry-run"] + arguments, deadline: deadline).run()
+                    } catch {
+                        obstacle = "\(error)"
+                        return
+                    }
                 }
                 try await self.layout.command("pg_rewind", arguments, deadline: deadline).run()
             }
@@ -107,6 +110,12 @@ extension PostgresInstance {
         } catch {
             throw PostgresError("rewind to \(upstream.leader)", "\(error)")
         }
+    }
+
+    /// pg_rewind refuses to try anything out on data that was not stopped cleanly; in earnest it recovers that first.
+    private func canBeTried() async throws -> Bool {
+        let look = try await layout.command("pg_controldata", ["-D", layout.data], deadline: .seconds(10)).outcome()
+        return look.status != 0 || ControlData(text: look.standardOutput).isStopped
     }
 
     /// Ends copies that an operation which was given up left behind: they have children of their own.
