@@ -118,10 +118,12 @@ let package = Package(
         room(.cores, "RoostPlacement", uses: ["RoostModel"]),
         room(.cores, "RoostPlans", uses: ["RoostModel", "RoostPlacement"]),
         room(.cores, "RoostFailover", uses: ["RoostModel"], settings: dataPath),
+        room(.cores, "RoostMachineLife", uses: ["RoostModel"], settings: dataPath),
         room(.cores, "RoostPaths", uses: ["RoostModel", .deque]),
         room(.cores, "RoostBalancing", uses: ["RoostModel"]),
         room(
-            .cores, "RoostSimulation", uses: ["RoostModel", "RoostFailover", .heap], settings: dataPath),
+            .cores, "RoostSimulation", uses: ["RoostModel", "RoostFailover", "RoostMachineLife", .heap],
+            settings: dataPath),
 
         // Adapters: one outside thing each.
         room(
@@ -155,9 +157,8 @@ let package = Package(
         room(
             .services, "RoostHost",
             uses: [
-                "RoostPlanet", "RoostModel", "RoostRecords", "RoostStore", "RoostVolumes", "RoostRuntime", "RoostMesh",
-                "RoostAnycast",
-                "RoostLinux", .grdb, .lifecycle, .logging,
+                "RoostPlanet", "RoostMachineLife", "RoostModel", "RoostRecords", "RoostStore", "RoostVolumes",
+                "RoostRuntime", "RoostMesh", "RoostAnycast", "RoostLinux", .grdb, .lifecycle, .logging,
             ]),
         room(
             .services, "RoostControl",
@@ -216,7 +217,8 @@ let package = Package(
         tests(.system, of: "RoostLinux"),
         tests(.cores, of: "RoostPlacement", uses: ["RoostModel"]),
         tests(.cores, of: "RoostPlans", uses: ["RoostModel", "RoostPlacement"]),
-        tests(.cores, of: "RoostSimulation", uses: ["RoostFailover", "RoostModel"]),
+        tests(.cores, of: "RoostSimulation", uses: ["RoostFailover", "RoostMachineLife", "RoostModel"]),
+        tests(.cores, of: "RoostMachineLife", uses: ["RoostModel"]),
         tests(.cores, of: "RoostPaths", uses: ["RoostModel"]),
         tests(.cores, of: "RoostBalancing", uses: ["RoostModel"]),
         tests(
@@ -241,8 +243,8 @@ let package = Package(
         tests(
             .services, of: "RoostHost",
             uses: [
-                "RoostModel", "RoostStore", "RoostVolumes", "RoostRuntime", "RoostMesh", "RoostLinux",
-                .logging,
+                "RoostMachineLife", "RoostModel", "RoostStore", "RoostVolumes", "RoostRuntime", "RoostMesh",
+                "RoostLinux", .grdb, .logging,
             ]),
         tests(
             .services, of: "RoostPostgresControl",

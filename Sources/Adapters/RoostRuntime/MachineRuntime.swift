@@ -105,44 +105,6 @@ public struct MachineNetwork: Hashable, Sendable {
     }
 }
 
-public struct RunningMachine: Hashable, Sendable {
-    public var pid: Int32
-    public var attempt: String
-
-    public init(pid: Int32, attempt: String) {
-        self.pid = pid
-        self.attempt = attempt
-    }
-}
-
-public enum MachineObservation: Hashable, Sendable {
-    /// Nothing of it is on this host.
-    case absent
-    /// Files of a launch that never became a process, or whose process is gone without a trace.
-    case remains
-    case running(RunningMachine)
-    case exited(MachineExit, attempt: String)
-}
-
-public struct MachineExit: Hashable, Sendable {
-    /// What process 1 ended with. A shell's way of saying "signal n" is 128 + n, and a program may end with such a
-    /// number too: by the code alone nobody can tell.
-    public var code: Int32
-    /// The signal that ended it, where it is known for sure.
-    public var signal: Int32?
-    /// The kernel ended process 1 for want of memory.
-    public var oomKilled: Bool
-    /// How many of the machine's processes the kernel has ended for want of memory in this launch.
-    public var memoryKills: Int
-
-    public init(code: Int32, signal: Int32?, oomKilled: Bool, memoryKills: Int = 0) {
-        self.code = code
-        self.signal = signal
-        self.oomKilled = oomKilled
-        self.memoryKills = memoryKills
-    }
-}
-
 public struct ExecRequest: Hashable, Sendable {
     public var command: [String]
     public var input: String

@@ -2,13 +2,14 @@
 public enum MachineState: OpenEnum {
     /// Known to its host, never started. Becomes `starting` or `destroying`.
     case created
-    /// Being prepared or launched. Becomes `started`, or `stopped` when the launch fails.
+    /// Being prepared or launched. Becomes `started`; `failed` when it cannot be launched; `stopping` by an order.
     case starting
     /// Its process 1 runs. Becomes `stopping`, `restarting` or, when the process ends, `starting` or `stopped`.
     case started
-    /// Was sent its stop signal. Becomes `stopped`.
+    /// Was told to end, or has ended and is being cleared away. Becomes `stopped` or `failed`; `restarting` when it is
+    /// started before it has ended.
     case stopping
-    /// Being stopped to be started again at once. Becomes `starting`.
+    /// Being stopped to be started again at once. Becomes `starting`; `stopping` when it is stopped once more.
     case restarting
     /// Its process has ended and nothing will start it but an order. Becomes `starting` or `destroying`.
     case stopped
@@ -117,7 +118,7 @@ public struct MachineEvent: Hashable, Sendable, Codable {
 
     public var id: String
     public var type: Kind
-    /// The machine's state after the event.
+    /// The state that the event led to.
     public var status: MachineState
     public var source: Source
     public var timestamp: Int64

@@ -71,8 +71,10 @@ struct ConfigurationFile {
                 stateFolder: try text("state_dir"), runFolder: try text("run_dir"), capacity: try capacity(),
                 cgroupParent: reader.string(forKey: "cgroup_parent", default: "/roost"),
                 imageFolder: reader.string(forKey: "images.directory", default: "/var/lib/roost/images"),
-                postgresImage: reader.string(
-                    forKey: "images.postgres", default: "oci:/var/lib/roost/postgres-image:17"),
+                ownerImages: [
+                    .postgres: reader.string(
+                        forKey: "images.postgres", default: "oci:/var/lib/roost/postgres-image:17")
+                ],
                 store: try store(), mesh: try mesh(),
                 api: .init(tcpPort: try port("api.tcp_port", default: 4280), tokenFile: try text("api.token_file")),
                 anycastPrefixes: try prefixes(), edge: try edge())

@@ -118,7 +118,8 @@ struct HostAssembly {
             pool: configuration.stateFolder + "/volumes", mountRoot: configuration.runFolder + "/volumes")
         return try HostAgent(
             configuration: configuration, runtime: runtime, volumes: volumes, mesh: mesh,
-            identity: identity, logger: Logger(label: "roost.agent"))
+            identity: identity, gatedPorts: [.postgres: [ClusterPorts.write]],
+            logger: Logger(label: "roost.agent"))
     }
 
     /// The OCI runtime that works here. The choice is kept beside what it is good for: until the host starts anew, its

@@ -41,7 +41,7 @@ public struct MemberAPI: Sendable {
         cluster.put("report") { request, _ in try await report(request, caller) }
         cluster.put("gate") { request, _ in
             let wish = try RequestReader.decode(GateRequest.self, from: try await RequestReader.body(of: request))
-            try await agent.setGate(caller.machine, isOpen: wish.isOpen)
+            try await agent.setGate(caller.machine, port: ClusterPorts.write, isOpen: wish.isOpen)
             return try Answer.json(OKBody())
         }
         return router

@@ -33,7 +33,7 @@ struct PlanetDispatch: HostDispatch {
         do throws(Refusal) {
             if isHere(host) {
                 _ = try await agent.destroy(machine, force: true)
-                _ = try await agent.wait(for: machine, state: .destroyed, timeout: Self.destroyTimeout)
+                _ = try await agent.wait(for: machine, states: [.destroyed], timeout: Self.destroyTimeout)
             } else {
                 let reply = try await peers.send(
                     "DELETE", "/v1/internal/machines/\(machine)", to: host, timeout: Self.destroyTimeout + .seconds(5))

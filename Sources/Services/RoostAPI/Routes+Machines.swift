@@ -24,7 +24,7 @@ extension PlanetAPI {
         machines.get(":machine") { request, context in
             try await onOwner(request, context) { id, _ in
                 guard let row = await agent.machine(id) else { throw notFound(id) }
-                return try Answer.json(body(of: row))
+                return try Answer.json(body(of: row.record, row.events))
             }
         }
         machines.delete(":machine") { request, context in
@@ -72,10 +72,15 @@ extension PlanetAPI {
     private func addMachineQuestions(to machines: RouterGroup<BasicRequestContext>) {
         machines.get(":machine/wait") { request, context in
             try await onOwner(request, context, timeout: HostAgent.waitMax + .seconds(5)) { id, _ in
-                let state = try machineState(RequestReader.text("state", in: request) ?? "started")
+                var states: Set<MachineState> = []
+                for name in (RequestReader.text("state", in: request) ?? "started").split(separator: ",") {
+                    states.insert(try machineState(String(name)))
+                }
+                let instance = RequestReader.text("instance_id", in: request)
                 let timeout = try RequestReader.duration("timeout", in: request) ?? HostAgent.waitMax
                 guard timeout <= HostAgent.waitMax else { throw Refusal(.invalid, "a wait lasts at most 60 s") }
-                let record = try await agent.wait(for: id, state: state, timeout: timeout)
+                let record = try await agent.wait(
+                    for: id, states: states, instance: instance, timeout: timeout)
                 return try Answer.json(WaitBody(ok: true, state: record.state, version: record.instance))
             }
         }
@@ -155,7 +160,7 @@ extension PlanetAPI {
             }
         }
         await settle(on: chosen) { $0.machines.contains { $0.id == id } }
-        return try Answer.json(body(of: MachineRow(record: record, goal: .started), host: chosen))
+        return try Answer.json(body(of: record, [], host: chosen))
     }
 
     private func machineName(_ wish: String?, id: MachineID) throws(Refusal) -> String {
@@ -198,9 +203,8 @@ extension PlanetAPI {
         for record in await hostRecords() {
             for machine in record.machines where machine.app == app {
                 let events = record.host == host ? await agent.machine(machine.id)?.events ?? [] : []
-                var row = MachineRow(record: machine, goal: .started)
-                row.events = events
-                bodies.append(body(of: row, host: record.host, isReachable: reachable.contains(record.host)))
+                bodies.append(
+                    body(of: machine, events, host: record.host, isReachable: reachable.contains(record.host)))
             }
         }
         if let region { bodies.removeAll { $0.region != region } }
@@ -218,13 +222,14 @@ extension PlanetAPI {
         return state
     }
 
-    func body(of row: MachineRow, host owner: HostName? = nil, isReachable: Bool = true) -> MachineBody {
-        let record = row.record
+    func body(
+        of record: MachineRecord, _ events: [MachineEvent], host owner: HostName? = nil, isReachable: Bool = true
+    ) -> MachineBody {
         let owner = owner ?? watcher.planet.hosts.values.first { $0.machines.contains { $0.id == record.id } }?.host
         return MachineBody(
             id: record.id, name: record.name, state: record.state, region: record.region,
             instanceID: record.instance, privateIP: record.address, config: record.config,
-            imageRef: ImageRefBody(reference: record.config.image), events: Array(row.events.prefix(20)),
+            imageRef: ImageRefBody(reference: record.config.image), events: Array(events.prefix(20)),
             createdAt: Self.timeText(record.createdAt), updatedAt: Self.timeText(record.updatedAt),
             hostStatus: isReachable ? "ok" : "unreachable", host: owner ?? host)
     }

@@ -126,7 +126,7 @@ extension PlanetAPI {
             let id: MachineID = try RequestReader.id("machine", context)
             _ = try await agent.destroy(id, force: true)
             return try Answer.json(
-                try await agent.wait(for: id, state: .destroyed, timeout: PlanetDispatch.destroyTimeout))
+                try await agent.wait(for: id, states: [.destroyed], timeout: PlanetDispatch.destroyTimeout))
         }
     }
 }

@@ -66,7 +66,9 @@ extension PlanetAPI {
             throw Refusal(
                 .invalid, "volume_size_gb must be 1 to \(HostAgent.volumeSizeMax.wholeGibibytes)")
         }
-        let image = wish.image ?? configuration.postgresImage
+        guard let image = wish.image ?? configuration.ownerImages[.postgres] else {
+            throw Refusal(.invalid, "field 'image' is missing, and host \(host) has none of its own for Postgres")
+        }
         try HostAgent.validate(image: image)
         return ClusterDirectory.Order(
             name: name, regions: regions, volumeSize: .gibibytes(wish.volumeSizeGigabytes ?? 1), guest: guest,

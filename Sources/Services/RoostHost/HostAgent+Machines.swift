@@ -1,4 +1,6 @@
+import Logging
 import RoostLinux
+import RoostMachineLife
 public import RoostModel
 import RoostPlanet
 public import RoostRuntime
@@ -8,10 +10,23 @@ extension HostAgent {
     public func createMachine(_ order: MachineOrder) throws(Refusal) -> MachineRecord {
         try requireCurrent()
         if let present = machineRows[order.id] {
+            switch present.life.phase {
+            case .destroying, .destroyed:
+                throw Refusal(
+                    .failedPrecondition,
+                    "machine \(order.id) was destroyed; a machine's id is used once: order a new one")
+            case .created, .due, .launching, .running, .ending, .settling, .resting: break
+            }
             guard present.record.app == order.app, present.record.config == order.config else {
                 throw Refusal(.alreadyExists, "machine \(order.id) exists and is another one")
             }
             return present.record
+        }
+        try requireReadable(order.id.text)
+        if let owner = order.owner, gatedPorts[owner.kind] == nil {
+            throw Refusal(
+                .invalid,
+                "host \(configuration.host) does not know what machines of '\(owner.kind)' need; use a newer host")
         }
         try Self.validate(order.config)
         guard order.config.guest.cpus <= configuration.capacity.cpus else {
@@ -26,8 +41,9 @@ extension HostAgent {
             instance: InstanceID.make(), config: order.config, network: order.network, owner: order.owner,
             createdAt: now, updatedAt: now)
         try requireRoomToPublish(record)
-        var row = MachineRow(record: record, goal: order.startsAtOnce ? .started : .stopped)
-        row.add(.make(.launch, status: .created, source: .user))
+        var row = MachineRow(record: record, life: MachineLife(startsAtOnce: order.startsAtOnce))
+        row.add(
+            MachineEvent(id: InstanceID.make(), type: .launch, status: .created, source: .user, timestamp: now))
         var volumes: [VolumeRecord] = []
         if var volume {
             volume.attachedMachine = order.id
@@ -35,8 +51,18 @@ extension HostAgent {
         }
         try save(machines: [row], volumes: volumes)
         try forgetOldDestroyed()
+        logger.info("machine created", metadata: ["machine": "\(order.id)", "app": "\(order.app)"])
         announce(order.id)
         return record
+    }
+
+    /// An id whose row cannot be read belongs to something.
+    func requireReadable(_ id: String) throws(Refusal) {
+        guard let row = unreadableRows.first(where: { $0.id == id }) else { return }
+        throw Refusal(
+            .failedPrecondition,
+            "host \(configuration.host) has \(id) in its ledger but cannot read it (\(row.reason)); a newer version may"
+        )
     }
 
     /// Strict locality: the volume is on this host, belongs to the same app and to no other machine.
@@ -71,7 +97,7 @@ extension HostAgent {
                 "host \(configuration.host) has \(max(free, .zero)) of memory left, \(needed) are needed")
         }
         if machineRows.values.contains(where: {
-            $0.record.app == order.app && $0.record.name == order.name && $0.record.state != .destroyed
+            $0.record.app == order.app && $0.record.name == order.name && $0.life.phase != .destroyed
         }) {
             throw Refusal(.nameTaken, "app \(order.app) has a machine named \(order.name) already")
         }
@@ -79,76 +105,22 @@ extension HostAgent {
 
     // MARK: - Orders
 
-    public func start(_ id: MachineID) throws(Refusal) -> MachineRecord {
-        try requireCurrent()
-        let row = try update(id) { row throws(Refusal) in
-            guard row.goal != .destroyed else {
-                throw Refusal(
-                    .failedPrecondition, "unable to start machine from current state: '\(row.record.state.rawValue)'")
-            }
-            guard row.goal != .started || row.record.state == .failed || row.record.state == .stopped else { return }
-            row.goal = .started
-            row.restarts = RestartHistory()
-            row.stopSignal = nil
-            row.stopTimeoutMilliseconds = nil
-            row.record.state = .starting
-            row.add(.make(.start, status: .starting, source: .user))
-        }
-        orders.send(id)
-        return row.record
-    }
+    public func start(_ id: MachineID) throws(Refusal) -> MachineRecord { try take(.start, for: id) }
 
     public func stop(_ id: MachineID, signal: String?, timeout: Duration?) throws(Refusal) -> MachineRecord {
-        try requireCurrent()
         try Self.validate(StopConfig(signal: signal, timeout: timeout.map { DurationText($0) }))
-        let row = try update(id) { row throws(Refusal) in
-            guard row.goal == .started else { return }
-            row.goal = .stopped
-            row.stopSignal = signal
-            row.stopTimeoutMilliseconds = timeout?.milliseconds
-            if row.record.state != .stopped && row.record.state != .failed { row.record.state = .stopping }
-            row.add(.make(.stop, status: row.record.state, source: .user))
-        }
-        orders.send(id)
-        return row.record
+        return try take(.stop(StopWish(signal: signal, timeout: timeout)), for: id)
     }
 
     public func restart(_ id: MachineID, signal: String?, timeout: Duration?) throws(Refusal) -> MachineRecord {
-        try requireCurrent()
         try Self.validate(StopConfig(signal: signal, timeout: timeout.map { DurationText($0) }))
-        let row = try update(id) { row throws(Refusal) in
-            guard row.goal == .started, row.record.state == .started, let attempt = row.attempt else {
-                throw Refusal(
-                    .failedPrecondition, "unable to restart machine from current state: '\(row.record.state.rawValue)'")
-            }
-            row.restartAttempt = attempt
-            row.stopSignal = signal
-            row.stopTimeoutMilliseconds = timeout?.milliseconds
-            row.record.state = .restarting
-            row.add(.make(.restart, status: .restarting, source: .user))
-        }
-        orders.send(id)
-        return row.record
+        return try take(.restart(StopWish(signal: signal, timeout: timeout)), for: id)
     }
 
-    /// Without `force` a running machine is refused, as Fly.io does.
+    /// Without `force` a running machine is refused, as Fly.io does; with it the machine ends at once. The answer says
+    /// `destroying`: ``wait(for:states:instance:timeout:)`` says when nothing of it is left.
     public func destroy(_ id: MachineID, force: Bool) throws(Refusal) -> MachineRecord {
-        try requireCurrent()
-        let row = try update(id) { row throws(Refusal) in
-            guard row.goal != .destroyed else { return }
-            let isAtRest = [.stopped, .failed, .created].contains(row.record.state)
-            guard force || isAtRest else {
-                throw Refusal(
-                    .failedPrecondition,
-                    "unable to destroy machine, not currently in a destroyable state ('\(row.record.state.rawValue)'): stop it first or use force"
-                )
-            }
-            row.goal = .destroyed
-            row.record.state = .destroying
-            row.add(.make(.destroy, status: .destroying, source: .user))
-        }
-        orders.send(id)
-        return row.record
+        try take(.destroy(force: force), for: id)
     }
 
     // MARK: - Questions
@@ -157,50 +129,6 @@ extension HostAgent {
 
     public func machines(of app: AppName) -> [MachineRow] {
         machineRows.values.filter { $0.record.app == app }.sorted { $0.record.id < $1.record.id }
-    }
-
-    public static let waitMax = Duration.seconds(60)
-
-    /// Returns when the machine is in the state, or when it can no longer come to it.
-    public nonisolated func wait(for id: MachineID, state: MachineState, timeout: Duration) async throws(Refusal)
-        -> MachineRecord
-    {
-        let changes = changes.subscribe()
-        let outcome = await withTaskGroup(of: Result<MachineRecord, Refusal>?.self) { group in
-            group.addTask {
-                if let verdict = await self.verdict(on: id, waitingFor: state) { return verdict }
-                for await _ in changes {
-                    if let verdict = await self.verdict(on: id, waitingFor: state) { return verdict }
-                }
-                return nil
-            }
-            group.addTask {
-                try? await Task.sleep(for: min(timeout, Self.waitMax))
-                return nil
-            }
-            defer { group.cancelAll() }
-            return await group.next() ?? nil
-        }
-        if let outcome { return try outcome.get() }
-        let present = await machine(id)?.record.state.rawValue ?? "unknown"
-        throw Refusal(
-            .deadlineExceeded,
-            "deadline_exceeded: machine failed to reach desired state, \(state.rawValue), currently \(present)")
-    }
-
-    private func verdict(on id: MachineID, waitingFor state: MachineState) -> Result<MachineRecord, Refusal>? {
-        guard let row = machineRows[id] else {
-            return .failure(Refusal(.notFound, "machine \(id) not found"))
-        }
-        if row.record.state == state { return .success(row.record) }
-        if row.record.state == .destroyed || (row.record.state == .failed && state == .started) {
-            return .failure(
-                Refusal(
-                    .failedPrecondition,
-                    "machine \(id) is \(row.record.state.rawValue) and will not be \(state.rawValue)"
-                ))
-        }
-        return nil
     }
 
     public nonisolated func execute(_ id: MachineID, _ request: ExecRequest) async throws(Refusal) -> ExecResult {
@@ -214,16 +142,5 @@ extension HostAgent {
     public nonisolated func log(of id: MachineID, bytesMax: Int) async throws(Refusal) -> String {
         guard await machine(id) != nil else { throw Refusal(.notFound, "machine \(id) not found") }
         do { return try await runtime.logTail(id, bytesMax: bytesMax) } catch { throw Refusal(runtime: error) }
-    }
-}
-
-extension MachineEvent {
-    static func make(
-        _ type: Kind, status: MachineState, source: Source, exit: Exit? = nil, message: String? = nil
-    ) -> MachineEvent {
-        let detail = exit == nil && message == nil ? nil : Detail(exitEvent: exit, message: message)
-        return MachineEvent(
-            id: InstanceID.make(), type: type, status: status, source: source,
-            timestamp: WallClock.milliseconds(), request: detail)
     }
 }

@@ -1,5 +1,6 @@
 import Logging
 import RoostLinux
+import RoostMachineLife
 public import RoostModel
 import RoostPlanet
 import RoostRuntime
@@ -11,23 +12,45 @@ extension HostAgent {
     /// Makes a volume, or says that it is already there. The host has the last word on its capacity.
     public func createVolume(_ order: VolumeOrder) async throws(Refusal) -> VolumeRecord {
         try requireCurrent()
+        // Whoever asks while it is being made or removed waits, and then sees what has come of it.
+        while await isAtWork(order.id) {}
         if let present = volumeRows[order.id] {
             guard present.app == order.app, present.size == order.size, present.state != .pendingDestroy else {
                 throw Refusal(.alreadyExists, "volume \(order.id) exists and is another one")
             }
             if present.state == .created { return present }
+            guard present.state == .creating else { throw unknownState(of: present) }
         } else {
+            try requireReadable(order.id.text)
             try admit(order)
             let record = VolumeRecord(
                 id: order.id, name: order.name, app: order.app, region: configuration.region, state: .creating,
                 size: order.size, reserved: order.reserved, createdAt: WallClock.milliseconds())
             try save(volumes: [record])
         }
-        guard let record = volumeRows[order.id] else {
-            throw Refusal(.notFound, "volume \(order.id) was destroyed while it was being made")
-        }
-        try await finishCreating(record)
-        return volumeRows[order.id] ?? record
+        return try await finishCreating(order.id)
+    }
+
+    /// Another version's word: nothing is done to the volume until somebody who knows it is back.
+    private func unknownState(of record: VolumeRecord) -> Refusal {
+        Refusal(
+            .failedPrecondition,
+            "volume \(record.id) is '\(record.state)', which this host's version does not know; use a newer one")
+    }
+
+    /// Waits while somebody makes or removes the volume.
+    /// - Returns: whether somebody did. Then look again.
+    private func isAtWork(_ id: VolumeID) async -> Bool {
+        guard volumesAtWork[id] != nil else { return false }
+        await withCheckedContinuation { volumesAtWork[id, default: []].append($0) }
+        return true
+    }
+
+    /// One at a time works on a volume; the others wait in ``isAtWork(_:)``.
+    private func beginWork(on id: VolumeID) { volumesAtWork[id] = [] }
+
+    private func endWork(on id: VolumeID) {
+        for waiter in volumesAtWork.removeValue(forKey: id) ?? [] { waiter.resume() }
     }
 
     private func admit(_ order: VolumeOrder) throws(Refusal) {
@@ -51,22 +74,49 @@ extension HostAgent {
         }
     }
 
-    func finishCreating(_ record: VolumeRecord) async throws(Refusal) {
-        do {
-            try await volumeBackend.create(record.id, size: record.size)
-        } catch {
-            logger.error("cannot make a volume", metadata: ["volume": "\(record.id)", "error": "\(error)"])
+    /// Makes what the row of a volume that is being made promises.
+    private func finishCreating(_ id: VolumeID) async throws(Refusal) -> VolumeRecord {
+        guard let record = volumeRows[id] else { throw Refusal(.notFound, "volume \(id) not found") }
+        beginWork(on: id)
+        defer { endWork(on: id) }
+        do throws(VolumeError) { try await volumeBackend.create(id, size: record.size) } catch {
+            logger.error("cannot make a volume", metadata: ["volume": "\(id)", "error": "\(error)"])
             // Nobody was told that it exists.
-            if volumeRows[record.id]?.state == .creating {
-                generation = try ledger.write(removingVolumes: [record.id])
-                volumeRows[record.id] = nil
-                changes.send(())
-            }
+            try forget(id)
             throw Refusal(volume: error)
         }
-        guard var present = volumeRows[record.id], present.state == .creating else { return }
+        var present = record
         present.state = .created
         try save(volumes: [present])
+        logger.info("volume created", metadata: ["volume": "\(id)", "app": "\(record.app)"])
+        return present
+    }
+
+    private func forget(_ id: VolumeID) throws(Refusal) {
+        generation = try ledger.write(removingVolumes: [id])
+        volumeRows[id] = nil
+        changes.send(())
+    }
+
+    /// Takes up what was cut off when the agent ended. Volumes that are not in the ledger are only named, never removed:
+    /// data is not thrown away on a doubt.
+    func finishVolumes() async {
+        for volume in (try? await volumeBackend.list()) ?? []
+        where volumeRows[volume] == nil && !unreadableRows.contains(where: { $0.id == volume.text }) {
+            logger.error("a volume on disk is not in the ledger; it is left alone", metadata: ["volume": "\(volume)"])
+        }
+        for volume in volumeRows.values where volume.state == .pendingDestroy {
+            do { _ = try await destroyVolume(volume.id) } catch {
+                logger.error(
+                    "cannot finish removing a volume", metadata: ["volume": "\(volume.id)", "error": "\(error)"])
+            }
+        }
+        for volume in volumeRows.values where volume.state == .creating && volumesAtWork[volume.id] == nil {
+            do { _ = try await finishCreating(volume.id) } catch {
+                logger.error(
+                    "cannot finish making a volume", metadata: ["volume": "\(volume.id)", "error": "\(error)"])
+            }
+        }
     }
 
     public func volume(_ id: VolumeID) -> VolumeRecord? { volumeRows[id] }
@@ -78,24 +128,23 @@ extension HostAgent {
     /// Refused while a machine has it.
     public func destroyVolume(_ id: VolumeID) async throws(Refusal) -> VolumeRecord {
         try requireCurrent()
+        while await isAtWork(id) {}
         guard var record = volumeRows[id] else { throw Refusal(.notFound, "volume \(id) not found") }
         if let machine = record.attachedMachine {
             throw Refusal(
                 .failedPrecondition,
                 "volume is currently bound to machine: \(machine). Destroy the machine first.")
         }
+        guard [.creating, .created, .pendingDestroy].contains(record.state) else { throw unknownState(of: record) }
         record.state = .pendingDestroy
         try save(volumes: [record])
-        try await finishDestroying(record)
+        beginWork(on: id)
+        defer { endWork(on: id) }
+        do throws(VolumeError) { try await volumeBackend.destroy(id) } catch { throw Refusal(volume: error) }
+        try forget(id)
+        logger.info("volume destroyed", metadata: ["volume": "\(id)", "app": "\(record.app)"])
         record.state = .destroyed
         return record
-    }
-
-    func finishDestroying(_ record: VolumeRecord) async throws(Refusal) {
-        do { try await volumeBackend.destroy(record.id) } catch { throw Refusal(volume: error) }
-        generation = try ledger.write(removingVolumes: [record.id])
-        volumeRows[record.id] = nil
-        changes.send(())
     }
 }
 
@@ -105,10 +154,11 @@ struct PlacementUse {
     let disk: ByteCount
 
     init(agent: isolated HostAgent) {
-        let machines = agent.machineRows.values.filter { $0.record.state != .destroyed }
+        let machines = agent.machineRows.values.filter { $0.life.phase != .destroyed }
         let volumes = agent.volumeRows.values.filter { $0.state != .destroyed }
         let waiting = volumes.filter { $0.attachedMachine == nil }.compactMap(\.reserved)
-        let guests = machines.map(\.record.config.guest) + waiting
+        let unreadable = agent.unreadableRows.compactMap { $0.glimpse?.guest }
+        let guests = machines.map(\.record.config.guest) + waiting + unreadable
         memory = .mebibytes(guests.reduce(0) { $0 + $1.memoryMebibytes })
         disk = volumes.reduce(.zero) { $0 + $1.size }
     }

@@ -1,5 +1,6 @@
 public import Logging
 import RoostLinux
+import RoostMachineLife
 public import RoostMesh
 public import RoostModel
 import RoostPlanet
@@ -20,6 +21,10 @@ public actor HostAgent {
     nonisolated let mesh: any Mesh
     nonisolated let logger: Logger
 
+    /// The ports that are closed with every launch, of the machines of each kind of owner.
+    nonisolated let gatedPorts: [OwnerKind: [UInt16]]
+    nonisolated let places = LaunchPlaces()
+
     let ledger: Ledger
     var machineRows: [MachineID: MachineRow] = [:]
     var volumeRows: [VolumeID: VolumeRecord] = [:]
@@ -29,12 +34,32 @@ public actor HostAgent {
     /// uses the same name. Nothing is carried out any more.
     public private(set) var isSuperseded = false
 
+    /// Rows that this version cannot read. They are left as they are, and so is what they stand for.
+    public private(set) var unreadableRows: [UnreadableRow]
+
     /// Told after every change of what the host publishes.
     public nonisolated let changes = Broadcast<Void>()
-    /// Tells the keeper of one machine to look again.
-    nonisolated let orders = Broadcast<MachineID>()
-    private let newcomers: AsyncStream<MachineID>
-    private let newcomersContinuation: AsyncStream<MachineID>.Continuation
+    /// Tells those who wait for a machine that its row has changed.
+    nonisolated let signals = MachineSignals()
+    var gates = GateBook()
+    let gateCalls: AsyncStream<Void>.Continuation
+    private let gateCallStream: AsyncStream<Void>
+    /// The newest order of each machine, counted since the agent started.
+    var newestOrders: [MachineID: UInt64] = [:]
+    /// Rings at a machine's keeper; none where no keeper is.
+    private var calls: [MachineID: AsyncStream<UInt64>.Continuation] = [:]
+    /// Machines that nobody has looked at since the agent started.
+    var unseenMachines: Set<MachineID>
+    /// Volumes that are being made or removed, and who waits for that.
+    var volumesAtWork: [VolumeID: [CheckedContinuation<Void, Never>]] = [:]
+    private let newcomers: AsyncStream<Newcomer>
+    private let newcomersContinuation: AsyncStream<Newcomer>.Continuation
+
+    /// A machine that wants a keeper.
+    private struct Newcomer: Sendable {
+        var machine: MachineID
+        var calls: AsyncStream<UInt64>
+    }
 
     /// Rows of destroyed machines that are kept for those who ask.
     static let destroyedRowsMax = 64
@@ -42,66 +67,94 @@ public actor HostAgent {
 
     public init(
         configuration: HostConfiguration, runtime: any MachineRuntime,
-        volumes: any VolumeBackend, mesh: any Mesh, identity: MeshIdentity, logger: Logger
+        volumes: any VolumeBackend, mesh: any Mesh, identity: MeshIdentity,
+        gatedPorts: [OwnerKind: [UInt16]], logger: Logger
     ) throws(Refusal) {
         self.configuration = configuration
         self.runtime = runtime
         volumeBackend = volumes
         self.mesh = mesh
         self.identity = identity
+        self.gatedPorts = gatedPorts
         self.logger = logger
         do { try DurableFile.makeFolder(configuration.stateFolder, mode: 0o700) } catch {
             throw Refusal(.failed, "\(error)")
         }
         ledger = try Ledger(path: configuration.stateFolder + "/ledger.sqlite")
-        for row in try ledger.machines() { machineRows[row.record.id] = row }
-        for row in try ledger.volumes() { volumeRows[row.id] = row }
+        let now = BootClock.now()
+        let machines = try ledger.machines()
+        for var row in machines.rows {
+            row.life.resume(at: now)
+            if row.hadOpenGate { row.openPorts = Set(row.record.owner.flatMap { gatedPorts[$0.kind] } ?? []) }
+            machineRows[row.record.id] = row
+        }
+        let volumes = try ledger.volumes()
+        for row in volumes.rows { volumeRows[row.id] = row }
+        let unreadable = machines.unreadable + volumes.unreadable
+        unreadableRows = unreadable
+        unseenMachines = Set(machineRows.keys)
         generation = try ledger.generation()
-        (newcomers, newcomersContinuation) = AsyncStream.makeStream(of: MachineID.self)
+        (newcomers, newcomersContinuation) = AsyncStream.makeStream(of: Newcomer.self)
+        (gateCallStream, gateCalls) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
+        for row in unreadable {
+            logger.critical(
+                "a row of the ledger cannot be read by this version; it is set aside, and what it stands for is left as it is",
+                metadata: ["table": "\(row.table)", "id": "\(row.id)", "reason": "\(row.reason)"])
+        }
     }
 
-    /// Runs until cancelled: takes over what runs, then keeps every machine.
+    /// Runs until cancelled: takes over what runs, then keeps every machine. Keepers do not wait for each other, nor for
+    /// volumes that are being made.
     public func run() async {
-        await clearRemains()
-        for row in machineRows.values where row.record.state != .destroyed {
-            newcomersContinuation.yield(row.record.id)
-        }
-        await closeGates()
+        await clearForeignMachines()
+        let kept = machineRows.values.filter { $0.life.phase != .destroyed }
+        for row in kept { announce(row.record.id) }
+        logger.info(
+            "took over",
+            metadata: [
+                "machines": "\(kept.count)", "volumes": "\(volumeRows.count)", "unreadable": "\(unreadableRows.count)",
+                "generation": "\(generation)",
+            ])
         await withDiscardingTaskGroup { group in
-            // A machine that was ordered while the agent was starting is announced twice.
-            var kept: Set<MachineID> = []
-            for await machine in newcomers where kept.insert(machine).inserted {
-                let keeper = MachineKeeper(machine: machine, agent: self)
-                group.addTask { await keeper.run() }
+            group.addTask { await self.keepGates(self.gateCallStream) }
+            group.addTask { await self.finishVolumes() }
+            for await newcomer in newcomers {
+                group.addTask {
+                    await MachineKeeper(machine: newcomer.machine, agent: self, calls: newcomer.calls).run()
+                    await self.dismiss(newcomer.machine)
+                }
             }
             group.cancelAll()
         }
     }
 
-    /// What is on the host but not in the ledger is not ours to keep: an order that was never confirmed, or a machine
-    /// whose destruction was cut off. Volumes are only named, never removed: data is not thrown away on a doubt.
-    private func clearRemains() async {
-        for machine in (try? await runtime.list()) ?? [] where !isKept(machine) {
+    /// What runs on the host but is not in the ledger is not ours to keep: an order that was never confirmed, or a
+    /// machine whose destruction was cut off.
+    private func clearForeignMachines() async {
+        let running: [MachineID]
+        do { running = try await runtime.list() } catch {
+            logger.error("cannot list what runs on the host", metadata: ["error": "\(error)"])
+            return
+        }
+        for machine in running where !isKept(machine) {
             logger.warning("removing a machine that is not in the ledger", metadata: ["machine": "\(machine)"])
-            try? await runtime.kill(machine)
-            try? await runtime.remove(machine)
+            do {
+                try await runtime.kill(machine)
+                try await runtime.remove(machine)
+            } catch {
+                logger.error(
+                    "cannot remove a machine that is not in the ledger",
+                    metadata: ["machine": "\(machine)", "error": "\(error)"])
+            }
         }
         for machine in (try? await mesh.attached()) ?? [] where !isKept(machine) {
             try? await mesh.detach(machine)
         }
-        for volume in (try? await volumeBackend.list()) ?? [] where volumeRows[volume] == nil {
-            logger.error("a volume on disk is not in the ledger; it is left alone", metadata: ["volume": "\(volume)"])
-        }
-        for volume in volumeRows.values where volume.state == .pendingDestroy {
-            try? await finishDestroying(volume)
-        }
-        for volume in volumeRows.values where volume.state == .creating {
-            try? await finishCreating(volume)
-        }
     }
 
     private func isKept(_ machine: MachineID) -> Bool {
-        machineRows[machine].map { $0.record.state != .destroyed } ?? false
+        if unreadableRows.contains(where: { $0.id == machine.text }) { return true }
+        return machineRows[machine].map { $0.life.phase != .destroyed } ?? false
     }
 
     /// The host as it is published.
@@ -153,24 +206,24 @@ public actor HostAgent {
         for row in machines { machineRows[row.record.id] = row }
         for row in volumes { volumeRows[row.id] = row }
         changes.send(())
+        for row in machines { signals.send(row.record.id) }
     }
 
-    /// Changes one row by a closure; nothing is written when the closure changes nothing.
-    @discardableResult
-    func update(_ machine: MachineID, _ change: (inout MachineRow) throws(Refusal) -> Void) throws(Refusal)
-        -> MachineRow
-    {
-        let old = try requireRow(machine)
-        var row = old
-        try change(&row)
-        if row != old {
-            row.record.updatedAt = WallClock.milliseconds()
-            try save(machines: [row])
-        }
-        return row
+    /// Gives the machine a keeper, unless it has one. What is ordered from here on rings there.
+    func announce(_ machine: MachineID) {
+        guard calls[machine] == nil else { return }
+        let (stream, continuation) = AsyncStream.makeStream(of: UInt64.self, bufferingPolicy: .bufferingNewest(1))
+        calls[machine] = continuation
+        newcomersContinuation.yield(Newcomer(machine: machine, calls: stream))
     }
 
-    func announce(_ machine: MachineID) { newcomersContinuation.yield(machine) }
+    /// Rings at the machine's keeper: there is a newer order. Only the newest counts, since the keeper reads the row.
+    func call(_ machine: MachineID) { calls[machine]?.yield(newestOrders[machine] ?? 0) }
+
+    private func dismiss(_ machine: MachineID) {
+        calls.removeValue(forKey: machine)?.finish()
+        newestOrders[machine] = nil
+    }
 
     func forgetOldDestroyed() throws(Refusal) {
         let destroyed = machineRows.values.filter { $0.record.state == .destroyed }
@@ -178,6 +231,9 @@ public actor HostAgent {
         let old = destroyed.dropFirst(Self.destroyedRowsMax).map(\.record.id)
         guard !old.isEmpty else { return }
         generation = try ledger.write(removingMachines: old)
-        for id in old { machineRows[id] = nil }
+        for id in old {
+            machineRows[id] = nil
+            signals.send(id)
+        }
     }
 }

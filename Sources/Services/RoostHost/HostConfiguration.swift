@@ -10,8 +10,8 @@ public struct HostConfiguration: Sendable {
     public var capacity: HostCapacity
     public var cgroupParent: String
     public var imageFolder: String
-    /// Where clusters get their Postgres from unless they name an image of their own.
-    public var postgresImage: String
+    /// What owned machines of each kind run unless they name an image of their own.
+    public var ownerImages: [OwnerKind: String]
     public var store: StoreChoice
     public var mesh: MeshSettings
     public var api: APISettings
@@ -98,7 +98,8 @@ public struct HostConfiguration: Sendable {
 
     public init(
         host: HostName, region: RegionCode, stateFolder: String, runFolder: String, capacity: HostCapacity,
-        cgroupParent: String, imageFolder: String, postgresImage: String, store: StoreChoice, mesh: MeshSettings,
+        cgroupParent: String, imageFolder: String, ownerImages: [OwnerKind: String], store: StoreChoice,
+        mesh: MeshSettings,
         api: APISettings, anycastPrefixes: [IPv4Prefix], edge: EdgeSettings?
     ) {
         self.host = host
@@ -108,7 +109,7 @@ public struct HostConfiguration: Sendable {
         self.capacity = capacity
         self.cgroupParent = cgroupParent
         self.imageFolder = imageFolder
-        self.postgresImage = postgresImage
+        self.ownerImages = ownerImages
         self.store = store
         self.mesh = mesh
         self.api = api

@@ -1,5 +1,7 @@
 import Foundation
 import GRDB
+import Glibc
+import RoostLinux
 import RoostModel
 
 /// The host's own truth, in SQLite: its machines, its volumes and the generation of what it publishes.
@@ -11,6 +13,8 @@ struct Ledger {
 
     init(path: String) throws(Refusal) {
         do {
+            // It holds what machines find in their environment. SQLite gives its other files the same mode.
+            try Self.restrict(path)
             var configuration = Configuration()
             configuration.prepareDatabase { database in
                 try database.execute(sql: "PRAGMA journal_mode = WAL")
@@ -33,8 +37,15 @@ struct Ledger {
         }
     }
 
-    func machines() throws(Refusal) -> [MachineRow] { try rows(of: "machines") }
-    func volumes() throws(Refusal) -> [VolumeRecord] { try rows(of: "volumes") }
+    private static func restrict(_ path: String) throws(SystemError) {
+        let file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        guard file >= 0 else { throw SystemError("create", path) }
+        defer { close(file) }
+        guard fchmod(file, 0o600) == 0 else { throw SystemError("change the mode of", path) }
+    }
+
+    func machines() throws(Refusal) -> Rows<MachineRow> { try rows(of: "machines") }
+    func volumes() throws(Refusal) -> Rows<VolumeRecord> { try rows(of: "volumes") }
 
     func generation() throws(Refusal) -> Generation {
         do {
@@ -82,13 +93,34 @@ struct Ledger {
         }
     }
 
-    private func rows<Row: Decodable>(of table: String) throws(Refusal) -> [Row] {
+    /// What of a table can be read, and what cannot.
+    struct Rows<Row: Sendable>: Sendable {
+        var rows: [Row] = []
+        var unreadable: [UnreadableRow] = []
+    }
+
+    private func rows<Row: Decodable & Sendable>(of table: String) throws(Refusal) -> Rows<Row> {
+        let stored: [(id: String, row: Data)]
         do {
-            return try database.read { database in
-                try Data.fetchAll(database, sql: "SELECT row FROM \(table) ORDER BY id")
-            }.map { try JSONDecoder().decode(Row.self, from: $0) }
+            stored = try database.read { database in
+                try GRDB.Row.fetchAll(database, sql: "SELECT id, row FROM \(table) ORDER BY id").map { row in
+                    // Whatever is there: SQLite holds any kind of value in any column.
+                    (String.fromDatabaseValue(row["id"]) ?? "", Data.fromDatabaseValue(row["row"]) ?? Data())
+                }
+            }
         } catch {
             throw Refusal(.failed, "cannot read the ledger's \(table): \(error)")
         }
+        var found = Rows<Row>()
+        let decoder = JSONDecoder()
+        for (id, bytes) in stored {
+            do { found.rows.append(try decoder.decode(Row.self, from: bytes)) } catch {
+                found.unreadable.append(
+                    UnreadableRow(
+                        table: table, id: id, reason: String("\(error)".prefix(UnreadableRow.reasonCharactersMax)),
+                        glimpse: try? decoder.decode(UnreadableRow.Glimpse.self, from: bytes)))
+            }
+        }
+        return found
     }
 }

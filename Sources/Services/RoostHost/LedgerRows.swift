@@ -1,58 +1,65 @@
+public import RoostMachineLife
 public import RoostModel
-public import RoostRuntime
 
 /// A machine in the host's ledger: what it is, what it shall be, and what is needed to go on after a crash.
 public struct MachineRow: Hashable, Sendable, Codable {
-    /// What the machine shall be.
-    public enum Goal: OpenEnum {
-        case started
-        case stopped
-        case destroyed
-        /// A word of a newer version: the machine is left as it is.
-        case unknown(String)
-
-        public static let known: [Self] = [.started, .stopped, .destroyed]
-
-        public var rawValue: String {
-            switch self {
-            case .started: "started"
-            case .stopped: "stopped"
-            case .destroyed: "destroyed"
-            case .unknown(let word): word
-            }
-        }
-    }
-
+    /// As it is published. Its state follows from the life.
     public var record: MachineRecord
-    public var goal: Goal
-    /// The newest launch. Written before the launch is tried, so that a running process can always be named.
-    public var attempt: String?
-    /// This launch is to be stopped and followed by a new one.
-    public var restartAttempt: String?
-    /// The launch whose end is already in `events` and was decided on.
-    public var concludedAttempt: String?
-    public var restarts: RestartHistory
-    /// How the stop was asked for, if not by the config's own words.
-    public var stopSignal: String?
-    public var stopTimeoutMilliseconds: Int64?
-    /// The owner said that the machine accepts clients. Closed again with every launch.
-    public var isGateOpen: Bool
+    /// What it shall be, and how far that has come.
+    public internal(set) var life: MachineLife
+    /// The gated ports that its owner has opened. Closed again with every launch.
+    public internal(set) var openPorts: Set<UInt16>
     /// Newest first, at most ``eventsMax``.
     public var events: [MachineEvent]
+    /// The first version wrote down that the gate was open, and there was one port.
+    var hadOpenGate = false
+    private var unknownFields = UnknownFields()
 
     public static let eventsMax = 50
 
-    public init(record: MachineRecord, goal: Goal) {
+    public init(record: MachineRecord, life: MachineLife) {
         self.record = record
-        self.goal = goal
-        restarts = RestartHistory()
-        isGateOpen = false
+        self.life = life
+        openPorts = []
         events = []
     }
 
     mutating func add(_ event: MachineEvent) {
         events.insert(event, at: 0)
         if events.count > Self.eventsMax { events.removeLast(events.count - Self.eventsMax) }
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case record, life, events
+        case openPorts = "open_ports"
+        /// The first version's, written on for it.
+        case goal, attempt, restartAttempt, concludedAttempt, restarts, stopSignal, stopTimeoutMilliseconds, isGateOpen
+    }
+
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        record = try container.decode(MachineRecord.self, forKey: .record)
+        events = try container.decode([MachineEvent].self, forKey: .events)
+        if let life = try container.decodeIfPresent(MachineLife.self, forKey: .life) {
+            self.life = life
+            openPorts = try container.decode(Set<UInt16>.self, forKey: .openPorts)
+            unknownFields = try UnknownFields(of: decoder, besides: CodingKeys.self)
+        } else {
+            let former = try FormerMachineRow(from: decoder)
+            life = MachineLife(phase: former.phase(of: record, events), restarts: former.restarts)
+            openPorts = []
+            hadOpenGate = former.isGateOpen
+        }
+    }
+
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        try container.encode(record, forKey: .record)
+        try container.encode(life, forKey: .life)
+        try container.encode(openPorts, forKey: .openPorts)
+        try container.encode(events, forKey: .events)
+        try FormerMachineRow(life, isGateOpen: !openPorts.isEmpty).encode(to: encoder)
+        try unknownFields.encode(beside: encoder)
     }
 }
 
@@ -98,7 +105,7 @@ public struct MachineOrder: Hashable, Sendable, Codable {
 
     enum CodingKeys: String, CodingKey {
         case id, name, app, network, config, owner
-        /// The first version's word for the role in a Postgres cluster.
+        /// The first version's word for the owner's role.
         case member
         case startsAtOnce
     }

@@ -59,12 +59,18 @@ public struct Publisher: Service {
                 known = .absent
                 continue
             }
-            let published = try? JSONDecoder().decode(HostRecord.self, from: Data(entry.value))
-            if let published, published.generation > record.generation {
+            // Of a record that this version cannot read the generation still counts.
+            struct Guarded: Decodable { var generation: Generation }
+            let decoder = JSONDecoder()
+            if let published = try? decoder.decode(Guarded.self, from: Data(entry.value)),
+                published.generation > record.generation
+            {
                 await agent.supersede(by: published.generation)
                 return entry.modified
             }
-            if let published, published == record { return entry.modified }
+            if let published = try? decoder.decode(HostRecord.self, from: Data(entry.value)), published == record {
+                return entry.modified
+            }
             known = entry.modified
         }
     }

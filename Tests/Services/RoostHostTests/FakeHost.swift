@@ -19,12 +19,28 @@ final class FakeRuntime: MachineRuntime {
     let machines = Mutex<[MachineID: Machine]>([:])
     let launches = Mutex<[MachineID]>([])
     let refusal = Mutex<RuntimeError?>(nil)
+    /// Launches of these wait, as for an image that comes slowly, until they are let go or cancelled.
+    let held = Mutex<Set<MachineID>>([])
+    /// These do not end by a signal.
+    let stubborn = Mutex<Set<MachineID>>([])
+    /// How many launches were worked on at once, at most.
+    let launching = Mutex((now: 0, most: 0))
+    let launchTime = Mutex(Duration.zero)
 
     func check(_ image: ImageReference) async throws(RuntimeError) {}
 
     func launch(_ launch: MachineLaunch) async throws(RuntimeError) -> RunningMachine {
-        if let refusal = refusal.withLock({ $0 }) { throw refusal }
+        launching.withLock { $0 = ($0.now + 1, max($0.most, $0.now + 1)) }
+        defer { launching.withLock { $0.now -= 1 } }
+        let time = launchTime.withLock { $0 }
+        if time > .zero { try? await Task.sleep(for: time) }
+        while held.withLock({ $0.contains(launch.id) }) {
+            if (try? await Task.sleep(for: .milliseconds(2))) == nil {
+                throw RuntimeError(code: .failed, operation: "fetch", subject: "an image", cause: "cancelled")
+            }
+        }
         launches.withLock { $0.append(launch.id) }
+        if let refusal = refusal.withLock({ $0 }) { throw refusal }
         machines.withLock { $0[launch.id] = Machine(attempt: launch.attempt) }
         return RunningMachine(pid: 1, attempt: launch.attempt)
     }
@@ -49,6 +65,7 @@ final class FakeRuntime: MachineRuntime {
 
     func signal(_ machine: MachineID, _ signal: String) async throws(RuntimeError) {
         machines.withLock { $0[machine]?.signals.append(signal) }
+        guard !stubborn.withLock({ $0.contains(machine) }) else { return }
         if signal == "SIGTERM" || signal == "SIGINT" { end(machine, code: 0) }
     }
 
@@ -77,8 +94,16 @@ final class FakeRuntime: MachineRuntime {
 final class FakeVolumes: VolumeBackend {
     let mounted = Mutex<Set<VolumeID>>([])
     let present = Mutex<Set<VolumeID>>([])
+    /// How many are being made now.
+    let making = Mutex(0)
+    let isHeld = Mutex(false)
+    let refusal = Mutex<VolumeError?>(nil)
 
     func create(_ volume: VolumeID, size: ByteCount) async throws(VolumeError) {
+        making.withLock { $0 += 1 }
+        defer { making.withLock { $0 -= 1 } }
+        while isHeld.withLock({ $0 }) { try? await Task.sleep(for: .milliseconds(2)) }
+        if let refusal = refusal.withLock({ $0 }) { throw refusal }
         present.withLock { _ = $0.insert(volume) }
     }
 
@@ -101,6 +126,7 @@ final class FakeVolumes: VolumeBackend {
 final class FakeMesh: Mesh {
     let links = Mutex<Set<MachineID>>([])
     let closed = Mutex<[ClosedPort]>([])
+    let refusesPorts = Mutex(false)
 
     func start() async throws(MeshError) -> MeshIdentity { FakeHost.identity }
     func setPeers(_ peers: [MeshPeer]) async throws(MeshError) {}
@@ -112,7 +138,10 @@ final class FakeMesh: Mesh {
 
     func detach(_ machine: MachineID) async throws(MeshError) { links.withLock { _ = $0.remove(machine) } }
     func attached() async throws(MeshError) -> [MachineID] { links.withLock { Array($0) } }
-    func setClosedPorts(_ ports: [ClosedPort]) async throws(MeshError) { closed.withLock { $0 = ports } }
+    func setClosedPorts(_ ports: [ClosedPort]) async throws(MeshError) {
+        if refusesPorts.withLock({ $0 }) { throw MeshError(operation: "close", subject: "ports", cause: "no answer") }
+        closed.withLock { $0 = ports }
+    }
     func measurements() async -> [PathMeasurement] { [] }
 }
 
@@ -122,12 +151,18 @@ struct FakeHost {
         publicKey: "key", endpoint: "198.18.0.1:51820", probePort: 51821,
         address: IPv6Address(high: 0xfdaa << 48, low: 1))
 
+    /// Of machines that are owned.
+    static let gatedPort: UInt16 = 5432
+
     let folder: String
     let runtime = FakeRuntime()
     let volumes = FakeVolumes()
     let mesh = FakeMesh()
 
-    init() throws {
+    let memory: ByteCount
+
+    init(memory: ByteCount = .mebibytes(2048)) throws {
+        self.memory = memory
         folder = NSTemporaryDirectory() + "roost-agent-\(UUID().uuidString)"
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
     }
@@ -137,14 +172,15 @@ struct FakeHost {
     func agent() throws -> HostAgent {
         let configuration = HostConfiguration(
             host: try HostName("ams1"), region: try RegionCode("ams"), stateFolder: folder, runFolder: folder + "/run",
-            capacity: HostCapacity(cpus: 4, memory: .mebibytes(2048), disk: .gibibytes(10)), cgroupParent: "/test",
-            imageFolder: folder, postgresImage: "oci:/nowhere:17", store: .sqlite,
+            capacity: HostCapacity(cpus: 4, memory: memory, disk: .gibibytes(10)), cgroupParent: "/test",
+            imageFolder: folder, ownerImages: [:], store: .sqlite,
             mesh: .init(
                 interface: "roost0", listenPort: 1, endpoint: "198.18.0.1:51820", probePort: 1, mtu: 1420, seeds: []),
             api: .init(tcpPort: 4280, tokenFile: folder + "/token"), anycastPrefixes: [], edge: nil)
         return try HostAgent(
             configuration: configuration, runtime: runtime, volumes: volumes, mesh: mesh,
-            identity: Self.identity, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+            identity: Self.identity, gatedPorts: [.postgres: [Self.gatedPort]],
+            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
     }
 
     /// Runs an agent for the time of the closure; leaving it is the death of `roostd`, not of its machines.

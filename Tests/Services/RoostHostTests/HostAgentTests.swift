@@ -34,7 +34,7 @@ import Testing
     }
 
     func started(_ agent: HostAgent, _ id: MachineID) async throws {
-        _ = try await agent.wait(for: id, state: .started, timeout: .seconds(5))
+        _ = try await agent.wait(for: id, states: [.started], timeout: .seconds(5))
     }
 
     @Test func aMachineStartsStopsAndIsDestroyed() async throws {
@@ -45,13 +45,13 @@ import Testing
             _ = try await agent.createMachine(order)
             try await started(agent, order.id)
             _ = try await agent.stop(order.id, signal: nil, timeout: nil)
-            _ = try await agent.wait(for: order.id, state: .stopped, timeout: .seconds(5))
+            _ = try await agent.wait(for: order.id, states: [.stopped], timeout: .seconds(5))
             await #expect(throws: Refusal.self) { try await agent.restart(order.id, signal: nil, timeout: nil) }
             _ = try await agent.start(order.id)
             try await started(agent, order.id)
             await #expect(throws: Refusal.self) { try await agent.destroy(order.id, force: false) }
             _ = try await agent.destroy(order.id, force: true)
-            _ = try await agent.wait(for: order.id, state: .destroyed, timeout: .seconds(5))
+            _ = try await agent.wait(for: order.id, states: [.destroyed], timeout: .seconds(5))
             #expect(host.runtime.machines.withLock { $0.isEmpty })
             #expect(host.mesh.links.withLock { $0.isEmpty })
             #expect(await agent.record().machines.isEmpty)
@@ -68,7 +68,7 @@ import Testing
                 try await started(agent, order.id)
                 host.runtime.end(order.id, code: 1)
             }
-            _ = try await agent.wait(for: never.id, state: .stopped, timeout: .seconds(5))
+            _ = try await agent.wait(for: never.id, states: [.stopped], timeout: .seconds(5))
             let restarted = try await poll(for: .seconds(5)) {
                 let events = await agent.machine(always.id)?.events ?? []
                 return events.filter { $0.type == .start }.count == 2 ? events : nil
@@ -140,7 +140,7 @@ import Testing
             }
             await #expect(throws: Refusal.self) { try await agent.destroyVolume(volume.id) }
             _ = try await agent.destroy(first.id, force: true)
-            _ = try await agent.wait(for: first.id, state: .destroyed, timeout: .seconds(5))
+            _ = try await agent.wait(for: first.id, states: [.destroyed], timeout: .seconds(5))
             #expect(host.volumes.present.withLock { $0 == [volume.id] })
             #expect(host.volumes.mounted.withLock { $0.isEmpty })
             _ = try await agent.createMachine(second)
@@ -243,7 +243,7 @@ import Testing
             _ = try await agent.createMachine(order)
             try await started(agent, order.id)
             #expect(host.mesh.closed.withLock { $0.map(\.address) } == [address])
-            try await agent.setGate(order.id, isOpen: true)
+            try await agent.setGate(order.id, port: FakeHost.gatedPort, isOpen: true)
             #expect(host.mesh.closed.withLock { $0.isEmpty })
             host.runtime.end(order.id, code: 1)
             let closed = try await poll(for: .seconds(5)) {
@@ -262,7 +262,7 @@ import Testing
         }
         try await host.withAgent { agent in
             _ = try await agent.createMachine(order)
-            _ = try await agent.wait(for: order.id, state: .failed, timeout: .seconds(5))
+            _ = try await agent.wait(for: order.id, states: [.failed], timeout: .seconds(5))
             let event = await agent.machine(order.id)?.events.first
             #expect(event?.type == .failure)
             #expect(event?.request?.message?.contains("no such image") == true)

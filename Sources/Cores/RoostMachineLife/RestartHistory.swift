@@ -5,8 +5,10 @@ public import RoostModel
 public struct RestartHistory: Hashable, Sendable, Codable {
     public enum Decision: Hashable, Sendable {
         case restart(after: Duration)
-        /// `stopped`: the policy asks for nothing more. `failed`: it has given up.
-        case stop(MachineState)
+        /// The policy asks for nothing more.
+        case rest
+        /// The policy has been followed as often as it allows.
+        case giveUp
     }
 
     /// Restarts since the machine last ran for ``stableAfter``.
@@ -34,20 +36,24 @@ public struct RestartHistory: Hashable, Sendable, Codable {
         startedAtMilliseconds = now.sinceBoot.milliseconds
     }
 
+    /// Process 1 has ended. One that ran for long was healthy.
+    public mutating func noteEnd(at now: Moment) {
+        guard let started = startedAtMilliseconds else { return }
+        let ran = Duration.milliseconds(now.sinceBoot.milliseconds - started)
+        // Negative: the host was booted in between, so its machines start afresh.
+        if ran < .zero || ran >= Self.stableAfter { restartsInARow = 0 }
+        startedAtMilliseconds = nil
+    }
+
     /// Process 1 has ended, or a launch came to nothing, without anybody having asked for it.
     public mutating func decide(after exit: MachineExit, policy: MachineRestart, at now: Moment) -> Decision {
-        if let started = startedAtMilliseconds {
-            let ran = Duration.milliseconds(now.sinceBoot.milliseconds - started)
-            // Negative: the host was booted in between, so its machines start afresh.
-            if ran < .zero || ran >= Self.stableAfter { restartsInARow = 0 }
-        }
-        startedAtMilliseconds = nil
+        noteEnd(at: now)
         switch policy.policy {
         // A policy of a newer version: nothing is done that nobody asked for.
-        case .no, .unknown: return .stop(.stopped)
+        case .no, .unknown: return .rest
         case .onFailure:
-            guard exit.code != 0 || exit.signal != nil else { return .stop(.stopped) }
-            guard restartsInARow < policy.retriesMax ?? Self.retriesMaxDefault else { return .stop(.failed) }
+            guard exit.code != 0 || exit.signal != nil else { return .rest }
+            guard restartsInARow < policy.retriesMax ?? Self.retriesMaxDefault else { return .giveUp }
             return restart()
         case .always: return restart()
         }

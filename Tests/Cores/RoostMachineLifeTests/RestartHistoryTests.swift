@@ -1,5 +1,5 @@
+import RoostMachineLife
 import RoostModel
-import RoostRuntime
 import Testing
 
 struct RestartHistoryTests {
@@ -13,13 +13,13 @@ struct RestartHistoryTests {
         for exit in [crash, success, killed] {
             var history = RestartHistory()
             history.noteStart(at: at(1))
-            #expect(history.decide(after: exit, policy: .init(policy: .no), at: at(2)) == .stop(.stopped))
+            #expect(history.decide(after: exit, policy: .init(policy: .no), at: at(2)) == .rest)
         }
     }
 
     @Test func onFailureRestartsFailuresOnly() {
         var history = RestartHistory()
-        #expect(history.decide(after: success, policy: .init(policy: .onFailure), at: at(1)) == .stop(.stopped))
+        #expect(history.decide(after: success, policy: .init(policy: .onFailure), at: at(1)) == .rest)
         for exit in [crash, killed] {
             var history = RestartHistory()
             history.noteStart(at: at(1))
@@ -52,7 +52,7 @@ struct RestartHistoryTests {
             restarts += 1
         }
         #expect(restarts == expected)
-        #expect(history.decide(after: crash, policy: policy, at: at(200)) == .stop(.failed))
+        #expect(history.decide(after: crash, policy: policy, at: at(200)) == .giveUp)
     }
 
     @Test func aLongRunOrABootStartsAfresh() {
