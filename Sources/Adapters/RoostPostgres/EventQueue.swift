@@ -39,7 +39,7 @@ final class EventQueue: Sendable {
                 if state.events.count < Self.eventsMax { state.events.append(event) }
             case .viewed(_, by: .read), .readFailed, .ruleAnswered, .heartbeatAnswered, .reportAnswered,
                 .operationEnded,
-                .postgresExited, .cannotFollow, .terminate:
+                .postgresExited, .cannotFollow, .gateAnswered, .terminate:
                 state.events.append(event)
             }
         }

@@ -77,11 +77,11 @@ public final class Member: Sendable {
         known = KnownCluster(view)
         events = try EventQueue()
         let instance = try PostgresInstance(
-            layout: layout, cluster: view.spec.name, member: view.member, log: options.postgresLog, logger: logger)
+            layout: layout, member: view.member, log: options.postgresLog, logger: logger)
         self.instance = instance
         operations = Operations(
             instance: instance, timings: options.timings, logger: logger, known: known, events: events)
-        gate = GateKeeper(link: link, instance: instance, logger: logger)
+        gate = GateKeeper(link: link, instance: instance, events: events, logger: logger)
         let mark =
             InitProcess.isParent
             ? try LeaseMark(layout.outside("\(layout.runFolder)/\(InitProcess.markName)")) : nil
@@ -172,12 +172,22 @@ public final class Member: Sendable {
                 .heartbeatAnswered(sequence: beat.sequence, link.renew(beat, ruleRevision: revision))
             }
         case .report(var report):
-            if report.detail == nil { report.detail = operations.progress }
+            report.detail = detail(of: report)
             later(.reportAnswered(.unavailable)) { [report] in .reportAnswered(link.report(report)) }
         case .postgres(let operation, let id): operations.start(operation, id)
         case .setGate(let isOpen): gate.set(isOpen: isOpen)
         case .exit: break
         }
+    }
+
+    /// What people want to know besides: how far a copy is, why Postgres ended, that the volume is full.
+    private func detail(of report: MemberReport) -> String? {
+        var detail = report.detail ?? operations.progress
+        if let why = detail, !instance.isRunning, let words = instance.lastWords, !why.contains(words) {
+            detail = "\(why): \(words)"
+        }
+        let all = [detail, instance.layout.shortage()].compactMap(\.self)
+        return all.isEmpty ? nil : all.joined(separator: "; ")
     }
 
     /// Asks on a thread of its own: answers may be slow, and come in any order.

@@ -104,7 +104,7 @@ extension PostgresInstance {
     func endCopies() async throws {
         let gone = try await poll(for: Self.orphansDeadline, every: .milliseconds(20)) { () -> Bool? in
             let remaining = PostgresProcesses.copies(into: layout)
-            for process in remaining { Glibc.kill(process.pid, SIGKILL) }
+            for process in remaining { Glibc.kill(process, SIGKILL) }
             return remaining.isEmpty ? true : nil
         }
         guard gone != nil else { throw PostgresError("end earlier copies", "they do not end") }

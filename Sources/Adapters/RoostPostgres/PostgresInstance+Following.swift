@@ -11,7 +11,9 @@ extension PostgresInstance {
     /// Makes Postgres follow its leader no more, and proves it. Call ``configure(_:_:)`` with no upstream first.
     ///
     /// The proof: the password file was removed before this call, so a receiver that starts now cannot log in. One
-    /// that had read it before has the receiver's title already and is waited for. When none is left, none can come.
+    /// that had read it before is in Postgres's own list of its processes already (auxprocess.c: a process enters
+    /// itself before it does anything) and is waited for. When none is left, none can come. A Postgres that does not show
+    /// its list in time is stopped, and every child of it is seen to be gone.
     public func stopFollowing() async throws(PostgresError) {
         guard !layout.exists(layout.passwordFile) else {
             throw PostgresError("stop following", "\(layout.passwordFile) is still there")
@@ -21,17 +23,28 @@ extension PostgresInstance {
         let isGone: Bool?
         do {
             isGone = try await poll(for: Self.receiverDeadline, every: .milliseconds(10)) { () -> Bool? in
-                let receivers = processes.all("walreceiver")
-                for receiver in receivers { Glibc.kill(receiver.pid, SIGTERM) }
+                guard let receivers = try? await receivers() else { return nil }
+                let ours = processes.all()
+                for receiver in receivers where ours.contains(receiver) { Glibc.kill(receiver, SIGTERM) }
                 return receivers.isEmpty ? true : nil
             }
         } catch {
             throw PostgresError("stop following", "\(error)")
         }
-        if isGone == nil {
-            logger.warning("the receiver does not end; Postgres is stopped")
-            await stop(.immediate, within: .milliseconds(500))
+        guard isGone == nil else { return }
+        logger.warning("it is not known that the receiver has ended; Postgres is stopped")
+        await stop(.immediate, within: .milliseconds(500))
+        guard processes.all().isEmpty else {
+            throw PostgresError("stop following", "processes of Postgres do not end")
         }
+    }
+
+    /// The receivers there are. A session of a client has another type, whatever it calls itself.
+    func receivers() async throws(DatabaseError) -> [pid_t] {
+        let rows = try await probe.query(
+            "SELECT pid FROM pg_catalog.pg_stat_activity WHERE backend_type = 'walreceiver'",
+            within: Self.receiverDeadline)
+        return rows.compactMap { $0.first.flatMap { $0 }.flatMap { pid_t($0) } }
     }
 
     public struct EndOfLog: Hashable, Sendable {
@@ -81,7 +94,7 @@ extension PostgresInstance {
 
     /// The timeline of the last replayed byte. No function of SQL tells it; the replication protocol does
     /// (IDENTIFY_SYSTEM, PostgreSQL manual 53.4).
-    private func replayedTimeline() async throws -> UInt32 {
+    func replayedTimeline() async throws -> UInt32 {
         let rows = try await identity.query("IDENTIFY_SYSTEM", within: Self.probeDeadline)
         await identity.disconnect()
         guard let row = rows.first, row.count >= 3, let timeline = row[1].flatMap({ UInt32($0) }) else {

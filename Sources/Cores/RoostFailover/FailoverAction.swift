@@ -139,6 +139,24 @@ extension PostgresOperation {
     }
 }
 
+extension PostgresOperation {
+    /// From its beginning on Postgres may be a primary.
+    var startsPrimary: Bool {
+        switch self {
+        case .promote, .startPrimary: true
+        case .initialize, .clone, .rewind, .sever, .readEnd, .follow, .checkpoint, .stop: false
+        }
+    }
+
+    /// When it has ended well, Postgres is no primary.
+    var stopsPrimary: Bool {
+        switch self {
+        case .initialize, .clone, .rewind, .sever, .readEnd, .follow, .stop: true
+        case .promote, .startPrimary, .checkpoint: false
+        }
+    }
+}
+
 /// Where the leader's own timeline leaves the one before, which has the number below.
 public struct TimelineFork: Hashable, Sendable {
     public var timeline: UInt32

@@ -36,10 +36,15 @@ public enum FailoverEvent: Hashable, Sendable {
     /// runs it is that operation's failure instead; it may overtake the `operationEnded` of one that had just succeeded.
     case postgresExited(after: OperationID)
 
-    /// A following Postgres says itself that it can never continue: the leader no longer has the log it needs
-    /// ("requested WAL segment … has already been removed"), or its history forked. Not for lost connections,
-    /// refused connections or a slot that does not exist yet.
+    /// The leader of this member's epoch was asked, and says that this member can never continue: it no longer has the log
+    /// that comes next here, or what is here is not in its history. The shell has this from its own question to the
+    /// leader, never from a log: clients write there too. Not for lost connections, refused connections or a slot that
+    /// does not exist yet.
     case cannotFollow(String, after: OperationID)
+
+    /// The last ``FailoverAction/setGate(isOpen:)`` was carried out, or could not be: then the text says why, and the shell
+    /// goes on trying.
+    case gateAnswered(isOpen: Bool, failure: String?)
 
     /// The machine is asked to stop (SIGTERM). The core hands over or stops Postgres, then answers with
     /// ``FailoverAction/exit``. Bounded by ``FailoverTimings/farewellMax``.

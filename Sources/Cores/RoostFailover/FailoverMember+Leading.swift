@@ -77,6 +77,8 @@ extension FailoverMember {
 
     mutating func observedPrimary(_ sample: PrimaryObservation, _ now: Moment) {
         reports.timeline = sample.timeline
+        let others = (view?.rule?.members ?? []).filter { $0 != name }
+        streams.note(sample, of: others, patience: timings.confirmationPatience, now)
         switch phase {
         case .leading(var reigning):
             reigning.heardAt = now

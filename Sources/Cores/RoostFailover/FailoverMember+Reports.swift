@@ -15,6 +15,10 @@ struct ReportDesk: Sendable {
     var stored: MemberReport?
     var dueAt = Moment.zero
     var retryAt = Moment.zero
+    /// When to say it again although nothing has changed.
+    var tickAt = Moment.zero
+    /// Of the last report.
+    var sequence: UInt64 = 0
     /// Only with ``Breakage/answersBeforeFence``.
     var premature: LSN?
 
@@ -44,22 +48,28 @@ extension FailoverMember {
             guard now - reports.askedAt > timings.storeRequestMax * 2 else { return }
             reports.asked = nil
         }
-        let report = report(now)
+        var report = report(now)
         guard needsSaying(report, now) else { return }
+        let known = view?.reports.first { $0.member == name }?.sequence ?? 0
+        reports.sequence = max(reports.sequence, known) + 1
+        report.sequence = reports.sequence
         reports.asked = report
         reports.askedAt = now
         reports.dueAt = now + timings.reportInterval
+        reports.tickAt = now + timings.reportTick
         actions.append(.report(report))
     }
 
     private func needsSaying(_ report: MemberReport, _ now: Moment) -> Bool {
         guard now >= reports.retryAt else { return false }
         guard let stored = reports.stored else { return true }
-        if report.matters(against: stored) { return true }
+        var report = report
+        report.sequence = stored.sequence
+        if report.matters(against: stored) || now >= reports.tickAt { return true }
         guard now >= reports.dueAt else { return false }
         if report != stored { return true }
         // A late answer of the store may have put an older report over this one.
-        return view?.reports.first { $0.member == name } != report
+        return view?.reports.first { $0.member == name }?.sequence != stored.sequence
     }
 
     /// The answer to the recruitment, if the member stands where it may answer.
@@ -81,27 +91,39 @@ extension FailoverMember {
     private func report(_ now: Moment) -> MemberReport {
         let answer = answer
         var report = MemberReport(
-            member: name, role: phase.mayBePrimary ? .primary : .standby, state: phase.reported(running != nil),
-            promised: state.promised, position: answer?.position ?? livePosition,
+            member: name, role: primaryMayRun || phase.mayBePrimary ? .primary : .standby, state: reportedState,
+            promised: state.promised, position: answer?.position ?? livePosition(now),
             timeline: answer == nil ? reports.timeline : reports.endTimeline,
             replayed: reports.replayed, isStreaming: false, lagBytes: 0, lagMilliseconds: 0, detail: detail,
             chain: answer?.chain)
+        if gateIsOpen, let gateObstacle { report.detail = "clients are not let in: \(gateObstacle)" }
         if case .following = phase {
-            if case .standby(let sample)? = observation {
+            if case .standby(let sample)? = observation, isFresh(now) {
                 report.isStreaming = sample.isStreaming
                 report.lagBytes = sample.received.offset - min(sample.replayed.offset, sample.received.offset)
                 report.lagMilliseconds = sample.lag.milliseconds
             }
             // Grows, so that the leader sees that this member lives.
             if !report.isStreaming { report.lagMilliseconds = (now - streamedAt).milliseconds }
+            if running == nil, now - max(observedAt, idleSince) > timings.sampleAgeMax {
+                report.detail = report.detail ?? "Postgres does not answer"
+            }
         }
         return report
     }
 
+    private func isFresh(_ now: Moment) -> Bool { now - observedAt <= timings.sampleAgeMax }
+
+    /// A primary that is being stopped runs until it has stopped.
+    private var reportedState: MemberReport.State {
+        primaryMayRun && !phase.mayBePrimary ? .running : phase.reported(running != nil)
+    }
+
     /// How far it is at about this moment; counts for nothing but the display.
-    private var livePosition: Position? {
+    private func livePosition(_ now: Moment) -> Position? {
         guard state.data == .usable, view?.rule?.recruitment == nil else { return nil }
-        switch observation {
+        // A Postgres that hangs could not lead, wherever it was.
+        switch isFresh(now) ? observation : nil {
         case .primary(let sample): return state.chain.position(at: sample.flushed)
         case .standby(let sample): return state.chain.position(at: sample.received)
         case nil:

@@ -26,7 +26,12 @@ public struct FailoverMember: Sendable {
     var actions: [FailoverAction] = []
     /// Why it waits or what failed last.
     var detail: String?
+    /// What was last asked for.
     var gateIsOpen = false
+    /// It is carried out.
+    var gateStands = false
+    /// Why it could not be.
+    var gateObstacle: String?
 
     // What the store said.
     var view: StoreView?
@@ -56,6 +61,12 @@ public struct FailoverMember: Sendable {
     var exitedEarly = false
     var observation: PostgresObservation?
     var observedAt = Moment.zero
+    /// Since when no operation has been running.
+    var idleSince = Moment.zero
+    /// A primary was started, and nothing that surely stopped it has ended since.
+    var primaryMayRun = false
+    /// The standbys of a leader.
+    var streams = StreamWatch()
     /// When this member last streamed from its leader.
     var streamedAt: Moment
     var stream = StreamActivity()
@@ -142,6 +153,8 @@ public struct FailoverMember: Sendable {
         case .operationEnded(let id, let outcome):
             guard id == lastOperation, let operation = running else { return }
             running = nil
+            idleSince = now
+            noteEnd(of: operation, outcome)
             ended(operation, outcome, now)
             if exitedEarly, running == nil { crashed("Postgres ended by itself", now) }
             exitedEarly = false
@@ -153,10 +166,16 @@ public struct FailoverMember: Sendable {
         case .postgresExited(let id):
             guard id == lastOperation else { return }
             observation = nil
-            if running == nil { crashed("Postgres ended by itself", now) } else { exitedEarly = true }
+            if running == nil {
+                primaryMayRun = false
+                crashed("Postgres ended by itself", now)
+            } else {
+                exitedEarly = true
+            }
         case .cannotFollow(let reason, let id):
             guard id == lastOperation, running == nil, case .following = phase else { return }
             giveUpData(reason, now)
+        case .gateAnswered(let isOpen, let failure): gateAnswered(isOpen, failure, now)
         case .terminate: sayFarewell(now)
         }
     }
@@ -214,6 +233,7 @@ public struct FailoverMember: Sendable {
 
     mutating func start(_ operation: PostgresOperation) {
         if operation.closesGate { setGate(open: false) }
+        if operation.startsPrimary { primaryMayRun = true }
         lastOperation = lastOperation.next
         running = operation
         exitedEarly = false
@@ -234,7 +254,26 @@ public struct FailoverMember: Sendable {
     mutating func setGate(open: Bool) {
         guard gateIsOpen != open else { return }
         gateIsOpen = open
+        gateStands = false
+        gateObstacle = nil
         actions.append(.setGate(isOpen: open))
+    }
+
+    /// Clients are in when they are let in, not when somebody was asked to let them in.
+    private mutating func gateAnswered(_ isOpen: Bool, _ failure: String?, _ now: Moment) {
+        guard isOpen == gateIsOpen else { return }
+        gateObstacle = failure
+        guard gateStands != (failure == nil) else { return }
+        gateStands = failure == nil
+        beatDueAt = min(beatDueAt, now)
+    }
+
+    private mutating func noteEnd(of operation: PostgresOperation, _ outcome: OperationOutcome) {
+        guard operation.stopsPrimary else { return }
+        switch outcome {
+        case .done, .end: primaryMayRun = false
+        case .promoted, .unreachable, .failed: break
+        }
     }
 
     /// After a failure: the next attempt comes later each time.
@@ -255,6 +294,7 @@ public struct FailoverMember: Sendable {
         consider(ruleChangeDueAt)
         consider(reports.dueAt)
         consider(reports.retryAt)
+        consider(reports.tickAt)
         if phase.isInOffice { consider(beatDueAt) }
         if phase.mayBePrimary { consider(leaseUntil) }
         if let sufficientSince { consider(sufficientSince.moment + timings.decisionPatience) }

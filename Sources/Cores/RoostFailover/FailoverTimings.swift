@@ -1,9 +1,11 @@
+import RoostModel
+
 /// All waits and bounds of a member, in one place.
 public struct FailoverTimings: Hashable, Sendable {
     /// The leader renews its lease this often.
     public var heartbeatInterval: Duration = .milliseconds(300)
     /// The leader stops Postgres when this long has passed since it *sent* the last heartbeat that was applied.
-    public var lease: Duration = .seconds(6)
+    public var lease: Duration = Heartbeat.lease
     /// A standby calls a recruitment after this long without a new heartbeat, while the store answered.
     public var patience: Duration = .seconds(2)
     /// The same when the leader's Postgres, which had much to say, fell silent together with the leader: then it is the
@@ -32,6 +34,12 @@ public struct FailoverTimings: Hashable, Sendable {
     public var reassuranceInterval: Duration = .seconds(5)
     /// Reports are renewed this often while something in them changes.
     public var reportInterval: Duration = .seconds(2)
+    /// Renewed this often also when nothing changes: it shows that the member lives.
+    public var reportTick: Duration = MemberReport.tick
+    /// A sample of Postgres older than this says nothing about now.
+    public var sampleAgeMax: Duration = .seconds(3)
+    /// A standby that has less on disk than its leader had this long ago confirms nothing that clients wait for.
+    public var confirmationPatience: Duration = .seconds(5)
     /// A report that was not stored is sent again after this.
     public var reportRetry: Duration = .milliseconds(250)
     /// Members that answered a recruitment wait this long for better answers (a switchover's target; enough standbys

@@ -27,7 +27,7 @@ struct InstanceTests {
 
             // A crash is known at once, and the next start recovers.
             let crashed = AsyncStream<Void>.makeStream()
-            m1.instance.listen(.init(crashed: { crashed.continuation.finish() }, cannotFollow: { _ in }))
+            m1.instance.listen(.init(crashed: { crashed.continuation.finish() }))
             m1.instance.crash()
             for await _ in crashed.stream {}
             #expect(!m1.instance.isRunning)
@@ -39,7 +39,7 @@ struct InstanceTests {
             // A backend that crashes takes Postgres with it: it must not open again by itself.
             let backend = try #require(try await m1.query("SELECT pg_backend_pid()").first?.first ?? nil)
             let ended = AsyncStream<Void>.makeStream()
-            m1.instance.listen(.init(crashed: { ended.continuation.finish() }, cannotFollow: { _ in }))
+            m1.instance.listen(.init(crashed: { ended.continuation.finish() }))
             kill(try #require(pid_t(backend)), SIGKILL)
             for await _ in ended.stream {}
             try await m1.lead(.first)
@@ -118,7 +118,7 @@ struct InstanceTests {
             let m1 = try ground.member(1)
             try await m1.instance.initialize(ground.secrets, within: .seconds(60))
             try await m1.lead(.first)
-            for process in m1.instance.processes.all() { kill(process.pid, SIGSTOP) }
+            for process in m1.instance.processes.all() { kill(process, SIGSTOP) }
             let began = BootClock.now()
             #expect(await !m1.instance.isAnswering())
             #expect(BootClock.now() - began < .seconds(3))
@@ -167,7 +167,7 @@ struct InstanceTests {
             let later = try await m2.instance.endOfLog(within: .seconds(10))
             #expect(later == end)
             #expect(end.timeline == 1)
-            #expect(m2.instance.processes.all("walreceiver").isEmpty)
+            #expect(try await m2.instance.receivers().isEmpty)
 
             // The same after a crash and another start.
             m2.instance.kill()

@@ -41,8 +41,10 @@ import Testing
         #expect(dialogue.observed(try dialogue.primary(600, ["m2": 499])).isEmpty)
         let actions = dialogue.all(.observed(try dialogue.primary(600, ["m2": 500]), after: dialogue.operation))
         #expect(actions.contains(.setGate(isOpen: true)))
-        // The store hears it at once.
-        #expect(actions.contains { if case .heartbeat(let beat, _) = $0 { beat.isOpen } else { false } })
+        #expect(!actions.contains { if case .heartbeat(let beat, _) = $0 { beat.isOpen } else { false } })
+        // The store hears it at once when clients are let in, and not before.
+        let told = dialogue.all(.gateAnswered(isOpen: true, failure: nil))
+        #expect(told.contains { if case .heartbeat(let beat, _) = $0 { beat.isOpen } else { false } })
     }
 
     @Test func afterAPromotionOldBytesAreNotEnough() throws {
