@@ -249,8 +249,8 @@ let package = Package(
         tests(
             .services, of: "RoostPostgresControl",
             uses: [
-                "RoostControl", "RoostHost", "RoostPlanet", "RoostPlans", "RoostPlacement", "RoostModel", "RoostStore",
-                "RoostLinux", .logging,
+                "RoostControl", "RoostHost", "RoostPlanet", "RoostPlans", "RoostPlacement", "RoostBalancing",
+                "RoostModel", "RoostStore", "RoostLinux", .logging,
             ]),
         tests(
             .services, of: "RoostAPI",

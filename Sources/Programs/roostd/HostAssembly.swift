@@ -40,15 +40,18 @@ struct HostAssembly {
         let clusters = ClusterDirectory(store: store, prefixes: configuration.anycastPrefixes) {
             try await Self.makeSecrets(cluster: $0, address: $1)
         }
+        let hearing = ClusterHearing(watcher: watcher)
         let edge = try configuration.edge.map { try EdgeAssembly(configuration, $0, watcher: watcher, mesh: mesh) }
         let host = configuration.host
         let api = PlanetAPI(
-            agent: agent, watcher: watcher, store: store, mesh: mesh, clusters: clusters, token: token
+            agent: agent, watcher: watcher, store: store, mesh: mesh, clusters: clusters, hearing: hearing, token: token
         ) { state throws(Refusal) in
             guard let edge else { throw Refusal(.failedPrecondition, "host \(host) is not an edge") }
             await edge.set(state)
         }
-        let warden = LeaseWarden(agent: agent, logger: Logger(label: "roost.lease"))
+        let warden = LeaseWarden(
+            file: configuration.stateFolder + "/leases.json", logger: Logger(label: "roost.lease")
+        ) { try await agent.kill($0) }
         let duty = DutyHolder("clusters", for: host, in: store, logger: Logger(label: "roost.duty"))
         let members = MemberAPI(agent: agent, watcher: watcher, store: store, warden: warden)
         var services: [any Service] = [
@@ -57,7 +60,7 @@ struct HostAssembly {
             MeshKeeper(
                 host: host, seeds: configuration.mesh.seeds, watcher: watcher, mesh: mesh,
                 logger: Logger(label: "roost.mesh")),
-            warden, MemberSockets(agent: agent, api: members, logger: Logger(label: "roost.member")),
+            warden, hearing, MemberSockets(agent: agent, api: members, logger: Logger(label: "roost.member")),
             DutyService(duty: duty),
             PlanRunner(
                 ClusterReconciler(

@@ -6,13 +6,17 @@ import RoostWire
 
 /// A cluster's records put together into what a person asks for.
 enum ClusterStatus {
-    /// - Parameter isCurrent: the planet is what the store says now, not what it said before it was lost.
-    static func body(of name: AppName, in planet: Planet, isCurrent: Bool = true) -> ClusterBody? {
+    /// - Parameters:
+    ///   - isCurrent: the planet is what the store says now, not what it said before it was lost.
+    ///   - silence: for how long this host has heard nothing new of whom.
+    static func body(
+        of name: AppName, in planet: Planet, isCurrent: Bool = true, silence: ClusterSilence = ClusterSilence()
+    ) -> ClusterBody? {
         guard let records = planet.clusters[name], let spec = records.spec, let secrets = records.secrets else {
             return nil
         }
-        let members = spec.members.map { body(of: $0, records, planet) }
-        let (status, words) = isCurrent ? verdict(spec, records) : lastHeard(spec, records)
+        let members = spec.members.map { body(of: $0, records, planet, isCurrent ? silence : ClusterSilence()) }
+        let (status, words) = isCurrent ? verdict(spec, records, silence) : lastHeard(spec, records)
         // What the hosts met while they worked on it says more than what is missing.
         let obstacle = status == .ready ? nil : records.obstacle?.reason
         let detail = [words, obstacle].compactMap(\.self).joined(separator: "; ")
@@ -24,7 +28,10 @@ enum ClusterStatus {
             name: name, status: status, detail: detail.isEmpty ? nil : detail, epoch: records.rule?.epoch ?? .none,
             leader: records.rule?.leader, rule: rule ?? "not initialised yet",
             writeURL: url(spec, secrets, port: 5432), readURL: url(spec, secrets, port: 5433),
-            authorityCertificate: secrets.authorityCertificate, members: members)
+            authorityCertificate: secrets.authorityCertificate, members: members,
+            switchover: records.rule?.switchover.map {
+                SwitchoverState(id: $0.id, target: $0.target, refusal: $0.refusal)
+            })
     }
 
     private static func url(_ spec: ClusterSpec, _ secrets: ClusterSecrets, port: Int) -> String {
@@ -32,7 +39,8 @@ enum ClusterStatus {
     }
 
     private static func body(
-        of member: ClusterSpec.MemberSpec, _ records: Planet.ClusterRecords, _ planet: Planet
+        of member: ClusterSpec.MemberSpec, _ records: Planet.ClusterRecords, _ planet: Planet,
+        _ silence: ClusterSilence
     ) -> MemberBody {
         let placement = records.placements[member.name]
         let report = records.reports[member.name]
@@ -51,26 +59,52 @@ enum ClusterStatus {
         return MemberBody(
             name: member.name, machine: placement?.machine, volume: placement?.volume, host: placement?.host,
             region: member.region, address: placement?.address, role: isLeader ? .primary : .standby,
-            state: state, timeline: report?.timeline ?? 0, lagBytes: report.map { isLeader ? 0 : $0.lagBytes },
-            lagSeconds: report.map { isLeader ? 0 : Double($0.lagMilliseconds) / 1000 }, detail: report?.detail)
+            state: state, timeline: report?.timeline ?? 0, lagBytes: isLeader ? 0 : lagBytes(of: member.name, records),
+            lagSeconds: report.map { isLeader ? 0 : Double($0.lagMilliseconds) / 1000 },
+            detail: details(of: member.name, records, silence))
+    }
+
+    /// Nil where nobody knows: of a standby that its leader does not see.
+    private static func lagBytes(of member: MemberName, _ records: Planet.ClusterRecords) -> UInt64? {
+        guard records.reports[member] != nil else { return nil }
+        if let standbys = records.heartbeat?.standbys,
+            standbys.first(where: { $0.member == member })?.behindBytes == nil
+        {
+            return nil
+        }
+        return records.lagBytes(of: member)
+    }
+
+    private static func details(
+        of member: MemberName, _ records: Planet.ClusterRecords, _ silence: ClusterSilence
+    ) -> String? {
+        let own = records.reports[member]?.detail
+        guard let words = words(for: silence.members[member], max: ClusterSilence.reportMax) else { return own }
+        return [words, own].compactMap(\.self).joined(separator: "; ")
+    }
+
+    private static func words(for silence: Duration?, max: Duration) -> String? {
+        guard let silence, silence > max else { return nil }
+        return "not heard from for \(silence.components.seconds) s"
     }
 
     private static func lastHeard(
         _ spec: ClusterSpec, _ records: Planet.ClusterRecords
     ) -> (ClusterBody.Status, String?) {
-        let before = verdict(spec, records).0.rawValue
+        let before = verdict(spec, records, ClusterSilence()).0.rawValue
         return (.unknown, "this host has lost the store; what it heard last is shown, the cluster was \(before) then")
     }
 
-    private static func verdict(_ spec: ClusterSpec, _ records: Planet.ClusterRecords) -> (ClusterBody.Status, String?)
-    {
+    private static func verdict(
+        _ spec: ClusterSpec, _ records: Planet.ClusterRecords, _ silence: ClusterSilence
+    ) -> (ClusterBody.Status, String?) {
         if spec.isDestroying { return (.destroying, "machines and volumes are being removed") }
         guard let rule = records.rule else {
             return (.creating, "the first member has not initialised the cluster yet")
         }
         let reports = records.reports
-        let streaming = rule.members.filter { $0 != rule.leader && reports[$0]?.isStreaming == true }
-        let missing = rule.members.filter { $0 != rule.leader && reports[$0]?.isStreaming != true }
+        let standbys = rule.members.filter { $0 != rule.leader }
+        let confirming = standbys.filter(records.confirms)
         if let recruitment = rule.recruitment {
             let waiting = rule.members.compactMap { reports[$0]?.detail }.first
             return (
@@ -79,19 +113,26 @@ enum ClusterStatus {
                     + (waiting.map { ": \($0)" } ?? "")
             )
         }
+        if records.heartbeat != nil, let words = words(for: silence.leader, max: Heartbeat.lease) {
+            return (.unavailable, "the primary \(rule.leader) was \(words)")
+        }
         guard let heartbeat = records.heartbeat, heartbeat.epoch == rule.epoch, heartbeat.isOpen else {
-            let isNew = rule.epoch == .first && streaming.count < rule.confirmations
+            let isNew = rule.epoch == .first && confirming.count < rule.confirmations
             let why = reports[rule.leader]?.detail ?? "the primary \(rule.leader) does not accept writes yet"
             return (isNew ? .creating : .unavailable, why)
         }
-        guard missing.isEmpty else {
-            let names = missing.map(\.text).joined(separator: ", ")
-            let isFirstClone = missing.allSatisfy { member in
-                rule.epoch == .first && (reports[member]?.position == nil)
-            }
-            return (isFirstClone ? .creating : .degraded, "not streaming: \(names)")
+        let missing = standbys.filter { !confirming.contains($0) }
+        if !missing.isEmpty {
+            let words = "not streaming: " + missing.map(\.text).joined(separator: ", ")
+            let isFirstClone = missing.allSatisfy { rule.epoch == .first && reports[$0]?.position == nil }
+            if isFirstClone { return (.creating, words) }
+            guard confirming.count < rule.confirmations else { return (.degraded, words) }
+            // The leader lets clients in, and what they commit waits.
+            return (.unavailable, "commits wait for \(rule.confirmations - confirming.count) more standbys; \(words)")
         }
-        // A wish that was not granted is worth a word until the next one.
-        return (.ready, rule.switchover?.refusal.map { "the last switchover was refused: \($0)" })
+        let silent = rule.members.compactMap { member in
+            words(for: silence.members[member], max: ClusterSilence.reportMax).map { "\(member) was \($0)" }
+        }
+        return silent.isEmpty ? (.ready, nil) : (.degraded, silent.joined(separator: ", "))
     }
 }

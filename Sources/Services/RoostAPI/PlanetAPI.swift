@@ -21,6 +21,7 @@ public struct PlanetAPI: Sendable {
     let mesh: any Mesh
     let apps: AppDirectory
     let clusters: ClusterDirectory
+    let hearing: ClusterHearing
     let peers: PeerClient
     /// Starts or stops this host's edge; throws on a host that is none.
     let setEdge: @Sendable (EdgeRequest.State) async throws(Refusal) -> Void
@@ -30,13 +31,15 @@ public struct PlanetAPI: Sendable {
 
     public init(
         agent: HostAgent, watcher: PlanetWatcher, store: any Store, mesh: any Mesh, clusters: ClusterDirectory,
-        token: String, setEdge: @escaping @Sendable (EdgeRequest.State) async throws(Refusal) -> Void
+        hearing: ClusterHearing, token: String,
+        setEdge: @escaping @Sendable (EdgeRequest.State) async throws(Refusal) -> Void
     ) {
         self.agent = agent
         self.watcher = watcher
         self.store = store
         self.mesh = mesh
         self.clusters = clusters
+        self.hearing = hearing
         self.setEdge = setEdge
         apps = AppDirectory(store: store)
         peers = PeerClient(

@@ -13,7 +13,7 @@ extension PlanetAPI {
             let planet = watcher.planet
             let isCurrent = watcher.isLive
             let bodies = planet.clusters.keys.sorted().compactMap {
-                ClusterStatus.body(of: $0, in: planet, isCurrent: isCurrent)
+                ClusterStatus.body(of: $0, in: planet, isCurrent: isCurrent, silence: hearing.silence(in: $0))
             }
             return try Answer.json(ListClustersBody(clusters: bodies))
         }
@@ -38,14 +38,18 @@ extension PlanetAPI {
             let target = try wish.target.map { text throws(Refusal) in
                 try RequestReader.value(MemberName.self, text)
             }
-            try await clusters.requestSwitchover(of: name, to: target)
-            return try Answer.json(OKBody(), status: .accepted)
+            let id = try await clusters.requestSwitchover(of: name, to: target)
+            return try Answer.json(SwitchoverAnswer(id: id), status: .accepted)
         }
     }
 
     /// A cluster that was made a moment ago may not have reached this host's copy yet: the store knows.
     private func freshBody(of name: AppName) async throws(Refusal) -> ClusterBody {
-        if let body = ClusterStatus.body(of: name, in: watcher.planet, isCurrent: watcher.isLive) { return body }
+        if let body = ClusterStatus.body(
+            of: name, in: watcher.planet, isCurrent: watcher.isLive, silence: hearing.silence(in: name))
+        {
+            return body
+        }
         let planet = try await clusters.read(name)
         guard let body = ClusterStatus.body(of: name, in: planet) else {
             throw Refusal(.notFound, "Postgres cluster \(name) not found")

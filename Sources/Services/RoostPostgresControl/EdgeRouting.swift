@@ -60,8 +60,8 @@ public struct EdgeRouting: Service {
                 else { return nil }
                 return Replica(
                     backend: Backend(member: member.name, address: placement.address),
-                    roundTrip: roundTrip(to: placement.host), isStreaming: report.isStreaming,
-                    lagBytes: report.lagBytes, lag: .milliseconds(report.lagMilliseconds))
+                    roundTrip: roundTrip(to: placement.host), isStreaming: cluster.confirms(member.name),
+                    lagBytes: cluster.lagBytes(of: member.name), lag: .milliseconds(report.lagMilliseconds))
             }
             let tls = cluster.secrets.map {
                 TLSIdentity(certificateChain: $0.serverCertificate, privateKey: $0.serverKey)

@@ -103,6 +103,68 @@ import Testing
         #expect(stale.detail?.contains("the cluster was ready then") == true)
     }
 
+    /// A cluster of three whose members say that all is well, as its leader sees it.
+    private func three(_ confirming: [Bool], isOpen: Bool = true) throws -> Planet {
+        let names = try (1...3).map { try MemberName("orders-\($0)") }
+        var spec = spec
+        spec.members = try names.map { .init(name: $0, region: try RegionCode("ams")) }
+        var rule = rule
+        rule.members = names
+        let standbys = zip(names.dropFirst(), confirming).map {
+            StandbyView(member: $0, isConfirming: $1, behindBytes: $1 ? 3 : nil)
+        }
+        let beat = Heartbeat(epoch: .first, leader: names[0], sequence: 1, isOpen: isOpen, standbys: standbys)
+        return try planet(
+            [
+                try entry(StoreKeys.clusterRule(name), rule), try entry(StoreKeys.clusterHeartbeat(name), beat),
+                try report(names[0], isStreaming: false), try report(names[1], isStreaming: true),
+                try report(names[2], isStreaming: true),
+            ], spec: spec)
+    }
+
+    @Test func whatTheLeaderSeesCountsMoreThanWhatStandbysSay() throws {
+        let ready = try #require(ClusterStatus.body(of: name, in: try three([true, true])))
+        #expect(ready.status == .ready)
+        #expect(ready.members.map(\.lagBytes) == [0, 3, 3])
+        let degraded = try #require(ClusterStatus.body(of: name, in: try three([true, false])))
+        #expect(degraded.status == .degraded)
+        #expect(degraded.detail == "not streaming: orders-3")
+        #expect(degraded.members.map(\.lagBytes) == [0, 3, nil])
+        // Every commit hangs.
+        let hanging = try #require(ClusterStatus.body(of: name, in: try three([false, false])))
+        #expect(hanging.status == .unavailable)
+        #expect(hanging.detail == "commits wait for 1 more standbys; not streaming: orders-2, orders-3")
+        #expect(!hanging.isServing)
+    }
+
+    @Test func whoIsNotHeardFromIsNamed() throws {
+        let planet = try three([true, true])
+        let third = try MemberName("orders-3")
+        let silent = ClusterSilence(leader: .seconds(1), members: [third: .seconds(11)])
+        let degraded = try #require(ClusterStatus.body(of: name, in: planet, silence: silent))
+        #expect(degraded.status == .degraded)
+        #expect(degraded.detail == "orders-3 was not heard from for 11 s")
+        #expect(degraded.members[2].detail == "not heard from for 11 s")
+        let dead = try #require(
+            ClusterStatus.body(of: name, in: planet, silence: ClusterSilence(leader: .seconds(7))))
+        #expect(dead.status == .unavailable)
+        #expect(dead.detail == "the primary orders-1 was not heard from for 7 s")
+    }
+
+    @Test func aPrimaryThatLetsNobodyInIsNotReady() throws {
+        let body = try #require(ClusterStatus.body(of: name, in: try three([true, true], isOpen: false)))
+        #expect(body.status == .unavailable)
+        #expect(body.detail == "the primary orders-1 does not accept writes yet")
+    }
+
+    @Test func aRefusedSwitchoverIsToldUnderItsId() throws {
+        var rule = rule
+        rule.switchover = SwitchoverRequest(id: "a", target: members[1], refusal: "orders-2 is not up to date")
+        let body = try #require(
+            ClusterStatus.body(of: name, in: try planet([try entry(StoreKeys.clusterRule(name), rule)])))
+        #expect(body.switchover == SwitchoverState(id: "a", target: members[1], refusal: "orders-2 is not up to date"))
+    }
+
     @Test func aClusterThatGoesSaysWhatKeepsIt() throws {
         var going = spec
         going.isDestroying = true

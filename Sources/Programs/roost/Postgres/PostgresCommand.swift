@@ -105,11 +105,15 @@ struct PostgresSwitchoverCommand: AsyncParsableCommand {
         let advice = "The cluster goes on by itself. See it: roost pg status \(name)"
         let after = try await interruptible(advice: advice) {
             try await Progress.show("switching \(name) over\(to.map { " to \($0)" } ?? "")") { progress in
-                try await planet.ask { try await $0.switchover(name, to: to) }
+                let id = try await planet.ask { try await $0.switchover(name, to: to) }
                 return try await PostgresWait.until(
                     "has a new primary", name, on: planet, timeout: timeout.duration, progress: progress
                 ) { cluster in
-                    cluster.epoch > before.epoch && cluster.leader != nil && cluster.isServing
+                    if let id, let wish = cluster.switchover, wish.id == id, let refusal = wish.refusal {
+                        throw CommandFailure(
+                            "\(name) was not switched over: \(refusal)", advice: "See it: roost pg status \(name)")
+                    }
+                    return cluster.epoch > before.epoch && cluster.leader != nil && cluster.isServing
                 }
             }
         }

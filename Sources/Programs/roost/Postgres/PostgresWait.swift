@@ -11,14 +11,14 @@ enum PostgresWait {
     ///   - advice: what to do when it does not come in time.
     static func until(
         _ goal: String, _ name: AppName, on planet: PlanetAPI, timeout: Duration, progress: Progress,
-        advice: String? = nil, _ condition: (ClusterBody) -> Bool
+        advice: String? = nil, _ condition: (ClusterBody) throws -> Bool
     ) async throws -> ClusterBody {
         let end = ContinuousClock.now + timeout
         var last = "nothing was heard of it"
         while true {
             do {
                 let cluster = try await planet.ask { try await $0.cluster(name) }
-                if condition(cluster) { return cluster }
+                if try condition(cluster) { return cluster }
                 last = cluster.detail ?? cluster.summary
                 progress.say("cluster \(name): \(last)")
             } catch let error as APIError where error.isPassing {
