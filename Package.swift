@@ -24,6 +24,7 @@ extension Target.Dependency {
     static let crypto = product(name: "Crypto", package: "swift-crypto")
     static let grdb = product(name: "GRDB", package: "GRDB.swift")
     static let hummingbird = product(name: "Hummingbird", package: "hummingbird")
+    static let hummingbirdCore = product(name: "HummingbirdCore", package: "hummingbird")
     static let httpTypes = product(name: "HTTPTypes", package: "swift-http-types")
     static let lifecycle = product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
     static let logging = product(name: "Logging", package: "swift-log")
@@ -160,22 +161,28 @@ let package = Package(
                 "RoostLinux", .grdb, .lifecycle, .logging,
             ]),
         room(
+            .services, "RoostAPI",
+            uses: [
+                "RoostModel", "RoostWire", "RoostLinux", .crypto, .hummingbird, .hummingbirdCore, .httpTypes,
+                .lifecycle, .logging, .nioCore,
+            ]),
+        room(
             .services, "RoostControl",
-            uses: ["RoostPlanet", "RoostPlans", "RoostModel", "RoostStore", "RoostLinux", .lifecycle, .logging]),
+            uses: [
+                "RoostHost", "RoostPlanet", "RoostPlans", "RoostModel", "RoostWire", "RoostStore", "RoostMesh",
+                "RoostClient", "RoostLinux", .lifecycle, .logging,
+            ]),
+        room(
+            .services, "RoostRoutes",
+            uses: [
+                "RoostAPI", "RoostControl", "RoostHost", "RoostPlanet", "RoostModel", "RoostWire", "RoostPlacement",
+            ]),
         room(
             .services, "RoostPostgresControl",
             uses: [
-                "RoostControl", "RoostHost", "RoostPlanet", "RoostPlans", "RoostModel", "RoostPlacement",
-                "RoostBalancing",
-                "RoostStore", "RoostRuntime", "RoostMesh", "RoostLinux", .lifecycle, .logging,
-            ]),
-        room(
-            .services, "RoostAPI",
-            uses: [
-                "RoostPostgresControl", "RoostControl", "RoostHost", "RoostPlanet", "RoostModel", "RoostWire",
-                "RoostStore", "RoostMesh", "RoostRuntime", "RoostVolumes",
-                "RoostPlacement",
-                "RoostLinux", "RoostClient", .hummingbird, .httpTypes, .lifecycle, .logging, .nioCore,
+                "RoostAPI", "RoostControl", "RoostHost", "RoostPlanet", "RoostPlans", "RoostModel", "RoostWire",
+                "RoostPlacement", "RoostBalancing", "RoostStore", "RoostRuntime", "RoostMesh", "RoostLinux", .lifecycle,
+                .logging,
             ]),
         room(
             .services, "RoostEdge",
@@ -191,7 +198,8 @@ let package = Package(
         program(
             "roostd",
             uses: [
-                "RoostPostgresControl", "RoostControl", "RoostHost", "RoostPlanet", "RoostAPI", "RoostEdge",
+                "RoostPostgresControl", "RoostRoutes", "RoostControl", "RoostHost", "RoostPlanet", "RoostAPI",
+                "RoostEdge",
                 "RoostBalancing", "RoostAnycast", "RoostMesh", "RoostStore",
                 "RoostContainers", "RoostImages", "RoostVolumes", "RoostCertificates", "RoostModel", "RoostWire",
                 "RoostLinux",
@@ -245,16 +253,18 @@ let package = Package(
                 .logging,
             ]),
         tests(
+            .services, of: "RoostAPI", uses: ["RoostClient", "RoostModel", "RoostWire", "RoostLinux", .logging]),
+        tests(
             .services, of: "RoostPostgresControl",
             uses: [
                 "RoostControl", "RoostHost", "RoostPlanet", "RoostPlans", "RoostPlacement", "RoostModel", "RoostStore",
-                "RoostLinux", .logging,
+                "RoostAPI", "RoostWire", "RoostLinux", .logging,
             ]),
         tests(
-            .services, of: "RoostAPI",
+            .services, of: "RoostRoutes",
             uses: [
-                "RoostPostgresControl", "RoostControl", "RoostHost", "RoostPlanet", "RoostModel", "RoostStore",
-                "RoostWire", .hummingbird, .httpTypes, .nioCore,
+                "RoostAPI", "RoostControl", "RoostHost", "RoostPlanet", "RoostClient", "RoostModel", "RoostStore",
+                "RoostVolumes", "RoostRuntime", "RoostMesh", "RoostWire", "RoostLinux", .logging,
             ]),
         .testTarget(
             name: "PlanetTests", dependencies: ["RoostLab", "RoostClient", "RoostWire", "RoostModel", "RoostLinux"],

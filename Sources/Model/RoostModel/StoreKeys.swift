@@ -16,6 +16,13 @@ public enum StoreKeys {
     public static let apps = "/roost/apps/"
     public static func app(_ app: AppName) -> String { apps + app.text }
 
+    /// Names of machines, by app.
+    public static let machineNames = "/roost/machine-names/"
+    /// The names of one app's machines.
+    public static func machineNames(_ app: AppName) -> String { machineNames + app.text + "/" }
+    /// One name.
+    public static func machineName(_ app: AppName, _ name: String) -> String { machineNames(app) + name }
+
     /// Network names and their numbers; a number is never used again.
     public static let networks = "/roost/networks/"
     public static func network(_ network: NetworkName) -> String { networks + network.text }

@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 import Logging
 import RoostAPI
 import RoostAnycast
@@ -13,6 +14,7 @@ import RoostMesh
 import RoostModel
 import RoostPlanet
 import RoostPostgresControl
+import RoostRoutes
 import RoostStore
 import RoostVolumes
 import ServiceLifecycle
@@ -28,6 +30,7 @@ struct HostAssembly {
     static let shutdownMax = Duration.seconds(20)
 
     func run() async throws {
+        OpenFiles.raiseLimit()
         try DurableFile.makeFolder(configuration.stateFolder, mode: 0o700)
         try DurableFile.makeFolder(configuration.runFolder)
         let token = try readToken()
@@ -42,30 +45,44 @@ struct HostAssembly {
         }
         let edge = try configuration.edge.map { try EdgeAssembly(configuration, $0, watcher: watcher, mesh: mesh) }
         let host = configuration.host
-        let api = PlanetAPI(
-            agent: agent, watcher: watcher, store: store, mesh: mesh, clusters: clusters, token: token
-        ) { state throws(Refusal) in
-            guard let edge else { throw Refusal(.failedPrecondition, "host \(host) is not an edge") }
-            await edge.set(state)
-        }
+        let peers = PeerClient(port: configuration.api.tcpPort, credential: token.credential(of: host))
+        let dispatch = PlanetDispatch(agent: agent, peers: peers)
+        let apps = AppDirectory(store: store)
+        let view = PlanetView(
+            agent: agent, watcher: watcher, peers: peers,
+            reachability: Reachability(mesh: mesh, host: host, region: configuration.region), apps: apps)
+        let names = MachineNames(store: store, agent: agent, peers: peers)
+        let bounds = CallBounds()
         let warden = LeaseWarden(agent: agent, logger: Logger(label: "roost.lease"))
         let duty = DutyHolder("clusters", for: host, in: store, logger: Logger(label: "roost.duty"))
-        let members = MemberAPI(agent: agent, watcher: watcher, store: store, warden: warden)
         var services: [any Service] = [
             mesh, AgentService(agent: agent), watcher,
             Publisher(agent: agent, store: store, logger: Logger(label: "roost.publisher")),
             MeshKeeper(
                 host: host, seeds: configuration.mesh.seeds, watcher: watcher, mesh: mesh,
                 logger: Logger(label: "roost.mesh")),
-            warden, MemberSockets(agent: agent, api: members, logger: Logger(label: "roost.member")),
+            warden,
+            MemberSockets(
+                agent: agent, watcher: watcher, store: store, warden: warden, bounds: bounds,
+                logger: Logger(label: "roost.member")),
             DutyService(duty: duty),
+            MachineNameRelease(names: names, agent: agent, logger: Logger(label: "roost.names")),
             PlanRunner(
                 ClusterReconciler(
-                    store: store, dispatch: api.dispatch, clusters: clusters, logger: Logger(label: "roost.clusters")),
+                    store: store, dispatch: dispatch, clusters: clusters, logger: Logger(label: "roost.clusters")),
                 watcher: watcher, fence: { duty.fence }, reachable: { await mesh.reachableHosts(from: host) },
                 logger: Logger(label: "roost.clusters")),
-            APIServer(api: api, token: token, logger: Logger(label: "roost.api")),
         ]
+        services += doors(
+            for: [
+                AppRoutes(view: view, apps: apps), MachineRoutes(view: view, dispatch: dispatch, names: names),
+                MachineQuestionRoutes(view: view), VolumeRoutes(view: view, dispatch: dispatch),
+                PlatformRoutes(view: view) { state throws(Refusal) in
+                    guard let edge else { throw Refusal(.failedPrecondition, "host \(host) is not an edge") }
+                    await edge.set(state)
+                },
+                ClusterRoutes(view: view, clusters: clusters), HostRoutes(view: view),
+            ], token: token, bounds: bounds)
         if let edge { services += edge.services }
         var group = ServiceGroupConfiguration(
             services: services.map { .init(service: $0) }, gracefulShutdownSignals: [.sigterm, .sigint],
@@ -74,8 +91,24 @@ struct HostAssembly {
         try await ServiceGroup(configuration: group).run()
     }
 
-    private func readToken() throws -> String {
+    /// The API for users and hosts: a Unix socket for root on this host, and TCP on the mesh address.
+    private func doors(for groups: [any RouteGroup], token: PlanetToken, bounds: CallBounds) -> [any Service] {
+        let logger = Logger(label: "roost.api")
+        let address = MeshAddress.host(configuration.host).description
+        let socket = APIDoor(.socket(path: configuration.apiSocket), for: .root, limits: .planet)
+        let tcp = APIDoor(
+            .tcp(host: address, port: Int(configuration.api.tcpPort)),
+            for: .credentials(token) { MeshAddress.host($0).description }, limits: .planet)
+        return [socket, tcp].map { APIServer($0, groups, bounds: bounds, logger: logger) }
+    }
+
+    private func readToken() throws -> PlanetToken {
         let path = configuration.api.tokenFile
+        var status = stat()
+        if stat(path, &status) == 0, status.st_mode & 0o077 != 0 {
+            throw ConfigurationError(
+                path: path, what: "can be read by others than its owner; run 'chmod 600 \(path)'")
+        }
         let bytes = try DurableFile.read(path) ?? []
         let token = String(decoding: bytes, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
         guard token.utf8.count >= 16 else {
@@ -83,7 +116,7 @@ struct HostAssembly {
                 path: path,
                 what: "must hold the planet's token, at least 16 characters; make one with 'openssl rand -hex 32'")
         }
-        return token
+        return PlanetToken(token)
     }
 
     private func makeMesh() throws -> WireGuardMesh {

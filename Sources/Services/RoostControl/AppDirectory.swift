@@ -77,7 +77,7 @@ public struct AppDirectory: Sendable {
         let outcome = try await store.carryOut(
             Transaction(
                 compares: [.modified(key: StoreKeys.app(name), equals: present.revision)],
-                then: [.delete(.key(StoreKeys.app(name)))]))
+                then: [.delete(.key(StoreKeys.app(name))), .delete(.prefix(StoreKeys.machineNames(name)))]))
         guard outcome.succeeded else {
             throw Refusal(.unavailable, "app \(name) was changed at the same time; try again")
         }

@@ -13,6 +13,7 @@ extension HostAgent {
             }
             return present.record
         }
+        try refuseIfRenounced(order)
         try Self.validate(order.config)
         guard order.config.guest.cpus <= configuration.capacity.cpus else {
             throw Refusal(
