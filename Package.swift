@@ -120,7 +120,8 @@ let package = Package(
         room(.cores, "RoostFailover", uses: ["RoostModel"], settings: dataPath),
         room(.cores, "RoostMachineLife", uses: ["RoostModel"], settings: dataPath),
         room(.cores, "RoostPaths", uses: ["RoostModel", .deque]),
-        room(.cores, "RoostBalancing", uses: ["RoostModel"]),
+        room(.cores, "RoostRouting", uses: ["RoostModel"]),
+        room(.cores, "RoostPostgresWire", uses: ["RoostModel", "RoostRouting"], settings: dataPath),
         room(
             .cores, "RoostSimulation", uses: ["RoostModel", "RoostFailover", "RoostMachineLife", .heap],
             settings: dataPath),
@@ -167,7 +168,7 @@ let package = Package(
             .services, "RoostPostgresControl",
             uses: [
                 "RoostControl", "RoostHost", "RoostPlanet", "RoostPlans", "RoostModel", "RoostPlacement",
-                "RoostBalancing",
+                "RoostRouting", "RoostPostgresWire",
                 "RoostStore", "RoostRuntime", "RoostMesh", "RoostLinux", .lifecycle, .logging,
             ]),
         room(
@@ -181,7 +182,8 @@ let package = Package(
         room(
             .services, "RoostEdge",
             uses: [
-                "RoostModel", "RoostBalancing", "CLinux", .nioCore, .nioPosix, .nioSSL, .nioTLS, .lifecycle, .logging,
+                "RoostModel", "RoostRouting", "RoostPostgresWire", "CLinux", .nioCore, .nioPosix, .nioSSL, .nioTLS,
+                .lifecycle, .logging,
             ],
             settings: dataPath),
         room(.lab, "RoostWAN", uses: ["RoostModel", "RoostLinux", "CLinux", .heap], settings: dataPath),
@@ -193,7 +195,7 @@ let package = Package(
             "roostd",
             uses: [
                 "RoostPostgresControl", "RoostControl", "RoostHost", "RoostPlanet", "RoostAPI", "RoostEdge",
-                "RoostBalancing", "RoostAnycast", "RoostMesh", "RoostStore",
+                "RoostAnycast", "RoostMesh", "RoostStore",
                 "RoostContainers", "RoostImages", "RoostVolumes", "RoostCertificates", "RoostModel", "RoostWire",
                 "RoostLinux",
                 .argumentParser, .configuration, .lifecycle, .logging, .unixSignals,
@@ -220,7 +222,8 @@ let package = Package(
         tests(.cores, of: "RoostSimulation", uses: ["RoostFailover", "RoostMachineLife", "RoostModel"]),
         tests(.cores, of: "RoostMachineLife", uses: ["RoostModel"]),
         tests(.cores, of: "RoostPaths", uses: ["RoostModel"]),
-        tests(.cores, of: "RoostBalancing", uses: ["RoostModel"]),
+        tests(.cores, of: "RoostRouting", uses: ["RoostModel"]),
+        tests(.cores, of: "RoostPostgresWire", uses: ["RoostModel", "RoostRouting"]),
         tests(
             .adapters, of: "RoostClient",
             uses: ["roost", "RoostModel", "RoostWire", "RoostLinux", .nioCore, .nioHTTP1, .nioPosix]),
@@ -239,7 +242,10 @@ let package = Package(
             ]),
         tests(
             .services, of: "RoostEdge",
-            uses: ["RoostModel", "RoostBalancing", "RoostLinux", .logging, .nioCore, .nioPosix]),
+            uses: [
+                "RoostModel", "RoostRouting", "RoostPostgresWire", "RoostLinux", "CLinux", .logging, .nioCore,
+                .nioPosix,
+            ]),
         tests(
             .services, of: "RoostHost",
             uses: [
@@ -249,8 +255,8 @@ let package = Package(
         tests(
             .services, of: "RoostPostgresControl",
             uses: [
-                "RoostControl", "RoostHost", "RoostPlanet", "RoostPlans", "RoostPlacement", "RoostModel", "RoostStore",
-                "RoostLinux", .logging,
+                "RoostControl", "RoostHost", "RoostPlanet", "RoostPlans", "RoostPlacement", "RoostRouting",
+                "RoostPostgresWire", "RoostModel", "RoostStore", "RoostLinux", .logging,
             ]),
         tests(
             .services, of: "RoostAPI",

@@ -46,7 +46,7 @@ struct HostAssembly {
             agent: agent, watcher: watcher, store: store, mesh: mesh, clusters: clusters, token: token
         ) { state throws(Refusal) in
             guard let edge else { throw Refusal(.failedPrecondition, "host \(host) is not an edge") }
-            await edge.set(state)
+            try await edge.set(state)
         }
         let warden = LeaseWarden(agent: agent, logger: Logger(label: "roost.lease"))
         let duty = DutyHolder("clusters", for: host, in: store, logger: Logger(label: "roost.duty"))

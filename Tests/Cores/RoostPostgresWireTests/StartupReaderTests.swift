@@ -1,5 +1,6 @@
-import RoostBalancing
 import RoostModel
+import RoostPostgresWire
+import RoostRouting
 import Testing
 
 func bigEndian(_ number: UInt32) -> [UInt8] { (0..<4).map { UInt8(truncatingIfNeeded: number >> (24 - 8 * $0)) } }

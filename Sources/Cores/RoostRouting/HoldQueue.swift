@@ -7,6 +7,14 @@ public struct SessionID: Hashable, Sendable, Comparable {
     public static func < (left: Self, right: Self) -> Bool { left.number < right.number }
 }
 
+/// Which of a service's two ports a client came to.
+public enum Access: String, Hashable, Sendable, CaseIterable {
+    /// Port 5432: the primary, and nothing but the primary.
+    case write
+    /// Port 5433: the nearest replica that keeps up.
+    case read
+}
+
 /// One door of a cluster. Whoever waits for the primary does not stand in the way of whoever waits for a replica.
 public struct Door: Hashable, Sendable {
     public var app: AppName
@@ -82,8 +90,6 @@ public struct HoldQueue: Sendable {
     private var nextTicket: UInt64 = 0
 
     public init(limits: Limits = Limits()) { self.limits = limits }
-
-    public func count(at door: Door) -> Int { entries[door]?.count ?? 0 }
 
     /// A new session. `isOpen`: its route has somebody to connect to.
     public mutating func arrive(_ session: SessionID, at door: Door, isOpen: Bool, now: Moment) -> Decision {
@@ -169,22 +175,5 @@ public struct HoldQueue: Sendable {
             range = waiting[middle].ticket < ticket ? (middle + 1)..<range.upperBound : range.lowerBound..<middle
         }
         return range.lowerBound
-    }
-}
-
-extension HoldQueue.Refusal {
-    /// What the client is told.
-    public func response(for app: AppName, limits: HoldQueue.Limits) -> ErrorResponse {
-        switch self {
-        case .crowded:
-            ErrorResponse(
-                .tooManyConnections, "too many connections already wait for a primary of cluster \(app)",
-                hint: "Connect again in a few seconds.")
-        case .waitedTooLong:
-            ErrorResponse(
-                .cannotConnectNow,
-                "no member of cluster \(app) accepted this connection within \(limits.waitMax.components.seconds) s",
-                hint: "The cluster is failing over or has too few members: see 'roost pg status \(app)'.")
-        }
     }
 }

@@ -1,5 +1,6 @@
-import RoostBalancing
 import RoostModel
+import RoostPostgresWire
+import RoostRouting
 import Testing
 
 func message(_ type: Character, _ body: [UInt8]) -> [UInt8] {

@@ -1,4 +1,5 @@
 public import RoostModel
+public import RoostRouting
 
 /// How far behind a replica may be and still answer reads.
 public struct ReplicaLimits: Hashable, Sendable {
@@ -39,11 +40,6 @@ extension ClusterRoute {
 
     private func fitReplicas(within limits: ReplicaLimits) -> [Backend] {
         replicas.filter(limits.admit).sorted(by: Self.isNearer).map(\.backend)
-    }
-
-    /// The nearest fit replica; the leader where none is fit; nil where that is not open either.
-    public func chooseReplica(within limits: ReplicaLimits) -> Backend? {
-        candidates(for: .read, within: limits).first
     }
 
     /// Where a session that came to `access` may be: whoever is asked to cancel one of its statements asks all of

@@ -1,5 +1,6 @@
-import RoostBalancing
 import RoostModel
+import RoostPostgresWire
+import RoostRouting
 import Testing
 
 private func backend(_ name: String) throws -> Backend {
@@ -41,16 +42,18 @@ struct RouteTests {
     func choice() {
         let far = replica(b, ms: 160)
         let near = replica(c, ms: 80)
-        #expect(route(1, a, [far, near]).chooseReplica(within: limits) == c)
+        #expect(route(1, a, [far, near]).candidates(for: .read, within: limits).first == c)
         #expect(route(1, a, [far, near]).candidates(for: .read, within: limits) == [c, b, a])
-        #expect(route(1, a, [far, replica(c, ms: nil)]).chooseReplica(within: limits) == b)
-        #expect(route(1, a, [far, replica(c, ms: 80, streaming: false)]).chooseReplica(within: limits) == b)
+        #expect(route(1, a, [far, replica(c, ms: nil)]).candidates(for: .read, within: limits).first == b)
+        #expect(
+            route(1, a, [far, replica(c, ms: 80, streaming: false)]).candidates(for: .read, within: limits).first == b)
         let slow = replica(c, ms: 80, bytes: 1, lag: .seconds(11))
         let behind = replica(b, ms: 90, bytes: 17 << 20)
-        #expect(route(1, a, [slow, behind]).chooseReplica(within: limits) == a)
-        #expect(route(1, a, open: false, [slow, behind]).chooseReplica(within: limits) == nil)
+        #expect(route(1, a, [slow, behind]).candidates(for: .read, within: limits).first == a)
+        #expect(route(1, a, open: false, [slow, behind]).candidates(for: .read, within: limits).first == nil)
         // Nothing has happened for an hour, and the replica has all of it.
-        #expect(route(1, a, [replica(c, ms: 80, lag: .seconds(3600))]).chooseReplica(within: limits) == c)
+        #expect(
+            route(1, a, [replica(c, ms: 80, lag: .seconds(3600))]).candidates(for: .read, within: limits).first == c)
     }
 
     @Test("The write port leads to the leader and nowhere else, and to nobody once the leader is being left")

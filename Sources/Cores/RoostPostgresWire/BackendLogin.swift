@@ -1,3 +1,5 @@
+public import RoostRouting
+
 /// Watches what a backend answers to a startup message, until it is clear that the client reached what it came for.
 ///
 /// Two answers must not reach a client as if nothing had happened: "the database system is starting up" (SQLSTATE
@@ -43,6 +45,10 @@ public struct BackendLogin: Sendable {
     private var next = 0
     /// The client has seen something of this login.
     public private(set) var hasPassed = false
+    /// The backend has let the client in.
+    public private(set) var isAuthenticated = false
+    /// The backend has said something.
+    public private(set) var hasRead = false
 
     public init(access: Access) { self.access = access }
 
@@ -51,6 +57,7 @@ public struct BackendLogin: Sendable {
 
     public mutating func read(_ bytes: some Sequence<UInt8>) -> Verdict {
         held += bytes
+        hasRead = true
         var passable = 0
         while held.count - next >= 5 {
             let length = Int(UInt32(bigEndianBytes: held[(next + 1)...]))
@@ -81,17 +88,23 @@ public struct BackendLogin: Sendable {
         case unfit(Unfit)
     }
 
-    private func judge(type: UInt8, body: ArraySlice<UInt8>, isFirst: Bool) -> Judgement {
+    private mutating func judge(type: UInt8, body: ArraySlice<UInt8>, isFirst: Bool) -> Judgement {
         switch type {
         case UInt8(ascii: "E"):
             // Any other error is the client's to see: a wrong password, no such database, too many clients.
             return !hasPassed && Self.errorCode(in: body) == SQLState.cannotConnectNow.rawValue
                 ? .unfit(.notAccepting) : .done
         case UInt8(ascii: "R"):
-            if access == .read { return .done }
-            return Self.endsAuthentication(body) ? .hold : .passHere
+            switch Self.authentication(body) {
+            case .asks: return .passHere
+            case .lastWord: return .hold
+            case .over:
+                isAuthenticated = true
+                return access == .read ? .done : .hold
+            }
         case UInt8(ascii: "S"):
-            guard access == .write else { return .done }
+            // A client that has not been let in yet is shown no parameters by Postgres.
+            guard isAuthenticated else { return .unfit(.notPostgres) }
             switch Self.parameter(in: body) {
             case ("in_hot_standby", "on"): return .unfit(.standby)
             case ("in_hot_standby", _): return .done
@@ -99,7 +112,7 @@ public struct BackendLogin: Sendable {
             }
         case UInt8(ascii: "Z"):
             // Postgres before 14 does not say; the closed gate in front of a standby remains.
-            return .done
+            return isAuthenticated ? .done : .unfit(.notPostgres)
         case UInt8(ascii: "v"), UInt8(ascii: "N"), UInt8(ascii: "K"):
             return .hold
         case _:
@@ -107,11 +120,22 @@ public struct BackendLogin: Sendable {
         }
     }
 
-    /// AuthenticationOk and AuthenticationSASLFinal: no answer is due, and the rest of the login follows.
-    private static func endsAuthentication(_ body: ArraySlice<UInt8>) -> Bool {
-        guard body.count >= 4 else { return false }
-        let kind = UInt32(bigEndianBytes: body)
-        return kind == 0 || kind == 12
+    private enum Authentication {
+        /// The client has to answer.
+        case asks
+        /// AuthenticationSASLFinal: no answer is due, and AuthenticationOk follows.
+        case lastWord
+        /// AuthenticationOk: the rest of the login follows.
+        case over
+    }
+
+    private static func authentication(_ body: ArraySlice<UInt8>) -> Authentication {
+        guard body.count >= 4 else { return .asks }
+        switch UInt32(bigEndianBytes: body) {
+        case 0: return .over
+        case 12: return .lastWord
+        case _: return .asks
+        }
     }
 
     private mutating func takeAll() -> [UInt8] {

@@ -1,5 +1,5 @@
-import RoostBalancing
 import RoostModel
+import RoostRouting
 import Testing
 
 @Suite("Sessions that wait")
@@ -100,9 +100,6 @@ struct HoldQueueTests {
         let late = queue.attemptFailed(SessionID(1), at: door, ticket: ticket, now: at(15_000))
         #expect(late == .refuse(.waitedTooLong))
         #expect(queue.count == 0)
-        let response = HoldQueue.Refusal.waitedTooLong.response(for: door.app, limits: limits)
-        #expect(response.code == .cannotConnectNow)
-        #expect(response.message.contains("cluster db") && response.message.contains("15 s"))
     }
 
     /// Everything that may happen, at random: counts agree, nobody is called who does not wait, order is kept, and

@@ -1,4 +1,5 @@
 public import RoostModel
+public import RoostRouting
 
 /// Whether a session may go on where it is, each time its cluster's route changes.
 ///
