@@ -214,7 +214,7 @@ let package = Package(
         // Tests: cores by simulation, adapters against the real programs, the whole on the lab.
         tests(.model, of: "RoostModel"),
         tests(.model, of: "RoostRecords", uses: ["RoostModel"], resources: [.copy("Fixtures")]),
-        tests(.system, of: "RoostLinux"),
+        tests(.system, of: "RoostLinux", uses: ["RoostModel"]),
         tests(.cores, of: "RoostPlacement", uses: ["RoostModel"]),
         tests(.cores, of: "RoostPlans", uses: ["RoostModel", "RoostPlacement"]),
         tests(.cores, of: "RoostSimulation", uses: ["RoostFailover", "RoostMachineLife", "RoostModel"]),

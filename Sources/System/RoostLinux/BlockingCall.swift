@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 
 /// Runs calls that may block for long (mount, flock, a read from a pipe) on a thread of their own: the few threads of

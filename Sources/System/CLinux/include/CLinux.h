@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/inotify.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/timerfd.h>
@@ -43,6 +44,24 @@ int roost_set_parent_death_signal(int signal);
 
 /// pidfd_open(2); the file descriptor or -errno.
 int roost_pidfd_open(pid_t pid);
+
+/// Where a path leads when `root`, an open folder, is taken for /: as an O_PATH descriptor, so that nothing happens to
+/// what is found, or -errno. Links are followed inside the folder only.
+int roost_find_in_root(int root, const char *path);
+
+/// What ``roost_supervise`` writes to `report` for each process that has ended.
+struct roost_end {
+    pid_t pid;
+    /// 0: the command itself. 1: a process that the command has left to its supervisor.
+    int is_adopted;
+    /// As of waitpid(2).
+    int status;
+};
+
+/// Starts a command under a small process of its own, in a session of its own, that adopts what the command leaves
+/// behind (PR_SET_CHILD_SUBREAPER), writes down how each ends, and ends when none is left. The supervisor's process
+/// id or -errno; the caller reaps it.
+int roost_supervise(const char *program, char *const argv[], char *const envp[], const int stdio[3], int report);
 
 /// memfd_create(2), closed on exec; the file descriptor or -errno.
 int roost_memory_file(const char *name);
