@@ -56,6 +56,7 @@ extension Planet {
         let scripts = SiteScripts(plan: plan, cgroups: cgroups.version, programFolder: programFolder)
         try writeRecord(isComplete: false)
         try DurableFile.makeFolder(paths.runFolder)
+        try DurableFile.makeFolder(paths.imagesFolder)
         try DurableFile.write(Self.randomToken() + "\n", to: paths.tokenFile)
 
         progress("\(siteNames.count) network namespaces")

@@ -28,8 +28,9 @@ struct HostAssembly {
     static let shutdownMax = Duration.seconds(20)
 
     func run() async throws {
-        try DurableFile.makeFolder(configuration.stateFolder, mode: 0o700)
-        try DurableFile.makeFolder(configuration.runFolder)
+        // Whoever made them before us may have left them open to everybody.
+        try DurableFile.makePrivateFolder(configuration.stateFolder, mode: 0o700)
+        try DurableFile.makePrivateFolder(configuration.runFolder, mode: 0o711)
         let token = try readToken()
         let mesh = try makeMesh()
         let identity = try await mesh.start()
@@ -107,7 +108,12 @@ struct HostAssembly {
     }
 
     private func makeAgent(mesh: WireGuardMesh, identity: MeshIdentity) async throws -> HostAgent {
-        let images = OCIImageStore(directory: configuration.imageFolder)
+        let images = OCIImageStore(
+            directory: configuration.imageFolder,
+            folders: ImageFolders(
+                allowed: configuration.allowedImageFolders,
+                own: configuration.ownerImages.values.compactMap { ImageFolders.layout(of: $0) },
+                forbidden: [configuration.stateFolder, configuration.runFolder]))
         let runFolder = configuration.runFolder + "/runtime"
         let runtime = try OCIRuntime(
             configuration: .init(

@@ -53,13 +53,14 @@ struct VolumeBench: Sendable {
         }
     }
 
+    private var root: String { "\(site.planet.paths.imagesFolder)/bench-volumes" }
+
     /// A volume is mounted while a machine has it.
     private func mount(_ app: AppName) async throws -> (MachineID, VolumeID) {
-        try BenchRoot.make(site.folder + "/root")
+        try BenchRoot.make(root)
         try await BenchRoot.make(app, on: api)
         let volume = try await api.createVolume(CreateVolumeRequest(name: "data", sizeGigabytes: 1), in: app)
-        let config = BenchRoot.config(
-            site.folder + "/root", mounts: [MachineMount(volume: volume.id, path: "/data")])
+        let config = BenchRoot.config(root, mounts: [MachineMount(volume: volume.id, path: "/data")])
         let machine = try await api.createMachine(CreateMachineRequest(config: config), in: app)
         _ = try await api.waitForMachine(machine.id, of: app, state: .started, timeout: Self.startMax)
         return (machine.id, volume.id)
