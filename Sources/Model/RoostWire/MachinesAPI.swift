@@ -211,18 +211,28 @@ public struct ExecResponse: Sendable, Codable {
     public var exitSignal: Int
     public var stdout: String
     public var stderr: String
+    /// True: there was more than an answer carries, 1 MiB of each. Absent otherwise, as in Fly's answer.
+    public var stdoutTruncated: Bool?
+    public var stderrTruncated: Bool?
 
-    public init(exitCode: Int, exitSignal: Int, stdout: String, stderr: String) {
+    public init(
+        exitCode: Int, exitSignal: Int, stdout: String, stderr: String, stdoutTruncated: Bool = false,
+        stderrTruncated: Bool = false
+    ) {
         self.exitCode = exitCode
         self.exitSignal = exitSignal
         self.stdout = stdout
         self.stderr = stderr
+        self.stdoutTruncated = stdoutTruncated ? true : nil
+        self.stderrTruncated = stderrTruncated ? true : nil
     }
 
     enum CodingKeys: String, CodingKey {
         case exitCode = "exit_code"
         case exitSignal = "exit_signal"
         case stdout, stderr
+        case stdoutTruncated = "stdout_truncated"
+        case stderrTruncated = "stderr_truncated"
     }
 }
 
@@ -263,6 +273,11 @@ public struct VolumeBody: Sendable, Codable, Hashable {
     public var blocks: Int64
     public var blocksFree: Int64
     public var blocksAvailable: Int64
+    /// Files and folders it can hold; absent where it is not mounted on the host that was asked.
+    public var inodes: Int64?
+    public var inodesFree: Int64?
+    /// True: it takes no writes after an error of the disk; a restart of its machine checks and mounts it anew.
+    public var readOnly: Bool?
     public var fstype: String
     public var encrypted: Bool
     public var createdAt: String
@@ -273,7 +288,8 @@ public struct VolumeBody: Sendable, Codable, Hashable {
     public init(
         id: VolumeID, name: String, state: VolumeState, region: RegionCode, sizeGigabytes: Int,
         attachedMachineID: MachineID?, blockSize: Int64, blocks: Int64, blocksFree: Int64, blocksAvailable: Int64,
-        fstype: String, encrypted: Bool, createdAt: String, hostStatus: String, zone: String
+        inodes: Int64? = nil, inodesFree: Int64? = nil, readOnly: Bool? = nil, fstype: String, encrypted: Bool,
+        createdAt: String, hostStatus: String, zone: String
     ) {
         self.id = id
         self.name = name
@@ -285,6 +301,9 @@ public struct VolumeBody: Sendable, Codable, Hashable {
         self.blocks = blocks
         self.blocksFree = blocksFree
         self.blocksAvailable = blocksAvailable
+        self.inodes = inodes
+        self.inodesFree = inodesFree
+        self.readOnly = readOnly
         self.fstype = fstype
         self.encrypted = encrypted
         self.createdAt = createdAt
@@ -293,7 +312,9 @@ public struct VolumeBody: Sendable, Codable, Hashable {
     }
 
     enum CodingKeys: String, CodingKey {
-        case id, name, state, region, fstype, encrypted, zone, blocks
+        case id, name, state, region, fstype, encrypted, zone, blocks, inodes
+        case inodesFree = "inodes_free"
+        case readOnly = "read_only"
         case sizeGigabytes = "size_gb"
         case attachedMachineID = "attached_machine_id"
         case blockSize = "block_size"

@@ -104,8 +104,9 @@ extension PlanetAPI {
             id: record.id, name: record.name, state: record.state, region: record.region,
             sizeGigabytes: record.size.wholeGibibytes, attachedMachineID: record.attachedMachine,
             blockSize: usage?.blockSize ?? 4096, blocks: usage?.blocks ?? 0, blocksFree: usage?.blocksFree ?? 0,
-            blocksAvailable: usage?.blocksAvailable ?? 0, fstype: "ext4", encrypted: false,
-            createdAt: Self.timeText(record.createdAt), hostStatus: isReachable ? "ok" : "unreachable",
-            zone: owner.text)
+            blocksAvailable: usage?.blocksAvailable ?? 0, inodes: usage?.inodes, inodesFree: usage?.inodesFree,
+            readOnly: usage.flatMap { $0.isReadOnly ? true : nil }, fstype: "ext4", encrypted: false,
+            createdAt: Self.timeText(record.createdAt), hostStatus: isReachable ? "ok" : "unreachable", zone: owner.text
+        )
     }
 }

@@ -145,7 +145,8 @@ extension VolumeBody {
         Facts([
             ("ID", id.text), ("Name", name), ("State", Terminal.paint(state.rawValue, state.style)),
             ("Size", "\(sizeGigabytes) GB, \(ByteCount(bytes: blocksAvailable * blockSize)) free"),
-            ("File system", fstype), ("Region", region.text),
+            ("File system", readOnly == true ? "\(fstype), read-only after an error: restart its machine" : fstype),
+            ("Files", inodesFree.map { "room for \($0) more" } ?? "unknown: not mounted"), ("Region", region.text),
             ("Host", hostStatus == "ok" ? zone : "\(zone) (\(hostStatus))"),
             ("Machine", attachedMachineID?.text ?? "none"), ("Created", createdAt),
         ])
