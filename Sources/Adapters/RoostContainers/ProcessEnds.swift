@@ -10,7 +10,7 @@ final class ProcessEnds: Sendable {
     init() throws(SystemError) {
         core = try Core()
         let core = core
-        let started = Self.start { core.run() }
+        let started = OwnThread.start { core.run() }
         guard started == 0 else { throw SystemError("start a thread for", "process ends", code: started) }
     }
 
@@ -43,29 +43,11 @@ final class ProcessEnds: Sendable {
         }
     }
 
-    private static func start(_ body: @escaping @Sendable () -> Void) -> Int32 {
-        final class Job: Sendable {
-            let body: @Sendable () -> Void
-            init(_ body: @escaping @Sendable () -> Void) { self.body = body }
-        }
-        var attributes = pthread_attr_t()
-        pthread_attr_init(&attributes)
-        defer { pthread_attr_destroy(&attributes) }
-        pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
-        var thread = pthread_t()
-        let argument = Unmanaged.passRetained(Job(body))
-        let code = pthread_create(
-            &thread, &attributes,
-            { argument in
-                if let argument { Unmanaged<Job>.fromOpaque(argument).takeRetainedValue().body() }
-                return nil
-            }, argument.toOpaque())
-        if code != 0 { argument.release() }
-        return code
-    }
-
     final class Core: Sendable {
-        enum Outcome: Sendable { case ended, cancelled, failed(Int32) }
+        enum Outcome: Sendable {
+            case ended, cancelled
+            case failed(Int32)
+        }
 
         private struct Waiting {
             var descriptor: Int32

@@ -123,7 +123,8 @@ extension PlanetAPI {
             id, ExecRequest(command: command, input: wish.stdin ?? "", timeout: .seconds(timeout)))
         let answer = ExecResponse(
             exitCode: Int(result.exitCode), exitSignal: Int(result.signal ?? 0), stdout: result.standardOutput,
-            stderr: result.standardError)
+            stderr: result.standardError, stdoutTruncated: result.isOutputTruncated,
+            stderrTruncated: result.isErrorTruncated)
         do { return try Answer.json(answer) } catch { throw Refusal(.failed, "\(error)") }
     }
 

@@ -145,10 +145,10 @@ struct RecoveryTests {
             let missing = await refusal { _ = try await workshop.runtime.launch(launch) }
             #expect(missing?.description.contains("/no/such/program") == true)
             launch.network.attachment = .namespace(path: workshop.folder + "/nowhere")
-            #expect(await refusal { _ = try await workshop.runtime.launch(launch) }?.code == .invalid)
+            #expect(await refusal { _ = try await workshop.runtime.launch(launch) }?.code == .failed)
             launch.config.initial = MachineInit()
             #expect(await refusal { _ = try await workshop.runtime.launch(launch) }?.code == .invalid)
-            launch.image = try ImageReference("dir:/no/such/root")
+            launch.image = try ImageReference("dir:\(workshop.folder)/nowhere")
             #expect(await refusal { _ = try await workshop.runtime.launch(launch) }?.code == .imageNotFound)
             #expect(try await workshop.runtime.inspect(launch.id) == .absent)
             #expect(try await workshop.runtime.list().isEmpty)

@@ -199,6 +199,11 @@ struct MachineExecCommand: AsyncParsableCommand {
             Terminal.put(answer.stdout, on: .output)
             Terminal.put(answer.stderr, on: .error)
         }
+        for (name, isCut) in [("output", answer.stdoutTruncated), ("error output", answer.stderrTruncated)] {
+            if isCut == true {
+                Terminal.put("roost: the \(name) was longer than an answer carries, and is cut\n", on: .error)
+            }
+        }
         if answer.exitSignal != 0 { throw CommandFailure("the command was ended by signal \(answer.exitSignal)") }
         if answer.exitCode != 0 { throw CommandFailure("the command's exit status was \(answer.exitCode)") }
     }
