@@ -241,10 +241,12 @@ let package = Package(
             .services, of: "RoostEdge",
             uses: ["RoostModel", "RoostBalancing", "RoostLinux", .logging, .nioCore, .nioPosix]),
         tests(
+            .services, of: "RoostPlanet", uses: ["RoostModel", "RoostRecords", "RoostStore", "RoostLinux", .logging]),
+        tests(
             .services, of: "RoostHost",
             uses: [
-                "RoostMachineLife", "RoostModel", "RoostStore", "RoostVolumes", "RoostRuntime", "RoostMesh",
-                "RoostLinux", .grdb, .logging,
+                "RoostPlanet", "RoostRecords", "RoostMachineLife", "RoostModel", "RoostStore", "RoostVolumes",
+                "RoostRuntime", "RoostMesh", "RoostLinux", .grdb, .logging,
             ]),
         tests(
             .services, of: "RoostPostgresControl",

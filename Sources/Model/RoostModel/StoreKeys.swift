@@ -36,18 +36,6 @@ public enum StoreKeys {
     public static func reports(_ name: AppName) -> String { cluster(name) + "reports/" }
     public static func report(_ name: AppName, _ member: MemberName) -> String { reports(name) + member.text }
 
-    /// What changes all the time, outside of ``root``: only hosts that carry a member, and edges, follow it.
-    public static let live = "/roost-live/"
-    public static func live(_ name: AppName) -> String { live + name.text + "/" }
-    public static func liveHeartbeat(_ name: AppName) -> String { live(name) + "heartbeat" }
-    public static func liveReport(_ name: AppName, _ member: MemberName) -> String {
-        live(name) + "reports/" + member.text
-    }
-
-    /// What is secret, outside of ``root``: only hosts that carry a member, and edges, read it.
-    public static let secrets = "/roost-secrets/"
-    public static func secrets(_ name: AppName) -> String { secrets + name.text }
-
     /// Work that one host at a time does for all, held by a lease.
     public static let duties = "/roost/duties/"
     public static func duty(_ name: String) -> String { duties + name }

@@ -53,7 +53,7 @@ struct HostAssembly {
         let members = MemberAPI(agent: agent, watcher: watcher, store: store, warden: warden)
         var services: [any Service] = [
             mesh, AgentService(agent: agent), watcher,
-            Publisher(agent: agent, store: store, logger: Logger(label: "roost.publisher")),
+            Publisher(agent: agent, store: store, watcher: watcher, logger: Logger(label: "roost.publisher")),
             MeshKeeper(
                 host: host, seeds: configuration.mesh.seeds, watcher: watcher, mesh: mesh,
                 logger: Logger(label: "roost.mesh")),

@@ -74,7 +74,8 @@ public struct MemberAPI: Sendable {
 
     /// A line for every change, from this host's copy of the planet. Lines that would only repeat are left out.
     private func watch(for caller: Caller) -> Response {
-        let changes = watcher.changes.subscribe()
+        let cluster = caller.cluster
+        let changes = watcher.changes.subscribe { $0.concerns(cluster: cluster) || $0 == .connection }
         return Response(
             status: .ok, headers: [.contentType: "application/x-ndjson"],
             body: .init { writer in
@@ -88,7 +89,7 @@ public struct MemberAPI: Sendable {
     }
 
     private func line(for caller: Caller, after last: inout ClusterView?) throws -> ByteBuffer? {
-        guard watcher.isLive, let view = Self.view(for: caller, in: watcher.planet) else { return nil }
+        guard watcher.isLive, let view = watcher.read({ Self.view(for: caller, in: $0) }) else { return nil }
         var repeated = view
         repeated.revision = last?.revision ?? view.revision
         guard repeated != last else { return nil }

@@ -130,7 +130,7 @@ public struct ClusterDirectory: Sendable {
             let outcome = try await store.carryOut(
                 Transaction(
                     compares: [.modified(key: key, equals: present.revision)],
-                    then: [try .put(present.record, at: key)]))
+                    then: [try .put(present.record, over: present.bytes, at: key)]))
             if outcome.succeeded { return }
         }
         throw Refusal(.unavailable, "too many changes at once; try again")

@@ -41,7 +41,8 @@ import Testing
                     entries: [
                         try entry(StoreKeys.clusterSpec(name), spec ?? self.spec),
                         try entry(StoreKeys.clusterSecrets(name), secrets),
-                    ] + more, revision: Revision(9))))
+                    ] + more, revision: Revision(9)))
+        ).unreadable
         #expect(unreadable.isEmpty)
         return planet
     }
