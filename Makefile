@@ -51,7 +51,7 @@ test: setup
 	@scripts/test.sh $(FILTER)
 
 .PHONY: check
-check:
+check: packages
 	@scripts/check.sh
 
 .PHONY: fmt

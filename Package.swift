@@ -24,6 +24,7 @@ extension Target.Dependency {
     static let crypto = product(name: "Crypto", package: "swift-crypto")
     static let grdb = product(name: "GRDB", package: "GRDB.swift")
     static let hummingbird = product(name: "Hummingbird", package: "hummingbird")
+    static let hummingbirdCore = product(name: "HummingbirdCore", package: "hummingbird")
     static let httpTypes = product(name: "HTTPTypes", package: "swift-http-types")
     static let lifecycle = product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
     static let logging = product(name: "Logging", package: "swift-log")
@@ -120,7 +121,8 @@ let package = Package(
         room(.cores, "RoostFailover", uses: ["RoostModel"], settings: dataPath),
         room(.cores, "RoostMachineLife", uses: ["RoostModel"], settings: dataPath),
         room(.cores, "RoostPaths", uses: ["RoostModel", .deque]),
-        room(.cores, "RoostBalancing", uses: ["RoostModel"]),
+        room(.cores, "RoostRouting", uses: ["RoostModel"]),
+        room(.cores, "RoostPostgresWire", uses: ["RoostModel", "RoostRouting"], settings: dataPath),
         room(
             .cores, "RoostSimulation", uses: ["RoostModel", "RoostFailover", "RoostMachineLife", .heap],
             settings: dataPath),
@@ -128,7 +130,7 @@ let package = Package(
         // Adapters: one outside thing each.
         room(
             .adapters, "RoostClient",
-            uses: ["RoostModel", "RoostWire", .asyncHTTPClient, .nioCore, .nioHTTP1, .nioPosix]),
+            uses: ["RoostModel", "RoostWire", "RoostLinux", .asyncHTTPClient, .nioCore, .nioHTTP1, .nioPosix]),
         room(
             .adapters, "RoostStore",
             uses: ["RoostModel", "RoostLinux", .grdb, .asyncHTTPClient, .nioCore, .nioHTTP1, .logging]),
@@ -161,27 +163,36 @@ let package = Package(
                 "RoostRuntime", "RoostMesh", "RoostAnycast", "RoostLinux", .grdb, .lifecycle, .logging,
             ]),
         room(
+            .services, "RoostAPI",
+            uses: [
+                "RoostModel", "RoostWire", "RoostLinux", .crypto, .hummingbird, .hummingbirdCore, .httpTypes,
+                .lifecycle, .logging, .nioCore,
+            ]),
+        room(
             .services, "RoostControl",
-            uses: ["RoostPlanet", "RoostPlans", "RoostModel", "RoostStore", "RoostLinux", .lifecycle, .logging]),
+            uses: [
+                "RoostHost", "RoostPlanet", "RoostPlans", "RoostModel", "RoostWire", "RoostStore", "RoostMesh",
+                "RoostClient", "RoostLinux", .lifecycle, .logging,
+            ]),
+        room(
+            .services, "RoostRoutes",
+            uses: [
+                "RoostAPI", "RoostControl", "RoostHost", "RoostPlanet", "RoostModel", "RoostWire", "RoostPlacement",
+            ]),
         room(
             .services, "RoostPostgresControl",
             uses: [
-                "RoostControl", "RoostHost", "RoostPlanet", "RoostPlans", "RoostModel", "RoostPlacement",
-                "RoostBalancing",
-                "RoostStore", "RoostRuntime", "RoostMesh", "RoostLinux", .lifecycle, .logging,
-            ]),
-        room(
-            .services, "RoostAPI",
-            uses: [
-                "RoostPostgresControl", "RoostControl", "RoostHost", "RoostPlanet", "RoostModel", "RoostWire",
-                "RoostStore", "RoostMesh", "RoostRuntime", "RoostVolumes",
-                "RoostPlacement",
-                "RoostLinux", "RoostClient", .hummingbird, .httpTypes, .lifecycle, .logging, .nioCore,
+                "RoostAPI", "RoostControl", "RoostHost", "RoostPlanet", "RoostPlans", "RoostModel", "RoostWire",
+                "RoostPlacement", "RoostRouting", "RoostPostgresWire", "RoostStore", "RoostRuntime", "RoostMesh",
+                "RoostLinux", .lifecycle,
+                .logging,
             ]),
         room(
             .services, "RoostEdge",
             uses: [
-                "RoostModel", "RoostBalancing", "CLinux", .nioCore, .nioPosix, .nioSSL, .nioTLS, .lifecycle, .logging,
+                "RoostModel", "RoostRouting", "RoostPostgresWire", "RoostLinux", "CLinux", .nioCore, .nioPosix, .nioSSL,
+                .nioTLS,
+                .lifecycle, .logging,
             ],
             settings: dataPath),
         room(.lab, "RoostWAN", uses: ["RoostModel", "RoostLinux", "CLinux", .heap], settings: dataPath),
@@ -192,8 +203,8 @@ let package = Package(
         program(
             "roostd",
             uses: [
-                "RoostPostgresControl", "RoostControl", "RoostHost", "RoostPlanet", "RoostAPI", "RoostEdge",
-                "RoostBalancing", "RoostAnycast", "RoostMesh", "RoostStore",
+                "RoostPostgresControl", "RoostRoutes", "RoostControl", "RoostHost", "RoostPlanet", "RoostAPI",
+                "RoostEdge", "RoostAnycast", "RoostMesh", "RoostStore",
                 "RoostContainers", "RoostImages", "RoostVolumes", "RoostCertificates", "RoostModel", "RoostWire",
                 "RoostLinux",
                 .argumentParser, .configuration, .lifecycle, .logging, .unixSignals,
@@ -214,13 +225,14 @@ let package = Package(
         // Tests: cores by simulation, adapters against the real programs, the whole on the lab.
         tests(.model, of: "RoostModel"),
         tests(.model, of: "RoostRecords", uses: ["RoostModel"], resources: [.copy("Fixtures")]),
-        tests(.system, of: "RoostLinux"),
+        tests(.system, of: "RoostLinux", uses: ["RoostModel"]),
         tests(.cores, of: "RoostPlacement", uses: ["RoostModel"]),
         tests(.cores, of: "RoostPlans", uses: ["RoostModel", "RoostPlacement"]),
         tests(.cores, of: "RoostSimulation", uses: ["RoostFailover", "RoostMachineLife", "RoostModel"]),
         tests(.cores, of: "RoostMachineLife", uses: ["RoostModel"]),
         tests(.cores, of: "RoostPaths", uses: ["RoostModel"]),
-        tests(.cores, of: "RoostBalancing", uses: ["RoostModel"]),
+        tests(.cores, of: "RoostRouting", uses: ["RoostModel"]),
+        tests(.cores, of: "RoostPostgresWire", uses: ["RoostModel", "RoostRouting"]),
         tests(
             .adapters, of: "RoostClient",
             uses: ["roost", "RoostModel", "RoostWire", "RoostLinux", .nioCore, .nioHTTP1, .nioPosix]),
@@ -229,7 +241,7 @@ let package = Package(
         tests(.adapters, of: "RoostRuntime", uses: ["RoostModel"]),
         tests(.adapters, of: "RoostContainers", uses: ["RoostRuntime", "RoostImages", "RoostModel", "RoostLinux"]),
         tests(.adapters, of: "RoostImages", uses: ["RoostRuntime", "RoostModel", "RoostLinux", "CLinux"]),
-        tests(.adapters, of: "RoostMesh", uses: ["RoostModel", "RoostLinux", "CLinux"]),
+        tests(.adapters, of: "RoostMesh", uses: ["RoostModel", "RoostLinux", .crypto]),
         tests(.adapters, of: "RoostAnycast", uses: ["RoostModel", "RoostLinux", "CLinux", .logging]),
         tests(
             .adapters, of: "RoostPostgres",
@@ -239,24 +251,32 @@ let package = Package(
             ]),
         tests(
             .services, of: "RoostEdge",
-            uses: ["RoostModel", "RoostBalancing", "RoostLinux", .logging, .nioCore, .nioPosix]),
+            uses: [
+                "RoostModel", "RoostRouting", "RoostPostgresWire", "RoostLinux", "CLinux", .logging, .nioCore,
+                .nioPosix,
+            ]),
+        tests(
+            .services, of: "RoostPlanet", uses: ["RoostModel", "RoostRecords", "RoostStore", "RoostLinux", .logging]),
         tests(
             .services, of: "RoostHost",
             uses: [
-                "RoostMachineLife", "RoostModel", "RoostStore", "RoostVolumes", "RoostRuntime", "RoostMesh",
-                "RoostLinux", .grdb, .logging,
+                "RoostPlanet", "RoostRecords", "RoostMachineLife", "RoostModel", "RoostStore", "RoostVolumes",
+                "RoostRuntime", "RoostMesh", "RoostLinux", .grdb, .logging,
             ]),
+        tests(.services, of: "RoostControl", uses: ["RoostModel", "RoostStore", "RoostLinux"]),
+        tests(
+            .services, of: "RoostAPI", uses: ["RoostClient", "RoostModel", "RoostWire", "RoostLinux", .logging]),
         tests(
             .services, of: "RoostPostgresControl",
             uses: [
-                "RoostControl", "RoostHost", "RoostPlanet", "RoostPlans", "RoostPlacement", "RoostModel", "RoostStore",
-                "RoostLinux", .logging,
+                "RoostControl", "RoostHost", "RoostPlanet", "RoostPlans", "RoostPlacement", "RoostRouting",
+                "RoostPostgresWire", "RoostModel", "RoostStore", "RoostAPI", "RoostWire", "RoostLinux", .logging,
             ]),
         tests(
-            .services, of: "RoostAPI",
+            .services, of: "RoostRoutes",
             uses: [
-                "RoostPostgresControl", "RoostControl", "RoostHost", "RoostPlanet", "RoostModel", "RoostStore",
-                "RoostWire", .hummingbird, .httpTypes, .nioCore,
+                "RoostAPI", "RoostControl", "RoostHost", "RoostPlanet", "RoostClient", "RoostModel", "RoostStore",
+                "RoostVolumes", "RoostRuntime", "RoostMesh", "RoostWire", "RoostLinux", .logging,
             ]),
         .testTarget(
             name: "PlanetTests", dependencies: ["RoostLab", "RoostClient", "RoostWire", "RoostModel", "RoostLinux"],

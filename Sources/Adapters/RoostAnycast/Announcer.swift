@@ -25,18 +25,30 @@ public struct EdgeUplink: Hashable, Sendable, Codable {
     public var neighbor: IPv4Address
     public var neighborAS: UInt32
     public var local: IPv4Address
+    /// Signs the session (RFC 2385), as agreed with the provider; nil: it is not signed.
+    public var password: String?
+    /// Packets must come from the link itself (RFC 5082). Only where the provider does the same.
+    public var checksTTL: Bool?
 
-    public init(name: String, neighbor: IPv4Address, neighborAS: UInt32, local: IPv4Address) {
+    static let passwordLengthMax = 80
+
+    public init(
+        name: String, neighbor: IPv4Address, neighborAS: UInt32, local: IPv4Address, password: String? = nil,
+        checksTTL: Bool? = nil
+    ) {
         self.name = name
         self.neighbor = neighbor
         self.neighborAS = neighborAS
         self.local = local
+        self.password = password
+        self.checksTTL = checksTTL
     }
 
     enum CodingKeys: String, CodingKey {
         case name, neighbor
         case neighborAS = "neighbor_as"
-        case local
+        case local, password
+        case checksTTL = "ttl_security"
     }
 }
 

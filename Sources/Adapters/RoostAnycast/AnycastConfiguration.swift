@@ -42,9 +42,9 @@ public struct AnycastConfiguration: Hashable, Sendable {
         self.networkNamespace = networkNamespace
     }
 
-    var guardConfiguration: EdgeGuard.Configuration {
+    func guardConfiguration(user: String? = nil) -> EdgeGuard.Configuration {
         EdgeGuard.Configuration(
-            directory: directory, recoversRoutes: importsRoutes, networkNamespace: networkNamespace)
+            directory: directory, recoversRoutes: importsRoutes, networkNamespace: networkNamespace, user: user)
     }
 
     func validate() throws(AnycastError) {
@@ -64,7 +64,19 @@ public struct AnycastConfiguration: Hashable, Sendable {
             try require(uplink.neighborAS > 0, "uplink '\(uplink.name)'", "an AS number is greater than 0")
             try require(
                 uplink.neighborAS != localAS, "uplink '\(uplink.name)'", "its AS must be another than the edge's own")
+            if let password = uplink.password {
+                try require(
+                    (1...EdgeUplink.passwordLengthMax).contains(password.utf8.count)
+                        && password.utf8.allSatisfy(Self.mayBeInPassword),
+                    "uplink '\(uplink.name)'",
+                    "a password has 1 to \(EdgeUplink.passwordLengthMax) printable ASCII characters, no quotes")
+            }
         }
+    }
+
+    /// What BIRD reads between two quotes; it knows no escapes.
+    private static func mayBeInPassword(_ byte: UInt8) -> Bool {
+        (0x21...0x7e).contains(byte) && byte != UInt8(ascii: "\"")
     }
 
     private static func mayBeInName(_ byte: UInt8) -> Bool {

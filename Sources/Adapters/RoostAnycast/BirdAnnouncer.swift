@@ -24,6 +24,8 @@ public final class BirdAnnouncer: Announcer, Service {
         var link: GuardLink?
         var status: AnnouncementStatus?
         var heardAt = Moment.zero
+        /// Whom BIRD runs as; nil is root.
+        var user: String?
     }
 
     /// A guard speaks at least every half second; one that does not is replaced, and with it its BIRD.
@@ -38,7 +40,7 @@ public final class BirdAnnouncer: Announcer, Service {
     ) throws(AnycastError) {
         try configuration.validate()
         let starter = GuardProcessStarter(
-            command: configuration.guardCommand, arguments: configuration.guardConfiguration.arguments)
+            command: configuration.guardCommand)
         self.init(configuration: configuration, starter: starter, logger: logger)
     }
 
@@ -68,18 +70,16 @@ public final class BirdAnnouncer: Announcer, Service {
     /// - Throws: ``AnycastError`` when BIRD does not accept the configuration or the prefixes cannot be made local.
     public func run() async throws {
         try await prepare()
-        let wake = eventfd(0, Int32(EFD_CLOEXEC) | Int32(EFD_NONBLOCK))
-        guard wake >= 0 else { throw SystemError("open", "eventfd") }
-        defer { close(wake) }
+        let wake = try Bell()
         await cancelWhenGracefulShutdown {
             await withTaskCancellationHandler {
-                await self.keepGuard(wake: wake)
+                await self.keepGuard(wake: wake.descriptor)
             } onCancel: {
-                eventfd_write(wake, 1)
+                wake.ring()
             }
         }
         // A client on this host is to find the next edge.
-        for prefix in configuration.prefixes { _ = try? await ip(["route", "del", "local", "\(prefix)", "dev", "lo"]) }
+        try? await setLocal(false)
     }
 
     private func keepGuard(wake: Int32) async {
@@ -104,14 +104,15 @@ public final class BirdAnnouncer: Announcer, Service {
         let (link, theirs) = try GuardLink.pair()
         let running: any RunningGuard
         do throws(AnycastError) {
-            running = try starter.start(link: theirs)
+            running = try starter.start(
+                configuration.guardConfiguration(user: state.withLock { $0.user }), link: theirs)
         } catch {
             close(theirs)
             throw error
         }
         close(theirs)
         state.withLock { $0.link = link }
-        defer { state.withLock { $0 = State() } }
+        defer { state.withLock { $0 = State(user: $0.user) } }
         var silentSince = BootClock.now()
         while true {
             switch link.next(within: Self.silenceMax - (BootClock.now() - silentSince), wake: wake) {
@@ -137,10 +138,15 @@ public final class BirdAnnouncer: Announcer, Service {
     }
 
     private func prepare() async throws(AnycastError) {
-        let paths = configuration.guardConfiguration
+        let paths = configuration.guardConfiguration()
+        let user = BirdUser.find()
         do throws(SystemError) {
-            try DurableFile.makeFolder(paths.directory)
-            try DurableFile.write(BirdText(configuration: configuration).text, to: paths.birdPath, mode: 0o600)
+            try DurableFile.makeFolder(paths.birdFolder)
+            try user?.give(paths.birdFolder, mode: 0o750)
+            // It may hold passwords of sessions: for BIRD to read, for nobody to write.
+            try DurableFile.write(
+                BirdText(configuration: configuration).text, to: paths.birdPath, mode: user == nil ? 0o600 : 0o640,
+                owner: user.map { DurableFile.Owner(user: 0, group: $0.group) })
         } catch {
             throw AnycastError(operation: "write", subject: paths.birdPath, cause: error.description)
         }
@@ -149,17 +155,52 @@ public final class BirdAnnouncer: Announcer, Service {
         } catch {
             throw AnycastError(operation: "check", subject: paths.birdPath, cause: error.description)
         }
-        try await ip(["link", "set", "dev", "lo", "up"])
-        // Every address of the prefix is the host's own (AnyIP), without listing them.
-        for prefix in configuration.prefixes { try await ip(["route", "replace", "local", "\(prefix)", "dev", "lo"]) }
+        try await chooseUser(user, paths)
+        try await setLocal(true)
     }
 
-    private func ip(_ arguments: [String]) async throws(AnycastError) {
-        let command =
-            configuration.networkNamespace.map { Command("nsenter", ["--net=" + $0, "--", "ip"] + arguments) }
-            ?? Command("ip", arguments)
-        do throws(CommandError) { try await command.run() } catch {
-            throw AnycastError(operation: "route", subject: "the prefixes", cause: error.description)
+    /// BIRD runs as its own user where that user can come to its folder.
+    private func chooseUser(_ user: BirdUser?, _ paths: EdgeGuard.Configuration) async throws(AnycastError) {
+        guard user != nil else {
+            logger.warning("BIRD runs as root: there is no user '\(BirdUser.name)' on this host")
+            return
+        }
+        var asUser = paths
+        asUser.user = BirdUser.name
+        do throws(CommandError) {
+            let reached = try await Command(
+                "setpriv", asUser.userWords + ["--", "test", "-r", paths.birdPath, "-a", "-w", paths.birdFolder]
+            ).outcome()
+            guard reached.status == 0 else {
+                logger.warning(
+                    "BIRD runs as root: its user cannot come to its folder",
+                    metadata: ["user": "\(BirdUser.name)", "folder": "\(paths.directory)"])
+                return
+            }
+        } catch {
+            throw AnycastError(operation: "look for", subject: "BIRD's user", cause: error.description)
+        }
+        state.withLock { $0.user = BirdUser.name }
+    }
+
+    /// Makes every address of the prefixes the host's own (AnyIP), without listing them, or no longer.
+    private func setLocal(_ isWanted: Bool) async throws(AnycastError) {
+        let prefixes = configuration.prefixes
+        try await NetworkNamespace.run(
+            in: configuration.networkNamespace,
+            failing: { AnycastError(operation: "enter", subject: "the edge's namespace", cause: $0.description) }
+        ) { () throws(AnycastError) in
+            do throws(NetlinkError) {
+                let socket = try RouteSocket()
+                guard let loopback = try socket.link("lo") else { throw NetlinkError("look at link lo", code: ENODEV) }
+                try socket.perform(
+                    [RouteMessage.setUp(loopback.index)]
+                        + prefixes.map {
+                            RouteMessage.anyAddress(of: $0, over: loopback.index, isWanted: isWanted)
+                        })
+            } catch {
+                throw AnycastError(operation: "route", subject: "the prefixes", cause: error.description)
+            }
         }
     }
 }

@@ -22,13 +22,9 @@ struct BirdControl: ~Copyable {
     /// Connects and waits for the greeting.
     init(path: String, within patience: Duration) throws(AnycastError) {
         deadline = BootClock.now() + patience
-        let type = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
-        socket = Glibc.socket(AF_UNIX, type, 0)
-        guard socket >= 0 else { throw Self.error("open", path, SystemError("open", "socket").description) }
-        guard Self.connect(socket, to: path) else {
-            let cause = SystemError("connect to", path).description
-            throw Self.error("reach", "BIRD", cause)
-        }
+        let connection = Self.connect(path)
+        socket = connection.descriptor
+        if let failure = connection.failure { throw failure }
         let greeting = try reply(to: "greeting")
         guard greeting.code == 1 else { throw Self.error("reach", "BIRD", "unexpected greeting \(greeting.lines)") }
     }
@@ -90,19 +86,10 @@ struct BirdControl: ~Copyable {
         }
     }
 
-    private static func connect(_ socket: Int32, to path: String) -> Bool {
-        var address = sockaddr_un()
-        address.sun_family = sa_family_t(AF_UNIX)
-        let bytes = Array(path.utf8)
-        guard bytes.count < MemoryLayout.size(ofValue: address.sun_path) else {
-            errno = ENAMETOOLONG
-            return false
-        }
-        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: bytes) }
-        return withUnsafePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                Glibc.connect(socket, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) == 0
-            }
+    /// No descriptor with a failure: a value that closes something at its end is whole before anything is thrown.
+    private static func connect(_ path: String) -> (descriptor: Int32, failure: AnycastError?) {
+        do throws(SystemError) { return (try UnixSocket.connect(path), nil) } catch {
+            return (-1, Self.error("reach", "BIRD", error.description))
         }
     }
 

@@ -19,15 +19,23 @@ struct BirdProcess: Sendable {
     init(_ configuration: EdgeGuard.Configuration) throws(AnycastError) {
         self.configuration = configuration
         try Self.endPredecessor(configuration)
+        // What another user's BIRD has left could not be written by ours.
         unlink(configuration.controlPath)
+        unlink(configuration.pidPath)
         let enter = configuration.networkNamespace.map { ["nsenter", "--net=" + $0, "--"] } ?? []
         let recover = configuration.recoversRoutes ? ["-R"] : []
         let words =
             enter + [
-                "setpriv", "--pdeathsig", "KILL", "--", "bird", "-f", "-c", configuration.birdPath, "-s",
+                "setpriv"
+            ] + configuration.userWords + [
+                "--pdeathsig", "KILL", "--", "bird", "-f", "-c", configuration.birdPath, "-s",
                 configuration.controlPath, "-P", configuration.pidPath,
             ] + recover
-        child = try ChildProcess(words[0], arguments: Array(words.dropFirst()))
+        do throws(SystemError) {
+            child = try ChildProcess(words[0], arguments: Array(words.dropFirst()))
+        } catch {
+            throw AnycastError(operation: "start", subject: "BIRD", cause: error.description)
+        }
         startedAt = BootClock.now()
     }
 

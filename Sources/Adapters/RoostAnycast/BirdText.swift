@@ -20,6 +20,11 @@ struct BirdText: Sendable {
         """
     /// More than a provider sends to an edge that asked for no full table.
     private static let importedRoutesMax = 10_000
+    /// Of a prefix that is routed between providers (RFC 7454, 6.1.3).
+    private static let importedLengthMax = 24
+    /// This host, links, multicast, nobody (RFC 6890): never on the way to elsewhere. Private and shared ranges are let
+    /// through, since an uplink may be a router of one's own.
+    private static let martians = "0.0.0.0/8+, 127.0.0.0/8+, 169.254.0.0/16+, 224.0.0.0/3+"
     /// For the neighbours to tell their routes again to a BIRD that has just started.
     private static let recoverySeconds = 5
 
@@ -67,8 +72,13 @@ struct BirdText: Sendable {
     private func imports(own: String) -> String {
         let source = configuration.sourceAddress.map { "\n            krt_prefsrc = \($0);" } ?? ""
         return """
+            # The way to everywhere, and what the Internet routes at all: nothing that is part of somebody's prefix only,
+            # nothing that is nobody's.
             filter roost_import {
                 if net ~ [ \(own) ] then reject;
+                if net = 0.0.0.0/0 then accept;
+                if net.len > \(Self.importedLengthMax) then reject;
+                if net ~ [ \(Self.martians) ] then reject;
                 accept;
             }
             protocol kernel {
@@ -95,6 +105,8 @@ struct BirdText: Sendable {
                 local \(uplink.local) as \(configuration.localAS);
                 neighbor \(uplink.neighbor) as \(uplink.neighborAS);
                 direct;
+            \(uplink.password.map { "    password \"\($0)\";" } ?? "")
+            \(uplink.checksTTL == true ? "    ttl security on;" : "")
             \(Self.timers)
                 ipv4 {
                     \(imported)

@@ -15,11 +15,16 @@ public struct EdgeGuard {
         public var directory: String
         public var recoversRoutes: Bool
         public var networkNamespace: String?
+        /// Whom BIRD runs as; nil: as the guard itself, root.
+        public var user: String?
 
-        public init(directory: String, recoversRoutes: Bool, networkNamespace: String? = nil) {
+        public init(
+            directory: String, recoversRoutes: Bool, networkNamespace: String? = nil, user: String? = nil
+        ) {
             self.directory = directory
             self.recoversRoutes = recoversRoutes
             self.networkNamespace = networkNamespace
+            self.user = user
         }
 
         /// - Parameter arguments: what follows `edge-guard` on the command line.
@@ -27,12 +32,14 @@ public struct EdgeGuard {
             var directory: String?
             recoversRoutes = false
             networkNamespace = nil
+            user = nil
             var rest = arguments[...]
             while let word = rest.popFirst() {
                 switch word {
                 case "--directory": directory = rest.popFirst()
                 case "--recover-routes": recoversRoutes = true
                 case "--namespace": networkNamespace = rest.popFirst()
+                case "--user": user = rest.popFirst()
                 default: throw AnycastError(operation: "read", subject: "edge-guard", cause: "unknown option \(word)")
                 }
             }
@@ -44,12 +51,25 @@ public struct EdgeGuard {
 
         var arguments: [String] {
             ["--directory", directory] + (recoversRoutes ? ["--recover-routes"] : [])
-                + (networkNamespace.map { ["--namespace", $0] } ?? [])
+                + (networkNamespace.map { ["--namespace", $0] } ?? []) + (user.map { ["--user", $0] } ?? [])
+        }
+
+        /// The words before a program that is to run as ``user``: with no right but those to the network that BIRD
+        /// needs (its port, routes, links, keys of sessions), and none to get more.
+        var userWords: [String] {
+            guard let user else { return [] }
+            let rights = "+net_admin,+net_bind_service,+net_raw"
+            return [
+                "--reuid", user, "--regid", user, "--clear-groups", "--no-new-privs", "--inh-caps", rights,
+                "--ambient-caps", rights, "--bounding-set", "-all," + rights,
+            ]
         }
 
         var birdPath: String { directory + "/bird.conf" }
-        var controlPath: String { directory + "/bird.ctl" }
-        var pidPath: String { directory + "/bird.pid" }
+        /// What BIRD itself writes; the rest of the folder is not its to write, since root reads and writes there.
+        var birdFolder: String { directory + "/bird" }
+        var controlPath: String { birdFolder + "/bird.ctl" }
+        var pidPath: String { birdFolder + "/bird.pid" }
         var lockPath: String { directory + "/guard.lock" }
     }
 

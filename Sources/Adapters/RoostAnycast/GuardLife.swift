@@ -6,7 +6,7 @@ import RoostModel
 /// How a guard is started: as a process, or (where a test stands in for it) on a thread.
 protocol GuardStarter: Sendable {
     /// - Parameter link: the guard's end; stays the caller's to close once the guard has it.
-    func start(link: Int32) throws(AnycastError) -> any RunningGuard
+    func start(_ configuration: EdgeGuard.Configuration, link: Int32) throws(AnycastError) -> any RunningGuard
 }
 
 protocol RunningGuard: Sendable {
@@ -18,11 +18,15 @@ extension ChildProcess: RunningGuard {}
 
 struct GuardProcessStarter: GuardStarter {
     let command: [String]
-    let arguments: [String]
 
-    func start(link: Int32) throws(AnycastError) -> any RunningGuard {
-        try ChildProcess(
-            command[0], name: "roost-edge-guard", arguments: Array(command.dropFirst()) + arguments, input: link)
+    func start(_ configuration: EdgeGuard.Configuration, link: Int32) throws(AnycastError) -> any RunningGuard {
+        do throws(SystemError) {
+            return try ChildProcess(
+                command[0], name: "roost-edge-guard",
+                arguments: Array(command.dropFirst()) + configuration.arguments, input: link)
+        } catch {
+            throw AnycastError(operation: "start", subject: "the edge's guard", cause: error.description)
+        }
     }
 }
 

@@ -18,17 +18,22 @@ public enum ClusterAuthority {
     public static let skewMax = Duration.seconds(2 * secondsPerDay)
 
     private static let secondsPerDay: Int64 = 86_400
+    /// Keys pass through files, since `openssl` wants them so: in memory, never on a disk. Every Linux has it
+    /// (shm_overview(7)).
+    private static let memoryFolder = "/dev/shm"
     private static let deadline = Duration.seconds(20)
 
     /// - Parameters:
     ///   - addresses: the addresses a client may connect to: the anycast address, and members' where they are known.
     /// - Throws: ``CertificateError`` when `openssl` fails or its files cannot be written.
-    public static func make(
-        cluster: AppName, address: IPv4Address, members: [IPv6Address] = [], names: [String] = []
-    ) async throws(CertificateError) -> ClusterCertificates {
-        var template = Array("/tmp/roost-authority-XXXXXX".utf8CString)
+    public static func make(cluster: AppName, address: IPv4Address, members: [IPv6Address] = [], names: [String] = [])
+        async throws(CertificateError) -> ClusterCertificates
+    {
+        var template = Array("\(memoryFolder)/roost-authority-XXXXXX".utf8CString)
         let made = template.withUnsafeMutableBufferPointer { $0.baseAddress.flatMap { mkdtemp($0) } != nil }
-        guard made else { throw CertificateError(cluster: cluster, cause: "\(SystemError("make folder", "/tmp"))") }
+        guard made else {
+            throw CertificateError(cluster: cluster, cause: "\(SystemError("make folder", memoryFolder))")
+        }
         let folder = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
         defer {
             for name in files { unlink(folder + "/" + name) }
@@ -70,13 +75,8 @@ public enum ClusterAuthority {
 
     /// `openssl ca` leaves a copy of each certificate under its serial number.
     private static func removeIssued(in folder: String) {
-        guard let handle = opendir(folder) else { return }
-        defer { closedir(handle) }
-        while let entry = readdir(handle) {
-            let name = withUnsafeBytes(of: entry.pointee.d_name) { bytes in
-                String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
-            }
-            if name.hasSuffix(".pem") { unlink(folder + "/" + name) }
+        for name in (try? FolderListing.names(in: folder)) ?? [] where name.hasSuffix(".pem") {
+            unlink(folder + "/" + name)
         }
     }
 

@@ -50,7 +50,7 @@ public struct APIError: Error, CustomStringConvertible {
         case .unanswered(let why):
             "\(operation) at \(endpoint) was not answered (\(why)): it may or may not have been carried out"
         case .refused(let status, let body):
-            "\(body.error) (\(operation): \(status)\(requestID.map { ", request \($0)" } ?? ""))"
+            "\(body.words) (\(operation): \(status)\(requestID.map { ", request \($0)" } ?? ""))"
         case .unreadable(let why):
             "the answer of \(endpoint) to \(operation) is not understood: \(why)"
         case .cancelled:

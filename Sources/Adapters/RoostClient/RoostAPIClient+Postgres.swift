@@ -20,8 +20,12 @@ extension RoostAPIClient {
     }
 
     /// Asks for a planned change of primary; nil leaves the choice of the member to the cluster.
-    public func switchover(_ name: AppName, to member: MemberName? = nil) async throws(APIError) {
-        try await sendForData(
+    ///
+    /// - Returns: the wish's id; the cluster's `switchover` says under it whether the leader refused.
+    @discardableResult
+    public func switchover(_ name: AppName, to member: MemberName? = nil) async throws(APIError) -> String? {
+        let answer: SwitchoverAnswer = try await send(
             .post, "/v1/postgres/\(name)/switchover", body: SwitchoverBody(target: member?.text))
+        return answer.id
     }
 }

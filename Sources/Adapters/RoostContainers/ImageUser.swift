@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 import RoostLinux
 import RoostModel
@@ -11,13 +12,14 @@ struct ImageUser: Hashable {
 
     static let root = ImageUser(uid: 0, gid: 0, additionalGids: [])
     static let fileBytesMax = 4 << 20
-    static let linksMax = 40
     static let groupsMax = 64
+    /// The OCI runtimes take no larger id.
+    static let idMax: UInt32 = 2_147_483_647
 
     /// - Parameter text: `name`, `uid`, `name:group`, `uid:gid` or nothing.
     init(_ text: String, root: String, image: String) throws(RuntimeError) {
-        let passwd = try Self.lines("/etc/passwd", in: root)
-        let groups = try Self.lines("/etc/group", in: root)
+        let passwd = try Self.lines("/etc/passwd", in: root, image)
+        let groups = try Self.lines("/etc/group", in: root, image)
         try self.init(text, passwd: passwd, groups: groups, image: image)
     }
 
@@ -31,71 +33,57 @@ struct ImageUser: Hashable {
         let parts = text.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
         let name = parts.first.flatMap { $0.isEmpty ? nil : $0 } ?? "0"
         let entry = passwd.first { $0.count >= 4 && ($0[0] == name || $0[2] == name) }
-        guard let uid = entry.flatMap({ UInt32($0[2]) }) ?? UInt32(name) else {
-            throw RuntimeError(
-                code: .imageInvalid, operation: "find the user", subject: image,
-                cause: "its user '\(name)' is not in its /etc/passwd")
-        }
-        self.uid = uid
+        uid = try Self.id(entry?[2] ?? name, of: "user '\(name)'", in: "/etc/passwd", image)
         if parts.count == 2, !parts[1].isEmpty {
             let group = parts[1]
             let found = groups.first { $0.count >= 3 && ($0[0] == group || $0[2] == group) }
-            guard let gid = found.flatMap({ UInt32($0[2]) }) ?? UInt32(group) else {
-                throw RuntimeError(
-                    code: .imageInvalid, operation: "find the user", subject: image,
-                    cause: "its group '\(group)' is not in its /etc/group")
-            }
-            self.gid = gid
+            gid = try Self.id(found?[2] ?? group, of: "group '\(group)'", in: "/etc/group", image)
             additionalGids = []
-        } else {
-            let gid = entry.flatMap { UInt32($0[3]) } ?? 0
-            self.gid = gid
-            let userName = entry?[0] ?? name
-            additionalGids = Array(
-                groups.filter { $0.count >= 4 && $0[3].split(separator: ",").contains { $0 == userName } }
-                    .compactMap { UInt32($0[2]) }.filter { $0 != gid }.prefix(Self.groupsMax))
+            return
         }
+        // Nobody says which: root's, as Docker has it.
+        let own: UInt32
+        if let entry {
+            own = try Self.id(entry[3], of: "group of user '\(name)'", in: "/etc/passwd", image)
+        } else {
+            own = 0
+        }
+        gid = own
+        let userName = entry?[0] ?? name
+        var others: [UInt32] = []
+        for group in groups where group.count >= 4 && group[3].split(separator: ",").contains(Substring(userName)) {
+            let id = try Self.id(group[2], of: "group '\(group[0])'", in: "/etc/group", image)
+            if id != own, others.count < Self.groupsMax { others.append(id) }
+        }
+        additionalGids = others
     }
 
-    private static func lines(_ path: String, in root: String) throws(RuntimeError) -> [[String]] {
-        guard let file = resolve(path, in: root) else { return [] }
+    /// A number that is there but cannot be one must never become another, root's least of all.
+    private static func id(_ text: String, of what: String, in file: String, _ image: String) throws(RuntimeError)
+        -> UInt32
+    {
+        let wrong: String
+        if text.isEmpty || !text.utf8.allSatisfy({ (0x30...0x39).contains($0) }) {
+            wrong = "its \(what) is not in its \(file)"
+        } else if let id = UInt32(text), id <= idMax {
+            return id
+        } else {
+            wrong = "its \(what) has an id outside 0 to \(idMax)"
+        }
+        throw RuntimeError(code: .imageInvalid, operation: "find the user", subject: image, cause: wrong)
+    }
+
+    /// On a thread that may wait.
+    private static func lines(_ path: String, in root: String, _ image: String) throws(RuntimeError) -> [[String]] {
         do {
-            guard let bytes = try DurableFile.read(file, bytesMax: fileBytesMax) else { return [] }
+            guard let bytes = try ForeignFile.read(path, in: root, bytesMax: fileBytesMax) else { return [] }
             return String(decoding: bytes, as: UTF8.self).split(separator: "\n").map {
                 $0.split(separator: ":", omittingEmptySubsequences: false).map(String.init)
             }
         } catch {
-            throw RuntimeError(code: .imageInvalid, operation: "read", subject: root, cause: error.description)
+            throw RuntimeError(
+                code: .imageInvalid, operation: error.operation, subject: image,
+                cause: "its \(path): \(String(cString: strerror(error.code)))")
         }
-    }
-
-    /// The host's path of a path in the image. Links are followed inside the image only: an image must not make the
-    /// host read the host's own files.
-    static func resolve(_ path: String, in root: String) -> String? {
-        var pending = path.split(separator: "/").map(String.init)[...]
-        var done: [String] = []
-        var links = 0
-        while let part = pending.popFirst() {
-            if part == "." { continue }
-            if part == ".." {
-                _ = done.popLast()
-                continue
-            }
-            let full = ([root] + done + [part]).joined(separator: "/")
-            var file = stat()
-            guard lstat(full, &file) == 0 else { return nil }
-            guard file.st_mode & S_IFMT == S_IFLNK else {
-                done.append(part)
-                continue
-            }
-            links += 1
-            var target = [CChar](repeating: 0, count: Int(PATH_MAX))
-            let count = readlink(full, &target, target.count)
-            guard links <= linksMax, count > 0 else { return nil }
-            let text = String(decoding: target[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)
-            if text.hasPrefix("/") { done = [] }
-            pending = text.split(separator: "/").map(String.init)[...] + pending
-        }
-        return ([root] + done).joined(separator: "/")
     }
 }

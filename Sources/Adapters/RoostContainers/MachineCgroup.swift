@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 import RoostLinux
 
@@ -79,8 +80,11 @@ struct MachineCgroup: Sendable {
     /// Removes the group and what is below it; fails while processes are in it.
     func remove() async throws(SystemError) {
         for _ in 0..<Self.removeTriesMax {
-            var failed: SystemError?
-            for folder in folders { if let error = Self.removeTree(folder, depth: 0) { failed = error } }
+            let failed = await BlockingCall.run { () -> SystemError? in
+                var failed: SystemError?
+                for folder in folders { if let error = Self.removeTree(folder, depth: 0) { failed = error } }
+                return failed
+            }
             guard let failed else { return }
             guard failed.code == EBUSY else { throw failed }
             do { try await Task.sleep(for: .milliseconds(20)) } catch { throw failed }
@@ -93,6 +97,18 @@ struct MachineCgroup: Sendable {
             for child in subfolders(folder) { if let error = removeTree(child, depth: depth + 1) { return error } }
         }
         return rmdir(folder) == 0 || errno == ENOENT ? nil : SystemError("remove the control group", folder)
+    }
+
+    /// How many processes it has, and how many it may have; nil where the kernel does not limit them.
+    func processCount() -> (count: Int, limit: Int)? {
+        for hierarchy in hierarchies where hierarchy.isUnified || hierarchy.controllers.contains("pids") {
+            let numbers = ["pids.current", "pids.max"].map { name -> Int? in
+                guard let bytes = try? DurableFile.read(hierarchy.point + path + "/" + name) else { return nil }
+                return Int(String(decoding: bytes, as: UTF8.self).filter { !$0.isWhitespace })
+            }
+            if let count = numbers[0], let limit = numbers[1] { return (count, limit) }
+        }
+        return nil
     }
 
     /// How many of its processes the kernel has killed for want of memory.

@@ -31,7 +31,25 @@ struct MachineFolders: Sendable {
     var exits: String { run + "/exits" }
     /// conmon makes a file `oom` in here.
     var persistent: String { run + "/persistent" }
+    /// /etc/hosts and its like: on disk, since the machine may write to them.
+    var etc: String { state + "/etc" }
+    /// There once the machine was killed by its host, and not by itself.
+    var killedMark: String { run + "/killed" }
+
+    // MARK: - Logs, see LogHalves
+
+    /// A second name of the log, so that what conmon drops is kept.
+    var heldLog: String { Self.held(log) }
+    /// The half before the present one.
+    var olderLog: String { Self.older(log) }
+    /// Both halves of the launch before.
     var previousLog: String { log + ".1" }
+    var previousOlderLog: String { previousLog + ".older" }
+    /// The end of the first launch of a crash loop.
+    var firstLog: String { log + ".first" }
+
+    static func held(_ log: String) -> String { log + ".held" }
+    static func older(_ log: String) -> String { log + ".older" }
 }
 
 /// Which launch this is; written before anything of it exists.
@@ -45,4 +63,6 @@ struct LaunchRecord: Codable {
     var digest: String
     /// Wall-clock milliseconds, for people.
     var launchedAt: Int64
+    /// The machine has ``MachineSpec/initPlace``; nil: launched by a version that did not give it one.
+    var hasInit: Bool?
 }

@@ -13,12 +13,20 @@ struct MachineSpec {
     /// The host's own limit of open files: not everywhere may root hand on more than it has.
     var openFilesMax: UInt64
 
-    /// Docker's default set (https://docs.docker.com/engine/containers/run/#runtime-privilege-and-linux-capabilities).
+    /// The program that is process 1 of a machine, on the host.
+    var initProgram: String
+
+    /// Docker's default set (https://docs.docker.com/engine/containers/run/#runtime-privilege-and-linux-capabilities)
+    /// without CAP_MKNOD and CAP_NET_RAW: no ordinary program makes devices or forges packets. The `ping` of
+    /// iputils works by ``pingGroups``.
     static let capabilities = [
-        "CAP_AUDIT_WRITE", "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_MKNOD",
-        "CAP_NET_BIND_SERVICE", "CAP_NET_RAW", "CAP_SETFCAP", "CAP_SETGID", "CAP_SETPCAP", "CAP_SETUID",
-        "CAP_SYS_CHROOT",
+        "CAP_AUDIT_WRITE", "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL",
+        "CAP_NET_BIND_SERVICE", "CAP_SETFCAP", "CAP_SETGID", "CAP_SETPCAP", "CAP_SETUID", "CAP_SYS_CHROOT",
     ]
+    /// Everybody may send echo requests, and nothing else, without a raw socket (icmp(7)).
+    static let pingGroups = ["net.ipv4.ping_group_range": "0 2147483647"]
+    /// Where a machine finds its init: in /dev, which is no part of its root.
+    static let initPlace = "/dev/roost-init"
     static let maskedPaths = [
         "/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
         "/proc/sched_debug", "/proc/scsi", "/proc/timer_list", "/proc/timer_stats", "/sys/devices/virtual/powercap",
@@ -35,7 +43,7 @@ struct MachineSpec {
     /// Fly.io's baseline of a shared CPU.
     static let sharedCoresPerCore: UInt64 = 16
     static let sharedMemoryMin = ByteCount.mebibytes(64)
-    /// Enough for Postgres's parallel queries; more is of no use to anybody we know.
+    /// Enough for a database that runs queries in parallel; more is of no use to anybody we know.
     static let sharedMemoryMax = ByteCount.mebibytes(256)
     /// When the host itself runs out of memory, machines go before the host's own services.
     static let oomScore = 100
@@ -44,8 +52,8 @@ struct MachineSpec {
     func make() throws(RuntimeError) -> RuntimeSpec {
         RuntimeSpec(
             process: .init(
-                user: .init(uid: user.uid, gid: user.gid, additionalGids: user.additionalGids),
-                args: try arguments(), env: try environment(), cwd: image.workingDirectory,
+                user: .init(uid: user.uid, gid: user.gid, additionalGids: user.additionalGids), args: try process(),
+                env: try environment(), cwd: image.workingDirectory,
                 capabilities: .init(
                     bounding: Self.capabilities, effective: user.uid == 0 ? Self.capabilities : [],
                     permitted: user.uid == 0 ? Self.capabilities : []),
@@ -54,9 +62,19 @@ struct MachineSpec {
             linux: .init(
                 namespaces: [
                     .init(type: "pid"), .init(type: "mount"), .init(type: "uts"), .init(type: "ipc"),
-                    .init(type: "network", path: networkNamespace),
-                ], cgroupsPath: cgroup, resources: resources, seccomp: .docker, maskedPaths: Self.maskedPaths,
-                readonlyPaths: Self.readonlyPaths))
+                    .init(type: "cgroup"), .init(type: "network", path: networkNamespace),
+                ], cgroupsPath: cgroup, resources: resources, sysctl: Self.pingGroups, seccomp: .docker,
+                maskedPaths: Self.maskedPaths, readonlyPaths: Self.readonlyPaths))
+    }
+
+    /// Process 1 and the machine's own program below it: somebody has to reap orphans and to hand on signals, and few
+    /// programs do. A machine that speaks to its host brings an init that knows more.
+    private func process() throws(RuntimeError) -> [String] {
+        let own = try arguments()
+        switch launch.hostLink {
+        case .unix: return own
+        case nil: return [Self.initPlace, "--"] + own
+        }
     }
 
     /// `exec` replaces everything, `entrypoint` and `cmd` each its own part of the image's command.
@@ -145,8 +163,12 @@ struct MachineSpec {
             .init(
                 destination: "/sys", type: "sysfs", source: "sysfs", options: ["nosuid", "noexec", "nodev", "ro"]),
         ]
-        for name in ["hosts", "hostname", "resolv.conf"] {
-            mounts.append(Self.bind("\(folders.run)/\(name)", to: "/etc/\(name)", isReadOnly: false))
+        mounts.append(
+            .init(
+                destination: Self.initPlace, type: "bind", source: initProgram,
+                options: ["bind", "rprivate", "ro", "nosuid", "nodev"]))
+        for name in Self.etcFiles {
+            mounts.append(Self.bind("\(folders.etc)/\(name)", to: "/etc/\(name)", isReadOnly: false))
         }
         for disk in launch.disks {
             let parts = disk.target.split(separator: "/", omittingEmptySubsequences: true)
@@ -161,7 +183,12 @@ struct MachineSpec {
             }
         }
         switch launch.hostLink {
-        case .unix(let folder): mounts.append(Self.bind(folder, to: HostLink.place, isReadOnly: false))
+        case .unix(let folder):
+            // A socket can be spoken to all the same, and nothing can be left on the host.
+            mounts.append(
+                .init(
+                    destination: HostLink.place, type: "bind", source: folder,
+                    options: ["bind", "rprivate", "ro", "nosuid", "nodev", "noexec"]))
         case nil: break
         }
         return mounts
@@ -180,6 +207,17 @@ struct MachineSpec {
     }
 
     // MARK: - Files of /etc
+
+    static let etcFiles = ["hosts", "hostname", "resolv.conf"]
+
+    /// What each of ``etcFiles`` says.
+    func etcFile(_ name: String, nameservers: [String]) -> String {
+        switch name {
+        case "hosts": hostsFile
+        case "hostname": launch.hostname + "\n"
+        default: nameservers.map { "nameserver \($0)\n" }.joined()
+        }
+    }
 
     var hostsFile: String {
         """

@@ -1,12 +1,12 @@
+import CLinux
 import Glibc
+import Logging
 import RoostLinux
 public import RoostModel
 public import RoostRuntime
 
 extension OCIRuntime {
     public static let execTimeoutMax = Duration.seconds(3600)
-    /// What a shell answers for a program that is not there.
-    static let codeNotFound: Int32 = 127
 
     public func execute(_ machine: MachineID, _ request: ExecRequest) async throws(RuntimeError) -> ExecResult {
         guard let program = request.command.first, !program.isEmpty, !program.hasPrefix("-"),
@@ -20,57 +20,61 @@ extension OCIRuntime {
         var generator = SystemRandomNumberGenerator()
         let files =
             "\(folders(machine).run)/exec-\(String(UInt64.random(in: .min ... .max, using: &generator), radix: 36))"
-        let pidFile = files + ".pid"
         let log = files + ".log"
-        defer {
-            unlink(pidFile)
-            unlink(log)
+        let session = ExecSession(
+            program: SearchPath.find(configuration.runtimeProgram) ?? configuration.runtimeProgram,
+            arguments: [
+                "--root", configuration.runtimeRoot, "--log", log, "--log-format", "json", "exec", "--detach",
+                "--pid-file", files + ".pid", machine.text,
+            ] + adopted(request.command, by: machine), input: request.input, pidFile: files + ".pid",
+            timeout: request.timeout, outputBytesMax: ExecRequest.outputBytesMax)
+        defer { for file in [session.pidFile, log] { unlink(file) } }
+        let result: ExecSession.Result
+        do { result = try await session.run() } catch {
+            logger.error("cannot execute", metadata: ["machine": "\(machine)", "error": "\(error)"])
+            throw RuntimeError(
+                code: .failed, operation: "execute", subject: "machine \(machine)",
+                cause: String(cString: strerror(error.code)))
         }
-        var command = runtime(
-            ["--log", log, "--log-format", "json", "exec", "--pid-file", pidFile, machine.text] + request.command,
-            deadline: request.timeout)
-        command.input = request.input
-        let output: Command.Output
-        do { output = try await command.outcome() } catch {
-            killSession(pidFile)
-            switch error.cause {
-            case .deadlineExceeded:
-                throw RuntimeError(
-                    code: .deadlineExceeded, operation: "execute", subject: "machine \(machine)",
-                    cause: "'\(program)' did not end within \(request.timeout) and was killed")
-            case .cancelled: throw cancelled(machine, "execute")
-            case .notStarted, .exited:
-                throw RuntimeError(
-                    code: .failed, operation: "execute", subject: "machine \(machine)", cause: error.description)
-            }
+        switch result.outcome {
+        case .ended(let status): return Self.result(status, result)
+        case .notBegun: throw try await notBegun(machine, log: log, said: result.error.text)
+        case .timedOut:
+            throw RuntimeError(
+                code: .deadlineExceeded, operation: "execute", subject: "machine \(machine)",
+                cause: "'\(program)' did not end within \(request.timeout); it and all that it had begun were killed")
+        case .cancelled: throw cancelled(machine, "execute")
         }
-        if access(pidFile, F_OK) != 0, output.status != 0 {
-            // The runtime never got as far as the program.
-            guard try await isRunning(machine) else { throw notRunning(machine, "execute") }
-            return ExecResult(
-                exitCode: Self.codeNotFound, signal: nil, standardOutput: "",
-                standardError: output.standardError)
-        }
-        let signal = output.status - 128
+    }
+
+    /// Below an init that adopts what the command leaves behind, so that all of it can be found and ended.
+    private func adopted(_ command: [String], by machine: MachineID) -> [String] {
+        let record = try? JSONFile.read(LaunchRecord.self, from: folders(machine).record)
+        return record?.hasInit == true ? [MachineSpec.initPlace, "-s", "--"] + command : command
+    }
+
+    private static func result(_ status: Int32, _ result: ExecSession.Result) -> ExecResult {
+        // waitpid(2): the low seven bits are the signal, the next byte of the number the exit code.
+        let signal = status & 0x7f
         return ExecResult(
-            exitCode: output.status, signal: (1...Signal.numberMax).contains(signal) ? signal : nil,
-            standardOutput: output.standardOutput, standardError: output.standardError)
+            exitCode: signal == 0 ? status >> 8 & 0xff : 128 + signal, signal: signal == 0 ? nil : signal,
+            standardOutput: result.output.text, standardError: result.error.text,
+            isOutputTruncated: result.output.isTruncated, isErrorTruncated: result.error.isTruncated)
     }
 
-    private func isRunning(_ machine: MachineID) async throws(RuntimeError) -> Bool {
-        do throws(RuntimeError) {
-            _ = try await running(machine, "execute")
-            return true
-        } catch {
+    private func notBegun(_ machine: MachineID, log: String, said: String) async throws(RuntimeError) -> RuntimeError {
+        do throws(RuntimeError) { _ = try await running(machine, "execute") } catch {
             guard error.code == .notRunning else { throw error }
-            return false
+            return error
         }
-    }
-
-    /// The runtime puts the command into a session, and so a process group, of its own.
-    private func killSession(_ pidFile: String) {
-        guard let process = ProcessIdentity(file: pidFile) else { return }
-        Glibc.kill(-process.pid, SIGKILL)
-        _ = try? process.signal(SIGKILL)
+        let group = try cgroup(machine)
+        let cause: String
+        if let (count, limit) = await BlockingCall.run({ group.processCount() }), count >= limit {
+            cause = "the machine has \(count) processes, as many as it may have"
+        } else {
+            cause = publicWords(runtimeWords(in: log) ?? said, machine)
+        }
+        logger.warning("a command was not begun", metadata: ["machine": "\(machine)", "said": "\(said.prefix(2000))"])
+        return RuntimeError(code: .failed, operation: "execute", subject: "machine \(machine)", cause: cause)
     }
 }

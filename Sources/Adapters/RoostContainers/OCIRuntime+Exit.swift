@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 import RoostLinux
 public import RoostModel
@@ -108,7 +109,8 @@ extension OCIRuntime {
         return isOurs ? process : nil
     }
 
-    /// conmon writes the exit code, or 128 and the signal, into a file named after the machine.
+    /// conmon writes the exit code, or 128 and the signal, into a file named after the machine. By that number alone
+    /// nobody can tell which of the two it is, so a signal is named only where something else says so too.
     private func readExit(_ machine: MachineID) throws(RuntimeError) -> MachineExit? {
         let folders = folders(machine)
         let bytes = try report("read the exit of", machine) { () throws(SystemError) in
@@ -117,21 +119,23 @@ extension OCIRuntime {
         guard let bytes, let code = Int32(String(decoding: bytes, as: UTF8.self).filter { !$0.isWhitespace }) else {
             return nil
         }
-        let signal = code - 128
-        let kills = try cgroup(machine).outOfMemoryKills()
-        let oomKilled = kills > 0 || access(folders.persistent + "/oom", F_OK) == 0
+        let counted = try cgroup(machine).outOfMemoryKills()
+        let kills = access(folders.persistent + "/oom", F_OK) == 0 ? max(counted, 1) : counted
+        let isKilled = code == Self.codeKilled
+        let oomKilled = isKilled && kills > 0
         return MachineExit(
-            code: code, signal: (1...Signal.numberMax).contains(signal) ? signal : nil,
-            oomKilled: code != 0 && oomKilled)
+            code: code, signal: oomKilled || (isKilled && access(folders.killedMark, F_OK) == 0) ? SIGKILL : nil,
+            oomKilled: oomKilled, memoryKills: kills)
     }
+
+    /// 128 and SIGKILL.
+    static let codeKilled: Int32 = 137
 }
 
 extension ProcessIdentity {
     /// The process whose id is in this file, if it lives.
     init?(file: String) {
-        guard let bytes = try? DurableFile.read(file),
-            let pid = Int32(String(decoding: bytes, as: UTF8.self).filter { !$0.isWhitespace })
-        else { return nil }
+        guard let pid = ProcessNumber.read(file) else { return nil }
         self.init(pid: pid)
     }
 }

@@ -44,45 +44,75 @@ extension OCIRuntime {
     private func begin(_ launch: MachineLaunch, _ image: UnpackedImage) async throws(RuntimeError) -> RunningMachine {
         let folders = folders(launch.id)
         let group = try cgroup(launch.id)
-        let user = try ImageUser(image.user, root: image.rootPath, image: launch.image.description)
+        let user = try await BlockingCall.run { () throws(RuntimeError) in
+            try ImageUser(image.user, root: image.rootPath, image: launch.image.description)
+        }
         let spec = MachineSpec(
             launch: launch, image: image, user: user, folders: folders, cgroup: group.path,
-            limitsSwap: MachineCgroup.limitsSwap(group.hierarchies), openFilesMax: Self.openFilesMax)
-        let document = try spec.make()
+            limitsSwap: MachineCgroup.limitsSwap(group.hierarchies), openFilesMax: Self.openFilesMax,
+            initProgram: configuration.initProgram)
+        let bundle = try spec.make()
+        try await requireProgram(try spec.arguments()[0], bundle.process, image, launch)
+        let document = try encode(bundle, launch.id)
+        let record = try encode(
+            LaunchRecord(
+                machine: launch.id, attempt: launch.attempt, image: launch.image.description, digest: image.digest,
+                launchedAt: WallClock.milliseconds(), hasInit: true), launch.id)
 
         switch launch.network.attachment {
         case .namespace(let path): try requireNamespace(path, launch.id)
         }
+        let options = try overlayOptions(image, launch.id)
+        let nameservers = configuration.nameservers
 
-        // From here on the world changes. The record comes first, so that whatever is left can be named.
-        try report("launch", launch.id) { () throws(SystemError) in
-            for folder in [folders.upper, folders.work, folders.root, folders.exits, folders.persistent] {
+        try await onDisk("launch", launch.id) { () throws(SystemError) in
+            // From here on the world changes. The record comes first, so that whatever is left can be named.
+            for folder in [folders.upper, folders.work, folders.etc, folders.root, folders.exits, folders.persistent] {
                 try DurableFile.makeFolder(folder)
             }
+            try PlainFile.replace(record, at: folders.record)
+            for name in MachineSpec.etcFiles {
+                try PlainFile.write(spec.etcFile(name, nameservers: nameservers), to: "\(folders.etc)/\(name)")
+            }
+            try PlainFile.write(document, to: folders.bundleFile, mode: 0o600)
+            // No file of a machine's root gives anybody on the host the rights of its owner.
+            guard Glibc.mount("overlay", folders.root, "overlay", UInt(MS_NODEV | MS_NOSUID), options) == 0 else {
+                throw SystemError("mount an overlay at", folders.root)
+            }
+            for disk in launch.disks { try FirstUse.prepare(disk, image: image, user: user) }
+            Self.rotateLogs(folders)
         }
-        try note(
-            LaunchRecord(
-                machine: launch.id, attempt: launch.attempt, image: launch.image.description, digest: image.digest,
-                launchedAt: WallClock.milliseconds()), at: folders.record, launch.id)
-        try write(spec, document, folders)
-        try await mountRoot(image, launch.id)
-        rotateLogs(launch.id)
 
         let pid = try await create(launch.id)
         guard let process = ProcessIdentity(pid: pid) else {
             throw RuntimeError(
                 code: .failed, operation: "launch", subject: "machine \(launch.id)",
-                cause: "its process \(pid) ended before it was started: \(runtimeWords(launch.id))")
+                cause: "its process ended before it was started: \(runtimeWords(launch.id) ?? "nobody said why")")
         }
         if await !StartDoor(folders.runtimeState).open(for: process) {
             do { try await runtime(["start", launch.id.text]).run() } catch {
+                logger.error("a machine was not started", metadata: ["machine": "\(launch.id)", "error": "\(error)"])
                 throw RuntimeError(
                     code: .failed, operation: "start", subject: "machine \(launch.id)",
-                    cause: "\(error) \(runtimeWords(launch.id))")
+                    cause: runtimeWords(launch.id) ?? error.summary)
             }
         }
         try note(process, at: folders.processFile, launch.id)
         return RunningMachine(pid: pid, attempt: launch.attempt)
+    }
+
+    private func requireProgram(
+        _ program: String, _ process: RuntimeSpec.Process, _ image: UnpackedImage, _ launch: MachineLaunch
+    ) async throws(RuntimeError) {
+        let isMissing = try await onDisk("look for the program of", launch.id) { () throws(SystemError) in
+            try ProgramCheck.isMissing(
+                program, environment: process.env, workingDirectory: process.cwd, root: image.rootPath,
+                disks: launch.disks)
+        }
+        guard isMissing else { return }
+        throw RuntimeError(
+            code: .invalid, operation: "launch", subject: "machine \(launch.id)",
+            cause: "there is no program '\(program.prefix(200))' in the image \(launch.image)")
     }
 
     /// The runtime's own words for this mistake lead nobody anywhere.
@@ -91,36 +121,26 @@ extension OCIRuntime {
         var filesystem = statfs()
         guard statfs(path, &filesystem) == 0, Int(filesystem.f_type) == namespaceFilesystem else {
             throw RuntimeError(
-                code: .invalid, operation: "launch", subject: "machine \(machine)",
+                code: .failed, operation: "launch", subject: "machine \(machine)",
                 cause: "\(path) is no network namespace: attach the machine to the mesh first")
         }
     }
 
     func note(_ value: some Encodable, at path: String, _ machine: MachineID) throws(RuntimeError) {
-        do { try PlainFile.replace(try JSONFile.encode(value), at: path) } catch {
-            throw RuntimeError(code: .failed, operation: "note", subject: "machine \(machine)", cause: "\(error)")
-        }
+        let bytes = try encode(value, machine)
+        try report("note", machine) { () throws(SystemError) in try PlainFile.replace(bytes, at: path) }
     }
 
-    private func write(
-        _ spec: MachineSpec, _ document: RuntimeSpec, _ folders: MachineFolders
-    ) throws(RuntimeError) {
-        let nameservers = configuration.nameservers.map { "nameserver \($0)\n" }.joined()
-        try report("write the bundle of", spec.launch.id) { () throws(SystemError) in
-            try PlainFile.write(spec.hostsFile, to: folders.run + "/hosts")
-            try PlainFile.write(spec.launch.hostname + "\n", to: folders.run + "/hostname")
-            try PlainFile.write(nameservers, to: folders.run + "/resolv.conf")
-        }
-        do { try PlainFile.write(JSONFile.encode(document), to: folders.bundleFile, mode: 0o600) } catch {
+    private func encode(_ value: some Encodable, _ machine: MachineID) throws(RuntimeError) -> [UInt8] {
+        do { return try JSONFile.encode(value) } catch {
             throw RuntimeError(
-                code: .failed, operation: "write the bundle of", subject: "machine \(spec.launch.id)",
-                cause: "\(error)")
+                code: .invalid, operation: "launch", subject: "machine \(machine)", cause: "its config is no text")
         }
     }
 
     /// The image below, the machine's changes above. Nothing of it has to outlive the machine, so nothing of it is
     /// ever flushed (`volatile`).
-    private func mountRoot(_ image: UnpackedImage, _ machine: MachineID) async throws(RuntimeError) {
+    private func overlayOptions(_ image: UnpackedImage, _ machine: MachineID) throws(RuntimeError) -> String {
         let folders = folders(machine)
         let options =
             "lowerdir=\(Self.escape(image.rootPath)),upperdir=\(Self.escape(folders.upper)),"
@@ -131,12 +151,7 @@ extension OCIRuntime {
                 code: .invalid, operation: "mount the root of", subject: "machine \(machine)",
                 cause: "the paths of its image and its state are too long together")
         }
-        let code = await BlockingCall.run {
-            Glibc.mount("overlay", folders.root, "overlay", UInt(MS_NODEV), options) == 0 ? 0 : errno
-        }
-        try report("mount the root of", machine) { () throws(SystemError) in
-            guard code == 0 else { throw SystemError("mount an overlay at", folders.root, code: code) }
-        }
+        return options
     }
 
     /// overlayfs separates layers by colons and options by commas.
@@ -156,24 +171,24 @@ extension OCIRuntime {
             arguments: [
                 "--api-version", "1", "--cid", machine.text, "--cuuid", machine.text, "--name", machine.text,
                 "--runtime",
-                configuration.runtimeProgram.hasPrefix("/")
-                    ? configuration.runtimeProgram : Self.search(configuration.runtimeProgram),
-                "--runtime-arg", "--root=\(configuration.runtimeRoot)",
-                "--runtime-arg", "--log=\(folders.runtimeLog)", "--runtime-arg", "--log-format=json",
-                "--bundle", folders.run, "--container-pidfile", folders.pidFile,
-                "--conmon-pidfile", folders.watcherPidFile, "--exit-dir", folders.exits,
-                "--persist-dir", folders.persistent, "--log-path", "k8s-file:\(folders.log)",
-                "--log-size-max", "\(configuration.logSizeMax.bytes)", "--no-sync-log",
-                "--socket-dir-path", configuration.attachFolder, "--full-attach",
+                // conmon wants the full path.
+                SearchPath.find(configuration.runtimeProgram) ?? configuration.runtimeProgram, "--runtime-arg",
+                "--root=\(configuration.runtimeRoot)", "--runtime-arg", "--log=\(folders.runtimeLog)", "--runtime-arg",
+                "--log-format=json", "--bundle", folders.run, "--container-pidfile", folders.pidFile,
+                "--conmon-pidfile", folders.watcherPidFile, "--exit-dir", folders.exits, "--persist-dir",
+                folders.persistent, "--log-path", "k8s-file:\(folders.log)", "--log-size-max",
+                "\(configuration.logSizeMax.bytes / 2)", "--no-sync-log", "--socket-dir-path",
+                configuration.attachFolder, "--full-attach",
             ], directory: folders.run)
         do { return try await watcher.create() } catch {
+            logger.error("a machine was not created", metadata: ["machine": "\(machine)", "error": "\(error)"])
             let cause: String
             var code = RuntimeError.Code.failed
             switch error {
-            case .system(let error): cause = error.description
-            case .refused(let words): cause = "\(words.prefix(2000)) \(runtimeWords(machine))"
+            case .system(let error): cause = String(cString: strerror(error.code))
+            case .refused(let words): cause = runtimeWords(machine) ?? publicWords(words, machine)
             case .deadline:
-                cause = "\(configuration.watcherProgram) gave no answer within \(Watcher.startDeadline)"
+                cause = "\(configuration.watcherProgram) gave no answer within \(watcher.startDeadline)"
                 code = .deadlineExceeded
             }
             throw RuntimeError(code: code, operation: "create", subject: "machine \(machine)", cause: cause)
@@ -185,24 +200,20 @@ extension OCIRuntime {
         return getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 ? UInt64(limit.rlim_max) : 1024
     }
 
-    /// conmon wants the runtime's full path.
-    static func search(_ program: String) -> String {
-        let path = getenv("PATH").map { String(cString: $0) } ?? "/usr/sbin:/usr/bin:/sbin:/bin"
-        for folder in path.split(separator: ":") where access("\(folder)/\(program)", X_OK) == 0 {
-            return "\(folder)/\(program)"
-        }
-        return program
+    /// The runtime's own last words about this machine, fit for everybody.
+    func runtimeWords(_ machine: MachineID) -> String? {
+        runtimeWords(in: folders(machine).runtimeLog).map { publicWords($0, machine) }
     }
 
-    /// The runtime's own last words about this machine.
-    func runtimeWords(_ machine: MachineID) -> String {
+    func runtimeWords(in log: String) -> String? {
         struct Line: Decodable {
             var level: String
             var msg: String
         }
-        guard let bytes = try? DurableFile.read(folders(machine).runtimeLog) else { return "" }
-        return String(decoding: bytes, as: UTF8.self).split(separator: "\n").suffix(20)
-            .compactMap { try? JSONFile.decode(Line.self, from: String($0)) }
-            .filter { $0.level == "error" || $0.level == "fatal" }.map(\.msg).joined(separator: "; ")
+        guard let bytes = try? DurableFile.read(log) else { return nil }
+        let words = String(decoding: bytes, as: UTF8.self).split(separator: "\n").suffix(20).compactMap {
+            try? JSONFile.decode(Line.self, from: String($0))
+        }.filter { $0.level == "error" || $0.level == "fatal" }.map(\.msg)
+        return words.isEmpty ? nil : words.joined(separator: "; ")
     }
 }

@@ -1,23 +1,35 @@
+import CLinux
 import Glibc
 import RoostLinux
 public import RoostModel
 public import RoostRuntime
 
 /// Logs. conmon writes one file per machine, in the form of Kubernetes' container logs (time, stream, `P` or `F` for
-/// a partial or full line, text); when it is full, conmon starts it anew. A new launch sets the old log aside, as
-/// the one before.
+/// a partial or full line, text); when it is full, conmon starts it anew, and ``LogHalves`` keeps the full one. A new
+/// launch sets the log of the one before aside.
 extension OCIRuntime {
     public static let logTailBytesMax = 1 << 20
+    /// Kept of the first launch of a crash loop: what began it is what people look for.
+    static let firstLogBytesMax = 64 << 10
+    /// Two launches in a row are at most so far apart: as long as a machine runs before it is taken for healthy, and
+    /// the longest pause between restarts.
+    static let crashLoopGap = Duration.seconds(65)
 
     public func logTail(_ machine: MachineID, bytesMax: Int) async throws(RuntimeError) -> String {
         let folders = folders(machine)
         let limit = min(max(bytesMax, 0), Self.logTailBytesMax)
-        return try report("read the log of", machine) { () throws(SystemError) in
-            // The form costs some 45 bytes a line: read more than is asked for.
-            var raw = try Self.tail(folders.log, bytesMax: limit * 4 + 4096)
-            if raw.count < limit { raw = try Self.tail(folders.previousLog, bytesMax: limit * 4 + 4096) + raw }
-            let text = Self.plain(raw)
-            return String(decoding: Array(text.utf8).suffix(limit), as: UTF8.self)
+        return try await onDisk("read the log of", machine) { () throws(SystemError) in
+            var text: [UInt8] = []
+            for path in [folders.log, folders.olderLog, folders.previousLog, folders.previousOlderLog] {
+                guard text.count < limit else { break }
+                // The form costs some 45 bytes a line: read more than is asked for.
+                text = Self.plain(try Self.tail(path, bytesMax: limit * 4 + 4096)) + text
+            }
+            if text.count < limit {
+                let first = Self.plain(try Self.tail(folders.firstLog, bytesMax: Self.firstLogBytesMax))
+                if !text.starts(with: first) { text = first + text }
+            }
+            return String(decoding: text.suffix(limit), as: UTF8.self)
         }
     }
 
@@ -36,7 +48,7 @@ extension OCIRuntime {
     }
 
     /// What the machine itself wrote: lines without the time and stream before them, parts of lines joined.
-    static func plain(_ raw: [UInt8]) -> String {
+    static func plain(_ raw: [UInt8]) -> [UInt8] {
         var text: [UInt8] = []
         for line in raw.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: true) {
             let parts = line.split(separator: UInt8(ascii: " "), maxSplits: 3, omittingEmptySubsequences: false)
@@ -45,27 +57,45 @@ extension OCIRuntime {
             text += parts[3]
             if tag == UInt8(ascii: "F") { text.append(UInt8(ascii: "\n")) }
         }
-        return String(decoding: text, as: UTF8.self)
+        return text
     }
 
-    func rotateLogs(_ machine: MachineID) {
-        let folders = folders(machine)
+    /// Before a launch: its log starts empty, and the one before is kept as the previous. On a thread that may wait.
+    static func rotateLogs(_ folders: MachineFolders) {
+        unlink(folders.heldLog)
         guard access(folders.log, F_OK) == 0 else { return }
+        keepFirst(folders)
+        if rename(folders.olderLog, folders.previousOlderLog) != 0 { unlink(folders.previousOlderLog) }
         rename(folders.log, folders.previousLog)
+    }
+
+    private static func keepFirst(_ folders: MachineFolders) {
+        var previous = stat()
+        var first = stat()
+        // The previous log got its name when the launch that has just ended began (rename(2) sets the time of change).
+        let began = stat(folders.previousLog, &previous) == 0 ? previous.st_ctim.tv_sec : 0
+        let isInLoop = WallClock.milliseconds() / 1000 - Int64(began) <= crashLoopGap.milliseconds / 1000
+        if isInLoop, stat(folders.firstLog, &first) == 0 { return }
+        guard let end = try? tail(folders.log, bytesMax: firstLogBytesMax) else { return }
+        try? PlainFile.replace(end, at: folders.firstLog)
     }
 
     /// Keeps the logs of the machines that are here and of the ``logsKeptMax`` newest that were.
     func forgetOldLogs() {
         let folder = configuration.logFolder
         guard let names = try? FolderListing.names(in: folder) else { return }
-        let gone = names.filter { name in
-            access("\(configuration.stateFolder)/machines-oci/\(name.prefix { $0 != "." })", F_OK) != 0
+        var gone: [Substring: (names: [String], time: Int)] = [:]
+        for name in names {
+            let machine = name.prefix { $0 != "." }
+            guard access("\(configuration.stateFolder)/machines-oci/\(machine)", F_OK) != 0 else { continue }
+            var file = stat()
+            let time = stat("\(folder)/\(name)", &file) == 0 ? file.st_mtim.tv_sec : 0
+            let known = gone[machine]
+            gone[machine] = ((known?.names ?? []) + [name], max(time, known?.time ?? 0))
         }
         guard gone.count > Self.logsKeptMax else { return }
-        let byAge = gone.map { name -> (name: String, time: Int) in
-            var file = stat()
-            return (name, stat("\(folder)/\(name)", &file) == 0 ? file.st_mtim.tv_sec : 0)
-        }.sorted { $0.time > $1.time }
-        for old in byAge.dropFirst(Self.logsKeptMax) { unlink("\(folder)/\(old.name)") }
+        for old in gone.values.sorted(by: { $0.time > $1.time }).dropFirst(Self.logsKeptMax) {
+            for name in old.names { unlink("\(folder)/\(name)") }
+        }
     }
 }

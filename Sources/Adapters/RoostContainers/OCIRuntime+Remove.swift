@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 import Logging
 import RoostLinux
@@ -10,7 +11,7 @@ extension OCIRuntime {
             try await takeApart(machine)
             unlink(folders(machine).lock)
         }
-        forgetOldLogs()
+        await BlockingCall.run { forgetOldLogs() }
     }
 
     /// Every step looks first and can be repeated; the launch's record goes last, so that a removal that was cut off
@@ -26,8 +27,10 @@ extension OCIRuntime {
         }
         let group = try cgroup(machine)
         do { try await group.remove() } catch {
+            logger.error("a control group stays", metadata: ["machine": "\(machine)", "error": "\(error)"])
             throw RuntimeError(
-                code: .failed, operation: "remove", subject: "machine \(machine)", cause: error.description)
+                code: .failed, operation: "remove", subject: "machine \(machine)",
+                cause: "its control group: \(String(cString: strerror(error.code)))")
         }
         try await unmountRoot(machine)
         // In this order: the record is in the last of them.
@@ -58,7 +61,7 @@ extension OCIRuntime {
             guard code == 0 || code == EINVAL else {
                 throw RuntimeError(
                     code: .failed, operation: "remove", subject: "machine \(machine)",
-                    cause: SystemError("unmount", point, code: code).description)
+                    cause: "its root cannot be unmounted: \(String(cString: strerror(code)))")
             }
         }
     }

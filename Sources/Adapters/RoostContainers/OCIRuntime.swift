@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 public import Logging
 import RoostLinux
@@ -20,13 +21,17 @@ public struct OCIRuntime: MachineRuntime {
         /// `runc` or `crun`: see ``RuntimeProbe``.
         public var runtimeProgram: String
         public var watcherProgram: String
-        /// A log grows to this size and then starts anew; the one of the launch before is kept.
+        /// Of a launch's log, in two halves: when the newer one is full, the older one goes. The log of the launch
+        /// before is kept.
         public var logSizeMax: ByteCount
         public var nameservers: [String]
+        /// Process 1 of machines: a static program that reaps and hands on signals.
+        public var initProgram: String
 
         public init(
             stateFolder: String, runFolder: String, cgroupParent: String, runtimeProgram: String = "runc",
-            watcherProgram: String = "conmon", logSizeMax: ByteCount = .mebibytes(8), nameservers: [String] = []
+            watcherProgram: String = "conmon", logSizeMax: ByteCount = .mebibytes(8), nameservers: [String] = [],
+            initProgram: String = "/usr/bin/tini-static"
         ) {
             self.stateFolder = stateFolder
             self.runFolder = runFolder
@@ -35,6 +40,7 @@ public struct OCIRuntime: MachineRuntime {
             self.watcherProgram = watcherProgram
             self.logSizeMax = logSizeMax
             self.nameservers = nameservers
+            self.initProgram = initProgram
         }
 
         var runtimeRoot: String { runFolder + "/runtime" }
@@ -46,13 +52,15 @@ public struct OCIRuntime: MachineRuntime {
     public let configuration: Configuration
     let images: any ImageStore
     let ends: ProcessEnds
+    /// Alive for as long as the runtime is.
+    private let logHalves: LogHalves
     let logger: Logger
 
     static let lockPatience = Duration.seconds(120)
     /// conmon writes the exit file within milliseconds of the end, unless the computer is very busy.
     static let exitFilePatience = Duration.seconds(10)
     static let killPatience = Duration.seconds(10)
-    /// Logs of machines that are gone; the newest are kept.
+    /// Machines that are gone and whose logs are kept; the newest.
     static let logsKeptMax = 64
 
     /// - Throws: when the folders cannot be made or the process watch cannot be started.
@@ -63,13 +71,19 @@ public struct OCIRuntime: MachineRuntime {
         self.images = images
         self.logger = logger
         do throws(SystemError) {
+            // Machines' files are in there, with the modes that machines gave them: nobody else gets in.
+            for folder in [configuration.stateFolder, configuration.runFolder] {
+                try DurableFile.makePrivateFolder(folder, mode: 0o700)
+            }
             for folder in [
-                configuration.stateFolder, configuration.runFolder, configuration.runtimeRoot,
-                configuration.attachFolder, configuration.logFolder, configuration.lockFolder,
-            ] {
-                try DurableFile.makeFolder(folder)
+                configuration.runtimeRoot, configuration.attachFolder, configuration.logFolder,
+                configuration.lockFolder,
+            ] { try DurableFile.makeFolder(folder, mode: 0o700) }
+            guard access(configuration.initProgram, X_OK) == 0 else {
+                throw SystemError("find (install the package tini)", configuration.initProgram)
             }
             ends = try ProcessEnds()
+            logHalves = try LogHalves(folder: configuration.logFolder)
         } catch {
             throw RuntimeError(
                 code: .failed, operation: "prepare", subject: configuration.stateFolder, cause: error.description)
@@ -131,17 +145,18 @@ public struct OCIRuntime: MachineRuntime {
         let process = readProcess(machine)
         let end = BootClock.now() + Self.killPatience
         var pause = Duration.milliseconds(2)
+        if process?.isAlive == true { try? PlainFile.write("", to: folders(machine).killedMark) }
         while true {
             // Process 1 first: with it the kernel ends all of its PID namespace.
             let hadFirst = try report("kill", machine) { () throws(SystemError) in
                 try process?.signal(SIGKILL) ?? false
             }
-            guard group.killRound() || hadFirst else { return }
+            let hadOthers = await BlockingCall.run { group.killRound() }
+            guard hadOthers || hadFirst else { return }
             guard BootClock.now() < end else {
                 throw RuntimeError(
                     code: .deadlineExceeded, operation: "kill", subject: "machine \(machine)",
-                    cause: "processes \(group.processes().sorted().prefix(10)) are still there after SIGKILL: "
-                        + "they wait for a disk or are frozen")
+                    cause: "processes of it are still there after SIGKILL: they wait for a disk or are frozen")
             }
             do { try await Task.sleep(for: pause) } catch { throw cancelled(machine, "kill") }
             pause = min(pause * 2, .milliseconds(100))
@@ -163,22 +178,46 @@ public struct OCIRuntime: MachineRuntime {
         return try await body()
     }
 
-    func report<Value>(
-        _ operation: String, _ machine: MachineID, _ body: () throws(SystemError) -> Value
-    ) throws(RuntimeError) -> Value {
-        do { return try body() } catch {
-            throw RuntimeError(
-                code: error.code == ENOSPC ? .noSpace : .failed, operation: operation, subject: "machine \(machine)",
-                cause: error.description)
-        }
+    /// What failed where goes to the host's log; whoever gave the order hears what it means.
+    func report<Value>(_ operation: String, _ machine: MachineID, _ body: () throws(SystemError) -> Value)
+        throws(RuntimeError) -> Value
+    { do { return try body() } catch { throw failure(operation, machine, error) } }
+
+    /// The same for what waits for a disk.
+    func onDisk<Value: Sendable>(
+        _ operation: String, _ machine: MachineID, _ body: @escaping @Sendable () throws(SystemError) -> Value
+    ) async throws(RuntimeError) -> Value {
+        do { return try await BlockingCall.run(body) } catch { throw failure(operation, machine, error) }
     }
 
-    func command(
-        _ operation: String, _ machine: MachineID, _ command: Command
-    ) async throws(RuntimeError) {
+    private func failure(_ operation: String, _ machine: MachineID, _ error: SystemError) -> RuntimeError {
+        logger.error(
+            "a step of a machine failed",
+            metadata: ["machine": "\(machine)", "operation": "\(operation)", "error": "\(error)"])
+        return RuntimeError(
+            code: error.code == ENOSPC ? .noSpace : .failed, operation: operation, subject: "machine \(machine)",
+            cause: String(cString: strerror(error.code)))
+    }
+
+    /// What a program of the host said of a machine, without the host's folders.
+    func publicWords(_ text: String, _ machine: MachineID) -> String {
+        let folders = folders(machine)
+        var words = text
+        for path in [
+            folders.root, folders.run, folders.state, folders.runtimeState, configuration.runFolder,
+            configuration.stateFolder,
+        ] { words = words.replacing(path, with: "") }
+        return String(words.prefix(Self.publicWordsMax)).filter { $0.isASCII && !$0.isNewline }
+    }
+
+    static let publicWordsMax = 600
+
+    func command(_ operation: String, _ machine: MachineID, _ command: Command) async throws(RuntimeError) {
         do { try await command.run() } catch {
-            throw RuntimeError(
-                code: .failed, operation: operation, subject: "machine \(machine)", cause: error.description)
+            logger.error(
+                "a program failed",
+                metadata: ["machine": "\(machine)", "operation": "\(operation)", "error": "\(error)"])
+            throw RuntimeError(code: .failed, operation: operation, subject: "machine \(machine)", cause: error.summary)
         }
     }
 

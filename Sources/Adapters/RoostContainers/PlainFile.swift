@@ -1,5 +1,7 @@
+import CLinux
 import Glibc
 import RoostLinux
+import Synchronization
 
 /// Files that a launch can make anew at any time: written, not flushed.
 enum PlainFile {
@@ -22,11 +24,17 @@ enum PlainFile {
 
     /// All of it or nothing, whoever is killed meanwhile; a power loss may leave anything.
     static func replace(_ bytes: [UInt8], at path: String) throws(SystemError) {
-        try write(bytes, to: path + ".new", mode: 0o600)
-        guard rename(path + ".new", path) == 0 else { throw SystemError("rename to", path) }
+        // A name of its own for each writer: two of them must not mix.
+        let fresh = "\(path).\(getpid())-\(writes.wrappingAdd(1, ordering: .relaxed).newValue).new"
+        try write(bytes, to: fresh, mode: 0o600)
+        guard rename(fresh, path) == 0 else {
+            let error = SystemError("rename to", path)
+            unlink(fresh)
+            throw error
+        }
     }
 
-    static func write(_ text: String, to path: String) throws(SystemError) {
-        try write(Array(text.utf8), to: path)
-    }
+    private static let writes = Atomic<UInt64>(0)
+
+    static func write(_ text: String, to path: String) throws(SystemError) { try write(Array(text.utf8), to: path) }
 }

@@ -10,8 +10,7 @@ final class ProcessEnds: Sendable {
     init() throws(SystemError) {
         core = try Core()
         let core = core
-        let started = Self.start { core.run() }
-        guard started == 0 else { throw SystemError("start a thread for", "process ends", code: started) }
+        try OwnThread.start("process ends") { core.run() }
     }
 
     deinit { core.stop() }
@@ -43,29 +42,11 @@ final class ProcessEnds: Sendable {
         }
     }
 
-    private static func start(_ body: @escaping @Sendable () -> Void) -> Int32 {
-        final class Job: Sendable {
-            let body: @Sendable () -> Void
-            init(_ body: @escaping @Sendable () -> Void) { self.body = body }
-        }
-        var attributes = pthread_attr_t()
-        pthread_attr_init(&attributes)
-        defer { pthread_attr_destroy(&attributes) }
-        pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
-        var thread = pthread_t()
-        let argument = Unmanaged.passRetained(Job(body))
-        let code = pthread_create(
-            &thread, &attributes,
-            { argument in
-                if let argument { Unmanaged<Job>.fromOpaque(argument).takeRetainedValue().body() }
-                return nil
-            }, argument.toOpaque())
-        if code != 0 { argument.release() }
-        return code
-    }
-
     final class Core: Sendable {
-        enum Outcome: Sendable { case ended, cancelled, failed(Int32) }
+        enum Outcome: Sendable {
+            case ended, cancelled
+            case failed(Int32)
+        }
 
         private struct Waiting {
             var descriptor: Int32
@@ -84,22 +65,23 @@ final class ProcessEnds: Sendable {
         private static let eventsMax = 32
 
         private let epoll: Int32
-        private let wake: Int32
+        private let wake: Bell
         private let state = Mutex(State())
 
         init() throws(SystemError) {
             epoll = epoll_create1(Int32(EPOLL_CLOEXEC))
-            wake = eventfd(0, Int32(EFD_CLOEXEC))
-            guard epoll >= 0, wake >= 0 else { throw SystemError("open", "epoll") }
+            wake = try Bell()
+            guard epoll >= 0 else { throw SystemError("open", "epoll") }
             var event = epoll_event()
             event.events = EPOLLIN.rawValue
             event.data.u64 = Self.stopToken
-            guard epoll_ctl(epoll, EPOLL_CTL_ADD, wake, &event) == 0 else { throw SystemError("watch", "eventfd") }
+            guard epoll_ctl(epoll, EPOLL_CTL_ADD, wake.descriptor, &event) == 0 else {
+                throw SystemError("watch", "eventfd")
+            }
         }
 
         deinit {
             close(epoll)
-            close(wake)
         }
 
         func newToken() -> UInt64 {
@@ -143,8 +125,7 @@ final class ProcessEnds: Sendable {
         }
 
         func stop() {
-            var one: UInt64 = 1
-            write(wake, &one, 8)
+            wake.ring()
         }
 
         func run() {

@@ -13,7 +13,7 @@ struct RuntimeSpec: Encodable {
         var readonly = false
     }
 
-    struct Process: Encodable {
+    struct Process: Encodable, Sendable {
         var terminal = false
         var user: User
         var args: [String]
@@ -56,6 +56,7 @@ struct RuntimeSpec: Encodable {
         var namespaces: [Namespace]
         var cgroupsPath: String
         var resources: Resources
+        var sysctl: [String: String]
         var seccomp: SeccompProfile
         var maskedPaths: [String]
         var readonlyPaths: [String]

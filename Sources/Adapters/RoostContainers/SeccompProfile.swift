@@ -53,10 +53,11 @@ struct SeccompProfile: Encodable {
     }()
 
     #if arch(x86_64)
-        private static let architectures = ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"]
+        // Not the 32-bit ones: their socketcall(2) hides from a filter which kind of socket is asked for.
+        private static let architectures = ["SCMP_ARCH_X86_64"]
         private static let allowedHere = "arch_prctl modify_ldt"
     #elseif arch(arm64)
-        private static let architectures = ["SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"]
+        private static let architectures = ["SCMP_ARCH_AARCH64"]
         private static let allowedHere =
             "arm_fadvise64_64 arm_sync_file_range breakpoint cacheflush set_tls sync_file_range2"
     #endif
@@ -97,7 +98,7 @@ struct SeccompProfile: Encodable {
         set_thread_area set_tid_address setfsgid setfsgid32 setfsuid setfsuid32 setgid setgid32 setgroups
         setgroups32 setitimer setpgid setpriority setregid setregid32 setresgid setresgid32 setresuid setresuid32
         setreuid setreuid32 setrlimit setsid setsockopt setuid setuid32 setxattr shmat shmctl shmdt shmget shutdown
-        sigaltstack signalfd signalfd4 sigprocmask sigreturn socketcall socketpair splice stat stat64 statfs
+        sigaltstack signalfd signalfd4 sigprocmask sigreturn socketpair splice stat stat64 statfs
         statfs64 statmount statx symlink symlinkat sync sync_file_range syncfs sysinfo tee tgkill time timer_create
         timer_delete timer_getoverrun timer_gettime timer_gettime64 timer_settime timer_settime64 timerfd_create
         timerfd_gettime timerfd_gettime64 timerfd_settime timerfd_settime64 times tkill truncate truncate64

@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 
 /// Signals by name, as people and images write them: `SIGINT`, `INT`, `int` or `2`.

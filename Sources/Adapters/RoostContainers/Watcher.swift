@@ -12,7 +12,8 @@ struct Watcher: Sendable {
     /// conmon leaves small files where it stands.
     var directory: String
 
-    static let startDeadline = Duration.seconds(60)
+    static let startDeadlineDefault = Duration.seconds(60)
+    var startDeadline = Watcher.startDeadlineDefault
     private static let reportBytesMax = 256 << 10
     /// The descriptor, in conmon, on which it reports (`_OCI_SYNCPIPE`).
     private static let reportDescriptor: Int32 = 3
@@ -46,7 +47,9 @@ struct Watcher: Sendable {
             child = try spawn(report: ends[1])
         } catch { throw .system(error) }
         let line = read(ends[0])
-        // The process we started ends once it has handed over to its detached child.
+        // The process we started ends once it has handed over to its detached child. One that hangs is ended, with all
+        // that is of its session: the runtime too.
+        if line == nil { kill(-child, SIGKILL) }
         var status: Int32 = 0
         while waitpid(child, &status, 0) < 0, errno == EINTR {}
         guard let line else { throw .deadline }
@@ -60,8 +63,7 @@ struct Watcher: Sendable {
     }
 
     private func spawn(report: Int32) throws(SystemError) -> pid_t {
-        let path = getenv("PATH").map { String(cString: $0) } ?? "/usr/sbin:/usr/bin:/sbin:/bin"
-        let environment = ["PATH=\(path)", "_OCI_SYNCPIPE=\(Self.reportDescriptor)", "LC_ALL=C"]
+        let environment = ["PATH=\(SearchPath.own)", "_OCI_SYNCPIPE=\(Self.reportDescriptor)", "LC_ALL=C"]
         var argv: [UnsafeMutablePointer<CChar>?] = ([program] + arguments).map { strdup($0) } + [nil]
         var envp: [UnsafeMutablePointer<CChar>?] = environment.map { strdup($0) } + [nil]
         defer { for pointer in argv + envp { free(pointer) } }
@@ -72,7 +74,7 @@ struct Watcher: Sendable {
 
     /// One line, or nil when none came in time. An empty line when conmon ended without a word.
     private func read(_ end: Int32) -> String? {
-        let deadline = BootClock.now() + Self.startDeadline
+        let deadline = BootClock.now() + startDeadline
         var bytes: [UInt8] = []
         var chunk = [UInt8](repeating: 0, count: 4096)
         while bytes.count < Self.reportBytesMax {

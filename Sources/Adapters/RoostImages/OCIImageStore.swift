@@ -14,32 +14,50 @@ public import RoostRuntime
 /// a lab may share one directory: work on one image is done under a lock that dies with its holder.
 public struct OCIImageStore: ImageStore {
     public let directory: String
+    public let folders: ImageFolders
+    public let limits: ImageLimits
     let verifiesTLS: Bool
     let logger: Logger
 
-    public static let pullDeadline = Duration.seconds(900)
+    static let pullDeadline = Duration.seconds(900)
     public static let unpackDeadline = Duration.seconds(900)
     public static let inspectDeadline = Duration.seconds(20)
     static let lockPatience = Duration.seconds(1800)
     static let pathDefault = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-    /// - Parameter verifiesRegistryTLS: false only for a registry of one's own that speaks plain HTTP.
+    /// - Parameters:
+    ///   - folders: which folders of the host may be images; without them, none.
+    ///   - verifiesRegistryTLS: false only for a registry of one's own that speaks plain HTTP.
     public init(
-        directory: String, verifiesRegistryTLS: Bool = true, logger: Logger = Logger(label: "roost.images")
+        directory: String, folders: ImageFolders = ImageFolders(), limits: ImageLimits = ImageLimits(),
+        verifiesRegistryTLS: Bool = true, logger: Logger = Logger(label: "roost.images")
     ) {
         self.directory = directory
+        self.folders = folders
+        self.limits = limits
         verifiesTLS = verifiesRegistryTLS
         self.logger = logger
     }
 
-    public func check(_ image: ImageReference) async throws(RuntimeError) {}
+    public func check(_ image: ImageReference) async throws(RuntimeError) {
+        switch image.source {
+        case .directory(let path), .layout(let path, _):
+            try await BlockingCall.run { () throws(RuntimeError) in try folders.check(path, for: image) }
+        case .registry: break
+        }
+    }
 
     public func ensure(_ image: ImageReference) async throws(RuntimeError) -> UnpackedImage {
+        try await check(image)
         switch image.source {
-        case .directory(let path): return try plainFolder(path, image)
+        case .directory(let path):
+            return try await BlockingCall.run { () throws(RuntimeError) in try plainFolder(path, image) }
         case .layout(let path, let tag):
             let layout = OCILayout(path: path)
-            return try await unpacked(try layout.manifest(tag: tag, for: image.description), of: layout, image)
+            let manifest = try await BlockingCall.run { () throws(RuntimeError) in
+                try layout.manifest(tag: tag, for: image.description)
+            }
+            return try await unpacked(manifest, of: layout, image)
         case .registry(let name): return try await fromRegistry(name, image)
         }
     }
@@ -47,48 +65,46 @@ public struct OCIImageStore: ImageStore {
     // MARK: - A folder as it is
 
     private func plainFolder(_ path: String, _ image: ImageReference) throws(RuntimeError) -> UnpackedImage {
-        guard let resolved = realpath(path, nil) else {
+        var folder = stat()
+        guard stat(path, &folder) == 0 else {
             throw RuntimeError(
                 code: .imageNotFound, operation: "find the image", subject: image.description,
                 cause: "there is no folder \(path)")
         }
-        defer { free(resolved) }
-        let root = String(cString: resolved)
-        var folder = stat()
-        guard stat(root, &folder) == 0, folder.st_mode & S_IFMT == S_IFDIR, root != "/" else {
+        guard folder.st_mode & S_IFMT == S_IFDIR else {
             throw RuntimeError(
                 code: .imageInvalid, operation: "find the image", subject: image.description,
-                cause: "\(root) cannot be the root of a machine: name a folder that holds one")
+                cause: "\(path) cannot be the root of a machine: name a folder that holds one")
         }
         let time = folder.st_mtim
-        let name = "\(root)\n\(folder.st_dev) \(folder.st_ino) \(time.tv_sec) \(time.tv_nsec)"
+        let name = "\(path)\n\(folder.st_dev) \(folder.st_ino) \(time.tv_sec) \(time.tv_nsec)"
         return UnpackedImage(
-            digest: "sha256:" + Self.hash(name), rootPath: root, entrypoint: [], command: [],
+            digest: "sha256:" + Self.hash(name), rootPath: path, entrypoint: [], command: [],
             environment: [Self.pathDefault], workingDirectory: "/", user: "", stopSignal: nil)
     }
 
     // MARK: - Unpacking
 
-    func unpacked(
-        _ manifest: OCILayout.Descriptor, of layout: OCILayout, _ image: ImageReference
-    ) async throws(RuntimeError) -> UnpackedImage {
-        let digest = try ImageDigest(manifest.digest, of: image.description)
-        if let ready = try ready(digest) { return ready }
+    func unpacked(_ descriptor: OCILayout.Descriptor, of layout: OCILayout, _ image: ImageReference)
+        async throws(RuntimeError) -> UnpackedImage
+    {
+        let digest = try ImageDigest(descriptor.digest, of: image.description)
+        if let ready = try await ready(digest, image) { return ready }
         return try await locked("sha256-\(digest.hex)", image) { () throws(RuntimeError) in
-            if let ready = try ready(digest) { return ready }
+            if let ready = try await ready(digest, image) { return ready }
             let half = "\(directory)/.unpacking-\(digest.hex)"
             try await removeFolder(half, image)
             do throws(RuntimeError) {
-                try await unpack(manifest, of: layout, into: half, image)
+                try await unpack(descriptor, of: layout, into: half, image)
                 try await publish(half, as: digest, image)
             } catch {
                 try? await removeFolder(half, image)
                 throw error
             }
-            guard let ready = try ready(digest) else {
+            guard let ready = try await ready(digest, image) else {
                 throw RuntimeError(
                     code: .failed, operation: "unpack", subject: image.description,
-                    cause: "\(folder(digest)) vanished while it was made")
+                    cause: "it vanished while it was made")
             }
             logger.info("image unpacked", metadata: ["image": "\(image)", "digest": "\(digest.text)"])
             return ready
@@ -98,112 +114,93 @@ public struct OCIImageStore: ImageStore {
     private func folder(_ digest: ImageDigest) -> String { "\(directory)/sha256-\(digest.hex)" }
 
     /// The image if all of it is there.
-    func ready(_ digest: ImageDigest) throws(RuntimeError) -> UnpackedImage? {
-        guard let record = try Self.read(ImageRecord.self, from: folder(digest) + "/image.json") else { return nil }
-        return record.image(digest: digest.text, rootPath: folder(digest) + "/rootfs")
+    func ready(_ digest: ImageDigest, _ image: ImageReference) async throws(RuntimeError) -> UnpackedImage? {
+        let folder = folder(digest)
+        guard let record = try await read(ImageRecord.self, from: folder + "/image.json", image) else { return nil }
+        return record.image(digest: digest.text, rootPath: folder + "/rootfs")
     }
 
     private func unpack(
-        _ manifest: OCILayout.Descriptor, of layout: OCILayout, into half: String, _ image: ImageReference
+        _ descriptor: OCILayout.Descriptor, of layout: OCILayout, into half: String, _ image: ImageReference
     ) async throws(RuntimeError) {
-        let record = ImageRecord(try layout.settings(of: manifest, for: image.description))
+        let (manifest, settings) = try await BlockingCall.run {
+            () throws(RuntimeError) -> (OCILayout.Manifest, OCILayout.ImageFile.Settings?) in
+            let manifest = try layout.manifest(descriptor, for: image.description)
+            return (manifest, try layout.settings(of: manifest, for: image.description))
+        }
+        let isRepacked = try needsRepacking(manifest, image)
+        try await requireSpace(try size(of: manifest, image), image)
         // A view of the layout with this one manifest: whoever moves the tag meanwhile does not change what we unpack.
         let view = half + "/view"
-        try report("unpack", image) { () throws(SystemError) in
+        try await makeView(of: layout, descriptor, at: view, image)
+        let source = isRepacked ? half + "/repacked" : view
+        if isRepacked {
+            try await work("repack", image, .imageInvalid) {
+                Command(
+                    "skopeo",
+                    ["copy", "--quiet", "--dest-compress-format", "gzip", "oci:\(view):image", "oci:\(source):image"],
+                    deadline: Self.unpackDeadline)
+            }
+        }
+        try await work("unpack", image, .imageInvalid) {
+            Command(
+                "umoci", ["raw", "unpack", "--image", source + ":image", half + "/rootfs"],
+                deadline: Self.unpackDeadline)
+        }
+        try await clean(half + "/rootfs", image)
+        for folder in [view, half + "/repacked"] { try await removeFolder(folder, image) }
+        try await write(ImageRecord(settings), to: half + "/image.json", image)
+    }
+
+    private func makeView(
+        of layout: OCILayout, _ descriptor: OCILayout.Descriptor, at view: String, _ image: ImageReference
+    ) async throws(RuntimeError) {
+        try await report("unpack", image) { () throws(SystemError) in
             try DurableFile.makeFolder(view)
             guard symlink(layout.path + "/blobs", view + "/blobs") == 0 else { throw SystemError("link", view) }
             try DurableFile.write(#"{"imageLayoutVersion":"1.0.0"}"#, to: view + "/oci-layout")
         }
-        var named = manifest
+        var named = descriptor
         named.annotations = [OCILayout.tagAnnotation: "image"]
-        try Self.write(OCILayout.Index(manifests: [named]), to: view + "/index.json")
-        try await command(
-            "unpack", image, .imageInvalid,
-            Command(
-                "umoci", ["raw", "unpack", "--image", view + ":image", half + "/rootfs"], deadline: Self.unpackDeadline)
-        )
-        try await removeFolder(view, image)
-        try Self.write(record, to: half + "/image.json")
+        try await write(OCILayout.Index(manifests: [named]), to: view + "/index.json", image)
+    }
+
+    private func clean(_ root: String, _ image: ImageReference) async throws(RuntimeError) {
+        let limits = limits
+        let outcome = await BlockingCall.run { () -> Result<ImageTree.Census, ImageTree.Failure> in
+            Result { () throws(ImageTree.Failure) in
+                try ImageTree.clean(root, filesMax: limits.filesMax, bytesMax: limits.unpackedMax.bytes)
+            }
+        }
+        switch outcome {
+        case .success(let census):
+            guard census.removed > 0 else { return }
+            logger.notice(
+                "device nodes, pipes and sockets of the image were left out",
+                metadata: ["image": "\(image)", "count": "\(census.removed)"])
+        case .failure(.system(let error)):
+            logger.error("cannot look through an image", metadata: ["image": "\(image)", "error": "\(error)"])
+            throw RuntimeError(
+                code: .imageInvalid, operation: "unpack", subject: image.description,
+                cause: "its files cannot be looked through: \(String(cString: strerror(error.code)))")
+        case .failure(.tooManyFiles): throw tooLarge(image, "it has more than \(limits.filesMax) files")
+        case .failure(.tooLarge): throw tooLarge(image, "unpacked it takes more than \(limits.unpackedMax)")
+        }
     }
 
     private func publish(_ half: String, as digest: ImageDigest, _ image: ImageReference) async throws(RuntimeError) {
         // The name must not reach the disk before the files do.
         try await command("flush", image, .failed, Command("sync", ["-f", half], deadline: Self.unpackDeadline))
         let final = folder(digest)
-        try report("publish", image) { () throws(SystemError) in
+        try await report("publish", image) { () throws(SystemError) in
             guard rename(half, final) == 0 else { throw SystemError("rename to", final) }
-            let file = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-            guard file >= 0 else { throw SystemError("open folder", directory) }
-            defer { close(file) }
-            guard fsync(file) == 0 else { throw SystemError("flush folder", directory) }
-        }
-    }
-
-    // MARK: - Small parts
-
-    static func read<Value: Decodable>(_ type: Value.Type, from path: String) throws(RuntimeError) -> Value? {
-        do { return try JSONFile.read(type, from: path) } catch {
-            throw RuntimeError(code: .failed, operation: "read", subject: path, cause: "\(error.cause)")
-        }
-    }
-
-    static func write(_ value: some Encodable, to path: String) throws(RuntimeError) {
-        do { try JSONFile.write(value, to: path) } catch {
-            throw RuntimeError(code: .failed, operation: "write", subject: path, cause: "\(error.cause)")
-        }
-    }
-
-    static func hash(_ text: String) -> String {
-        SHA256.hash(data: Array(text.utf8)).map { byte in
-            let digits = String(byte, radix: 16)
-            return digits.utf8.count == 2 ? digits : "0" + digits
-        }.joined()
-    }
-
-    func locked<Value: Sendable>(
-        _ name: String, _ image: ImageReference, _ body: () async throws(RuntimeError) -> Value
-    ) async throws(RuntimeError) -> Value {
-        let lock: FileLock
-        do throws(SystemError) {
-            try DurableFile.makeFolder(directory)
-            lock = try await FileLock.acquire("\(directory)/.\(name).lock", within: Self.lockPatience)
-        } catch {
-            throw RuntimeError(
-                code: error.code == ETIMEDOUT ? .deadlineExceeded : .failed, operation: "wait for the image",
-                subject: image.description, cause: error.description)
-        }
-        defer { lock.release() }
-        return try await body()
-    }
-
-    func removeFolder(_ path: String, _ image: ImageReference) async throws(RuntimeError) {
-        guard access(path, F_OK) == 0 else { return }
-        try await command("clear", image, .failed, Command("rm", ["-rf", "--one-file-system", path]))
-    }
-
-    @discardableResult
-    func command(
-        _ operation: String, _ image: ImageReference, _ code: RuntimeError.Code, _ command: Command
-    ) async throws(RuntimeError) -> Command.Output {
-        do { return try await command.run() } catch {
-            throw RuntimeError(
-                code: code, operation: operation, subject: image.description, cause: error.description)
-        }
-    }
-
-    private func report<Value>(
-        _ operation: String, _ image: ImageReference, _ body: () throws(SystemError) -> Value
-    ) throws(RuntimeError) -> Value {
-        do { return try body() } catch {
-            throw RuntimeError(
-                code: error.code == ENOSPC ? .noSpace : .failed, operation: operation, subject: image.description,
-                cause: error.description)
+            try DurableFile.flushFolder(directory)
         }
     }
 }
 
 /// What an image says of itself, kept beside its root.
-struct ImageRecord: Codable {
+struct ImageRecord: Codable, Sendable {
     var entrypoint: [String]
     var command: [String]
     var environment: [String]

@@ -6,14 +6,14 @@ import RoostRuntime
 struct OCILayout: Sendable {
     let path: String
 
-    struct Descriptor: Codable {
+    struct Descriptor: Codable, Sendable {
         var mediaType: String?
         var digest: String
         var size: Int64
         var annotations: [String: String]?
         var platform: Platform?
 
-        struct Platform: Codable {
+        struct Platform: Codable, Sendable {
             var architecture: String
             var os: String
         }
@@ -24,14 +24,15 @@ struct OCILayout: Sendable {
         var manifests: [Descriptor]
     }
 
-    struct Manifest: Decodable {
+    struct Manifest: Decodable, Sendable {
         var config: Descriptor
+        var layers: [Descriptor]?
     }
 
-    struct ImageFile: Decodable {
+    struct ImageFile: Decodable, Sendable {
         var config: Settings?
 
-        struct Settings: Decodable {
+        struct Settings: Decodable, Sendable {
             var user: String?
             var environment: [String]?
             var entrypoint: [String]?
@@ -54,6 +55,15 @@ struct OCILayout: Sendable {
     static let indexTypes: Set<String> = [
         "application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json",
     ]
+    /// What `umoci` unpacks (https://github.com/opencontainers/image-spec/blob/main/layer.md).
+    static let layerTypes: Set<String> = {
+        let plain = ["layer.v1.tar", "layer.nondistributable.v1.tar"].map { "application/vnd.oci.image." + $0 }
+        return Set(plain + plain.map { $0 + "+gzip" })
+    }()
+    /// What `skopeo` can pack anew so that `umoci` unpacks it.
+    static let repackableTypes: Set<String> = Set(layerTypes.filter { !$0.hasSuffix("+gzip") }.map { $0 + "+zstd" })
+        .union(["application/vnd.docker.image.rootfs.diff.tar.gzip", "application/vnd.docker.image.rootfs.diff.tar"])
+    static let documentBytesMax = 4 << 20
     /// An index may name an index, but not for ever.
     static let indexDepthMax = 3
 
@@ -65,10 +75,10 @@ struct OCILayout: Sendable {
 
     /// The manifest that a tag names at this moment, for this computer's architecture.
     func manifest(tag: String, for image: String) throws(RuntimeError) -> Descriptor {
-        guard let index = try OCIImageStore.read(Index.self, from: path + "/index.json") else {
+        guard let index = try read(Index.self, "/index.json", for: image) else {
             throw RuntimeError(
                 code: .imageNotFound, operation: "find the image", subject: image,
-                cause: "there is no OCI layout at \(path): build the image, or copy one there with "
+                cause: "there is no OCI layout at \(path) on this host: build the image, or copy one there with "
                     + "'skopeo copy docker://NAME oci:\(path):\(tag)'")
         }
         guard let named = index.manifests.first(where: { $0.annotations?[Self.tagAnnotation] == tag }) else {
@@ -102,22 +112,41 @@ struct OCILayout: Sendable {
             cause: "its index is nested more than \(Self.indexDepthMax) deep")
     }
 
-    func settings(of manifest: Descriptor, for image: String) throws(RuntimeError) -> ImageFile.Settings? {
-        let manifest = try document(Manifest.self, manifest, for: image)
-        return try document(ImageFile.self, manifest.config, for: image).config
+    func manifest(_ descriptor: Descriptor, for image: String) throws(RuntimeError) -> Manifest {
+        try document(Manifest.self, descriptor, for: image)
+    }
+
+    func settings(of manifest: Manifest, for image: String) throws(RuntimeError) -> ImageFile.Settings? {
+        try document(ImageFile.self, manifest.config, for: image).config
     }
 
     private func document<Value: Decodable>(
         _ type: Value.Type, _ descriptor: Descriptor, for image: String
     ) throws(RuntimeError) -> Value {
         let digest = try ImageDigest(descriptor.digest, of: image)
-        let blob = "\(path)/blobs/sha256/\(digest.hex)"
-        guard let value = try OCIImageStore.read(type, from: blob) else {
+        guard let value = try read(type, "/blobs/sha256/\(digest.hex)", for: image) else {
             throw RuntimeError(
                 code: .imageInvalid, operation: "read", subject: image,
-                cause: "\(blob) is missing: build or copy the image anew")
+                cause: "its part \(digest.text) is missing: build or copy the image anew")
         }
         return value
+    }
+
+    /// Whoever made the layout need not be the host's friend.
+    private func read<Value: Decodable>(_ type: Value.Type, _ file: String, for image: String) throws(RuntimeError)
+        -> Value?
+    {
+        do {
+            guard let bytes = try ForeignFile.read(file, in: path, bytesMax: Self.documentBytesMax) else { return nil }
+            return try JSONFile.decode(type, from: bytes)
+        } catch let error as SystemError {
+            throw RuntimeError(
+                code: .imageInvalid, operation: "read", subject: image,
+                cause: "\(error.operation) \(error.subject): \(String(cString: strerror(error.code)))")
+        } catch {
+            throw RuntimeError(
+                code: .imageInvalid, operation: "read", subject: image, cause: "its \(file.dropFirst()) is malformed")
+        }
     }
 }
 

@@ -41,11 +41,6 @@ struct HostCommands: Sendable {
         }
     }
 
-    /// All of it or nothing.
-    func nft(_ operation: String, of subject: String, _ transaction: String) async throws(MeshError) {
-        try await run(operation, of: subject, "nft", ["-f", "-"], input: transaction)
-    }
-
     /// One `ip` command a line; what they list is of IPv6.
     @discardableResult
     func ip(

@@ -1,113 +1,106 @@
-import CLinux
-import Foundation
 import Glibc
 import RoostLinux
 import RoostModel
 
 /// Machines' network namespaces and the links into them. Each is bound to a file, so that it exists before the
 /// machine's first process and is found again by whoever comes after us.
+///
+/// Everything here is said to the kernel in process, and blocks: every function is called on a thread of its own that
+/// is in the host's network namespace, and may leave it in a machine's.
 struct MachineNamespaces: Sendable {
     let configuration: MeshConfiguration
-    let commands: HostCommands
-    let rules: MeshRules
+    let rules: RuleBook
 
     static let machineInterface = "eth0"
+    /// The loopback is the first link of every namespace.
+    private static let loopback: Int32 = 1
     private static let addressPatience = Duration.seconds(5)
-    private static let addressInterval = Duration.milliseconds(2)
+    private static let addressInterval = Duration.microseconds(200)
     /// Packets that a new connection of a machine may send before the first of them is acknowledged. What a standby
     /// lacks of the last log segment then crosses an ocean in two round trips instead of five.
-    private static let firstBurst = 64
+    private static let firstBurst: UInt32 = 64
     /// Least, first and most, in bytes. The kernel's own first one (128 KiB) would hold such a burst back.
     private static let receiveBuffers = "4096 524288 16777216"
-    /// `NSFS_MAGIC` of linux/magic.h.
-    private static let namespaceFilesystem = 0x6e73_6673
 
-    /// Whoever waits for a machine waits for every program that is started here: in the usual case, in which nothing is
-    /// there yet, they are as few as can be.
-    func attach(_ machine: MachineLink) async throws(MeshError) -> String {
+    private static let settings = [
+        ("ipv6/conf/all/disable_ipv6", "0"), ("ipv6/conf/default/disable_ipv6", "0"),
+        ("ipv6/conf/all/accept_ra", "0"), ("ipv6/conf/default/accept_ra", "0"),
+        ("ipv6/conf/all/accept_redirects", "0"), ("ipv6/conf/default/accept_redirects", "0"),
+        // A stream that was quiet for a moment is as fast as before.
+        ("ipv4/tcp_slow_start_after_idle", "0"),
+        ("ipv4/tcp_rmem", receiveBuffers),
+    ]
+
+    /// Makes what is missing, in the usual case everything.
+    /// - Returns: the path of the namespace.
+    func attach(_ machine: MachineLink) throws(MeshError) -> String {
         let id = machine.machine
         let path = configuration.namespacePath(of: id)
-        let isNew = try await makeNamespace(id, path: path)
-        try await commands.nft("admit", of: id.text, rules.admit(machine))
+        try rules.admit(machine)
+        let host = try routes(of: id)
+        let isNew = try enterNamespace(id, path: path)
+        let inside = try routes(of: id)
         let link = MeshRules.linkName(of: id)
-        let here = [
-            "link set dev \(link) mtu \(configuration.mtu) group \(MeshRules.linkGroup) addrgenmode none up",
-            "addr replace \(MeshRules.routerAddress)/64 dev \(link) nodad",
-            "route replace \(machine.address)/128 dev \(link) src \(configuration.address)",
-            Self.localAddresses(link),
-        ]
-        var known: String?
-        if isNew {
-            // Fails where a link of that name is left from a namespace that is gone; then one looks first.
-            let made = try await commands.ask(
-                "make link", of: id.text, "ip", ["-6", "-batch", "-"],
-                input: ([makingLink(id, path: path).joined(separator: " ")] + here).map { $0 + "\n" }.joined())
-            if made.succeeded { known = made.output }
-        }
-        if known == nil {
-            if try await !isLinked(id, path: path) { try await makeLink(id, path: path) }
-            known = try await commands.ip("address the host's end", of: id.text, here)
-        }
-        let end = Self.machineInterface
-        let inside = HostCommands(networkNamespace: path)
-        let knownInside = try await inside.ip(
-            "address the machine's end", of: id.text,
-            [
-                "link set dev lo up",
-                "link set dev \(end) mtu \(configuration.mtu) addrgenmode none up",
-                "addr replace \(MeshRules.machineLinkLocal)/64 dev \(end) nodad",
-                "addr replace \(machine.address)/128 dev \(end) nodad",
-                "route replace default via \(MeshRules.routerAddress) dev \(end) initcwnd \(Self.firstBurst)",
-                Self.localAddresses(end),
+        try carryOut("link", id) { () throws(NetlinkError) in
+            let ends = try self.ends(link, path: path, isNew: isNew, host: host, inside: inside)
+            try host.perform([
+                RouteMessage.setUp(
+                    ends.here, group: MeshRules.linkGroup, mtu: configuration.mtu, makesAddresses: false),
+                RouteMessage.address(MeshRules.routerAddress, length: 64, on: ends.here),
+                RouteMessage.route(
+                    to: machine.address, length: 128, over: ends.here, source: configuration.address),
             ])
-        try await waitUntilLocal(MeshRules.routerAddress, on: link, of: id, commands, seen: known ?? "")
-        try await waitUntilLocal("\(machine.address)", on: end, of: id, inside, seen: knownInside)
+            try inside.perform(
+                [
+                    RouteMessage.setUp(Self.loopback),
+                    RouteMessage.setUp(ends.there, mtu: configuration.mtu, makesAddresses: false),
+                    RouteMessage.address(MeshRules.machineLinkLocal, length: 64, on: ends.there),
+                    RouteMessage.address(machine.address, length: 128, on: ends.there),
+                ] + Self.ways(of: machine, over: ends.there))
+            if !isNew { try Self.removeOtherWays(inside, over: ends.there) }
+            try Self.waitUntilLocal(MeshRules.routerAddress, over: ends.here, host)
+            try Self.waitUntilLocal(machine.address, over: ends.there, inside)
+        }
         return path
     }
 
-    /// Lists the addresses of a link under which this host answers already.
-    private static func localAddresses(_ link: String) -> String { "route show table local dev \(link)" }
-
-    /// The kernel finishes a new address a little later, in a work queue; until then nobody is answered under it.
-    private func waitUntilLocal(
-        _ address: String, on link: String, of machine: MachineID, _ commands: HostCommands, seen: String
-    ) async throws(MeshError) {
-        let deadline = BootClock.now() + Self.addressPatience
-        var seen = seen
-        while !seen.contains("local \(address) ") {
-            guard BootClock.now() < deadline else {
-                throw MeshError(
-                    operation: "wait for address", subject: machine.text,
-                    cause: "\(address) on \(link) was not ready within \(Self.addressPatience)")
-            }
-            do { try await Task.sleep(for: Self.addressInterval) } catch {
-                throw MeshError(operation: "wait for address", subject: machine.text, cause: "cancelled")
-            }
-            seen = try await commands.ip("look at addresses", of: machine.text, [Self.localAddresses(link)])
+    /// A machine has a way to its own network, and to the hosts for its answers, and to nowhere else: it is apart from
+    /// other networks also while the host's rules are gone.
+    private static func ways(of machine: MachineLink, over index: Int32) -> [NetlinkMessage] {
+        [machine.networkRange.lowerBound, MeshAddress.firstOfHosts].map {
+            RouteMessage.route(
+                to: $0, length: 48, over: index, router: MeshRules.routerAddress, firstBurst: firstBurst)
         }
     }
 
-    func detach(_ machine: MachineID) async throws(MeshError) {
-        let link = MeshRules.linkName(of: machine)
-        try await remove(link, of: machine, commands)
-        var elements: [RuleElement] = []
-        for set in ["links", "networks"] {
-            let listing = try await commands.run(
-                "read rules", of: machine.text, "nft",
-                ["-j", "list", "set"] + MeshRules.table.split(separator: " ").map(String.init) + [set])
-            elements += try RuleListing.elements(of: link, inSet: set, listing: listing)
+    /// A namespace that an older program has made has a way to everywhere.
+    private static func removeOtherWays(_ inside: RouteSocket, over index: Int32) throws(NetlinkError) {
+        for route in try inside.routes(.unicast, over: index) where route.length == 0 {
+            try inside.perform(RouteMessage.deleteRoute(to: route.destination, length: 0, over: index))
         }
-        if !elements.isEmpty { try await commands.nft("dismiss", of: machine.text, rules.dismiss(elements)) }
-        let path = configuration.namespacePath(of: machine)
-        while Self.isNamespace(path) {
-            guard umount2(path, Int32(MNT_DETACH)) == 0 else {
-                throw MeshError(
-                    operation: "unbind namespace", subject: machine.text, cause: "\(SystemError("unmount", path))")
+    }
+
+    /// The kernel finishes a new address a little later, in a work queue; until then nobody is answered under it.
+    private static func waitUntilLocal(
+        _ address: IPv6Address, over index: Int32, _ socket: RouteSocket
+    ) throws(NetlinkError) {
+        let deadline = BootClock.now() + addressPatience
+        while try !socket.routes(.local, over: index).contains(where: { $0.destination == address }) {
+            guard BootClock.now() < deadline else {
+                throw NetlinkError("wait until \(address) is there", code: ETIMEDOUT)
             }
+            usleep(UInt32(addressInterval / .microseconds(1)))
         }
-        if unlink(path) != 0, errno != ENOENT {
-            throw MeshError(
-                operation: "remove namespace", subject: machine.text, cause: "\(SystemError("remove", path))")
+    }
+
+    func detach(_ machine: MachineID) throws(MeshError) {
+        let host = try routes(of: machine)
+        try carryOut("remove link", machine) { () throws(NetlinkError) in
+            try Self.remove(MeshRules.linkName(of: machine), host)
+        }
+        try rules.dismiss(machine)
+        do throws(SystemError) { try NetworkNamespace.remove(configuration.namespacePath(of: machine)) } catch {
+            throw MeshError(operation: "remove namespace", subject: machine.text, cause: error.description)
         }
     }
 
@@ -117,92 +110,105 @@ struct MachineNamespaces: Sendable {
         do throws(SystemError) { names = try FolderListing.names(in: folder) } catch {
             throw MeshError(operation: "list namespaces", subject: folder, cause: error.description)
         }
-        return names.filter { Self.isNamespace(folder + "/" + $0) }.compactMap { try? MachineID($0) }
+        return names.filter { NetworkNamespace.isBound(folder + "/" + $0) }.compactMap { try? MachineID($0) }
     }
 
-    private static let settings = [
-        "-q", "-w",
-        "net.ipv6.conf.all.disable_ipv6=0", "net.ipv6.conf.default.disable_ipv6=0",
-        "net.ipv6.conf.all.accept_ra=0", "net.ipv6.conf.default.accept_ra=0",
-        "net.ipv6.conf.all.accept_redirects=0", "net.ipv6.conf.default.accept_redirects=0",
-        // A stream that was quiet for a moment is as fast as before.
-        "net.ipv4.tcp_slow_start_after_idle=0",
-        "net.ipv4.tcp_rmem=\(receiveBuffers)",
-    ]
-
-    /// - Returns: whether it was not there before.
-    private func makeNamespace(_ machine: MachineID, path: String) async throws(MeshError) -> Bool {
-        guard !Self.isNamespace(path) else {
-            // Whoever made it may not have come this far.
-            try await HostCommands(networkNamespace: path).run(
-                "set up namespace", of: machine.text, "sysctl", Self.settings)
-            return false
+    /// The machines that are linked now, whoever did it: from what the kernel has, which outlives us. One that was
+    /// linked in half is not among them; its keeper attaches it again.
+    func linked() throws(MeshError) -> [MachineLink] {
+        let ids = try attached()
+        guard !ids.isEmpty else { return [] }
+        do throws(NetlinkError) {
+            let host = try RouteSocket()
+            var machines: [Int32: MachineID] = [:]
+            let byName = Dictionary(uniqueKeysWithValues: ids.map { (MeshRules.linkName(of: $0), $0) })
+            for link in try host.links() where link.group == MeshRules.linkGroup {
+                if let id = byName[link.name] { machines[link.index] = id }
+            }
+            return try host.routes(.unicast).compactMap { route in
+                guard route.length == 128, let id = machines[route.index] else { return nil }
+                let network = NetworkNumber(of: route.destination)
+                guard MeshAddress.machine(id, in: network) == route.destination else { return nil }
+                return MachineLink(machine: id, network: network, address: route.destination)
+            }
+        } catch {
+            throw MeshError(operation: "look at links", subject: "this host", cause: error.description)
         }
+    }
+
+    // MARK: - Steps
+
+    /// Takes the thread into the machine's namespace.
+    /// - Returns: whether it was not there before.
+    private func enterNamespace(_ machine: MachineID, path: String) throws(MeshError) -> Bool {
         do throws(SystemError) {
-            try DurableFile.makeFolder(configuration.namespaceFolder)
-            let file = open(path, O_RDONLY | O_CREAT | O_CLOEXEC, 0o600)
-            guard file >= 0 else { throw SystemError("create", path) }
-            close(file)
+            let isNew = !NetworkNamespace.isBound(path)
+            if isNew {
+                try DurableFile.makeFolder(configuration.namespaceFolder)
+                try NetworkNamespace.make(boundTo: path)
+            } else {
+                try NetworkNamespace.enter(path)
+            }
+            // Whoever made it may not have come this far.
+            for (name, value) in Self.settings { try NetworkNamespace.set(name, to: value) }
+            return isNew
         } catch {
             throw MeshError(operation: "make namespace", subject: machine.text, cause: error.description)
         }
-        try await commands.run(
-            "make namespace", of: machine.text, "unshare", ["--net=" + path, "sysctl"] + Self.settings)
-        return true
     }
 
-    /// Both ends are there and belong together.
-    private func isLinked(_ machine: MachineID, path: String) async throws(MeshError) -> Bool {
-        let link = MeshRules.linkName(of: machine)
-        let here = try await commands.ask("look at link", of: machine.text, "ip", ["-j", "link", "show", "dev", link])
-        guard here.succeeded else { return false }
-        let there = try await HostCommands(networkNamespace: path).ask(
-            "look at link", of: machine.text, "ip", ["-j", "link", "show", "dev", Self.machineInterface])
-        if there.succeeded, Self.indices(here.output)?.peer == Self.indices(there.output)?.own { return true }
-        // Half a link, from an attach that was cut short or a namespace that was made anew.
-        try await remove(link, of: machine, commands)
-        return false
+    /// The numbers of both ends of the machine's link, which is made if it is not there or is not whole.
+    private func ends(
+        _ link: String, path: String, isNew: Bool, host: RouteSocket, inside: RouteSocket
+    ) throws(NetlinkError) -> (here: Int32, there: Int32) {
+        if !isNew, let ends = try Self.existing(link, host: host, inside: inside) { return ends }
+        let namespace = open(path, O_RDONLY | O_CLOEXEC)
+        guard namespace >= 0 else { throw NetlinkError("open \(path)", code: errno) }
+        defer { close(namespace) }
+        let making = RouteMessage.addPair(
+            link, group: MeshRules.linkGroup, mtu: configuration.mtu, peer: Self.machineInterface, namespace: namespace)
+        do throws(NetlinkError) { try host.perform(making) } catch {
+            guard error.code == EEXIST else { throw error }
+            // Half a link, from an attach that was cut short or a namespace that was made anew.
+            try Self.remove(link, host)
+            try Self.remove(Self.machineInterface, inside)
+            try host.perform(making)
+        }
+        guard let ends = try Self.existing(link, host: host, inside: inside) else {
+            throw NetlinkError("look at link \(link)", code: ENODEV)
+        }
+        return ends
     }
 
-    private func makeLink(_ machine: MachineID, path: String) async throws(MeshError) {
-        // What the namespace has under that name is the rest of a link whose other end is gone.
-        let end = Self.machineInterface
-        try await remove(end, of: machine, HostCommands(networkNamespace: path))
-        try await commands.run("make link", of: machine.text, "ip", makingLink(machine, path: path))
-    }
-
-    private func makingLink(_ machine: MachineID, path: String) -> [String] {
-        [
-            "link", "add", "name", MeshRules.linkName(of: machine), "mtu", "\(configuration.mtu)", "group",
-            "\(MeshRules.linkGroup)", "type", "veth", "peer", "name", Self.machineInterface, "mtu",
-            "\(configuration.mtu)", "netns", path,
-        ]
+    /// Both ends, if they are there and belong together.
+    private static func existing(
+        _ link: String, host: RouteSocket, inside: RouteSocket
+    ) throws(NetlinkError) -> (here: Int32, there: Int32)? {
+        guard let here = try host.link(link), let there = try inside.link(machineInterface),
+            here.peer == there.index, there.peer == here.index
+        else { return nil }
+        return (here.index, there.index)
     }
 
     /// A link may vanish by itself meanwhile: the kernel takes a namespace apart, and the links into it, when it has
     /// the time.
-    private func remove(_ link: String, of machine: MachineID, _ commands: HostCommands) async throws(MeshError) {
-        func isThere() async throws(MeshError) -> Bool {
-            try await commands.ask("look at link", of: machine.text, "ip", ["link", "show", "dev", link]).succeeded
-        }
-        guard try await isThere() else { return }
-        let removal = try await commands.ask("remove link", of: machine.text, "ip", ["link", "del", "dev", link])
-        if !removal.succeeded, try await isThere() {
-            throw MeshError(operation: "remove link", subject: machine.text, cause: "ip refused to delete \(link)")
+    private static func remove(_ link: String, _ socket: RouteSocket) throws(NetlinkError) {
+        do throws(NetlinkError) { try socket.perform(RouteMessage.deleteLink(link)) } catch {
+            guard error.code == ENODEV else { throw error }
         }
     }
 
-    private static func isNamespace(_ path: String) -> Bool {
-        var filesystem = statfs()
-        return statfs(path, &filesystem) == 0 && Int(filesystem.f_type) == namespaceFilesystem
+    private func routes(of machine: MachineID) throws(MeshError) -> RouteSocket {
+        do throws(NetlinkError) { return try RouteSocket() } catch {
+            throw MeshError(operation: "link", subject: machine.text, cause: error.description)
+        }
     }
 
-    private static func indices(_ listing: String) -> (own: Int, peer: Int?)? {
-        struct Link: Decodable {
-            var ifindex: Int
-            var link_index: Int?
+    private func carryOut(
+        _ operation: String, _ machine: MachineID, _ body: () throws(NetlinkError) -> Void
+    ) throws(MeshError) {
+        do throws(NetlinkError) { try body() } catch {
+            throw MeshError(operation: operation, subject: machine.text, cause: error.description)
         }
-        guard let link = try? JSONDecoder().decode([Link].self, from: Data(listing.utf8)).first else { return nil }
-        return (link.ifindex, link.link_index)
     }
 }

@@ -21,8 +21,10 @@ public struct MeshConfiguration: Hashable, Sendable {
     /// Known before the store is: through them the store is reached. Each stays until ``WireGuardMesh/setPeers(_:)``
     /// names a peer of the same host.
     public var seeds: [MeshPeer]
+    /// The addresses that this host announces as an edge; nil: it is none.
+    public var anycast: AnycastAddresses?
     /// The network namespace the mesh lives in, as a path; nil is that of this process. Every command runs there
-    /// (by `nsenter`, which leaves the mount namespace as it is), and so do the sockets of the probes.
+    /// (by `nsenter`, which leaves the mount namespace as it is), and so do the sockets to the kernel and of the probes.
     public var networkNamespace: String?
 
     public static let interfaceLengthMax = 15
@@ -30,7 +32,7 @@ public struct MeshConfiguration: Hashable, Sendable {
     public init(
         host: HostName, interface: String = "roost0", listenPort: UInt16 = 51820, endpoint: UnderlayEndpoint,
         probePort: UInt16 = 51821, mtu: Int = 1420, stateDirectory: String, runDirectory: String,
-        seeds: [MeshPeer] = [], networkNamespace: String? = nil
+        seeds: [MeshPeer] = [], anycast: AnycastAddresses? = nil, networkNamespace: String? = nil
     ) {
         self.host = host
         self.interface = interface
@@ -41,6 +43,7 @@ public struct MeshConfiguration: Hashable, Sendable {
         self.stateDirectory = stateDirectory
         self.runDirectory = runDirectory
         self.seeds = seeds
+        self.anycast = anycast
         self.networkNamespace = networkNamespace
     }
 
@@ -66,5 +69,21 @@ public struct MeshConfiguration: Hashable, Sendable {
                 operation: "use mtu", subject: "\(mtu)",
                 cause: "IPv6 needs 1280, and more than 1420 does not fit with WireGuard into 1500")
         }
+        if let anycast, anycast.prefixes.isEmpty || anycast.ports.isEmpty {
+            throw MeshError(operation: "serve", subject: "anycast addresses", cause: "give prefixes and ports")
+        }
+    }
+}
+
+/// The addresses of an edge that the whole world reaches, and what is served there. All else that this host listens on
+/// is not.
+public struct AnycastAddresses: Hashable, Sendable {
+    public var prefixes: [IPv4Prefix]
+    /// TCP.
+    public var ports: Set<UInt16>
+
+    public init(prefixes: [IPv4Prefix], ports: Set<UInt16>) {
+        self.prefixes = prefixes
+        self.ports = ports
     }
 }

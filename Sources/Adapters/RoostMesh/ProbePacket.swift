@@ -1,6 +1,7 @@
-/// A probe or its answer on the wire, 24 bytes, big-endian:
+/// A probe or its answer, 24 bytes, big-endian:
 /// magic (4), version (1), kind (1), zero (2), number (4), zero (4), the sender's monotonic nanoseconds (8).
-/// The answer repeats number and nanoseconds; both must match what was sent for an answer to count.
+/// The answer repeats number and nanoseconds; both must match what was sent for an answer to count. On the wire the
+/// sender's signature follows (``ProbeSeal``).
 struct ProbePacket: Hashable, Sendable {
     enum Kind: UInt8, Sendable {
         case probe = 1
@@ -13,7 +14,7 @@ struct ProbePacket: Hashable, Sendable {
 
     static let size = 24
     private static let magic: UInt32 = 0x5250_5242
-    private static let version: UInt8 = 1
+    private static let version: UInt8 = 2
 
     init(kind: Kind, number: UInt32, sentNanoseconds: UInt64) {
         self.kind = kind

@@ -1,4 +1,3 @@
-import CLinux
 import Glibc
 import RoostLinux
 import RoostModel
@@ -9,13 +8,7 @@ struct ProbeSocket: ~Copyable {
 
     /// Enters `namespace` with the calling thread and leaves it there: call this on a thread of its own.
     init(on endpoint: UnderlayEndpoint, namespace: String?) throws(SystemError) {
-        if let namespace {
-            let entrance = open(namespace, O_RDONLY | O_CLOEXEC)
-            guard entrance >= 0 else { throw SystemError("open", namespace) }
-            defer { close(entrance) }
-            let failure = roost_setns(entrance, roost_clone_newnet)
-            guard failure == 0 else { throw SystemError("enter", namespace, code: -failure) }
-        }
+        if let namespace { try NetworkNamespace.enter(namespace) }
         let type = Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
         let opened = socket(endpoint.family, type, 0)
         guard opened >= 0 else { throw SystemError("open socket", "\(endpoint)") }
@@ -31,25 +24,25 @@ struct ProbeSocket: ~Copyable {
 
     /// A probe that cannot be sent is a probe that is lost: what the kernel says is of no use to anybody.
     func send(_ outgoing: ProbeTable.Outgoing) {
-        let bytes = outgoing.packet.bytes
+        let bytes = outgoing.bytes
         _ = outgoing.destination.withSocketAddress { address, length in
             sendto(descriptor, bytes, bytes.count, Int32(MSG_DONTWAIT), address, length)
         }
     }
 
     /// The next packet that waits; nil when there is none.
-    func receive() -> (packet: ProbePacket?, source: UnderlayEndpoint?)? {
+    func receive() -> (bytes: [UInt8], source: UnderlayEndpoint?)? {
         var source = sockaddr_storage()
         var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
         // A byte more than a packet has, so that a longer one is not taken for one.
-        return withUnsafeTemporaryAllocation(byteCount: ProbePacket.size + 1, alignment: 8) { buffer in
+        return withUnsafeTemporaryAllocation(byteCount: ProbePacket.size + ProbeSeal.size + 1, alignment: 8) { buffer in
             let count = withUnsafeMutablePointer(to: &source) { pointer in
                 pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
                     recvfrom(descriptor, buffer.baseAddress, buffer.count, 0, $0, &length)
                 }
             }
             guard count >= 0 else { return nil }
-            return (ProbePacket(UnsafeRawBufferPointer(rebasing: buffer[..<count])), UnderlayEndpoint(storage: source))
+            return (Array(buffer[..<count]), UnderlayEndpoint(storage: source))
         }
     }
 

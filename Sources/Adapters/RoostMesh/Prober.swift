@@ -26,7 +26,7 @@ final class Prober: Sendable {
         self.logger = logger
     }
 
-    func setTargets(_ peers: [(host: HostName, endpoint: UnderlayEndpoint)]) {
+    func setTargets(_ peers: [ProbeTarget]) {
         table.withLock { $0.setTargets(peers, now: BootClock.now()) }
     }
 
@@ -36,16 +36,14 @@ final class Prober: Sendable {
 
     /// Runs until the task is cancelled.
     func run() async throws(SystemError) {
-        let wake = eventfd(0, Int32(EFD_CLOEXEC | EFD_NONBLOCK))
-        guard wake >= 0 else { throw SystemError("open", "eventfd") }
-        defer { close(wake) }
+        let wake = try Bell()
         await withTaskCancellationHandler {
             await BlockingCall.run {
                 roost_name_thread("roost-probes")
-                self.loop(wake: wake)
+                self.loop(wake: wake.descriptor)
             }
         } onCancel: {
-            eventfd_write(wake, 1)
+            wake.ring()
         }
     }
 
@@ -75,9 +73,11 @@ final class Prober: Sendable {
             if socket.wait(for: idle, wake: wake) { return }
             for _ in 0..<Self.packetsPerRoundMax {
                 guard let received = socket.receive() else { break }
-                guard let packet = received.packet, let source = received.source else { continue }
+                guard let source = received.source else { continue }
                 let at = BootClock.now()
-                if let answer = table.withLock({ $0.receive(packet, from: source, now: at) }) { socket.send(answer) }
+                if let answer = table.withLock({ $0.receive(received.bytes, from: source, now: at) }) {
+                    socket.send(answer)
+                }
             }
         }
     }

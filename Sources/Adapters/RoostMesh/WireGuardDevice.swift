@@ -1,3 +1,5 @@
+import Glibc
+import RoostLinux
 import RoostModel
 
 /// The host's WireGuard interface: in the kernel where it can, else held by a `wireguard-go` that outlives us.
@@ -25,18 +27,11 @@ struct WireGuardDevice: Sendable {
         if !changes.isEmpty {
             try await commands.run("configure", of: interface, "wg", ["set", interface] + changes)
         }
-        // Forwarding would make the kernel ignore router advertisements; a host may live by them.
-        let advertised = try await commands.ask(
-            "read settings", of: interface, "sysctl", ["-a", "-r", #"^net\.ipv6\.conf\..*\.accept_ra$"#])
-        let kept = advertised.output.split(separator: "\n").filter { $0.hasSuffix(" = 1") }.map {
-            $0.prefix { $0 != " " } + "=2"
+        try await NetworkNamespace.run(
+            in: configuration.networkNamespace, failing: { Self.cannotForward($0) }
+        ) { () throws(MeshError) in
+            do throws(SystemError) { try Self.forward() } catch { throw Self.cannotForward(error) }
         }
-        try await commands.run(
-            "set forwarding", of: interface, "sysctl",
-            ["-q", "-w"] + kept.map(String.init) + [
-                "net.ipv6.conf.all.disable_ipv6=0", "net.ipv6.conf.default.disable_ipv6=0",
-                "net.ipv6.conf.all.forwarding=1",
-            ])
         try await commands.ip(
             "address", of: interface,
             [
@@ -46,19 +41,80 @@ struct WireGuardDevice: Sendable {
             ])
     }
 
-    /// Nil when there is no interface, or one whose process is gone.
-    func state() async throws(MeshError) -> WireGuardState? {
-        let answer = try await commands.ask("look at", of: interface, "wg", ["show", interface, "dump"])
-        return answer.succeeded ? try WireGuardState(dump: answer.output) : nil
+    private static func cannotForward(_ error: SystemError) -> MeshError {
+        MeshError(operation: "set forwarding", subject: "this host", cause: error.description)
     }
 
+    /// On a thread in the host's namespace.
+    private static func forward() throws(SystemError) {
+        let links = "/proc/sys/net/ipv6/conf"
+        // Forwarding would make the kernel ignore router advertisements; a host may live by them.
+        for name in try FolderListing.names(in: links) {
+            let setting = "ipv6/conf/\(name)/accept_ra"
+            if try NetworkNamespace.setting(setting) == "1" { try NetworkNamespace.set(setting, to: "2") }
+        }
+        for setting in ["all/disable_ipv6", "default/disable_ipv6"] {
+            try NetworkNamespace.set("ipv6/conf/" + setting, to: "0")
+        }
+        try NetworkNamespace.set(forwarding, to: "1")
+    }
+
+    /// Whether the host forwarded IPv6 between its links before there was a mesh: then somebody wants it, and it is left
+    /// so. Looked at once from one start of the host to the next, since afterwards it is our own doing: the answer is
+    /// kept in the run directory, which goes with the settings when the host restarts.
+    /// On a thread in the host's namespace.
+    func forwardsForOthers() throws(MeshError) -> Bool {
+        let path = configuration.runDirectory + "/forwarded-before"
+        do throws(SystemError) {
+            if let known = try DurableFile.read(path, bytesMax: 64) { return known.first == UInt8(ascii: "1") }
+            let before = try NetworkNamespace.setting(Self.forwarding) ?? "0"
+            try DurableFile.makeFolder(configuration.runDirectory)
+            try DurableFile.write(before + "\n", to: path, mode: 0o644)
+            return before == "1"
+        } catch {
+            throw Self.cannotForward(error)
+        }
+    }
+
+    private static let forwarding = "ipv6/conf/all/forwarding"
+
+    /// Nil when there is no interface, as after the death of the process that held it. An interface that does not
+    /// answer is an error: nobody knows what its peers are.
+    func state() async throws(MeshError) -> WireGuardState? {
+        let answer = try await commands.ask("look at", of: interface, "wg", ["show", interface, "dump"])
+        if answer.succeeded { return try WireGuardState(dump: answer.output) }
+        let isThere = try await commands.ask("look at", of: interface, "ip", ["link", "show", "dev", interface])
+        guard isThere.succeeded else { return nil }
+        throw MeshError(
+            operation: "look at", subject: interface,
+            cause: "the interface is there and WireGuard does not answer for it: 'wg show \(interface)' failed")
+    }
+
+    /// As many peers at once as can be; when the device refuses some, the others come all the same.
+    /// - Throws: at the end, if any was refused.
     func apply(_ changes: PeerChanges) async throws(MeshError) {
+        var refused: [String] = []
         var rest = changes.arguments[...]
         while !rest.isEmpty {
             let part = rest.prefix(Self.peersPerCommandMax)
             rest = rest.dropFirst(part.count)
-            try await commands.run("set peers", of: interface, "wg", ["set", interface] + part.flatMap { $0 })
+            do throws(MeshError) { try await set(Array(part)) } catch {
+                guard part.count > 1 else {
+                    refused.append(error.description)
+                    continue
+                }
+                for one in part {
+                    do throws(MeshError) { try await set([one]) } catch { refused.append(error.description) }
+                }
+            }
         }
+        guard refused.isEmpty else {
+            throw MeshError(operation: "set peers", subject: interface, cause: refused.joined(separator: "; "))
+        }
+    }
+
+    private func set(_ peers: [[String]]) async throws(MeshError) {
+        try await commands.run("set peers", of: interface, "wg", ["set", interface] + peers.flatMap { $0 })
     }
 
     private func create() async throws(MeshError) {

@@ -70,6 +70,26 @@ struct PeerChanges: Hashable, Sendable {
         }
     }
 
+    /// What changes between two lists, for a device that has the first: nothing is asked of the device, and the work is
+    /// as large as the change.
+    init(from old: [HostName: MeshPeer], to new: [HostName: MeshPeer]) {
+        for (host, peer) in old.sorted(by: { $0.key < $1.key })
+        where new[host]?.identity.publicKey != peer.identity.publicKey {
+            arguments.append(["peer", peer.identity.publicKey, "remove"])
+        }
+        for (host, peer) in new.sorted(by: { $0.key < $1.key }) where old[host] != peer {
+            let before = old[host].flatMap { $0.identity.publicKey == peer.identity.publicKey ? $0 : nil }
+            var change: [String] = []
+            if before?.identity.endpoint != peer.identity.endpoint { change += ["endpoint", peer.identity.endpoint] }
+            if before == nil { change += ["persistent-keepalive", "\(Self.keepaliveSeconds)"] }
+            let allowed = Self.allowedAddresses(of: peer)
+            if before.map(Self.allowedAddresses) != allowed {
+                change += ["allowed-ips", allowed.joined(separator: ",")]
+            }
+            if !change.isEmpty { arguments.append(["peer", peer.identity.publicKey] + change) }
+        }
+    }
+
     /// Adds the peers the device does not know yet, and leaves those it knows as they are.
     init(adding peers: [MeshPeer], to state: WireGuardState) {
         let known = Set(state.peers.map(\.publicKey))

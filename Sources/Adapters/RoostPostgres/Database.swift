@@ -35,13 +35,13 @@ public final class Database: Sendable {
 
     public let name: String
     private let thread: WorkThread
-    private let session: Session
+    private let session: DatabaseSession
 
     /// - Parameter parameters: libpq's connection keywords.
     public init(_ name: String, parameters: [(String, String)], connectDeadline: Duration) throws(SystemError) {
         self.name = name
         thread = try WorkThread(name)
-        session = Session(name: name, parameters: parameters, connectDeadline: connectDeadline)
+        session = DatabaseSession(name: name, parameters: parameters, connectDeadline: connectDeadline)
     }
 
     deinit {
@@ -51,7 +51,7 @@ public final class Database: Sendable {
         Self.end(session, on: thread)
     }
 
-    private static func end(_ session: Session, on thread: WorkThread) {
+    private static func end(_ session: DatabaseSession, on thread: WorkThread) {
         thread.submit { session.disconnect() }
         thread.close()
     }
@@ -78,8 +78,27 @@ public final class Database: Sendable {
     }
 }
 
+extension Database {
+    /// What a statement of the replication protocol that never ends (`START_REPLICATION`) began with.
+    enum Beginning: Hashable, Sendable {
+        /// Something of the stream has come.
+        case message
+        /// The other side has nothing to send and says so.
+        case end
+    }
+
+    /// Sends a statement that copies without end, waits for the first of it, and breaks the connection off.
+    func begin(_ statement: String, within deadline: Duration) async throws(DatabaseError) -> Beginning {
+        let session = session
+        return try await thread.perform { () throws(DatabaseError) in
+            defer { session.disconnect() }
+            return try session.begin(statement, within: deadline)
+        }
+    }
+}
+
 /// The connection itself. Used on its owner's thread only, which is what makes it safe to share.
-private final class Session: @unchecked Sendable {
+private final class DatabaseSession: @unchecked Sendable {
     private let name: String
     private let parameters: [(String, String)]
     private let connectDeadline: Duration
@@ -169,6 +188,50 @@ private final class Session: @unchecked Sendable {
         guard let refusal else { return rows }
         if PQstatus(connection) != CONNECTION_OK { throw giveUp(statement, .connection("\(refusal)")) }
         throw failure(statement, refusal)
+    }
+
+    func begin(_ statement: String, within deadline: Duration) throws(DatabaseError) -> Database.Beginning {
+        let end = BootClock.now() + deadline
+        try connect()
+        guard let connection else { throw failure(statement, .connection("no connection")) }
+        guard PQsendQuery(connection, statement) == 1 else {
+            throw failure(statement, .connection(message(of: connection)))
+        }
+        while true {
+            try fill(connection, statement, until: end, deadline) { PQisBusy(connection) == 1 }
+            guard let result = PQgetResult(connection) else { return .end }
+            defer { PQclear(result) }
+            switch PQresultStatus(result) {
+            case PGRES_COPY_BOTH:
+                var text: UnsafeMutablePointer<CChar>?
+                var count: Int32 = 0
+                try fill(connection, statement, until: end, deadline) {
+                    count = PQgetCopyData(connection, &text, 1)
+                    return count == 0
+                }
+                if count > 0 {
+                    PQfreemem(text)
+                    return .message
+                }
+            case PGRES_TUPLES_OK, PGRES_COMMAND_OK: break
+            default: throw failure(statement, cause(of: result))
+            }
+        }
+    }
+
+    /// Reads what comes while `isWanting`.
+    private func fill(
+        _ connection: OpaquePointer, _ statement: String, until end: Moment, _ deadline: Duration,
+        while isWanting: () -> Bool
+    ) throws(DatabaseError) {
+        while isWanting() {
+            guard wait(connection, for: POLLIN, until: end) else {
+                throw failure(statement, .deadlineExceeded(deadline))
+            }
+            guard PQconsumeInput(connection) == 1 else {
+                throw failure(statement, .connection(message(of: connection)))
+            }
+        }
     }
 
     private func table(_ result: OpaquePointer) -> [Database.Row] {

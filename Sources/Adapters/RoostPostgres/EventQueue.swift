@@ -1,5 +1,3 @@
-import CLinux
-import Glibc
 import RoostFailover
 import RoostLinux
 import RoostModel
@@ -17,18 +15,17 @@ final class EventQueue: Sendable {
     }
 
     private let state = Mutex(State())
-    private let bell: Int32
+    private let bell: Bell
 
     init() throws(SystemError) {
-        bell = eventfd(0, Int32(EFD_CLOEXEC | EFD_NONBLOCK))
-        guard bell >= 0 else { throw SystemError("eventfd", "events") }
+        bell = try Bell()
     }
 
     var isClosed: Bool { state.withLock { $0.isClosed } }
 
     func close() {
         state.withLock { $0.isClosed = true }
-        ring()
+        bell.ring()
     }
 
     func put(_ event: FailoverEvent) {
@@ -39,11 +36,11 @@ final class EventQueue: Sendable {
                 if state.events.count < Self.eventsMax { state.events.append(event) }
             case .viewed(_, by: .read), .readFailed, .ruleAnswered, .heartbeatAnswered, .reportAnswered,
                 .operationEnded,
-                .postgresExited, .cannotFollow, .terminate:
+                .postgresExited, .cannotFollow, .gateAnswered, .terminate:
                 state.events.append(event)
             }
         }
-        ring()
+        bell.ring()
     }
 
     /// All that waits, at the latest when `moment` has come.
@@ -51,10 +48,7 @@ final class EventQueue: Sendable {
         let waiting = drain()
         if !waiting.isEmpty { return waiting }
         let left = min(moment - BootClock.now(), Self.waitMax)
-        var entry = pollfd(fd: bell, events: Int16(POLLIN), revents: 0)
-        _ = poll(&entry, 1, Int32(clamping: max(left.milliseconds + 1, 0)))
-        var count: UInt64 = 0
-        _ = read(bell, &count, 8)
+        bell.wait(within: left)
         return drain()
     }
 
@@ -63,11 +57,6 @@ final class EventQueue: Sendable {
             defer { state.events = [] }
             return state.events
         }
-    }
-
-    private func ring() {
-        var one: UInt64 = 1
-        _ = write(bell, &one, 8)
     }
 }
 

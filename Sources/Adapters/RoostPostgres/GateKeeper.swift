@@ -1,5 +1,6 @@
 import Glibc
 import Logging
+import RoostFailover
 import RoostLinux
 import RoostModel
 import Synchronization
@@ -16,23 +17,34 @@ final class GateKeeper: Sendable {
         var isOpen = false
         /// What the host was told last, and when; nil: must be told.
         var told: (isOpen: Bool, at: Moment)?
+        /// What the core was told of the last word; nil: nothing yet.
+        var answer: Answer?
+    }
+
+    private struct Answer: Hashable {
+        var isOpen: Bool
+        var failure: String?
     }
 
     private let state = Mutex(State())
     private let link: StoreLink
     private let instance: PostgresInstance
+    private let events: EventQueue
     private let logger: Logger
 
-    init(link: StoreLink, instance: PostgresInstance, logger: Logger) {
+    init(link: StoreLink, instance: PostgresInstance, events: EventQueue, logger: Logger) {
         self.link = link
         self.instance = instance
+        self.events = events
         self.logger = logger
     }
 
     func set(isOpen: Bool) {
+        instance.isWantedOpen.withLock { $0 = isOpen }
         state.withLock { state in
             state.isOpen = isOpen
             state.told = nil
+            state.answer = nil
         }
     }
 
@@ -55,10 +67,22 @@ final class GateKeeper: Sendable {
                 state.withLock { state in
                     if state.isOpen == wanted { state.told = (wanted, BootClock.now()) }
                 }
+                answer(Answer(isOpen: wanted, failure: nil))
             } catch {
                 logger.notice("the gate was not set", metadata: ["open": "\(wanted)", "why": "\(error)"])
+                answer(Answer(isOpen: wanted, failure: "\(error)"))
                 usleep(UInt32(Self.pause.milliseconds * 1000))
             }
         }
+    }
+
+    /// The core hears each thing once.
+    private func answer(_ answer: Answer) {
+        let isNews = state.withLock { state in
+            guard state.isOpen == answer.isOpen, state.answer != answer else { return false }
+            state.answer = answer
+            return true
+        }
+        if isNews { events.put(.gateAnswered(isOpen: answer.isOpen, failure: answer.failure)) }
     }
 }

@@ -73,26 +73,9 @@ private final class HostConnection {
     init(_ path: String, request: String, until end: Moment) throws(HostSocketError) {
         self.request = request
         self.end = end
-        socket = Glibc.socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | 0o2_000_000 /* SOCK_CLOEXEC */, 0)
-        var address = sockaddr_un()
-        address.sun_family = sa_family_t(AF_UNIX)
-        let bytes = Array(path.utf8)
-        let room = MemoryLayout.size(ofValue: address.sun_path) - 1
-        guard socket >= 0, bytes.count <= room else {
-            throw HostSocketError(request: request, cause: .unreachable("\(path) is no usable socket path"))
-        }
         // A host that is frozen fills its queue of connections: that must be an error, not a wait.
-        _ = fcntl(socket, F_SETFL, O_NONBLOCK)
-        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: bytes) }
-        let code = withUnsafePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                connect(socket, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
-            }
-        }
-        guard code == 0 else {
-            let why = SystemError("connect to", path).description
-            Glibc.close(socket)
-            throw HostSocketError(request: request, cause: .unreachable(why))
+        do throws(SystemError) { socket = try UnixSocket.connect(path) } catch {
+            throw HostSocketError(request: request, cause: .unreachable(error.description))
         }
     }
 

@@ -21,7 +21,7 @@ final class LeaseWatch: Sendable {
     init(mark: LeaseMark?, kill: @escaping @Sendable () -> Void) throws(SystemError) {
         self.mark = mark
         self.kill = kill
-        try WorkThread.spawn("lease") { self.watch() }
+        try OwnThread.start("lease") { self.watch() }
     }
 
     /// - Parameter until: nil: there is no lease to watch.

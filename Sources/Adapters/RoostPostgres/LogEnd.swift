@@ -15,7 +15,7 @@ extension PostgresInstance {
 
     /// Reads the end of the log of a stopped Postgres from the disk (`pg_controldata`, `pg_waldump`): the end of the
     /// last whole record. What was killed in the middle of a record ends before it.
-    public func endOfStoppedLog() async throws(PostgresError) -> LogEnd {
+    func endOfStoppedLog() async throws(PostgresError) -> LogEnd {
         do {
             guard !isRunning else { throw PostgresError("read the log", "Postgres runs") }
             let output = try await layout.command("pg_controldata", ["-D", layout.data], deadline: .seconds(10)).run()
@@ -77,12 +77,15 @@ struct ControlData: Hashable, Sendable {
     var timeline: UInt32?
     var minimumRecoveryEnd: LSN?
     var segmentSize: UInt64 = 16 << 20
+    /// It was stopped cleanly, as a primary or as a standby.
+    var isStopped = false
 
     init(text: String) {
         for line in text.split(separator: "\n") {
             guard let colon = line.firstIndex(of: ":") else { continue }
             let value = line[line.index(after: colon)...].drop { $0 == " " }
             switch line[..<colon] {
+            case "Database cluster state": isStopped = value.hasPrefix("shut down")
             case "Latest checkpoint's REDO location": redo = LSN(text: value)
             case "Latest checkpoint's TimeLineID": timeline = UInt32(value)
             case "Minimum recovery ending location": minimumRecoveryEnd = LSN(text: value)

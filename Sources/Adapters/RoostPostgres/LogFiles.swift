@@ -7,18 +7,7 @@ struct LogFiles: Sendable {
 
     init(_ folder: String) { self.folder = folder }
 
-    func names() throws(SystemError) -> [String] {
-        guard let handle = opendir(folder) else { throw SystemError("open folder", folder) }
-        defer { closedir(handle) }
-        var found: [String] = []
-        while let entry = readdir(handle) {
-            found.append(
-                withUnsafeBytes(of: entry.pointee.d_name) { bytes in
-                    String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
-                })
-        }
-        return found
-    }
+    func names() throws(SystemError) -> [String] { try FolderListing.names(in: folder, mustExist: true) }
 
     func segments() throws(SystemError) -> [LogSegment] { try names().compactMap { LogSegment(fileName: $0) } }
 

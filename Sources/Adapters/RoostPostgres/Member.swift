@@ -30,6 +30,8 @@ public final class Member: Sendable {
     /// Between two attempts to reach a host that does not answer.
     static let hostPause = Duration.milliseconds(200)
     private static let silenceLogged = Duration.seconds(10)
+    /// A leader looks this often how much of the log its slots hold back.
+    private static let slotInterval = Duration.seconds(1)
 
     private let timings: FailoverTimings
     private let logger: Logger
@@ -77,11 +79,11 @@ public final class Member: Sendable {
         known = KnownCluster(view)
         events = try EventQueue()
         let instance = try PostgresInstance(
-            layout: layout, cluster: view.spec.name, member: view.member, log: options.postgresLog, logger: logger)
+            layout: layout, member: view.member, log: options.postgresLog, logger: logger)
         self.instance = instance
         operations = Operations(
             instance: instance, timings: options.timings, logger: logger, known: known, events: events)
-        gate = GateKeeper(link: link, instance: instance, logger: logger)
+        gate = GateKeeper(link: link, instance: instance, events: events, logger: logger)
         let mark =
             InitProcess.isParent
             ? try LeaseMark(layout.outside("\(layout.runFolder)/\(InitProcess.markName)")) : nil
@@ -97,14 +99,15 @@ public final class Member: Sendable {
         let state = try file.read() ?? DurableState()
         logger.info("taking part", metadata: ["state": "\(state)"])
         let (over, finish) = AsyncStream<Void>.makeStream()
-        try WorkThread.spawn("core") {
+        try OwnThread.start("core") {
             self.decide(name, state)
             finish.finish()
         }
-        try WorkThread.spawn("watch") { self.watch() }
-        try WorkThread.spawn("gate") { self.gate.work { self.events.isClosed } }
+        try OwnThread.start("watch") { self.watch() }
+        try OwnThread.start("gate") { self.gate.work { self.events.isClosed } }
         await withTaskGroup(of: Void.self) { group in
             group.addTask { await self.observe() }
+            group.addTask { await self.tendSlots() }
             for await _ in over {}
             group.cancelAll()
         }
@@ -172,7 +175,7 @@ public final class Member: Sendable {
                 .heartbeatAnswered(sequence: beat.sequence, link.renew(beat, ruleRevision: revision))
             }
         case .report(var report):
-            if report.detail == nil { report.detail = operations.progress }
+            report.detail = detail(of: report)
             later(.reportAnswered(.unavailable)) { [report] in .reportAnswered(link.report(report)) }
         case .postgres(let operation, let id): operations.start(operation, id)
         case .setGate(let isOpen): gate.set(isOpen: isOpen)
@@ -180,10 +183,20 @@ public final class Member: Sendable {
         }
     }
 
+    /// What people want to know besides: how far a copy is, why Postgres ended, that the volume is full.
+    private func detail(of report: MemberReport) -> String? {
+        var detail = report.detail ?? operations.progress
+        if let why = detail, !instance.isRunning, let words = instance.lastWords, !why.contains(words) {
+            detail = "\(why): \(words)"
+        }
+        let all = [detail, instance.layout.shortage()].compactMap(\.self)
+        return all.isEmpty ? nil : all.joined(separator: "; ")
+    }
+
     /// Asks on a thread of its own: answers may be slow, and come in any order.
     private func later(_ otherwise: FailoverEvent, _ body: @escaping @Sendable () -> FailoverEvent) {
         do {
-            try WorkThread.spawn("request") { self.events.put(body()) }
+            try OwnThread.start("request") { self.events.put(body()) }
         } catch {
             logger.error("no thread for a request", metadata: ["why": "\(error)"])
             events.put(otherwise)
@@ -207,6 +220,13 @@ public final class Member: Sendable {
                 logger.debug("the watch ended", metadata: ["why": "\(error)"])
             }
             usleep(UInt32(Self.hostPause.milliseconds * 1000))
+        }
+    }
+
+    private func tendSlots() async {
+        while !Task.isCancelled {
+            await operations.tendSlots()
+            try? await Task.sleep(for: Self.slotInterval)
         }
     }
 

@@ -16,6 +16,7 @@ final class Operations: Sendable {
         var crashTold = false
         /// What the leader of this epoch streams to.
         var epoch = Epoch.none
+        var follower = FollowerDoubt()
     }
 
     let instance: PostgresInstance
@@ -35,12 +36,7 @@ final class Operations: Sendable {
         self.logger = logger
         self.known = known
         self.events = events
-        instance.listen(
-            .init(crashed: { [weak self] in self?.postgresCrashed() }) { [weak self] line in
-                guard let self else { return }
-                let (last, isIdle) = self.state.withLock { ($0.last, $0.running == nil) }
-                if isIdle { self.events.put(.cannotFollow(line, after: last)) }
-            })
+        instance.listen(.init(crashed: { [weak self] in self?.postgresCrashed() }))
     }
 
     var progress: String? { done.withLock { $0 } }
@@ -51,6 +47,7 @@ final class Operations: Sendable {
             state.last = id
             state.running = id
             state.crashTold = false
+            state.follower = FollowerDoubt()
             return state.task
         }
         // The top of a service: the runner of operations, of which the account above holds the only one.
@@ -110,7 +107,44 @@ final class Operations: Sendable {
             return nil
         }
         let isSame = state.withLock { $0.last == before.0 && $0.running == nil }
-        return isSame ? .observed(sample, after: before.0) : nil
+        guard isSame else { return nil }
+        if case .standby(let standby) = sample { doubt(standby, after: before.0) }
+        return .observed(sample, after: before.0)
+    }
+
+    // MARK: - Whether it could ever follow
+
+    /// A standby that has no stream for long asks its leader why. Only the answer counts: what Postgres writes to its log
+    /// may have been written by a client.
+    private func doubt(_ sample: StandbyObservation, after last: OperationID) {
+        let upstream = state.withLock { state -> PostgresSettings.Upstream? in
+            guard state.last == last, state.running == nil else { return nil }
+            return state.follower.isToAsk(isStreaming: sample.isStreaming, BootClock.now())
+        }
+        guard let upstream else { return }
+        // A question of its own, which takes seconds when nobody answers: samples go on meanwhile, and the account above
+        // lets one be asked at a time.
+        Task { await self.askWhy(upstream, after: last) }
+    }
+
+    private func askWhy(_ upstream: PostgresSettings.Upstream, after last: OperationID) async {
+        var verdict = LeaderTrial.Verdict.unclear("the member's settings cannot be read")
+        if let settings = try? settings(.standby(upstream: upstream)) {
+            verdict = await instance.trial(of: upstream, settings, known.view.secrets)
+        }
+        let isCurrent = state.withLock { state in
+            guard state.last == last, state.running == nil else { return false }
+            state.follower.isAsking = false
+            return true
+        }
+        guard isCurrent else { return }
+        switch verdict {
+        case .canFollow: break
+        case .unclear(let why): logger.debug("nobody knows why there is no stream", metadata: ["why": "\(why)"])
+        case .cannotFollow(let why):
+            logger.warning("the leader says that this member can never follow it", metadata: ["why": "\(why)"])
+            events.put(.cannotFollow(why, after: last))
+        }
     }
 
     // MARK: - Each operation
@@ -139,23 +173,31 @@ final class Operations: Sendable {
             try await instance.initialize(view.secrets, within: limit)
         case .clone(let leader, let epoch):
             let source = try upstream(leader, epoch, view)
-            if let why = try await obstacle(to: source, view) { return .unreachable("\(leader): \(why)") }
-            try await instance.clone(from: source, settings(.standby(upstream: nil)), view.secrets, within: limit) {
-                bytes in self.done.withLock { $0 = "\(bytes) copied" }
-            }
-            try await configure(.standby(upstream: nil))
+            return try await clone(leader, source, view, within: limit)
+        case .exchange: try await instance.exchange()
+        case .discard: try await instance.discard()
         case .rewind(let leader, let epoch):
             let source = try upstream(leader, epoch, view)
             if let why = try await obstacle(to: source, view) { return .unreachable("\(leader): \(why)") }
-            try await instance.rewind(to: source, settings(.standby(upstream: nil)), view.secrets, within: limit)
+            let settings = try settings(.standby(upstream: nil))
+            if let why = try await instance.rewind(to: source, settings, view.secrets, within: limit) {
+                return .impossible(why)
+            }
             try await configure(.standby(upstream: nil))
         case .sever: try await sever()
-        case .readEnd: return try await readEnd(within: limit)
+        case .readEnd:
+            return try await provingDamage { try await self.readEnd(within: limit) }
         case .follow(let leader, let epoch, let fork):
             if instance.isLeader { await instance.stop(.fast, within: .seconds(5)) }
             if let fork { try await instance.expect(fork) }
-            try await configure(.standby(upstream: try upstream(leader, epoch, view)))
-            try await startOrReload(within: limit)
+            let source = try upstream(leader, epoch, view)
+            try await configure(.standby(upstream: source))
+            return try await provingDamage {
+                try await self.startOrReload(within: limit)
+                self.state.withLock { $0.follower.upstream = source }
+                await self.forgetReign(epoch)
+                return .done
+            }
         case .promote(let epoch, let confirmations, let standbys):
             return try await promote(epoch, confirmations, standbys, within: limit)
         case .startPrimary(let epoch, let confirmations, let standbys):
@@ -163,6 +205,7 @@ final class Operations: Sendable {
             try await configure(.leader(epoch: epoch, standbys: standbys, confirmations: confirmations))
             try await startOrReload(within: limit)
             try await instance.keepSlots(of: epoch, for: standbys)
+            try await instance.removeCopies()
             state.withLock { $0.epoch = epoch }
         case .checkpoint: try await instance.checkpoint(within: limit)
         case .stop(let mode):
@@ -175,13 +218,62 @@ final class Operations: Sendable {
         await instance.obstacle(to: source, try settings(.standby(upstream: nil)), view.secrets)
     }
 
+    private func clone(
+        _ leader: MemberName, _ source: PostgresSettings.Upstream, _ view: ClusterView, within limit: Duration
+    ) async throws -> OperationOutcome {
+        try await instance.removeCopies()
+        if let why = try await obstacle(to: source, view) { return .unreachable("\(leader): \(why)") }
+        let settings = try settings(.standby(upstream: nil))
+        let measured = try await instance.measure(source, settings, view.secrets)
+        if let spaces = measured.elsewhere {
+            return .unreachable("\(leader) keeps data outside its volume: drop the tablespaces \(spaces)")
+        }
+        if let why = try instance.lackOfRoom(for: measured) { return .noRoom(why) }
+        try await instance.clone(from: source, settings, view.secrets, within: limit) { bytes in
+            self.done.withLock { $0 = "\(bytes) copied" }
+        }
+        return .done
+    }
+
+    /// When Postgres does not start, the data counts on all the same: unless it is proven to be none.
+    private func provingDamage(_ body: () async throws -> OperationOutcome) async throws -> OperationOutcome {
+        do { return try await body() } catch {
+            guard !instance.isRunning, let damage = await instance.damage() else { throw error }
+            return .spoiled(damage)
+        }
+    }
+
+    /// The slots of a reign of its own that is over hold log and dead rows for nobody. A copy that was given up takes up
+    /// room.
+    private func forgetReign(_ epoch: Epoch) async {
+        do {
+            try await instance.keepSlots(of: epoch, for: [])
+            try await instance.removeCopies()
+        } catch {
+            logger.notice("something of an earlier epoch is still there", metadata: ["why": "\(error)"])
+        }
+    }
+
+    /// A leader's slots must not fill its volume.
+    func tendSlots() async {
+        guard state.withLock({ $0.running == nil }), instance.isLeader else { return }
+        do { try await instance.tendSlots() } catch {
+            logger.debug("the slots were not looked after", metadata: ["why": "\(error)"])
+        }
+    }
+
     private func sever() async throws {
-        if instance.isRunning, instance.isLeader { await instance.stop(.immediate, within: .milliseconds(500)) }
+        let isPrimary = await instance.isPrimary()
+        if instance.isRunning, instance.isLeader || isPrimary {
+            await instance.stop(.immediate, within: .milliseconds(500))
+        }
         try await configure(.standby(upstream: nil))
         try await instance.stopFollowing()
     }
 
     private func readEnd(within limit: Duration) async throws -> OperationOutcome {
+        // One that somebody else promoted becomes a standby again, of its own log.
+        if await instance.isPrimary() { await instance.stop(.immediate, within: .milliseconds(500)) }
         try await configure(.standby(upstream: nil))
         try await startOrReload(within: limit)
         var found = try await instance.endOfLog(within: limit)
@@ -191,7 +283,7 @@ final class Operations: Sendable {
             try await startOrReload(within: limit)
             found = try await instance.endOfLog(within: limit)
         }
-        return .end(found.end, timeline: found.timeline)
+        return .end(found.end, timeline: found.timeline, forks: try instance.forks(of: found.timeline))
     }
 
     private func promote(
@@ -222,7 +314,7 @@ final class Operations: Sendable {
     private func settings(_ role: PostgresSettings.Role) throws -> PostgresSettings {
         let view = known.view
         return PostgresSettings(
-            cluster: view.spec.name, member: view.member,
+            member: view.member,
             address: view.placements.first { $0.member == view.member }?.address,
             memory: .mebibytes(view.spec.guest.memoryMebibytes), volumeSize: try instance.layout.space().size,
             role: role, isOpen: false)
@@ -236,5 +328,35 @@ final class Operations: Sendable {
         }
         return PostgresSettings.Upstream(
             leader: leader, address: placement.address, port: PostgresSettings.portDefault, epoch: epoch)
+    }
+}
+
+/// Since when a standby that should follow has no stream, and when it last asked why.
+struct FollowerDoubt: Sendable {
+    /// Without a stream for this long it asks: longer than a leader takes to be promoted…
+    static let patience = Duration.seconds(2)
+    /// …and again after this.
+    static let interval = Duration.seconds(5)
+
+    /// Whom it follows; nil: nobody, or not yet.
+    var upstream: PostgresSettings.Upstream?
+    var isAsking = false
+    private var since: Moment?
+    private var askedAt: Moment?
+
+    /// The leader to ask now; nil when there is nothing to ask.
+    mutating func isToAsk(isStreaming: Bool, _ now: Moment) -> PostgresSettings.Upstream? {
+        guard let upstream, !isStreaming else {
+            since = nil
+            return nil
+        }
+        let lostAt = since ?? now
+        since = lostAt
+        guard !isAsking, now - lostAt >= Self.patience, askedAt.map({ now - $0 >= Self.interval }) ?? true else {
+            return nil
+        }
+        isAsking = true
+        askedAt = now
+        return upstream
     }
 }

@@ -37,9 +37,9 @@ extension PostgresInstance {
         }
     }
 
-    /// Replaces whatever is there by a copy of a running Postgres (`pg_basebackup`), made with the slot that the leader
-    /// keeps for this member, so that it finds all of the log it needs afterwards. Leaves Postgres stopped. The copy
-    /// becomes the data only when it is whole and flushed.
+    /// Makes a copy of a running Postgres (`pg_basebackup`) beside the data, with the slot that the leader keeps for this
+    /// member, so that it finds all of the log it needs afterwards. The data and its Postgres are not touched; the copy
+    /// is whole and flushed when this returns, and gone when it throws. ``exchange()`` makes it the data.
     ///
     /// - Parameter progress: told how much has been written.
     public func clone(
@@ -47,7 +47,7 @@ extension PostgresInstance {
         within deadline: Duration, progress: @escaping @Sendable (ByteCount) -> Void = { _ in }
     ) async throws(PostgresError) {
         do {
-            try await destroyData()
+            try await removeCopies()
             try await makeUnfinished()
             try await withPassword(secrets) {
                 let connection = settings.connection(to: upstream, self.layout, application: "roost_clone")
@@ -62,19 +62,22 @@ extension PostgresInstance {
                         ], deadline: deadline
                     ).run()
                 }
-                try self.finish()
             }
         } catch {
+            // What it takes up may be what Postgres needs.
+            try? await removeCopies()
             throw PostgresError("clone \(upstream.leader)", "\(error)")
         }
     }
 
     /// Takes back what the leader never had (`pg_rewind`); Postgres is stopped first and left stopped. When it throws,
     /// the data is good for nothing but to be replaced.
+    ///
+    /// - Returns: why it cannot be, found out beforehand: the data is as it was. Nil when it was done.
     public func rewind(
         to upstream: PostgresSettings.Upstream, _ settings: PostgresSettings, _ secrets: ClusterSecrets,
         within deadline: Duration
-    ) async throws(PostgresError) {
+    ) async throws(PostgresError) -> String? {
         do {
             await stop(.fast, within: .seconds(5))
             try await endCopies()
@@ -85,33 +88,48 @@ extension PostgresInstance {
             try configure(stopped, secrets)
             // Recovery in single-user mode refuses to work as a standby.
             try layout.remove(layout.data + "/standby.signal")
+            let connection = settings.connection(to: upstream, layout, application: "roost_rewind")
+            let arguments = [
+                "--target-pgdata=\(layout.data)", "--source-server=\(connection) dbname=postgres",
+                "--config-file=\(layout.configFile)", "--sync-method=syncfs",
+            ]
+            var obstacle: String?
+            let isTried = try await canBeTried()
             try await withPassword(secrets) {
-                let connection = settings.connection(to: upstream, self.layout, application: "roost_rewind")
-                try await self.layout.command(
-                    "pg_rewind",
-                    [
-                        "--target-pgdata=\(self.layout.data)", "--source-server=\(connection) dbname=postgres",
-                        "--config-file=\(self.layout.configFile)", "--sync-method=syncfs",
-                    ], deadline: deadline
-                ).run()
+                if isTried {
+                    do {
+                        try await self.layout.command("pg_rewind", ["--dry-run"] + arguments, deadline: deadline).run()
+                    } catch {
+                        obstacle = "\(error)"
+                        return
+                    }
+                }
+                try await self.layout.command("pg_rewind", arguments, deadline: deadline).run()
             }
+            return obstacle
         } catch {
             throw PostgresError("rewind to \(upstream.leader)", "\(error)")
         }
+    }
+
+    /// pg_rewind refuses to try anything out on data that was not stopped cleanly; in earnest it recovers that first.
+    private func canBeTried() async throws -> Bool {
+        let look = try await layout.command("pg_controldata", ["-D", layout.data], deadline: .seconds(10)).outcome()
+        return look.status != 0 || ControlData(text: look.standardOutput).isStopped
     }
 
     /// Ends copies that an operation which was given up left behind: they have children of their own.
     func endCopies() async throws {
         let gone = try await poll(for: Self.orphansDeadline, every: .milliseconds(20)) { () -> Bool? in
             let remaining = PostgresProcesses.copies(into: layout)
-            for process in remaining { Glibc.kill(process.pid, SIGKILL) }
+            for process in remaining { Glibc.kill(process, SIGKILL) }
             return remaining.isEmpty ? true : nil
         }
         guard gone != nil else { throw PostgresError("end earlier copies", "they do not end") }
     }
 
     /// What a copy needs to reach the leader: the password, which is gone again afterwards however `body` ends.
-    private func withPassword(_ secrets: ClusterSecrets, _ body: () async throws -> Void) async throws {
+    func withPassword(_ secrets: ClusterSecrets, _ body: () async throws -> Void) async throws {
         try writePassword(secrets)
         do { try await body() } catch {
             try layout.remove(layout.passwordFile)

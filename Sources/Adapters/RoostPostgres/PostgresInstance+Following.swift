@@ -11,7 +11,9 @@ extension PostgresInstance {
     /// Makes Postgres follow its leader no more, and proves it. Call ``configure(_:_:)`` with no upstream first.
     ///
     /// The proof: the password file was removed before this call, so a receiver that starts now cannot log in. One
-    /// that had read it before has the receiver's title already and is waited for. When none is left, none can come.
+    /// that had read it before is in Postgres's own list of its processes already (auxprocess.c: a process enters
+    /// itself before it does anything) and is waited for. When none is left, none can come. A Postgres that does not show
+    /// its list in time is stopped, and every child of it is seen to be gone.
     public func stopFollowing() async throws(PostgresError) {
         guard !layout.exists(layout.passwordFile) else {
             throw PostgresError("stop following", "\(layout.passwordFile) is still there")
@@ -21,17 +23,28 @@ extension PostgresInstance {
         let isGone: Bool?
         do {
             isGone = try await poll(for: Self.receiverDeadline, every: .milliseconds(10)) { () -> Bool? in
-                let receivers = processes.all("walreceiver")
-                for receiver in receivers { Glibc.kill(receiver.pid, SIGTERM) }
+                guard let receivers = try? await receivers() else { return nil }
+                let ours = processes.all()
+                for receiver in receivers where ours.contains(receiver) { Glibc.kill(receiver, SIGTERM) }
                 return receivers.isEmpty ? true : nil
             }
         } catch {
             throw PostgresError("stop following", "\(error)")
         }
-        if isGone == nil {
-            logger.warning("the receiver does not end; Postgres is stopped")
-            await stop(.immediate, within: .milliseconds(500))
+        guard isGone == nil else { return }
+        logger.warning("it is not known that the receiver has ended; Postgres is stopped")
+        await stop(.immediate, within: .milliseconds(500))
+        guard processes.all().isEmpty else {
+            throw PostgresError("stop following", "processes of Postgres do not end")
         }
+    }
+
+    /// The receivers there are. A session of a client has another type, whatever it calls itself.
+    func receivers() async throws(DatabaseError) -> [pid_t] {
+        let rows = try await probe.query(
+            "SELECT pid FROM pg_catalog.pg_stat_activity WHERE backend_type = 'walreceiver'",
+            within: Self.receiverDeadline)
+        return rows.compactMap { $0.first.flatMap { $0 }.flatMap { pid_t($0) } }
     }
 
     public struct EndOfLog: Hashable, Sendable {
@@ -58,6 +71,10 @@ extension PostgresInstance {
     /// received beyond, or it has looked again at the log on disk and found no further whole record in it (the
     /// received part may end in the middle of one).
     private func waitUntilReplayed(within deadline: Duration) async throws -> LSN {
+        // Anybody who is superuser may have paused it, and it would never come to its end.
+        _ = try? await probe.query(
+            "SELECT pg_wal_replay_resume() WHERE pg_is_in_recovery() AND pg_is_wal_replay_paused()",
+            within: Self.probeDeadline)
         var quietSince: (moment: Moment, replayed: LSN)?
         let replayed = try await poll(for: deadline, every: .milliseconds(20)) { () -> LSN? in
             guard isRunning else { throw PostgresError("replay the log", exit ?? "Postgres does not run") }
@@ -81,7 +98,7 @@ extension PostgresInstance {
 
     /// The timeline of the last replayed byte. No function of SQL tells it; the replication protocol does
     /// (IDENTIFY_SYSTEM, PostgreSQL manual 53.4).
-    private func replayedTimeline() async throws -> UInt32 {
+    func replayedTimeline() async throws -> UInt32 {
         let rows = try await identity.query("IDENTIFY_SYSTEM", within: Self.probeDeadline)
         await identity.disconnect()
         guard let row = rows.first, row.count >= 3, let timeline = row[1].flatMap({ UInt32($0) }) else {
@@ -158,6 +175,26 @@ extension PostgresInstance {
             return TimelineSwitch(timeline: primary.timeline, parent: ancestor.timeline, begin: ancestor.end)
         } catch {
             throw PostgresError("promote", "\(error)")
+        }
+    }
+
+    /// Whether Postgres runs as a primary, as far as it answers.
+    func isPrimary() async -> Bool {
+        guard isRunning, let recovery = try? await recovery() else { return false }
+        return !recovery.isInRecovery
+    }
+
+    /// Where each timeline of the log that ends on `timeline` begins, but the first; oldest first.
+    func forks(of timeline: UInt32) throws(PostgresError) -> [TimelineFork] {
+        guard timeline > 1 else { return [] }
+        do {
+            guard let ancestors = try history(of: timeline) else {
+                throw PostgresError("read its history", "there is none")
+            }
+            let children = ancestors.dropFirst().map(\.timeline) + [timeline]
+            return zip(children, ancestors).map { TimelineFork(timeline: $0, begin: $1.end) }
+        } catch {
+            throw PostgresError("tell where timeline \(timeline) comes from", "\(error)")
         }
     }
 

@@ -21,8 +21,9 @@ extension PostgresInstance {
             for database in [probe, control, lengthy, identity] { await database.disconnect() }
             let line = layout.program(
                 "postgres", ["-D", layout.data, "-c", "config_file=\(layout.configFile)"])
-            let log = try PostgresLog(path: log) { [weak self] line in
-                self?.listener.withLock { $0 }?.cannotFollow(line)
+            words.withLock { $0 = nil }
+            let log = try PostgresLog(path: log) { [weak self] last in
+                self?.words.withLock { $0 = last }
             }
             defer { log.closeInput() }
             let new = try Postmaster(line, log: log.input) { [weak self] ended in
@@ -51,17 +52,30 @@ extension PostgresInstance {
 
     /// Kills Postgres with everything it started, now. Safe to call from any thread; does not wait.
     public func kill() {
+        // While it lives its children are known by it, and it makes no new ones afterwards.
+        let children = processes.all()
         postmaster.withLock { $0 }?.signal(SIGKILL)
-        // Twice: a child that was just being made may not be seen the first time.
-        for _ in 0..<2 {
-            for process in processes.all() { Glibc.kill(process.pid, SIGKILL) }
-        }
+        for process in children { Glibc.kill(process, SIGKILL) }
+        // A child that was just being made may not have been seen.
+        for process in processes.all() { Glibc.kill(process, SIGKILL) }
     }
 
     /// How the postmaster ended, in words; nil while it runs or if it never did.
     public var exit: String? {
-        postmaster.withLock { $0.flatMap { $0.exit.map { "Postgres \($0)" } } }
+        let how = postmaster.withLock { $0.flatMap { $0.exit.map { "Postgres \($0)" } } }
+        return how.map { how in lastWords.map { "\(how): \($0)" } ?? how }
     }
+
+    /// What the Postgres that runs or ran last said of its end; for people.
+    public var lastWords: String? { words.withLock { $0 } }
+
+    /// The same as `exit`, once the log had a moment to come through.
+    private func exitInWords() async -> String? {
+        _ = try? await poll(for: Self.wordsDeadline, every: .milliseconds(10)) { lastWords }
+        return exit
+    }
+
+    private static let wordsDeadline = Duration.milliseconds(200)
 
     /// Returns when the postmaster that runs now has ended; at once if none runs.
     public func waitForExit() async -> String {
@@ -75,7 +89,7 @@ extension PostgresInstance {
     }
 
     /// Whether Postgres accepts connections and answers. False as well while it starts, recovers or is frozen.
-    public func isAnswering() async -> Bool {
+    func isAnswering() async -> Bool {
         guard isRunning else { return false }
         return (try? await probe.query("SELECT 1", within: Self.probeDeadline)) != nil
     }
@@ -86,7 +100,9 @@ extension PostgresInstance {
         let answered: Bool?
         do {
             answered = try await poll(for: deadline, every: .milliseconds(20)) { () -> Bool? in
-                guard isRunning else { throw PostgresError("wait for Postgres", exit ?? "it does not run") }
+                guard isRunning else {
+                    throw PostgresError("wait for Postgres", await exitInWords() ?? "it does not run")
+                }
                 do throws(DatabaseError) {
                     try await probe.query("SELECT 1", within: Self.probeDeadline)
                     return true
@@ -108,7 +124,7 @@ extension PostgresInstance {
     func removeRemains() async throws {
         let gone = try await poll(for: Self.orphansDeadline, every: .milliseconds(20)) { () -> Bool? in
             let remaining = processes.all()
-            for process in remaining { Glibc.kill(process.pid, SIGKILL) }
+            for process in remaining { Glibc.kill(process, SIGKILL) }
             return remaining.isEmpty ? true : nil
         }
         guard gone != nil else {

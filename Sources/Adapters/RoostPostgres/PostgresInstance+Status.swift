@@ -17,7 +17,7 @@ extension PostgresInstance {
         return .standby(
             StandbyObservation(
                 timeline: timeline, received: max(position(2), position(3)), replayed: position(3),
-                isStreaming: row[4] == "streaming", silence: milliseconds(5), lag: milliseconds(6) ?? .zero))
+                isStreaming: row[4] == "t", silence: milliseconds(5), lag: milliseconds(6) ?? .zero))
     }
 
     /// The rows of this primary's `pg_stat_replication` that are streams of `epoch`. Copies in progress carry other
@@ -62,9 +62,12 @@ extension PostgresInstance {
         return row
     }
 
+    /// A receiver streams once a message has come: one that is refused right after it began, or to which nothing comes
+    /// through, says `streaming` all the same. It begins with both times alike (walreceiver.c, WalReceiverMain).
     private static let observationStatement = """
         SELECT r, CASE WHEN r THEN NULL ELSE pg_current_wal_flush_lsn() END, pg_last_wal_receive_lsn(),
-          pg_last_wal_replay_lsn(), w.status,
+          pg_last_wal_replay_lsn(),
+          w.status = 'streaming' AND w.last_msg_send_time IS DISTINCT FROM w.last_msg_receipt_time,
           (extract(epoch FROM clock_timestamp() - w.last_msg_receipt_time) * 1000)::bigint,
           CASE WHEN NOT r OR coalesce(w.latest_end_lsn <= pg_last_wal_replay_lsn(), true) THEN 0
             ELSE greatest(0, extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()) * 1000)::bigint
@@ -94,11 +97,13 @@ extension PostgresInstance {
                 try await control.query(
                     "SELECT pg_terminate_backend(\(holder), 2000)", within: Self.controlDeadline)
             }
-            try await control.query("SELECT pg_drop_replication_slot($1)", [name], within: Self.controlDeadline)
+            try await control.query(
+                "SELECT pg_drop_replication_slot(\(Self.literal(name)))", within: Self.controlDeadline)
         }
         for name in wanted where !there.contains(name) {
             try await control.query(
-                "SELECT pg_create_physical_replication_slot($1, true)", [name], within: Self.controlDeadline)
+                "SELECT pg_create_physical_replication_slot(\(Self.literal(name)), true)",
+                within: Self.controlDeadline)
         }
     }
 

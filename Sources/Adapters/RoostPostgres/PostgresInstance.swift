@@ -21,7 +21,6 @@ public struct PostgresError: Error, CustomStringConvertible {
 /// at a time by one owner; ``kill()`` and ``exit`` may be called from any thread at any time.
 public final class PostgresInstance: Sendable {
     public let layout: PostgresLayout
-    let cluster: AppName
     let member: MemberName
     let logger: Logger
     /// Quick questions, many times a second.
@@ -40,13 +39,8 @@ public final class PostgresInstance: Sendable {
     public struct Listener: Sendable {
         /// The postmaster has ended although nobody stopped it.
         public var crashed: @Sendable () -> Void
-        /// A line of the log that says that this standby can never follow its leader.
-        public var cannotFollow: @Sendable (String) -> Void
 
-        public init(crashed: @escaping @Sendable () -> Void, cannotFollow: @escaping @Sendable (String) -> Void) {
-            self.crashed = crashed
-            self.cannotFollow = cannotFollow
-        }
+        public init(crashed: @escaping @Sendable () -> Void) { self.crashed = crashed }
     }
     let listener = Mutex<Listener?>(nil)
 
@@ -65,37 +59,48 @@ public final class PostgresInstance: Sendable {
 
     struct Written: Sendable {
         var settings: PostgresSettings?
-        var isOpen = false
+        /// What the access rules on disk say; nil: a write of them failed, and nobody knows.
+        var isOpen: Bool?
     }
     /// The configuration as it is on disk. The lock is held while it is written: two writers would mix.
     let written = Mutex(Written())
+    /// Whether clients are to come in. Apart from what is on disk, so that whoever says so never waits for the disk.
+    let isWantedOpen = Mutex(false)
+    /// The last words of the Postgres that runs or ran last, for people.
+    let words = Mutex<String?>(nil)
+    private let owner: DurableFile.Owner
 
     static let probeDeadline = Duration.milliseconds(900)
     static let controlDeadline = Duration.seconds(10)
 
     public init(
-        layout: PostgresLayout, cluster: AppName, member: MemberName, port: UInt16 = PostgresSettings.portDefault,
+        layout: PostgresLayout, member: MemberName, port: UInt16 = PostgresSettings.portDefault,
         log: String? = nil, logger: Logger
     ) throws(SystemError) {
         self.layout = layout
-        self.cluster = cluster
         self.member = member
         self.logger = logger
         self.log = log
+        owner = try layout.owner()
         let parameters = [
             ("host", layout.outside(layout.runFolder)), ("port", "\(port)"), ("user", PostgresSettings.supervisor),
             ("dbname", "postgres"), ("application_name", "roost-pg"), ("sslmode", "disable"),
-            ("gssencmode", "disable"), ("options", "-c synchronous_commit=local -c statement_timeout=0"),
+            ("gssencmode", "disable"), ("options", PostgresSettings.supervisorOptions),
         ]
-        probe = try Database("\(cluster)-\(member)", parameters: parameters, connectDeadline: Self.probeDeadline)
-        control = try Database("\(cluster)-\(member)", parameters: parameters, connectDeadline: .seconds(3))
-        lengthy = try Database("\(cluster)-\(member)", parameters: parameters, connectDeadline: .seconds(3))
+        // Senders have places of their own in Postgres (proc.c, InitProcess), which clients do not get: SQL is spoken on
+        // such connections too, without arguments (PostgreSQL manual, 53.4).
+        let sender = parameters + [("replication", "database")]
+        probe = try Database(member.text, parameters: sender, connectDeadline: Self.probeDeadline)
+        control = try Database(member.text, parameters: sender, connectDeadline: .seconds(3))
+        lengthy = try Database(member.text, parameters: sender, connectDeadline: .seconds(3))
         identity = try Database(
-            "\(cluster)-\(member)", parameters: parameters + [("replication", "true")],
-            connectDeadline: Self.probeDeadline)
+            member.text, parameters: parameters + [("replication", "true")], connectDeadline: Self.probeDeadline)
     }
 
-    var processes: PostgresProcesses { PostgresProcesses(name: "\(cluster)-\(member)", data: layout.data) }
+    var processes: PostgresProcesses {
+        let running = postmaster.withLock { $0.flatMap { $0.exit == nil ? $0.pid : nil } }
+        return PostgresProcesses(owner: owner.user, data: layout.outside(layout.data), postmaster: running)
+    }
 
     // MARK: - Data
 
@@ -140,12 +145,11 @@ public final class PostgresInstance: Sendable {
     func destroyData() async throws {
         await stop(.immediate, within: .seconds(1))
         try await endCopies()
-        let unfinished = layout.outside(layout.unfinished)
-        try await Command("rm", ["-rf", unfinished], deadline: Self.removalDeadline).run()
-        guard access(layout.outside(layout.data), F_OK) == 0 else { return }
+        try await removeCopies()
+        guard layout.exists(layout.data) else { return }
         // Out of the way first: half a data folder must not look like one.
-        guard rename(layout.outside(layout.data), unfinished) == 0 else { throw SystemError("rename", layout.data) }
-        try await Command("rm", ["-rf", unfinished], deadline: Self.removalDeadline).run()
+        try layout.move(layout.data, to: layout.aside)
+        try await removeCopies()
     }
 
     static let removalDeadline = Duration.seconds(300)
@@ -161,13 +165,7 @@ public final class PostgresInstance: Sendable {
 
     /// The unfinished folder becomes the data, in one step.
     func finish() throws(SystemError) {
-        guard rename(layout.outside(layout.unfinished), layout.outside(layout.data)) == 0 else {
-            throw SystemError("rename", layout.unfinished)
-        }
-        let folder = open(layout.outside(layout.volume), O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-        guard folder >= 0 else { throw SystemError("open", layout.volume) }
-        defer { close(folder) }
-        guard fsync(folder) == 0 else { throw SystemError("flush", layout.volume) }
+        try layout.move(layout.unfinished, to: layout.data)
     }
 
     private static func roles(_ secrets: ClusterSecrets) -> String {
@@ -194,9 +192,13 @@ public final class PostgresInstance: Sendable {
         do {
             try written.withLock { written throws(SystemError) in
                 guard written.isOpen != isOpen else { return }
+                var settings = written.settings
+                settings?.isOpen = isOpen
+                // Not known to be done before it is done: whoever asks again after a failure must find it open still.
+                written.isOpen = nil
+                if let settings { try layout.write(settings.accessRules, to: layout.accessFile) }
+                written.settings = settings
                 written.isOpen = isOpen
-                written.settings?.isOpen = isOpen
-                if let settings = written.settings { try layout.write(settings.accessRules, to: layout.accessFile) }
             }
         } catch {
             throw PostgresError("write the access rules", "\(error)")
@@ -210,9 +212,11 @@ public final class PostgresInstance: Sendable {
         do {
             try written.withLock { written throws(SystemError) in
                 var settings = settings
-                settings.isOpen = written.isOpen
+                settings.isOpen = isWantedOpen.withLock { $0 }
+                written.isOpen = nil
                 try write(settings, secrets)
                 written.settings = settings
+                written.isOpen = settings.isOpen
             }
         } catch {
             throw PostgresError("configure Postgres", "\(error)")
@@ -233,13 +237,20 @@ public final class PostgresInstance: Sendable {
         try layout.write(settings.configuration(layout), to: layout.configFile)
         guard hasData else { return }
         // It outranks the configuration file, and pg_basebackup brings the leader's.
-        try layout.write("", to: layout.data + "/postgresql.auto.conf")
+        try makeEmpty(layout.data + "/postgresql.auto.conf")
         let mark = layout.data + "/standby.signal"
         switch settings.role {
         // While Postgres runs, promotion removes the mark itself.
         case .leader: if !isRunning { try layout.remove(mark) }
-        case .standby: try layout.write("", to: mark)
+        case .standby: try makeEmpty(mark)
         }
+    }
+
+    /// These two are on the volume, which may be full: what is as it should be is left alone.
+    private func makeEmpty(_ path: String) throws(SystemError) {
+        var facts = stat()
+        if stat(layout.outside(path), &facts) == 0, facts.st_size == 0 { return }
+        try layout.write("", to: path)
     }
 
     func writePassword(_ secrets: ClusterSecrets) throws(SystemError) {

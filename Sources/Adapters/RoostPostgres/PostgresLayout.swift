@@ -9,7 +9,7 @@ public struct PostgresLayout: Hashable, Sendable {
     public var root: String
     /// The volume: all that must survive is here.
     public var volume: String
-    /// Sockets and other things of one run.
+    /// Sockets, configuration and other things of one run: not on the volume, which may be full.
     public var runFolder: String
     public var binaries: String
     public var user: String
@@ -32,7 +32,9 @@ public struct PostgresLayout: Hashable, Sendable {
     public var data: String { volume + "/postgres" }
     /// A data folder that is not complete; never started from.
     var unfinished: String { volume + "/postgres.new" }
-    var config: String { volume + "/config" }
+    /// Data that a copy has taken the place of, on its way out.
+    var aside: String { volume + "/postgres.old" }
+    var config: String { runFolder + "/config" }
     var configFile: String { config + "/postgresql.conf" }
     var accessFile: String { config + "/pg_hba.conf" }
     var identFile: String { config + "/pg_ident.conf" }
@@ -95,11 +97,40 @@ public struct PostgresLayout: Hashable, Sendable {
 
     public func prepare() throws(SystemError) {
         try DurableFile.makeFolder(outside(volume))
-        try DurableFile.makeFolder(outside(config))
         try DurableFile.makeFolder(outside(runFolder))
+        try DurableFile.makeFolder(outside(config))
         try give(config, mode: 0o700)
         try give(runFolder, mode: 0o700)
     }
+
+    /// Makes what was renamed or removed in the volume's folder durable.
+    func flushVolume() throws(SystemError) {
+        let folder = open(outside(volume), O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard folder >= 0 else { throw SystemError("open", volume) }
+        defer { close(folder) }
+        guard fsync(folder) == 0 else { throw SystemError("flush", volume) }
+    }
+
+    func move(_ path: String, to target: String) throws(SystemError) {
+        guard rename(outside(path), outside(target)) == 0 else { throw SystemError("rename \(path) to", target) }
+        try flushVolume()
+    }
+    /// What of the volume is used up, in words; nil when there is room, or it cannot be told.
+    public func shortage() -> String? {
+        var facts = statvfs()
+        guard statvfs(outside(volume), &facts) == 0, facts.f_blocks > 0 else { return nil }
+        let isFull = facts.f_bavail < facts.f_blocks / Self.fullPart
+        // Some file systems have no fixed number of files.
+        let isOutOfFiles = facts.f_files > 0 && facts.f_favail < facts.f_files / Self.fullPart
+        if isFull {
+            let left = ByteCount(bytes: Int64(clamping: facts.f_bavail) * Int64(clamping: facts.f_frsize))
+            return "the volume is full: \(left) left"
+        }
+        return isOutOfFiles ? "the volume is full: \(facts.f_favail) more files fit" : nil
+    }
+
+    /// A volume with less than one part in this many left is called full.
+    private static let fullPart: UInt = 50
 
     /// How large the volume is, and how much of it is used.
     public func space() throws(SystemError) -> (size: ByteCount, used: ByteCount) {

@@ -1,30 +1,25 @@
 import Glibc
 import RoostLinux
 
-/// Takes in what Postgres writes to its log, passes it on, and finds in it the one thing that nothing else tells:
-/// that a standby can never catch up with its leader.
+/// Takes in what Postgres writes to its log and passes it on. Users, names and statements of clients are in it: it is
+/// for people, and nothing is ever decided by it.
 final class PostgresLog: Sendable {
     /// What Postgres writes to.
     let input: Int32
     private let output: Int32
     private let isOutputOurs: Bool
     private let source: Int32
-    private let cannotFollow: @Sendable (String) -> Void
+    private let heard: @Sendable (String) -> Void
 
     /// Large, so that a supervisor that is slow or frozen for a while does not hold Postgres up.
     private static let pipeBytes: Int32 = 1 << 20
     private static let lineBytesMax = 16 << 10
     private static let setPipeSize: Int32 = 1031  // F_SETPIPE_SZ, which Swift's Glibc lacks
 
-    /// Phrases of a walreceiver's or startup process's last word, from Postgres's sources (walsender.c, slot.c,
-    /// xlogrecovery.c). Lost or refused connections are not among them: those pass.
-    private static let lastWords = [
-        "has already been removed", "is not in this server's history", "before current recovery point",
-        "can no longer access replication slot", "can no longer get changes from replication slot",
-    ]
-
-    /// - Parameter path: the file to add the log to; nil: standard error.
-    init(path: String?, cannotFollow: @escaping @Sendable (String) -> Void) throws(SystemError) {
+    /// - Parameters:
+    ///   - path: the file to add the log to; nil: standard error.
+    ///   - heard: told the last words of Postgres itself, shortened, for people to read.
+    init(path: String?, heard: @escaping @Sendable (String) -> Void) throws(SystemError) {
         var ends: [Int32] = [0, 0]
         guard pipe(&ends) == 0 else { throw SystemError("pipe", "the log of Postgres") }
         (source, input) = (ends[0], ends[1])
@@ -32,9 +27,17 @@ final class PostgresLog: Sendable {
         _ = fcntl(input, Self.setPipeSize, Self.pipeBytes)
         isOutputOurs = path != nil
         output = path.map { open($0, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o644) } ?? 2
-        self.cannotFollow = cannotFollow
-        guard output >= 0 else { throw SystemError("open", path ?? "") }
-        try WorkThread.spawn("log of Postgres") { self.pump() }
+        self.heard = heard
+        guard output >= 0 else {
+            let failure = SystemError("open", path ?? "")
+            for end in ends { close(end) }
+            throw failure
+        }
+        do { try OwnThread.start("log of Postgres") { self.pump() } } catch {
+            for end in ends { close(end) }
+            if isOutputOurs { close(output) }
+            throw error
+        }
     }
 
     /// Postgres has its own copy of `input` now; when the last copy is closed, the log ends.
@@ -56,7 +59,7 @@ final class PostgresLog: Sendable {
             }
             for byte in chunk[..<count] {
                 if byte == 10 {
-                    examine(line)
+                    if let words = LastWords.words(in: line) { heard(words) }
                     line.removeAll(keepingCapacity: true)
                 } else if line.count < Self.lineBytesMax {
                     line.append(byte)
@@ -66,9 +69,34 @@ final class PostgresLog: Sendable {
         close(source)
         if isOutputOurs { close(output) }
     }
+}
 
-    private func examine(_ line: [UInt8]) {
+/// What a person wants to know of a Postgres that does not run: why it says that it ended.
+enum LastWords {
+    /// A member's detail is a line in a table.
+    static let bytesMax = 300
+
+    /// The severity and the message of a line of a process without a session: postmaster, startup process, receiver. Their
+    /// lines have the severity right behind the number (`log_line_prefix`).
+    static func words(in line: [UInt8]) -> String? {
         let text = String(decoding: line, as: UTF8.self)
-        if Self.lastWords.contains(where: { text.contains($0) }) { cannotFollow(text) }
+        guard let end = text.firstIndex(of: "]") else { return nil }
+        let words = text[text.index(after: end)...].drop { $0 == " " }
+        let isLast = ["FATAL:  ", "PANIC:  ", "LOG:  server process (PID "].contains { words.hasPrefix($0) }
+        guard isLast else { return nil }
+        return shortened(String(words))
+    }
+
+    /// At most ``bytesMax`` bytes, cut between letters.
+    static func shortened(_ text: String) -> String {
+        guard text.utf8.count > bytesMax else { return text }
+        var short = ""
+        var bytes = 0
+        for letter in text {
+            bytes += letter.utf8.count
+            guard bytes <= bytesMax - 3 else { break }
+            short.append(letter)
+        }
+        return short + "…"
     }
 }

@@ -1,27 +1,42 @@
 import Glibc
 import RoostLinux
 
-/// A process of Postgres, as /proc shows it.
-struct PostgresProcess: Hashable, Sendable {
-    var pid: pid_t
-    /// Its title, for example `postgres: shop-m1: walreceiver streaming 0/3000148`.
-    var title: String
-}
-
-/// Finds the processes of one Postgres by what every user may read, their command lines: processes outlive the
-/// postmaster that started them, and belong to nobody's children then.
+/// Finds the processes of one Postgres by what the kernel says of them, which no client can write: whose child a process
+/// is, whose user it runs as, what program it is, where it stands. Titles are no evidence: Postgres cuts them, and a
+/// session's title begins with the name of its user.
+///
+/// Postgres's processes are children of the postmaster. When that has died they are children of process 1, or of the
+/// nearest ancestor that adopts (Linux, prctl(2), PR_SET_CHILD_SUBREAPER), and still the same program.
 struct PostgresProcesses: Sendable {
-    /// The cluster name in the processes' titles.
-    let name: String
-    /// The data folder, which is on the postmaster's command line (and a child's, until it has a title).
+    /// Postgres's user.
+    let owner: uid_t
+    /// The data folder as this process sees it. Every process of Postgres stands in it (miscinit.c, ChangeToDataDir).
     let data: String
+    /// The postmaster that runs now, a child of this process.
+    let postmaster: pid_t?
 
-    func all() -> [PostgresProcess] { Self.find(isOurs) }
+    /// The first 15 bytes of the name of the file that runs (proc_pid_comm(5)); a fork keeps it.
+    private static let program = "postgres"
+
+    func all() -> [pid_t] {
+        let adopters = Self.adopters()
+        let folder = realPath(data)
+        return Self.numbers().filter { pid in
+            guard let process = ProcessFacts(pid), !process.isDead else { return false }
+            if let postmaster, pid == postmaster || process.parent == postmaster { return true }
+            guard process.program == Self.program, adopters.contains(process.parent), process.owner == owner else {
+                return false
+            }
+            // May be hidden from this process; then the rest must do, as in a machine, where there is one Postgres.
+            guard let place = Self.place(of: pid) else { return true }
+            return place == folder || place == folder + " (deleted)"
+        }
+    }
 
     /// Programs that copy into this volume, and their children.
-    static func copies(into layout: PostgresLayout) -> [PostgresProcess] {
-        find { title in
-            let words = title.split(separator: " ")
+    static func copies(into layout: PostgresLayout) -> [pid_t] {
+        numbers().filter { pid in
+            let words = commandLine(of: pid)
             let name = words.first.flatMap { $0.split(separator: "/").last } ?? ""
             let targets = ["--pgdata=\(layout.unfinished)", "--target-pgdata=\(layout.data)"]
             let isCopy = ["pg_basebackup", "pg_rewind", "initdb"].contains { $0 == name }
@@ -31,40 +46,63 @@ struct PostgresProcesses: Sendable {
         }
     }
 
-    private static func find(_ isWanted: (String) -> Bool) -> [PostgresProcess] {
-        guard let folder = opendir("/proc") else { return [] }
-        defer { closedir(folder) }
-        var found: [PostgresProcess] = []
-        while let entry = readdir(folder) {
-            let text = withUnsafeBytes(of: entry.pointee.d_name) { bytes in
-                String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
-            }
-            guard let pid = pid_t(text), let title = title(of: pid), isWanted(title) else { continue }
-            found.append(PostgresProcess(pid: pid, title: title))
-        }
+    /// Who may have adopted the children of a postmaster that died: this process, those above it, process 1.
+    private static func adopters() -> Set<pid_t> {
+        var found: Set<pid_t> = [1]
+        var next = getpid()
+        while next > 1, found.insert(next).inserted, let facts = ProcessFacts(next) { next = facts.parent }
         return found
     }
 
-    /// Processes of a kind, `walreceiver` or `startup`.
-    func all(_ kind: String) -> [PostgresProcess] {
-        all().filter { $0.title.hasPrefix("postgres: \(name): \(kind)") }
+    private static func numbers() -> [pid_t] {
+        ((try? FolderListing.names(in: "/proc")) ?? []).compactMap { pid_t($0) }
     }
 
-    private func isOurs(_ title: String) -> Bool {
-        if title.hasPrefix("postgres: \(name): ") { return true }
-        let words = title.split(separator: " ")
-        return words.first.map { $0.hasSuffix("/postgres") } == true && words.contains { $0 == data }
+    /// Where the process stands; nil when that is not told.
+    private static func place(of pid: pid_t) -> String? {
+        var path = [CChar](repeating: 0, count: Int(PATH_MAX) + 1)
+        let count = readlink("/proc/\(pid)/cwd", &path, path.count)
+        return count > 0 ? String(decoding: path[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self) : nil
     }
 
-    /// The command line, its parts joined by blanks; nil when there is none (gone, or dead and not yet reaped).
-    private static func title(of pid: pid_t) -> String? {
-        let file = open("/proc/\(pid)/cmdline", O_RDONLY | O_CLOEXEC)
-        guard file >= 0 else { return nil }
-        defer { close(file) }
-        var bytes = [UInt8](repeating: 0, count: 1024)
-        let count = read(file, &bytes, bytes.count)
-        guard count > 0 else { return nil }
-        let text = bytes[..<count].split(separator: 0).map { String(decoding: $0, as: UTF8.self) }
-        return text.joined(separator: " ")
+    private static func commandLine(of pid: pid_t) -> [Substring] {
+        guard let bytes = try? DurableFile.read("/proc/\(pid)/cmdline", bytesMax: 1 << 20) else { return [] }
+        return bytes.split(separator: 0).flatMap { String(decoding: $0, as: UTF8.self).split(separator: " ") }
+    }
+
+    private func realPath(_ path: String) -> String {
+        guard let found = realpath(path, nil) else { return path }
+        defer { free(found) }
+        return String(cString: found)
+    }
+}
+
+/// What /proc tells everybody of a process (proc_pid_stat(5), proc_pid_status(5)).
+struct ProcessFacts: Hashable, Sendable {
+    var program: String
+    var state: Character
+    var parent: pid_t
+    var owner: uid_t
+
+    /// Ended; only its number is left.
+    var isDead: Bool { state == "Z" || state == "X" }
+
+    /// Nil when there is no such process.
+    init?(_ pid: pid_t) {
+        guard let status = try? DurableFile.read("/proc/\(pid)/status", bytesMax: 1 << 16) else { return nil }
+        self.init(status: String(decoding: status, as: UTF8.self))
+    }
+
+    init?(status: String) {
+        var fields: [Substring: Substring] = [:]
+        for line in status.split(separator: "\n") {
+            guard let colon = line.firstIndex(of: ":") else { continue }
+            fields[line[..<colon]] = line[line.index(after: colon)...].drop { $0 == "\t" || $0 == " " }
+        }
+        guard let name = fields["Name"], let state = fields["State"]?.first,
+            let parent = fields["PPid"].flatMap({ pid_t($0) }),
+            let owner = fields["Uid"]?.split(separator: "\t").dropFirst().first.flatMap({ uid_t($0) })
+        else { return nil }
+        (program, self.state, self.parent, self.owner) = (String(name), state, parent, owner)
     }
 }

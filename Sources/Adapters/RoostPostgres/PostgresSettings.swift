@@ -4,7 +4,6 @@ public import RoostModel
 /// How one Postgres is to run now. Its configuration is a function of this and is written whole each time: nothing
 /// of an earlier role can be left over.
 public struct PostgresSettings: Hashable, Sendable {
-    public var cluster: AppName
     public var member: MemberName
     /// Nil: reachable through the local socket only.
     public var address: IPv6Address?
@@ -44,12 +43,12 @@ public struct PostgresSettings: Hashable, Sendable {
     /// Silence after which either end of replication gives the other up.
     static let replicationSilenceMax = Duration.seconds(5)
     static let retryInterval = Duration.milliseconds(200)
+    static let authenticationMax = Duration.seconds(10)
 
     public init(
-        cluster: AppName, member: MemberName, address: IPv6Address?, port: UInt16 = portDefault, memory: ByteCount,
+        member: MemberName, address: IPv6Address?, port: UInt16 = portDefault, memory: ByteCount,
         volumeSize: ByteCount, role: Role, isOpen: Bool
     ) {
-        self.cluster = cluster
         self.member = member
         self.address = address
         self.port = port
@@ -59,16 +58,29 @@ public struct PostgresSettings: Hashable, Sendable {
         self.isOpen = isOpen
     }
 
-    /// Seen in the titles of Postgres's processes, by which they are found.
-    public var processName: String { "\(cluster)-\(member)" }
-
     // Its own superuser, so that nothing a user does to `postgres` locks the supervisor out.
     static let supervisor = "roost"
+    /// What users may set for everybody (`ALTER ROLE ALL SET`, triggers at login) must not govern it.
+    static let supervisorOptions =
+        "-c synchronous_commit=local -c statement_timeout=0 -c search_path=pg_catalog -c event_triggers=off"
+        + " -c session_preload_libraries= -c local_preload_libraries="
     static let replicator = "roost_replicator"
     static let superuser = "postgres"
 
     /// A name in `synchronous_standby_names` that nobody bears: no commit is ever confirmed by it.
     static let nobody = "nobody.e0"
+
+    private var isLeader: Bool {
+        switch role {
+        case .leader: true
+        case .standby: false
+        }
+    }
+
+    /// What a volume keeps free: below it a leader gives slots up, and a copy must leave it.
+    public static func reserve(of volume: ByteCount) -> ByteCount {
+        ByteCount(bytes: max(volume.bytes / 16, ByteCount.mebibytes(64).bytes))
+    }
 
     // MARK: - Files
 
@@ -86,13 +98,15 @@ public struct PostgresSettings: Hashable, Sendable {
             ("unix_socket_permissions", "0700"),
             ("hba_file", layout.accessFile),
             ("ident_file", layout.identFile),
-            ("cluster_name", processName),
+            ("cluster_name", member.text),
             ("allow_alter_system", "off"),
             ("ssl", "on"),
             ("ssl_cert_file", layout.certificateFile),
             ("ssl_key_file", layout.keyFile),
             ("ssl_min_protocol_version", "TLSv1.2"),
             ("password_encryption", "scram-sha-256"),
+            // Strangers hold a place until they have said the password; Postgres's own 60 s are a long time to be full.
+            ("authentication_timeout", "\(Self.authenticationMax.components.seconds)s"),
             ("log_destination", "stderr"),
             ("logging_collector", "off"),
             ("log_line_prefix", "%m [%p] %q%u@%d "),
@@ -125,8 +139,9 @@ public struct PostgresSettings: Hashable, Sendable {
             ("min_wal_size", "\(min(max(volume / 40, 32), 512))MB"),
             ("checkpoint_timeout", "5min"),
             ("checkpoint_completion_target", "0.9"),
-            // A dead member's slot may not fill the volume: the member is cloned anew instead.
-            ("max_slot_wal_keep_size", "\(max(volume / 5, 64))MB"),
+            // A leader's supervisor sees itself that slots do not fill the volume (SlotShedding); on a standby they are
+            // what is left of a reign that is over.
+            ("max_slot_wal_keep_size", isLeader ? "-1" : "0"),
             ("wal_keep_size", "\(min(max(volume / 40, 32), 512))MB"),
         ]
     }

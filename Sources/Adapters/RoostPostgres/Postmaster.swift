@@ -63,7 +63,7 @@ final class Postmaster: Sendable {
         guard code == 0 else { throw SystemError("start", line.joined(separator: " "), code: code) }
         pid = child
         do {
-            try WorkThread.spawn("postmaster \(child)") { self.waitForEnd(ended) }
+            try OwnThread.start("postmaster \(child)") { self.waitForEnd(ended) }
         } catch {
             Glibc.kill(child, SIGKILL)
             throw error

@@ -45,6 +45,12 @@ struct StoreLink: Sendable {
         }
     }
 
+    /// Whether a refusal is also the host's word that nothing was done.
+    static func answer(to status: Int, _ body: String) -> StoreAnswer {
+        let word = (try? JSONDecoder().decode(ErrorBody.self, from: Data(body.utf8)))?.code
+        return Refusal.Code(status: status, word: word).changedNothing ? .unavailable : .unknown
+    }
+
     private func change(_ what: String, _ body: some Encodable) -> StoreAnswer {
         do {
             let bytes = Array(try JSONEncoder().encode(body))
@@ -57,8 +63,7 @@ struct StoreLink: Sendable {
             return switch error.cause {
             case .unreachable: .unavailable
             case .unclear: .unknown
-            // 503 is the host's word that nothing was done; so is a request it did not understand.
-            case .status(let code, _): code == 503 || (400..<500).contains(code) ? .unavailable : .unknown
+            case .status(let status, let body): Self.answer(to: status, body)
             }
         } catch {
             return .unavailable

@@ -185,12 +185,10 @@ private struct FolderLock {
         let file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         guard file >= 0 else { throw SystemError("open", path) }
         self.file = file
-        if flock(file, LOCK_EX | LOCK_NB) == 0 { return }
+        if FileLock.hold(file) { return }
         report("waiting for another build of the image")
         do {
-            let isHeld = try await poll(for: deadline, every: .milliseconds(200)) {
-                flock(file, LOCK_EX | LOCK_NB) == 0 ? true : nil
-            }
+            let isHeld = try await poll(for: deadline, every: .milliseconds(200)) { FileLock.hold(file) ? true : nil }
             if isHeld == nil { throw SystemError("lock (another build runs)", path, code: EWOULDBLOCK) }
         } catch {
             close(file)

@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 import RoostLinux
 
@@ -12,7 +13,7 @@ enum FilesystemCheck {
     private static let stateErrors: UInt16 = 2
     private static let incompatibleRecover: UInt32 = 4
 
-    enum Verdict: Equatable { case clean, needsCheck, notAFilesystem }
+    enum Verdict: Equatable, Sendable { case clean, needsCheck, notAFilesystem }
 
     static func verdict(superblock bytes: [UInt8]) -> Verdict {
         guard bytes.count >= 1024 else { return .notAFilesystem }
@@ -25,6 +26,7 @@ enum FilesystemCheck {
         return isClean ? .clean : .needsCheck
     }
 
+    /// On a thread that may wait.
     static func verdict(of device: String) throws(SystemError) -> Verdict {
         let file = open(device, O_RDONLY | O_CLOEXEC)
         guard file >= 0 else { throw SystemError("open", device) }

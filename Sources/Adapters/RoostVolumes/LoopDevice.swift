@@ -4,7 +4,7 @@ import RoostLinux
 
 /// A loop device of this computer. Loop devices belong to the kernel, not to a namespace: every host of a lab sees
 /// the same ones, so a device is taken for ours only when it is backed by our very file.
-struct LoopDevice: Hashable {
+struct LoopDevice: Hashable, Sendable {
     let number: Int32
 
     var path: String { "/dev/loop\(number)" }

@@ -10,17 +10,21 @@ extension LoopVolumes {
             guard sizeOfImage(volume) != nil else {
                 throw VolumeError(
                     code: .notFound, operation: "mount", volume: volume,
-                    cause: "there is no \(image(volume)); the volume is not on this host")
+                    cause: "its image file is gone: the volume is not on this host")
             }
             let point = mountPoint(volume)
-            if let mounted = try mountTable(volume).at(point) {
-                let devices = try devices(of: volume)
+            if let mounted = try await mountTable(volume).at(point) {
+                let devices = try await devices(of: volume)
                 guard devices.contains(where: { $0.device == mounted.device }) else {
                     throw VolumeError(
                         code: .failed, operation: "mount", volume: volume,
-                        cause: "something else (\(mounted.source)) is mounted at \(point): unmount it")
+                        cause: "something else is mounted in its place on the host: unmount it")
                 }
-                return point
+                guard Self.isReadOnly(mounted) else { return point }
+                logger.warning(
+                    "the volume has turned read-only after an error: it is checked and mounted anew",
+                    metadata: ["volume": "\(volume)"])
+                try await detach(volume, "mount")
             }
             try await waitUntilFree(volume, "mount")
             try await attachAndMount(volume, at: point)
@@ -42,23 +46,22 @@ extension LoopVolumes {
     func detach(_ volume: VolumeID, _ operation: String) async throws(VolumeError) {
         let point = mountPoint(volume)
         for _ in 0..<Self.stackedMountsMax {
-            guard try mountTable(volume).at(point) != nil else { return }
+            guard try await mountTable(volume).at(point) != nil else { return }
             let code = await BlockingCall.run { umount2(point, 0) == 0 ? 0 : errno }
             switch code {
             case 0, EINVAL, ENOENT: continue
             case EBUSY:
                 throw VolumeError(
                     code: .busy, operation: operation, volume: volume,
-                    cause: "\(point) is in use: stop the machine that has it")
+                    cause: "it is in use: stop the machine that has it")
             default:
                 throw VolumeError(
-                    code: .failed, operation: operation, volume: volume,
-                    cause: SystemError("unmount", point, code: code).description)
+                    code: .failed, operation: operation, volume: volume, cause: String(cString: strerror(code)))
             }
         }
         throw VolumeError(
             code: .failed, operation: operation, volume: volume,
-            cause: "\(point) has more than \(Self.stackedMountsMax) mounts on top of each other")
+            cause: "its place has more than \(Self.stackedMountsMax) mounts on top of each other")
     }
 
     /// Waits, for a moment, until no loop device holds the volume. One that does is mounted somewhere else: in
@@ -67,15 +70,15 @@ extension LoopVolumes {
         let end = BootClock.now() + Self.busyPatience
         while true {
             var holder: LoopDevice?
-            for device in try devices(of: volume) {
-                let isIdle = try report(volume, operation) { () throws(SystemError) in try device.detachIfIdle() }
+            for device in try await devices(of: volume) {
+                let isIdle = try await report(volume, operation) { () throws(SystemError) in try device.detachIfIdle() }
                 if !isIdle { holder = device }
             }
             guard let holder else { return }
             guard BootClock.now() < end else {
                 throw VolumeError(
                     code: .busy, operation: operation, volume: volume,
-                    cause: "it is attached elsewhere on this computer (\(holder.path)): "
+                    cause: "it is attached elsewhere on this computer (loop device \(holder.number)): "
                         + "stop the machine or the host that has it")
             }
             do { try await Task.sleep(for: .milliseconds(30)) } catch {
@@ -86,37 +89,44 @@ extension LoopVolumes {
 
     private func attachAndMount(_ volume: VolumeID, at point: String) async throws(VolumeError) {
         let path = image(volume)
-        let attached: (device: LoopDevice, opened: Int32)
-        do throws(SystemError) {
+        let attached = try await report(volume, "attach") { () throws(SystemError) -> Attached in
             let file = open(path, O_RDWR | O_CLOEXEC)
             guard file >= 0 else { throw SystemError("open", path) }
             defer { close(file) }
-            attached = try LoopDevice.attach(file: file, path: path)
-        } catch {
-            throw VolumeError(code: .failed, operation: "attach", volume: volume, cause: error.description)
+            let (device, opened) = try LoopDevice.attach(file: file, path: path)
+            let flags = device.status()?.lo_flags ?? UInt32(LO_FLAGS_DIRECT_IO)
+            return Attached(device: device, opened: opened, hasDirectIO: flags & UInt32(LO_FLAGS_DIRECT_IO) != 0)
         }
         // Autoclear: with this descriptor closed, the mount alone keeps the device; without a mount it is freed.
         defer { close(attached.opened) }
         let device = attached.device
-        if let status = device.status(), status.lo_flags & UInt32(LO_FLAGS_DIRECT_IO) == 0 {
+        if !attached.hasDirectIO {
             logger.warning(
                 "the pool's filesystem has no direct I/O: the volume goes through the page cache twice",
                 metadata: ["volume": "\(volume)", "pool": "\(pool)"])
         }
         try await check(volume, on: device)
-        try report(volume, "mount") { () throws(SystemError) in try DurableFile.makeFolder(point) }
-        let code = await BlockingCall.run {
-            Glibc.mount(device.path, point, "ext4", UInt(MS_NOATIME | MS_NOSUID | MS_NODEV), nil) == 0 ? 0 : errno
-        }
-        guard code == 0 else {
-            throw VolumeError(
-                code: .failed, operation: "mount", volume: volume,
-                cause: SystemError("mount \(device.path) at", point, code: code).description)
+        try await report(volume, "mount") { () throws(SystemError) in
+            try DurableFile.makeFolder(point)
+            guard Glibc.mount(device.path, point, "ext4", UInt(MS_NOATIME | MS_NOSUID | MS_NODEV), nil) == 0 else {
+                throw SystemError("mount \(device.path) at", point)
+            }
+            // Every new filesystem has it, no image expects it, and e2fsck makes it when it needs it. One that holds
+            // something stays.
+            rmdir(point + "/" + Self.rescueFolder)
         }
     }
 
+    private static let rescueFolder = "lost+found"
+
+    private struct Attached: Sendable {
+        var device: LoopDevice
+        var opened: Int32
+        var hasDirectIO: Bool
+    }
+
     private func check(_ volume: VolumeID, on device: LoopDevice) async throws(VolumeError) {
-        let verdict = try report(volume, "check") { () throws(SystemError) in
+        let verdict = try await report(volume, "check") { () throws(SystemError) in
             try FilesystemCheck.verdict(of: device.path)
         }
         switch verdict {
@@ -124,23 +134,26 @@ extension LoopVolumes {
         case .notAFilesystem:
             throw VolumeError(
                 code: .failed, operation: "check", volume: volume,
-                cause: "\(image(volume)) holds no ext4 filesystem; restore it from a backup")
+                cause: "it holds no ext4 filesystem any more; restore it from a backup")
         case .needsCheck:
             logger.notice("the volume was not unmounted cleanly, checking it", metadata: ["volume": "\(volume)"])
             do { try await FilesystemCheck.repair(device.path) } catch {
+                logger.error(
+                    "the volume wants more than e2fsck mends by itself: look at it by hand while it is not mounted",
+                    metadata: ["volume": "\(volume)", "by": "e2fsck -f \(image(volume))", "error": "\(error)"])
                 throw VolumeError(
                     code: .failed, operation: "check", volume: volume,
-                    cause: "\(error); look at it by hand with 'e2fsck -f \(image(volume))' while it is not mounted")
+                    cause: "its file system is damaged, and more than e2fsck mends by itself: the host's log says more")
             }
         }
     }
 
-    private func mountTable(_ volume: VolumeID) throws(VolumeError) -> MountTable {
-        try report(volume, "read the mounts") { () throws(SystemError) in try MountTable.current() }
+    private func mountTable(_ volume: VolumeID) async throws(VolumeError) -> MountTable {
+        try await report(volume, "read the mounts") { () throws(SystemError) in try MountTable.current() }
     }
 
-    private func devices(of volume: VolumeID) throws(VolumeError) -> [LoopDevice] {
-        try report(volume, "find loop devices") { () throws(SystemError) in
+    private func devices(of volume: VolumeID) async throws(VolumeError) -> [LoopDevice] {
+        try await report(volume, "find loop devices") { () throws(SystemError) in
             try LoopDevice.backed(by: image(volume))
         }
     }

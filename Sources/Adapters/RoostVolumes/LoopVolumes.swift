@@ -63,24 +63,23 @@ public struct LoopVolumes: VolumeBackend {
                 }
                 return
             }
-            try sweep()
-            let free = try freeBytes()
+            try await sweep()
+            let free = try await freeBytes()
             guard free >= size else {
                 throw VolumeError(
                     code: .noSpace, operation: "create", volume: volume,
-                    cause: "the pool \(pool) has \(free) left, \(size) are wanted: destroy volumes or use another host")
+                    cause: "the host's pool has \(free) left, \(size) are wanted: destroy volumes or use another host")
             }
             let file = halfMade(volume)
-            do throws(VolumeFileError) {
-                try await VolumeFile.make(file, size: size, writtenOnce: writtenOnce)
-            } catch {
+            do throws(VolumeFileError) { try await VolumeFile.make(file, size: size, writtenOnce: writtenOnce) } catch {
+                logger.error("a volume was not made", metadata: ["volume": "\(volume)", "error": "\(error)"])
                 throw VolumeError(
                     code: error.isNoSpace ? .noSpace : .failed, operation: "create", volume: volume,
-                    cause: error.description)
+                    cause: error.isNoSpace ? "the host's pool is full" : error.summary)
             }
-            try report(volume, "create") { () throws(SystemError) in
+            try await report(volume, "create") { () throws(SystemError) in
                 guard rename(file, image(volume)) == 0 else { throw SystemError("rename", file) }
-                try flush(pool)
+                try DurableFile.flushFolder(pool)
             }
         }
     }
@@ -90,20 +89,18 @@ public struct LoopVolumes: VolumeBackend {
         try await locked(volume, "destroy") { () throws(VolumeError) in
             try await detach(volume, "destroy")
             try await waitUntilFree(volume, "destroy")
-            try report(volume, "destroy") { () throws(SystemError) in
-                guard unlink(image(volume)) == 0 || errno == ENOENT else {
-                    throw SystemError("remove", image(volume))
-                }
+            try await report(volume, "destroy") { () throws(SystemError) in
+                guard unlink(image(volume)) == 0 || errno == ENOENT else { throw SystemError("remove", image(volume)) }
                 rmdir(mountPoint(volume))
                 unlink(lockFile(volume))
-                try flush(pool)
+                try DurableFile.flushFolder(pool)
             }
         }
     }
 
     public func list() async throws(VolumeError) -> [VolumeID] {
-        try sweep()
-        return try names().compactMap { name in
+        try await sweep()
+        return try await names().compactMap { name in
             name.hasSuffix(".img") && !name.hasPrefix(".") ? try? VolumeID(String(name.dropLast(4))) : nil
         }
     }
@@ -115,22 +112,24 @@ public struct LoopVolumes: VolumeBackend {
         let point = mountPoint(volume)
         let outcome = await BlockingCall.run { () -> VolumeUsage? in
             var filesystem = statvfs()
-            guard statvfs(point, &filesystem) == 0 else { return nil }
+            guard statvfs(point, &filesystem) == 0, let mount = try? MountTable.current().at(point) else { return nil }
             return VolumeUsage(
                 blockSize: Int64(filesystem.f_frsize), blocks: Int64(filesystem.f_blocks),
-                blocksFree: Int64(filesystem.f_bfree), blocksAvailable: Int64(filesystem.f_bavail))
+                blocksFree: Int64(filesystem.f_bfree), blocksAvailable: Int64(filesystem.f_bavail),
+                inodes: Int64(filesystem.f_files), inodesFree: Int64(filesystem.f_ffree),
+                isReadOnly: Self.isReadOnly(mount))
         }
         guard let outcome else {
             throw VolumeError(
-                code: .failed, operation: "read the usage", volume: volume, cause: "cannot read \(point)")
+                code: .failed, operation: "read the usage", volume: volume, cause: "its file system does not answer")
         }
         return outcome
     }
 
-    public func freeSpace() async throws(VolumeError) -> ByteCount { try freeBytes() }
+    public func freeSpace() async throws(VolumeError) -> ByteCount { try await freeBytes() }
 
-    private func freeBytes() throws(VolumeError) -> ByteCount {
-        try report(nil, "read the free space") { () throws(SystemError) -> ByteCount in
+    private func freeBytes() async throws(VolumeError) -> ByteCount {
+        try await report(nil, "read the free space") { () throws(SystemError) -> ByteCount in
             try DurableFile.makeFolder(pool)
             var filesystem = statvfs()
             guard statvfs(pool, &filesystem) == 0 else { throw SystemError("look at", pool) }
@@ -146,14 +145,15 @@ public struct LoopVolumes: VolumeBackend {
         return stat(image(volume), &file) == 0 ? Int64(file.st_size) : nil
     }
 
-    private func names() throws(VolumeError) -> [String] {
-        try report(nil, "list") { () throws(SystemError) in try FolderListing.names(in: pool) }
+    private func names() async throws(VolumeError) -> [String] {
+        try await report(nil, "list") { () throws(SystemError) in try FolderListing.names(in: pool) }
     }
 
     /// Removes what a create that was killed has left.
-    private func sweep() throws(VolumeError) {
-        for name in try names() where name.hasPrefix(".vol_") && name.hasSuffix(".img.new") {
-            let wasLeftOver = try report(nil, "sweep") { () throws(SystemError) in
+    private func sweep() async throws(VolumeError) {
+        for name in try await names() where name.hasPrefix(".vol_") {
+            guard name.hasSuffix(".img.new") || name.hasSuffix(VolumeFile.namelessEnding) else { continue }
+            let wasLeftOver = try await report(nil, "sweep") { () throws(SystemError) in
                 try VolumeFile.removeIfLeftOver("\(pool)/\(name)")
             }
             guard wasLeftOver else { continue }
@@ -166,31 +166,34 @@ public struct LoopVolumes: VolumeBackend {
     ) async throws(VolumeError) -> Value {
         let lock: FileLock
         do {
-            try DurableFile.makeFolder(pool, mode: 0o700)
+            try DurableFile.makePrivateFolder(pool, mode: 0o700)
             lock = try await FileLock.acquire(lockFile(volume), within: Self.lockPatience)
         } catch let error {
+            logger.error("a volume cannot be locked", metadata: ["volume": "\(volume)", "error": "\(error)"])
             throw VolumeError(
                 code: error.code == ETIMEDOUT ? .busy : .failed, operation: operation, volume: volume,
-                cause: error.description)
+                cause: error.code == ETIMEDOUT ? "others work on it" : String(cString: strerror(error.code)))
         }
         defer { lock.release() }
         return try await body()
     }
 
-    func report<Value>(
-        _ volume: VolumeID?, _ operation: String, _ body: () throws(SystemError) -> Value
-    ) throws(VolumeError) -> Value {
-        do { return try body() } catch {
+    /// On a thread that may wait. What failed where goes to the host's log; whoever gave the order hears what it means.
+    func report<Value: Sendable>(
+        _ volume: VolumeID?, _ operation: String, _ body: @escaping @Sendable () throws(SystemError) -> Value
+    ) async throws(VolumeError) -> Value {
+        do { return try await BlockingCall.run(body) } catch {
+            logger.error(
+                "a step of a volume failed",
+                metadata: ["volume": "\(volume?.text ?? pool)", "operation": "\(operation)", "error": "\(error)"])
             throw VolumeError(
                 code: error.code == ENOSPC ? .noSpace : .failed, operation: operation, volume: volume,
-                cause: error.description)
+                cause: String(cString: strerror(error.code)))
         }
     }
 
-    private func flush(_ folder: String) throws(SystemError) {
-        let file = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-        guard file >= 0 else { throw SystemError("open folder", folder) }
-        defer { close(file) }
-        guard fsync(file) == 0 else { throw SystemError("flush folder", folder) }
+    /// ext4 says `emergency_ro` since Linux 6.14, and `ro` before.
+    static func isReadOnly(_ mount: MountTable.Mount) -> Bool {
+        mount.options.split(separator: ",").contains { $0 == "ro" || $0 == "emergency_ro" || $0 == "shutdown" }
     }
 }

@@ -5,7 +5,8 @@ public protocol VolumeBackend: Sendable {
     /// Makes the volume, formatted and of exactly this size. Repeating it with the same id is a no-op.
     func create(_ volume: VolumeID, size: ByteCount) async throws(VolumeError)
 
-    /// Attaches and mounts the volume at its place; a no-op when it already is.
+    /// Attaches and mounts the volume at its place; a no-op when it already is. One that has turned read-only is
+    /// checked and mounted anew. For a machine that is about to start, so nobody uses it meanwhile.
     /// - Returns: the folder on the host that holds the volume's filesystem.
     func mount(_ volume: VolumeID) async throws(VolumeError) -> String
 
@@ -30,12 +31,23 @@ public struct VolumeUsage: Hashable, Sendable {
     public var blocks: Int64
     public var blocksFree: Int64
     public var blocksAvailable: Int64
+    /// Files and folders it can hold.
+    public var inodes: Int64
+    public var inodesFree: Int64
+    /// After an error of the disk the kernel takes no more writes, until the volume is mounted anew.
+    public var isReadOnly: Bool
 
-    public init(blockSize: Int64, blocks: Int64, blocksFree: Int64, blocksAvailable: Int64) {
+    public init(
+        blockSize: Int64, blocks: Int64, blocksFree: Int64, blocksAvailable: Int64, inodes: Int64, inodesFree: Int64,
+        isReadOnly: Bool
+    ) {
         self.blockSize = blockSize
         self.blocks = blocks
         self.blocksFree = blocksFree
         self.blocksAvailable = blocksAvailable
+        self.inodes = inodes
+        self.inodesFree = inodesFree
+        self.isReadOnly = isReadOnly
     }
 }
 
@@ -47,6 +59,7 @@ public struct VolumeError: Error, Sendable, CustomStringConvertible {
     public let code: Code
     public let operation: String
     public let volume: VolumeID?
+    /// For whoever gave the order: no command lines, no paths of the host.
     public let cause: String
 
     public init(code: Code, operation: String, volume: VolumeID?, cause: String) {

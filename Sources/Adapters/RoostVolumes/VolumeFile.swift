@@ -30,6 +30,11 @@ enum VolumeFile {
         }
     }
 
+    /// Until it is locked and has its name, a file has this ending.
+    static let namelessEnding = ".making"
+    /// Far longer than it takes to lock a new file.
+    private static let namelessAge = Duration.seconds(60)
+
     /// Removes a file that no living process is making. Safe to call at any time.
     /// - Returns: whether it was there and was removed.
     static func removeIfLeftOver(_ path: String) throws(SystemError) -> Bool {
@@ -39,17 +44,29 @@ enum VolumeFile {
             throw SystemError("open", path)
         }
         defer { close(file) }
-        guard flock(file, LOCK_EX | LOCK_NB) == 0 else { return false }
+        guard FileLock.hold(file) else { return false }
+        var status = stat()
+        if path.hasSuffix(namelessEnding), fstat(file, &status) == 0,
+            WallClock.milliseconds() / 1000 - Int64(status.st_mtim.tv_sec) < namelessAge.milliseconds / 1000
+        {
+            return false
+        }
         guard unlink(path) == 0 || errno == ENOENT else { throw SystemError("remove", path) }
         return true
     }
 
     private static func reserve(_ path: String, size: ByteCount) throws(VolumeFileError) -> Int32 {
-        let file = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
-        guard file >= 0 else { throw .system(SystemError("create", path)) }
-        guard flock(file, LOCK_EX | LOCK_NB) == 0 else {
+        // It gets the name under which it is looked for when it is locked: a file that is not would be taken for a
+        // left-over one.
+        var generator = SystemRandomNumberGenerator()
+        let nameless = "\(path).\(UInt64.random(in: .min ... .max, using: &generator))\(namelessEnding)"
+        let file = open(nameless, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+        guard file >= 0 else { throw .system(SystemError("create", nameless)) }
+        guard FileLock.hold(file), rename(nameless, path) == 0 else {
+            let error = SystemError("lock", nameless)
+            unlink(nameless)
             close(file)
-            throw .system(SystemError("lock", path))
+            throw .system(error)
         }
         let code = -roost_fallocate(file, 0, size.bytes)
         if code != 0 {
@@ -122,6 +139,14 @@ enum VolumeFileError: Error, CustomStringConvertible {
         switch self {
         case .system(let error): error.code == ENOSPC || error.code == EDQUOT || error.code == EFBIG
         case .command: false
+        }
+    }
+
+    /// For whoever gave the order.
+    var summary: String {
+        switch self {
+        case .system(let error): String(cString: strerror(error.code))
+        case .command(let error): error.summary
         }
     }
 

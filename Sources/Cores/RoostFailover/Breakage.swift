@@ -12,4 +12,14 @@ package enum Breakage: String, Hashable, Sendable, CaseIterable {
     case reportsPromisedEpoch
     /// Answers a recruitment while it still follows.
     case answersBeforeFence
+    /// Removes its data before it has a copy, without asking anybody.
+    case discardsWithoutLeave
+    /// Takes a Postgres that does not start for data that is bad.
+    case givesUpWhatDoesNotStart
+    /// Takes every byte of its log for one that a leader wrote.
+    case trustsForeignBytes
+    /// Does not look whether its standby is one.
+    case ignoresStrayPrimary
+    /// Says that its Postgres has stopped when it begins to stop it.
+    case saysStoppedEarly
 }

@@ -8,29 +8,42 @@ public struct DurableState: Hashable, Sendable, Codable {
     /// The reigns from which the member's log may contain bytes, oldest first. A reign is added *before* the first
     /// byte of it can arrive; one that begins at or after the end of the log has contributed nothing.
     public var chain: [Reign]
+    /// The Postgres timeline of the last reign of `chain`: each reign before it has the number below. Nil when nobody
+    /// knows (written by a program that did not keep it).
+    public var timeline: UInt32?
     public var data: DataState
     /// The highest epoch in which this member's promotion (or initdb) is known to have ended.
     public var led: Epoch
 
     public init(
-        promised: Epoch = .none, chain: [Reign] = [], data: DataState = .empty, led: Epoch = .none
+        promised: Epoch = .none, chain: [Reign] = [], timeline: UInt32? = nil, data: DataState = .empty,
+        led: Epoch = .none
     ) {
         self.promised = promised
         self.chain = chain
+        self.timeline = timeline
         self.data = data
         self.led = led
     }
 }
 
-/// What the data folder is worth.
+/// What the data folder is worth. A copy is made in a folder of its own beside it, and is the data only once it is
+/// whole: what was there counts until then.
 public enum DataState: String, Hashable, Sendable, Codable {
-    /// Nothing there that counts (an initdb that did not end leaves this too). Becomes `usable` or `cloning`.
+    /// Nothing there that counts (an initdb that did not end leaves this too). Becomes `usable` or `exchanging`.
     case empty
-    /// Being replaced by a copy of the leader's. After a crash: clone again. Becomes `usable`.
+    /// Removed before a copy was there, because the volume had no room for both and the leader gave leave. Becomes
+    /// `exchanging`.
     case cloning
-    /// Being taken back to the leader's history, or taken back but not yet consistent. After a crash: clone.
-    /// Becomes `usable` or `cloning`.
+    /// Being taken back to the leader's history, or taken back but not yet consistent. After a crash: copy the leader's.
+    /// Becomes `usable` or `exchanging`.
     case rewinding
-    /// A prefix of `chain`. Becomes `cloning` or `rewinding` when the rule's history went another way.
+    /// A prefix of `chain`. Becomes `exchanging`, `cloning`, `rewinding` or `spoiled`.
     case usable
+    /// There, but proven to be no database any more. Counts for nothing; still kept until a copy is whole, for whoever
+    /// wants to save something from it. Becomes `exchanging` or `cloning`.
+    case spoiled
+    /// A whole copy lies beside it and takes its place, in steps that are repeated after a crash until they are done.
+    /// `chain` is the copy's already. Becomes `usable`.
+    case exchanging
 }

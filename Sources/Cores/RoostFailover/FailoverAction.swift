@@ -64,17 +64,27 @@ public enum PostgresOperation: Hashable, Sendable {
     /// Remove whatever is in the data folder, run initdb (checksums on), leave Postgres stopped, flush everything.
     case initialize
 
-    /// First connect to the leader and see that it has the slot of this epoch's stream; else `unreachable`, with the
-    /// data as it was: it may be the last good copy. Then remove whatever is in the data folder, copy it from the leader (`pg_basebackup -X stream -S` the slot of
-    /// this epoch's stream: so the copy cannot outlive the leader's epoch), leave Postgres stopped as a standby that
-    /// would follow nobody. Everything flushed before the end.
-    /// The durable state already says `.cloning`: after a crash in the middle the core starts it again.
+    /// Copy the leader's data into a folder of its own (`pg_basebackup -X stream -S` the slot of this epoch's stream: so
+    /// the copy cannot outlive the leader's epoch), flushed before the end. **The data and its Postgres stay as they
+    /// are**: they may be the last good copy, and count until ``exchange``.
+    ///
+    /// First remove what an earlier attempt left, connect to the leader and see that it has the slot; else
+    /// `unreachable`. Then see that the volume has room for both; else `noRoom`. A copy that fails is removed at once:
+    /// what it takes up may be what Postgres needs to start.
     case clone(from: MemberName, epoch: Epoch)
+
+    /// The whole copy beside becomes the data: stop Postgres, move the data aside, move the copy to its place, remove
+    /// what was moved aside. The durable state already says `.exchanging`. After a crash between any two of the steps
+    /// it is started again, and sees by which folders are there how far it came.
+    case exchange
+
+    /// Stop Postgres and remove the data. The durable state already says `.cloning`.
+    case discard
 
     /// First connect as for `clone`, else `unreachable`. Then stop Postgres if it runs (cleanly, running crash recovery
     /// first if need be), `pg_rewind` it to the leader,
-    /// leave it stopped as a standby that would follow nobody. The durable state already says `.rewinding`.
-    /// If it fails, the core clones.
+    /// leave it stopped as a standby that would follow nobody. It is tried out first (`--dry-run`), and `impossible` if
+    /// that fails: the data is as it was. The durable state already says `.rewinding`.
     case rewind(to: MemberName, epoch: Epoch)
 
     /// **The fence.** After `done` this member's Postgres can neither receive nor acknowledge a byte from any leader,
@@ -82,15 +92,16 @@ public enum PostgresOperation: Hashable, Sendable {
     ///
     /// - A running standby: remove `primary_conninfo`, reload, wait until the walreceiver *process is gone*; if it is
     ///   not gone in a second, stop Postgres with SIGQUIT.
-    /// - A running primary: stop it at once (immediate, then SIGKILL).
+    /// - A running primary, whoever made it one: stop it at once (immediate, then SIGKILL).
     /// - Stopped: see that the next start would follow nobody.
     ///
     /// The synchronous names become ones that nobody bears, so that a later promotion cannot confirm by old names.
     case sever
 
     /// See that Postgres runs as a standby that follows nobody (start it with `standby.signal` if it is stopped, also
-    /// when it was a primary), wait until it has replayed **everything** it has, make that durable (fsync the log's
-    /// files), and answer with the end of the last replayed record: exactly where a promotion would branch off.
+    /// when it was a primary, also when somebody else has promoted it), wait until it has replayed **everything** it
+    /// has, make that durable (fsync the log's files), and answer with the end of the last replayed record: exactly
+    /// where a promotion would branch off; and with where each timeline of this log begins.
     ///
     /// "Everything" needs a positive sign: the startup process waits for more log (`pg_stat_activity.wait_event` is
     /// `RecoveryWalStream` or `RecoveryRetrieveRetryInterval`), and replayed ≥ received. Take away what could
@@ -133,13 +144,31 @@ extension PostgresOperation {
     /// anything else, and a new primary opens only when it may.
     var closesGate: Bool {
         switch self {
-        case .initialize, .clone, .rewind, .sever, .readEnd, .promote, .startPrimary, .stop: true
+        case .initialize, .clone, .exchange, .discard, .rewind, .sever, .readEnd, .promote, .startPrimary, .stop: true
         case .follow, .checkpoint: false
         }
     }
 }
 
-/// Where the leader's own timeline leaves the one before, which has the number below.
+extension PostgresOperation {
+    /// From its beginning on Postgres may be a primary.
+    var startsPrimary: Bool {
+        switch self {
+        case .promote, .startPrimary: true
+        case .initialize, .clone, .exchange, .discard, .rewind, .sever, .readEnd, .follow, .checkpoint, .stop: false
+        }
+    }
+
+    /// When it has ended well, Postgres is no primary.
+    var stopsPrimary: Bool {
+        switch self {
+        case .initialize, .clone, .exchange, .discard, .rewind, .sever, .readEnd, .follow, .stop: true
+        case .promote, .startPrimary, .checkpoint: false
+        }
+    }
+}
+
+/// Where a timeline leaves the one before. A leader's own has the number after that of the log it took over.
 public struct TimelineFork: Hashable, Sendable {
     public var timeline: UInt32
     public var begin: LSN

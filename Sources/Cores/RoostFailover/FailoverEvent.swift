@@ -36,10 +36,15 @@ public enum FailoverEvent: Hashable, Sendable {
     /// runs it is that operation's failure instead; it may overtake the `operationEnded` of one that had just succeeded.
     case postgresExited(after: OperationID)
 
-    /// A following Postgres says itself that it can never continue: the leader no longer has the log it needs
-    /// ("requested WAL segment … has already been removed"), or its history forked. Not for lost connections,
-    /// refused connections or a slot that does not exist yet.
+    /// The leader of this member's epoch was asked, and says that this member can never continue: it no longer has the log
+    /// that comes next here, or what is here is not in its history. The shell has this from its own question to the
+    /// leader, never from a log: clients write there too. Not for lost connections, refused connections or a slot that
+    /// does not exist yet.
     case cannotFollow(String, after: OperationID)
+
+    /// The last ``FailoverAction/setGate(isOpen:)`` was carried out, or could not be: then the text says why, and the shell
+    /// goes on trying.
+    case gateAnswered(isOpen: Bool, failure: String?)
 
     /// The machine is asked to stop (SIGTERM). The core hands over or stops Postgres, then answers with
     /// ``FailoverAction/exit``. Bounded by ``FailoverTimings/farewellMax``.
@@ -89,15 +94,23 @@ public enum StoreAnswer: Hashable, Sendable {
 
 /// How a Postgres operation ended.
 public enum OperationOutcome: Hashable, Sendable {
-    /// `initialize`, `clone`, `rewind`, `sever`, `follow`, `startPrimary`, `checkpoint`, `stop`.
+    /// `initialize`, `clone`, `exchange`, `discard`, `rewind`, `sever`, `follow`, `startPrimary`, `checkpoint`, `stop`.
     case done
-    /// `readEnd`: see there for what `end` must be. `timeline`: of the last byte.
-    case end(LSN, timeline: UInt32)
+    /// `readEnd`: see there for what `end` must be. `timeline`: of the last byte. `forks`: where each of its timelines
+    /// begins, oldest first, by Postgres's own account (the history file); none for the first.
+    case end(LSN, timeline: UInt32, forks: [TimelineFork] = [])
     /// `promote`: where the new timeline branched off (from the history file, or `pg_control`).
     case promoted(switchPoint: LSN, timeline: UInt32)
     /// `clone`, `rewind`: the leader could not be reached, or has no slot for this stream, and **nothing was changed**:
     /// the data is worth what it was worth before.
     case unreachable(String)
+    /// `rewind`: it was tried out without changing anything, and would not work. **Nothing was changed.**
+    case impossible(String)
+    /// `clone`: the volume has no room for a copy beside the data. Nothing was changed.
+    case noRoom(String)
+    /// `readEnd`, `follow`: Postgres did not start, and the reason is proven: the data folder is no database any more.
+    /// Never for whatever else keeps a Postgres from starting.
+    case spoiled(String)
     /// It did not work, or took longer than ``FailoverTimings/limit(of:)``; the text says what was tried on what and
     /// why it failed. Whatever it started has ended.
     case failed(String)

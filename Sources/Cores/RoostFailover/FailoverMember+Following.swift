@@ -7,17 +7,20 @@ extension FailoverMember {
         guard view.members.first == name, running == nil, now >= retryAt else { return }
         switch phase {
         case .starting, .empty:
-            if state.data == .usable {
+            switch state.data {
+            case .usable:
                 phase = .founding
                 createRule(view, now)
-            } else {
+            case .empty:
                 phase = .initializing
                 start(.initialize)
+            case .cloning, .rewinding, .spoiled, .exchanging:
+                detail = "the cluster has no rule any more"
             }
         case .founding:
             createRule(view, now)
-        case .initializing, .severing, .reading, .waiting, .cloning, .rewinding, .following, .claiming, .promoting,
-            .restarting, .leading, .draining, .suspending, .resigning, .leaving:
+        case .initializing, .severing, .reading, .waiting, .cloning, .exchanging, .discarding, .rewinding, .following,
+            .claiming, .promoting, .restarting, .leading, .draining, .suspending, .resigning, .leaving:
             // The cluster's records were removed while it ran: it is being destroyed.
             detail = "the cluster has no rule any more"
         }
@@ -43,6 +46,7 @@ extension FailoverMember {
         save {
             $0.promised = max($0.promised, .first)
             $0.chain = [reign]
+            $0.timeline = 1
             $0.led = .first
             $0.data = .usable
         }
@@ -51,89 +55,85 @@ extension FailoverMember {
 
     /// The first look at the rule after start; Postgres is stopped.
     mutating func awaken(_ rule: ClusterRule, _ now: Moment) {
-        if state.data != .usable {
+        switch state.data {
+        case .usable:
+            if rule.recruitment == nil, rule.leader == name, rule.epoch == state.led,
+                state.chain.last?.epoch == rule.epoch
+            {
+                claim(end: nil, now)
+            } else {
+                phase = .reading
+                start(.readEnd)
+            }
+        case .exchanging:
+            phase = .exchanging
+            start(.exchange)
+        case .empty, .cloning, .rewinding, .spoiled:
             phase = .empty
-        } else if rule.recruitment == nil, rule.leader == name, rule.epoch == state.led,
-            state.chain.last?.epoch == rule.epoch
-        {
-            claim(end: nil, now)
-        } else {
-            phase = .reading
+            if rule.recruitment == nil { acquireData(rule, now) }
         }
-        if rule.recruitment == nil, case .empty = phase { acquireData(rule, now) }
-        if case .reading = phase { start(.readEnd) }
     }
 
-    /// No data: copy the leader's, once it has begun.
+    /// No data that counts: copy the leader's, once it has begun.
     mutating func acquireData(_ rule: ClusterRule, _ now: Moment) {
-        guard now >= retryAt else { return }
         if rule.leader == name {
+            guard now >= retryAt else { return }
             // It lost its disk, or never had what the rule thinks.
             detail = "named leader without usable data"
             if rule.members.count > 1 { proposeSuccession(rule, now) }
             return
         }
-        guard leaderLives(now) else {
-            detail = "waits for \(rule.leader) to copy from"
-            return
-        }
-        detail = nil
-        clone(rule)
+        copy(rule, end: nil, nil, now)
     }
 
-    private mutating func clone(_ rule: ClusterRule) {
-        phase = .cloning(Repair(chain: rule.history, former: state.chain, data: state.data))
-        save {
-            $0.data = .cloning
-            $0.chain = []
-        }
-        start(.clone(from: rule.leader, epoch: rule.epoch))
-    }
-
-    mutating func cloned(_ chain: [Reign], _ now: Moment) {
-        failures = 0
-        save {
-            $0.data = .usable
-            $0.chain = chain
-        }
-        follow(chain.last?.leader)
-    }
-
-    mutating func rewound(_ chain: [Reign], _ now: Moment) {
+    mutating func rewound(_ repair: Repair, _ now: Moment) {
         failures = 0
         // Still `.rewinding`: its pages are newer than its log until it has streamed.
-        save { $0.chain = chain }
-        follow(chain.last?.leader)
+        save {
+            $0.chain = repair.chain
+            $0.timeline = repair.timeline
+        }
+        follow(repair.chain.last?.leader)
     }
 
     /// Detached, with a known end, and the rule is settled: lead, follow, or mend the data first.
     mutating func takePlace(_ rule: ClusterRule, end: LSN, _ now: Moment) {
-        guard now >= retryAt else { return }
-        if rule.leader == name { return claim(end: end, now) }
+        if rule.leader == name {
+            guard now >= retryAt else { return }
+            guard reports.divergence == nil || rule.members.count == 1 else { return proposeSuccession(rule, now) }
+            return claim(end: end, now)
+        }
         if breakage == .adoptsUnseen {
             save { $0.chain = rule.history }
             return follow(rule.leader)
         }
+        if let divergence = reports.divergence {
+            let why = "its log left the cluster's history at \(divergence.agreed): somebody else promoted its Postgres"
+            // pg_rewind goes by numbers: one that the leader's history has too may be another fork.
+            var isKnownApart = rule.lastTimeline.map { divergence.timeline > $0 } ?? false
+            if case .foreign = Lineage(chain: state.chain, end: end, history: rule.history) { isKnownApart = false }
+            return isKnownApart ? rewind(rule, end: end, why, now) : copy(rule, end: end, why, now)
+        }
+        if let outgrown, outgrown.epoch == rule.epoch { return copy(rule, end: end, outgrown.reason, now) }
         switch Lineage(chain: state.chain, end: end, history: rule.history) {
         case .prefix:
+            guard now >= retryAt else { return }
             detail = nil
-            save { $0.chain = rule.history }
+            save {
+                $0.chain = rule.history
+                $0.timeline = rule.lastTimeline
+            }
             follow(rule.leader, fork: fork(of: rule, end: end))
         case .beyond(let fork):
-            detail = "has log up to \(end), but \(rule.leader) began at \(fork)"
-            guard leaderLives(now) else { return }
-            phase = .rewinding(Repair(chain: rule.history, former: state.chain, data: state.data))
-            save { $0.data = .rewinding }
-            start(.rewind(to: rule.leader, epoch: rule.epoch))
+            rewind(rule, end: end, "has log up to \(end), but \(rule.leader) began at \(fork)", now)
         case .foreign(let epoch):
-            detail = "has log of epoch \(epoch), which is not in the cluster's history"
-            guard leaderLives(now) else { return }
-            clone(rule)
+            copy(rule, end: end, "has log of epoch \(epoch), which is not in the cluster's history", now)
         }
     }
 
     mutating func follow(_ leader: MemberName?, fork: TimelineFork? = nil) {
         guard let leader else { return }
+        asksLeave = false
         phase = .following(leader)
         start(.follow(leader, epoch: state.promised, fork: fork))
     }
@@ -146,34 +146,73 @@ extension FailoverMember {
         return TimelineFork(timeline: timeline, begin: begin)
     }
 
-    /// The data cannot be mended: behind the fence, then clone.
-    mutating func giveUpData(_ reason: String, _ now: Moment) {
+    mutating func couldNotFollow(_ reason: String, _ now: Moment) {
+        failures = max(failures, stumbles)
+        retryLater(reason, now)
+        stumbles = failures
+        followFailed = true
+        let isHopeless = failures >= timings.followFailuresMax && leaderLives(now)
+        // A rewound folder is nothing by itself: without its leader's log it is not consistent.
+        if state.data == .rewinding {
+            if isHopeless { loseData(.cloning, reason) }
+            return
+        }
+        if breakage == .givesUpWhatDoesNotStart, isHopeless { return loseData(.cloning, reason) }
+        // Out of sight for a moment: what it has is looked at anew.
+        phase = .severing
+        start(.sever)
+    }
+
+    /// Whatever keeps Postgres from starting (no room, no memory, a fault of its own), its data stays. But a copy beside it
+    /// takes nothing away.
+    mutating func couldNotRead(_ reason: String, _ now: Moment) {
+        retryLater(reason, now)
+        guard failures >= timings.followFailuresMax, leaderLives(now), let rule = view?.rule, rule.recruitment == nil,
+            rule.leader != name, rule.epoch == state.promised
+        else { return }
+        if breakage == .givesUpWhatDoesNotStart { return loseData(.cloning, reason) }
+        guard !hasCopiedInVain else { return }
+        begin(Copying(chain: rule.history, timeline: rule.lastTimeline, end: nil, isProven: false), from: rule)
+    }
+
+    /// What is there counts for nothing any more.
+    mutating func loseData(_ data: DataState, _ reason: String) {
         save {
-            $0.data = .cloning
+            $0.data = data
             $0.chain = []
+            $0.timeline = nil
         }
         detail = reason
         phase = .severing
         start(.sever)
     }
 
-    mutating func couldNotFollow(_ reason: String, _ now: Moment) {
-        retryLater(reason, now)
-        followFailed = true
-        if failures >= timings.followFailuresMax, leaderLives(now) { giveUpData(reason, now) }
+    /// It cannot be, but is: somebody promoted this member's Postgres, or it has a timeline that no leader began. What
+    /// it has up to there still counts, and what it shows must not be seen.
+    mutating func strayed(_ reason: String, _ now: Moment) {
+        guard breakage != .ignoresStrayPrimary else { return }
+        detail = reason
+        phase = .severing
+        start(.sever)
     }
 
-    mutating func couldNotRead(_ reason: String, _ now: Moment) {
-        retryLater(reason, now)
-        guard failures >= timings.followFailuresMax, leaderLives(now), let rule = view?.rule, rule.recruitment == nil,
-            rule.leader != name
-        else { return }
-        giveUpData(reason, now)
+    /// The leader has no longer the log that this member needs. The data counts as before.
+    mutating func outgrew(_ reason: String, _ now: Moment) {
+        outgrown = Outgrown(reason: reason, epoch: state.promised)
+        detail = reason
+        phase = .severing
+        start(.sever)
     }
 
     mutating func observedStandby(_ sample: StandbyObservation, _ now: Moment) {
-        guard case .following = phase, sample.isStreaming else { return }
+        guard case .following = phase else { return }
+        if let timeline = state.timeline, sample.timeline > timeline {
+            return strayed("its Postgres is on timeline \(sample.timeline), and the leader on \(timeline)", now)
+        }
+        guard sample.isStreaming else { return }
         failures = 0
+        stumbles = 0
+        hasCopiedInVain = false
         streamedAt = now
         detail = nil
         // It answers and streams: edges may bring readers.

@@ -32,13 +32,21 @@ extension FailoverMember {
         guard let reign = rule.history.last, reign.epoch == rule.epoch, reign.leader == name else { return }
         let hasBegun = state.chain.last?.epoch == rule.epoch
         let fits = Lineage(chain: state.chain, end: end, history: rule.history) == .prefix
-        // Not yet begun: the new reign branches off exactly where this member said its log ends. Begun, and died in
-        // the middle: what is beyond is its own.
-        guard fits, hasBegun ? end >= reign.begin : end == reign.begin else {
-            return standDown("the rule lets it begin at \(reign.begin), but its log ends at \(end)", now)
+        // The new reign branches off exactly where this member said its log ends.
+        guard fits, end == reign.begin else {
+            // Begun, and died in the middle: what is beyond is its own. A second promotion would give one reign two
+            // timelines, and nobody could tell it from one by hand: it asks for a reign that begins here.
+            let isBrokenOff = fits && hasBegun && end > reign.begin
+            return standDown(
+                isBrokenOff
+                    ? "its promotion for epoch \(rule.epoch) was broken off"
+                    : "the rule lets it begin at \(reign.begin), but its log ends at \(end)", now)
         }
         detail = nil
-        save { $0.chain = rule.history }
+        save {
+            $0.chain = rule.history
+            $0.timeline = rule.lastTimeline
+        }
         phase = .promoting(end: end)
         start(
             .promote(
@@ -55,11 +63,8 @@ extension FailoverMember {
         let parent = reports.endTimeline
         reports.timeline = timeline
         guard switchPoint == expected else {
-            // Others may already take what lies between for another epoch's. Nothing of it was ever open.
-            save {
-                $0.data = .cloning
-                $0.chain = []
-            }
+            // Others may already take what lies between for another epoch's. Nothing of it was ever open, and by its
+            // timelines it shows that it diverged.
             return standDown("promoted at \(switchPoint) instead of \(expected)", now)
         }
         // Standbys were told of it beforehand. The next leader goes on from what this one has.
@@ -77,6 +82,8 @@ extension FailoverMember {
 
     mutating func observedPrimary(_ sample: PrimaryObservation, _ now: Moment) {
         reports.timeline = sample.timeline
+        let others = (view?.rule?.members ?? []).filter { $0 != name }
+        streams.note(sample, of: others, patience: timings.confirmationPatience, now)
         switch phase {
         case .leading(var reigning):
             reigning.heardAt = now
@@ -86,8 +93,10 @@ extension FailoverMember {
         case .draining(var drain):
             drain.reigning.heardAt = now
             phase = .draining(drain)
-        case .starting, .empty, .initializing, .founding, .severing, .reading, .waiting, .cloning, .rewinding,
-            .following, .claiming, .promoting, .restarting, .suspending, .resigning, .leaving:
+        case .following, .waiting:
+            strayed("somebody else promoted its Postgres, to timeline \(sample.timeline)", now)
+        case .starting, .empty, .initializing, .founding, .severing, .reading, .cloning, .exchanging, .discarding,
+            .rewinding, .claiming, .promoting, .restarting, .suspending, .resigning, .leaving:
             break
         }
     }
@@ -103,6 +112,7 @@ extension FailoverMember {
         } else if reigning.isolatedSince == nil {
             reigning.isolatedSince = now
         }
+        reigning.leave = leave(reigning, rule, sample)
         guard !reigning.isOpen, let required = reigning.required else { return }
         let confirming = streaming.filter { $0.flushed >= required }
         if confirming.count >= rule.confirmations || breakage == .opensUnconfirmed {
@@ -165,8 +175,8 @@ extension FailoverMember {
         case .waiting:
             retryLater(reason, now)
             phase = .reading
-        case .starting, .empty, .initializing, .founding, .severing, .reading, .cloning, .rewinding, .claiming,
-            .promoting, .suspending, .resigning, .leaving:
+        case .starting, .empty, .initializing, .founding, .severing, .reading, .cloning, .exchanging, .discarding,
+            .rewinding, .claiming, .promoting, .suspending, .resigning, .leaving:
             break
         }
     }
@@ -175,14 +185,10 @@ extension FailoverMember {
     mutating func standDown(_ reason: String, _ now: Moment) {
         close(now)
         detail = reason
-        phase = .resigning
+        phase = .resigning(hasStopped: false)
         failures = 0
         retryAt = now
         start(.stop(.immediate))
-    }
-
-    mutating func resign(_ rule: ClusterRule, _ now: Moment) {
-        proposeSuccession(rule, now)
     }
 
     mutating func proposeSuccession(_ rule: ClusterRule, _ now: Moment) {

@@ -8,11 +8,16 @@ extension FailoverMember {
         case .draining(let drain): drainStepEnded(drain, outcome, now)
         case .suspending: suspended(outcome, now)
         case .resigning:
-            if case .failed(let reason) = outcome { detail = reason }
-        case .initializing, .severing, .reading, .cloning, .rewinding, .following, .promoting, .restarting:
+            if case .failed(let reason) = outcome { return retryLater(reason, now) }
+            phase = .resigning(hasStopped: true)
+        case .initializing, .severing, .reading, .cloning, .exchanging, .discarding, .rewinding, .following,
+            .promoting, .restarting:
             switch outcome {
             case .failed(let reason): failed(reason, now)
             case .unreachable(let reason): nothingChanged(reason, now)
+            case .impossible(let reason): couldNotRewind(reason, now)
+            case .noRoom(let reason): hadNoRoom(reason, now)
+            case .spoiled(let reason): foundSpoiled(reason, now)
             case .done, .end, .promoted: succeeded(outcome, now)
             }
         case .starting, .empty, .founding, .waiting, .claiming, .leading:
@@ -24,14 +29,17 @@ extension FailoverMember {
         switch (phase, outcome) {
         case (.initializing, .done): initialized(now)
         case (.severing, .done): severed(now)
-        case (.reading, .end(let end, let timeline)): endWasRead(end, timeline: timeline, now)
-        case (.cloning(let repair), .done): cloned(repair.chain, now)
-        case (.rewinding(let repair), .done): rewound(repair.chain, now)
+        case (.reading, .end(let end, let timeline, let forks)): endWasRead(end, timeline: timeline, forks, now)
+        case (.cloning(let copying), .done): copied(copying)
+        case (.exchanging, .done): exchanged(now)
+        case (.discarding, .done): discarded(now)
+        case (.rewinding(let repair), .done): rewound(repair, now)
         case (.following, .done): detail = nil
         case (.promoting(let end), .promoted(let switchPoint, let timeline)):
             promoted(at: switchPoint, expected: end, timeline: timeline, now)
         case (.restarting, .done): beginReign(now)
-        case (_, .done), (_, .end), (_, .promoted), (_, .unreachable), (_, .failed):
+        case (_, .done), (_, .end), (_, .promoted), (_, .unreachable), (_, .impossible), (_, .noRoom), (_, .spoiled),
+            (_, .failed):
             failed("the operation was answered with \(outcome)", now)
         }
     }
@@ -39,33 +47,50 @@ extension FailoverMember {
     /// The leader was gone before the data was touched: it counts again.
     private mutating func nothingChanged(_ reason: String, _ now: Moment) {
         switch phase {
-        case .cloning(let repair), .rewinding(let repair):
+        case .cloning(let copying): notCopied(copying, reason, now)
+        case .rewinding(let repair):
             save {
                 $0.data = repair.data
                 $0.chain = repair.former
             }
             retryLater(reason, now)
             phase = .severing
-        case .starting, .empty, .initializing, .founding, .severing, .reading, .waiting, .following, .claiming,
-            .promoting, .restarting, .leading, .draining, .suspending, .resigning, .leaving:
+        case .starting, .empty, .initializing, .founding, .severing, .reading, .waiting, .exchanging, .discarding,
+            .following, .claiming, .promoting, .restarting, .leading, .draining, .suspending, .resigning, .leaving:
+            failed(reason, now)
+        }
+    }
+
+    /// What was to be rewound is as it was, and has to be replaced instead.
+    private mutating func couldNotRewind(_ reason: String, _ now: Moment) {
+        if case .rewinding = phase { outgrown = Outgrown(reason: reason, epoch: state.promised) }
+        nothingChanged(reason, now)
+    }
+
+    private mutating func hadNoRoom(_ reason: String, _ now: Moment) {
+        guard case .cloning(let copying) = phase else { return failed(reason, now) }
+        asksLeave = copying.isProven
+        notCopied(copying, reason, now)
+    }
+
+    /// The one reason for which data that does not start counts no longer.
+    private mutating func foundSpoiled(_ reason: String, _ now: Moment) {
+        switch phase {
+        case .reading, .following: loseData(.spoiled, reason)
+        case .starting, .empty, .initializing, .founding, .severing, .waiting, .cloning, .exchanging, .discarding,
+            .rewinding, .claiming, .promoting, .restarting, .leading, .draining, .suspending, .resigning, .leaving:
             failed(reason, now)
         }
     }
 
     private mutating func failed(_ reason: String, _ now: Moment) {
         switch phase {
-        case .initializing, .cloning:
+        case .initializing:
             retryLater(reason, now)
             phase = .empty
-        case .rewinding:
-            save {
-                $0.data = .cloning
-                $0.chain = []
-            }
-            detail = reason
-            phase = .severing
-            start(.sever)
-        case .severing: retryLater(reason, now)
+        case .cloning(let copying): notCopied(copying, reason, now)
+        case .rewinding: loseData(.cloning, reason)
+        case .severing, .exchanging, .discarding: retryLater(reason, now)
         case .reading: couldNotRead(reason, now)
         case .following: couldNotFollow(reason, now)
         case .promoting: standDown(reason, now)

@@ -9,9 +9,9 @@ extension FailoverMember {
             state.data == .usable, let order = rule.members.filter({ $0 != rule.leader }).firstIndex(of: name)
         else { return }
         switch phase {
-        case .following, .waiting: break
-        case .starting, .empty, .initializing, .founding, .severing, .reading, .cloning, .rewinding, .claiming,
-            .promoting, .restarting, .leading, .draining, .suspending, .resigning, .leaving:
+        case .following, .waiting, .cloning: break
+        case .starting, .empty, .initializing, .founding, .severing, .reading, .exchanging, .discarding, .rewinding,
+            .claiming, .promoting, .restarting, .leading, .draining, .suspending, .resigning, .leaving:
             return
         }
         let silentSince = max(newsAt, storeSince)
@@ -48,13 +48,14 @@ extension FailoverMember {
         case .waiting, .reading:
             // Behind the fence already.
             promise(epoch)
+            retryAt = now
         case .severing:
             // The last attempt failed; nothing may be promised before one succeeds.
             if running == nil, now >= retryAt { start(.sever) }
         case .initializing, .leaving:
             break
-        case .cloning, .rewinding, .following, .claiming, .promoting, .restarting, .leading, .draining, .suspending,
-            .resigning:
+        case .cloning, .exchanging, .discarding, .rewinding, .following, .claiming, .promoting, .restarting, .leading,
+            .draining, .suspending, .resigning:
             if breakage == .answersBeforeFence, case .following = phase, case .standby(let sample)? = observation {
                 promise(epoch)
                 reports.premature = sample.received
@@ -75,12 +76,20 @@ extension FailoverMember {
         failures = 0
         if let rule = view?.rule { promise(rule.recruitment?.epoch ?? rule.epoch) }
         reports.premature = nil
-        phase = state.data == .usable ? .reading : .empty
+        switch state.data {
+        case .usable: phase = .reading
+        case .exchanging: phase = .exchanging
+        case .empty, .cloning, .rewinding, .spoiled: phase = .empty
+        }
     }
 
-    mutating func endWasRead(_ end: LSN, timeline: UInt32, _ now: Moment) {
+    mutating func endWasRead(_ end: LSN, timeline: UInt32, _ forks: [TimelineFork], _ now: Moment) {
         failures = 0
         detail = nil
+        reports.divergence =
+            breakage == .trustsForeignBytes
+            ? nil : Divergence(end: end, forks: forks, chain: state.chain, last: state.timeline)
+        let end = reports.divergence?.agreed ?? end
         reports.timeline = timeline
         reports.endTimeline = timeline
         reports.replayed = end

@@ -7,6 +7,8 @@ struct ReportDesk: Sendable {
     /// Of the last byte, as of the last `readEnd`: what a promotion goes on from.
     var endTimeline: UInt32 = 0
     var replayed = LSN.zero
+    /// Its log has bytes that no leader wrote, as of the last `readEnd`.
+    var divergence: Divergence?
     var standby: StandbyObservation?
     /// The report on its way.
     var asked: MemberReport?
@@ -15,6 +17,10 @@ struct ReportDesk: Sendable {
     var stored: MemberReport?
     var dueAt = Moment.zero
     var retryAt = Moment.zero
+    /// When to say it again although nothing has changed.
+    var tickAt = Moment.zero
+    /// Of the last report.
+    var sequence: UInt64 = 0
     /// Only with ``Breakage/answersBeforeFence``.
     var premature: LSN?
 
@@ -44,22 +50,28 @@ extension FailoverMember {
             guard now - reports.askedAt > timings.storeRequestMax * 2 else { return }
             reports.asked = nil
         }
-        let report = report(now)
+        var report = report(now)
         guard needsSaying(report, now) else { return }
+        let known = view?.reports.first { $0.member == name }?.sequence ?? 0
+        reports.sequence = max(reports.sequence, known) + 1
+        report.sequence = reports.sequence
         reports.asked = report
         reports.askedAt = now
         reports.dueAt = now + timings.reportInterval
+        reports.tickAt = now + timings.reportTick
         actions.append(.report(report))
     }
 
     private func needsSaying(_ report: MemberReport, _ now: Moment) -> Bool {
         guard now >= reports.retryAt else { return false }
         guard let stored = reports.stored else { return true }
-        if report.matters(against: stored) { return true }
+        var report = report
+        report.sequence = stored.sequence
+        if report.matters(against: stored) || now >= reports.tickAt { return true }
         guard now >= reports.dueAt else { return false }
         if report != stored { return true }
         // A late answer of the store may have put an older report over this one.
-        return view?.reports.first { $0.member == name } != report
+        return view?.reports.first { $0.member == name }?.sequence != stored.sequence
     }
 
     /// The answer to the recruitment, if the member stands where it may answer.
@@ -81,32 +93,51 @@ extension FailoverMember {
     private func report(_ now: Moment) -> MemberReport {
         let answer = answer
         var report = MemberReport(
-            member: name, role: phase.mayBePrimary ? .primary : .standby, state: phase.reported(running != nil),
-            promised: state.promised, position: answer?.position ?? livePosition,
+            member: name, role: primaryMayRun || phase.mayBePrimary || phase.isStopping ? .primary : .standby,
+            state: breakage == .saysStoppedEarly && phase.isStopping ? .stopped : reportedState,
+            promised: state.promised, position: answer?.position ?? livePosition(now),
             timeline: answer == nil ? reports.timeline : reports.endTimeline,
             replayed: reports.replayed, isStreaming: false, lagBytes: 0, lagMilliseconds: 0, detail: detail,
-            chain: answer?.chain)
+            chain: answer?.chain, cannotLead: answer != nil && reports.divergence != nil ? true : nil,
+            asksToReplace: asksLeave ? true : nil)
+        if gateIsOpen, let gateObstacle { report.detail = "clients are not let in: \(gateObstacle)" }
         if case .following = phase {
-            if case .standby(let sample)? = observation {
+            if case .standby(let sample)? = observation, isFresh(now) {
                 report.isStreaming = sample.isStreaming
                 report.lagBytes = sample.received.offset - min(sample.replayed.offset, sample.received.offset)
                 report.lagMilliseconds = sample.lag.milliseconds
             }
             // Grows, so that the leader sees that this member lives.
             if !report.isStreaming { report.lagMilliseconds = (now - streamedAt).milliseconds }
+            if running == nil, now - max(observedAt, idleSince) > timings.sampleAgeMax {
+                report.detail = report.detail ?? "Postgres does not answer"
+            }
         }
         return report
     }
 
+    private func isFresh(_ now: Moment) -> Bool { now - observedAt <= timings.sampleAgeMax }
+
+    /// A primary that is being stopped runs until it has stopped.
+    private var reportedState: MemberReport.State {
+        primaryMayRun && !phase.mayBePrimary ? .running : phase.reported(running != nil)
+    }
+
     /// How far it is at about this moment; counts for nothing but the display.
-    private var livePosition: Position? {
+    private func livePosition(_ now: Moment) -> Position? {
         guard state.data == .usable, view?.rule?.recruitment == nil else { return nil }
-        switch observation {
+        // A Postgres that hangs could not lead, wherever it was.
+        switch isFresh(now) ? observation : nil {
         case .primary(let sample): return state.chain.position(at: sample.flushed)
         case .standby(let sample): return state.chain.position(at: sample.received)
         case nil:
-            if case .waiting(let end) = phase { return state.chain.position(at: end) }
-            return nil
+            switch phase {
+            case .waiting(let end): return state.chain.position(at: end)
+            case .cloning(let copying): return copying.end.flatMap { state.chain.position(at: $0) }
+            case .starting, .empty, .initializing, .founding, .severing, .reading, .exchanging, .discarding, .rewinding,
+                .following, .claiming, .promoting, .restarting, .leading, .draining, .suspending, .resigning, .leaving:
+                return nil
+            }
         }
     }
 }
@@ -116,7 +147,7 @@ extension MemberReport {
     fileprivate func matters(against old: MemberReport) -> Bool {
         if chain != nil || old.chain != nil { return self != old }
         return role != old.role || state != old.state || promised != old.promised || isStreaming != old.isStreaming
-            || (position == nil) != (old.position == nil)
+            || (position == nil) != (old.position == nil) || asksToReplace != old.asksToReplace
     }
 }
 
@@ -126,12 +157,25 @@ extension MemberPhase {
         case .starting, .empty: .empty
         case .initializing: .initializing
         case .founding, .claiming, .promoting, .restarting, .reading: .starting
-        case .cloning: .cloning
+        case .cloning, .exchanging, .discarding: .cloning
         case .rewinding: .rewinding
         case .following: isBusy ? .starting : .running
         case .leading, .draining: .running
         case .severing, .waiting: .waiting
-        case .suspending, .resigning, .leaving: .stopped
+        // Whoever guards a leader from outside looks away once it says that it has stopped.
+        case .suspending, .resigning(hasStopped: false): .running
+        case .resigning(hasStopped: true), .leaving: .stopped
+        }
+    }
+
+    /// Postgres may still be a primary, and is being stopped.
+    fileprivate var isStopping: Bool {
+        switch self {
+        case .suspending, .resigning(hasStopped: false): true
+        case .starting, .empty, .initializing, .founding, .severing, .reading, .waiting, .cloning, .exchanging,
+            .discarding, .rewinding, .following, .claiming, .promoting, .restarting, .leading, .draining,
+            .resigning(hasStopped: true), .leaving:
+            false
         }
     }
 }

@@ -121,8 +121,21 @@ extension FailoverMember {
         beatDueAt = now + timings.heartbeatInterval
         actions.append(
             .heartbeat(
-                Heartbeat(epoch: rule.epoch, leader: name, sequence: beatSequence, isOpen: gateIsOpen),
+                Heartbeat(
+                    epoch: rule.epoch, leader: name, sequence: beatSequence, isOpen: gateIsOpen && gateStands,
+                    mayReplace: granted, standbys: standbys(under: rule, now)),
                 ruleRevision: view.ruleRevision))
+    }
+
+    private var granted: MemberName? {
+        guard case .leading(let reigning) = phase, let leave = reigning.leave, leave.isGranted else { return nil }
+        return leave.member
+    }
+
+    /// What its Postgres shows now, not what it showed before it fell silent.
+    private func standbys(under rule: ClusterRule, _ now: Moment) -> [StandbyView] {
+        if case .primary? = observation, now - observedAt <= timings.sampleAgeMax { return streams.standbys }
+        return rule.members.filter { $0 != name }.map(StreamWatch.absent)
     }
 
     private mutating func readIfDue(_ now: Moment) {

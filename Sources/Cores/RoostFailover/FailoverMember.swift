@@ -26,7 +26,12 @@ public struct FailoverMember: Sendable {
     var actions: [FailoverAction] = []
     /// Why it waits or what failed last.
     var detail: String?
+    /// What was last asked for.
     var gateIsOpen = false
+    /// It is carried out.
+    var gateStands = false
+    /// Why it could not be.
+    var gateObstacle: String?
 
     // What the store said.
     var view: StoreView?
@@ -56,10 +61,18 @@ public struct FailoverMember: Sendable {
     var exitedEarly = false
     var observation: PostgresObservation?
     var observedAt = Moment.zero
+    /// Since when no operation has been running.
+    var idleSince = Moment.zero
+    /// A primary was started, and nothing that surely stopped it has ended since.
+    var primaryMayRun = false
+    /// The standbys of a leader.
+    var streams = StreamWatch()
     /// When this member last streamed from its leader.
     var streamedAt: Moment
     var stream = StreamActivity()
     var failures = 0
+    /// Attempts to follow that came to nothing, since it last streamed.
+    var stumbles = 0
     var retryAt = Moment.zero
     var crashes: [Moment] = []
     var isolationLimit: Duration
@@ -67,6 +80,14 @@ public struct FailoverMember: Sendable {
     var abandoned: SwitchoverRequest?
     /// When each other member's report last changed: that member lives.
     var signsOfLife: [MemberSign] = []
+
+    // Data that has to be replaced.
+    /// Why the leader of this epoch cannot be followed with the data there is.
+    var outgrown: Outgrown?
+    /// The data must be replaced, and there is no room for a copy beside it.
+    var asksLeave = false
+    /// A copy was made because Postgres could not be started, and has not streamed yet: another would not help.
+    var hasCopiedInVain = false
 
     // The recruitment, and what this member says of itself.
     var sufficientSince: SufficientSince?
@@ -85,6 +106,11 @@ public struct FailoverMember: Sendable {
     struct MemberSign {
         var report: MemberReport
         var changedAt: Moment
+    }
+
+    struct Outgrown: Hashable, Sendable {
+        var reason: String
+        var epoch: Epoch
     }
 
     struct SufficientSince {
@@ -142,6 +168,8 @@ public struct FailoverMember: Sendable {
         case .operationEnded(let id, let outcome):
             guard id == lastOperation, let operation = running else { return }
             running = nil
+            idleSince = now
+            noteEnd(of: operation, outcome)
             ended(operation, outcome, now)
             if exitedEarly, running == nil { crashed("Postgres ended by itself", now) }
             exitedEarly = false
@@ -153,10 +181,16 @@ public struct FailoverMember: Sendable {
         case .postgresExited(let id):
             guard id == lastOperation else { return }
             observation = nil
-            if running == nil { crashed("Postgres ended by itself", now) } else { exitedEarly = true }
+            if running == nil {
+                primaryMayRun = false
+                crashed("Postgres ended by itself", now)
+            } else {
+                exitedEarly = true
+            }
         case .cannotFollow(let reason, let id):
             guard id == lastOperation, running == nil, case .following = phase else { return }
-            giveUpData(reason, now)
+            outgrew(reason, now)
+        case .gateAnswered(let isOpen, let failure): gateAnswered(isOpen, failure, now)
         case .terminate: sayFarewell(now)
         }
     }
@@ -197,7 +231,10 @@ public struct FailoverMember: Sendable {
         case .leading(let reigning): reign(reigning, rule, now)
         case .draining(let drain): self.drain(drain, rule, now)
         case .suspending: if now >= retryAt { start(.stop(.immediate)) }
-        case .resigning: resign(rule, now)
+        case .resigning(hasStopped: true): proposeSuccession(rule, now)
+        case .resigning(hasStopped: false): if now >= retryAt { start(.stop(.immediate)) }
+        case .exchanging: if now >= retryAt { start(.exchange) }
+        case .discarding: if now >= retryAt { start(.discard) }
         case .empty, .initializing, .waiting, .cloning, .rewinding, .claiming, .promoting, .restarting, .leaving:
             break
         }
@@ -214,6 +251,7 @@ public struct FailoverMember: Sendable {
 
     mutating func start(_ operation: PostgresOperation) {
         if operation.closesGate { setGate(open: false) }
+        if operation.startsPrimary { primaryMayRun = true }
         lastOperation = lastOperation.next
         running = operation
         exitedEarly = false
@@ -234,7 +272,26 @@ public struct FailoverMember: Sendable {
     mutating func setGate(open: Bool) {
         guard gateIsOpen != open else { return }
         gateIsOpen = open
+        gateStands = false
+        gateObstacle = nil
         actions.append(.setGate(isOpen: open))
+    }
+
+    /// Clients are in when they are let in, not when somebody was asked to let them in.
+    private mutating func gateAnswered(_ isOpen: Bool, _ failure: String?, _ now: Moment) {
+        guard isOpen == gateIsOpen else { return }
+        gateObstacle = failure
+        guard gateStands != (failure == nil) else { return }
+        gateStands = failure == nil
+        beatDueAt = min(beatDueAt, now)
+    }
+
+    private mutating func noteEnd(of operation: PostgresOperation, _ outcome: OperationOutcome) {
+        guard operation.stopsPrimary else { return }
+        switch outcome {
+        case .done, .end: primaryMayRun = false
+        case .promoted, .unreachable, .impossible, .noRoom, .spoiled, .failed: break
+        }
     }
 
     /// After a failure: the next attempt comes later each time.
@@ -255,6 +312,7 @@ public struct FailoverMember: Sendable {
         consider(ruleChangeDueAt)
         consider(reports.dueAt)
         consider(reports.retryAt)
+        consider(reports.tickAt)
         if phase.isInOffice { consider(beatDueAt) }
         if phase.mayBePrimary { consider(leaseUntil) }
         if let sufficientSince { consider(sufficientSince.moment + timings.decisionPatience) }
@@ -264,8 +322,8 @@ public struct FailoverMember: Sendable {
             consider(reigning.isolatedSince.map { $0 + isolationLimit })
         case .draining(let drain): consider(drain.deadline)
         case .leaving(let farewell): consider(farewell.deadline)
-        case .starting, .empty, .initializing, .founding, .severing, .reading, .waiting, .cloning, .rewinding,
-            .following, .claiming, .promoting, .restarting, .suspending, .resigning:
+        case .starting, .empty, .initializing, .founding, .severing, .reading, .waiting, .cloning, .exchanging,
+            .discarding, .rewinding, .following, .claiming, .promoting, .restarting, .suspending, .resigning:
             break
         }
         return next

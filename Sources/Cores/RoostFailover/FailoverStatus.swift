@@ -12,7 +12,8 @@ public struct FailoverStatus: Hashable, Sendable {
     public var isOpen: Bool
 
     public enum Phase: String, Hashable, Sendable, Codable {
-        case starting, empty, initializing, founding, severing, reading, waiting, cloning, rewinding, following
-        case claiming, promoting, restarting, leading, draining, resigning, suspended, leaving
+        case starting, empty, initializing, founding, severing, reading, waiting, cloning, exchanging, discarding,
+            rewinding
+        case following, claiming, promoting, restarting, leading, draining, resigning, suspended, leaving
     }
 }

@@ -1,9 +1,11 @@
+import RoostModel
+
 /// All waits and bounds of a member, in one place.
 public struct FailoverTimings: Hashable, Sendable {
     /// The leader renews its lease this often.
     public var heartbeatInterval: Duration = .milliseconds(300)
     /// The leader stops Postgres when this long has passed since it *sent* the last heartbeat that was applied.
-    public var lease: Duration = .seconds(6)
+    public var lease: Duration = Heartbeat.lease
     /// A standby calls a recruitment after this long without a new heartbeat, while the store answered.
     public var patience: Duration = .seconds(2)
     /// The same when the leader's Postgres, which had much to say, fell silent together with the leader: then it is the
@@ -32,6 +34,12 @@ public struct FailoverTimings: Hashable, Sendable {
     public var reassuranceInterval: Duration = .seconds(5)
     /// Reports are renewed this often while something in them changes.
     public var reportInterval: Duration = .seconds(2)
+    /// Renewed this often also when nothing changes: it shows that the member lives.
+    public var reportTick: Duration = MemberReport.tick
+    /// A sample of Postgres older than this says nothing about now.
+    public var sampleAgeMax: Duration = .seconds(3)
+    /// A standby that has less on disk than its leader had this long ago confirms nothing that clients wait for.
+    public var confirmationPatience: Duration = .seconds(5)
     /// A report that was not stored is sent again after this.
     public var reportRetry: Duration = .milliseconds(250)
     /// Members that answered a recruitment wait this long for better answers (a switchover's target; enough standbys
@@ -50,7 +58,8 @@ public struct FailoverTimings: Hashable, Sendable {
     /// The first wait after a failed operation; doubles up to `retryMax`.
     public var retryMin: Duration = .milliseconds(500)
     public var retryMax: Duration = .seconds(15)
-    /// Failures in a row to follow after which a member clones.
+    /// Failures in a row to follow, or to start at all, after which a member makes itself a copy beside its data, if
+    /// there is room: whatever it is that keeps its Postgres from running, that takes nothing away.
     public var followFailuresMax: Int = 4
     /// A leader that too few standbys stream from, although enough of them report, resigns after this; doubles with
     /// every time that it did not help, up to `isolationMax`.
@@ -70,6 +79,7 @@ public struct FailoverTimings: Hashable, Sendable {
         switch operation {
         case .initialize: .seconds(120)
         case .clone: .seconds(24 * 3600)
+        case .exchange, .discard: .seconds(600)
         case .rewind: .seconds(3600)
         case .sever: .seconds(3)
         case .readEnd: .seconds(120)

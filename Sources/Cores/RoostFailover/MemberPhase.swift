@@ -7,25 +7,30 @@ enum MemberPhase: Hashable, Sendable {
     /// `claiming`.
     case starting
     /// No data that counts; Postgres is stopped. Becomes `initializing` when there is no rule and it is the first
-    /// member, `cloning` when there is a leader to copy from.
+    /// member, `cloning` when there is a leader to copy from, `discarding` when that needs room.
     case empty
     /// initdb runs. Becomes `founding`, or `empty` when it failed.
     case initializing
     /// Has data, but there is no rule: creates it. Becomes `claiming`.
     case founding
-    /// The fence is going up. Becomes `reading`, or `empty` without usable data.
+    /// The fence is going up. Becomes `reading`, `empty` without usable data, or `exchanging`.
     case severing
-    /// Behind the fence; the end of the log is being read. Becomes `waiting`.
+    /// Behind the fence; the end of the log is being read. Becomes `waiting`; `cloning` when Postgres cannot be started
+    /// for long.
     case reading
     /// Behind the fence, Postgres detached, the end of the log known: answers recruitments. Becomes `following`,
-    /// `rewinding`, `empty` (to clone) or `claiming` once the rule says whom to follow.
+    /// `rewinding`, `cloning`, `discarding` or `claiming` once the rule says whom to follow.
     case waiting(end: LSN)
-    /// The data is being replaced. Becomes `following`; `empty` when it failed; `severing` when nothing was changed.
-    case cloning(Repair)
+    /// A copy is being made beside the data, which counts as before. Becomes `exchanging`, or what it was before.
+    case cloning(Copying)
+    /// The copy takes the data's place. Becomes `reading`.
+    case exchanging
+    /// The data is being removed, with the leader's leave. Becomes `empty`.
+    case discarding
     /// The data is being taken back. Becomes `following`; `severing` when it failed or nothing was changed.
     case rewinding(Repair)
-    /// Postgres follows the leader of the promised epoch, or is being made to. Becomes `empty` (to clone) when it
-    /// cannot.
+    /// Postgres follows the leader of the promised epoch, or is being made to. Becomes `severing` when it cannot, or when
+    /// somebody else made a primary of it.
     case following(MemberName)
     /// The rule names this member, and it asks the store for its lease. Becomes `promoting` (`end` known: Postgres is
     /// a detached standby) or `restarting` (Postgres is a stopped primary of this very epoch).
@@ -41,14 +46,26 @@ enum MemberPhase: Hashable, Sendable {
     /// The lease ran out: Postgres is being stopped. Becomes `claiming` (or `severing`).
     case suspending
     /// Cannot lead: Postgres is stopped, then a recruitment asked for. Becomes `severing`.
-    case resigning
+    case resigning(hasStopped: Bool)
     /// The machine stops. The end.
     case leaving(Farewell)
+}
+
+/// A copy on its way.
+struct Copying: Hashable, Sendable {
+    /// What its log will be.
+    var chain: [Reign]
+    var timeline: UInt32?
+    /// The end of the data it is to replace; nil when that has none that is known.
+    var end: LSN?
+    /// It is proven that the data has to be replaced: the leader may be asked for leave to remove it first.
+    var isProven: Bool
 }
 
 /// What the data is to become, and what it counted for before.
 struct Repair: Hashable, Sendable {
     var chain: [Reign]
+    var timeline: UInt32?
     var former: [Reign]
     var data: DataState
 }
@@ -61,6 +78,15 @@ struct Reigning: Hashable, Sendable {
     var heardAt: Moment
     /// Since when too few standbys stream.
     var isolatedSince: Moment?
+    var leave: Leave?
+}
+
+/// One member's leave to remove its data before it has a copy: of one member at a time.
+struct Leave: Hashable, Sendable {
+    var member: MemberName
+    /// Others must have this much: all that the member can ever have confirmed.
+    var required: LSN
+    var isGranted = false
 }
 
 struct Drain: Hashable, Sendable {
@@ -85,7 +111,8 @@ extension MemberPhase {
     var isInOffice: Bool {
         switch self {
         case .claiming, .promoting, .restarting, .leading, .draining: true
-        case .starting, .empty, .initializing, .founding, .severing, .reading, .waiting, .cloning, .rewinding,
+        case .starting, .empty, .initializing, .founding, .severing, .reading, .waiting, .cloning, .exchanging,
+            .discarding, .rewinding,
             .following, .suspending, .resigning, .leaving:
             false
         }
@@ -95,7 +122,8 @@ extension MemberPhase {
     var mayBePrimary: Bool {
         switch self {
         case .promoting, .restarting, .leading, .draining: true
-        case .starting, .empty, .initializing, .founding, .severing, .reading, .waiting, .cloning, .rewinding,
+        case .starting, .empty, .initializing, .founding, .severing, .reading, .waiting, .cloning, .exchanging,
+            .discarding, .rewinding,
             .following, .claiming, .suspending, .resigning, .leaving:
             false
         }
@@ -111,6 +139,8 @@ extension MemberPhase {
         case .reading: .reading
         case .waiting: .waiting
         case .cloning: .cloning
+        case .exchanging: .exchanging
+        case .discarding: .discarding
         case .rewinding: .rewinding
         case .following: .following
         case .claiming: .claiming

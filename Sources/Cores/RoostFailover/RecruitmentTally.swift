@@ -40,7 +40,11 @@ public struct RecruitmentTally: Sendable {
 
     /// Why nobody is promoted; nil when somebody can be.
     public var obstacle: String? {
-        if isSufficient { return nil }
+        if isSufficient {
+            guard let ahead = foremost(of: answers), best(of: answers) == nil else { return nil }
+            return "\(ahead.member) has the most of the log, but cannot lead: somebody else promoted its Postgres; "
+                + "need another with as much"
+        }
         let silent = rule.members.filter { member in !answers.contains { $0.member == member } }
         let missing = standbysNeeded - standbys.count
         let others = silent.filter { $0 != rule.leader }.map(\.text).joined(separator: ", ")
@@ -59,16 +63,10 @@ public struct RecruitmentTally: Sendable {
     /// - Returns: nil when nothing can be decided yet.
     public func verdict(hasWaited: Bool) -> ClusterRule? {
         guard isSufficient else { return nil }
-        let eligible: [MemberReport]
-        if hasStandbys {
-            // Enough by themselves: nothing that only the old leader has can have been confirmed.
-            eligible = standbys
-        } else if hasWaited || rule.members.count == 1 {
-            eligible = answers
-        } else {
-            return nil
-        }
-        guard let best = best(of: eligible), let end = best.position?.end, let chain = best.chain else { return nil }
+        // Enough by themselves: nothing that only the old leader has can have been confirmed.
+        var best = hasStandbys ? best(of: standbys) : nil
+        if best == nil, hasLeader, hasWaited || rule.members.count == 1 { best = self.best(of: answers) }
+        guard let best, let end = best.position?.end, let chain = best.chain else { return nil }
         if let target = recruitment.target, target != best.member, !hasWaited { return nil }
         var next = rule
         next.epoch = recruitment.epoch
@@ -81,10 +79,18 @@ public struct RecruitmentTally: Sendable {
         return next
     }
 
-    /// The greatest position; among equals the target, then the first in the rule's order.
-    private func best(of eligible: [MemberReport]) -> MemberReport? {
+    /// The greatest position of those that can lead; among equals the target, then the first in the rule's order. Nil
+    /// when one that cannot lead has more: what only that one has may be confirmed.
+    private func best(of answers: [MemberReport]) -> MemberReport? {
+        guard let best = foremost(of: answers.filter { $0.cannotLead != true }) else { return nil }
+        if breakage == .promotesLeastAdvanced { return best }
+        let ahead = foremost(of: answers)?.position
+        return ahead.map { $0 > best.position ?? $0 } == true ? nil : best
+    }
+
+    private func foremost(of answers: [MemberReport]) -> MemberReport? {
         var best: MemberReport?
-        for report in eligible {
+        for report in answers {
             guard let position = report.position else { continue }
             guard let leading = best?.position else {
                 best = report

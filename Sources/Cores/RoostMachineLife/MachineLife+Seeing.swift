@@ -154,7 +154,12 @@ extension MachineLife {
             exit: .init(
                 exitCode: Int(exit.code), signal: exit.signal.map(Int.init), oomKilled: exit.oomKilled,
                 requestedStop: isOrdered, restarting: isRestarting),
-            message: isSeen ? nil : "it ended while nobody saw it: how is not known")
+            message: isSeen ? Self.memoryWords(exit) : "it ended while nobody saw it: how is not known")
+    }
+
+    /// Also where a process other than the first was the victim: nothing else would tell.
+    private static func memoryWords(_ exit: MachineExit) -> String? {
+        exit.memoryKills > 0 ? "out of memory: the kernel ended \(exit.memoryKills) of its processes at its limit" : nil
     }
 
     mutating func noteFailure(

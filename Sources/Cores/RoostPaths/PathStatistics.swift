@@ -112,7 +112,7 @@ public struct PathStatistics: Sendable {
     }
 
     /// Probes lost without one answered after them.
-    public var lostInARow: Int {
+    var lostInARow: Int {
         var count = 0
         for probe in probes.reversed() {
             switch probe.state {

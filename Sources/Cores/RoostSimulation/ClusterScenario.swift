@@ -37,6 +37,14 @@ public struct ClusterScenario: Sendable, CustomStringConvertible {
         case switchover
         /// A member's machine is stopped properly and started again.
         case restartMember
+        /// Somebody promotes a standby by hand and writes on it.
+        case promoteByHand
+        /// A member's volume is full: its Postgres ends, does not start again, and there is no room for a copy.
+        case fullVolume
+        /// There is no room for a copy beside the data.
+        case noRoom
+        /// The leader no longer has the log that a standby needs.
+        case fallBehind
     }
 
     /// Wrong ways of the world around the core, for tests that show that the simulation notices them.

@@ -69,7 +69,7 @@ extension ClusterSimulation {
                     "\(members[member].name) leads epoch \(epoch), which the store gave to \(String(describing: reign))"
                 )
             }
-        case .initialize, .clone, .rewind, .sever, .readEnd, .follow, .checkpoint, .stop:
+        case .initialize, .clone, .exchange, .discard, .rewind, .sever, .readEnd, .follow, .checkpoint, .stop:
             break
         }
     }
@@ -81,10 +81,72 @@ extension ClusterSimulation {
     }
 
     func check(_ report: MemberReport, of member: Int) {
+        switch members[member].postgres.mode {
+        case .primary, .closing:
+            if report.state == .stopped { fail("\(report.member) says that it has stopped, but its Postgres runs") }
+        case .stopped, .detached, .following, .stray: break
+        }
         guard scenario.checksReports, report.chain != nil, let position = report.position else { return }
-        let log = members[member].postgres.log
+        let all = members[member].postgres.log
+        let log = all.honest
+        // Nobody can have seen yet what is being written at this moment.
+        if members[member].postgres.mode != .stray, (report.cannotLead == true) != (all != log) {
+            fail("\(report.member) says whether it can lead, wrongly: \(all)")
+        }
         if position != Position(epoch: Epoch(log.lastEpoch), end: LSN(log.end)) {
             fail("\(report.member) says it is at \(position), but its log is \(log)")
+        }
+    }
+
+    /// A member gives up what it had: before that is on its disk, as from then on it counts for nothing.
+    func checkGivingUp(_ member: Int, _ next: DurableState) {
+        guard members[member].durable.data == .usable else { return }
+        let name = members[member].name
+        switch next.data {
+        case .usable, .empty, .spoiled: break
+        case .exchanging:
+            let copy = members[member].postgres.copy
+            for piece in exposed where copy?.contains(epoch: piece.epoch, end: piece.end) != true {
+                if members[member].postgres.log.contains(epoch: piece.epoch, end: piece.end) {
+                    fail("\(name) exchanges its data for a copy without \(piece.end) of epoch \(piece.epoch)")
+                }
+            }
+        case .rewinding: checkOthersHave(1, besides: member, "rewinds its data")
+        case .cloning:
+            if members.count < 3 { fail("\(name) removes its data, and there is no third") }
+            checkOthersHave(members.count / 2 + 1, besides: member, "removes its data")
+        }
+    }
+
+    /// All that was confirmed or shown.
+    private func checkOthersHave(_ count: Int, besides member: Int, _ deed: String) {
+        let others = members.indices.filter {
+            $0 != member && (members[$0].durable.data == .usable || members[$0].durable.data == .exchanging)
+        }
+        for piece in exposed {
+            let having = others.filter { place in
+                let log = members[place].durable.data == .exchanging ? members[place].postgres.copy : nil
+                return (log ?? members[place].postgres.log).contains(epoch: piece.epoch, end: piece.end)
+            }
+            if having.count < count {
+                fail(
+                    "\(members[member].name) \(deed), and only \(having.count) others have \(piece.end) of epoch "
+                        + "\(piece.epoch)")
+            }
+        }
+    }
+
+    /// A standby that was promoted by hand is noticed within a few samples.
+    func checkStray(_ member: Int) {
+        guard members[member].postgres.mode == .stray, members[member].gateIsOpen,
+            time >= members[member].supervisorFrozenUntil
+        else {
+            members[member].straySamples = 0
+            return
+        }
+        members[member].straySamples += 1
+        if members[member].straySamples >= 3 {
+            fail("\(members[member].name) lets readers in, but was promoted by hand")
         }
     }
 

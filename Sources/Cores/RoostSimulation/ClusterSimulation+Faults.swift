@@ -51,6 +51,12 @@ extension ClusterSimulation {
             store.askForSwitchover(to: random.chance(50) ? members[member].name : nil)
             publish()
         case .restartMember: tell(member, .terminate)
+        case .promoteByHand: promoteByHand(member)
+        case .fullVolume:
+            members[member].fullUntil = time + long
+            crashPostgres(member)
+        case .noRoom: members[member].noRoomUntil = time + long * 3
+        case .fallBehind: fallBehind(member)
         }
     }
 
@@ -80,12 +86,13 @@ extension ClusterSimulation {
         }
     }
 
-    /// Not more disks than commits have copies to spare, and not while another copy is being made or mended.
+    /// Not more disks than commits have copies to spare, and not while another member has no data. One that makes a copy
+    /// beside its data has.
     private func loseDisk(_ member: Int) {
         let othersAreWhole = members.indices.allSatisfy {
             $0 == member
                 || (members[$0].durable.data == .usable
-                    && (members[$0].postgres.stream != nil || members[$0].postgres.primaryEpoch != nil))
+                    && members[$0].postgres.log == members[$0].postgres.log.honest)
         }
         guard disksToLose > 0, othersAreWhole, members.count > 1 else { return }
         disksToLose -= 1
@@ -95,6 +102,7 @@ extension ClusterSimulation {
         members[member].durable = DurableState()
         members[member].postgres.replace(SimulatedLog(), members: members.count)
         members[member].postgres.exists = false
+        members[member].postgres.copy = nil
     }
 
     func heal() {
@@ -107,6 +115,8 @@ extension ClusterSimulation {
         for from in cuts.indices { for to in cuts.indices { cuts[from][to] = 0 } }
         for member in members.indices {
             members[member].slowness = 1
+            members[member].fullUntil = 0
+            members[member].noRoomUntil = 0
             members[member].watchDelayedUntil = 0
             members[member].actionsToLive = nil
             members[member].supervisorFrozenUntil = 0

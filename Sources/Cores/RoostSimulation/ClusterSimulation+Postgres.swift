@@ -42,9 +42,10 @@ extension ClusterSimulation {
                 members[member].postgres.log.append(1, epoch: epoch)
                 sendLog(of: member)
             }
+        case .discard: stopPostgres(member)
         case .clone, .rewind:
             return schedule(.stage(member, token: tokens), after: random.pick(5, 300) * Self.millisecond)
-        case .sever, .readEnd, .follow, .promote, .checkpoint, .stop(.immediate): break
+        case .sever, .readEnd, .exchange, .follow, .promote, .checkpoint, .stop(.immediate): break
         }
         takeTime(member, operation)
     }
@@ -58,6 +59,7 @@ extension ClusterSimulation {
         switch operation {
         case .initialize: random.pick(500, 2000)
         case .clone: random.pick(500, 5000)
+        case .exchange, .discard: random.pick(5, 300)
         case .rewind: random.pick(300, 2000)
         case .sever: random.pick(5, 150)
         case .readEnd, .follow: isRunning ? random.pick(5, 100) : random.pick(200, 1500)
@@ -84,7 +86,8 @@ extension ClusterSimulation {
     private func canFail(_ operation: PostgresOperation) -> Bool {
         switch operation {
         case .sever, .stop: false
-        case .initialize, .clone, .rewind, .readEnd, .follow, .promote, .startPrimary, .checkpoint: true
+        case .initialize, .clone, .exchange, .discard, .rewind, .readEnd, .follow, .promote, .startPrimary, .checkpoint:
+            true
         }
     }
 
@@ -100,6 +103,9 @@ extension ClusterSimulation {
     /// - Returns: nil when it has to be looked at again later.
     private func effect(of current: SimulatedOperation, on member: Int) -> OperationOutcome? {
         let count = members.count
+        if time < members[member].fullUntil, needsStart(current.operation, member) {
+            return .failed("Postgres ended with status 1")
+        }
         switch current.operation {
         case .initialize:
             var log = SimulatedLog()
@@ -113,14 +119,22 @@ extension ClusterSimulation {
             case .following:
                 dropStream(of: member)
                 members[member].postgres.mode = .detached
-            case .primary, .closing: stopPostgres(member)
+            case .primary, .closing, .stray: stopPostgres(member)
             case .stopped, .detached: break
             }
+            return .done
+        case .exchange: return exchange(member)
+        case .discard:
+            members[member].postgres.exists = false
+            members[member].postgres.isDamaged = false
+            members[member].postgres.log = SimulatedLog()
             return .done
         case .readEnd: return readEnd(member)
         case .follow(let leader, let epoch, let fork):
             guard let place = place(of: leader) else { return .failed("no such member") }
             checkStart(member)
+            // A reload makes no standby of a primary.
+            if members[member].postgres.mode == .stray { return .done }
             dropStream(of: member)
             if !members[member].postgres.isRunning { members[member].postgres.life += 1 }
             members[member].postgres.mode = .following(leader: place, epoch: epoch.number)
@@ -152,16 +166,48 @@ extension ClusterSimulation {
     private func copy(from leader: MemberName, _ epoch: Epoch, to member: Int) -> OperationOutcome? {
         let place = source(leader, epoch, for: member)
         if members[member].operation?.attempts == 0 {
+            // An earlier one, which nobody came to exchange.
+            members[member].postgres.copy = nil
             guard place != nil else { return .unreachable("\(leader) cannot be copied from") }
-            stopPostgres(member)
-            members[member].postgres.log = SimulatedLog()
-            members[member].postgres.exists = false
-            members[member].postgres.isDamaged = true
+            if members[member].postgres.exists, time < max(members[member].noRoomUntil, members[member].fullUntil) {
+                return .noRoom("there is no room for both")
+            }
             return goOn(member)
         }
         guard let place else { return .failed("\(leader) was lost while it was copied from") }
-        members[member].postgres.replace(members[place].postgres.log, members: members.count)
+        members[member].postgres.copy = members[place].postgres.log
         return .done
+    }
+
+    /// One step at a time: the process may die between any two.
+    private func exchange(_ member: Int) -> OperationOutcome? {
+        let postgres = members[member].postgres
+        if let copy = postgres.copy {
+            if postgres.exists {
+                stopPostgres(member)
+                members[member].postgres.exists = false
+                members[member].postgres.hasAside = true
+            } else {
+                members[member].postgres.replace(copy, members: members.count)
+                members[member].postgres.copy = nil
+            }
+            return goOn(member)
+        }
+        guard postgres.exists else {
+            fail("\(members[member].name) has neither data nor a copy to exchange it for")
+            return .done
+        }
+        members[member].postgres.hasAside = false
+        return .done
+    }
+
+    /// It starts Postgres, or makes it write.
+    private func needsStart(_ operation: PostgresOperation, _ member: Int) -> Bool {
+        switch operation {
+        case .readEnd, .follow: !members[member].postgres.isRunning
+        case .startPrimary, .promote, .rewind: true
+        case .initialize, .clone, .exchange, .discard, .sever, .checkpoint, .stop: false
+        }
     }
 
     /// The leader was reached: now it takes its time, and leaves a wreck when it is broken off.
@@ -179,6 +225,7 @@ extension ClusterSimulation {
         if members[member].operation?.attempts == 0 {
             guard place != nil else { return .unreachable("\(leader) cannot be reached") }
             stopPostgres(member)
+            if random.chance(10) { return .impossible("the log it needs is gone") }
             members[member].postgres.isDamaged = true
             return goOn(member)
         }
@@ -186,10 +233,10 @@ extension ClusterSimulation {
         let target = members[place].postgres.log
         let fork = members[member].postgres.log.agreement(with: target)
         var log = members[member].postgres.log
-        log.truncate(to: fork)
-        if log.lastEpoch != members[member].postgres.log.lastEpoch {
-            fail("\(members[member].name) rewound over a fork that pg_rewind may not see")
+        if log.isMistaken(for: target) {
+            fail("\(members[member].name) rewound over a fork that pg_rewind may not see: \(log) to \(target)")
         }
+        log.truncate(to: fork)
         members[member].postgres.log = log
         members[member].postgres.consistentAt = target.end
         members[member].postgres.isDamaged = false
@@ -201,10 +248,14 @@ extension ClusterSimulation {
         guard members[member].postgres.isConsistent else { return .failed("the data is not consistent yet") }
         switch members[member].postgres.mode {
         case .stopped, .detached: members[member].postgres.mode = .detached
+        case .stray:
+            stopPostgres(member)
+            members[member].postgres.mode = .detached
         case .following, .primary, .closing: fail("\(members[member].name) reads its end without a fence")
         }
         members[member].postgres.fork = nil
-        return .end(LSN(members[member].postgres.log.end), timeline: members[member].postgres.log.timeline)
+        let log = members[member].postgres.log
+        return .end(LSN(log.end), timeline: log.timeline, forks: log.forks)
     }
 
     private func promote(_ member: Int, _ epoch: UInt64) -> OperationOutcome {
@@ -247,6 +298,11 @@ extension ClusterSimulation {
         let sample: PostgresObservation
         switch postgres.mode {
         case .stopped: return
+        case .stray:
+            members[member].postgres.log.append(UInt64(random.pick(1, 20)), epoch: postgres.log.lastEpoch)
+            sample = .primary(
+                PrimaryObservation(
+                    timeline: postgres.log.timeline, flushed: LSN(members[member].postgres.log.end), standbys: []))
         case .detached, .following:
             let isStreaming = postgres.stream != nil
             let end = LSN(postgres.log.end)
@@ -267,6 +323,37 @@ extension ClusterSimulation {
                     timeline: postgres.log.timeline, flushed: LSN(postgres.log.end), standbys: standbys))
         }
         tell(member, .observed(sample, after: members[member].lastOperation))
+        checkStray(member)
+    }
+
+    /// By anybody who is superuser, on a standby's read port. Not while another member has lost its data: then this may be
+    /// the last that has something, and nobody could lead. Postgres takes a number that none of its history files bears;
+    /// here timelines are counted by what is in the log, so it must have something of its leader's.
+    func promoteByHand(_ member: Int) {
+        guard case .following(_, let epoch) = members[member].postgres.mode, members[member].gateIsOpen,
+            members[member].postgres.log.lastEpoch == epoch,
+            members[member].postgres.isConsistent, time >= members[member].frozenUntil,
+            members.allSatisfy({ $0.durable.data == .usable })
+        else { return }
+        dropStream(of: member)
+        tokens += 1
+        members[member].postgres.mode = .stray
+        members[member].postgres.life += 1
+        members[member].postgres.log.append(
+            UInt64(random.pick(1, 400)), epoch: SimulatedLog.foreignEpochs + UInt64(tokens))
+        note("\(members[member].name) was promoted by hand: \(members[member].postgres.log)")
+    }
+
+    /// As the leader's slots do: the last that are needed are kept.
+    func fallBehind(_ member: Int) {
+        guard let stream = members[member].postgres.stream else { return }
+        let others = members.indices.filter {
+            $0 != member && members[$0].postgres.stream?.leaderLife == stream.leaderLife
+        }
+        guard others.count >= max(members.count / 2, 1) else { return }
+        dropStream(of: member)
+        members[member].postgres.outgrownEpoch = stream.epoch
+        note("\(members[member].name) has fallen behind")
     }
 
     private func silence(of stream: SimulatedStream?) -> Duration {

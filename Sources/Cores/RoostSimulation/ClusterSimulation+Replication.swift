@@ -12,6 +12,10 @@ extension ClusterSimulation {
         guard case .following(let leader, let epoch) = members[member].postgres.mode, leader != member,
             time >= members[member].frozenUntil
         else { return }
+        if members[member].postgres.outgrownEpoch == epoch {
+            guard members[member].operation == nil else { return }
+            return tell(member, .cannotFollow("the log it needs is gone", after: members[member].lastOperation))
+        }
         if let stream = members[member].postgres.stream {
             if stream.leaderLife == members[leader].postgres.life || !isOpen(leader, member) { return }
             // The leader's new Postgres knows nothing of this connection.

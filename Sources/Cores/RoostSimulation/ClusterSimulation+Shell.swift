@@ -89,7 +89,7 @@ extension ClusterSimulation {
             .heartbeatAnswered(_, .applied), .reportAnswered(.applied):
             return
         case .tick, .viewed, .readFailed, .ruleAnswered, .heartbeatAnswered, .reportAnswered, .operationEnded,
-            .observed, .postgresExited, .cannotFollow, .terminate:
+            .observed, .postgresExited, .cannotFollow, .gateAnswered, .terminate:
             break
         }
         var told = "\(event)"
@@ -103,7 +103,9 @@ extension ClusterSimulation {
 
     private func carryOut(_ action: FailoverAction, for member: Int) {
         switch action {
-        case .save(let state): members[member].durable = state
+        case .save(let state):
+            checkGivingUp(member, state)
+            members[member].durable = state
         case .read: send(.read, from: member)
         case .changeRule(let rule, let expected): send(.rule(rule, expected: expected), from: member)
         case .heartbeat(let heartbeat, let revision): send(.heartbeat(heartbeat, ruleRevision: revision), from: member)
@@ -114,6 +116,9 @@ extension ClusterSimulation {
         case .setGate(let isOpen):
             members[member].gateIsOpen = isOpen
             if isOpen { checkOpening(member) }
+            schedule(
+                .toCore(member, life: members[member].life, .gateAnswered(isOpen: isOpen, failure: nil)),
+                after: random.pick(1, 60) * Self.millisecond)
         case .exit:
             killMachine(member)
             schedule(.start(member), after: random.pick(300, 3000) * Self.millisecond)

@@ -1,3 +1,6 @@
+internal import RoostFailover
+import RoostModel
+
 /// A member's write-ahead log as it truly is: which leader's bytes, up to where. A leader of an epoch only appends,
 /// and only what is flushed counts, so a byte is known by its epoch and place.
 struct SimulatedLog: Equatable, Sendable, CustomStringConvertible {
@@ -10,6 +13,34 @@ struct SimulatedLog: Equatable, Sendable, CustomStringConvertible {
 
     var end: UInt64 { pieces.last?.end ?? 0 }
     var lastEpoch: UInt64 { pieces.last?.epoch ?? 0 }
+
+    /// What is written by one who was promoted by hand, and not by a leader, has an epoch from here on.
+    static let foreignEpochs: UInt64 = 1 << 40
+
+    /// The part that leaders wrote.
+    var honest: SimulatedLog {
+        var log = SimulatedLog()
+        log.pieces = Array(pieces.prefix { $0.epoch < Self.foreignEpochs })
+        return log
+    }
+
+    /// Where each timeline but the first begins.
+    var forks: [TimelineFork] {
+        zip(pieces, 2...).dropLast().map { TimelineFork(timeline: $0.1, begin: LSN($0.0.end)) }
+    }
+
+    /// pg_rewind goes by the numbers of timelines and where they begin: whether it takes one that differs for the same.
+    func isMistaken(for other: SimulatedLog) -> Bool {
+        if timeline == other.timeline { return lastEpoch != other.lastEpoch }
+        var begin: UInt64 = 0
+        var otherBegin: UInt64 = 0
+        for (own, its) in zip(pieces, other.pieces) {
+            guard begin == otherBegin else { return false }
+            if own.epoch != its.epoch { return true }
+            (begin, otherBegin) = (own.end, its.end)
+        }
+        return false
+    }
 
     /// Postgres counts its timelines by promotions, and every promotion begins a piece.
     var timeline: UInt32 { UInt32(max(pieces.count, 1)) }

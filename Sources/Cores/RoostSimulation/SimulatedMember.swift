@@ -29,5 +29,10 @@ struct SimulatedMember {
     /// Dies after carrying out this many more of its core's actions.
     var actionsToLive: Int?
 
+    var fullUntil = 0
+    var noRoomUntil = 0
+    /// So many samples in a row of a Postgres promoted by hand, with the gate open.
+    var straySamples = 0
+
     var isUp: Bool { core != nil }
 }

@@ -10,6 +10,8 @@ struct SimulatedPostgres {
         case primary(epoch: UInt64)
         /// A primary that lets nobody in any more and sends what it still has.
         case closing(epoch: UInt64)
+        /// Promoted by hand.
+        case stray
     }
 
     struct Peer {
@@ -22,6 +24,12 @@ struct SimulatedPostgres {
     var exists = false
     /// A rewind or clone was broken off in it.
     var isDamaged = false
+    /// A whole copy lies beside it.
+    var copy: SimulatedLog?
+    /// What was there before lies aside.
+    var hasAside = false
+    /// The leader of this epoch no longer has the log it needs.
+    var outgrownEpoch: UInt64?
     var log = SimulatedLog()
     /// A rewound folder is consistent once its log reaches this.
     var consistentAt: UInt64 = 0
@@ -43,7 +51,7 @@ struct SimulatedPostgres {
     var primaryEpoch: UInt64? {
         switch mode {
         case .primary(let epoch), .closing(let epoch): epoch
-        case .stopped, .detached, .following: nil
+        case .stopped, .detached, .following, .stray: nil
         }
     }
 
@@ -62,6 +70,7 @@ struct SimulatedPostgres {
         exists = true
         isDamaged = false
         consistentAt = 0
+        outgrownEpoch = nil
         begin(.stopped, members: members)
     }
 }

@@ -20,18 +20,7 @@ enum Text {
 
 enum Folder {
     /// Names in a folder, without `.` and `..`; none when it is not there.
-    static func names(in path: String) -> [String] {
-        guard let stream = opendir(path) else { return [] }
-        defer { closedir(stream) }
-        var names: [String] = []
-        while let entry = readdir(stream) {
-            let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
-                pointer.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-            }
-            if name != ".", name != ".." { names.append(name) }
-        }
-        return names
-    }
+    static func names(in path: String) -> [String] { (try? FolderListing.names(in: path)) ?? [] }
 
     /// A folder itself, not a link to one.
     static func isFolder(_ path: String) -> Bool {

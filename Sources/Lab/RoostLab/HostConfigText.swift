@@ -18,6 +18,12 @@ struct HostConfigText: Encodable {
     struct Images: Encodable {
         var directory = "/var/lib/roost/images"
         var postgres = "oci:/var/lib/roost/postgres-image:17"
+        var allowedDirectories: [String]
+
+        enum CodingKeys: String, CodingKey {
+            case directory, postgres
+            case allowedDirectories = "allowed_directories"
+        }
     }
 
     struct Store: Encodable {
@@ -99,7 +105,7 @@ struct HostConfigText: Encodable {
     var runFolder: String
     var capacity = Capacity()
     var cgroupParent: String
-    var images = Images()
+    var images: Images
     var store: Store
     var mesh: Mesh
     var api: API
@@ -122,6 +128,7 @@ struct HostConfigText: Encodable {
         stateFolder = paths.hostState(host.name.text)
         runFolder = paths.hostRun(host.name.text)
         cgroupParent = paths.cgroup(host.name.text)
+        images = Images(allowedDirectories: [paths.imagesFolder])
         let members = plan.storeMembers(nearestTo: host.region)
         store =
             members.isEmpty

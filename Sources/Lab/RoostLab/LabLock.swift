@@ -35,7 +35,7 @@ final class LabLock: @unchecked Sendable {
                 if errno == ENOENT { continue }
                 throw SystemError("open", path)
             }
-            guard flock(file, LOCK_EX | LOCK_NB) == 0 else {
+            guard FileLock.hold(file) else {
                 close(file)
                 throw LabError(
                     .failed, "another command is changing the lab '\(paths.name)'",

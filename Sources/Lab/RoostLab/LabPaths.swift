@@ -29,6 +29,9 @@ public struct LabPaths: Sendable, Hashable {
     public func hostRun(_ host: String) -> String { "\(runFolder)/\(host)" }
     public func apiSocket(_ host: String) -> String { "\(hostRun(host))/api.sock" }
 
+    /// What is in here, machines of the lab may have as their root (`dir:`, `oci:`).
+    public var imagesFolder: String { "\(stateFolder)/images" }
+
     /// Files that the lab makes for a site: scripts and configurations.
     public func files(_ site: String) -> String { "\(stateFolder)/etc/\(site)" }
     public func configFile(_ host: String) -> String { "\(files(host))/roostd.json" }

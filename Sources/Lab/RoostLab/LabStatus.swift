@@ -7,7 +7,7 @@ public struct LabStatus: Sendable, Codable {
     public struct Host: Sendable, Codable {
         public var name: HostName
         public var region: RegionCode
-        public var state: Planet.HostState
+        public var state: LabPlanet.HostState
         public var isEdge: Bool
         public var isStoreMember: Bool
         public var address: IPv4Address
@@ -75,7 +75,7 @@ public struct LabStatus: Sendable, Codable {
     }
 }
 
-extension Planet {
+extension LabPlanet {
     /// What is there now. Answers also when parts of the lab are dead.
     public func status() async throws -> LabStatus {
         let regions = plan.shape.regions

@@ -1,6 +1,7 @@
 import CLinux
 import FoundationEssentials
 import Glibc
+import RoostLinux
 
 /// The UNIX socket on which requests come, one JSON object a line.
 final class ControlSocket {

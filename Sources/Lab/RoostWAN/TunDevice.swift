@@ -1,5 +1,6 @@
 import CLinux
 import Glibc
+import RoostLinux
 
 /// Opens TUN devices in other network namespaces. A device lives as long as its file descriptor.
 enum TunDevice {
@@ -8,16 +9,8 @@ enum TunDevice {
         guard (1...15).contains(interface.utf8.count) else {
             throw WANError("'\(interface)' is no interface name: use 1 to 15 bytes")
         }
-        return try DedicatedThread.wait {
-            let file = Glibc.open(namespace, O_RDONLY | O_CLOEXEC)
-            guard file >= 0 else {
-                throw WANError("cannot open the namespace \(namespace): \(String(cString: strerror(errno)))")
-            }
-            defer { close(file) }
-            let entered = roost_setns(file, roost_clone_newnet)
-            guard entered == 0 else {
-                throw WANError("cannot enter the namespace \(namespace): \(String(cString: strerror(-entered)))")
-            }
+        return try OwnThread.wait("tun", failing: { WANError("\($0)") }) { () throws(WANError) in
+            do throws(SystemError) { try NetworkNamespace.enter(namespace) } catch { throw WANError("\(error)") }
             let device = roost_open_tun(interface)
             guard device >= 0 else {
                 throw WANError(

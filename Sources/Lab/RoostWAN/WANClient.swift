@@ -6,7 +6,7 @@ import RoostLinux
 public struct WANClient: Sendable {
     private let path: String
 
-    private static let replySecondsMax = 10
+    private static let replyTimeMax = Duration.seconds(10)
     private static let replyBytesMax = 16 << 20
 
     public init(socket path: String) { self.path = path }
@@ -22,7 +22,7 @@ public struct WANClient: Sendable {
     }
 
     private static func exchange(_ request: WANRequest, over path: String) throws -> WANReply {
-        let file = try UnixSocket.connect(path, seconds: replySecondsMax)
+        let file = try UnixSocket.connect(path, within: replyTimeMax)
         defer { close(file) }
         var bytes = [UInt8](try JSONEncoder().encode(request))
         bytes.append(UInt8(ascii: "\n"))

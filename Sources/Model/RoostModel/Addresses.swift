@@ -186,6 +186,9 @@ public struct NetworkNumber: Hashable, Sendable, Comparable, Codable {
 
     public static func < (left: Self, right: Self) -> Bool { left.number < right.number }
 
+    /// The network that an address of the mesh is in.
+    public init(of address: IPv6Address) { self.init(UInt32(truncatingIfNeeded: address.high >> 16)) }
+
     /// All addresses of the network, `fdaa:NNNN:NNNN::/48`.
     public var prefix: String { "\(IPv6Address(high: high, low: 0))/48" }
 
@@ -210,8 +213,15 @@ public enum MeshAddress {
         return IPv6Address(high: NetworkNumber.hosts.high | bits >> 48, low: bits << 16 | 1)
     }
 
+    /// One of those that ``machine(_:in:)`` gives: of the mesh, and not of the hosts' network.
+    public static func isOfMachine(_ address: IPv6Address) -> Bool {
+        address.high >> 48 == 0xfdaa && NetworkNumber(of: address) != .hosts
+    }
+
     /// Every address Roost hands out inside the mesh.
     public static let everything = "fdaa::/16"
     /// All hosts.
     public static let hosts = NetworkNumber.hosts.prefix
+    /// The least address of ``hosts``.
+    public static let firstOfHosts = IPv6Address(high: NetworkNumber.hosts.high, low: 0)
 }

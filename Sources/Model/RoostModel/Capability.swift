@@ -2,8 +2,7 @@
 ///
 /// A feature that others must understand is used only when all concerned say that they do: see ``Capability/all(_:have:)``.
 public enum Capability: OpenEnum {
-    /// Reads machines and volumes as records of their own, and what changes all the time and what is secret in places of
-    /// their own. Without it: all of a host in one record, and all of a cluster below one prefix.
+    /// Reads machines and volumes as records of their own. Without it: all of a host in one record.
     case smallRecords
     /// Of a newer version.
     case unknown(String)

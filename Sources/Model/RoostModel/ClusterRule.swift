@@ -188,19 +188,57 @@ public struct Heartbeat: Hashable, Sendable, Codable {
     public var leader: MemberName
     /// Grows with every renewal.
     public var sequence: UInt64
-    /// The leader accepts clients: enough standbys have confirmed where its log stands.
+    /// The leader accepts clients: enough standbys have confirmed where its log stands, and they are let in.
     public var isOpen: Bool
+    /// This member may remove its data before it has a copy: enough others have all that was confirmed.
+    public var mayReplace: MemberName?
+    /// The other members as the leader's own Postgres sees them now; nil from a program that does not say.
+    public var standbys: [StandbyView]?
 
-    public init(epoch: Epoch, leader: MemberName, sequence: UInt64, isOpen: Bool) {
+    /// A leader stops when this long has passed since it sent the last heartbeat that was accepted. The members and their
+    /// hosts go by it.
+    public static let lease = Duration.seconds(6)
+    /// After that, its host gives it this long to stop by itself.
+    public static let grace = Duration.seconds(1)
+
+    public init(
+        epoch: Epoch, leader: MemberName, sequence: UInt64, isOpen: Bool, mayReplace: MemberName? = nil,
+        standbys: [StandbyView]? = nil
+    ) {
         self.epoch = epoch
         self.leader = leader
         self.sequence = sequence
         self.isOpen = isOpen
+        self.mayReplace = mayReplace
+        self.standbys = standbys
     }
 
     enum CodingKeys: String, CodingKey {
-        case epoch, leader, sequence
+        case epoch, leader, sequence, standbys
         case isOpen = "is_open"
+        case mayReplace = "may_replace"
+    }
+}
+
+/// A standby as its leader sees it.
+public struct StandbyView: Hashable, Sendable, Codable {
+    public var member: MemberName
+    /// It streams in the leader's epoch, and has on disk what the leader had a few seconds ago: commits may be confirmed
+    /// by it.
+    public var isConfirming: Bool
+    /// How much of the leader's log it does not have on disk yet; nil without a stream.
+    public var behindBytes: UInt64?
+
+    public init(member: MemberName, isConfirming: Bool, behindBytes: UInt64?) {
+        self.member = member
+        self.isConfirming = isConfirming
+        self.behindBytes = behindBytes
+    }
+
+    enum CodingKeys: String, CodingKey {
+        case member
+        case isConfirming = "is_confirming"
+        case behindBytes = "behind_bytes"
     }
 }
 
@@ -283,11 +321,23 @@ public struct MemberReport: Hashable, Sendable, Codable {
     public var lagBytes: UInt64
     public var lagMilliseconds: Int64
     public var detail: String?
+    /// Its log goes on past `position` with bytes that no leader wrote: what it says of `position` counts in
+    /// a recruitment, but it cannot lead. Nil means no.
+    public var cannotLead: Bool?
+    /// Its data has to be replaced by a copy, and its volume has no room for both: it asks the leader for leave to
+    /// remove its own first. Nil means no.
+    public var asksToReplace: Bool?
+    /// Grows with every report, also when nothing else has changed: one that stands still comes from nobody. Nil from a
+    /// program that does not count.
+    public var sequence: UInt64?
+
+    /// A member that lives reports at least this often.
+    public static let tick = Duration.seconds(3)
 
     public init(
         member: MemberName, role: Role, state: State, promised: Epoch, position: Position?, timeline: UInt32,
         replayed: LSN, isStreaming: Bool, lagBytes: UInt64, lagMilliseconds: Int64, detail: String? = nil,
-        chain: [Reign]? = nil
+        chain: [Reign]? = nil, cannotLead: Bool? = nil, asksToReplace: Bool? = nil, sequence: UInt64? = nil
     ) {
         self.member = member
         self.role = role
@@ -301,13 +351,18 @@ public struct MemberReport: Hashable, Sendable, Codable {
         self.lagBytes = lagBytes
         self.lagMilliseconds = lagMilliseconds
         self.detail = detail
+        self.cannotLead = cannotLead
+        self.asksToReplace = asksToReplace
+        self.sequence = sequence
     }
 
     enum CodingKeys: String, CodingKey {
-        case member, role, state, promised, position, chain, timeline, replayed
+        case member, role, state, promised, position, chain, timeline, replayed, sequence
         case isStreaming = "is_streaming"
         case lagBytes = "lag_bytes"
         case lagMilliseconds = "lag_ms"
         case detail
+        case cannotLead = "cannot_lead"
+        case asksToReplace = "asks_to_replace"
     }
 }

@@ -149,6 +149,14 @@ public struct MachineRestart: Hashable, Sendable, Codable {
         self.retriesMax = retriesMax
     }
 
+    /// A restart without a policy is Fly's default, `on-failure`.
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        let isUnset = try container.decodeIfPresent(String.self, forKey: .policy)?.isEmpty ?? true
+        policy = isUnset ? .onFailure : try container.decode(Policy.self, forKey: .policy)
+        retriesMax = try container.decodeIfPresent(Int.self, forKey: .retriesMax)
+    }
+
     enum CodingKeys: String, CodingKey {
         case policy
         case retriesMax = "max_retries"

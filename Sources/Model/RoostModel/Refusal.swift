@@ -9,6 +9,8 @@ public struct Refusal: Error, Hashable, Sendable, CustomStringConvertible {
         case nameTaken
         case insufficientCapacity
         case deadlineExceeded
+        /// The caller, or the machine it asks for, is at one of the bounds of the API; nothing was changed.
+        case tooMany
         /// The store or another host does not answer; nothing was changed.
         case unavailable
         /// Nobody knows whether it was carried out.

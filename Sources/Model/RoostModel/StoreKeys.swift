@@ -16,6 +16,13 @@ public enum StoreKeys {
     public static let apps = "/roost/apps/"
     public static func app(_ app: AppName) -> String { apps + app.text }
 
+    /// Names of machines, by app.
+    public static let machineNames = "/roost/machine-names/"
+    /// The names of one app's machines.
+    public static func machineNames(_ app: AppName) -> String { machineNames + app.text + "/" }
+    /// One name.
+    public static func machineName(_ app: AppName, _ name: String) -> String { machineNames(app) + name }
+
     /// Network names and their numbers; a number is never used again.
     public static let networks = "/roost/networks/"
     public static func network(_ network: NetworkName) -> String { networks + network.text }
@@ -35,18 +42,6 @@ public enum StoreKeys {
     public static func placement(_ name: AppName, _ member: MemberName) -> String { placements(name) + member.text }
     public static func reports(_ name: AppName) -> String { cluster(name) + "reports/" }
     public static func report(_ name: AppName, _ member: MemberName) -> String { reports(name) + member.text }
-
-    /// What changes all the time, outside of ``root``: only hosts that carry a member, and edges, follow it.
-    public static let live = "/roost-live/"
-    public static func live(_ name: AppName) -> String { live + name.text + "/" }
-    public static func liveHeartbeat(_ name: AppName) -> String { live(name) + "heartbeat" }
-    public static func liveReport(_ name: AppName, _ member: MemberName) -> String {
-        live(name) + "reports/" + member.text
-    }
-
-    /// What is secret, outside of ``root``: only hosts that carry a member, and edges, read it.
-    public static let secrets = "/roost-secrets/"
-    public static func secrets(_ name: AppName) -> String { secrets + name.text }
 
     /// Work that one host at a time does for all, held by a lease.
     public static let duties = "/roost/duties/"

@@ -9,11 +9,8 @@ public enum StoreKey: Hashable, Sendable {
     case volume(VolumeID, on: HostName)
     case app(AppName)
     case address(String)
-    case cluster(AppName, ClusterPart, ClusterPlace)
+    case cluster(AppName, ClusterPart)
     case other
-
-    /// Where a part of a cluster is kept: in its present place, or where the first version kept all of a cluster.
-    public enum ClusterPlace: Hashable, Sendable { case present, former }
 
     public init(_ key: String) { self = Self.parse(key) ?? .other }
 
@@ -21,20 +18,7 @@ public enum StoreKey: Hashable, Sendable {
         if let text = key.after(StoreKeys.hosts) { return host(text) }
         if let text = key.after(StoreKeys.apps) { return (try? AppName(text)).map { .app($0) } }
         if let text = key.after(StoreKeys.addresses) { return .address(text) }
-        if let text = key.after(StoreKeys.live) { return cluster(text, .present, [.heartbeat, .report]) }
-        if let text = key.after(StoreKeys.secrets) {
-            return (try? AppName(text)).map { .cluster($0, .secrets, .present) }
-        }
-        guard let text = key.after(StoreKeys.clusters) else { return nil }
-        guard case .cluster(let name, let part, _)? = cluster(text, .present, Set(ClusterPart.Kind.allCases)) else {
-            return nil
-        }
-        let place: ClusterPlace =
-            switch part {
-            case .heartbeat, .report, .secrets: .former
-            case .spec, .rule, .obstacle, .placement: .present
-            }
-        return .cluster(name, part, place)
+        return key.after(StoreKeys.clusters).flatMap(cluster)
     }
 
     private static func host(_ text: String) -> StoreKey? {
@@ -51,12 +35,12 @@ public enum StoreKey: Hashable, Sendable {
         }
     }
 
-    private static func cluster(_ text: String, _ place: ClusterPlace, _ kinds: Set<ClusterPart.Kind>) -> StoreKey? {
+    private static func cluster(_ text: String) -> StoreKey? {
         let parts = text.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
         guard (2...3).contains(parts.count), let name = try? AppName(parts[0]),
-            let part = ClusterPart(parts[1], parts.count == 3 ? parts[2] : nil), kinds.contains(part.kind)
+            let part = ClusterPart(parts[1], parts.count == 3 ? parts[2] : nil)
         else { return nil }
-        return .cluster(name, part, place)
+        return .cluster(name, part)
     }
 }
 
@@ -65,23 +49,6 @@ public enum ClusterPart: Hashable, Sendable {
     case spec, rule, heartbeat, secrets, obstacle
     case placement(MemberName)
     case report(MemberName)
-
-    /// The part without the member.
-    public enum Kind: Hashable, Sendable, CaseIterable {
-        case spec, rule, heartbeat, secrets, obstacle, placement, report
-    }
-
-    public var kind: Kind {
-        switch self {
-        case .spec: .spec
-        case .rule: .rule
-        case .heartbeat: .heartbeat
-        case .secrets: .secrets
-        case .obstacle: .obstacle
-        case .placement: .placement
-        case .report: .report
-        }
-    }
 
     init?(_ word: String, _ member: String?) {
         if let member {

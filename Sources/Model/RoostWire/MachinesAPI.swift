@@ -2,22 +2,6 @@ public import RoostModel
 
 // The REST shapes of Fly.io's Machines API (part of it), field by field as its OpenAPI description has them.
 
-public struct ErrorBody: Sendable, Codable, Hashable {
-    public enum Status: String, Sendable, Codable {
-        case unknown
-        case insufficientCapacity = "insufficient_capacity"
-        case nameTaken = "name_taken"
-    }
-
-    public var error: String
-    public var status: Status
-
-    public init(error: String, status: Status = .unknown) {
-        self.error = error
-        self.status = status
-    }
-}
-
 public struct CreateAppRequest: Sendable, Codable {
     public var name: String?
     /// The older spelling in Fly's guides.
@@ -165,7 +149,63 @@ public struct ImageRefBody: Sendable, Codable, Hashable {
     }
 }
 
+/// A machine as ``MachineBody``, without what is large: `GET …/machines?summary=true`.
+public struct MachineSummaryBody: Sendable, Codable, Hashable {
+    public var id: MachineID
+    public var name: String
+    public var state: MachineState
+    public var region: RegionCode
+    public var instanceID: String
+    public var privateIP: IPv6Address
+    public var imageRef: ImageRefBody
+    /// RFC 3339.
+    public var createdAt: String
+    public var updatedAt: String
+    /// Roost's own: the host the machine is on.
+    public var host: HostName
+
+    public init(
+        id: MachineID, name: String, state: MachineState, region: RegionCode, instanceID: String,
+        privateIP: IPv6Address, imageRef: ImageRefBody, createdAt: String, updatedAt: String, host: HostName
+    ) {
+        self.id = id
+        self.name = name
+        self.state = state
+        self.region = region
+        self.instanceID = instanceID
+        self.privateIP = privateIP
+        self.imageRef = imageRef
+        self.createdAt = createdAt
+        self.updatedAt = updatedAt
+        self.host = host
+    }
+
+    enum CodingKeys: String, CodingKey {
+        case id, name, state, region, host
+        case instanceID = "instance_id"
+        case privateIP = "private_ip"
+        case imageRef = "image_ref"
+        case createdAt = "created_at"
+        case updatedAt = "updated_at"
+    }
+}
+
+/// What is said of a machine that was told to start.
+public struct StartMachineBody: Sendable, Codable {
+    public var ok = true
+    public var previousState: MachineState?
+
+    public init(previousState: MachineState?) { self.previousState = previousState }
+
+    enum CodingKeys: String, CodingKey {
+        case ok
+        case previousState = "previous_state"
+    }
+}
+
 public struct StopMachineRequest: Sendable, Codable {
+    /// The machine once more, as Fly.io's client sends it.
+    public var id: String?
     public var signal: String?
     public var timeout: DurationText?
 
@@ -211,18 +251,52 @@ public struct ExecResponse: Sendable, Codable {
     public var exitSignal: Int
     public var stdout: String
     public var stderr: String
+    /// True when the command wrote more than `stdout` has; nil otherwise. Roost's own, like the next.
+    public var isOutputCut: Bool?
+    /// True when the command wrote more than `stderr` has; nil otherwise.
+    public var isErrorCut: Bool?
 
-    public init(exitCode: Int, exitSignal: Int, stdout: String, stderr: String) {
+    /// An answer, its texts cut to what fits into one.
+    ///
+    /// - Parameters:
+    ///   - isOutputCut: the output was cut before.
+    ///   - isErrorCut: the error output was.
+    public init(
+        exitCode: Int, exitSignal: Int, stdout: String, stderr: String, isOutputCut: Bool = false,
+        isErrorCut: Bool = false
+    ) {
         self.exitCode = exitCode
         self.exitSignal = exitSignal
-        self.stdout = stdout
-        self.stderr = stderr
+        (self.stdout, self.isOutputCut) = Self.cut(stdout, isOutputCut)
+        (self.stderr, self.isErrorCut) = Self.cut(stderr, isErrorCut)
+    }
+
+    /// Each text has at most so many bytes as JSON writes them, which takes up to six for one. Both together fit into
+    /// what one host takes from another.
+    public static let textBytesMax = 3 << 20
+
+    private static func cut(_ text: String, _ wasCut: Bool) -> (String, Bool?) {
+        var bytes = 0
+        for index in text.unicodeScalars.indices {
+            let scalar = text.unicodeScalars[index]
+            let width =
+                switch scalar {
+                case "\"", "\\": 2
+                case "\u{0}"..<" ": 6
+                default: UTF8.width(scalar)
+                }
+            bytes += width
+            if bytes > textBytesMax { return (String(text[..<index]), true) }
+        }
+        return (text, wasCut ? true : nil)
     }
 
     enum CodingKeys: String, CodingKey {
         case exitCode = "exit_code"
         case exitSignal = "exit_signal"
         case stdout, stderr
+        case isOutputCut = "stdout_truncated"
+        case isErrorCut = "stderr_truncated"
     }
 }
 
@@ -233,6 +307,7 @@ public struct CreateVolumeRequest: Sendable, Codable {
     /// The machine that will come with the volume: the volume goes where it fits, and the room is kept for it.
     public var compute: MachineGuest?
     public var requireUniqueZone: Bool?
+    public var fstype: String?
 
     public init(
         name: String, region: String? = nil, sizeGigabytes: Int? = nil, compute: MachineGuest? = nil,
@@ -246,7 +321,7 @@ public struct CreateVolumeRequest: Sendable, Codable {
     }
 
     enum CodingKeys: String, CodingKey {
-        case name, region, compute
+        case name, region, compute, fstype
         case sizeGigabytes = "size_gb"
         case requireUniqueZone = "require_unique_zone"
     }
@@ -263,6 +338,11 @@ public struct VolumeBody: Sendable, Codable, Hashable {
     public var blocks: Int64
     public var blocksFree: Int64
     public var blocksAvailable: Int64
+    /// Files and folders it can hold; absent where it is not mounted on the host that was asked.
+    public var inodes: Int64?
+    public var inodesFree: Int64?
+    /// True: it takes no writes after an error of the disk; a restart of its machine checks and mounts it anew.
+    public var readOnly: Bool?
     public var fstype: String
     public var encrypted: Bool
     public var createdAt: String
@@ -273,7 +353,8 @@ public struct VolumeBody: Sendable, Codable, Hashable {
     public init(
         id: VolumeID, name: String, state: VolumeState, region: RegionCode, sizeGigabytes: Int,
         attachedMachineID: MachineID?, blockSize: Int64, blocks: Int64, blocksFree: Int64, blocksAvailable: Int64,
-        fstype: String, encrypted: Bool, createdAt: String, hostStatus: String, zone: String
+        inodes: Int64? = nil, inodesFree: Int64? = nil, readOnly: Bool? = nil, fstype: String, encrypted: Bool,
+        createdAt: String, hostStatus: String, zone: String
     ) {
         self.id = id
         self.name = name
@@ -285,6 +366,9 @@ public struct VolumeBody: Sendable, Codable, Hashable {
         self.blocks = blocks
         self.blocksFree = blocksFree
         self.blocksAvailable = blocksAvailable
+        self.inodes = inodes
+        self.inodesFree = inodesFree
+        self.readOnly = readOnly
         self.fstype = fstype
         self.encrypted = encrypted
         self.createdAt = createdAt
@@ -293,7 +377,9 @@ public struct VolumeBody: Sendable, Codable, Hashable {
     }
 
     enum CodingKeys: String, CodingKey {
-        case id, name, state, region, fstype, encrypted, zone, blocks
+        case id, name, state, region, fstype, encrypted, zone, blocks, inodes
+        case inodesFree = "inodes_free"
+        case readOnly = "read_only"
         case sizeGigabytes = "size_gb"
         case attachedMachineID = "attached_machine_id"
         case blockSize = "block_size"

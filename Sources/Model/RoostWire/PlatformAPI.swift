@@ -58,10 +58,12 @@ public struct ClusterBody: Sendable, Codable, Hashable {
     public var readURL: String
     public var authorityCertificate: String
     public var members: [MemberBody]
+    public var switchover: SwitchoverState?
 
     public init(
         name: AppName, status: Status, detail: String?, epoch: Epoch, leader: MemberName?, rule: String,
-        writeURL: String, readURL: String, authorityCertificate: String, members: [MemberBody]
+        writeURL: String, readURL: String, authorityCertificate: String, members: [MemberBody],
+        switchover: SwitchoverState? = nil
     ) {
         self.name = name
         self.status = status
@@ -73,13 +75,14 @@ public struct ClusterBody: Sendable, Codable, Hashable {
         self.readURL = readURL
         self.authorityCertificate = authorityCertificate
         self.members = members
+        self.switchover = switchover
     }
 
     /// A primary accepts writes.
     public var isServing: Bool { status == .ready || status == .degraded }
 
     enum CodingKeys: String, CodingKey {
-        case name, status, detail, epoch, leader, rule, members
+        case name, status, detail, epoch, leader, rule, members, switchover
         case writeURL = "write_url"
         case readURL = "read_url"
         case authorityCertificate = "ca_certificate"
@@ -129,6 +132,28 @@ public struct MemberBody: Sendable, Codable, Hashable {
 public struct ListClustersBody: Sendable, Codable {
     public var clusters: [ClusterBody]
     public init(clusters: [ClusterBody]) { self.clusters = clusters }
+}
+
+/// The last wish for a switchover that has not led to a new primary.
+public struct SwitchoverState: Sendable, Codable, Hashable {
+    public var id: String
+    public var target: MemberName?
+    /// Why the leader goes on leading; nil while it is being carried out.
+    public var refusal: String?
+
+    public init(id: String, target: MemberName?, refusal: String?) {
+        self.id = id
+        self.target = target
+        self.refusal = refusal
+    }
+}
+
+/// The answer to `POST /v1/postgres/{name}/switchover`: ``ClusterBody/switchover`` says under this id what became of it.
+public struct SwitchoverAnswer: Sendable, Codable {
+    public var ok = true
+    public var id: String?
+
+    public init(id: String) { self.id = id }
 }
 
 /// `POST /v1/postgres/{name}/switchover`

@@ -5,7 +5,7 @@ import RoostLinux
 import RoostPostgres
 import Synchronization
 
-struct RunCommand: AsyncParsableCommand {
+struct RunMemberCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "run", abstract: "Be this machine's member of its Postgres cluster.",
         discussion: "As process 1 it starts itself as a child, and reaps whatever ends.")

@@ -71,6 +71,7 @@ struct ConfigurationFile {
                 stateFolder: try text("state_dir"), runFolder: try text("run_dir"), capacity: try capacity(),
                 cgroupParent: reader.string(forKey: "cgroup_parent", default: "/roost"),
                 imageFolder: reader.string(forKey: "images.directory", default: "/var/lib/roost/images"),
+                allowedImageFolders: try allowedImageFolders(),
                 ownerImages: [
                     .postgres: reader.string(
                         forKey: "images.postgres", default: "oci:/var/lib/roost/postgres-image:17")
@@ -81,6 +82,16 @@ struct ConfigurationFile {
         } catch let error as InvalidValue {
             throw ConfigurationError(path: path, what: error.description)
         }
+    }
+
+    private func allowedImageFolders() throws -> [String] {
+        let folders = reader.stringArray(forKey: "images.allowed_directories", default: [])
+        for folder in folders where !folder.hasPrefix("/") || folder.count < 2 || folder.hasSuffix("/") {
+            throw ConfigurationError(
+                path: path,
+                what: "'images.allowed_directories' has '\(folder)'; use absolute paths, without a / at the end")
+        }
+        return folders
     }
 
     private func text(_ key: ConfigKey) throws -> String {

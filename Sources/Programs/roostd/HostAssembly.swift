@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 import Logging
 import RoostAPI
 import RoostAnycast
@@ -13,6 +14,7 @@ import RoostMesh
 import RoostModel
 import RoostPlanet
 import RoostPostgresControl
+import RoostRoutes
 import RoostStore
 import RoostVolumes
 import ServiceLifecycle
@@ -28,8 +30,10 @@ struct HostAssembly {
     static let shutdownMax = Duration.seconds(20)
 
     func run() async throws {
-        try DurableFile.makeFolder(configuration.stateFolder, mode: 0o700)
-        try DurableFile.makeFolder(configuration.runFolder)
+        OpenFiles.raiseLimit()
+        // Whoever made them before us may have left them open to everybody.
+        try DurableFile.makePrivateFolder(configuration.stateFolder, mode: 0o700)
+        try DurableFile.makePrivateFolder(configuration.runFolder, mode: 0o711)
         let token = try readToken()
         let mesh = try makeMesh()
         let identity = try await mesh.start()
@@ -40,32 +44,49 @@ struct HostAssembly {
         let clusters = ClusterDirectory(store: store, prefixes: configuration.anycastPrefixes) {
             try await Self.makeSecrets(cluster: $0, address: $1)
         }
+        let hearing = ClusterHearing(watcher: watcher)
         let edge = try configuration.edge.map { try EdgeAssembly(configuration, $0, watcher: watcher, mesh: mesh) }
         let host = configuration.host
-        let api = PlanetAPI(
-            agent: agent, watcher: watcher, store: store, mesh: mesh, clusters: clusters, token: token
-        ) { state throws(Refusal) in
-            guard let edge else { throw Refusal(.failedPrecondition, "host \(host) is not an edge") }
-            await edge.set(state)
-        }
-        let warden = LeaseWarden(agent: agent, logger: Logger(label: "roost.lease"))
+        let peers = PeerClient(port: configuration.api.tcpPort, credential: token.credential(of: host))
+        let dispatch = PlanetDispatch(agent: agent, peers: peers)
+        let apps = AppDirectory(store: store)
+        let view = PlanetView(
+            agent: agent, watcher: watcher, peers: peers,
+            reachability: Reachability(mesh: mesh, host: host, region: configuration.region), apps: apps)
+        let names = MachineNames(store: store, agent: agent, peers: peers)
+        let bounds = CallBounds()
+        let warden = LeaseWarden(
+            file: configuration.stateFolder + "/leases.json", logger: Logger(label: "roost.lease")
+        ) { try await agent.kill($0) }
         let duty = DutyHolder("clusters", for: host, in: store, logger: Logger(label: "roost.duty"))
-        let members = MemberAPI(agent: agent, watcher: watcher, store: store, warden: warden)
         var services: [any Service] = [
             mesh, AgentService(agent: agent), watcher,
-            Publisher(agent: agent, store: store, logger: Logger(label: "roost.publisher")),
+            Publisher(agent: agent, store: store, watcher: watcher, logger: Logger(label: "roost.publisher")),
             MeshKeeper(
                 host: host, seeds: configuration.mesh.seeds, watcher: watcher, mesh: mesh,
                 logger: Logger(label: "roost.mesh")),
-            warden, MemberSockets(agent: agent, api: members, logger: Logger(label: "roost.member")),
+            warden, hearing,
+            MemberSockets(
+                agent: agent, watcher: watcher, store: store, warden: warden, bounds: bounds,
+                logger: Logger(label: "roost.member")),
             DutyService(duty: duty),
+            MachineNameRelease(names: names, agent: agent, logger: Logger(label: "roost.names")),
             PlanRunner(
                 ClusterReconciler(
-                    store: store, dispatch: api.dispatch, clusters: clusters, logger: Logger(label: "roost.clusters")),
+                    store: store, dispatch: dispatch, clusters: clusters, logger: Logger(label: "roost.clusters")),
                 watcher: watcher, fence: { duty.fence }, reachable: { await mesh.reachableHosts(from: host) },
                 logger: Logger(label: "roost.clusters")),
-            APIServer(api: api, token: token, logger: Logger(label: "roost.api")),
         ]
+        services += doors(
+            for: [
+                AppRoutes(view: view, apps: apps), MachineRoutes(view: view, dispatch: dispatch, names: names),
+                MachineQuestionRoutes(view: view), VolumeRoutes(view: view, dispatch: dispatch),
+                PlatformRoutes(view: view) { state throws(Refusal) in
+                    guard let edge else { throw Refusal(.failedPrecondition, "host \(host) is not an edge") }
+                    try await edge.set(state)
+                },
+                ClusterRoutes(view: view, clusters: clusters, hearing: hearing), HostRoutes(view: view),
+            ], token: token, bounds: bounds)
         if let edge { services += edge.services }
         var group = ServiceGroupConfiguration(
             services: services.map { .init(service: $0) }, gracefulShutdownSignals: [.sigterm, .sigint],
@@ -74,8 +95,24 @@ struct HostAssembly {
         try await ServiceGroup(configuration: group).run()
     }
 
-    private func readToken() throws -> String {
+    /// The API for users and hosts: a Unix socket for root on this host, and TCP on the mesh address.
+    private func doors(for groups: [any RouteGroup], token: PlanetToken, bounds: CallBounds) -> [any Service] {
+        let logger = Logger(label: "roost.api")
+        let address = MeshAddress.host(configuration.host).description
+        let socket = APIDoor(.socket(path: configuration.apiSocket), for: .root, limits: .planet)
+        let tcp = APIDoor(
+            .tcp(host: address, port: Int(configuration.api.tcpPort)),
+            for: .credentials(token) { MeshAddress.host($0).description }, limits: .planet)
+        return [socket, tcp].map { APIServer($0, groups, bounds: bounds, logger: logger) }
+    }
+
+    private func readToken() throws -> PlanetToken {
         let path = configuration.api.tokenFile
+        var status = stat()
+        if stat(path, &status) == 0, status.st_mode & 0o077 != 0 {
+            throw ConfigurationError(
+                path: path, what: "can be read by others than its owner; run 'chmod 600 \(path)'")
+        }
         let bytes = try DurableFile.read(path) ?? []
         let token = String(decoding: bytes, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
         guard token.utf8.count >= 16 else {
@@ -83,7 +120,15 @@ struct HostAssembly {
                 path: path,
                 what: "must hold the planet's token, at least 16 characters; make one with 'openssl rand -hex 32'")
         }
-        return token
+        return PlanetToken(token)
+    }
+
+    /// What an edge serves to the world. The rules are there before the prefixes are this host's own.
+    private var edgeAddresses: AnycastAddresses? {
+        guard configuration.edge != nil, !configuration.anycastPrefixes.isEmpty else { return nil }
+        let ports = EdgeConfiguration()
+        return AnycastAddresses(
+            prefixes: configuration.anycastPrefixes, ports: [UInt16(ports.writePort), UInt16(ports.readPort)])
     }
 
     private func makeMesh() throws -> WireGuardMesh {
@@ -94,7 +139,8 @@ struct HostAssembly {
                 endpoint: try UnderlayEndpoint(settings.endpoint), probePort: settings.probePort, mtu: settings.mtu,
                 stateDirectory: configuration.stateFolder, runDirectory: configuration.runFolder,
                 seeds: settings.seeds.filter { $0.host != configuration.host }
-                    .map { MeshPeer(host: $0.host, identity: $0.identity, machines: []) }))
+                    .map { MeshPeer(host: $0.host, identity: $0.identity, machines: []) },
+                anycast: edgeAddresses))
     }
 
     private func makeStore() throws -> any Store {
@@ -107,7 +153,12 @@ struct HostAssembly {
     }
 
     private func makeAgent(mesh: WireGuardMesh, identity: MeshIdentity) async throws -> HostAgent {
-        let images = OCIImageStore(directory: configuration.imageFolder)
+        let images = OCIImageStore(
+            directory: configuration.imageFolder,
+            folders: ImageFolders(
+                allowed: configuration.allowedImageFolders,
+                own: configuration.ownerImages.values.compactMap { ImageFolders.layout(of: $0) },
+                forbidden: [configuration.stateFolder, configuration.runFolder]))
         let runFolder = configuration.runFolder + "/runtime"
         let runtime = try OCIRuntime(
             configuration: .init(

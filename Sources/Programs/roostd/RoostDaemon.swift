@@ -15,8 +15,8 @@ struct RoostDaemon: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "roostd",
         abstract: "Runs one host of a Roost planet: its machines, volumes, mesh, API and edge.",
-        version: Release.version, subcommands: [RunCommand.self, MeshKeyCommand.self, EdgeGuardCommand.self],
-        defaultSubcommand: RunCommand.self)
+        version: Release.version, subcommands: [RunHostCommand.self, MeshKeyCommand.self, EdgeGuardCommand.self],
+        defaultSubcommand: RunHostCommand.self)
 }
 
 struct ConfigurationOptions: ParsableArguments {
@@ -29,7 +29,7 @@ struct ConfigurationOptions: ParsableArguments {
     var settings: [String] = []
 }
 
-struct RunCommand: AsyncParsableCommand {
+struct RunHostCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "run", abstract: "Run until SIGTERM. Machines keep running when roostd ends.")
 

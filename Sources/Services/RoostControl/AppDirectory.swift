@@ -1,3 +1,4 @@
+import Foundation
 import RoostLinux
 public import RoostModel
 import RoostPlanet
@@ -37,6 +38,7 @@ public struct AppDirectory: Sendable {
         }
         let networkName: NetworkName
         if let network {
+            if owner == nil { try await refuseIfClosed(network) }
             networkName = network
         } else {
             do { networkName = try NetworkName(name.text) } catch { throw Refusal(.invalid, error.description) }
@@ -63,6 +65,20 @@ public struct AppDirectory: Sendable {
         return Plan(app: app, compares: compares, operations: operations)
     }
 
+    /// The network of an app that something else keeps (a database) is open to its own machines alone: what listens
+    /// there takes whoever comes from it for one of its own.
+    private func refuseIfClosed(_ network: NetworkName) async throws(Refusal) {
+        let listing: Listing
+        do { listing = try await store.read(.prefix(StoreKeys.apps), at: nil) } catch { throw Refusal(store: error) }
+        let apps = listing.entries.compactMap { try? JSONDecoder().decode(AppRecord.self, from: Data($0.value)) }
+        guard let kept = apps.first(where: { $0.networkName == network && $0.owner != nil }), let owner = kept.owner
+        else { return }
+        throw Refusal(
+            .failedPrecondition,
+            "network \(network) is that of app \(kept.name), kept by \(owner.rawValue), and closed to other apps; choose another"
+        )
+    }
+
     /// The app as the store has it now.
     public func find(_ name: AppName) async throws(Refusal) -> AppRecord? {
         try await store.record(AppRecord.self, at: StoreKeys.app(name))?.record
@@ -77,7 +93,7 @@ public struct AppDirectory: Sendable {
         let outcome = try await store.carryOut(
             Transaction(
                 compares: [.modified(key: StoreKeys.app(name), equals: present.revision)],
-                then: [.delete(.key(StoreKeys.app(name)))]))
+                then: [.delete(.key(StoreKeys.app(name))), .delete(.prefix(StoreKeys.machineNames(name)))]))
         guard outcome.succeeded else {
             throw Refusal(.unavailable, "app \(name) was changed at the same time; try again")
         }

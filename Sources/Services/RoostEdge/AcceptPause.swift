@@ -1,5 +1,5 @@
-import Glibc
 import NIOCore
+import RoostPostgresWire
 
 /// Lets a listener rest for a moment when the host is out of file descriptors or memory. Without it the event loop
 /// would turn in a circle: the connection that cannot be accepted stays in the backlog and wakes it at once again.
@@ -11,13 +11,14 @@ final class AcceptPause: ChannelInboundHandler {
 
     private static let length = TimeAmount.milliseconds(100)
     private var isResting = false
+    private let report: (SessionCore.Shortage) -> Void
+
+    init(_ report: @escaping (SessionCore.Shortage) -> Void) { self.report = report }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        guard let error = error as? IOError else { return }
-        switch error.errnoCode {
-        case EMFILE, ENFILE, ENOBUFS, ENOMEM: rest(context)
-        case _: return
-        }
+        guard let shortage = SessionCore.Shortage(error) else { return }
+        report(shortage)
+        rest(context)
     }
 
     private func rest(_ context: ChannelHandlerContext) {

@@ -1,5 +1,5 @@
 import NIOCore
-import RoostBalancing
+import RoostRouting
 
 /// Takes a cancel request to every member its session may be on. The members that do not know its key ignore it.
 final class CancelForwarder {

@@ -1,8 +1,10 @@
 import Logging
 import NIOCore
 import NIOPosix
-import RoostBalancing
+import RoostLinux
 import RoostModel
+import RoostPostgresWire
+import RoostRouting
 import Synchronization
 
 /// The part of an edge that lives on one event loop: its sessions, and its copy of the routes. Nothing in it is
@@ -11,33 +13,37 @@ final class EdgeLoop {
     let eventLoop: any EventLoop
     let configuration: EdgeConfiguration
     let counters: EdgeCounters
-    let room: WaitingRoom
+    let shared: SharedRouting
     let logger: Logger
     private let index: Int
-    private let sessionsMax: Int
+    private let sessionLimits: SessionCore.Limits
 
-    private(set) var routes = RouteTable()
+    private(set) var routes = ClusterTable()
+    private var routesByApp: [AppName: ClusterRoute] = [:]
     private var contexts: [TLSIdentity: TLSContext] = [:]
     private var sessions: [SessionID: Session] = [:]
     /// Those with a deadline.
     private var timed: [SessionID: Session] = [:]
     /// Doors for which a retry is due on this loop.
     private var retrying: Set<Door> = []
+    private var shortagesLogged: [SessionCore.Shortage: Moment] = [:]
     private var nextNumber: UInt64 = 0
     private var sweeps = 0
     private var isClosed = false
 
     init(
-        _ eventLoop: any EventLoop, index: Int, configuration: EdgeConfiguration, sessionsMax: Int,
-        counters: EdgeCounters, room: WaitingRoom, logger: Logger
+        _ eventLoop: any EventLoop, index: Int, configuration: EdgeConfiguration, counters: EdgeCounters,
+        shared: SharedRouting, logger: Logger
     ) {
         self.eventLoop = eventLoop
         self.index = index
         self.configuration = configuration
-        self.sessionsMax = sessionsMax
         self.counters = counters
-        self.room = room
+        self.shared = shared
         self.logger = logger
+        var limits = configuration.session
+        limits.waitMax = configuration.hold.waitMax
+        sessionLimits = limits
         scheduleSweep()
     }
 
@@ -47,39 +53,66 @@ final class EdgeLoop {
     // MARK: Sessions
 
     /// A client's connection, before its first byte. The handler goes into the channel here.
-    func accept(_ channel: any Channel, at address: IPv4Address, for access: Access) throws {
+    func accept(_ channel: any Channel, for access: Access) throws {
         counters.accepted.increment()
-        guard counters.sessions.load(ordering: .relaxed) < sessionsMax else {
-            counters.refused.increment()
-            return try channel.pipeline.syncOperations.addHandler(Doorkeeper())
+        guard let local = channel.localAddress?.v4, let remote = channel.remoteAddress?.v4, let route = routes[local]
+        else {
+            // An address of this host that no service has: as if nobody listened there.
+            counters.strays.increment()
+            SocketOptions.closeByReset(channel)
+            throw ChannelError.inappropriateOperationForState
         }
-        nextNumber += 1
-        let id = SessionID(nextNumber * UInt64(EdgeConfiguration.loopsMax) + UInt64(index))
-        let session = Session(id: id, loop: self, address: address, access: access, client: channel)
-        try channel.pipeline.syncOperations.addHandler(session.client)
-        counters.sessions.increment()
-        sessions[id] = session
-        settle(session)
+        switch shared.arrive(from: SourcePrefix(of: remote), isOwn: remote == local) {
+        case .admitted(let place):
+            counters.sessions.increment()
+            try begin(channel, at: local, for: access, route, place, refusal: nil)
+        case .refused(let refusal, let place):
+            try begin(channel, at: local, for: access, route, place, refusal: refusal)
+        case .dropped:
+            counters.refused.increment()
+            SocketOptions.closeByReset(channel)
+            throw ChannelError.inappropriateOperationForState
+        }
     }
 
-    /// A session's deadline changed.
+    private func begin(
+        _ channel: any Channel, at address: IPv4Address, for access: Access, _ route: ClusterRoute,
+        _ place: Admission.Place, refusal: Admission.Refusal?
+    ) throws {
+        nextNumber += 1
+        let id = SessionID(nextNumber * UInt64(EdgeConfiguration.loopsMax) + UInt64(index))
+        let core = SessionCore(
+            id: id, address: address, access: access, route: route, limits: sessionLimits, now: .present)
+        let session = Session(core, loop: self, client: channel, place: place, refusal: refusal)
+        sessions[id] = session
+        settle(session)
+        try channel.pipeline.syncOperations.addHandler(session.client)
+    }
+
+    /// A session's deadline may have changed.
     func settle(_ session: Session) {
+        guard sessions[session.id] != nil else { return }
         timed[session.id] = session.deadline == nil ? nil : session
     }
 
-    func remove(_ session: Session) {
+    func remove(_ session: Session, wasRefused: Bool) {
         timed[session.id] = nil
-        if sessions.removeValue(forKey: session.id) != nil { counters.sessions.decrement() }
+        if sessions.removeValue(forKey: session.id) != nil, !wasRefused { counters.sessions.decrement() }
     }
 
-    func resume(_ ids: [SessionID]) {
-        for id in ids { sessions[id]?.resume() }
+    func call(_ ids: [SessionID], _ call: SharedRouting.Call) {
+        for id in ids {
+            switch call {
+            case .called: sessions[id]?.receive(.called)
+            case .placed: sessions[id]?.receive(.placed)
+            }
+        }
     }
 
     /// Ends everything: the edge stops.
     func close() {
         isClosed = true
-        for session in Array(sessions.values) { session.finish() }
+        for session in Array(sessions.values) { session.receive(.clientGone) }
     }
 
     private func scheduleSweep() {
@@ -92,28 +125,29 @@ final class EdgeLoop {
 
     private func sweep() {
         sweeps += 1
-        let now = NIODeadline.now()
-        for session in Array(timed.values) where session.deadline.map({ $0 <= now }) ?? false { session.timedOut() }
+        let now = Moment.present
+        for session in Array(timed.values) where session.deadline.map({ $0 <= now }) ?? false {
+            session.receive(.deadlinePassed)
+        }
         guard sweeps.isMultiple(of: EdgeConfiguration.sweepsPerReview) else { return }
-        for session in Array(sessions.values) where session.access == .read { session.review(routes[session.address]) }
+        for session in Array(sessions.values) where session.access == .read { session.receive(.reviewDue) }
     }
 
     // MARK: Routes
 
-    func update(_ routes: RouteTable, contexts: [TLSIdentity: TLSContext]) {
+    func update(_ routes: ClusterTable, contexts: [TLSIdentity: TLSContext]) {
         let old = self.routes
         self.routes = routes
         self.contexts = contexts
         let changed = Set(old.routes.keys).union(routes.routes.keys).filter { old[$0] != routes[$0] }
         guard !changed.isEmpty else { return }
+        routesByApp = Dictionary(routes.routes.values.map { ($0.app, $0) }, uniquingKeysWith: { first, _ in first })
         for session in Array(sessions.values) where changed.contains(session.address) {
-            session.review(routes[session.address])
+            session.receive(.routeChanged(routes[session.address]))
         }
     }
 
-    func tlsContext(at address: IPv4Address) -> TLSContext? {
-        routes[address]?.tls.flatMap { contexts[$0] }
-    }
+    func tlsContext(_ identity: TLSIdentity) -> TLSContext? { contexts[identity] }
 
     /// Some of those who wait at the door try again in a moment, if there is somebody to try.
     func retryLater(_ door: Door) {
@@ -121,10 +155,10 @@ final class EdgeLoop {
         eventLoop.assumeIsolated().scheduleTask(in: configuration.retryInterval.timeAmount) { [self] in
             retrying.remove(door)
             guard
-                let route = routes.routes.values.first(where: { $0.app == door.app }),
-                !route.candidates(for: door.access, within: configuration.replicas).isEmpty
+                let route = routesByApp[door.app],
+                !route.candidates(for: door.access, within: sessionLimits.replicas).isEmpty
             else { return }
-            room.retry(door)
+            shared.retry(door)
         }
     }
 
@@ -135,7 +169,8 @@ final class EdgeLoop {
         -> EventLoopFuture<any Channel>
     {
         var bootstrap = ClientBootstrap(group: eventLoop)
-            .connectTimeout(configuration.connectTime.timeAmount)
+            // The session's own deadline is earlier.
+            .connectTimeout((sessionLimits.connectTime * 2).timeAmount)
             .channelOption(.autoRead, value: false)
             .channelOption(.allowRemoteHalfClosure, value: true)
             .channelOption(.writeBufferWaterMark, value: SocketOptions.waterMark)
@@ -154,14 +189,55 @@ final class EdgeLoop {
     }
 }
 
-extension Backend {
-    var socketAddress: SocketAddress {
-        get throws {
-            var bytes = ByteBuffer()
-            bytes.writeInteger(address.high)
-            bytes.writeInteger(address.low)
-            return try SocketAddress(packedIPAddress: bytes, port: Int(port))
+// MARK: - Counting and telling
+
+extension EdgeLoop {
+    func note(_ note: SessionCore.Note, of session: Session, through backend: Leg?) {
+        switch note {
+        case .encrypted: counters.tls.increment()
+        case .held: counters.everHeld.increment()
+        case .refused: counters.refused.increment()
+        case .short(let shortage): isShort(of: shortage)
+        case .silent(let member): shared.wasSilent(member, now: .present)
+        case .answered(let member): shared.answered(member)
+        case .attemptFailed(let member, let reason):
+            counters.attemptsFailed.increment()
+            logger.debug(
+                "attempt failed",
+                metadata: [
+                    "address": "\(session.address)", "backend": "\(member)", "reason": "\(reason.rawValue)",
+                ])
+        case .cut(let reason):
+            counters.cut.increment()
+            logger.debug(
+                "session cut",
+                metadata: [
+                    "address": "\(session.address)", "session": "\(session.id.number)",
+                    "reason": "\(reason.rawValue)",
+                ])
+        case .established(let member, let isIn):
+            counters.established.increment()
+            guard isIn else { return }
+            // Postgres knows the session by this edge's address and the local port: the two logs meet there.
+            logger.info(
+                "client logged in",
+                metadata: [
+                    "client": "\(session.peer.map { "\($0)" } ?? "-")", "session": "\(session.id.number)",
+                    "address": "\(session.address)", "access": "\(session.access.rawValue)",
+                    "member": "\(member.member)",
+                    "local_port": "\(backend?.context?.channel.localAddress?.port ?? 0)",
+                ])
         }
+    }
+
+    /// This host is out of something. It is no sign against anybody else, so it has to be said here.
+    func isShort(of shortage: SessionCore.Shortage) {
+        let now = Moment.present
+        counters.shortages.increment()
+        counters.lastShortage.store(Int(now.sinceBoot.milliseconds), ordering: .relaxed)
+        if let last = shortagesLogged[shortage], now - last < EdgeConfiguration.shortageLogInterval { return }
+        shortagesLogged[shortage] = now
+        logger.error("this host is out of \(shortage.rawValue): clients wait at this edge")
     }
 }
 
@@ -172,8 +248,6 @@ extension Duration {
 }
 
 extension Moment {
-    /// By the clock NIO's deadlines use.
-    static var present: Moment {
-        Moment(sinceBoot: .nanoseconds(Int64(NIODeadline.now().uptimeNanoseconds)))
-    }
+    /// A moment is one of one clock everywhere. NIO's own, which stops while the host sleeps, is for its timers.
+    static var present: Moment { BootClock.now() }
 }

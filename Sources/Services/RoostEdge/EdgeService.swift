@@ -3,8 +3,9 @@ import Glibc
 public import Logging
 import NIOCore
 import NIOPosix
-public import RoostBalancing
 import RoostModel
+public import RoostPostgresWire
+public import RoostRouting
 public import ServiceLifecycle
 import Synchronization
 
@@ -12,12 +13,13 @@ import Synchronization
 /// it came for.
 ///
 /// TLS ends here, with the cluster's certificate; from here to the member the bytes travel in clear inside the
-/// encrypted mesh. A client in clear is served too, unless its route requires TLS. Postgres sees the edge's own mesh
-/// address as the client's address. `channel_binding=require` cannot work through an edge: the TLS that a client would
-/// bind to does not end at Postgres.
+/// encrypted mesh. Postgres sees the edge's own mesh address as the client's address. `channel_binding=require` cannot
+/// work through an edge: the TLS that a client would bind to does not end at Postgres.
 public final class EdgeService: Service {
     private struct State {
-        var routes = RouteTable()
+        var routes = ClusterTable()
+        /// The planet was heard of, now or before: the routes are what it said.
+        var isInformed = false
         var contexts: [TLSIdentity: TLSContext] = [:]
         var isAccepting = true
         var loops: [LoopHandle] = []
@@ -30,36 +32,50 @@ public final class EdgeService: Service {
     private let configuration: EdgeConfiguration
     private let logger: Logger
     private let counters = EdgeCounters()
-    private let room: WaitingRoom
+    private let shared: SharedRouting
+    private let makeSocket: @Sendable (Int) throws -> ListeningSocket
     private let state = Mutex(State())
     /// Keeps one change of the routes whole before the next begins.
     private let changing = Mutex(())
     private let changes: AsyncStream<Void>
     private let changed: AsyncStream<Void>.Continuation
 
-    public init(configuration: EdgeConfiguration = EdgeConfiguration(), logger: Logger = Logger(label: "roost.edge")) {
+    public convenience init(
+        configuration: EdgeConfiguration = EdgeConfiguration(), logger: Logger = Logger(label: "roost.edge")
+    ) {
+        self.init(configuration: configuration, logger: logger) { try ListeningSocket(port: $0) }
+    }
+
+    /// `makeSocket`: where the listening sockets come from; called for a port, once for each loop.
+    init(
+        configuration: EdgeConfiguration, logger: Logger,
+        makeSocket: @escaping @Sendable (Int) throws -> ListeningSocket
+    ) {
         self.configuration = configuration
         self.logger = logger
-        room = WaitingRoom(limits: configuration.hold)
+        self.makeSocket = makeSocket
+        shared = SharedRouting(configuration, edgeMax: Self.raiseFileLimit())
         (changes, changed) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
     }
 
     // MARK: - What the host says
 
     /// The routes are now these. Takes effect on every event loop at once: sessions that may not go on are cut, held
-    /// ones are released, listeners come and go. May be called from any thread, before ``run()`` too.
-    public func update(_ routes: RouteTable) {
+    /// ones are released. May be called from any thread, before ``run()`` too. Only with what the planet said: an
+    /// edge that was never told anything is not healthy.
+    public func update(_ told: RouteTable<ClusterRoute>) {
         changing.withLock { _ in
-            let contexts = contexts(for: routes)
+            let (routes, contexts) = usable(told)
             let (loops, old) = state.withLock { state in
                 let old = state.routes
                 state.routes = routes
+                state.isInformed = true
                 state.contexts = contexts
                 return (state.loops, old)
             }
             guard routes != old else { return }
             for loop in loops { loop.execute { $0.update(routes, contexts: contexts) } }
-            for door in openedDoors(from: old, to: routes) { room.opened(door) }
+            for door in openedDoors(from: old, to: routes) { shared.opened(door) }
         }
         changed.yield()
     }
@@ -71,39 +87,43 @@ public final class EdgeService: Service {
     }
 
     /// Doors that lead to somebody they did not lead to before.
-    private func openedDoors(from old: RouteTable, to new: RouteTable) -> [Door] {
+    private func openedDoors(from old: ClusterTable, to new: ClusterTable) -> [Door] {
         new.addresses.flatMap { address in
             Access.allCases.compactMap { access -> Door? in
                 guard let route = new[address] else { return nil }
-                let before = old[address]?.candidates(for: access, within: configuration.replicas) ?? []
-                let now = route.candidates(for: access, within: configuration.replicas)
+                let before = old[address]?.candidates(for: access, within: configuration.session.replicas) ?? []
+                let now = route.candidates(for: access, within: configuration.session.replicas)
                 let isNews = Set(now) != Set(before) || old[address]?.epoch != route.epoch
                 return isNews && !now.isEmpty ? Door(app: route.app, access: access) : nil
             }
         }
     }
 
-    private func contexts(for routes: RouteTable) -> [TLSIdentity: TLSContext] {
+    /// The routes with what this edge can do of them: a certificate that cannot be used serves nobody, and nobody is
+    /// served in clear instead.
+    private func usable(_ told: ClusterTable) -> (ClusterTable, [TLSIdentity: TLSContext]) {
         let known = state.withLock { $0.contexts }
         var contexts: [TLSIdentity: TLSContext] = [:]
-        for (address, route) in routes.routes {
-            guard let identity = route.tls, contexts[identity] == nil else { continue }
+        var routes = told
+        for (address, route) in told.routes {
+            guard let identity = route.encryption.identity, contexts[identity] == nil else { continue }
             do {
                 contexts[identity] = try known[identity] ?? TLSContext(identity)
             } catch {
+                routes.routes[address]?.encryption = .unusable
                 logger.error(
-                    "the cluster's certificate or key cannot be used; its clients are served without TLS",
+                    "the cluster's certificate or key cannot be used; its clients are refused",
                     metadata: ["address": "\(address)", "app": "\(route.app)", "error": "\(error)"])
             }
         }
-        return contexts
+        return (routes, contexts)
     }
 
     // MARK: - What the host may ask
 
     public func stats() -> EdgeStats {
         var stats = counters.stats
-        stats.held = room.count
+        stats.held = shared.held
         state.withLock {
             stats.listenersOpen = $0.listenersOpen
             stats.listenersWanted = $0.listenersWanted
@@ -113,19 +133,28 @@ public final class EdgeService: Service {
 
     /// By local facts only: every event loop turns, and a connection to one of the edge's own addresses (another one
     /// at each call) is accepted and answered, both within ``EdgeConfiguration/healthTime``. False before ``run()``
-    /// and while the edge does not accept.
+    /// and while the edge does not accept, lacks a listener, or knows of no planet.
+    ///
+    /// A host that is out of something (ports, files, memory) is no reason to withdraw: its clients would take the
+    /// shortage to the next edge. Then it counts that the loops turn.
     public func health() async -> Bool {
         let (loops, target) = state.withLock { state in
             state.probes += 1
             let addresses = state.routes.addresses
+            let isReady =
+                state.isAccepting && state.isInformed && state.listenersWanted > 0
+                && state.listenersOpen == state.listenersWanted
             return (
-                state.isAccepting ? state.loops : [],
-                addresses.isEmpty ? nil : addresses[state.probes % addresses.count]
+                isReady ? state.loops : [], addresses.isEmpty ? nil : addresses[state.probes % addresses.count]
             )
         }
         guard !loops.isEmpty else { return false }
-        return await HealthProbe(loops: loops.map(\.eventLoop), port: configuration.writePort)
-            .check(target, within: configuration.healthTime)
+        let probe = HealthProbe(loops: loops.map(\.eventLoop), port: configuration.writePort)
+        if await probe.check(target, within: configuration.healthTime) { return true }
+        let sinceShortage =
+            Moment.present.sinceBoot.milliseconds - Int64(counters.lastShortage.load(ordering: .relaxed))
+        guard sinceShortage < 2 * configuration.healthTime.milliseconds else { return false }
+        return await probe.check(nil, within: configuration.healthTime)
     }
 
     // MARK: - Life
@@ -135,15 +164,14 @@ public final class EdgeService: Service {
     public func run() async throws {
         let count = min(max(configuration.loops ?? System.coreCount, 1), EdgeConfiguration.loopsMax)
         let group = MultiThreadedEventLoopGroup(numberOfThreads: count)
-        let sessionsMax = min(configuration.sessionsMax, Self.raiseFileLimit())
         var handles: [LoopHandle] = []
         for (index, eventLoop) in group.makeIterator().enumerated() {
             handles.append(
                 try await eventLoop.submit { [self] in
                     LoopHandle(
                         EdgeLoop(
-                            eventLoop, index: index, configuration: configuration, sessionsMax: sessionsMax,
-                            counters: counters, room: room, logger: logger))
+                            eventLoop, index: index, configuration: configuration, counters: counters, shared: shared,
+                            logger: logger))
                 }.get())
         }
         begin(handles)
@@ -158,7 +186,7 @@ public final class EdgeService: Service {
     }
 
     private func begin(_ handles: [LoopHandle]) {
-        room.begin(handles)
+        shared.begin(handles)
         changing.withLock { _ in
             let (routes, contexts) = state.withLock { state in
                 state.loops = handles
@@ -178,7 +206,8 @@ public final class EdgeService: Service {
                     if self.state.withLock({ $0.listenersOpen != $0.listenersWanted }) { self.changed.yield() }
                 }
             }
-            var listeners = Listeners(configuration: configuration, loops: handles, logger: logger)
+            var listeners = Listeners(
+                configuration: configuration, loops: handles, logger: logger, makeSocket: makeSocket)
             for await _ in changes { await adjust(&listeners) }
             state.withLock { $0.isAccepting = false }
             await adjust(&listeners)
@@ -188,8 +217,8 @@ public final class EdgeService: Service {
     }
 
     private func adjust(_ listeners: inout Listeners) async {
-        let addresses = state.withLock { $0.isAccepting ? $0.routes.addresses : [] }
-        let wanted = await listeners.follow(addresses)
+        let isAccepting = state.withLock { $0.isAccepting }
+        let wanted = await listeners.follow(isAccepting: isAccepting)
         let open = listeners.count
         state.withLock {
             $0.listenersWanted = wanted
@@ -204,7 +233,7 @@ public final class EdgeService: Service {
         }
     }
 
-    /// A session takes two file descriptors.
+    /// A session takes two file descriptors; those that are being told that they are too many take one.
     ///
     /// - Returns: how many sessions there may be.
     private static func raiseFileLimit() -> Int {

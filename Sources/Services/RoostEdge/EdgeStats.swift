@@ -20,8 +20,13 @@ public struct EdgeStats: Hashable, Sendable, Codable {
     public var refused = 0
     /// Attempts to reach a backend that came to nothing.
     public var attemptsFailed = 0
-    /// Cancel requests passed on.
+    /// Cancel requests passed on, and those that were too many.
     public var cancels = 0
+    public var cancelsRefused = 0
+    /// Connections to addresses that no service has.
+    public var strays = 0
+    /// Times this host was out of ports, files or memory.
+    public var shortages = 0
     /// Connections accepted in TLS.
     public var tls = 0
     /// Listeners that are open and that should be.
@@ -35,7 +40,9 @@ public struct EdgeStats: Hashable, Sendable, Codable {
         case everHeld = "ever_held"
         case cut, refused
         case attemptsFailed = "attempts_failed"
-        case cancels, tls
+        case cancels
+        case cancelsRefused = "cancels_refused"
+        case strays, shortages, tls
         case listenersOpen = "listeners_open"
         case listenersWanted = "listeners_wanted"
     }
@@ -52,6 +59,11 @@ final class EdgeCounters: Sendable {
     let refused = Atomic(0)
     let attemptsFailed = Atomic(0)
     let cancels = Atomic(0)
+    let cancelsRefused = Atomic(0)
+    let strays = Atomic(0)
+    let shortages = Atomic(0)
+    /// When the last one was, in milliseconds since boot; before all time at first.
+    let lastShortage = Atomic(Int.min / 2)
     let tls = Atomic(0)
 
     var stats: EdgeStats {
@@ -65,6 +77,9 @@ final class EdgeCounters: Sendable {
         stats.refused = refused.load(ordering: .relaxed)
         stats.attemptsFailed = attemptsFailed.load(ordering: .relaxed)
         stats.cancels = cancels.load(ordering: .relaxed)
+        stats.cancelsRefused = cancelsRefused.load(ordering: .relaxed)
+        stats.strays = strays.load(ordering: .relaxed)
+        stats.shortages = shortages.load(ordering: .relaxed)
         stats.tls = tls.load(ordering: .relaxed)
         return stats
     }

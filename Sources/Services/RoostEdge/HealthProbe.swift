@@ -1,6 +1,7 @@
 import NIOCore
 import NIOPosix
 import RoostModel
+import RoostPostgresWire
 
 /// Asks whether this edge works, without asking anybody else: do the event loops turn, is a connection accepted and
 /// answered.
@@ -46,11 +47,16 @@ struct HealthProbe {
             .connectTimeout(time.timeAmount)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
+                    // Ten checks a second would leave 600 sockets in TIME-WAIT.
+                    SocketOptions.closeByReset(channel)
                     try channel.pipeline.syncOperations.addHandler(Questioner(alive, within: time))
                 }
             }
             .connect(to: target)
-            .whenFailure { _ in alive.finish() }
+            .whenFailure { error in
+                // Out of ports or files there is nothing to ask with; that the loops turn must do.
+                if SessionCore.ConnectFailure(error) == .unreachable { alive.finish() } else { alive.yield() }
+            }
     }
 
     /// Sends the question, and is content with any answer.

@@ -1,7 +1,8 @@
 import NIOCore
 import NIOTLS
+import RoostPostgresWire
 
-/// One of the two connections of a session: to the client, or to the backend.
+/// One of the two connections of a session: to the client, or to the member.
 ///
 /// Until it has a partner, what arrives is the session's to read. Once it has one, bytes go straight to the partner.
 /// Nothing is read that the partner has no room for, so a session holds a bounded number of bytes.
@@ -9,7 +10,10 @@ final class Leg: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
-    enum Side { case client, backend }
+    enum Side {
+        case client
+        case backend(attempt: Int)
+    }
 
     let side: Side
     private var session: Session?
@@ -29,6 +33,12 @@ final class Leg: ChannelInboundHandler {
     func relay(to partner: Leg) {
         self.partner = partner
         readOn()
+    }
+
+    /// What arrives from now on is the session's again.
+    func stopRelaying() {
+        partner = nil
+        isReadDue = false
     }
 
     /// Lets go of the session, and closes. What was not sent yet is dropped.
@@ -83,7 +93,11 @@ final class Leg: ChannelInboundHandler {
         if let partner {
             partner.context?.write(data, promise: nil)
         } else {
-            session?.received(Self.unwrapInboundIn(data), on: side)
+            let bytes = Array(buffer: Self.unwrapInboundIn(data))
+            switch side {
+            case .client: session?.receive(.clientSaid(bytes))
+            case .backend(let attempt): session?.receive(.backendSaid(attempt: attempt, bytes))
+            }
         }
     }
 
@@ -92,7 +106,7 @@ final class Leg: ChannelInboundHandler {
             partner.context?.flush()
             readOn()
         } else {
-            session?.receivedAll(on: side)
+            session?.readOn()
         }
     }
 
@@ -105,17 +119,27 @@ final class Leg: ChannelInboundHandler {
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         if case .inputClosed = event as? ChannelEvent {
-            session?.inputEnded(on: side)
+            switch side {
+            case .client: session?.receive(.clientSaidAll)
+            case .backend(let attempt): session?.receive(.backendEnded(attempt: attempt))
+            }
         } else if case .handshakeCompleted(let name) = event as? TLSUserEvent {
-            session?.tlsBegan(protocol: name)
+            session?.receive(.tlsBegan(protocolName: name))
         }
     }
 
-    func channelInactive(context: ChannelHandlerContext) {
-        session?.ended(side)
-    }
+    func channelInactive(context: ChannelHandlerContext) { ended() }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        session?.failed(side, error)
+        // A TLS client that leaves without saying so is no different from one in clear.
+        if TLSContext.isUncleanEnd(error) { return }
+        ended()
+    }
+
+    private func ended() {
+        switch side {
+        case .client: session?.receive(.clientGone)
+        case .backend(let attempt): session?.receive(.backendEnded(attempt: attempt))
+        }
     }
 }

@@ -1,52 +1,57 @@
 import Logging
 import NIOCore
 import NIOPosix
-import RoostBalancing
-import RoostModel
+import RoostRouting
 
-/// The listening sockets: one for each address, port and event loop, as the route table and the operator want them.
+/// The listening sockets: one for each port and event loop.
 ///
 /// Called by one task at a time.
 struct Listeners {
     private struct Place: Hashable {
-        var address: IPv4Address
         var access: Access
         var loop: Int
+    }
+
+    private struct Open {
+        let socket: ListeningSocket
+        let channel: any Channel
     }
 
     private let configuration: EdgeConfiguration
     private let loops: [LoopHandle]
     private let logger: Logger
-    private var open: [Place: any Channel] = [:]
-    private var failed: [IPv4Address: String] = [:]
+    private let makeSocket: @Sendable (Int) throws -> ListeningSocket
+    private var open: [Place: Open] = [:]
+    private var failed: [Access: String] = [:]
 
-    init(configuration: EdgeConfiguration, loops: [LoopHandle], logger: Logger) {
+    init(
+        configuration: EdgeConfiguration, loops: [LoopHandle], logger: Logger,
+        makeSocket: @escaping @Sendable (Int) throws -> ListeningSocket
+    ) {
         self.configuration = configuration
         self.loops = loops
         self.logger = logger
+        self.makeSocket = makeSocket
     }
 
     var count: Int { open.count }
 
-    /// Closes what is not wanted and opens what is missing.
+    /// Opens what is missing, or closes everything.
     ///
-    /// - Returns: how many there should be. Fewer are open when an address could not be bound; try again later.
-    mutating func follow(_ addresses: [IPv4Address]) async -> Int {
+    /// - Returns: how many there should be. Fewer are open when a port could not be bound; try again later.
+    mutating func follow(isAccepting: Bool) async -> Int {
         var wanted: [Place] = []
-        for address in addresses {
-            for access in Access.allCases {
-                wanted += loops.indices.map { Place(address: address, access: access, loop: $0) }
-            }
+        if isAccepting {
+            for access in Access.allCases { wanted += loops.indices.map { Place(access: access, loop: $0) } }
         }
-        let kept = Set(wanted)
-        for (place, channel) in open where !kept.contains(place) || !channel.isActive {
+        for (place, listener) in open where !isAccepting || !listener.channel.isActive {
             open[place] = nil
-            try? await channel.close().get()
+            try? await listener.channel.close().get()
         }
         for place in wanted where open[place] == nil {
             do {
                 open[place] = try await listen(at: place)
-                failed[place.address] = nil
+                failed[place.access] = nil
             } catch {
                 report(error, at: place)
             }
@@ -56,28 +61,20 @@ struct Listeners {
 
     private mutating func report(_ error: any Error, at place: Place) {
         let text = "\(error)"
-        guard failed[place.address] != text else { return }
-        failed[place.address] = text
+        guard failed[place.access] != text else { return }
+        failed[place.access] = text
         logger.error(
             "cannot listen, trying again every second",
-            metadata: ["address": "\(place.address)", "port": "\(port(of: place.access))", "error": "\(text)"])
+            metadata: ["port": "\(configuration.port(of: place.access))", "error": "\(text)"])
     }
 
-    private func port(of access: Access) -> Int {
-        switch access {
-        case .write: configuration.writePort
-        case .read: configuration.readPort
-        }
-    }
-
-    private func listen(at place: Place) async throws -> any Channel {
+    private func listen(at place: Place) async throws -> Open {
         let handle = loops[place.loop]
-        var bootstrap = ServerBootstrap(group: handle.eventLoop)
-            .serverChannelOption(.backlog, value: EdgeConfiguration.listenBacklog)
+        let bootstrap = ServerBootstrap(group: handle.eventLoop)
             .serverChannelOption(.maxMessagesPerRead, value: EdgeConfiguration.acceptBurst)
             .serverChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    try channel.pipeline.syncOperations.addHandler(AcceptPause())
+                    try channel.pipeline.syncOperations.addHandler(AcceptPause { handle.present.isShort(of: $0) })
                 }
             }
             .childChannelOption(.autoRead, value: false)
@@ -86,14 +83,12 @@ struct Listeners {
             .childChannelOption(.recvAllocator, value: SocketOptions.receiveBuffer)
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    try handle.present.accept(channel, at: place.address, for: place.access)
+                    try handle.present.accept(channel, for: place.access)
                 }
             }
-        for (option, value) in SocketOptions.listener {
-            bootstrap = bootstrap.serverChannelOption(option, value: value)
-        }
-        let address = try SocketAddress(
-            packedIPAddress: ByteBuffer(integer: place.address.bits), port: port(of: place.access))
-        return try await bootstrap.bind(to: address).get()
+        let socket = try makeSocket(configuration.port(of: place.access))
+        let channel = try await bootstrap.withBoundSocket(socket.copy()).get()
+        try socket.listen()
+        return Open(socket: socket, channel: channel)
     }
 }

@@ -1,3 +1,4 @@
+import Glibc
 import NIOCore
 
 /// The socket options that keep a session honest: a peer that is gone is noticed, small messages leave at once.
@@ -6,8 +7,8 @@ import NIOCore
 /// each connection.
 enum SocketOptions {
     /// Linux's numbers (`linux/in.h`, `linux/tcp.h`, `asm-generic/socket.h`).
-    private static let ipFreebind = NIOBSDSocket.Option(rawValue: 15)
     private static let socketReusePort = NIOBSDSocket.Option(rawValue: 15)
+    private static let tcpSegmentMax = NIOBSDSocket.Option(rawValue: 2)
     private static let tcpKeepIdle = NIOBSDSocket.Option(rawValue: 4)
     private static let tcpKeepInterval = NIOBSDSocket.Option(rawValue: 5)
     private static let tcpKeepCount = NIOBSDSocket.Option(rawValue: 6)
@@ -22,6 +23,12 @@ enum SocketOptions {
     /// Unacknowledged data kills a connection after this long.
     private static let userTimeoutMilliseconds: Int = 30_000
 
+    /// The payload of a packet, in both directions: each side tells it the other in its SYN (TCP_MAXSEG, tcp(7)). On
+    /// some paths big packets vanish and nobody says so; what was learnt from small ones (that the connection stands,
+    /// that the login works) is then wrong for every large result. Every path that may carry IPv6 takes packets of
+    /// 1,280 bytes (RFC 8200, part 5); 60 of them are headers. It costs one packet in six more than 1,460 would.
+    static let segmentBytesMax: Int = 1_220
+
     typealias Setting = (ChannelOptions.Types.SocketOption, Int)
 
     /// For a connection to a backend, and for a listener on behalf of its clients.
@@ -32,15 +39,23 @@ enum SocketOptions {
         (.init(level: .tcp, name: tcpKeepInterval), keepIntervalSeconds),
         (.init(level: .tcp, name: tcpKeepCount), keepCount),
         (.init(level: .tcp, name: tcpUserTimeout), userTimeoutMilliseconds),
+        (.init(level: .tcp, name: tcpSegmentMax), segmentBytesMax),
     ]
 
-    /// Every event loop listens for itself, and on an address that may not be on an interface (yet).
+    /// Every event loop listens for itself.
     static let listener: [Setting] =
         peer + [
             (.init(level: .socket, name: .so_reuseaddr), 1),
             (.init(level: .socket, name: socketReusePort), 1),
-            (.init(level: .ip, name: ipFreebind), 1),
         ]
+
+    /// Closing sends a reset: the other side knows at once, and this one keeps nothing of the connection (TIME-WAIT).
+    static func closeByReset(_ channel: any Channel) {
+        guard let socket = channel as? any SocketOptionProvider else { return }
+        // On the channel's loop it takes effect at once.
+        _ = socket.unsafeSetSocketOption(
+            level: .socket, name: .so_linger, value: linger(l_onoff: 1, l_linger: 0))
+    }
 
     /// What a session may hold in memory for a slow reader, on each of its two sides: reading from the other side
     /// stops above `high` and goes on below `low`.

@@ -1,11 +1,10 @@
 import NIOCore
 import NIOSSL
-import RoostBalancing
+import RoostPostgresWire
+import RoostRouting
 
 /// A cluster's certificate and key, ready for handshakes. Made once for each identity, not for each connection.
 final class TLSContext: Sendable {
-    /// The name PostgreSQL 17 clients give in the handshake.
-    static let applicationProtocol = "postgresql"
     /// How long a client may take to confirm the end of TLS.
     private static let endTime = TimeAmount.seconds(1)
 
@@ -17,7 +16,7 @@ final class TLSContext: Sendable {
         var configuration = TLSConfiguration.makeServerConfiguration(
             certificateChain: chain.map { .certificate($0) }, privateKey: .privateKey(key))
         configuration.minimumTLSVersion = .tlsv12
-        configuration.applicationProtocols = [Self.applicationProtocol]
+        configuration.applicationProtocols = [ErrorResponse.protocolName]
         configuration.shutdownTimeout = Self.endTime
         context = try NIOSSLContext(configuration: configuration)
     }

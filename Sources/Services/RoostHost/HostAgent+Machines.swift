@@ -7,7 +7,8 @@ public import RoostRuntime
 
 extension HostAgent {
     /// Makes a machine, or says that it is already there.
-    public func createMachine(_ order: MachineOrder) throws(Refusal) -> MachineRecord {
+    public func createMachine(_ order: MachineOrder) async throws(Refusal) -> MachineRecord {
+        try await check(image: order.config.image)
         try requireCurrent()
         if let present = machineRows[order.id] {
             switch present.life.phase {
@@ -28,6 +29,7 @@ extension HostAgent {
                 .invalid,
                 "host \(configuration.host) does not know what machines of '\(owner.kind)' need; use a newer host")
         }
+        try refuseIfRenounced(order)
         try Self.validate(order.config)
         guard order.config.guest.cpus <= configuration.capacity.cpus else {
             throw Refusal(

@@ -45,6 +45,13 @@ extension HostAgent {
         do { _ = try ImageReference(image) } catch { throw Refusal(.invalid, error.description) }
     }
 
+    /// Refuses an image that this host would never run.
+    func check(image: String) async throws(Refusal) {
+        let reference: ImageReference
+        do { reference = try ImageReference(image) } catch { throw Refusal(.invalid, error.description) }
+        do { try await runtime.check(reference) } catch { throw Refusal(runtime: error) }
+    }
+
     /// - Parameter field: what the request calls it.
     public static func validate(_ guest: MachineGuest, as field: String) throws(Refusal) {
         guard (1...guestCPUsMax).contains(guest.cpus) else {

@@ -163,30 +163,3 @@ struct PlacementUse {
         disk = volumes.reduce(.zero) { $0 + $1.size }
     }
 }
-
-extension Refusal {
-    init(volume error: VolumeError) {
-        let code: Code =
-            switch error.code {
-            case .notFound: .notFound
-            case .noSpace: .insufficientCapacity
-            case .busy: .failedPrecondition
-            case .invalid: .invalid
-            case .failed: .failed
-            }
-        self.init(code, error.description)
-    }
-
-    init(runtime error: RuntimeError) {
-        let code: Code =
-            switch error.code {
-            case .notFound, .imageNotFound: .notFound
-            case .notRunning: .failedPrecondition
-            case .imageInvalid, .imageNotAllowed, .invalid: .invalid
-            case .noSpace: .insufficientCapacity
-            case .deadlineExceeded: .deadlineExceeded
-            case .failed: .failed
-            }
-        self.init(code, error.description)
-    }
-}

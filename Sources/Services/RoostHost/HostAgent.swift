@@ -30,6 +30,7 @@ public actor HostAgent {
     var volumeRows: [VolumeID: VolumeRecord] = [:]
     public internal(set) var generation: Generation
     var identity: MeshIdentity
+    var renounced = RenouncedMachines()
     /// Set when the store holds a newer generation than this ledger: the ledger is an old copy, or another host
     /// uses the same name. Nothing is carried out any more.
     public private(set) var isSuperseded = false

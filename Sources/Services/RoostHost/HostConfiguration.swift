@@ -10,6 +10,8 @@ public struct HostConfiguration: Sendable {
     public var capacity: HostCapacity
     public var cgroupParent: String
     public var imageFolder: String
+    /// Folders of this host that may be images; none unless its operator names them.
+    public var allowedImageFolders: [String]
     /// What owned machines of each kind run unless they name an image of their own.
     public var ownerImages: [OwnerKind: String]
     public var store: StoreChoice
@@ -98,9 +100,9 @@ public struct HostConfiguration: Sendable {
 
     public init(
         host: HostName, region: RegionCode, stateFolder: String, runFolder: String, capacity: HostCapacity,
-        cgroupParent: String, imageFolder: String, ownerImages: [OwnerKind: String], store: StoreChoice,
-        mesh: MeshSettings,
-        api: APISettings, anycastPrefixes: [IPv4Prefix], edge: EdgeSettings?
+        cgroupParent: String, imageFolder: String, allowedImageFolders: [String] = [],
+        ownerImages: [OwnerKind: String], store: StoreChoice, mesh: MeshSettings, api: APISettings,
+        anycastPrefixes: [IPv4Prefix], edge: EdgeSettings?
     ) {
         self.host = host
         self.region = region
@@ -109,6 +111,7 @@ public struct HostConfiguration: Sendable {
         self.capacity = capacity
         self.cgroupParent = cgroupParent
         self.imageFolder = imageFolder
+        self.allowedImageFolders = allowedImageFolders
         self.ownerImages = ownerImages
         self.store = store
         self.mesh = mesh

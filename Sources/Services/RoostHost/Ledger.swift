@@ -20,6 +20,10 @@ struct Ledger {
                 try database.execute(sql: "PRAGMA journal_mode = WAL")
                 try database.execute(sql: "PRAGMA synchronous = FULL")
             }
+            // Machines' environments are in it. SQLite gives the files beside it the same mode.
+            let file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+            guard file >= 0, fchmod(file, 0o600) == 0 else { throw SystemError("open", path) }
+            close(file)
             database = try DatabaseQueue(path: path, configuration: configuration)
             var migrator = DatabaseMigrator()
             migrator.registerMigration("machines, volumes, generation") { database in

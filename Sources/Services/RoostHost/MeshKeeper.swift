@@ -25,36 +25,76 @@ public struct MeshKeeper: Service {
     }
 
     public func run() async throws {
-        let changes = watcher.changes.subscribe()
+        let changes = watcher.changes.subscribe(to: PeerTable.isConcerned)
         await cancelWhenGracefulShutdown {
-            var set: [MeshPeer]?
+            var table = PeerTable(host: host, seeds: seeds)
+            var isSet = false
+            var changed: Set<PlanetChange> = [.all]
             var iterator = changes.makeAsyncIterator()
             while !Task.isCancelled {
-                let peers = Self.peers(of: host, seeds: seeds, in: watcher.planet)
-                if peers != set {
+                if watcher.read({ table.take(changed, from: $0) }) { isSet = false }
+                changed = []
+                if !isSet {
                     do {
-                        try await mesh.setPeers(peers)
-                        set = peers
+                        try await mesh.setPeers(table.sorted)
+                        isSet = true
                     } catch {
                         logger.error("cannot set the mesh's peers", metadata: ["error": "\(error)"])
                         try? await Task.sleep(for: Self.retryPause)
                         continue
                     }
                 }
-                guard await iterator.next() != nil else { return }
+                guard let next = await iterator.next() else { return }
+                changed = next
             }
         }
     }
+}
 
-    /// Published hosts with their machines, and the seeds that have not published yet.
-    static func peers(of host: HostName, seeds: [HostConfiguration.Seed], in planet: Planet) -> [MeshPeer] {
-        var peers: [HostName: MeshPeer] = [:]
-        for seed in seeds { peers[seed.host] = MeshPeer(host: seed.host, identity: seed.identity, machines: []) }
-        for record in planet.hosts.values {
-            let machines = record.machines.map(\.address).sorted()
-            peers[record.host] = MeshPeer(host: record.host, identity: record.mesh, machines: machines)
+/// The other hosts with their machines, kept up change by change: published hosts, and the seeds that have not published
+/// yet.
+struct PeerTable {
+    private let host: HostName
+    private let seeds: [HostName: MeshPeer]
+    private var peers: [HostName: MeshPeer]
+
+    init(host: HostName, seeds: [HostConfiguration.Seed]) {
+        self.host = host
+        self.seeds = Dictionary(
+            seeds.filter { $0.host != host }.map {
+                ($0.host, MeshPeer(host: $0.host, identity: $0.identity, machines: []))
+            }, uniquingKeysWith: { $1 })
+        peers = self.seeds
+    }
+
+    var sorted: [MeshPeer] { peers.values.sorted { $0.host < $1.host } }
+
+    static func isConcerned(_ change: PlanetChange) -> Bool {
+        switch change {
+        case .all, .host, .machine: true
+        case .connection, .volume, .app, .address, .cluster: false
         }
-        peers[host] = nil
-        return peers.values.sorted { $0.host < $1.host }
+    }
+
+    /// - Returns: whether a peer is another one than before.
+    mutating func take(_ changes: Set<PlanetChange>, from planet: Planet) -> Bool {
+        var hosts: Set<HostName> = []
+        for change in changes {
+            switch change {
+            case .all: hosts.formUnion(Array(planet.hosts.keys) + Array(peers.keys))
+            case .host(let name), .machine(_, let name): hosts.insert(name)
+            case .connection, .volume, .app, .address, .cluster: break
+            }
+        }
+        var isChanged = false
+        for name in hosts where name != host {
+            let peer = planet.hosts[name].map {
+                MeshPeer(host: name, identity: $0.mesh, machines: planet.machineAddresses(on: name).sorted())
+            }
+            guard peers[name] != peer ?? seeds[name] else { continue }
+            peers[name] = peer ?? seeds[name]
+            isChanged = true
+        }
+        return isChanged
     }
 }

@@ -1,77 +1,122 @@
-import Foundation
 public import Logging
 import RoostLinux
 import RoostModel
-import RoostPlanet
+public import RoostPlanet
 public import RoostStore
 public import ServiceLifecycle
 
-/// Publishes the host's record whole at each change, and only over a record with a lower generation.
+/// Publishes what changed of the host, and only over records with a lower generation.
+///
+/// Machines and volumes are records of their own as soon as every other host can read them so; until then everything is
+/// in the host's one record.
 public struct Publisher: Service {
     let agent: HostAgent
     let store: any Store
+    let watcher: PlanetWatcher
     let logger: Logger
 
     static let pauseFirst = Duration.milliseconds(100)
     static let pauseMax = Duration.seconds(2)
+    /// After a publication more changes are collected for so long, and for longer the more was written: many machines
+    /// that come and go all the time do not fill the store.
+    static let collectMin = Duration.milliseconds(50)
+    static let bytesPerSecondMax = 1 << 20
+    /// Attempts in a row that find another state of the store than expected.
+    static let attemptsMax = 8
 
-    public init(agent: HostAgent, store: any Store, logger: Logger) {
+    public init(agent: HostAgent, store: any Store, watcher: PlanetWatcher, logger: Logger) {
         self.agent = agent
         self.store = store
+        self.watcher = watcher
         self.logger = logger
     }
 
     public func run() async throws {
-        let changes = agent.changes.subscribe()
+        let (wakes, wake) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
+        let own = agent.changes.subscribe()
+        let others = watcher.changes.subscribe { $0.concernsHosts }
         await cancelWhenGracefulShutdown {
-            var pause = Self.pauseFirst
-            var known = Revision.absent
-            var iterator = changes.makeAsyncIterator()
-            while !Task.isCancelled {
-                let record = await agent.record()
-                do {
-                    known = try await publish(record, over: known)
-                    pause = Self.pauseFirst
-                } catch {
-                    logger.warning("cannot publish the host's record", metadata: ["error": "\(error)"])
-                    try? await Task.sleep(for: pause)
-                    pause = min(pause * 2, Self.pauseMax)
-                    continue
-                }
-                guard await agent.generation == record.generation else { continue }
-                guard await iterator.next() != nil else { return }
+            await withTaskGroup(of: Void.self) { group in
+                group.addTask { for await _ in own { wake.yield() } }
+                group.addTask { for await _ in others { wake.yield() } }
+                group.addTask { await publishAll(wakes) }
+                await group.next()
+                group.cancelAll()
             }
         }
     }
 
-    /// - Returns: the revision of the published record.
-    private func publish(_ record: HostRecord, over known: Revision) async throws -> Revision {
-        let key = StoreKeys.host(record.host)
-        var known = known
-        while true {
-            let outcome = try await store.commit(
-                Transaction(
-                    compares: [.modified(key: key, equals: known)],
-                    then: [.put(key: key, value: Array(try JSONEncoder().encode(record)), lease: nil)],
-                    otherwise: [.read(.key(key))]))
-            if outcome.succeeded { return outcome.revision }
-            guard let entry = outcome.listings.first?.entries.first else {
-                known = .absent
+    private func publishAll(_ wakes: AsyncStream<Void>) async {
+        var publication: HostPublication?
+        var pause = Self.pauseFirst
+        var iterator = wakes.makeAsyncIterator()
+        while !Task.isCancelled {
+            guard watcher.hasHeard else {
+                // Before the store was heard nobody knows what the others can read.
+                guard await iterator.next() != nil else { return }
                 continue
             }
-            // Of a record that this version cannot read the generation still counts.
-            struct Guarded: Decodable { var generation: Generation }
-            let decoder = JSONDecoder()
-            if let published = try? decoder.decode(Guarded.self, from: Data(entry.value)),
-                published.generation > record.generation
-            {
-                await agent.supersede(by: published.generation)
-                return entry.modified
+            var record = await agent.record()
+            let areAllAble = watcher.others(than: record.host, allHave: .smallRecords)
+            record.layout = areAllAble ? .small : .whole
+            do {
+                let bytes = try await publish(record, over: &publication)
+                pause = Self.pauseFirst
+                let collect = Duration.milliseconds(Int64(bytes) * 1000 / Int64(Self.bytesPerSecondMax))
+                if bytes > 0 { try? await Task.sleep(for: max(Self.collectMin, collect)) }
+            } catch {
+                publication = nil
+                logger.warning("cannot publish the host's records", metadata: ["error": "\(error)"])
+                try? await Task.sleep(for: pause)
+                pause = min(pause * 2, Self.pauseMax)
+                continue
             }
-            if let published = try? decoder.decode(HostRecord.self, from: Data(entry.value)), published == record {
-                return entry.modified
-            }
-            known = entry.modified
+            guard await agent.generation == record.generation else { continue }
+            guard await iterator.next() != nil else { return }
         }
+    }
+
+    /// - Returns: the bytes that were written.
+    private func publish(_ record: HostRecord, over publication: inout HostPublication?) async throws -> Int {
+        for _ in 0..<Self.attemptsMax {
+            var present = if let publication { publication } else { try await look(record.host) }
+            publication = nil
+            if present.generation > record.generation {
+                await agent.supersede(by: present.generation)
+                return 0
+            }
+            if let bytes = try await carryOut(present.steps(to: record), on: &present) {
+                present.noteDone(record)
+                publication = present
+                return bytes
+            }
+        }
+        throw StoreError(
+            code: .unavailable, operation: "publish",
+            cause: "the host's records are changed by somebody else all the time")
+    }
+
+    /// - Returns: the bytes that were written; nil when the store has something else than was expected.
+    private func carryOut(_ steps: [HostPublication.Step], on present: inout HostPublication) async throws -> Int? {
+        var bytes = 0
+        for step in steps {
+            let outcome = try await store.commit(
+                Transaction(compares: present.compares, then: step.operations))
+            guard outcome.succeeded else { return nil }
+            present.note(step, at: outcome.revision)
+            bytes += step.bytes
+        }
+        return bytes
+    }
+
+    private func look(_ host: HostName) async throws -> HostPublication {
+        let key = StoreKeys.host(host)
+        let outcome = try await store.commit(
+            Transaction(then: [.read(.key(key)), .read(.prefix(key + "/"))]))
+        guard outcome.listings.count == 2 else {
+            throw StoreError(code: .unavailable, operation: "publish", cause: "the store left out what was asked for")
+        }
+        return HostPublication(
+            host, whole: outcome.listings[0].entries.first, things: outcome.listings[1].entries)
     }
 }

@@ -1,182 +1,174 @@
-import Foundation
 public import RoostModel
+import RoostRecords
 public import RoostStore
 
 /// Everything the store holds, as last heard: what every read of the API is served from.
-public struct Planet: Hashable, Sendable, Codable {
-    public var revision: Int64 = 0
-    public var hosts: [HostName: HostRecord] = [:]
-    public var apps: [AppName: AppRecord] = [:]
-    public var addresses: [String: IPRecord] = [:]
-    public var clusters: [AppName: ClusterRecords] = [:]
+///
+/// A record that cannot be read, or that says what it may not, changes nothing: what was last readable stays, and the
+/// record's key is marked.
+public struct Planet: Hashable, Sendable {
+    public internal(set) var revision: Int64 = 0
+    public internal(set) var apps: [AppName: AppRecord] = [:]
+    public internal(set) var addresses: [String: IPRecord] = [:]
+    public internal(set) var clusters: [AppName: ClusterRecords] = [:]
+    /// Keys whose present record was not taken in.
+    public internal(set) var unreadable: Set<String> = []
+    var holdings = Holdings()
 
     public init() {}
 
-    /// The records of one Postgres cluster.
-    public struct ClusterRecords: Hashable, Sendable, Codable {
-        public var spec: ClusterSpec?
-        public var specRevision: Int64 = 0
-        public var rule: ClusterRule?
-        public var ruleRevision: Int64 = 0
-        public var heartbeat: Heartbeat?
-        public var secrets: ClusterSecrets?
-        public var obstacle: ClusterObstacle?
-        public var placements: [MemberName: MemberPlacement] = [:]
-        public var reports: [MemberName: MemberReport] = [:]
-
-        public init() {}
-
-        var isEmpty: Bool {
-            spec == nil && rule == nil && heartbeat == nil && secrets == nil && obstacle == nil && placements.isEmpty
-                && reports.isEmpty
-        }
-    }
-
-    /// Takes in what the store says. A record that cannot be read is passed over, and named in the result.
-    public mutating func apply(_ event: WatchEvent) -> [String] {
-        var unreadable: [String] = []
+    /// Takes in what the store says.
+    @discardableResult
+    public mutating func apply(_ event: WatchEvent) -> PlanetUpdate {
+        var update = PlanetUpdate()
         switch event {
-        case .interrupted: break
+        case .interrupted: update.changes.insert(.connection)
         case .listing(let listing):
+            let former = self
             self = Planet()
-            for entry in listing.entries where !put(entry) { unreadable.append(entry.key) }
+            for entry in listing.entries { put(entry, former: former, &update) }
             revision = listing.revision.number
+            update.changes = [.all]
         case .changes(let changes, let revision):
             for change in changes {
                 switch change {
-                case .put(let entry):
-                    if !put(entry) { unreadable.append(entry.key) }
-                case .delete(let key): delete(key)
+                case .put(let entry): put(entry, former: nil, &update)
+                case .delete(let key): delete(key, &update)
                 }
             }
             self.revision = revision.number
         }
-        return unreadable
+        return update
     }
 
-    private mutating func put(_ entry: Entry) -> Bool {
-        let data = Data(entry.value)
-        func decode<Record: Decodable>(_ type: Record.Type) -> Record? {
-            try? JSONDecoder().decode(type, from: data)
+    private mutating func put(_ entry: Entry, former: Planet?, _ update: inout PlanetUpdate) {
+        let key = StoreKey(entry.key)
+        do {
+            try take(key, entry, &update)
+            unreadable.remove(entry.key)
+        } catch {
+            update.unreadable[entry.key] = "\(error)"
+            unreadable.insert(entry.key)
+            if let former { keep(key, of: former) }
         }
-        switch StoreKey(entry.key) {
+    }
+
+    private mutating func take(_ key: StoreKey, _ entry: Entry, _ update: inout PlanetUpdate) throws {
+        switch key {
         case .host(let name):
-            guard let record = decode(HostRecord.self) else { return false }
-            hosts[name] = record
+            let record = try RecordCodec.read(HostRecord.self, from: entry.value)
+            try RecordBounds.check(record, at: name)
+            let refused = holdings.put(record)
+            for (thing, why) in refused { update.unreadable["\(entry.key): \(thing)"] = why }
+            update.changes.insert(.host(name))
+        case .generation(let name):
+            holdings.set(try RecordCodec.read(Generation.self, from: entry.value), of: name)
+        case .machine(let id, let host):
+            let record = try RecordCodec.read(MachineRecord.self, from: entry.value)
+            try RecordBounds.check(record, at: id)
+            holdings.put(record, on: host)
+            update.changes.insert(.machine(id, on: host))
+        case .volume(let id, let host):
+            let record = try RecordCodec.read(VolumeRecord.self, from: entry.value)
+            try RecordBounds.check(record, at: id)
+            holdings.put(record, on: host)
+            update.changes.insert(.volume(id, on: host))
         case .app(let name):
-            guard let record = decode(AppRecord.self) else { return false }
+            let record = try RecordCodec.read(AppRecord.self, from: entry.value)
+            try RecordBounds.check(record, at: name)
             apps[name] = record
+            update.changes.insert(.app(name))
         case .address(let text):
-            guard let record = decode(IPRecord.self) else { return false }
+            let record = try RecordCodec.read(IPRecord.self, from: entry.value)
+            try RecordBounds.check(record, at: text)
             addresses[text] = record
+            update.changes.insert(.address(text))
         case .cluster(let name, let part):
-            return clusters[name, default: .init()].put(part, data: data, revision: entry.modified.number)
+            var records = clusters[name] ?? .init()
+            try records.put(part, of: name, entry.value, revision: entry.modified.number)
+            clusters[name] = records
+            update.changes.insert(.cluster(name, part))
         case .other: break
         }
-        return true
     }
 
-    private mutating func delete(_ key: String) {
+    /// What was readable before a listing that has it unreadable.
+    private mutating func keep(_ key: StoreKey, of former: Planet) {
+        switch key {
+        case .host(let name): if let record = former.hosts[name] { _ = holdings.put(record.asHeard) }
+        case .machine(let id, let host):
+            if let record = former.machine(id), former.host(of: id) == host { holdings.put(record, on: host) }
+        case .volume(let id, let host):
+            if let record = former.volume(id), former.host(of: id) == host { holdings.put(record, on: host) }
+        case .app(let name): apps[name] = former.apps[name]
+        case .address(let text): addresses[text] = former.addresses[text]
+        case .cluster(let name, let part):
+            guard let records = former.clusters[name] else { return }
+            clusters[name, default: .init()].keep(part, of: records)
+        case .generation, .other: break
+        }
+    }
+
+    private mutating func delete(_ key: String, _ update: inout PlanetUpdate) {
+        unreadable.remove(key)
         switch StoreKey(key) {
-        case .host(let name): hosts[name] = nil
-        case .app(let name): apps[name] = nil
-        case .address(let text): addresses[text] = nil
+        case .host(let name):
+            holdings.remove(name)
+            update.changes.insert(.host(name))
+        case .machine(let id, let host):
+            holdings.remove(id, from: host)
+            update.changes.insert(.machine(id, on: host))
+        case .volume(let id, let host):
+            holdings.remove(id, from: host)
+            update.changes.insert(.volume(id, on: host))
+        case .app(let name):
+            apps[name] = nil
+            update.changes.insert(.app(name))
+        case .address(let text):
+            addresses[text] = nil
+            update.changes.insert(.address(text))
         case .cluster(let name, let part):
             clusters[name]?.delete(part)
             if clusters[name]?.isEmpty == true { clusters[name] = nil }
-        case .other: break
+            update.changes.insert(.cluster(name, part))
+        case .generation, .other: break
         }
     }
 }
 
-/// A key of the store, taken apart.
-enum StoreKey: Hashable {
-    case host(HostName)
-    case app(AppName)
-    case address(String)
-    case cluster(AppName, Part)
-    case other
+// MARK: - Hosts and what they have
 
-    enum Part: Hashable {
-        case spec, rule, heartbeat, secrets, obstacle
-        case placement(MemberName)
-        case report(MemberName)
+extension Planet {
+    public var hosts: [HostName: HostRecord] { holdings.hosts }
+
+    /// Puts a whole host, as it would be after its records were heard.
+    public mutating func put(_ record: HostRecord) { _ = holdings.put(record) }
+
+    /// The host that has the machine. Of two that claim it, the one that did so first.
+    public func host(of machine: MachineID) -> HostName? { holdings.machineHosts[machine]?.first }
+    public func host(of volume: VolumeID) -> HostName? { holdings.volumeHosts[volume]?.first }
+
+    public func machine(_ id: MachineID) -> MachineRecord? {
+        host(of: id).flatMap { hosts[$0]?.machines.first { $0.id == id } }
     }
 
-    init(_ key: String) {
-        self = Self.parse(key) ?? .other
+    public func volume(_ id: VolumeID) -> VolumeRecord? {
+        host(of: id).flatMap { hosts[$0]?.volumes.first { $0.id == id } }
     }
 
-    private static func parse(_ key: String) -> StoreKey? {
-        func rest(_ prefix: String) -> String? { key.hasPrefix(prefix) ? String(key.dropFirst(prefix.count)) : nil }
-        if let text = rest(StoreKeys.hosts) { return (try? HostName(text)).map { .host($0) } }
-        if let text = rest(StoreKeys.apps) { return (try? AppName(text)).map { .app($0) } }
-        if let text = rest(StoreKeys.addresses) { return .address(text) }
-        guard let text = rest(StoreKeys.clusters) else { return nil }
-        let parts = text.split(separator: "/").map(String.init)
-        guard let first = parts.first, let name = try? AppName(first) else { return nil }
-        switch parts.dropFirst() {
-        case ["spec"]: return .cluster(name, .spec)
-        case ["rule"]: return .cluster(name, .rule)
-        case ["heartbeat"]: return .cluster(name, .heartbeat)
-        case ["secrets"]: return .cluster(name, .secrets)
-        case ["obstacle"]: return .cluster(name, .obstacle)
-        case let path where path.count == 2:
-            guard let last = parts.last, let member = try? MemberName(last) else { return nil }
-            if parts[1] == "placements" { return .cluster(name, .placement(member)) }
-            if parts[1] == "reports" { return .cluster(name, .report(member)) }
-            return nil
-        default: return nil
-        }
-    }
-}
+    /// The machine that has an address on the mesh.
+    public func machine(at address: IPv6Address) -> MachineID? { holdings.addresses[address] }
 
-extension Planet.ClusterRecords {
-    mutating func put(_ part: StoreKey.Part, data: Data, revision: Int64) -> Bool {
-        func decode<Record: Decodable>(_ type: Record.Type) -> Record? {
-            try? JSONDecoder().decode(type, from: data)
-        }
-        switch part {
-        case .spec:
-            guard let record = decode(ClusterSpec.self) else { return false }
-            spec = record
-            specRevision = revision
-        case .rule:
-            guard let record = decode(ClusterRule.self) else { return false }
-            rule = record
-            ruleRevision = revision
-        case .heartbeat:
-            guard let record = decode(Heartbeat.self) else { return false }
-            heartbeat = record
-        case .secrets:
-            guard let record = decode(ClusterSecrets.self) else { return false }
-            secrets = record
-        case .obstacle:
-            guard let record = decode(ClusterObstacle.self) else { return false }
-            obstacle = record
-        case .placement(let member):
-            guard let record = decode(MemberPlacement.self) else { return false }
-            placements[member] = record
-        case .report(let member):
-            guard let record = decode(MemberReport.self) else { return false }
-            reports[member] = record
-        }
-        return true
+    public func machines(of app: AppName) -> [MachineRecord] {
+        (holdings.appMachines[app] ?? []).compactMap { machine($0) }.sorted { $0.id < $1.id }
     }
 
-    mutating func delete(_ part: StoreKey.Part) {
-        switch part {
-        case .spec:
-            spec = nil
-            specRevision = 0
-        case .rule:
-            rule = nil
-            ruleRevision = 0
-        case .heartbeat: heartbeat = nil
-        case .secrets: secrets = nil
-        case .obstacle: obstacle = nil
-        case .placement(let member): placements[member] = nil
-        case .report(let member): reports[member] = nil
-        }
+    public func volumes(of app: AppName) -> [VolumeRecord] {
+        (holdings.appVolumes[app] ?? []).compactMap { volume($0) }.sorted { $0.id < $1.id }
+    }
+
+    /// The addresses of the machines that are the host's: not of those that another host has claimed before.
+    public func machineAddresses(on host: HostName) -> [IPv6Address] {
+        (hosts[host]?.machines ?? []).filter { self.host(of: $0.id) == host }.map(\.address)
     }
 }

@@ -1,18 +1,18 @@
-import Foundation
 public import RoostModel
+import RoostRecords
 public import RoostStore
 
 /// Small steps over the store that several parts take.
 extension Store {
-    /// The record at a key and the revision to compare against, read now.
+    /// The record at a key and the revision to compare against, read now; and its bytes, for who writes it back.
     public func record<Record: Decodable>(_ type: Record.Type, at key: String) async throws(Refusal)
-        -> (record: Record, revision: Revision)?
+        -> (record: Record, revision: Revision, bytes: [UInt8])?
     {
         let listing: Listing
         do { listing = try await read(.key(key), at: nil) } catch { throw Refusal(store: error) }
         guard let entry = listing.entries.first else { return nil }
         do {
-            return (try JSONDecoder().decode(type, from: Data(entry.value)), entry.modified)
+            return (try RecordCodec.read(type, from: entry.value), entry.modified, entry.value)
         } catch {
             throw Refusal(.failed, "the record at \(key) cannot be read: \(error)")
         }
@@ -26,7 +26,16 @@ extension Store {
 extension Transaction.Operation {
     public static func put(_ record: some Encodable, at key: String) throws(Refusal) -> Self {
         do {
-            return .put(key: key, value: Array(try JSONEncoder().encode(record)), lease: nil)
+            return .put(key: key, value: try RecordCodec.write(record), lease: nil)
+        } catch {
+            throw Refusal(.failed, "cannot encode the record for \(key): \(error)")
+        }
+    }
+
+    /// Writes a changed record over the one that was read, with what a newer program has put into it.
+    public static func put(_ record: some Codable, over present: [UInt8], at key: String) throws(Refusal) -> Self {
+        do {
+            return .put(key: key, value: try RecordCodec.write(record, over: present), lease: nil)
         } catch {
             throw Refusal(.failed, "cannot encode the record for \(key): \(error)")
         }

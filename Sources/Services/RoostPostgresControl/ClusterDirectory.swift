@@ -13,7 +13,7 @@ public struct ClusterDirectory: Sendable {
     /// Makes the secrets of a new cluster.
     let makeSecrets: @Sendable (AppName, IPv4Address) async throws -> ClusterSecrets
 
-    static let membersMax = 9
+    static let membersMax = PostgresNames.membersMax
 
     public init(
         store: any Store, prefixes: [IPv4Prefix],
@@ -53,11 +53,14 @@ public struct ClusterDirectory: Sendable {
             throw Refusal(
                 .invalid, "volume_size_gb must be 1 to \(HostAgent.volumeSizeMax.wholeGibibytes)")
         }
+        let members = try members(of: order)
         let apps = AppDirectory(store: store)
         for _ in 0..<AppDirectory.triesMax {
             var plan = try await apps.plan(order.name, network: nil, owner: .postgres)
             let address = try await freeAddress()
-            let spec = try spec(for: order, address: address)
+            let spec = ClusterSpec(
+                name: order.name, address: address, volumeSize: order.volumeSize, guest: order.guest,
+                image: order.image, members: members, createdAt: WallClock.milliseconds())
             let secrets: ClusterSecrets
             do { secrets = try await makeSecrets(order.name, address) } catch {
                 throw Refusal(.failed, "cannot make the cluster's certificates: \(error)")
@@ -79,16 +82,13 @@ public struct ClusterDirectory: Sendable {
         throw Refusal(.unavailable, "too many changes at once; try again")
     }
 
-    private func spec(for order: Order, address: IPv4Address) throws(Refusal) -> ClusterSpec {
+    private func members(of order: Order) throws(Refusal) -> [ClusterSpec.MemberSpec] {
         do {
-            let members = try order.regions.enumerated().map { index, region in
-                ClusterSpec.MemberSpec(name: try MemberName("\(order.name)-\(index + 1)"), region: region)
+            return try order.regions.enumerated().map { index, region throws(InvalidValue) in
+                ClusterSpec.MemberSpec(name: try PostgresNames.member(index + 1, of: order.name), region: region)
             }
-            return ClusterSpec(
-                name: order.name, address: address, volumeSize: order.volumeSize, guest: order.guest,
-                image: order.image, members: members, createdAt: WallClock.milliseconds())
         } catch {
-            throw Refusal(.invalid, "the name '\(order.name)' is too long for its members' names")
+            throw Refusal(.invalid, "\(error)")
         }
     }
 
@@ -130,7 +130,7 @@ public struct ClusterDirectory: Sendable {
             let outcome = try await store.carryOut(
                 Transaction(
                     compares: [.modified(key: key, equals: present.revision)],
-                    then: [try .put(present.record, at: key)]))
+                    then: [try .put(present.record, over: present.bytes, at: key)]))
             if outcome.succeeded { return }
         }
         throw Refusal(.unavailable, "too many changes at once; try again")
@@ -160,7 +160,9 @@ public struct ClusterDirectory: Sendable {
 
     /// Asks the leader to hand over. The leader reads the wish in the rule, drains, and starts the change of epoch; or
     /// it writes down why not.
-    public func requestSwitchover(of name: AppName, to target: MemberName?) async throws(Refusal) {
+    ///
+    /// - Returns: the wish's id, under which the rule says what became of it.
+    public func requestSwitchover(of name: AppName, to target: MemberName?) async throws(Refusal) -> String {
         let key = StoreKeys.clusterRule(name)
         for _ in 0..<AppDirectory.triesMax {
             guard let records = try await read(name).clusters[name], let spec = records.spec else {
@@ -172,12 +174,13 @@ public struct ClusterDirectory: Sendable {
                     "Postgres cluster \(name) is \(spec.isDestroying ? "being destroyed" : "not initialised yet")")
             }
             try check(target, under: rule)
-            rule.switchover = SwitchoverRequest(id: InstanceID.make(), target: target)
+            let id = InstanceID.make()
+            rule.switchover = SwitchoverRequest(id: id, target: target)
             let outcome = try await store.carryOut(
                 Transaction(
                     compares: [.modified(key: key, equals: Revision(records.ruleRevision))],
                     then: [try .put(rule, at: key)]))
-            if outcome.succeeded { return }
+            if outcome.succeeded { return id }
         }
         throw Refusal(.unavailable, "too many changes at once; try again")
     }

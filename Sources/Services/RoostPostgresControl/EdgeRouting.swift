@@ -1,18 +1,22 @@
-public import RoostBalancing
 public import RoostMesh
 public import RoostModel
 public import RoostPlanet
+public import RoostPostgresWire
+public import RoostRouting
 public import ServiceLifecycle
 
-/// Turns the planet into the table an edge routes by, and hands it over at every change.
+/// Turns the planet into the table an edge routes by, and hands it over at every change: of the planet, or of the
+/// distances, which change also while the store is away. Nothing is handed over before the planet was heard of, in this
+/// process or (as the copy on disk says) before.
 public struct EdgeRouting: Service {
     let watcher: PlanetWatcher
     let mesh: any Mesh
     let host: HostName
-    let update: @Sendable (RouteTable) async -> Void
+    let update: @Sendable (ClusterTable) async -> Void
 
     public init(
-        watcher: PlanetWatcher, mesh: any Mesh, host: HostName, update: @escaping @Sendable (RouteTable) async -> Void
+        watcher: PlanetWatcher, mesh: any Mesh, host: HostName,
+        update: @escaping @Sendable (RouteTable<ClusterRoute>) async -> Void
     ) {
         self.watcher = watcher
         self.mesh = mesh
@@ -22,22 +26,35 @@ public struct EdgeRouting: Service {
 
     public func run() async throws {
         let changes = watcher.changes.subscribe()
+        let (reasons, due) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
+        due.yield()
         await cancelWhenGracefulShutdown {
-            var current: RouteTable?
-            var iterator = changes.makeAsyncIterator()
-            repeat {
-                let table = Self.table(of: watcher.planet, from: host, measurements: await mesh.measurements())
-                if table != current {
-                    current = table
-                    await update(table)
+            await withDiscardingTaskGroup { group in
+                group.addTask { for await _ in changes { due.yield() } }
+                group.addTask {
+                    while (try? await Task.sleep(for: Self.measureInterval)) != nil { due.yield() }
                 }
-            } while await iterator.next() != nil
+                var current: ClusterTable?
+                for await _ in reasons {
+                    let planet = watcher.planet
+                    guard watcher.isLive || planet != Planet() else { continue }
+                    let table = Self.table(of: planet, from: host, measurements: await mesh.measurements())
+                    if table != current {
+                        current = table
+                        await update(table)
+                    }
+                }
+                group.cancelAll()
+            }
         }
     }
 
+    /// How old a distance may be that a reader's replica is chosen by.
+    private static let measureInterval = Duration.seconds(5)
+
     static func table(
         of planet: Planet, from host: HostName, measurements: [PathMeasurement]
-    ) -> RouteTable {
+    ) -> ClusterTable {
         let roundTrips = Dictionary(measurements.map { ($0.peer, $0) }, uniquingKeysWith: { first, _ in first })
         func roundTrip(to other: HostName) -> Duration? {
             if other == host { return .zero }
@@ -60,17 +77,19 @@ public struct EdgeRouting: Service {
                 else { return nil }
                 return Replica(
                     backend: Backend(member: member.name, address: placement.address),
-                    roundTrip: roundTrip(to: placement.host), isStreaming: report.isStreaming,
-                    lagBytes: report.lagBytes, lag: .milliseconds(report.lagMilliseconds))
+                    roundTrip: roundTrip(to: placement.host), isStreaming: cluster.confirms(member.name),
+                    lagBytes: cluster.lagBytes(of: member.name), lag: .milliseconds(report.lagMilliseconds))
             }
-            let tls = cluster.secrets.map {
-                TLSIdentity(certificateChain: $0.serverCertificate, privateKey: $0.serverKey)
+            // Every cluster has a certificate. Where it has not been heard of, nobody is served in clear instead.
+            let encryption = cluster.secrets.map {
+                Encryption.required(TLSIdentity(certificateChain: $0.serverCertificate, privateKey: $0.serverKey))
             }
             routes[spec.address] = ClusterRoute(
                 app: name, epoch: rule?.epoch ?? .none,
                 leader: leader.map { Backend(member: $0.member, address: $0.address) }, isOpen: isOpen,
-                isRecruiting: rule?.recruitment != nil, replicas: replicas, tls: tls)
+                isRecruiting: rule?.recruitment != nil, replicas: replicas,
+                encryption: encryption ?? .unusable)
         }
-        return RouteTable(routes)
+        return ClusterTable(routes)
     }
 }

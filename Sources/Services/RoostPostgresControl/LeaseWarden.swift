@@ -1,5 +1,5 @@
+import Foundation
 public import Logging
-public import RoostHost
 import RoostLinux
 public import RoostModel
 public import ServiceLifecycle
@@ -7,64 +7,157 @@ import Synchronization
 
 /// The second guard against two primaries: kills a leader's machine whose lease ran out although the member has
 /// not said that its Postgres is stopped. The first guard is the member's own deadline; this one also works when
-/// the member is frozen.
+/// the member is frozen, and when this program was not there while the lease ran out: which machines hold a lease is kept
+/// on disk.
 public final class LeaseWarden: Service, Sendable {
-    /// The member's lease, and how long it gets to stop by itself after that.
-    public static let lease = Duration.seconds(6)
-    public static let grace = Duration.seconds(1)
     static let checkInterval = Duration.milliseconds(250)
+    /// A kill that has not ended by then is tried once more beside it…
+    static let killPatience = Duration.seconds(10)
+    /// …until so many are under way; and one that failed is tried again after a pause.
+    static let attemptsMax = 4
+    static let retryPause = Duration.seconds(1)
 
-    private struct Watch {
-        var renewedAt: Moment
-        var epoch: Epoch
+    private struct State {
+        var watches: [MachineID: LeaseHeld] = [:]
+        /// What is on disk.
+        var saved: Set<MachineID> = []
     }
 
-    private let agent: HostAgent
+    private let file: String
     private let logger: Logger
-    private let watches = Mutex<[MachineID: Watch]>([:])
+    private let kill: @Sendable (MachineID) async throws -> Void
+    private let state: Mutex<State>
 
-    public init(agent: HostAgent, logger: Logger) {
-        self.agent = agent
+    /// - Parameters:
+    ///   - file: where it keeps which machines hold a lease.
+    ///   - kill: returns when nothing of the machine is left.
+    public init(file: String, logger: Logger, kill: @escaping @Sendable (MachineID) async throws -> Void) {
+        self.file = file
         self.logger = logger
+        self.kill = kill
+        var state = State()
+        let now = BootClock.now()
+        do {
+            if let bytes = try DurableFile.read(file) {
+                // A member that lives renews or reports within seconds: the lease counts from now.
+                state.saved = try JSONDecoder().decode(Set<MachineID>.self, from: Data(bytes))
+                for machine in state.saved { state.watches[machine] = LeaseHeld(epoch: .none, renewedAt: now) }
+            }
+        } catch {
+            logger.error("cannot read which machines hold a lease", metadata: ["file": "\(file)", "error": "\(error)"])
+        }
+        self.state = Mutex(state)
     }
 
     /// A heartbeat of the machine's member was accepted by the store; it was asked for at `requestedAt`.
     public func noteRenewal(by machine: MachineID, epoch: Epoch, requestedAt: Moment) {
-        watches.withLock { watches in
-            if let present = watches[machine], present.epoch == epoch, present.renewedAt > requestedAt { return }
-            watches[machine] = Watch(renewedAt: requestedAt, epoch: epoch)
+        state.withLock {
+            $0.watches[machine, default: LeaseHeld(epoch: epoch, renewedAt: requestedAt)].renew(epoch, requestedAt)
         }
     }
 
-    /// What the member says of itself, whether or not the store could be told.
+    /// What the member says of itself, whether or not the store could be told. A member whose Postgres may still be a
+    /// primary says so until it is stopped.
     public func noteReport(_ report: MemberReport, by machine: MachineID) {
-        if report.role == .primary, report.state == .running || report.state == .starting { return }
-        watches.withLock { $0[machine] = nil }
+        switch report.role {
+        // A word of a newer version: nobody has said that it is stopped.
+        case .primary, .unknown: break
+        case .standby: state.withLock { $0.watches[machine] = nil }
+        }
     }
 
     public func run() async throws {
         await cancelWhenGracefulShutdown { [self] in
-            while !Task.isCancelled {
-                await check(at: BootClock.now())
-                try? await Task.sleep(for: Self.checkInterval)
+            await withDiscardingTaskGroup { group in
+                while !Task.isCancelled {
+                    // A kill that takes long holds up nobody.
+                    for (machine, renewedAt) in overdue(at: BootClock.now()) {
+                        group.addTask { await self.end(machine, renewedAt: renewedAt) }
+                    }
+                    await save()
+                    try? await Task.sleep(for: Self.checkInterval)
+                }
+                group.cancelAll()
             }
         }
     }
 
-    private func check(at now: Moment) async {
-        let overdue = watches.withLock { watches -> [MachineID] in
-            let overdue = watches.filter { $0.value.renewedAt + Self.lease + Self.grace < now }.map(\.key)
-            for machine in overdue { watches[machine] = nil }
-            return overdue
-        }
-        for machine in overdue {
-            logger.error(
-                "a leader's lease ran out and its member did not stop it; killing the machine",
-                metadata: ["machine": "\(machine)"])
-            do { try await agent.kill(machine) } catch {
-                logger.critical(
-                    "cannot kill an overdue leader", metadata: ["machine": "\(machine)", "error": "\(error)"])
+    /// The machines to kill now, each with the renewal that ran out.
+    func overdue(at now: Moment) -> [(MachineID, Moment)] {
+        state.withLock { state in
+            state.watches.keys.sorted().compactMap { machine in
+                guard state.watches[machine]?.begin(now) == true, let watch = state.watches[machine] else { return nil }
+                return (machine, watch.renewedAt)
             }
         }
+    }
+
+    /// One attempt. The watch ends when the machine has, and not before.
+    func end(_ machine: MachineID, renewedAt: Moment) async {
+        logger.error(
+            "a leader's lease ran out and its member did not stop it; killing the machine",
+            metadata: ["machine": "\(machine)"])
+        do {
+            try await kill(machine)
+            state.withLock { state in
+                // Renewed meanwhile: that is the next life of the machine.
+                if state.watches[machine]?.renewedAt == renewedAt { state.watches[machine] = nil }
+            }
+        } catch {
+            logger.critical(
+                "cannot kill an overdue leader; it is tried again",
+                metadata: ["machine": "\(machine)", "error": "\(error)"])
+            state.withLock { $0.watches[machine]?.failed(at: BootClock.now()) }
+        }
+    }
+
+    /// Machines that hold a lease, for tests.
+    var held: Set<MachineID> { state.withLock { Set($0.watches.keys) } }
+
+    func save() async {
+        let (held, saved) = state.withLock { (Set($0.watches.keys), $0.saved) }
+        guard held != saved else { return }
+        let file = file
+        do {
+            let bytes = try JSONEncoder().encode(held.sorted())
+            try await BlockingCall.run { () throws(SystemError) in try DurableFile.write(bytes, to: file) }
+            state.withLock { $0.saved = held }
+        } catch {
+            logger.error("cannot keep which machines hold a lease", metadata: ["file": "\(file)", "error": "\(error)"])
+        }
+    }
+}
+
+/// One machine's lease, as its host sees it.
+struct LeaseHeld: Hashable, Sendable {
+    private(set) var epoch: Epoch
+    private(set) var renewedAt: Moment
+    /// Kills that have not ended.
+    private var attempts = 0
+    private var nextAttemptAt = Moment.zero
+
+    init(epoch: Epoch, renewedAt: Moment) {
+        self.epoch = epoch
+        self.renewedAt = renewedAt
+    }
+
+    mutating func renew(_ epoch: Epoch, _ requestedAt: Moment) {
+        if epoch == self.epoch, renewedAt > requestedAt { return }
+        self = LeaseHeld(epoch: epoch, renewedAt: requestedAt)
+    }
+
+    /// - Returns: whether the machine is to be killed now.
+    mutating func begin(_ now: Moment) -> Bool {
+        guard now > renewedAt + Heartbeat.lease + Heartbeat.grace, now >= nextAttemptAt,
+            attempts < LeaseWarden.attemptsMax
+        else { return false }
+        attempts += 1
+        nextAttemptAt = now + LeaseWarden.killPatience
+        return true
+    }
+
+    mutating func failed(at now: Moment) {
+        attempts = max(attempts - 1, 0)
+        nextAttemptAt = now + LeaseWarden.retryPause
     }
 }

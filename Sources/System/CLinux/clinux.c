@@ -14,12 +14,17 @@
 #include <sys/types.h>
 #include <unistd.h>
 #include <linux/if_tun.h>
+#include <linux/openat2.h>
+
+#include "CLinux.h"
 
 const int roost_clone_newnet = CLONE_NEWNET;
 const int roost_clone_newns = CLONE_NEWNS;
 const int roost_open_direct = O_DIRECT;
 
 int roost_setns(int fd, int type) { return setns(fd, type) == 0 ? 0 : -errno; }
+
+int roost_new_network_namespace(void) { return unshare(CLONE_NEWNET) == 0 ? 0 : -errno; }
 
 int roost_spawn_detached(const char *program, char *const argv[], char *const envp[], const char *directory,
                          int report) {
@@ -65,6 +70,64 @@ int roost_set_parent_death_signal(int signal) {
 int roost_pidfd_open(pid_t pid) {
     int fd = (int)syscall(SYS_pidfd_open, pid, 0);
     return fd >= 0 ? fd : -errno;
+}
+
+int roost_find_in_root(int root, const char *path) {
+    // RESOLVE_IN_ROOT gives up when something is renamed meanwhile; a few tries are enough for anything honest.
+    for (int tries = 0; tries < 8; tries++) {
+        struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
+        long fd = syscall(SYS_openat2, root, path, &how, sizeof how);
+        if (fd >= 0) return (int)fd;
+        if (errno != EAGAIN && errno != EINTR) return -errno;
+    }
+    return -EAGAIN;
+}
+
+static void start_command(const char *program, char *const argv[], char *const envp[], const int stdio[3]) {
+    for (int i = 0; i < 3; i++)
+        if (dup2(stdio[i], i) < 0) _exit(127);
+    close_range(3, ~0U, 0);
+    execve(program, argv, envp);
+    _exit(127);
+}
+
+// The child of a fork of a program with threads: nothing here but system calls.
+static void supervise(const char *program, char *const argv[], char *const envp[], const int stdio[3], int report) {
+    struct roost_end end = {0, 0, 0};
+    setsid();
+    prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+    for (int i = 1; i < NSIG; i++) signal(i, SIG_DFL);
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, 0);
+    pid_t command = fork();
+    if (command < 0) _exit(1);
+    if (command == 0) start_command(program, argv, envp, stdio);
+    // From here on nobody waits for an end of the outputs that only this process has open.
+    for (int i = 0; i < 3; i++) close(stdio[i]);
+    if (report > 3) close_range(3, report - 1, 0);
+    close_range(report + 1, ~0U, 0);
+    int status;
+    pid_t pid;
+    while ((pid = wait(&status)) > 0 || errno == EINTR) {
+        if (pid <= 0) continue;
+        end.pid = pid;
+        end.is_adopted = pid != command;
+        end.status = status;
+        if (write(report, &end, sizeof end) != sizeof end) _exit(1);
+    }
+    _exit(0);
+}
+
+int roost_supervise(const char *program, char *const argv[], char *const envp[], const int stdio[3], int report) {
+    // Descriptors 0 to 2 are overwritten in the command: ours must be above them.
+    for (int i = 0; i < 3; i++)
+        if (stdio[i] < 3) return -EBADF;
+    if (report < 3) return -EBADF;
+    pid_t child = fork();
+    if (child < 0) return -errno;
+    if (child == 0) supervise(program, argv, envp, stdio, report);
+    return child;
 }
 
 int roost_memory_file(const char *name) {

@@ -13,6 +13,12 @@ public struct Command: Sendable {
     public var input: String
     public var deadline: Duration
 
+    /// What programs of the host may need from the environment of this one; all else, a secret perhaps, stays here.
+    static let variablesKept = [
+        "PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "TZ", "XDG_RUNTIME_DIR", "REGISTRY_AUTH_FILE", "http_proxy",
+        "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY",
+    ]
+
     public static let deadlineDefault = Duration.seconds(30)
     public static let outputBytesMax = 4 << 20
 
@@ -31,6 +37,14 @@ public struct Command: Sendable {
         public var status: Int32
         public var standardOutput: String
         public var standardError: String
+    }
+
+    /// What the program finds in its environment: of this process's only what ``variablesKept`` names, and what it
+    /// says in the plain language that this program can read.
+    private var variables: [String: String] {
+        var values = ["LC_ALL": "C.UTF-8", "PATH": SearchPath.standard]
+        for name in Self.variablesKept { if let value = getenv(name) { values[name] = String(cString: value) } }
+        return values.merging(environment) { _, new in new }
     }
 
     /// Runs to the end. A non-zero status is an error that carries what the program said.
@@ -70,27 +84,38 @@ public struct Command: Sendable {
     }
 
     private func execute() async throws -> Output {
-        var values: [Environment.Key: String?] = [:]
-        for (name, value) in environment {
-            values[Environment.Key(stringLiteral: name)] = value
-        }
+        let values = Dictionary(
+            uniqueKeysWithValues: variables.map { (Environment.Key(stringLiteral: $0.key), $0.value) })
         var options = PlatformOptions()
         options.teardownSequence = [.gracefulShutDown(allowedDurationToNextStep: .seconds(1))]
         let executable: Executable = path.map { .path(FilePath($0)) } ?? .name(program)
         let standardInput = try inputFile()
         defer { try? standardInput.close() }
-        let result = try await Subprocess.run(
-            executable, arguments: Arguments(arguments), environment: .inherit.updating(values),
-            platformOptions: options,
-            input: .fileDescriptor(standardInput, closeAfterSpawningProcess: false),
-            output: .string(limit: Self.outputBytesMax), error: .string(limit: Self.outputBytesMax))
+        let collector = try OutputCollector(bytesMax: Self.outputBytesMax)
+        async let collected = BlockingCall.run { collector.collect() }
+        let result: ExecutionResult<Void, FileDescriptorOutput, FileDescriptorOutput>
+        do {
+            result = try await Subprocess.run(
+                executable, arguments: Arguments(arguments), environment: .custom(values), platformOptions: options,
+                input: .fileDescriptor(standardInput, closeAfterSpawningProcess: false),
+                output: .fileDescriptor(FileDescriptor(rawValue: collector.output), closeAfterSpawningProcess: false),
+                error: .fileDescriptor(FileDescriptor(rawValue: collector.error), closeAfterSpawningProcess: false))
+        } catch {
+            collector.programHasEnded()
+            _ = await collected
+            throw error
+        }
+        collector.programHasEnded()
+        let (output, complaint) = await collected
+        guard !output.isTruncated, !complaint.isTruncated else {
+            throw CommandError(command: line, cause: .outputTooLong(bytesMax: Self.outputBytesMax))
+        }
         let status: Int32
         switch result.terminationStatus {
         case .exited(let code): status = code
         case .signaled(let signal): status = 128 + signal
         }
-        return Output(
-            status: status, standardOutput: result.standardOutput, standardError: result.standardError)
+        return Output(status: status, standardOutput: output.text, standardError: complaint.text)
     }
 
     /// What the program reads, as a file in memory. Subprocess ends this process when it cannot write an input to its
@@ -112,11 +137,7 @@ public struct Command: Sendable {
 
     /// Where the program is. Given a name only, Subprocess would start a process for every folder of the search path
     /// that does not have it.
-    private var path: String? {
-        guard !program.contains("/") else { return program }
-        let folders = environment["PATH"] ?? getenv("PATH").map { String(cString: $0) } ?? ""
-        return folders.split(separator: ":").lazy.map { "\($0)/\(program)" }.first { access($0, X_OK) == 0 }
-    }
+    private var path: String? { SearchPath.find(program, in: environment["PATH"] ?? SearchPath.own) }
 
     /// The command as one would type it, for errors and logs.
     public var line: String {
@@ -129,6 +150,8 @@ public struct CommandError: Error, CustomStringConvertible {
         case notStarted(String)
         case exited(Int32, String)
         case deadlineExceeded(Duration)
+        /// It ran to its end, but said more than anybody would read.
+        case outputTooLong(bytesMax: Int)
         case cancelled
     }
 
@@ -140,11 +163,25 @@ public struct CommandError: Error, CustomStringConvertible {
         self.cause = cause
     }
 
+    /// What happened, without the command's arguments and words: for those who may not see the host's insides.
+    public var summary: String {
+        let program = command.split(separator: " ", maxSplits: 1).first.map(String.init) ?? command
+        switch cause {
+        case .notStarted: return "\(program) could not be started on the host"
+        case .exited(let status, _): return "\(program) failed on the host with status \(status)"
+        case .deadlineExceeded(let deadline): return "\(program) did not end within \(deadline)"
+        case .outputTooLong(let bytesMax): return "\(program) wrote more than \(bytesMax) bytes"
+        case .cancelled: return "\(program) was cancelled"
+        }
+    }
+
+    /// For the host's own log.
     public var description: String {
         switch cause {
         case .notStarted(let why): "could not start '\(command)': \(why)"
         case .exited(let status, let text): "'\(command)' failed with status \(status): \(text.suffix(600))"
         case .deadlineExceeded(let deadline): "'\(command)' did not end within \(deadline)"
+        case .outputTooLong(let bytesMax): "'\(command)' wrote more than \(bytesMax) bytes"
         case .cancelled: "'\(command)' was cancelled"
         }
     }

@@ -30,15 +30,19 @@ public enum DurableFile {
     }
 
     /// Writes beside the target, flushes, renames, flushes the folder. Mode and owner are right from the first moment
-    /// at which the file can be seen under its name.
+    /// at which the file can be seen under its name. Writers of one path take turns: each finds the file beside it
+    /// to itself, and the last one's text stays.
     public static func write(
         _ bytes: some Collection<UInt8>, to path: String, mode: mode_t = 0o600, owner: Owner? = nil
     ) throws(SystemError) {
         let temporary = path + ".new"
-        let file = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode)
-        guard file >= 0 else { throw SystemError("create", temporary) }
+        let file = try FileLock.claim(temporary, mode: mode)
         var failure: SystemError?
-        if let owner, fchown(file, owner.user, owner.group) != 0 { failure = SystemError("give", temporary) }
+        // A writer that was killed may have left something.
+        if ftruncate(file, 0) != 0 { failure = SystemError("write", temporary) }
+        if failure == nil, let owner, fchown(file, owner.user, owner.group) != 0 {
+            failure = SystemError("give", temporary)
+        }
         if failure == nil, fchmod(file, mode) != 0 { failure = SystemError("change the mode of", temporary) }
         let all = Array(bytes)
         var written = 0
@@ -53,12 +57,10 @@ public enum DurableFile {
             }
         }
         if failure == nil, fsync(file) != 0 { failure = SystemError("flush", temporary) }
-        close(file)
         if failure == nil, rename(temporary, path) != 0 { failure = SystemError("rename to", path) }
-        if let failure {
-            unlink(temporary)
-            throw failure
-        }
+        if failure != nil { unlink(temporary) }
+        close(file)
+        if let failure { throw failure }
         try flushFolder(of: path)
     }
 
@@ -108,9 +110,21 @@ public enum DurableFile {
         }
     }
 
+    /// As ``makeFolder(_:mode:)``, and the folder has this mode even if it was there before, made by somebody who
+    /// meant no harm.
+    public static func makePrivateFolder(_ path: String, mode: mode_t) throws(SystemError) {
+        try makeFolder(path, mode: mode)
+        guard chmod(path, mode) == 0 else { throw SystemError("change the mode of", path) }
+    }
+
     private static func flushFolder(of path: String) throws(SystemError) {
         let folder = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
-        let file = open(folder.isEmpty ? "/" : folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        try flushFolder(folder.isEmpty ? "/" : folder)
+    }
+
+    /// What was made, renamed and removed in the folder is on the disk when this returns.
+    public static func flushFolder(_ folder: String) throws(SystemError) {
+        let file = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         guard file >= 0 else { throw SystemError("open folder", folder) }
         defer { close(file) }
         guard fsync(file) == 0 else { throw SystemError("flush folder", folder) }

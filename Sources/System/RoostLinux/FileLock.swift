@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 import RoostModel
 
@@ -36,15 +37,40 @@ public final class FileLock: Sendable {
             return nil
         }
         // The holder before us may have removed the file: then this lock keeps nobody out.
-        var held = stat()
-        var named = stat()
-        guard fstat(file, &held) == 0, stat(path, &named) == 0, held.st_ino == named.st_ino,
-            held.st_dev == named.st_dev
-        else {
+        guard isNamed(file, path) else {
             close(file)
             return nil
         }
         return FileLock(file: file)
+    }
+
+    /// Locks a file that is open already, if nobody has it locked. The lock goes with the descriptor.
+    public static func hold(_ file: Int32) -> Bool { flock(file, LOCK_EX | LOCK_NB) == 0 }
+
+    /// Opens a file for one writer at a time, waiting for the one before: on a thread that may wait. The lock goes with
+    /// the descriptor.
+    static func claim(_ path: String, mode: mode_t) throws(SystemError) -> Int32 {
+        while true {
+            let file = open(path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, mode)
+            guard file >= 0 else { throw SystemError("create", path) }
+            while flock(file, LOCK_EX) != 0 {
+                guard errno == EINTR else {
+                    let code = errno
+                    close(file)
+                    throw SystemError("lock", path, code: code)
+                }
+            }
+            // The writer before us has given the file its real name: this one is not ours.
+            if isNamed(file, path) { return file }
+            close(file)
+        }
+    }
+
+    private static func isNamed(_ file: Int32, _ path: String) -> Bool {
+        var held = stat()
+        var named = stat()
+        return fstat(file, &held) == 0 && stat(path, &named) == 0 && held.st_ino == named.st_ino
+            && held.st_dev == named.st_dev
     }
 
     /// Lets go, at once and for sure. Use `defer { lock.release() }`: without a use at the end of the scope the

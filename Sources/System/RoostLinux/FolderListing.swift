@@ -1,11 +1,13 @@
+import CLinux
 import Glibc
 
 /// What is in a folder.
 public enum FolderListing {
     /// Names in a folder, sorted; none if there is no such folder.
-    public static func names(in folder: String) throws(SystemError) -> [String] {
+    /// - Parameter mustExist: a folder that is not there is an error (ENOENT).
+    public static func names(in folder: String, mustExist: Bool = false) throws(SystemError) -> [String] {
         guard let stream = opendir(folder) else {
-            if errno == ENOENT { return [] }
+            if errno == ENOENT, !mustExist { return [] }
             throw SystemError("list", folder)
         }
         defer { closedir(stream) }

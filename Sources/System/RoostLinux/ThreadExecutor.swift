@@ -1,4 +1,3 @@
-import CLinux
 import Glibc
 import Synchronization
 
@@ -55,41 +54,20 @@ public final class ThreadExecutor: SerialExecutor, Sendable {
 
     /// - Parameter name: shown by `ps -T`; the kernel keeps 15 bytes of it.
     public init(name: String) {
-        let thread = Thread(queue: queue, executor: self, name: name)
-        var id = pthread_t()
-        let result = pthread_create(
-            &id, nil,
-            { argument in
-                guard let argument else { return nil }
-                Unmanaged<Thread>.fromOpaque(argument).takeRetainedValue().run()
-                return nil
-            }, Unmanaged.passRetained(thread).toOpaque())
-        precondition(result == 0, "cannot make a thread: \(String(cString: strerror(result)))")
-        pthread_detach(id)
+        let queue = queue
+        let body: @Sendable () -> Void = { [weak self] in
+            while let jobs = queue.take() {
+                // A job keeps its actor alive, and the actor its executor.
+                guard let executor = self else { return }
+                for job in jobs { job.runSynchronously(on: executor.asUnownedSerialExecutor()) }
+            }
+        }
+        do throws(SystemError) { try OwnThread.start(name, body) } catch {
+            preconditionFailure("\(error)")
+        }
     }
 
     deinit { queue.end() }
 
     public func enqueue(_ job: consuming ExecutorJob) { queue.add(UnownedJob(job)) }
-
-    private final class Thread {
-        let queue: Queue
-        weak var executor: ThreadExecutor?
-        let name: String
-
-        init(queue: Queue, executor: ThreadExecutor, name: String) {
-            self.queue = queue
-            self.executor = executor
-            self.name = name
-        }
-
-        func run() {
-            roost_name_thread(name)
-            while let jobs = queue.take() {
-                // A job keeps its actor alive, and the actor its executor.
-                guard let executor else { return }
-                for job in jobs { job.runSynchronously(on: executor.asUnownedSerialExecutor()) }
-            }
-        }
-    }
 }

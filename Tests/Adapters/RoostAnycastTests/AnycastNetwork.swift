@@ -23,6 +23,8 @@ struct AnycastNetwork {
     var providers: [Provider] = []
 
     static let prefix = "203.0.113.0/24"
+    /// Part of what the providers route, which they tell too.
+    static let specific = "198.19.0.128/25"
     static let serial = Mutex(0)
 
     var edgePath: String { "/run/netns/" + edge }
@@ -73,7 +75,8 @@ struct AnycastNetwork {
             try await run(namespace, "ip", "link", "set", "dev", "lo", "up")
             let uplink = EdgeUplink(
                 name: ["aurora", "bore-alis_2"][index], neighbor: try IPv4Address(subnet + "1"),
-                neighborAS: 64501 + UInt32(index), local: try IPv4Address(subnet + "2"))
+                neighborAS: 64501 + UInt32(index), local: try IPv4Address(subnet + "2"),
+                password: index == 0 ? "a-shared,secret" : nil, checksTTL: index == 1)
             providers.append(try startProvider(uplink, namespace: namespace))
         }
         // Nobody asks a provider before it can answer: silence would look like a route that is not there.
@@ -90,11 +93,13 @@ struct AnycastNetwork {
             router id \(uplink.neighbor);
             protocol device { }
             protocol bfd { }
-            protocol static internet { ipv4; route 198.19.0.0/16 blackhole; route 0.0.0.0/0 blackhole; }
+            protocol static internet { ipv4; route 198.19.0.0/16 blackhole; route \(Self.specific) blackhole; route 0.0.0.0/0 blackhole; }
             protocol bgp edge {
                 local \(uplink.neighbor) as \(uplink.neighborAS);
                 neighbor \(uplink.local) as 65101;
                 direct;
+                \(uplink.password.map { "password \"\($0)\";" } ?? "")
+                \(uplink.checksTTL == true ? "ttl security on;" : "")
                 hold time 9; connect retry time 5; connect delay time 1; error wait time 1, 10;
                 bfd { interval 100 ms; multiplier 5; };
                 ipv4 { import all; export where proto = "internet"; };
@@ -143,8 +148,6 @@ struct AnycastNetwork {
 
 /// Runs the guard on a thread of this process instead of in one of its own.
 struct GuardThreadStarter: GuardStarter {
-    let configuration: EdgeGuard.Configuration
-
     final class Thread: RunningGuard {
         private let ended = Mutex(false)
         private let link: Int32
@@ -167,7 +170,7 @@ struct GuardThreadStarter: GuardStarter {
         }
     }
 
-    func start(link: Int32) throws(AnycastError) -> any RunningGuard {
+    func start(_ configuration: EdgeGuard.Configuration, link: Int32) throws(AnycastError) -> any RunningGuard {
         Thread(configuration: configuration, link: link)
     }
 }

@@ -12,12 +12,13 @@ import Testing
 @Suite(.serialized) struct BirdAnnouncerTests {
     /// Runs an announcer whose health can be set; nil stops the reports.
     private static func withAnnouncer(
-        _ network: AnycastNetwork, _ body: (BirdAnnouncer, Health) async throws -> Void
+        _ network: AnycastNetwork, _ other: AnycastConfiguration? = nil,
+        _ body: (BirdAnnouncer, Health) async throws -> Void
     ) async throws {
-        let configuration = try network.configuration
+        let configuration = try other ?? network.configuration
         let announcer = BirdAnnouncer(
             configuration: configuration,
-            starter: GuardThreadStarter(configuration: configuration.guardConfiguration),
+            starter: GuardThreadStarter(),
             logger: Logger(label: "test"))
         let health = Health()
         try await withThrowingTaskGroup { group in
@@ -74,7 +75,7 @@ import Testing
             }
             // Shut down: nothing is left.
             #expect(try network.providers.allSatisfy { try !network.isAnnounced(to: $0) })
-            #expect(!FileManager.default.fileExists(atPath: try network.configuration.guardConfiguration.pidPath))
+            #expect(!FileManager.default.fileExists(atPath: try network.configuration.guardConfiguration().pidPath))
         }
     }
 
@@ -117,6 +118,68 @@ import Testing
         }
     }
 
+    /// A route that is part of somebody's prefix, or nobody's, would take packets from where they should go.
+    @Test func onlyWhatTheInternetRoutesIsTaken() async throws {
+        try await AnycastNetwork.with(providers: 1) { network in
+            try await Self.withAnnouncer(network) { announcer, _ in
+                let routes = try await poll(for: .seconds(20), every: .milliseconds(20)) { () -> String? in
+                    let text = try await network.run(network.edge, "ip", "route", "show", "proto", "bird")
+                    return text.contains("default") && text.contains("198.19.0.0/16") ? text : nil
+                }
+                let text = try #require(routes)
+                let provider = network.providers[0]
+                var control = try BirdControl(path: provider.control, within: .seconds(2))
+                let told = try control.run("show route export edge").lines.joined(separator: "\n")
+                #expect(told.contains(AnycastNetwork.specific))
+                #expect(!text.contains(AnycastNetwork.specific))
+                let areUp = try await poll(for: .seconds(10)) {
+                    await announcer.status().sessions.allSatisfy(\.isEstablished) ? true : nil
+                }
+                #expect(areUp == true)
+            }
+        }
+    }
+
+    @Test func aNeighbourWithoutThePasswordIsNone() async throws {
+        try await AnycastNetwork.with(providers: 2) { network in
+            var configuration = try network.configuration
+            configuration.uplinks[0].password = "another"
+            try await Self.withAnnouncer(network, configuration) { announcer, health in
+                health.set(.healthy)
+                // The other session shows that there was time.
+                let other = try await poll(for: .seconds(20)) {
+                    try network.isAnnounced(to: network.providers[1]) ? true : nil
+                }
+                #expect(other == true)
+                let isOneUp = try await poll(for: .seconds(10)) {
+                    await announcer.status().sessions.map(\.isEstablished) == [false, true] ? true : nil
+                }
+                #expect(isOneUp == true)
+                #expect(try !network.isAnnounced(to: network.providers[0]))
+            }
+        }
+    }
+
+    /// BIRD speaks to strangers: it has the rights that its work needs and no more.
+    @Test func birdIsNotRoot() async throws {
+        try await AnycastNetwork.with(providers: 1) { network in
+            let paths = try network.configuration.guardConfiguration()
+            try await Self.withAnnouncer(network) { _, health in
+                health.set(.healthy)
+                #expect(try await network.waitUntil(announced: true))
+                let pid = String(decoding: try #require(try DurableFile.read(paths.pidPath)).dropLast(), as: UTF8.self)
+                let status = String(decoding: try DurableFile.read("/proc/\(pid)/status") ?? [], as: UTF8.self)
+                let lines = status.split(separator: "\n").map {
+                    $0.split(whereSeparator: \.isWhitespace).map(String.init)
+                }
+                let user = try #require(BirdUser.find())
+                #expect(lines.first { $0[0] == "Uid:" }?.dropFirst().allSatisfy { $0 == "\(user.user)" } == true)
+                // CAP_NET_BIND_SERVICE, CAP_NET_ADMIN, CAP_NET_RAW: bits 10, 12, 13.
+                #expect(lines.first { $0[0] == "CapBnd:" }?.last.flatMap { UInt64($0, radix: 16) } == 0x3400)
+            }
+        }
+    }
+
     @Test func silenceWithdrawsAndSpeechAnnounces() async throws {
         try await AnycastNetwork.with { network in
             try await Self.withAnnouncer(network) { _, health async throws in
@@ -132,7 +195,7 @@ import Testing
 
     @Test func deadAndFrozenBirdsAreReplaced() async throws {
         try await AnycastNetwork.with { network in
-            let pidPath = try network.configuration.guardConfiguration.pidPath
+            let pidPath = try network.configuration.guardConfiguration().pidPath
             func bird() throws -> pid_t? {
                 try DurableFile.read(pidPath).flatMap { pid_t(String(decoding: $0.dropLast(), as: UTF8.self)) }
             }
@@ -157,8 +220,8 @@ import Testing
     @Test func birdOfAnotherLifeIsEnded() async throws {
         try await AnycastNetwork.with(providers: 1) { network in
             let configuration = try network.configuration
-            let paths = configuration.guardConfiguration
-            try DurableFile.makeFolder(paths.directory)
+            let paths = configuration.guardConfiguration()
+            try DurableFile.makeFolder(paths.birdFolder)
             try DurableFile.write(BirdText(configuration: configuration).text, to: paths.birdPath)
             let left = try ChildProcess(
                 "nsenter",
@@ -194,7 +257,9 @@ import Testing
                     return lines.count >= 3 ? lines : nil
                 }
                 let words = try #require(lines?.first).split(separator: " ").map(String.init)
-                #expect(try EdgeGuard.Configuration(arguments: words) == configuration.guardConfiguration)
+                #expect(
+                    try EdgeGuard.Configuration(arguments: words)
+                        == configuration.guardConfiguration(user: BirdUser.name))
                 #expect(await announcer.status().announced == .down)
             }
         }

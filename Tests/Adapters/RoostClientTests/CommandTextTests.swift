@@ -1,3 +1,5 @@
+import Foundation
+import RoostClient
 import RoostModel
 import RoostWire
 import Testing
@@ -29,13 +31,73 @@ import Testing
         #expect(Timestamp.text(milliseconds: 1_767_225_599_042) == "2025-12-31T23:59:59.042Z")
     }
 
-    @Test func passwordLeavesTheURL() {
-        let target = ConnectTarget(url: "postgres://postgres:p%40ss@203.0.113.1:5432/postgres?sslmode=require")
-        #expect(target.url == "postgres://postgres@203.0.113.1:5432/postgres?sslmode=require")
-        #expect(target.password == "p@ss")
-        let bare = ConnectTarget(url: "postgres://203.0.113.1:5432/postgres")
-        #expect(bare.url == "postgres://203.0.113.1:5432/postgres")
-        #expect(bare.password == nil)
+    @Test("A URL is handed to psql in its environment, and the superuser's password only to the superuser")
+    func connectTarget() throws {
+        let url = "postgres://postgres:p%40ss@203.0.113.1:5433/postgres?sslmode=verify-full&sslrootcert=/a%20b.crt"
+        let target = try #require(ConnectTarget(url: url))
+        let plain = target.environment(for: ["-c", "select 1"], beside: { _ in nil })
+        #expect(
+            plain == [
+                "PGHOST": "203.0.113.1", "PGPORT": "5433", "PGUSER": "postgres", "PGDATABASE": "postgres",
+                "PGPASSWORD": "p@ss", "PGSSLMODE": "verify-full", "PGSSLROOTCERT": "/a b.crt",
+            ])
+        for words in [["-U", "other"], ["-Uother"], ["--username=other"], ["-d", "user=other"], ["db", "other"]] {
+            #expect(target.environment(for: words, beside: { _ in nil })["PGPASSWORD"] == nil, "\(words)")
+        }
+        for words in [["template1"], ["-d", "other"], ["-Atc", "select 'x'", "db"], ["-v", "ON_ERROR_STOP=1", "db"]] {
+            let environment = target.environment(for: words, beside: { _ in nil })
+            #expect(environment["PGPASSWORD"] == "p@ss", "\(words)")
+            #expect(environment["PGHOST"] == "203.0.113.1")
+        }
+        let own = target.environment(
+            for: [], beside: { ["PGUSER": "other", "PGDATABASE": "mine", "PGPASSWORD": "x"][$0] })
+        #expect(own["PGUSER"] == nil && own["PGDATABASE"] == nil && own["PGPASSWORD"] == nil)
+        #expect(own["PGHOST"] == "203.0.113.1")
+        #expect(ConnectTarget(url: "") == nil)
+    }
+
+    @Test("A password stays off the screen")
+    func withoutPassword() {
+        #expect(
+            ClusterBody.withoutPassword("postgres://postgres:secret@203.0.113.1:5432/postgres?sslmode=require")
+                == "postgres://postgres@203.0.113.1:5432/postgres?sslmode=require")
+        #expect(ClusterBody.withoutPassword("postgres://postgres@203.0.113.1/a") == "postgres://postgres@203.0.113.1/a")
+    }
+
+    @Test(
+        "Options that all commands share may stand before the command too",
+        arguments: [
+            (["--json", "pg", "list"], ["pg", "list", "--json"]),
+            (["--json", "hosts", "list"], ["hosts", "list", "--json"]),
+            (["--lab", "x", "pg", "--json", "status", "db"], ["pg", "status", "--lab", "x", "--json", "db"]),
+            (
+                ["--api=http://h:1", "machines", "exec", "a", "--", "--json"],
+                ["machines", "exec", "--api=http://h:1", "a", "--", "--json"]
+            ),
+            (["pg", "list", "--json"], ["pg", "list", "--json"]), (["--json"], ["--json"]),
+            (["--lab"], ["--lab"]), (["--nonsense", "pg"], ["--nonsense", "pg"]),
+        ])
+    func leadingOptions(words: [String], expected: [String]) {
+        #expect(LeadingOptions.behindTheCommand(words, of: RoostCommand.self) == expected)
+    }
+
+    @Test("Control characters of a machine's output are shown on a terminal, not obeyed")
+    func harmless() {
+        #expect(Terminal.harmless("a\u{1b}[2Jb\tc\r\nd\u{9b}é") == "a\\x1b[2Jb\tc\nd\\x9bé")
+    }
+
+    @Test("The authority is kept in a file that the URLs name")
+    func authorityFile() throws {
+        let folder = NSTemporaryDirectory() + "roost-authorities-\(ProcessInfo.processInfo.processIdentifier)"
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        var cluster = try Answers.cluster(.ready)
+        #expect(try AuthorityFile.trusting(cluster, in: folder) == cluster)
+        cluster.authorityCertificate = "PEM"
+        cluster.writeURL = "postgres://postgres@203.0.113.1:5432/postgres?sslmode=verify-full"
+        let trusting = try AuthorityFile.trusting(cluster, in: folder)
+        let path = try #require(trusting.writeURL.split(separator: "=").last.map(String.init))
+        #expect(try String(contentsOfFile: path, encoding: .utf8) == "PEM")
+        #expect(try AuthorityFile.trusting(trusting, in: folder) == trusting)
     }
 
     @Test func meshMatrixHasAColumnForAHostThatIsSilent() throws {

@@ -59,7 +59,7 @@ import Testing
     /// What doctor would install, `make setup` installs too.
     @Test func setupKnowsEveryPackage() throws {
         let file = URL(filePath: #filePath).resolvingSymlinksInPath().deletingLastPathComponent()
-            .deletingLastPathComponent()
+            .deletingLastPathComponent().deletingLastPathComponent()
             .deletingLastPathComponent().appending(path: "scripts/packages")
         let known = Set(try String(contentsOf: file, encoding: .utf8).split(separator: "\n").map(String.init))
         let wanted = Set(Requirement.all.flatMap(\.packages))

@@ -82,7 +82,10 @@ import Testing
         let after = try Answers.json(Answers.cluster(.ready, epoch: 2, leader: "m2"))
         let isAsked = Mutex(false)
         let answer: @Sendable (ScriptedHost.Request) -> ScriptedHost.Answer = { request in
-            if request.line.hasPrefix("POST") { isAsked.withLock { $0 = true } }
+            if request.line.hasPrefix("POST") {
+                isAsked.withLock { $0 = true }
+                return .init(status: 202, parts: [#"{"ok":true,"id":"01"}"#])
+            }
             return .init(parts: [isAsked.withLock { $0 } ? after : before])
         }
         try await ScriptedHost.run(answering: answer) { host in

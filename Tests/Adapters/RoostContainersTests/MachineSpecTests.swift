@@ -8,21 +8,22 @@ import Testing
 struct MachineSpecTests {
     private func spec(
         initial: MachineInit = .init(), guest: MachineGuest = .init(), user: ImageUser = .root,
-        config: [String: String] = [:], launch: [String: String] = [:], disks: [MachineDisk] = []
+        config: [String: String] = [:], launch: [String: String] = [:], disks: [MachineDisk] = [],
+        hostLink: HostLink? = nil
     ) throws -> MachineSpec {
         let id = try MachineID("0123456789abcd")
         return MachineSpec(
             launch: MachineLaunch(
                 id: id, attempt: "a", hostname: "name", image: try ImageReference("dir:/image"),
                 config: MachineConfig(image: "dir:/image", guest: guest, environment: config, initial: initial),
-                environment: launch, disks: disks,
+                environment: launch, disks: disks, hostLink: hostLink,
                 network: MachineNetwork(.namespace(path: "/run/netns/x"), address: try IPv6Address("fdaa:0:1::2"))),
             image: UnpackedImage(
                 digest: "sha256:0", rootPath: "/image", entrypoint: ["/entry"], command: ["one", "two"],
                 environment: ["A=image", "B=image", "C=image", "EMPTY="], workingDirectory: "/w", user: "",
                 stopSignal: nil),
             user: user, folders: MachineFolders(id, .init(stateFolder: "/s", runFolder: "/r", cgroupParent: "/c")),
-            cgroup: "/c/m", limitsSwap: true, openFilesMax: 4096)
+            cgroup: "/c/m", limitsSwap: true, openFilesMax: 4096, initProgram: "/usr/bin/tini-static")
     }
 
     @Test func execReplacesAllAndTheOthersTheirPart() throws {
@@ -69,6 +70,17 @@ struct MachineSpecTests {
         #expect(try spec().make().process.rlimits.first?.hard == 4096)
     }
 
+    @Test func anInitIsProcess1UnlessTheMachineBringsOne() throws {
+        #expect(try spec().make().process.args == ["/dev/roost-init", "--", "/entry", "one", "two"])
+        #expect(try spec(hostLink: .unix(folder: "/link")).make().process.args == ["/entry", "one", "two"])
+    }
+
+    @Test func programsOfOtherArchitecturesHaveNoFilterToHideBehind() throws {
+        let profile = try spec().make().linux.seccomp
+        #expect(profile.architectures.count == 1)
+        #expect(!profile.syscalls.contains { $0.names.contains("socketcall") })
+    }
+
     @Test(arguments: ["relative", "/", "//", "/a/../../etc", "/.."])
     func wrongPlacesForABindAreRefused(target: String) throws {
         let disk = MachineDisk(.folder(path: "/host"), at: target)
@@ -87,7 +99,15 @@ struct MachineSpecTests {
         #expect(try find("pg:ssl") == ImageUser(uid: 101, gid: 104, additionalGids: []))
         #expect(try find("7:8") == ImageUser(uid: 7, gid: 8, additionalGids: []))
         #expect(try find("7") == ImageUser(uid: 7, gid: 0, additionalGids: []))
-        for wrong in ["nobody", "pg:nobody", "-1", "99999999999"] {
+        // A number that cannot be one is never taken for root's.
+        let odd = [["odd", "x", "12", "4294967296"], ["large", "x", "4294967295", "0"], ["word", "x", "12x", "0"]]
+        for wrong in ["odd", "large", "word"] {
+            #expect(throws: RuntimeError.self) { try ImageUser(wrong, passwd: odd, groups: groups, image: "i") }
+        }
+        for wrong in [
+            "nobody", "pg:nobody", "-1", "+0", " 0", "0x0", "99999999999", "4294967295", "2147483648",
+            "1000:4294967295", "1000:2147483648",
+        ] {
             #expect(throws: RuntimeError.self) { try find(wrong) }
         }
     }
@@ -111,7 +131,7 @@ struct MachineSpecTests {
             2026-01-01T00:00:00.0+00:00 stdout F 
 
             """
-        #expect(OCIRuntime.plain(Array(raw.utf8)) == "one line\nhalf a line\n\n")
+        #expect(OCIRuntime.plain(Array(raw.utf8)) == Array("one line\nhalf a line\n\n".utf8))
     }
 
     @Test func crunIsUsedWhereItWorks() async {

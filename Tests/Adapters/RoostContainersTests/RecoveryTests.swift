@@ -141,14 +141,18 @@ struct RecoveryTests {
     @Test func aLaunchThatCannotSucceedLeavesNothing() async throws {
         try await Workshop.with { workshop in
             var launch = try await workshop.launch("true")
+            let usual = launch.config.initial
             launch.config.initial.exec = ["/no/such/program"]
             let missing = await refusal { _ = try await workshop.runtime.launch(launch) }
             #expect(missing?.description.contains("/no/such/program") == true)
+            #expect(missing?.isPermanent == true)
+            launch.config.initial = usual
             launch.network.attachment = .namespace(path: workshop.folder + "/nowhere")
-            #expect(await refusal { _ = try await workshop.runtime.launch(launch) }?.code == .invalid)
+            let nowhere = await refusal { _ = try await workshop.runtime.launch(launch) }
+            #expect(nowhere?.code == .failed)
             launch.config.initial = MachineInit()
             #expect(await refusal { _ = try await workshop.runtime.launch(launch) }?.code == .invalid)
-            launch.image = try ImageReference("dir:/no/such/root")
+            launch.image = try ImageReference("dir:\(workshop.folder)/nowhere")
             #expect(await refusal { _ = try await workshop.runtime.launch(launch) }?.code == .imageNotFound)
             #expect(try await workshop.runtime.inspect(launch.id) == .absent)
             #expect(try await workshop.runtime.list().isEmpty)

@@ -19,7 +19,8 @@ struct Workshop: Sendable {
 
     static let programs = [
         "sh", "sleep", "cat", "ls", "id", "dd", "head", "tail", "grep", "env", "touch", "mkdir", "df", "unshare",
-        "mount", "seq", "stat", "uname", "mknod", "chroot", "wc", "tr", "pwd", "ip", "cp", "rm", "nproc",
+        "mount", "setsid", "yes", "true", "seq", "stat", "uname", "mknod", "chroot", "wc", "tr", "pwd", "ip", "cp",
+        "rm", "nproc",
     ]
 
     static func with(logSizeMax: ByteCount = .mebibytes(8), _ body: (Workshop) async throws -> Void) async throws {
@@ -40,7 +41,7 @@ struct Workshop: Sendable {
         folder = "/var/tmp/roost-machines-test-\(name)"
         run = "/run/roost-test-\(name)"
         cgroupParent = "/roost-test-\(name)"
-        images = OCIImageStore(directory: folder + "/images")
+        images = OCIImageStore(directory: folder + "/images", folders: ImageFolders(allowed: [folder]))
         runtime = try OCIRuntime(
             configuration: .init(
                 stateFolder: folder + "/state", runFolder: run, cgroupParent: cgroupParent, logSizeMax: logSizeMax),
@@ -97,7 +98,7 @@ struct Workshop: Sendable {
     func launch(
         _ script: String, id: MachineID = Workshop.newID(), attempt: String = "first",
         guest: MachineGuest = .init(cpus: 1, memoryMebibytes: 64), environment: [String: String] = [:],
-        disks: [MachineDisk] = [], image: String? = nil
+        disks: [MachineDisk] = [], hostLink: HostLink? = nil, image: String? = nil
     ) async throws -> MachineLaunch {
         let image = image ?? "dir:\(root)"
         return MachineLaunch(
@@ -105,6 +106,7 @@ struct Workshop: Sendable {
             config: MachineConfig(
                 image: image, guest: guest, environment: ["FROM": "config"],
                 initial: MachineInit(exec: ["/bin/sh", "-c", script])), environment: environment, disks: disks,
+            hostLink: hostLink,
             network: try await network())
     }
 

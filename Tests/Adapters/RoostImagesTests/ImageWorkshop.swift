@@ -16,7 +16,7 @@ struct ImageWorkshop: Sendable {
         var generator = SystemRandomNumberGenerator()
         let name = "\(getpid())-\(String(UInt32.random(in: .min ... .max, using: &generator), radix: 36))"
         let folder = "/var/tmp/roost-images-test-\(name)"
-        let workshop = ImageWorkshop(folder: folder, images: OCIImageStore(directory: folder + "/images"))
+        let workshop = ImageWorkshop(folder: folder, images: Self.store(in: folder))
         var failure: (any Error)?
         do {
             try workshop.makeRoot()
@@ -24,6 +24,13 @@ struct ImageWorkshop: Sendable {
         } catch { failure = error }
         try await Command("rm", ["-rf", "--one-file-system", folder]).run()
         if let failure { throw failure }
+    }
+
+    /// Images may come from the workshop.
+    static func store(in folder: String, limits: ImageLimits = ImageLimits()) -> OCIImageStore {
+        OCIImageStore(
+            directory: folder + "/images", folders: ImageFolders(allowed: [folder]), limits: limits,
+            verifiesRegistryTLS: false)
     }
 
     private func makeRoot() throws {

@@ -1,11 +1,13 @@
 import Glibc
 import RoostImages
 import RoostLinux
+import Synchronization
 
 /// A registry on the loopback that serves one OCI layout: as much of the distribution specification
 /// (https://github.com/opencontainers/distribution-spec) as a pull needs.
 final class SmallRegistry: Sendable {
     private let socket: Int32
+    private let served = Mutex<[String]>([])
     let port: UInt16
 
     init(layout: String, manifests: [String: String]) throws {
@@ -28,11 +30,14 @@ final class SmallRegistry: Sendable {
             while true {
                 let client = accept(socket, nil, nil)
                 guard client >= 0 else { return }
-                answer.serve(client)
+                if let path = answer.serve(client) { self.served.withLock { $0.append(path) } }
                 close(client)
             }
         }
     }
+
+    /// How often a layer or a config was fetched.
+    var blobsServed: Int { served.withLock { $0.filter { $0.contains("/blobs/") }.count } }
 
     func stop() {
         shutdown(socket, Int32(SHUT_RDWR))
@@ -62,12 +67,13 @@ final class SmallRegistry: Sendable {
         /// Tag to digest.
         let manifests: [String: String]
 
-        func serve(_ client: Int32) {
+        /// - Returns: the path, if it was there.
+        func serve(_ client: Int32) -> String? {
             var bytes = [UInt8](repeating: 0, count: 16384)
             let count = bytes.withUnsafeMutableBytes { read(client, $0.baseAddress, $0.count) }
-            guard count > 0 else { return }
+            guard count > 0 else { return nil }
             let words = String(decoding: bytes[..<count], as: UTF8.self).split(separator: " ", maxSplits: 2)
-            guard words.count == 3 else { return }
+            guard words.count == 3 else { return nil }
             let parts = words[1].split(separator: "/").map(String.init)
             var status = "404 Not Found"
             var type = "application/json"
@@ -92,9 +98,10 @@ final class SmallRegistry: Sendable {
                 let count = all.withUnsafeBytes { buffer in
                     send(client, buffer.baseAddress?.advanced(by: sent), all.count - sent, Int32(MSG_NOSIGNAL))
                 }
-                guard count > 0 else { return }
+                guard count > 0 else { return nil }
                 sent += count
             }
+            return status.hasPrefix("200") && words[0] == "GET" ? String(words[1]) : nil
         }
     }
 }

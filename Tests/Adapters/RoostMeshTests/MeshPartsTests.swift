@@ -1,3 +1,4 @@
+import Crypto
 import Foundation
 import RoostLinux
 import RoostModel
@@ -57,23 +58,44 @@ struct MeshPartsTests {
     }
 
     @Test func onlyPeersAreAnsweredAndOnlyRealAnswersCount() throws {
+        let here = Curve25519.KeyAgreement.PrivateKey()
+        let there = Curve25519.KeyAgreement.PrivateKey()
+        func text(_ key: Curve25519.KeyAgreement.PrivateKey) -> String {
+            key.publicKey.rawRepresentation.base64EncodedString()
+        }
+        let seal = try #require(ProbeSeal(own: here, peer: text(there)))
+        let theirs = try #require(ProbeSeal(own: there, peer: text(here)))
+        let stranger = try #require(ProbeSeal(own: Curve25519.KeyAgreement.PrivateKey(), peer: text(here)))
         let peer = try UnderlayEndpoint("198.18.1.2:51821")
-        let stranger = try UnderlayEndpoint("198.18.1.3:51821")
+        let elsewhere = try UnderlayEndpoint("198.18.1.3:51821")
         var table = ProbeTable()
-        table.setTargets([(try HostName("host1"), peer)], now: .zero)
+        table.setTargets(
+            [ProbeTarget(host: try HostName("host1"), endpoint: peer, publicKey: text(there), seal: seal)], now: .zero)
         let sent = try #require(table.takeDue(now: .zero).first)
         #expect(sent.destination == peer)
         let now = Moment.zero + .milliseconds(3)
-        #expect(table.receive(sent.packet, from: stranger, now: now) == nil)
-        #expect(table.receive(sent.packet, from: peer, now: now)?.packet.kind == .answer)
-        var answer = sent.packet
+        // What we have sent ourselves, and what somebody else says under the peer's address.
+        let probe = try #require(theirs.opened(sent.bytes))
+        #expect(table.receive(sent.bytes, from: peer, now: now) == nil)
+        #expect(table.receive(stranger.sealed(probe), from: peer, now: now) == nil)
+        #expect(table.receive(probe.bytes, from: peer, now: now) == nil)
+        #expect(table.receive(theirs.sealed(probe), from: elsewhere, now: now) == nil)
+        let reply = table.receive(theirs.sealed(probe), from: peer, now: now)
+        #expect(reply.flatMap { theirs.opened($0.bytes) }?.kind == .answer)
+        var answer = probe
         answer.kind = .answer
         var forged = answer
         forged.sentNanoseconds += 1
-        #expect(table.receive(forged, from: peer, now: now) == nil)
-        #expect(table.receive(answer, from: stranger, now: now) == nil)
+        #expect(table.receive(theirs.sealed(forged), from: peer, now: now) == nil)
+        var changed = theirs.sealed(answer)
+        for index in changed.indices {
+            changed[index] ^= 1
+            #expect(table.receive(changed, from: peer, now: now) == nil)
+            changed[index] ^= 1
+        }
+        #expect(table.receive(stranger.sealed(answer), from: peer, now: now) == nil)
         #expect(table.measurements(now: now).first?.probesAnswered == 0)
-        #expect(table.receive(answer, from: peer, now: now) == nil)
+        #expect(table.receive(changed, from: peer, now: now) == nil)
         #expect(table.measurements(now: now).first?.roundTripMicroseconds == 3000)
     }
 
@@ -123,19 +145,5 @@ struct MeshPartsTests {
         configuration.mtu = 1500
         let mesh = WireGuardMesh(configuration: configuration)
         await #expect(throws: MeshError.self) { try await mesh.start() }
-    }
-
-    @Test func listingOfSetElementsIsRead() throws {
-        let listing = """
-            {"nftables": [{"metainfo": {"version": "1.0.6"}}, {"set": {"name": "networks", "elem": [
-            {"concat": ["ma", {"prefix": {"addr": "fdaa:0:7::", "len": 48}}]}, {"concat": ["mb", "fdaa::2"]}]}}]}
-            """
-        #expect(
-            try RuleListing.elements(of: "ma", inSet: "networks", listing: listing)
-                == [RuleElement(set: "networks", link: "ma", value: "fdaa:0:7::/48")])
-        #expect(
-            try RuleListing.elements(of: "mb", inSet: "links", listing: listing)
-                == [RuleElement(set: "links", link: "mb", value: "fdaa::2")])
-        #expect(throws: MeshError.self) { try RuleListing.elements(of: "ma", inSet: "links", listing: "no") }
     }
 }

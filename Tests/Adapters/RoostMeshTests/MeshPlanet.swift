@@ -106,12 +106,19 @@ struct MeshPlanet {
     }
 
     /// Attaches a machine, and tells nobody.
-    func attach(_ id: String, network: UInt32, on host: Host) async throws -> Machine {
+    /// - Parameter hasWayOut: it has rights that machines do not have, and gives itself a way to everywhere, so that
+    ///   only the host's rules are between it and others.
+    func attach(_ id: String, network: UInt32, on host: Host, hasWayOut: Bool = true) async throws -> Machine {
         let machine = try MachineID(id)
         let network = NetworkNumber(network)
         let link = MachineLink(
             machine: machine, network: network, address: MeshAddress.machine(machine, in: network))
-        return Machine(link: link, path: try await host.mesh.attach(link))
+        let path = try await host.mesh.attach(link)
+        if hasWayOut {
+            let way = ["-6", "route", "replace", "default", "via", "fe80::1", "dev", "eth0"]
+            try await Command("nsenter", ["--net=" + path, "--", "ip"] + way).run()
+        }
+        return Machine(link: link, path: path)
     }
 
     private func remove() async {

@@ -144,7 +144,7 @@ import Testing
         return nil
     }
 
-    private static func killInterface(of host: MeshPlanet.Host, in planet: MeshPlanet) async throws {
+    static func killInterface(of host: MeshPlanet.Host, in planet: MeshPlanet) async throws {
         let pid = try #require(try process(of: host))
         kill(pid, SIGKILL)
         let gone = try await poll(for: .seconds(5)) { () -> Bool? in

@@ -1,4 +1,3 @@
-import CLinux
 import Glibc
 import RoostLinux
 import RoostModel
@@ -48,7 +47,7 @@ enum NamespaceTCP {
     private static func connect(
         from path: String, to address: IPv6Address, port: UInt16, patience: Duration
     ) throws(SystemError) -> (socket: Int32, attempt: Attempt) {
-        try enter(path)
+        try NetworkNamespace.enter(path)
         let opened = try open(patience: patience)
         var target = form(address, port)
         let result = withUnsafePointer(to: &target) {
@@ -65,14 +64,6 @@ enum NamespaceTCP {
         case EHOSTUNREACH, ENETUNREACH, EACCES: return (-1, .unreachable)
         default: throw SystemError("connect", "\(address)", code: code)
         }
-    }
-
-    fileprivate static func enter(_ path: String) throws(SystemError) {
-        let entrance = Glibc.open(path, O_RDONLY | O_CLOEXEC)
-        guard entrance >= 0 else { throw SystemError("open", path) }
-        defer { close(entrance) }
-        let failure = roost_setns(entrance, roost_clone_newnet)
-        guard failure == 0 else { throw SystemError("enter", path, code: -failure) }
     }
 
     fileprivate static func open(patience: Duration) throws(SystemError) -> Int32 {
@@ -114,7 +105,7 @@ struct NamespaceListener: Sendable {
     }
 
     private init(_ path: String, port: UInt16) throws(SystemError) {
-        try NamespaceTCP.enter(path)
+        try NetworkNamespace.enter(path)
         listening = try NamespaceTCP.open(patience: .seconds(60))
         var one: Int32 = 1
         setsockopt(listening, SOL_SOCKET, SO_REUSEADDR, &one, 4)

@@ -29,11 +29,9 @@ struct ClusterTests {
 
             // Postgres dies: the same member comes back, in the same epoch.
             let epoch = try #require(cluster.store.rule?.epoch)
-            let instance = try cluster.ground.member(first).instance
-            let postmaster = try #require(
-                instance.processes.all().first { !$0.title.hasPrefix("postgres:") && $0.title.contains("config_file") })
+            let postmaster = try #require(TestProcess.postmaster(of: cluster.ground.layout(first)))
             let crashed = BootClock.now()
-            kill(postmaster.pid, SIGKILL)
+            kill(postmaster, SIGKILL)
             try await Self.write(2, cluster, within: .seconds(30))
             print("write again after a crash \((BootClock.now() - crashed).milliseconds) ms")
             #expect(cluster.store.rule?.epoch == epoch)
@@ -66,9 +64,13 @@ struct ClusterTests {
             let name = try TestCluster.name(first)
             cluster.store.cut(name, true)
             let second = try await cluster.waitUntilReady(other: first, standbys: 1)
-            let postgres = try cluster.ground.member(first).instance.processes
-            let isDown = try await poll(for: .seconds(10)) {
-                postgres.all().contains { $0.title.contains("walwriter") } ? nil : true
+            let layout = cluster.ground.layout(first)
+            let isDown = try await poll(for: .seconds(10)) { () -> Bool? in
+                // A detached standby may run already.
+                guard let answer = try? await cluster.query(first, "SELECT pg_is_in_recovery()") else {
+                    return TestProcess.postgres(of: layout).isEmpty ? true : nil
+                }
+                return answer == "t\n" ? true : nil
             }
             #expect(isDown == true, "the old leader must have stopped when its lease was over")
             cluster.store.cut(name, false)
@@ -173,6 +175,51 @@ struct ClusterTests {
             let second = try await cluster.waitUntilReady(other: first, standbys: 1)
             print("handed over on SIGTERM after \((BootClock.now() - asked).milliseconds) ms")
             #expect(try await cluster.query(second, "SELECT row FROM rows") == "1\n")
+        }
+    }
+
+    /// By a superuser through the read port. Once while it is watched, and once while nobody watches: then its machine
+    /// comes back with bytes that nobody else has, and the leader's is lost.
+    @Test func aStandbyPromotedByHandIsNoticedAndItsBytesWinNothing() async throws {
+        try await Self.with("stray") { cluster in
+            for number in TestCluster.numbers { try cluster.start(number) }
+            let first = try await cluster.waitUntilReady(standbys: 2, within: .seconds(120))
+            _ = try await cluster.query(first, "CREATE TABLE rows (row int); INSERT INTO rows VALUES (1)")
+            let stray = first == 3 ? 2 : 3
+            let name = try TestCluster.name(stray)
+            // Noticed so soon that the answer may not come through.
+            let promoted = BootClock.now()
+            _ = try? await cluster.query(stray, "SELECT pg_promote(false)")
+            let closed = try await poll(for: .seconds(10), every: .milliseconds(20)) {
+                cluster.store.isOpen(name) ? nil : true
+            }
+            #expect(closed == true)
+            print("a stray primary was closed after \((BootClock.now() - promoted).milliseconds) ms")
+            #expect(BootClock.now() - promoted < .seconds(2))
+            let named = try await poll(for: .seconds(5), every: .milliseconds(20)) {
+                cluster.store.report(of: name)?.detail?.contains("promoted") == true ? true : nil
+            }
+            #expect(named == true)
+            #expect(try await cluster.waitUntilReady(standbys: 2) == first)
+
+            let supervisor = try #require(cluster.supervisor(stray))
+            for process in [supervisor.first, supervisor.member] { kill(process, SIGSTOP) }
+            _ = try await cluster.query(stray, "SELECT pg_promote()")
+            _ = try await cluster.query(stray, "SET synchronous_commit = local; INSERT INTO rows VALUES (9002)")
+            _ = try await cluster.query(first, "INSERT INTO rows VALUES (22)")
+            cluster.kill(stray)
+            cluster.kill(first)
+            try cluster.start(stray)
+            let second = try await cluster.waitUntilReady(other: first, standbys: 1)
+            #expect(second != stray)
+            for member in [second, stray] {
+                let rows = try await poll(for: .seconds(20)) { () -> Bool? in
+                    let rows = try? await cluster.query(member, "SELECT row FROM rows ORDER BY 1")
+                    return rows == "1\n22\n" ? true : nil
+                }
+                #expect(rows == true, "m\(member)")
+            }
+            try Self.expectOneLeaderInEachEpoch(cluster)
         }
     }
 

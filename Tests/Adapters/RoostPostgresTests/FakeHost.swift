@@ -17,6 +17,8 @@ final class FakeStore: Sendable {
         var gates: [MemberName: Bool] = [:]
         /// Members that the store does not answer.
         var cutOff: Set<MemberName> = []
+        /// The states that members have reported since they were last forgotten.
+        var seen: [MemberName: Set<MemberReport.State>] = [:]
         /// Every rule there has been.
         var rules: [ClusterRule] = []
     }
@@ -45,6 +47,13 @@ final class FakeStore: Sendable {
     var rule: ClusterRule? { state.withLock { $0.rule } }
     var heartbeat: Heartbeat? { state.withLock { $0.heartbeat } }
     func report(of member: MemberName) -> MemberReport? { state.withLock { $0.reports[member] } }
+    func hasSeen(_ states: Set<MemberReport.State>) -> Bool {
+        state.withLock { $0.seen.values.contains { !$0.isDisjoint(with: states) } }
+    }
+    func hasSeen(_ states: Set<MemberReport.State>, of member: MemberName) -> Bool {
+        state.withLock { $0.seen[member]?.isDisjoint(with: states) == false }
+    }
+    func forgetStates() { state.withLock { $0.seen = [:] } }
     func isOpen(_ member: MemberName) -> Bool { state.withLock { $0.gates[member] ?? false } }
     func isCutOff(_ member: MemberName) -> Bool { state.withLock { $0.cutOff.contains(member) } }
 
@@ -91,6 +100,7 @@ final class FakeStore: Sendable {
         state.withLock { state in
             state.revision += 1
             state.reports[report.member] = report
+            state.seen[report.member, default: []].insert(report.state)
             return ChangeOutcome(isApplied: true, revision: state.revision)
         }
     }

@@ -50,7 +50,7 @@ import Testing
 @Suite struct SettingsTests {
     private static func settings(_ role: PostgresSettings.Role, isOpen: Bool) throws -> PostgresSettings {
         PostgresSettings(
-            cluster: try AppName("shop"), member: try MemberName("m2"), address: try IPv6Address("fdaa:0:7:1::2"),
+            member: try MemberName("m2"), address: try IPv6Address("fdaa:0:7:1::2"),
             memory: .gibibytes(1), volumeSize: .gibibytes(10), role: role, isOpen: isOpen)
     }
 
@@ -75,6 +75,60 @@ import Testing
         #expect(closed.contains("host     replication  roost_replicator  fdaa:0:7::/48  scram-sha-256"))
         let open = try Self.settings(.standby(upstream: nil), isOpen: true).accessRules
         #expect(open.contains("host     all          all                 fdaa::/16  scram-sha-256"))
+    }
+}
+
+@Suite struct LastWordsTests {
+    private static func words(_ line: String) -> String? { LastWords.words(in: Array(line.utf8)) }
+
+    @Test func onlyWhatPostgresSaysOfItselfIsKept() {
+        let stamp = "2026-01-02 03:04:05.678 UTC [12] "
+        #expect(Self.words(stamp + "FATAL:  could not open file") == "FATAL:  could not open file")
+        let killed = "LOG:  server process (PID 77) was terminated by signal 9: Killed"
+        #expect(Self.words(stamp + killed) == killed)
+        #expect(Self.words(stamp + "LOG:  checkpoint complete") == nil)
+        #expect(Self.words(stamp + "someone@shop FATAL:  password authentication failed") == nil)
+        #expect(Self.words("\tFATAL:  a line that goes on") == nil)
+        #expect(Self.words("") == nil)
+    }
+
+    @Test func theyAreBounded() throws {
+        let long = try #require(Self.words("[1] PANIC:  " + String(repeating: "é", count: 5000)))
+        #expect(long.utf8.count <= LastWords.bytesMax)
+        #expect(long.hasSuffix("é…"))
+    }
+}
+
+@Suite struct ProcessFactsTests {
+    @Test func theyAreReadFromTheKernelsOwnText() throws {
+        let text = "Name:\tpostgres\nUmask:\t0077\nState:\tS (sleeping)\nPid:\t9\nPPid:\t7\nUid:\t0\t101\t101\t101\n"
+        let facts = try #require(ProcessFacts(status: text))
+        #expect(facts.program == "postgres")
+        #expect(facts.parent == 7)
+        #expect(facts.owner == 101)
+        #expect(!facts.isDead)
+        #expect(ProcessFacts(status: "Name:\tx\n") == nil)
+    }
+}
+
+@Suite struct FollowerDoubtTests {
+    @Test func aLeaderIsAskedAfterAWhileAndNotAllTheTime() throws {
+        let leader = PostgresSettings.Upstream(
+            leader: try MemberName("m1"), address: try IPv6Address("fdaa::1"), port: 5432, epoch: .first)
+        var doubt = FollowerDoubt()
+        let began = Moment(sinceBoot: .seconds(50))
+        #expect(doubt.isToAsk(isStreaming: false, began) == nil)
+        #expect(doubt.isToAsk(isStreaming: false, began + .seconds(60)) == nil, "it follows nobody")
+        doubt = FollowerDoubt()
+        doubt.upstream = leader
+        #expect(doubt.isToAsk(isStreaming: false, began) == nil)
+        #expect(doubt.isToAsk(isStreaming: false, began + .milliseconds(1900)) == nil)
+        #expect(doubt.isToAsk(isStreaming: false, began + .seconds(2)) == leader)
+        #expect(doubt.isToAsk(isStreaming: false, began + .seconds(20)) == nil, "the question is under way")
+        doubt.isAsking = false
+        #expect(doubt.isToAsk(isStreaming: true, began + .seconds(21)) == nil)
+        #expect(doubt.isToAsk(isStreaming: false, began + .seconds(22)) == nil, "it streamed a moment ago")
+        #expect(doubt.isToAsk(isStreaming: false, began + .seconds(24)) == leader)
     }
 }
 

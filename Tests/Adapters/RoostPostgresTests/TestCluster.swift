@@ -166,6 +166,24 @@ enum TestProcess {
         while waitpid(process, &status, 0) < 0, errno == EINTR {}
     }
 
+    /// The processes of a member's Postgres, whatever namespace they are in: they stand in its data folder.
+    static func postgres(of layout: PostgresLayout) -> [pid_t] {
+        let folder = layout.outside(layout.data)
+        let all = (try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []
+        return all.compactMap { pid_t($0) }.filter { pid in
+            guard let place = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/\(pid)/cwd") else {
+                return false
+            }
+            return (place == folder || place.hasPrefix(folder + " ")) && ProcessFacts(pid)?.isDead == false
+        }
+    }
+
+    /// The postmaster: the one of them that is no child of another.
+    static func postmaster(of layout: PostgresLayout) -> pid_t? {
+        let all = postgres(of: layout)
+        return all.first { pid in ProcessFacts(pid).map { !all.contains($0.parent) } ?? false }
+    }
+
     static func name(of process: pid_t) -> String {
         let text = (try? DurableFile.read("/proc/\(process)/comm")) ?? nil
         return String(decoding: (text ?? []).dropLast(), as: UTF8.self)

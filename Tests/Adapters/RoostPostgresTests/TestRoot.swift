@@ -58,7 +58,7 @@ actor TestRoot {
 
 /// A network namespace and a folder for the members of one test, and everything that has to go afterwards.
 final class TestGround: Sendable {
-    /// One for each ground: processes are found by it.
+    /// One for each ground.
     let cluster: AppName
     static let network = NetworkNumber(0x2001_0db8)
 
@@ -96,10 +96,8 @@ final class TestGround: Sendable {
     func remove() async {
         // A test that failed has not stopped what it started.
         _ = try? await poll(for: .seconds(10)) { () -> Bool? in
-            let remaining = (1...3).flatMap { number in
-                PostgresProcesses(name: "\(cluster)-m\(number)", data: layout(number).data).all()
-            }
-            for process in remaining { kill(process.pid, SIGKILL) }
+            let remaining = (1...3).flatMap { TestProcess.postgres(of: layout($0)) }
+            for process in remaining { kill(process, SIGKILL) }
             return remaining.isEmpty ? true : nil
         }
         _ = try? await Command("ip", ["netns", "delete", name]).run()
@@ -156,14 +154,14 @@ struct TestMember: Sendable {
         let layout = ground.layout(number)
         try layout.prepare()
         instance = try PostgresInstance(
-            layout: layout, cluster: ground.cluster, member: name,
+            layout: layout, member: name,
             log: ground.root + ground.folder + "/m\(number)/postgres.log", logger: Logger(label: "test"))
     }
 
     func settings(_ role: PostgresSettings.Role) -> PostgresSettings {
         PostgresSettings(
-            cluster: ground.cluster, member: name, address: TestGround.address(number),
-            memory: .mebibytes(256), volumeSize: .gibibytes(1), role: role, isOpen: true)
+            member: name, address: TestGround.address(number), memory: .mebibytes(256), volumeSize: .gibibytes(1),
+            role: role, isOpen: true)
     }
 
     func configure(_ role: PostgresSettings.Role) throws { try instance.configure(settings(role), ground.secrets) }
@@ -191,11 +189,13 @@ struct TestMember: Sendable {
     func clone(_ leader: TestMember, _ epoch: Epoch) async throws {
         try await instance.clone(
             from: leader.upstream(epoch), settings(.standby(upstream: nil)), ground.secrets, within: .seconds(60))
+        try await instance.exchange()
     }
 
     /// Statements through the local socket, as the supervisor.
     func query(_ statement: String, within deadline: Duration = .seconds(5)) async throws -> [[String?]] {
-        try await instance.control.query(statement, within: deadline)
+        // The supervisor itself sees nothing that users have made.
+        try await instance.control.query("SET search_path = public, pg_catalog; \(statement)", within: deadline)
     }
 
     /// What its Postgres has written to its log.

@@ -42,7 +42,7 @@ enum Backend: String, CaseIterable, Sendable, CustomTestStringConvertible {
             let store = try SQLiteStore(path: folder.path + "/store.sqlite")
             try await body(store) {
                 _ = try await store.pool.write { database in
-                    try Ledger(database: database).compact(to: ChangeLogBound(changesMax: 0, bytesMax: 0))
+                    try StoreLedger(database: database).compact(to: ChangeLogBound(changesMax: 0, bytesMax: 0))
                 }
             }
         case .etcd:

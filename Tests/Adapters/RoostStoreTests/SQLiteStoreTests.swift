@@ -113,7 +113,7 @@ struct SQLiteStoreTests {
         #expect(size != nil)
         let (clock, rows) = try await store.pool.read { database in
             (
-                try Ledger(database: database).clock(),
+                try StoreLedger(database: database).clock(),
                 try Int.fetchOne(database, sql: "SELECT count(*) FROM changes") ?? 0
             )
         }

@@ -182,6 +182,60 @@ struct LoopVolumesTests {
         }
     }
 
+    @Test func aFreshVolumeIsEmptyAndTellsItsRoom() async throws {
+        try await Pool.with { pool in
+            let id = Pool.newID()
+            try await pool.volumes.create(id, size: size)
+            let folder = try await pool.volumes.mount(id)
+            #expect(try FolderListing.names(in: folder).isEmpty)
+            let usage = try #require(try await pool.volumes.usage(of: id))
+            #expect(usage.inodes > 1000 && usage.inodesFree < usage.inodes && !usage.isReadOnly)
+        }
+    }
+
+    @Test func aVolumeThatTurnedReadOnlyIsCheckedAndMountedAnew() async throws {
+        try await Pool.with { pool in
+            let id = Pool.newID()
+            try await pool.volumes.create(id, size: size)
+            let folder = try await pool.volumes.mount(id)
+            try DurableFile.write("kept", to: folder + "/data")
+            let device = try #require(try await pool.loops(of: id).first?.split(separator: " ").first)
+            try await Command(
+                "sh", ["-c", "echo tried > /sys/fs/ext4/\(device.dropFirst(5))/trigger_fs_error"]
+            ).run()
+            #expect(throws: SystemError.self) { try DurableFile.write("lost", to: folder + "/more") }
+            #expect(try await pool.volumes.usage(of: id)?.isReadOnly == true)
+            #expect(try await pool.volumes.mount(id) == folder)
+            try DurableFile.write("more", to: folder + "/more")
+            #expect(try DurableFile.read(folder + "/data") == Array("kept".utf8))
+            #expect(try await pool.volumes.usage(of: id)?.isReadOnly == false)
+        }
+    }
+
+    @Test func aVolumeThatIsBeingMadeIsNotTakenForALeftOver() async throws {
+        try await Pool.with { pool in
+            // A file that has just been made and is not locked yet.
+            let fresh = pool.folder + "/pool/.\(Pool.newID()).img.new.1\(VolumeFile.namelessEnding)"
+            try DurableFile.makeFolder(pool.folder + "/pool")
+            try DurableFile.write("", to: fresh)
+            #expect(try await pool.volumes.list().isEmpty)
+            #expect(access(fresh, F_OK) == 0)
+            var long = [timespec(tv_sec: 1000, tv_nsec: 0), timespec(tv_sec: 1000, tv_nsec: 0)]
+            #expect(utimensat(AT_FDCWD, fresh, &long, 0) == 0)
+            #expect(try await pool.volumes.list().isEmpty)
+            #expect(access(fresh, F_OK) != 0)
+            // Lists and creates side by side never disturb each other.
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for _ in 0..<6 {
+                    group.addTask { try await pool.volumes.create(Pool.newID(), size: .mebibytes(16)) }
+                    group.addTask { for _ in 0..<50 { _ = try await pool.volumes.list() } }
+                }
+                try await group.waitForAll()
+            }
+            #expect(try await pool.volumes.list().count == 6)
+        }
+    }
+
     @Test func severalCallersMakeOneVolume() async throws {
         try await Pool.with { pool in
             let id = Pool.newID()

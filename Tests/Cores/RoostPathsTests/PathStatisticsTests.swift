@@ -1,6 +1,7 @@
 import RoostModel
-import RoostPaths
 import Testing
+
+@testable import RoostPaths
 
 /// A path with a delay and a loss, and the probes of a virtual clock on it.
 private struct SimulatedPath {

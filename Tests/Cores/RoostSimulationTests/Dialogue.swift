@@ -60,10 +60,11 @@ struct Dialogue {
         ruleRevision = revision
     }
 
-    mutating func beat(_ sequence: UInt64) {
+    mutating func beat(_ sequence: UInt64, mayReplace: MemberName? = nil) {
         guard let rule else { return }
         revision += 1
-        heartbeat = Heartbeat(epoch: rule.epoch, leader: rule.leader, sequence: sequence, isOpen: true)
+        heartbeat = Heartbeat(
+            epoch: rule.epoch, leader: rule.leader, sequence: sequence, isOpen: true, mayReplace: mayReplace)
     }
 
     mutating func ended(_ outcome: OperationOutcome = .done) -> [FailoverAction] {

@@ -9,7 +9,7 @@ import Testing
         #expect(dialogue.read() == [.postgres(.initialize, OperationID(1))])
         let actions = dialogue.ended()
         let reign = Reign(epoch: .first, leader: dialogue.names[0], begin: .zero)
-        let state = DurableState(promised: .first, chain: [reign], data: .usable, led: .first)
+        let state = DurableState(promised: .first, chain: [reign], timeline: 1, data: .usable, led: .first)
         // On disk before it is in the store.
         #expect(actions == [.save(state), .changeRule(Dialogue.firstRule(dialogue.names), expectedRevision: 0)])
         // Died before the answer: the data is kept, the rule asked for again.
@@ -29,13 +29,22 @@ import Testing
         dialogue.beat(1)
         #expect(dialogue.watch().isEmpty)
         dialogue.beat(2)
-        let actions = dialogue.watch()
+        let clone = PostgresOperation.clone(from: dialogue.names[0], epoch: .first)
+        #expect(dialogue.watch() == [.postgres(clone, OperationID(1))])
+        #expect(dialogue.ended(.unreachable("gone")).isEmpty)
+        dialogue.wait(.seconds(1))
+        #expect(dialogue.tell(.tick) == [.postgres(clone, OperationID(2))])
+        // Whole: it counts from here on, and then takes its place.
+        var copied = DurableState(promised: .first, data: .exchanging)
+        copied.chain = Dialogue.firstRule(dialogue.names).history
+        copied.timeline = 1
+        #expect(dialogue.ended() == [.save(copied), .postgres(.exchange, OperationID(3))])
+        copied.data = .usable
+        #expect(dialogue.ended() == [.save(copied), .postgres(.readEnd, OperationID(4))])
         #expect(
-            actions == [
-                .save(DurableState(promised: .first, data: .cloning)),
-                .postgres(.clone(from: dialogue.names[0], epoch: .first), OperationID(1)),
+            dialogue.ended(.end(LSN(900), timeline: 1)) == [
+                .postgres(.follow(dialogue.names[0], epoch: .first, fork: nil), OperationID(5))
             ])
-        #expect(dialogue.ended(.unreachable("gone")).first == .save(DurableState(promised: .first)))
     }
 
     @Test func aMemberThatLostItsDiskDoesNotFoundASecondCluster() throws {
@@ -84,14 +93,18 @@ import Testing
     @Test func aCrashThatOvertakesTheWordOfSuccessIsNotForgotten() throws {
         var dialogue = try Dialogue.follower("m2")
         let leader = dialogue.names[0]
-        _ = dialogue.tell(.postgresExited(after: dialogue.operation))
+        // Nobody knows what it did meanwhile: its log is read again.
+        #expect(dialogue.tell(.postgresExited(after: dialogue.operation)) == [.postgres(.sever, dialogue.operation)])
+        #expect(dialogue.ended().isEmpty)
         dialogue.wait(.seconds(1))
-        #expect(dialogue.tell(.tick) == [.postgres(.follow(leader, epoch: .first, fork: nil), dialogue.operation)])
+        #expect(dialogue.tell(.tick) == [.postgres(.readEnd, dialogue.operation)])
+        #expect(
+            dialogue.ended(.end(LSN(1000), timeline: 1)) == [
+                .postgres(.follow(leader, epoch: .first, fork: nil), dialogue.operation)
+            ])
         // It ran, and died before that was said.
         #expect(dialogue.tell(.postgresExited(after: dialogue.operation)).isEmpty)
-        _ = dialogue.ended()
-        dialogue.wait(.seconds(2))
-        #expect(dialogue.tell(.tick) == [.postgres(.follow(leader, epoch: .first, fork: nil), dialogue.operation)])
+        #expect(dialogue.ended() == [.postgres(.sever, dialogue.operation)])
     }
 
     @Test func aSilentLeaderIsReplacedOnlyWhileTheStoreAnswers() throws {
@@ -160,11 +173,6 @@ import Testing
         let fork = isTold ? TimelineFork(timeline: 2, begin: LSN(1000)) : nil
         let actions = dialogue.ended(.end(LSN(end), timeline: timeline))
         #expect(actions.last == .postgres(.follow(newLeader, epoch: Epoch(2), fork: fork), dialogue.operation))
-        // Told once: the next attempt finds it on disk.
-        _ = dialogue.ended(.failed("no"))
-        dialogue.wait(.seconds(1))
-        #expect(
-            dialogue.tell(.tick) == [.postgres(.follow(newLeader, epoch: Epoch(2), fork: nil), dialogue.operation)])
     }
 
     @Test func aLogThatGoesBeyondTheForkIsRewound() throws {

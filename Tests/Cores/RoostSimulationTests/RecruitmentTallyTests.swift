@@ -79,6 +79,23 @@ import Testing
         #expect(empty.position(at: LSN(101)) == Position(epoch: Epoch(2), end: LSN(101)))
     }
 
+    /// Somebody promoted it by hand: what it says counts, what it has beyond does not, and it does not lead.
+    @Test func oneThatDivergedCountsButDoesNotLead() throws {
+        var stray = answer(3, end: 120)
+        stray.cannotLead = true
+        let rule = rule(members: 3)
+        let equal = try #require(RecruitmentTally(rule: rule, reports: [answer(2, end: 120), stray]))
+        #expect(equal.verdict(hasWaited: false)?.leader == names[1])
+        #expect(equal.obstacle == nil)
+        // It may be the only one that confirmed what lies between.
+        let ahead = try #require(RecruitmentTally(rule: rule, reports: [answer(2, end: 100), stray]))
+        #expect(ahead.verdict(hasWaited: true) == nil)
+        #expect(ahead.obstacle?.contains("m3 has the most") == true)
+        let back = try #require(
+            RecruitmentTally(rule: rule, reports: [answer(1, end: 130), answer(2, end: 100), stray]))
+        #expect(back.verdict(hasWaited: true)?.leader == names[0])
+    }
+
     @Test func aTargetLeadsOnlyWhenNobodyIsAhead() throws {
         let switching = rule(members: 3, reason: .switchover, target: names[2])
         let equal = [answer(2, end: 100), answer(3, end: 100)]

@@ -8,14 +8,14 @@ import Testing
 
 /// A Postgres cluster of a planet, and what a test asks of it.
 struct ClusterUnderTest {
-    let planet: Planet
+    let planet: LabPlanet
     let name: AppName
 
     static let readyMax = Duration.seconds(180)
 
     /// The cluster of that name, made if there is none; whole in either case.
     static func ready(
-        on planet: Planet, name: String = "orders", region: String = "ams", replicas: [String] = ["iad", "sin"]
+        on planet: LabPlanet, name: String = "orders", region: String = "ams", replicas: [String] = ["iad", "sin"]
     ) async throws -> ClusterUnderTest {
         let cluster = ClusterUnderTest(planet: planet, name: try AppName(name))
         if try await cluster.ask({ try await $0.clusters() }).contains(where: { $0.name == cluster.name }) == false {
@@ -37,7 +37,9 @@ struct ClusterUnderTest {
         throw last ?? CancellationError()
     }
 
-    func body() async throws -> ClusterBody { try await ask { try await $0.cluster(name) } }
+    func body() async throws -> ClusterBody {
+        try AuthorityFile.trusting(try await ask { try await $0.cluster(name) })
+    }
 
     @discardableResult
     func wait(

@@ -74,7 +74,7 @@ final class DirectWriter {
     }
 }
 
-extension Planet {
+extension LabPlanet {
     /// The network namespace of a machine, as its host sees the path.
     func namespacePath(of machine: MachineID, on host: HostName) -> String {
         "\(paths.runFolder)/\(host)/netns/\(machine)"
@@ -83,7 +83,7 @@ extension Planet {
 
 /// The store's members as `etcdctl` sees them.
 struct StoreUnderTest {
-    let planet: Planet
+    let planet: LabPlanet
 
     /// The host whose etcd leads.
     func leader() async throws -> String {

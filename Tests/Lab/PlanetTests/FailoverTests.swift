@@ -17,9 +17,9 @@ struct FailoverTests {
     func underFire(
         writersOn client: (MemberBody) -> String = { _ in "client-ams" }, gapMax: Int64 = Self.gapMax,
         sourceLocation: SourceLocation = #_sourceLocation,
-        _ fault: (Planet, ClusterUnderTest, Writers) async throws -> Void
+        _ fault: (LabPlanet, ClusterUnderTest, Writers) async throws -> Void
     ) async throws {
-        let planet = try Planet.present()
+        let planet = try LabPlanet.present()
         try await planet.recover()
         let cluster = try await ClusterUnderTest.ready(on: planet)
         let writers = try await Writers(cluster, on: client(try await cluster.leader()))
@@ -107,7 +107,8 @@ struct FailoverTests {
             try await writers.waitForRows(300, within: .seconds(60))
             let late = try await direct.confirmations(sentAfter: promoted)
             #expect(late == 0, "the old primary confirmed \(late) rows of its old epoch")
-            for program in ["roostd", "roost-pg"] { try planet.signal(SIGCONT, process: program, on: host.text) }
+            // The member first: its host ends an overdue machine as soon as it is awake.
+            for program in ["roost-pg", "roostd"] { try planet.signal(SIGCONT, process: program, on: host.text) }
             let confirmed = try await direct.stop()
             try await cluster.wait(for: "the old primary to follow", within: .seconds(120)) { $0.status == .ready }
             let kept = try await cluster.sql("SELECT count(*) FROM direct_rows WHERE id = ANY('{\(confirmed)}')")
@@ -197,7 +198,7 @@ struct FailoverTests {
             let target = try #require(
                 old.members.first { $0.name != old.leader && $0.region.text == "iad" }
                     ?? old.members.first { $0.name != old.leader })
-            try await cluster.ask { try await $0.switchover(cluster.name, to: target.name) }
+            _ = try await cluster.ask { try await $0.switchover(cluster.name, to: target.name) }
             let new = try await cluster.wait(for: "the new leader", within: .seconds(30)) { $0.epoch > old.epoch }
             #expect(new.leader == target.name)
             try await writers.waitForRows(300, within: .seconds(90))

@@ -11,7 +11,7 @@ struct OnPlanet: SuiteTrait, TestScoping {
     var regions: [String]
     var hostsPerRegion: Int
 
-    @TaskLocal static var current: Planet?
+    @TaskLocal static var current: LabPlanet?
 
     var isRecursive: Bool { false }
 
@@ -21,7 +21,7 @@ struct OnPlanet: SuiteTrait, TestScoping {
         let shape = try LabShape(
             name: "test-\(getpid())-\(UInt16.random(in: 0...UInt16.max))", regions: regions,
             hostsPerRegion: hostsPerRegion)
-        let planet = try await Planet.up(shape) { print("lab: \($0)") }
+        let planet = try await LabPlanet.up(shape) { print("lab: \($0)") }
         defer { planet.removeSmallRoot() }
         do {
             try await Self.$current.withValue(planet) { try await function() }
@@ -30,7 +30,7 @@ struct OnPlanet: SuiteTrait, TestScoping {
             throw error
         }
         _ = try await planet.down()
-        #expect(!Planet.names.contains(shape.name), "the lab left something behind")
+        #expect(!LabPlanet.names.contains(shape.name), "the lab left something behind")
     }
 }
 
@@ -40,9 +40,9 @@ extension Trait where Self == OnPlanet {
     }
 }
 
-extension Planet {
+extension LabPlanet {
     /// The planet of the running suite.
-    static func present() throws -> Planet { try #require(OnPlanet.current) }
+    static func present() throws -> LabPlanet { try #require(OnPlanet.current) }
 
     /// Heals every fault and waits until every host knows every other again.
     func recover() async throws {

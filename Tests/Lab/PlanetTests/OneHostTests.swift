@@ -9,11 +9,11 @@ import Testing
 /// A single host: the store is SQLite in `roostd`'s own process, there is no etcd, and nobody to fail over to.
 @Suite(.serialized, .onPlanet(regions: ["ams"], hostsPerRegion: 1), .timeLimit(.minutes(20)))
 struct OneHostTests {
-    let planet: Planet
+    let planet: LabPlanet
     let host = "ams1"
 
     init() async throws {
-        planet = try Planet.present()
+        planet = try LabPlanet.present()
         try await planet.recover()
     }
 

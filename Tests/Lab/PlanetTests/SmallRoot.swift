@@ -2,9 +2,9 @@ import Foundation
 import RoostLab
 import RoostModel
 
-extension Planet {
+extension LabPlanet {
     /// The root of small machines: a static busybox, enough to write files, listen and connect. Goes with the lab.
-    var smallRoot: String { NSTemporaryDirectory() + "roost-root-\(plan.shape.name)" }
+    var smallRoot: String { paths.imagesFolder + "/small" }
 
     var smallImage: String { "dir:\(smallRoot)" }
 

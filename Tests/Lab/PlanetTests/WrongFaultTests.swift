@@ -6,9 +6,9 @@ import Testing
 extension OneHostTests {
     /// Faults that make no sense are refused by `roost lab`, and break nothing.
     @Suite(.serialized) struct WrongFaultTests {
-        let planet: Planet
+        let planet: LabPlanet
 
-        init() throws { planet = try Planet.present() }
+        init() throws { planet = try LabPlanet.present() }
 
         @Test(
             arguments: [

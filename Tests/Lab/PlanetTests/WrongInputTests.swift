@@ -11,7 +11,7 @@ extension OneHostTests {
     @Suite(.serialized) struct WrongInputTests {
         let stock: Stock
 
-        init() async throws { stock = try await Stock.ready(on: try Planet.present()) }
+        init() async throws { stock = try await Stock.ready(on: try LabPlanet.present()) }
 
         @Test(arguments: WrongRequest.apps) func apps(_ request: WrongRequest) async throws {
             try await stock.expectRefusal(request)

@@ -45,7 +45,7 @@ extension WrongRequest {
                 ("{\"name\":\"a\",\"size_gb\":400}", 422, "no host in region ams fits: ams1 needs 400 GiB of disk"),
                 ("{\"name\":\"a\",\"region\":\"iad\"}", 400, "there is no region 'iad'; there are: ams"),
                 ("{\"name\":\"a\",\"region\":\"A\"}", 400, "is not a valid region"),
-                ("{\"name\":\"a\",\"region\":\"\"}", 400, "is not a valid region"),
+                ("{\"name\":\"a\",\"fstype\":\"raw\"}", 400, "fstype is ext4"),
                 ("{\"name\":\"a\",\"require_unique_zone\":\"no\"}", 400, "has the wrong type"),
                 ("{\"name\":\"a\",\"compute\":5}", 400, "field 'compute' has the wrong type"),
                 ("{\"name\":\"a\",\"compute\":{\"gpus\":1}}", 400, "field 'compute.gpus' is not supported"),
@@ -113,7 +113,8 @@ extension WrongRequest {
             "GET /v1/apps/{shop}/machines/{machine}/start", "POST /v1/apps/{shop}/machines/{machine}/wait",
             "POST /v1/apps/{shop}/volumes/{volume}", "DELETE /v1/postgres", "PUT /v1/postgres/{db}",
             "GET /v1/postgres/{db}/switchover", "GET /v1/platform/hosts/ams1/edge", "POST /v1/platform/ips",
-            "DELETE /v1/platform/mesh", "OPTIONS /v1/apps", "TRACE /v1/apps",
+            "DELETE /v1/platform/mesh", "GET /v1/internal/mesh", "DELETE /v1/internal/machines/{machine}",
+            "OPTIONS /v1/apps", "TRACE /v1/apps",
         ].map { .init($0, nil, 404, "not found") }
         + [.init("POST /v1/bogus", large, 404, "not found")]
         + [

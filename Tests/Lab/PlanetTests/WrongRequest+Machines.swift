@@ -7,7 +7,7 @@ extension WrongRequest {
     }
 
     private static let wrongConfigs: [(part: String, status: Int, text: String)] = [
-        ("\"services\":[]", 400, "field 'config.services' is not supported"),
+        ("\"services\":[{\"internal_port\":80}]", 400, "field 'config.services' is not supported"),
         ("\"guest\":5", 400, "field 'config.guest' has the wrong type"),
         ("\"guest\":{\"gpu_kind\":\"a10\"}", 400, "field 'config.guest.gpu_kind' is not supported"),
         ("\"guest\":{\"cpu_kind\":\"fast\"}", 400, "config.guest.cpu_kind"),
@@ -67,7 +67,7 @@ extension WrongRequest {
         + ["", "dir:relative", "a b", "oci:x", "/x", "-x", "naïve", String(repeating: "a", count: 513)].map {
             .init("POST /v1/apps/{shop}/machines", "{\"config\":{\"image\":\"\($0)\"}}", 400, "is not a valid image")
         }
-        + ["", "UPPER", "a_b", "{long}", "../a", "🐓"].map {
+        + ["UPPER", "a_b", "{long}", "../a", "🐓"].map {
             .init(
                 "POST /v1/apps/{shop}/machines", "{\"name\":\"\($0)\",\"config\":{\"image\":\"{image}\"}}", 400,
                 "is not a valid app name")
@@ -124,10 +124,10 @@ extension WrongRequest {
             "POST /v1/apps/{shop}/machines/{machine}/stop",
             [
                 ("{\"signal\":\"SIGBOGUS\"}", 400, "is not a signal"), ("{\"signal\":9}", 400, "has the wrong type"),
-                ("{\"signal\":\"\"}", 400, "is not a signal"), ("{\"timeout\":\"301s\"}", 400, "at most 300s"),
+                ("{\"id\":\"0123456789abcd\"}", 400, "the path says"), ("{\"timeout\":\"301s\"}", 400, "at most 300s"),
                 ("{\"timeout\":\"soon\"}", 400, "is not a valid duration"), ("{\"timeout\":-1}", 400, "timeout"),
             ])
-        + ["timeout=soon", "timeout=-1", "timeout=", "timeout=9999999"].map {
+        + ["timeout=soon", "timeout=-1", "timeout=9999999"].map {
             .init("POST /v1/apps/{shop}/machines/{machine}/restart?\($0)", nil, 400, "is not a valid duration")
         }
         + [
@@ -145,15 +145,18 @@ extension WrongRequest {
             .init("GET /v1/apps/{shop}/machines?state=started,asleep", nil, 400, "is not a machine state"),
             .init("GET /v1/apps/{shop}/machines?region=iad", nil, 400, "there is no region 'iad'"),
             .init("GET /v1/apps/{shop}/machines/{machine}/wait?state=asleep", nil, 400, "is not a machine state"),
-            .init("GET /v1/apps/{shop}/machines/{machine}/wait?state=", nil, 400, "is not a machine state"),
+            .init("GET /v1/apps/{shop}/machines/{machine}/wait?instance_id=01NOSUCH", nil, 412, "no version"),
+            .init("DELETE /v1/apps/{shop}/machines/{machine}?force=", nil, 400, "true or false"),
+            .init("DELETE /v1/apps/{shop}/machines/{machine}?froce=true", nil, 400, "'froce' is not supported"),
+            .init("GET /v1/apps/{shop}/machines?name=running", nil, 400, "'name' is not supported"),
             .init("GET /v1/apps/{shop}/machines/{machine}/wait?timeout=61", nil, 400, "at most 60 s"),
             .init("GET /v1/apps/{shop}/machines/{machine}/wait?timeout=-1", nil, 400, "is not a valid duration"),
             .init("GET /v1/apps/{shop}/machines/{machine}/wait?state=stopped&timeout=1", nil, 408, "deadline_exceeded"),
         ]
-        + ["0", "-1", "many", "1000000", "1.5", "", "9223372036854775808"].flatMap { value -> [WrongRequest] in
+        + ["0", "-1", "many", "1000000", "1.5", "9223372036854775808"].flatMap { value -> [WrongRequest] in
             [.init("GET /v1/apps/{shop}/machines/{machine}/events?limit=\(value)", nil, 400, "limit must be 1 to")]
         }
-        + ["0", "-1", "many", "1048577", ""].map {
+        + ["0", "-1", "many", "1048577"].map {
             .init("GET /v1/apps/{shop}/machines/{machine}/logs?bytes=\($0)", nil, 400, "bytes must be 1 to 1048576")
         }
         + exec
@@ -172,7 +175,7 @@ extension WrongRequest {
                 ("{\"command\":[\"ls\"],\"container\":\"a\"}", 400, "field 'container' is not supported"),
                 ("{\"command\":[\"ls\"],\"stdin\":5}", 400, "has the wrong type"),
             ])
-        + ["0", "-1", "121", "9223372036854775807"].map {
+        + ["-1", "121", "9223372036854775807"].map {
             .init(
                 "POST /v1/apps/{shop}/machines/{machine}/exec", "{\"command\":[\"ls\"],\"timeout\":\($0)}", 400,
                 "timeout must be 1 to 120")
@@ -211,7 +214,7 @@ extension WrongRequest {
                 (
                     "{\"name\":\"\(String(repeating: "a", count: 63))\",\"region\":\"ams\",\"replica_regions\":[]}",
                     400,
-                    "too long for its members' names"
+                    "use at most 39 letters"
                 ),
                 ("{\"name\":\"{db}\",\"region\":\"ams\",\"replica_regions\":[]}", 422, "Name has already been taken"),
                 ("{\"name\":\"{shop}\",\"region\":\"ams\",\"replica_regions\":[]}", 422, "Name has already been taken"),

@@ -59,7 +59,7 @@ struct WrongRequest: Sendable, CustomTestStringConvertible {
 /// What the requests are about: an app with a running machine on a volume and an idle one, another app, and a
 /// Postgres cluster of one member. Made once for a planet.
 struct Stock: Sendable {
-    let planet: Planet
+    let planet: LabPlanet
     let api: RoostAPIClient
     /// What stands for what in requests.
     private(set) var names: [String: String] = [:]
@@ -68,7 +68,7 @@ struct Stock: Sendable {
     static let other = "stock-other"
     static let cluster = "stock-db"
 
-    static func ready(on planet: Planet) async throws -> Stock {
+    static func ready(on planet: LabPlanet) async throws -> Stock {
         try planet.makeSmallRoot()
         let cluster = try await ClusterUnderTest.ready(on: planet, name: cluster, replicas: [])
         var stock = Stock(planet: planet, api: planet.api(of: planet.plan.hosts[0].name))

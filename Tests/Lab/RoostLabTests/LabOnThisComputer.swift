@@ -11,11 +11,11 @@ enum LabOnThisComputer {
 
     static func with(
         _ label: String, regions: [String] = ["ams", "iad", "sin"], hostsPerRegion: Int = 2,
-        _ body: (Planet) async throws -> Void
+        _ body: (LabPlanet) async throws -> Void
     ) async throws {
         let shape = try LabShape(
             name: name(label), regions: regions, hostsPerRegion: hostsPerRegion, isNetworkOnly: true)
-        let planet = try await Planet.up(shape)
+        let planet = try await LabPlanet.up(shape)
         do {
             try await body(planet)
         } catch {
@@ -45,7 +45,7 @@ enum LabOnThisComputer {
     }
 }
 
-extension Planet {
+extension LabPlanet {
     /// Answers, and the shortest round trip in milliseconds: the others tell how busy this computer is.
     func ping(_ address: String, from site: String, count: Int = 3) async throws -> (received: Int, best: Double?) {
         let output = try await run(

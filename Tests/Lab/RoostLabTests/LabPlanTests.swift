@@ -163,6 +163,9 @@ import Testing
           },
           "host" : "iad1",
           "images" : {
+            "allowed_directories" : [
+              "/var/lib/roost-lab/planet/images"
+            ],
             "directory" : "/var/lib/roost/images",
             "postgres" : "oci:/var/lib/roost/postgres-image:17"
           },

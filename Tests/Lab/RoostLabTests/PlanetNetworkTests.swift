@@ -8,7 +8,7 @@ import Testing
 /// The real thing, without roostd: namespaces, roost-wan, BIRD.
 @Suite(.serialized) struct PlanetNetworkTests {
     @Test func everybodyReachesEverybodyInTheTimeOfTheMap() async throws {
-        try await LabOnThisComputer.with("map") { (planet: Planet) async throws in
+        try await LabOnThisComputer.with("map") { (planet: LabPlanet) async throws in
             for client in planet.plan.clients {
                 for host in planet.plan.hosts {
                     let expected = Double(Geography.roundTripMilliseconds(client.region, host.region))
@@ -25,7 +25,7 @@ import Testing
     }
 
     @Test func clientsLandOnTheNearestEdgeThatLives() async throws {
-        try await LabOnThisComputer.with("any") { (planet: Planet) async throws in
+        try await LabOnThisComputer.with("any") { (planet: LabPlanet) async throws in
             let edges = planet.plan.hosts.filter(\.isEdge)
             for edge in edges { try await planet.announce(from: edge) }
             for client in planet.plan.clients {
@@ -39,7 +39,7 @@ import Testing
 
             try await planet.killHost("ams2")
             let begin = BootClock.now()
-            #expect(try await planet.waits(for: 10) { try await planet.reaches(Planet.service, from: "client-ams") })
+            #expect(try await planet.waits(for: 10) { try await planet.reaches(LabPlanet.service, from: "client-ams") })
             #expect(BootClock.now() - begin < .seconds(5))
             #expect(try await planet.landing(of: "client-ams") == "iad2")
             #expect(try await planet.landing(of: "client-sin") == "sin2")
@@ -60,7 +60,7 @@ import Testing
     }
 
     @Test func faultsBreakWhatTheyNameAndNothingElse() async throws {
-        try await LabOnThisComputer.with("fault") { (planet: Planet) async throws in
+        try await LabOnThisComputer.with("fault") { (planet: LabPlanet) async throws in
             try await planet.cut("ams", "iad")
             #expect(try await !planet.reaches("198.18.2.11", from: "ams1"))
             #expect(try await !planet.reaches("198.18.2.12", from: "client-ams"))
@@ -96,7 +96,8 @@ import Testing
     }
 
     @Test func hostsDieFreezeAndComeBackWithTheirDisk() async throws {
-        try await LabOnThisComputer.with("life", regions: ["ams"], hostsPerRegion: 2) { (planet: Planet) async throws in
+        try await LabOnThisComputer.with("life", regions: ["ams"], hostsPerRegion: 2) {
+            (planet: LabPlanet) async throws in
             let host = try planet.host("ams1")
             let first = try #require(planet.firstProcess(of: "ams1"))
             _ = try await planet.run(
@@ -140,16 +141,17 @@ import Testing
 
     @Test func labsStandSideBySideAndLeaveNothing() async throws {
         let (one, two) = (LabOnThisComputer.name("one"), LabOnThisComputer.name("two"))
-        try await LabOnThisComputer.with("one", regions: ["ams"], hostsPerRegion: 1) { (first: Planet) async throws in
+        try await LabOnThisComputer.with("one", regions: ["ams"], hostsPerRegion: 1) {
+            (first: LabPlanet) async throws in
             try await LabOnThisComputer.with("two", regions: ["ams", "iad"], hostsPerRegion: 1) {
-                (second: Planet) async throws in
-                #expect(Set([one, two]).isSubset(of: Planet.names))
+                (second: LabPlanet) async throws in
+                #expect(Set([one, two]).isSubset(of: LabPlanet.names))
                 try await first.cut("client-ams", "ams1")
                 #expect(try await second.reaches("198.18.1.11", from: "client-ams"))
                 #expect(try await !first.reaches("198.18.1.11", from: "client-ams"))
                 #expect(try await second.faults().isEmpty)
                 await #expect(throws: LabError.self) {
-                    try await Planet.up(first.plan.shape)
+                    try await LabPlanet.up(first.plan.shape)
                 }
                 #expect(first.firstProcess(of: "ams1") != nil, "the attempt harmed nothing")
             }
@@ -157,7 +159,7 @@ import Testing
             #expect(first.firstProcess(of: "ams1") != nil)
         }
         #expect(LabOnThisComputer.traces(of: one) == [])
-        #expect(try await !Planet.down(one))
+        #expect(try await !LabPlanet.down(one))
     }
 
     /// At whatever step the builder is stopped, what it had built goes away.
@@ -168,7 +170,7 @@ import Testing
             try await withThrowingTaskGroup(of: Void.self) { group in
                 let (steps, continuation) = AsyncStream.makeStream(of: String.self)
                 group.addTask {
-                    _ = try await Planet.up(shape) { continuation.yield($0) }
+                    _ = try await LabPlanet.up(shape) { continuation.yield($0) }
                 }
                 var seen = 0
                 for await _ in steps {
@@ -186,7 +188,7 @@ import Testing
     @Test func downAfterACrash() async throws {
         let name = LabOnThisComputer.name("crash")
         let shape = try LabShape(name: name, regions: ["ams"], hostsPerRegion: 2, isNetworkOnly: true)
-        let planet = try await Planet.up(shape)
+        let planet = try await LabPlanet.up(shape)
         // As a crash leaves it: half of the things gone, a namespace in use, the record lost.
         unlink(planet.paths.labFile)
         unlink(planet.paths.wanSocket)
@@ -195,10 +197,10 @@ import Testing
             "setsid", ["--fork", "nsenter", "--net=\(planet.paths.namespace("client-ams"))", "sleep", "1000"]
         ).run()
         await #expect(throws: LabError.self) {
-            try await Planet.up(shape)
+            try await LabPlanet.up(shape)
         }
-        #expect(try await Planet.down(name))
+        #expect(try await LabPlanet.down(name))
         #expect(LabOnThisComputer.traces(of: name) == [])
-        #expect(try await !Planet.down(name))
+        #expect(try await !LabPlanet.down(name))
     }
 }

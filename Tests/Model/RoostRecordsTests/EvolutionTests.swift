@@ -184,16 +184,13 @@ import Testing
         #expect(StoreKey(StoreKeys.machine(machine, on: host)) == .machine(machine, on: host))
         #expect(StoreKey(StoreKeys.volume(volume, on: host)) == .volume(volume, on: host))
         #expect(StoreKey(StoreKeys.app(app)) == .app(app))
-        #expect(StoreKey(StoreKeys.clusterSpec(app)) == .cluster(app, .spec, .present))
-        #expect(StoreKey(StoreKeys.placement(app, member)) == .cluster(app, .placement(member), .present))
-        #expect(StoreKey(StoreKeys.clusterHeartbeat(app)) == .cluster(app, .heartbeat, .former))
-        #expect(StoreKey(StoreKeys.clusterSecrets(app)) == .cluster(app, .secrets, .former))
-        #expect(StoreKey(StoreKeys.report(app, member)) == .cluster(app, .report(member), .former))
-        #expect(StoreKey(StoreKeys.liveHeartbeat(app)) == .cluster(app, .heartbeat, .present))
-        #expect(StoreKey(StoreKeys.liveReport(app, member)) == .cluster(app, .report(member), .present))
-        #expect(StoreKey(StoreKeys.secrets(app)) == .cluster(app, .secrets, .present))
+        #expect(StoreKey(StoreKeys.clusterSpec(app)) == .cluster(app, .spec))
+        #expect(StoreKey(StoreKeys.placement(app, member)) == .cluster(app, .placement(member)))
+        #expect(StoreKey(StoreKeys.clusterHeartbeat(app)) == .cluster(app, .heartbeat))
+        #expect(StoreKey(StoreKeys.clusterSecrets(app)) == .cluster(app, .secrets))
+        #expect(StoreKey(StoreKeys.report(app, member)) == .cluster(app, .report(member)))
         for key in [
-            "/roost/hosts/ams-1/machines", "/roost/hosts/ams-1/machines/x/y", "/roost-live/shop/spec", "/other",
+            "/roost/hosts/ams-1/machines", "/roost/hosts/ams-1/machines/x/y", "/other",
         ] {
             #expect(StoreKey(key) == .other)
         }

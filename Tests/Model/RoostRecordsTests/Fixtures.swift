@@ -8,7 +8,7 @@ struct Fixture: Sendable, CustomTestStringConvertible {
     let folder: String
     let name: String
 
-    static let folders = ["first", "second"]
+    static let folders = ["first", "second", "third"]
 
     /// The records of the store. A machine's row in the ledger is read by its own room's tests.
     static let names = [

@@ -1,9 +1,10 @@
 import Glibc
 import Logging
-import RoostBalancing
 import RoostEdge
 import RoostLinux
 import RoostModel
+import RoostPostgresWire
+import RoostRouting
 import Synchronization
 
 /// An edge on loopback, with addresses of its own.
@@ -12,6 +13,7 @@ final class EdgeUnderTest: Sendable {
     let address: IPv4Address
     let writePort: Int
     let readPort: Int
+    private let listeners: Int
     private let task: Task<Void, any Error>
 
     private static let count = Atomic(0)
@@ -22,8 +24,13 @@ final class EdgeUnderTest: Sendable {
         return IPv4Address(bits: 127 << 24 | 64 << 16 | (UInt32(getpid()) & 0x3fff) << 8 | number)
     }
 
-    init(at address: IPv4Address = freshAddress(), _ adjust: (inout EdgeConfiguration) -> Void = { _ in }) {
+    init(
+        at address: IPv4Address = freshAddress(), _ adjust: (inout EdgeConfiguration) -> Void = { _ in }
+    ) throws {
         var configuration = EdgeConfiguration()
+        // An edge listens at every address: two of them need ports of their own.
+        let ports = try freePorts(2, AF_INET)
+        (configuration.writePort, configuration.readPort) = (ports[0], ports[1])
         configuration.loops = 2
         configuration.drainTime = .zero
         adjust(&configuration)
@@ -32,6 +39,7 @@ final class EdgeUnderTest: Sendable {
         self.address = address
         writePort = configuration.writePort
         readPort = configuration.readPort
+        listeners = 2 * (configuration.loops ?? 1)
         task = Task { try await service.run() }
     }
 
@@ -42,13 +50,12 @@ final class EdgeUnderTest: Sendable {
         }
     }
 
-    /// Routes the edge's address, and waits until it listens there.
+    /// Routes the edge's address, and waits until it listens.
     func serve(_ route: ClusterRoute?) async throws {
-        service.update(RouteTable(route.map { [address: $0] } ?? [:]))
-        let wanted = route == nil ? 0 : 4
-        let isReady = try await poll(for: .seconds(10), every: .milliseconds(5)) {
+        service.update(ClusterTable(route.map { [address: $0] } ?? [:]))
+        let isReady = try await poll(for: .seconds(10), every: .milliseconds(5)) { [listeners] in
             let stats = service.stats()
-            return stats.listenersOpen == wanted && stats.listenersWanted == wanted ? true : nil
+            return stats.listenersOpen == listeners && stats.listenersWanted == listeners ? true : nil
         }
         guard isReady == true else { throw EdgeTestFailure("the edge does not listen: \(service.stats())") }
     }
@@ -68,7 +75,7 @@ struct EdgeTestFailure: Error, CustomStringConvertible {
 func withEdge(
     _ adjust: (inout EdgeConfiguration) -> Void = { _ in }, _ body: (EdgeUnderTest) async throws -> Void
 ) async throws {
-    let edge = EdgeUnderTest(at: EdgeUnderTest.freshAddress(), adjust)
+    let edge = try EdgeUnderTest(at: EdgeUnderTest.freshAddress(), adjust)
     do {
         try await body(edge)
     } catch {
@@ -88,14 +95,34 @@ func expectStats(
 
 func route(
     _ epoch: UInt64 = 1, leader: Backend?, isOpen: Bool = true, isRecruiting: Bool = false, replicas: [Replica] = [],
-    tls: TLSIdentity? = nil
+    encryption: Encryption = .none
 ) throws -> ClusterRoute {
     ClusterRoute(
         app: try AppName("db"), epoch: Epoch(epoch), leader: leader, isOpen: isOpen, isRecruiting: isRecruiting,
-        replicas: replicas, tls: tls)
+        replicas: replicas, encryption: encryption)
 }
 
 func replica(_ backend: Backend, milliseconds: Int = 1, isStreaming: Bool = true) -> Replica {
     Replica(
         backend: backend, roundTrip: .milliseconds(milliseconds), isStreaming: isStreaming, lagBytes: 0, lag: .zero)
+}
+
+/// Ports of the loopback address that nobody has, all different.
+func freePorts(_ count: Int, _ family: Int32) throws -> [Int] {
+    let files = (0..<count).map { _ in socket(family, Int32(SOCK_STREAM.rawValue), 0) }
+    defer { for file in files { close(file) } }
+    return try files.map { file in
+        // Family and port stand at the same places in both kinds of address.
+        var address = sockaddr_in6()
+        address.sin6_family = sa_family_t(family)
+        if family == AF_INET6 { address.sin6_addr = in6addr_loopback }
+        var length = socklen_t(MemoryLayout<sockaddr_in6>.size)
+        let status = withUnsafeMutablePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                bind(file, $0, length) | getsockname(file, $0, &length)
+            }
+        }
+        guard status == 0 else { throw SystemError("bind", "a free port") }
+        return Int(in_port_t(bigEndian: address.sin6_port))
+    }
 }

@@ -1,7 +1,8 @@
 import NIOCore
 import NIOPosix
-import RoostBalancing
 import RoostModel
+import RoostPostgresWire
+import RoostRouting
 import Synchronization
 
 /// A backend that says what a test wants to see said. After its login it sends back whatever it gets.

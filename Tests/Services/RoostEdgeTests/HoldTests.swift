@@ -1,8 +1,9 @@
 import Glibc
-import RoostBalancing
 import RoostEdge
 import RoostLinux
 import RoostModel
+import RoostPostgresWire
+import RoostRouting
 import Testing
 
 @Suite("An edge when a cluster changes", .serialized, .timeLimit(.minutes(2)))
@@ -27,7 +28,8 @@ struct HoldTests {
                     }
                     let start = BootClock.now()
                     edge.service.update(
-                        RouteTable([edge.address: try route(2, leader: b.backend, isOpen: false, isRecruiting: true)]))
+                        ClusterTable([edge.address: try route(2, leader: b.backend, isOpen: false, isRecruiting: true)])
+                    )
                     for client in old { _ = try await client.receiveAll(within: .seconds(8)) }
                     let cut = BootClock.now() - start
                     #expect(cut < .milliseconds(100), "cut after \(cut)")
@@ -36,7 +38,7 @@ struct HoldTests {
                     try await expectStats(edge) { $0.held == 20 }
                     #expect(b.connections == 0)
                     let opening = BootClock.now()
-                    edge.service.update(RouteTable([edge.address: try route(2, leader: b.backend)]))
+                    edge.service.update(ClusterTable([edge.address: try route(2, leader: b.backend)]))
                     for client in waiting {
                         #expect(member(in: try await client.receive(until: isReady)) == "b")
                     }
@@ -99,11 +101,14 @@ struct HoldTests {
     @Test("A dead primary sees a few attempts at a time, however many clients wait")
     func fewScouts() async throws {
         try await withBackend("a", .silent) { a in
-            try await withEdge({ $0.firstReplyTime = .milliseconds(300) }) { edge in
+            try await withEdge({
+                $0.session.firstReplyTime = .milliseconds(300)
+                $0.logins = .init(serviceMax: 1_000, sourceMax: 1_000)
+            }) { edge in
                 try await edge.serve(try route(leader: a.backend, isOpen: false, isRecruiting: true))
                 let clients = try (0..<300).map { _ in try connect(edge) }
                 try await expectStats(edge) { $0.held == 300 }
-                edge.service.update(RouteTable([edge.address: try route(leader: a.backend)]))
+                edge.service.update(ClusterTable([edge.address: try route(leader: a.backend)]))
                 try await expectStats(edge) { $0.attemptsFailed >= 256 }
                 // The first burst is over; from now on it is scouts only.
                 let burst = a.connections
@@ -165,7 +170,7 @@ struct HoldTests {
                     a.become(.standby)
                     let patient = try connect(edge)
                     try await expectStats(edge) { $0.attemptsFailed >= 1 }
-                    edge.service.update(RouteTable([edge.address: try route(2, leader: b.backend)]))
+                    edge.service.update(ClusterTable([edge.address: try route(2, leader: b.backend)]))
                     #expect(member(in: try await patient.receive(until: isReady)) == "b")
                 }
             }
@@ -181,7 +186,7 @@ struct HoldTests {
                     let client = try connect(edge)
                     let asked = try await poll(for: .seconds(8)) { a.firstPackets.count == 1 ? true : nil }
                     #expect(asked == true)
-                    edge.service.update(RouteTable([edge.address: try route(2, leader: b.backend)]))
+                    edge.service.update(ClusterTable([edge.address: try route(2, leader: b.backend)]))
                     #expect(member(in: try await client.receive(within: .seconds(8), until: isReady)) == "b")
                 }
             }
@@ -201,7 +206,7 @@ struct HoldTests {
                     #expect(member(in: try await connect(edge, .read).receive(until: isReady)) == "b")
                     let unfit = replica(b.backend, isStreaming: false)
                     edge.service.update(
-                        RouteTable([edge.address: try route(leader: a.backend, replicas: [unfit, near])]))
+                        ClusterTable([edge.address: try route(leader: a.backend, replicas: [unfit, near])]))
                     #expect(member(in: try await connect(edge, .read).receive(until: isReady)) == "a")
                     #expect(edge.service.stats().held == 0)
                 }
@@ -213,13 +218,13 @@ struct HoldTests {
     func readersBehind() async throws {
         try await withBackend("a", .primary) { a in
             try await withBackend("b", .standby) { b in
-                try await withEdge({ $0.replicas.lagMax = .milliseconds(300) }) { edge in
+                try await withEdge({ $0.session.replicas.lagMax = .milliseconds(300) }) { edge in
                     try await edge.serve(try route(1, leader: a.backend, replicas: [replica(b.backend)]))
                     let reader = try connect(edge, .read)
                     try await reader.receive(until: isReady)
                     let unfit = replica(b.backend, isStreaming: false)
                     edge.service.update(
-                        RouteTable([edge.address: try route(2, leader: a.backend, replicas: [unfit])]))
+                        ClusterTable([edge.address: try route(2, leader: a.backend, replicas: [unfit])]))
                     reader.take()
                     #expect(!reader.isEnded)
                     _ = try await reader.receiveAll(within: .seconds(8))
@@ -229,7 +234,7 @@ struct HoldTests {
         }
     }
 
-    @Test("A cluster that goes takes its sessions, those that wait, and its listeners with it")
+    @Test("A cluster that goes takes its sessions and those that wait with it, and its address is refused")
     func clusterGone() async throws {
         try await withBackend("a", .primary) { a in
             try await withEdge { edge in
@@ -237,7 +242,7 @@ struct HoldTests {
                 let session = try connect(edge)
                 try await session.receive(until: isReady)
                 edge.service.update(
-                    RouteTable([edge.address: try route(leader: a.backend, isOpen: false, isRecruiting: true)]))
+                    ClusterTable([edge.address: try route(leader: a.backend, isOpen: false, isRecruiting: true)]))
                 let waiting = try connect(edge)
                 try await expectStats(edge) { $0.held == 1 }
                 session.take()
@@ -245,7 +250,9 @@ struct HoldTests {
                 try await edge.serve(nil)
                 _ = try await session.receiveAll()
                 #expect(error(in: try await waiting.receiveAll())?.code == "57P03")
-                #expect(throws: SystemError.self) { try RawClient(edge.address, edge.writePort) }
+                let late = try RawClient(edge.address, edge.writePort)
+                #expect(try await late.receiveAll().isEmpty)
+                #expect(edge.service.stats().strays == 1)
             }
         }
     }

@@ -1,7 +1,8 @@
-import RoostBalancing
 import RoostEdge
 import RoostLinux
 import RoostModel
+import RoostPostgresWire
+import RoostRouting
 import Testing
 
 @Suite("An edge and what clients open with", .serialized, .timeLimit(.minutes(2)))
@@ -71,10 +72,9 @@ struct OpeningTests {
     @Test("A client that does not come to the point is closed in time")
     func slowClient() async throws {
         try await withEdge { edge in
-            edge.service.update(RouteTable())
             try await edge.serve(try route(leader: nil))
         }
-        try await withEdge({ $0.startupTime = .milliseconds(300) }) { edge in
+        try await withEdge({ $0.session.startupTime = .milliseconds(300) }) { edge in
             try await edge.serve(try route(leader: nil))
             let silent = try RawClient(edge.address, edge.writePort)
             let slow = try RawClient(edge.address, edge.readPort)
@@ -85,16 +85,22 @@ struct OpeningTests {
         }
     }
 
-    @Test("A route may insist on TLS")
-    func requiresTLS() async throws {
+    @Test("Where the certificate cannot be used nobody is served, and nobody in clear instead")
+    func brokenCertificate() async throws {
         try await withBackend("a", .primary) { a in
             try await withEdge { edge in
-                var strict = try route(leader: a.backend)
-                strict.requiresTLS = true
-                try await edge.serve(strict)
-                let client = try RawClient(edge.address, edge.writePort)
-                try client.send(startup())
-                #expect(error(in: try await client.receiveAll())?.code == "28000")
+                // A certificate that is none.
+                let broken = TLSIdentity(certificateChain: "-----BEGIN", privateKey: "-----BEGIN")
+                for encryption in [Encryption.required(broken), .optional(broken), .unusable] {
+                    try await edge.serve(try route(leader: a.backend, encryption: encryption))
+                    let client = try RawClient(edge.address, edge.writePort)
+                    try client.send(tlsRequest)
+                    try await client.receive { $0 == Array("N".utf8) }
+                    client.forget()
+                    try client.send(startup())
+                    let told = error(in: try await client.receiveAll())
+                    #expect(told?.code == "57P03" && told?.text.contains("certificate") == true)
+                }
                 #expect(a.connections == 0)
             }
         }
@@ -103,7 +109,7 @@ struct OpeningTests {
     @Test("Sessions are bounded in number, and those beyond are told")
     func crowd() async throws {
         try await withBackend("a", .primary) { a in
-            try await withEdge({ $0.sessionsMax = 3 }) { edge in
+            try await withEdge({ $0.admission.edgeMax = 3 }) { edge in
                 try await edge.serve(try route(leader: a.backend))
                 var clients: [RawClient] = []
                 for _ in 0..<3 {
@@ -112,7 +118,9 @@ struct OpeningTests {
                     try await client.receive(until: isReady)
                     clients.append(client)
                 }
+                // It has said something that nobody reads: what it is told must not be taken back by a reset.
                 let fourth = try RawClient(edge.address, edge.writePort)
+                try fourth.send(startup() + [UInt8](repeating: 7, count: 4_000))
                 #expect(error(in: try await fourth.receiveAll())?.code == "53300")
                 clients[0].close()
                 try await expectStats(edge) { $0.sessions == 2 }
@@ -149,7 +157,7 @@ struct OpeningTests {
     @Test("A cancel request that no member takes ends in time")
     func cancelInTime() async throws {
         try await withBackend("a", .silent) { a in
-            try await withEdge({ $0.cancelTime = .milliseconds(200) }) { edge in
+            try await withEdge({ $0.session.cancelTime = .milliseconds(200) }) { edge in
                 try await edge.serve(try route(leader: a.backend))
                 let client = try RawClient(edge.address, edge.writePort)
                 try client.send(packet(80_877_102, bigEndian(42) + bigEndian(43)))

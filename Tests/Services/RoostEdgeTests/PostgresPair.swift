@@ -1,7 +1,8 @@
 import Glibc
-import RoostBalancing
 import RoostLinux
 import RoostModel
+import RoostPostgresWire
+import RoostRouting
 import Testing
 
 /// A real primary and a real standby on [::1], and a certificate for the edge's address; all gone with the suite.
@@ -31,7 +32,7 @@ struct PostgresPair: Sendable {
         let address = EdgeUnderTest.freshAddress()
         let tls = try await makeCertificate(for: address, in: folder)
         try await Command("chown", ["-R", "postgres", folder]).run()
-        let ports = try freePorts(2)
+        let ports = try freePorts(2, AF_INET6)
         let (primary, standby) = ("\(folder)/primary", "\(folder)/standby")
         try await postgres("initdb", ["-D", primary, "-U", "open", "--auth=trust", "--no-sync"])
         let settings = """
@@ -83,24 +84,6 @@ struct PostgresPair: Sendable {
     private static func append(_ text: String, to path: String, first: Bool = false) throws {
         let old = try DurableFile.read(path) ?? []
         try DurableFile.write(first ? Array(text.utf8) + old : old + Array(text.utf8), to: path, mode: 0o644)
-    }
-
-    private static func freePorts(_ count: Int) throws -> [Int] {
-        let files = (0..<count).map { _ in socket(AF_INET6, Int32(SOCK_STREAM.rawValue), 0) }
-        defer { for file in files { close(file) } }
-        return try files.map { file in
-            var address = sockaddr_in6()
-            address.sin6_family = sa_family_t(AF_INET6)
-            address.sin6_addr = in6addr_loopback
-            var length = socklen_t(MemoryLayout<sockaddr_in6>.size)
-            let status = withUnsafeMutablePointer(to: &address) {
-                $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                    bind(file, $0, length) | getsockname(file, $0, &length)
-                }
-            }
-            guard status == 0 else { throw SystemError("bind", "[::1]") }
-            return Int(in_port_t(bigEndian: address.sin6_port))
-        }
     }
 
     private static func makeCertificate(for address: IPv4Address, in folder: String) async throws -> TLSIdentity {

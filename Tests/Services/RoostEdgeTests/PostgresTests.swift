@@ -1,8 +1,9 @@
 import Glibc
-import RoostBalancing
 import RoostEdge
 import RoostLinux
 import RoostModel
+import RoostPostgresWire
+import RoostRouting
 import Testing
 
 @Suite("An edge in front of real Postgres", .serialized, .postgresPair, .timeLimit(.minutes(3)))
@@ -15,9 +16,10 @@ struct PostgresTests {
     private func withServing(
         _ adjust: (inout ClusterRoute) -> Void = { _ in }, _ body: (EdgeUnderTest) async throws -> Void
     ) async throws {
-        let edge = EdgeUnderTest(at: pair.address)
+        let edge = try EdgeUnderTest(at: pair.address)
         do {
-            var served = try route(leader: pair.primary, replicas: [replica(pair.standby)], tls: pair.tls)
+            var served = try route(
+                leader: pair.primary, replicas: [replica(pair.standby)], encryption: .optional(pair.tls))
             adjust(&served)
             try await edge.serve(served)
             try await body(edge)
@@ -59,7 +61,7 @@ struct PostgresTests {
             let unknown = try await psql(edge, "SELECT 1", "dbname=nothere sslmode=disable")
             #expect(unknown.standardError.contains("does not exist"))
         }
-        try await withServing({ $0.requiresTLS = true }) { edge in
+        try await withServing({ $0.encryption = .required(pair.tls) }) { edge in
             let clear = try await psql(edge, "SELECT 1", "sslmode=disable")
             #expect(clear.standardError.contains("encrypted"), "\(clear)")
             let second = try await psql(edge, "SELECT 1", "sslmode=allow")
@@ -90,7 +92,7 @@ struct PostgresTests {
     func interrupt() async throws {
         try await withServing { edge in
             for mode in ["disable", "require"] {
-                let target = "host=\(edge.address) user=open dbname=postgres sslmode=\(mode)"
+                let target = "host=\(edge.address) port=\(edge.writePort) user=open dbname=postgres sslmode=\(mode)"
                 let start = BootClock.now()
                 let output = try await Command(
                     "timeout", ["-s", "INT", "1", "psql", "-X", target, "-c", "SELECT pg_sleep(20)"]
@@ -104,7 +106,7 @@ struct PostgresTests {
     @Test("A cancel request works through another edge, for readers too")
     func cancelElsewhere() async throws {
         try await withServing { edge in
-            let other = EdgeUnderTest()
+            let other = try EdgeUnderTest()
             do {
                 try await other.serve(try route(leader: pair.primary, replicas: [replica(pair.standby)]))
                 for access in Access.allCases {
@@ -200,7 +202,7 @@ struct PostgresTests {
     @Test("Many short sessions, and prepared statements", arguments: ["disable", "require"])
     func pgbench(mode: String) async throws {
         try await withServing { edge in
-            let target = "host=\(edge.address) user=locked dbname=postgres sslmode=\(mode)"
+            let target = "host=\(edge.address) port=\(edge.writePort) user=locked dbname=postgres sslmode=\(mode)"
             let run = { (arguments: [String]) in
                 try await Command("pgbench", arguments + [target], environment: ["PGPASSWORD": "secret"]).outcome()
             }
@@ -222,7 +224,7 @@ struct PostgresTests {
             #expect(locked.status == 2 && locked.standardError.contains("it is a standby"), "\(locked)")
             async let patient = psql(edge, "SELECT pg_is_in_recovery()", user: "open")
             try await expectStats(edge) { $0.held == 1 && $0.attemptsFailed >= 2 }
-            edge.service.update(RouteTable([edge.address: try route(2, leader: pair.primary)]))
+            edge.service.update(ClusterTable([edge.address: try route(2, leader: pair.primary)]))
             let served = try await patient
             #expect(served.standardOutput == "f\n", "\(served)")
         }

@@ -1,6 +1,8 @@
 import Glibc
 import RoostLinux
 import RoostModel
+import RoostPostgresWire
+import RoostRouting
 
 /// A socket in a test's own hands: sends what a well-behaved client would not.
 final class RawClient {

@@ -1,9 +1,10 @@
 import Glibc
 import NIOCore
 import NIOPosix
-import RoostBalancing
 import RoostLinux
 import RoostModel
+import RoostPostgresWire
+import RoostRouting
 import Synchronization
 import Testing
 
@@ -15,7 +16,11 @@ struct ServiceTests {
     func accepting() async throws {
         try await withBackend("a", .primary) { a in
             try await withEdge { edge in
-                #expect(await edge.service.health() == true || edge.service.stats().listenersWanted == 0)
+                // Never told anything, it would refuse everybody near it.
+                try await expectStats(edge) { $0.listenersOpen == 4 }
+                #expect(await edge.service.health() == false)
+                edge.service.update(ClusterTable())
+                #expect(await edge.service.health())
                 try await edge.serve(try route(leader: a.backend))
                 #expect(await edge.service.health())
                 let client = try RawClient(edge.address, edge.writePort)
@@ -41,7 +46,7 @@ struct ServiceTests {
 
     @Test("Before it runs and after it stopped it is not healthy")
     func lifeless() async throws {
-        let edge = EdgeUnderTest()
+        let edge = try EdgeUnderTest()
         try await edge.serve(try route(leader: nil))
         #expect(await edge.service.health())
         await edge.stop()
@@ -67,19 +72,57 @@ struct ServiceTests {
         try await group.shutdownGracefully()
     }
 
-    @Test("An address that cannot be bound does not stop the others, and is taken when it can be")
-    func addressTaken() async throws {
-        let taken = EdgeUnderTest.freshAddress()
+    @Test("A port that cannot be bound is taken when it can be, and until then the edge is not healthy")
+    func portTaken() async throws {
+        let taken = try freePorts(1, AF_INET)[0]
         let blocker = try await ServerBootstrap(group: .singletonMultiThreadedEventLoopGroup)
-            .bind(host: taken.description, port: 5432).get()
-        try await withEdge { edge in
-            edge.service.update(
-                RouteTable([taken: try route(leader: nil), edge.address: try route(leader: nil)]))
-            try await expectStats(edge) { $0.listenersWanted == 8 && $0.listenersOpen == 6 }
+            .bind(host: "127.0.0.1", port: taken).get()
+        try await withEdge({ $0.readPort = taken }) { edge in
+            edge.service.update(ClusterTable([edge.address: try route(leader: nil)]))
+            try await expectStats(edge) { $0.listenersWanted == 4 && $0.listenersOpen == 2 }
+            #expect(await edge.service.health() == false)
             let client = try RawClient(edge.address, edge.writePort)
             client.close()
             try await blocker.close().get()
-            try await expectStats(edge) { $0.listenersOpen == 8 }
+            try await expectStats(edge) { $0.listenersOpen == 4 }
+            #expect(await edge.service.health())
+        }
+    }
+
+    @Test("One listener serves every address, each with its own cluster; an address that no cluster has is refused")
+    func addresses() async throws {
+        try await withBackend("a", .primary) { a in
+            try await withBackend("b", .primary) { b in
+                try await withEdge { edge in
+                    let other = EdgeUnderTest.freshAddress()
+                    var second = try route(leader: b.backend)
+                    second.app = try AppName("other")
+                    edge.service.update(ClusterTable([edge.address: try route(leader: a.backend), other: second]))
+                    try await expectStats(edge) { $0.listenersOpen == 4 && $0.listenersWanted == 4 }
+                    for (address, name) in [(edge.address, "a"), (other, "b")] {
+                        let client = try RawClient(address, edge.writePort)
+                        try client.send(startup())
+                        #expect(member(in: try await client.receive(until: isReady)) == name)
+                    }
+                    let stray = try RawClient(EdgeUnderTest.freshAddress(), edge.writePort)
+                    #expect(try await stray.receiveAll().isEmpty)
+                    try await expectStats(edge) { $0.strays == 1 }
+                }
+            }
+        }
+    }
+
+    @Test("The check leaves no socket behind")
+    func checkLeavesNothing() async throws {
+        try await withEdge { edge in
+            try await edge.serve(try route(leader: nil))
+            for _ in 0..<20 { #expect(await edge.service.health()) }
+            let port = String(edge.writePort, radix: 16, uppercase: true)
+            let file = try DurableFile.read("/proc/net/tcp") ?? []
+            // State 06 is TIME-WAIT (include/net/tcp_states.h).
+            let resting = String(decoding: file, as: UTF8.self).split(separator: "\n")
+                .filter { $0.contains(":\(String(repeating: "0", count: 4 - port.count))\(port) 06") }
+            #expect(resting.isEmpty, "\(resting)")
         }
     }
 
@@ -87,10 +130,10 @@ struct ServiceTests {
     func fileLimit() async throws {
         // In a process of its own: the limit is the whole process's.
         await #expect(processExitsWith: .success) {
-            var limit = rlimit(rlim_cur: 80, rlim_max: 80)
+            var limit = rlimit(rlim_cur: 90, rlim_max: 90)
             setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
             try await withEdge({ $0.loops = 1 }) { edge in
-                edge.service.update(RouteTable([edge.address: try route(leader: nil)]))
+                edge.service.update(ClusterTable([edge.address: try route(leader: nil)]))
                 try await expectStats(edge) { $0.listenersOpen == 2 }
                 var hoard: [Int32] = []
                 while case let file = dup(0), file >= 0 { hoard.append(file) }
@@ -102,6 +145,10 @@ struct ServiceTests {
                 client.take()
                 guard client.received.isEmpty, !client.isEnded, edge.service.stats().accepted == 0 else {
                     throw EdgeTestFailure("it was accepted without a file descriptor")
+                }
+                // The shortage is the host's: no reason to withdraw.
+                guard await edge.service.health(), edge.service.stats().shortages > 0 else {
+                    throw EdgeTestFailure("a shortage of files is taken for the death of the edge")
                 }
                 for file in hoard { close(file) }
                 try await client.receive { $0 == [UInt8(ascii: "N")] }

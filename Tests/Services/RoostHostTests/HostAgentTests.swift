@@ -269,6 +269,21 @@ import Testing
         }
     }
 
+    @Test func aFaultThatCannotHealIsNotTriedAgain() async throws {
+        let host = try FakeHost()
+        defer { host.remove() }
+        let order = try order(restart: .always)
+        host.runtime.refusal.withLock {
+            $0 = RuntimeError(code: .imageInvalid, operation: "unpack", subject: "shop", cause: "its layer is odd")
+        }
+        try await host.withAgent { agent in
+            _ = try await agent.createMachine(order)
+            _ = try await agent.wait(for: order.id, states: [.failed], timeout: .seconds(5))
+            let failures = await agent.machine(order.id)?.events.filter { $0.type == .failure } ?? []
+            #expect(failures.count == 1 && failures.first?.request?.message?.contains("its layer is odd") == true)
+        }
+    }
+
     @Test(arguments: [
         MachineConfig(image: ""), MachineConfig(image: "dir:relative"),
         MachineConfig(image: "a", guest: MachineGuest(cpus: 0)),

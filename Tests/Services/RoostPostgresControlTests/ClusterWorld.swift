@@ -210,13 +210,15 @@ struct ClusterWorld {
         _ = planet.apply(.listing(try await store.read(.prefix(StoreKeys.root), at: nil)))
         for name in names {
             let contents = hosts.contents.withLock { $0[name] ?? .init() }
-            planet.hosts[name] = HostRecord(
-                host: name, region: hosts.region, generation: Generation(1),
-                capacity: HostCapacity(cpus: 8, memory: .gibibytes(8), disk: .gibibytes(100)),
-                mesh: MeshIdentity(
-                    publicKey: "", endpoint: "198.18.0.1:1", probePort: 1, address: MeshAddress.host(name)),
-                isEdge: false, isStoreMember: false, machines: contents.machines.values.map(hosts.record),
-                volumes: contents.volumes.values.map(hosts.record))
+            planet.put(
+                HostRecord(
+                    host: name, region: hosts.region, generation: Generation(1),
+                    capacity: HostCapacity(cpus: 8, memory: .gibibytes(8), disk: .gibibytes(100)),
+                    mesh: MeshIdentity(
+                        publicKey: "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", endpoint: "198.18.0.1:1",
+                        probePort: 1, address: MeshAddress.host(name)),
+                    isEdge: false, isStoreMember: false, machines: contents.machines.values.map(hosts.record),
+                    volumes: contents.volumes.values.map(hosts.record)))
         }
         return planet
     }

@@ -22,7 +22,8 @@ import Testing
                 capacity: HostCapacity(
                     cpus: 8, memory: .gibibytes(name == world.names[0] ? 1 : 8), disk: .gibibytes(9)),
                 mesh: MeshIdentity(
-                    publicKey: "", endpoint: "198.18.0.1:1", probePort: 1, address: MeshAddress.host(name)),
+                    publicKey: "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", endpoint: "198.18.0.1:1", probePort: 1,
+                    address: MeshAddress.host(name)),
                 isEdge: false, isStoreMember: false)
             _ = try await world.store.commit(
                 Transaction(then: [

@@ -1,4 +1,6 @@
+import Glibc
 import RoostLinux
+import RoostModel
 import Testing
 
 @Suite(.timeLimit(.minutes(2)))
@@ -34,6 +36,34 @@ struct CommandTests {
                 }
             }
         }
+    }
+
+    @Test func aCommandHasEndedWhenItsProcessHas() async throws {
+        // What it leaves in the background keeps its outputs open.
+        let began = BootClock.now()
+        let output = try await Command("sh", ["-c", "sleep 40 & echo done; exit 3"]).outcome()
+        #expect(output.status == 3 && output.standardOutput == "done\n")
+        let error = await #expect(throws: CommandError.self) {
+            try await Command("sh", ["-c", "sleep 40 & wait"], deadline: .milliseconds(200)).run()
+        }
+        if case .deadlineExceeded = error?.cause {} else { Issue.record("\(error?.description ?? "")") }
+        #expect(BootClock.now() - began < .seconds(20))
+    }
+
+    @Test func aProgramFindsNothingOfOursInItsEnvironment() async throws {
+        setenv("ROOST_TEST_SECRET", "hidden", 1)
+        defer { unsetenv("ROOST_TEST_SECRET") }
+        let output = try await Command("env", [], environment: ["GIVEN": "1"]).run().standardOutput
+        #expect(!output.contains("hidden"))
+        #expect(output.contains("GIVEN=1\n") && output.contains("LC_ALL=C.UTF-8\n") && output.contains("PATH="))
+    }
+
+    @Test func tooMuchOutputIsSaid() async throws {
+        let error = await #expect(throws: CommandError.self) {
+            try await Command("sh", ["-c", "yes | head -c \(Command.outputBytesMax + 1)"]).run()
+        }
+        if case .outputTooLong = error?.cause {} else { Issue.record("\(error?.description ?? "")") }
+        #expect(error?.summary.contains("head") == false)
     }
 
     @Test func aCommandEndsAtItsDeadline() async throws {

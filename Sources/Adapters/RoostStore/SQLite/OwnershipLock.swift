@@ -11,7 +11,7 @@ final class OwnershipLock: Sendable {
         let operation = "own \(path)"
         file = open(lockPath, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         guard file >= 0 else { throw .unavailable(operation, "\(SystemError("open", lockPath))") }
-        guard flock(file, LOCK_EX | LOCK_NB) == 0 else {
+        guard FileLock.hold(file) else {
             let code = errno
             let owner = Self.owner(in: file)
             close(file)

@@ -79,7 +79,7 @@ public final class SQLiteStore: Store {
         try pool.writeWithoutTransaction { try $0.execute(sql: "PRAGMA synchronous = FULL") }
         try Schema.migrator.migrate(pool)
         return try pool.read { database in
-            let ledger = Ledger(database: database)
+            let ledger = StoreLedger(database: database)
             return Opened(
                 pool: pool, revision: try ledger.clock().revision, leases: try ledger.leases(),
                 logSize: try ledger.logSize())
@@ -134,10 +134,10 @@ public final class SQLiteStore: Store {
     // MARK: The file
 
     func reading<Value: Sendable>(
-        _ operation: String, _ body: @escaping @Sendable (Ledger) throws -> Value
+        _ operation: String, _ body: @escaping @Sendable (StoreLedger) throws -> Value
     ) async throws(StoreError) -> Value {
         do {
-            return try await pool.read { try body(Ledger(database: $0)) }
+            return try await pool.read { try body(StoreLedger(database: $0)) }
         } catch let error as StoreError {
             throw error
         } catch {
@@ -146,12 +146,12 @@ public final class SQLiteStore: Store {
     }
 
     private func writing<Value: Sendable>(
-        _ operation: String, _ body: @escaping @Sendable (Ledger) throws -> Value
+        _ operation: String, _ body: @escaping @Sendable (StoreLedger) throws -> Value
     ) async throws(StoreError) -> Value {
         let reachedCommit = Atomic(false)
         do {
             return try await pool.write { database in
-                let value = try body(Ledger(database: database))
+                let value = try body(StoreLedger(database: database))
                 reachedCommit.store(true, ordering: .releasing)
                 return value
             }
@@ -182,7 +182,7 @@ public final class SQLiteStore: Store {
         let size = logSize.withLock { $0 }
         guard bound.isExceeded(changes: size.changes, bytes: size.bytes) else { return }
         do {
-            let kept = try pool.write { try Ledger(database: $0).compact(to: bound) }
+            let kept = try pool.write { try StoreLedger(database: $0).compact(to: bound) }
             logSize.withLock { $0 = kept }
         } catch {
             logger.warning("cannot cut the store's change log", metadata: ["path": "\(path)", "error": "\(error)"])
@@ -211,7 +211,7 @@ public final class SQLiteStore: Store {
         wakeUp.withLock { $0 = nil }
         for lease in leases.withLock({ $0.due(now: BootClock.now()) }) {
             do {
-                let ended = try pool.write { try Ledger(database: $0).end(lease) }
+                let ended = try pool.write { try StoreLedger(database: $0).end(lease) }
                 leases.withLock { $0.end(lease) }
                 published(ended.revision, changes: ended.changes, bytes: 0)
             } catch {

@@ -48,9 +48,9 @@ public struct Bench: Sendable {
     }
 
     private func measure(_ parts: [BenchPart], on shape: LabShape, _ report: inout BenchReport) async throws {
-        let planet: Planet
+        let planet: LabPlanet
         do {
-            planet = try await Planet.up(shape, progress: progress)
+            planet = try await LabPlanet.up(shape, progress: progress)
         } catch {
             try Task.checkCancellation()
             report.failures += parts.map { .init(part: $0, why: "there is no planet to measure on: \(error)") }

@@ -3,10 +3,10 @@ import RoostModel
 
 /// A host or a client of the lab, as the place where something is run and measured.
 struct BenchSite: Sendable {
-    let planet: Planet
+    let planet: LabPlanet
     let name: String
 
-    init(_ planet: Planet, _ name: String) {
+    init(_ planet: LabPlanet, _ name: String) {
         self.planet = planet
         self.name = name
     }

@@ -13,7 +13,7 @@ struct MachineBench: Sendable {
     private static let rounds = (warmUp: 2, patience: Duration.seconds(30))
     private static let podmanGoal = 1.0 / 3
 
-    init(_ planet: Planet, _ progress: @escaping Demo.Progress) {
+    init(_ planet: LabPlanet, _ progress: @escaping Demo.Progress) {
         let host = planet.plan.hosts[0]
         site = BenchSite(planet, host.name.text)
         api = planet.api(of: host.name)

@@ -15,7 +15,7 @@ struct RuntimeBundle: Sendable {
         folder = site.folder + "/bundle"
     }
 
-    var root: String { folder + "/root" }
+    var root: String { "\(site.planet.paths.imagesFolder)/bench-\(site.name)" }
     private var cgroup: String { site.planet.paths.cgroup(site.name) }
     private var runtime: [String] { ["runc", "--root", site.folder + "/runc"] }
 
@@ -25,14 +25,18 @@ struct RuntimeBundle: Sendable {
         guard let bytes = try DurableFile.read(source + "/config.json") else {
             throw LabError(.failed, "the machine \(machine) has no bundle in \(source)")
         }
+        let etc = "\(site.planet.paths.hostState(site.name))/machines/machines-oci/\(machine)/etc"
         let text = String(decoding: bytes, as: UTF8.self)
         let document = try JSONDecoder().decode(JSONValue.self, from: Data(text.utf8)).mapped { text in
             if text == "\(cgroup)/\(machine)" { return "\(cgroup)/\(Self.name)" }
-            return text.hasPrefix(source + "/") ? folder + text.dropFirst(source.count) : text
+            if text == source + "/root" { return root }
+            for place in [source, etc] where text.hasPrefix(place + "/") { return folder + text.dropFirst(place.count) }
+            return text
         }
+        try DurableFile.makeFolder(folder)
         try DurableFile.write([UInt8](try JSONEncoder().encode(document.withOwnNetwork())), to: folder + "/config.json")
         for file in ["hosts", "hostname", "resolv.conf"] {
-            try DurableFile.write(try DurableFile.read("\(source)/\(file)") ?? [], to: "\(folder)/\(file)", mode: 0o644)
+            try DurableFile.write(try DurableFile.read("\(etc)/\(file)") ?? [], to: "\(folder)/\(file)", mode: 0o644)
         }
     }
 

@@ -6,7 +6,7 @@ import RoostWire
 /// Writes of 8 kB that are each on the disk before the next: on a volume that a machine has, against a plain folder on
 /// the same disk. Both files are there in full before the first round.
 struct VolumeBench: Sendable {
-    private let planet: Planet
+    private let planet: LabPlanet
     private let host: LabHost
     private let site: BenchSite
     private let api: RoostAPIClient
@@ -15,7 +15,7 @@ struct VolumeBench: Sendable {
     private static let startMax = Duration.seconds(60)
     private static let goal = 0.9
 
-    init(_ planet: Planet, _ progress: @escaping Demo.Progress) {
+    init(_ planet: LabPlanet, _ progress: @escaping Demo.Progress) {
         self.planet = planet
         host = planet.plan.hosts[0]
         site = BenchSite(planet, host.name.text)
@@ -53,13 +53,14 @@ struct VolumeBench: Sendable {
         }
     }
 
+    private var root: String { "\(site.planet.paths.imagesFolder)/bench-volumes" }
+
     /// A volume is mounted while a machine has it.
     private func mount(_ app: AppName) async throws -> (MachineID, VolumeID) {
-        try BenchRoot.make(site.folder + "/root")
+        try BenchRoot.make(root)
         try await BenchRoot.make(app, on: api)
         let volume = try await api.createVolume(CreateVolumeRequest(name: "data", sizeGigabytes: 1), in: app)
-        let config = BenchRoot.config(
-            site.folder + "/root", mounts: [MachineMount(volume: volume.id, path: "/data")])
+        let config = BenchRoot.config(root, mounts: [MachineMount(volume: volume.id, path: "/data")])
         let machine = try await api.createMachine(CreateMachineRequest(config: config), in: app)
         _ = try await api.waitForMachine(machine.id, of: app, state: .started, timeout: Self.startMax)
         return (machine.id, volume.id)

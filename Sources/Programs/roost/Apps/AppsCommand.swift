@@ -23,7 +23,7 @@ struct AppsCommand: AsyncParsableCommand {
         @OptionGroup var output: OutputOptions
 
         func run() async throws {
-            let app = try await PlanetAPI.find(global).ask { client in
+            let app = try await Roostds.find(global).ask { client in
                 try await client.createApp(CreateAppRequest(name: name.text, network: network?.text))
                 return try await client.app(name)
             }
@@ -38,7 +38,7 @@ struct AppsCommand: AsyncParsableCommand {
         @OptionGroup var output: OutputOptions
 
         func run() async throws {
-            let apps = try await PlanetAPI.find(global).ask { try await $0.apps() }
+            let apps = try await Roostds.find(global).ask { try await $0.apps() }
             try output.showList(apps, nothing: "There is no app. Create one: roost apps create NAME") { apps in
                 var table = Table("NAME", "STATUS", "NETWORK", "MACHINES", "VOLUMES")
                 for app in apps.sorted(by: { $0.name < $1.name }) {
@@ -61,7 +61,7 @@ struct AppsCommand: AsyncParsableCommand {
         @OptionGroup var output: OutputOptions
 
         func run() async throws {
-            let app = try await PlanetAPI.find(global).ask { try await $0.app(name) }
+            let app = try await Roostds.find(global).ask { try await $0.app(name) }
             try output.show(app) { app in
                 Facts([
                     ("Name", app.name.text), ("Status", app.status), ("Network", app.network),
@@ -86,10 +86,10 @@ struct AppsCommand: AsyncParsableCommand {
 
         func run() async throws {
             try confirmation.confirm("Destroy app \(name)?")
-            let planet = try PlanetAPI.find(global)
+            let planet = try Roostds.find(global)
             try await ignoringMissing(ifExists) {
                 try await planet.ask { try await $0.destroyApp(name) }
-                print("App \(name) is destroyed.")
+                Terminal.result("App \(name) is destroyed.")
             }
         }
     }

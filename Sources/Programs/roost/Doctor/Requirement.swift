@@ -51,7 +51,7 @@ struct Requirement: Sendable {
         .init(.skopeo, "skopeo", for: "images", .always, packages: "skopeo"),
         .init(.umoci, "umoci", for: "images", .always, packages: "umoci"),
         .init(.openssl, "openssl", for: "certificates of clusters", .always, packages: "openssl"),
-        .init(.sysctl, "sysctl", for: "the mesh and machines", .always, packages: "procps"),
+        .init(.sysctl, "sysctl", for: "hosts of a lab", .always, packages: "procps"),
         .init(
             .mmdebstrap, "mmdebstrap", for: "the Postgres image", .always,
             packages: "mmdebstrap", "debian-archive-keyring"),
@@ -59,7 +59,7 @@ struct Requirement: Sendable {
         .init(.etcd, "etcd", for: "the store of several hosts", .always, packages: "etcd-server"),
         .init(.bird, "BIRD", for: "anycast", .always, packages: "bird2"),
         .init(.psql, "psql", for: "roost pg connect, the demo", .always, packages: "postgresql-client"),
-        .init(.tini, "tini", for: "hosts of a lab", .always, packages: "tini"),
+        .init(.tini, "tini", for: "process 1 of machines, hosts of a lab", .always, packages: "tini"),
         .init(.runit, "runit", for: "hosts of a lab", .always, packages: "runit"),
         .init(.reflink, "shared extents", for: "copies of volumes at once (XFS, btrfs)", .notUsed),
         .init(.kvm, "KVM", for: "machines with a kernel of their own", .notUsed),

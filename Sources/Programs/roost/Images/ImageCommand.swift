@@ -40,7 +40,7 @@ struct ImageCommand: AsyncParsableCommand {
                         progress.say($0)
                     }
                 }
-                print(Self.words(outcome, "\(layout):\(tag)", ContinuousClock.now - begin))
+                Terminal.result(Self.words(outcome, "\(layout):\(tag)", ContinuousClock.now - begin))
             } catch let error as PostgresImageError {
                 throw CommandFailure("\(error)", advice: "See what is missing on this host: roost doctor")
             }

@@ -16,14 +16,16 @@ struct LabCommand: AsyncParsableCommand {
 
 /// Which lab a command is about.
 struct LabOptions: ParsableArguments {
-    @Option(help: .init("The lab's name.", valueName: "name"))
+    @Option(
+        name: [.long, .customLong("lab")],
+        help: .init("The lab's name (else ROOST_LAB, else 'planet').", valueName: "name"))
     var name = LabOptions.nameDefault
 
     private static var nameDefault: String { environment("ROOST_LAB") ?? LabShape.nameDefault }
 
-    func planet() throws -> Planet {
+    func planet() throws -> LabPlanet {
         try LabPrograms.requireRoot()
-        return try Planet.named(name)
+        return try LabPlanet.named(name)
     }
 }
 

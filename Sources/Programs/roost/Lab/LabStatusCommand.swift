@@ -50,7 +50,7 @@ struct LabStatusCommand: AsyncParsableCommand {
         return parts.joined(separator: "\n\n")
     }
 
-    private static func style(_ state: Planet.HostState) -> Terminal.Style {
+    private static func style(_ state: LabPlanet.HostState) -> Terminal.Style {
         switch state {
         case .running: .good
         case .frozen: .warning
@@ -72,8 +72,8 @@ struct LabListCommand: AsyncParsableCommand {
 
     func run() async throws {
         try await inLab {
-            let rows = Planet.names.map { name in
-                let shape = (try? Planet.named(name))?.plan.shape
+            let rows = LabPlanet.names.map { name in
+                let shape = (try? LabPlanet.named(name))?.plan.shape
                 return Row(
                     name: name, regions: shape?.regions ?? [],
                     hosts: (shape?.hostsPerRegion ?? 0) * (shape?.regions.count ?? 0))

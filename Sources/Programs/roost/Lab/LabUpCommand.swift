@@ -29,7 +29,7 @@ struct LabUpCommand: AsyncParsableCommand {
                 name: lab.name, regions: codes, hostsPerRegion: hostsPerRegion, isNetworkOnly: networkOnly)
             let begin = BootClock.now()
             let planet = try await interruptible(advice: "Interrupted. What had been built was removed again.") {
-                try await Planet.up(shape) { step in
+                try await LabPlanet.up(shape) { step in
                     Terminal.say(
                         "\(Terminal.paint(Figure.seconds(BootClock.now() - begin), .faint, on: .error)) \(step)")
                 }
@@ -49,7 +49,7 @@ struct LabDownCommand: AsyncParsableCommand {
 
     func run() async throws {
         try await inLab {
-            let wasThere = try await Planet.down(lab.name)
+            let wasThere = try await LabPlanet.down(lab.name)
             Terminal.say(wasThere ? "The lab '\(lab.name)' is gone." : "There is no lab '\(lab.name)'.")
         }
     }

@@ -69,7 +69,7 @@ struct MachineCreateCommand: AsyncParsableCommand {
     func run() async throws {
         let request = CreateMachineRequest(
             name: name, region: region?.text, config: try machineConfig(), skipLaunch: skipLaunch ? true : nil)
-        let planet = try PlanetAPI.find(global)
+        let planet = try Roostds.find(global)
         let machine = try await Progress.show("creating a machine of \(app)") { progress in
             let machine = try await planet.ask { try await $0.createMachine(request, in: app) }
             guard wait, !skipLaunch else { return machine }

@@ -11,13 +11,13 @@ struct MachineStartCommand: AsyncParsableCommand {
     @OptionGroup var global: GlobalOptions
 
     func run() async throws {
-        let planet = try PlanetAPI.find(global)
+        let planet = try Roostds.find(global)
         try await Progress.show("starting machine \(argument.machine)") { _ in
             try await planet.ask { try await $0.startMachine(argument.machine, of: argument.app) }
             try await MachineWaitCommand.wait(
                 for: .started, argument.machine, of: argument.app, on: planet, timeout: .seconds(60))
         }
-        print("Machine \(argument.machine) is started.")
+        Terminal.result("Machine \(argument.machine) is started.")
     }
 }
 
@@ -30,7 +30,7 @@ struct MachineStopCommand: AsyncParsableCommand {
     @OptionGroup var global: GlobalOptions
 
     func run() async throws {
-        let planet = try PlanetAPI.find(global)
+        let planet = try Roostds.find(global)
         try await Progress.show("stopping machine \(argument.machine)") { _ in
             try await planet.ask { client in
                 try await client.stopMachine(
@@ -40,7 +40,7 @@ struct MachineStopCommand: AsyncParsableCommand {
             try await MachineWaitCommand.wait(
                 for: .stopped, argument.machine, of: argument.app, on: planet, timeout: limit)
         }
-        print("Machine \(argument.machine) is stopped.")
+        Terminal.result("Machine \(argument.machine) is stopped.")
     }
 }
 
@@ -52,7 +52,7 @@ struct MachineRestartCommand: AsyncParsableCommand {
     @OptionGroup var global: GlobalOptions
 
     func run() async throws {
-        let planet = try PlanetAPI.find(global)
+        let planet = try Roostds.find(global)
         try await Progress.show("restarting machine \(argument.machine)") { _ in
             try await planet.ask { client in
                 try await client.restartMachine(
@@ -62,7 +62,7 @@ struct MachineRestartCommand: AsyncParsableCommand {
             try await MachineWaitCommand.wait(
                 for: .started, argument.machine, of: argument.app, on: planet, timeout: limit)
         }
-        print("Machine \(argument.machine) is started again.")
+        Terminal.result("Machine \(argument.machine) is started again.")
     }
 }
 
@@ -93,19 +93,39 @@ struct MachineDestroyCommand: AsyncParsableCommand {
     @Flag(help: "It is no failure if there is no such machine.")
     var ifExists = false
 
+    @Flag(name: .customLong("no-wait"), help: "Do not wait until it is gone.")
+    var skipsWait = false
+
+    @Option(help: "How long to wait at most, for example 30s.", transform: { try DurationText($0) })
+    var timeout = DurationText(.seconds(60))
+
     @OptionGroup var confirmation: ConfirmationOptions
     @OptionGroup var global: GlobalOptions
 
     func run() async throws {
         try confirmation.confirm("Destroy machine \(argument.machine) of \(argument.app)?")
-        let planet = try PlanetAPI.find(global)
+        let planet = try Roostds.find(global)
         try await ignoringMissing(ifExists) {
             try await Progress.show("destroying machine \(argument.machine)") { _ in
                 try await planet.ask { client in
                     try await client.destroyMachine(argument.machine, of: argument.app, force: force)
                 }
+                if !skipsWait { try await waitUntilGone(on: planet) }
             }
-            print("Machine \(argument.machine) is destroyed.")
+            Terminal.result("Machine \(argument.machine) is \(skipsWait ? "being destroyed" : "destroyed").")
+        }
+    }
+}
+
+extension MachineDestroyCommand {
+    /// The order was taken; its volumes are free only when it has been carried out. A machine that is not known any
+    /// more is gone.
+    private func waitUntilGone(on planet: Roostds) async throws {
+        do {
+            try await MachineWaitCommand.wait(
+                for: .destroyed, argument.machine, of: argument.app, on: planet, timeout: timeout.duration)
+        } catch let error as APIError where error.isNotFound {
+            return
         }
     }
 }
@@ -125,12 +145,12 @@ struct MachineWaitCommand: AsyncParsableCommand {
     @OptionGroup var global: GlobalOptions
 
     func run() async throws {
-        let planet = try PlanetAPI.find(global)
+        let planet = try Roostds.find(global)
         try await Progress.show("waiting for machine \(argument.machine) to be \(state.rawValue)") { _ in
             try await Self.wait(
                 for: state, argument.machine, of: argument.app, on: planet, timeout: timeout.duration)
         }
-        print("Machine \(argument.machine) is \(state.rawValue).")
+        Terminal.result("Machine \(argument.machine) is \(state.rawValue).")
     }
 
     /// The longest wait that the API takes on in one call.
@@ -138,7 +158,7 @@ struct MachineWaitCommand: AsyncParsableCommand {
 
     /// As many calls as the time allows.
     static func wait(
-        for state: MachineState, _ machine: MachineID, of app: AppName, on planet: PlanetAPI, timeout: Duration
+        for state: MachineState, _ machine: MachineID, of app: AppName, on planet: Roostds, timeout: Duration
     ) async throws {
         let end = ContinuousClock.now + timeout
         while true {
@@ -164,7 +184,10 @@ struct MachineWaitCommand: AsyncParsableCommand {
 struct MachineExecCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "exec", abstract: "Run a command in a machine.",
-        discussion: "Prints what it printed. The exit status is 0 if the command's was, otherwise 1.")
+        discussion: """
+            Prints what it printed. The exit status is the command's own, or 128 and the number of the signal that ended \
+            it, as a shell has it.
+            """)
 
     @OptionGroup var argument: MachineArgument
 
@@ -190,16 +213,23 @@ struct MachineExecCommand: AsyncParsableCommand {
     func run() async throws {
         let input = stdin ? String(decoding: try StandardInput.readAll(), as: UTF8.self) : nil
         let request = ExecBody(command: command, stdin: input, timeout: timeout)
-        let planet = try PlanetAPI.find(global)
+        let planet = try Roostds.find(global)
         // No progress line: standard error is the command's own.
         let answer = try await planet.ask { try await $0.exec(request, on: argument.machine, of: argument.app) }
         if output.json {
             try output.show(answer) { _ in "" }
         } else {
-            Terminal.put(answer.stdout, on: .output)
-            Terminal.put(answer.stderr, on: .error)
+            Terminal.putForeign(answer.stdout, on: .output)
+            Terminal.putForeign(answer.stderr, on: .error)
         }
-        if answer.exitSignal != 0 { throw CommandFailure("the command was ended by signal \(answer.exitSignal)") }
-        if answer.exitCode != 0 { throw CommandFailure("the command's exit status was \(answer.exitCode)") }
+        for (name, isCut) in [("output", answer.isOutputCut), ("error output", answer.isErrorCut)]
+        where isCut == true {
+            Terminal.say("roost: the \(name) was longer than an answer carries, and is cut")
+        }
+        if answer.exitSignal != 0 {
+            Terminal.say("The command was ended by signal \(answer.exitSignal).")
+            throw ExitCode(128 + Int32(answer.exitSignal))
+        }
+        if answer.exitCode != 0 { throw ExitCode(Int32(answer.exitCode)) }
     }
 }

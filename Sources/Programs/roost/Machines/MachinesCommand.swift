@@ -33,7 +33,7 @@ struct MachineListCommand: AsyncParsableCommand {
     @OptionGroup var output: OutputOptions
 
     func run() async throws {
-        let machines = try await PlanetAPI.find(global).ask { client in
+        let machines = try await Roostds.find(global).ask { client in
             if let app { return try await client.machines(of: app).map { Item(app: app, machine: $0) } }
             var all: [Item] = []
             for app in try await client.apps().map(\.name).sorted() {
@@ -73,7 +73,7 @@ struct MachineShowCommand: AsyncParsableCommand {
     @OptionGroup var output: OutputOptions
 
     func run() async throws {
-        let machine = try await PlanetAPI.find(global).ask { client in
+        let machine = try await Roostds.find(global).ask { client in
             try await client.machine(argument.machine, of: argument.app)
         }
         try output.show(machine) { $0.facts.text }
@@ -97,7 +97,7 @@ struct MachineEventsCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let events = try await PlanetAPI.find(global).ask { client in
+        let events = try await Roostds.find(global).ask { client in
             try await client.events(of: argument.machine, in: argument.app, limit: limit)
         }
         try output.showList(events, nothing: "Nothing has happened to the machine yet.") { events in
@@ -129,9 +129,9 @@ struct MachineLogsCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let text = try await PlanetAPI.find(global).ask { client in
+        let text = try await Roostds.find(global).ask { client in
             try await client.logs(of: argument.machine, in: argument.app, bytes: bytes)
         }
-        Terminal.put(text.isEmpty || text.hasSuffix("\n") ? text : text + "\n", on: .output)
+        Terminal.putForeign(text.isEmpty || text.hasSuffix("\n") ? text : text + "\n", on: .output)
     }
 }

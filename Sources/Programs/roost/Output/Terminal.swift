@@ -47,6 +47,11 @@ enum Terminal {
     /// A line on standard error.
     static func say(_ text: String) { put(text + "\n", on: .error) }
 
+    /// A line of a result.
+    static func result(_ text: String) { put(text + "\n", on: .output) }
+
+    /// A result that cannot be written is no result: the program ends. Quietly where its reader has gone, as a program
+    /// does that SIGPIPE ends; else with words and a failure.
     static func put(_ text: String, on stream: Stream) {
         let bytes = Array(text.utf8)
         var sent = 0
@@ -55,8 +60,62 @@ enum Terminal {
                 write(stream.descriptor, buffer.baseAddress?.advanced(by: sent), bytes.count - sent)
             }
             if count < 0, errno == EINTR { continue }
-            guard count > 0 else { return }
+            guard count > 0 else {
+                if case .output = stream { endForUnwritten(errno) }
+                return
+            }
             sent += count
+        }
+    }
+
+    /// What a machine or a program elsewhere has written: on a terminal its control characters are shown, not obeyed,
+    /// for they could move the cursor, change the title or rewrite lines that were printed before.
+    static func putForeign(_ text: String, on stream: Stream) {
+        put(isTerminal(stream) ? harmless(text) : text, on: stream)
+    }
+
+    /// C0 and C1 control characters but line feed and tab as `\\x1b`; a carriage return before a line feed is dropped.
+    static func harmless(_ text: String) -> String {
+        var shown = ""
+        for scalar in text.unicodeScalars {
+            switch scalar.value {
+            case 0x0a, 0x09: shown.unicodeScalars.append(scalar)
+            case 0x0d: continue
+            case 0..<0x20, 0x7f..<0xa0:
+                let digits = String(scalar.value, radix: 16)
+                shown += "\\x" + (digits.count < 2 ? "0" : "") + digits
+            default: shown.unicodeScalars.append(scalar)
+            }
+        }
+        return shown
+    }
+
+    /// Whoever read our results has gone: nothing that is printed from now on is read.
+    static var isReaderGone: Bool {
+        var descriptor = pollfd(fd: STDOUT_FILENO, events: Int16(POLLOUT), revents: 0)
+        guard poll(&descriptor, 1, 0) == 1 else { return false }
+        return descriptor.revents & Int16(POLLERR) != 0
+    }
+
+    /// Ends the program as SIGPIPE would have.
+    static func endAsUnread() -> Never {
+        signal(SIGPIPE, SIG_DFL)
+        raise(SIGPIPE)
+        exit(ExitStatus.failed)
+    }
+
+    private static func endForUnwritten(_ code: Int32) -> Never {
+        if code == EPIPE { endAsUnread() }
+        say(paint("error: ", .bad, on: .error) + "could not write the output: \(String(cString: strerror(code)))")
+        exit(ExitStatus.failed)
+    }
+
+    /// Descriptors 0 to 2 that the caller had closed are taken, so that no socket or file gets the number of an output
+    /// and receives what was meant for a person. Reading and writing them fails, as it did before.
+    static func claimStandardDescriptors() {
+        for descriptor in STDIN_FILENO...STDERR_FILENO where fcntl(descriptor, F_GETFD) < 0 {
+            // The lowest free number is taken, and that is this one; a standard output is opened for reading only.
+            _ = open("/dev/null", descriptor == STDIN_FILENO ? O_WRONLY : O_RDONLY)
         }
     }
 }

@@ -16,7 +16,7 @@ struct MeshCommand: AsyncParsableCommand {
         @OptionGroup var output: OutputOptions
 
         func run() async throws {
-            let mesh = try await PlanetAPI.find(global).ask { try await $0.mesh() }
+            let mesh = try await Roostds.find(global).ask { try await $0.mesh() }
             try output.show(mesh) { $0.matrix.text() + $0.silence }
         }
     }

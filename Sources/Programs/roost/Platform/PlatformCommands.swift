@@ -14,7 +14,7 @@ struct RegionsCommand: AsyncParsableCommand {
         @OptionGroup var output: OutputOptions
 
         func run() async throws {
-            let body = try await PlanetAPI.find(global).ask { try await $0.regions() }
+            let body = try await Roostds.find(global).ask { try await $0.regions() }
             try output.show(body) { body in
                 var table = Table("REGION", "NAME", "HOSTS", "ROOM", "")
                 for region in body.regions.sorted(by: { $0.code < $1.code }) {
@@ -41,7 +41,7 @@ struct HostsCommand: AsyncParsableCommand {
         @OptionGroup var output: OutputOptions
 
         func run() async throws {
-            let hosts = try await PlanetAPI.find(global).ask { try await $0.hosts() }
+            let hosts = try await Roostds.find(global).ask { try await $0.hosts() }
             try output.showList(hosts, nothing: "There is no host.") { hosts in
                 var table = Table(
                     "HOST", "REGION", "STATE", "ROLES", "MACHINES", "VOLUMES", "CPUS", "MEMORY FREE", "DISK FREE",
@@ -79,7 +79,7 @@ struct IPsCommand: AsyncParsableCommand {
         @OptionGroup var output: OutputOptions
 
         func run() async throws {
-            let ips = try await PlanetAPI.find(global).ask { try await $0.ips() }
+            let ips = try await Roostds.find(global).ask { try await $0.ips() }
             try output.showList(ips, nothing: "No app has an address. A Postgres cluster gets one: roost pg create") {
                 var table = Table("ADDRESS", "APP", "PORTS", "CREATED")
                 for ip in $0.sorted(by: { $0.address < $1.address }) {

@@ -18,6 +18,14 @@ extension ClusterBody {
         return ordered.map { "\($0.name)@\($0.host?.text ?? $0.region.text)" }.joined(separator: " ")
     }
 
+    /// The URL as it may stand on a screen: libpq takes the password from PGPASSWORD or a password file then.
+    static func withoutPassword(_ url: String) -> String {
+        guard let scheme = url.firstRange(of: "://"), let at = url[scheme.upperBound...].firstIndex(of: "@"),
+            let colon = url[scheme.upperBound..<at].firstIndex(of: ":")
+        else { return url }
+        return String(url[..<colon]) + String(url[at...])
+    }
+
     /// How far it is, in a few words.
     var summary: String {
         let running = members.filter { $0.state == MemberReport.State.running.rawValue }.count
@@ -25,7 +33,9 @@ extension ClusterBody {
     }
 
     /// What `status` shows to a person.
-    var report: String {
+    var report: String { report(showsPassword: false) }
+
+    func report(showsPassword: Bool) -> String {
         let leading = members.first { $0.name == leader }
         var facts = Facts([
             ("Cluster", Terminal.paint(name.text, .strong)),
@@ -37,8 +47,9 @@ extension ClusterBody {
             ("Leader", (leader?.text ?? "none") + (leading?.host.map { " on \($0)" } ?? "")),
             ("Rule", rule),
         ])
-        if !writeURL.isEmpty { facts.facts.append(("Write", writeURL)) }
-        if !readURL.isEmpty { facts.facts.append(("Read", readURL)) }
+        for (label, url) in [("Write", writeURL), ("Read", readURL)] where !url.isEmpty {
+            facts.facts.append((label, showsPassword ? url : Self.withoutPassword(url)))
+        }
         var table = Table("MEMBER", "MACHINE", "HOST", "REGION", "ROLE", "STATE", "TIMELINE", "LAG", "", "DETAIL")
         for member in members { table.add(cells: member.cells(isLeader: member.name == leader)) }
         return facts.text + "\n\n" + table.text()

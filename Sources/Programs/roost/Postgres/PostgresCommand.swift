@@ -20,7 +20,7 @@ struct PostgresListCommand: AsyncParsableCommand {
     @OptionGroup var output: OutputOptions
 
     func run() async throws {
-        let clusters = try await PlanetAPI.find(global).ask { try await $0.clusters() }
+        let clusters = try await Roostds.find(global).ask { try await $0.clusters() }
         try output.showList(
             clusters, nothing: "There is no cluster. Create one: roost pg create NAME --region REGION"
         ) { clusters in
@@ -49,20 +49,26 @@ struct PostgresStatusCommand: AsyncParsableCommand {
     @OptionGroup var global: GlobalOptions
     @OptionGroup var output: OutputOptions
 
+    @Flag(help: "Show the URLs with the superuser's password. --json always has it.")
+    var showPassword = false
+
     static let watchInterval = Duration.milliseconds(500)
 
     func run() async throws {
-        let planet = try PlanetAPI.find(global)
+        let planet = try Roostds.find(global)
         guard watch else {
-            let cluster = try await planet.ask { try await $0.cluster(name) }
-            return try output.show(cluster) { $0.report }
+            let cluster = try AuthorityFile.trusting(try await planet.ask { try await $0.cluster(name) })
+            return try output.show(cluster) { $0.report(showsPassword: showPassword) }
         }
         var shown: String?
         while true {
             let text: String
             do {
-                let cluster = try await planet.ask { try await $0.cluster(name) }
-                text = output.json ? String(decoding: try RoostJSON.encode(cluster), as: UTF8.self) : cluster.report
+                let cluster = try AuthorityFile.trusting(try await planet.ask { try await $0.cluster(name) })
+                text =
+                    output.json
+                    ? String(decoding: try RoostJSON.encode(cluster), as: UTF8.self)
+                    : cluster.report(showsPassword: showPassword)
             } catch let error as APIError where !error.isNotFound && error.status != 401 {
                 // It is being watched because hosts may be away.
                 text = output.json ? shown ?? "" : Terminal.paint("\(error)", .bad)
@@ -72,6 +78,7 @@ struct PostgresStatusCommand: AsyncParsableCommand {
                 Terminal.put(clear + text + "\n", on: .output)
                 shown = text
             }
+            if Terminal.isReaderGone { Terminal.endAsUnread() }
             try await Task.sleep(for: Self.watchInterval)
         }
     }
@@ -96,24 +103,28 @@ struct PostgresSwitchoverCommand: AsyncParsableCommand {
     @OptionGroup var output: OutputOptions
 
     func run() async throws {
-        let planet = try PlanetAPI.find(global)
+        let planet = try Roostds.find(global)
         let before = try await planet.ask { try await $0.cluster(name) }
         if let to, before.leader == to {
             Terminal.say("\(to) leads already.")
-            return try output.show(before) { $0.report }
+            return try output.show(try AuthorityFile.trusting(before)) { $0.report }
         }
         let advice = "The cluster goes on by itself. See it: roost pg status \(name)"
         let after = try await interruptible(advice: advice) {
             try await Progress.show("switching \(name) over\(to.map { " to \($0)" } ?? "")") { progress in
-                try await planet.ask { try await $0.switchover(name, to: to) }
+                let id = try await planet.ask { try await $0.switchover(name, to: to) }
                 return try await PostgresWait.until(
                     "has a new primary", name, on: planet, timeout: timeout.duration, progress: progress
                 ) { cluster in
-                    cluster.epoch > before.epoch && cluster.leader != nil && cluster.isServing
+                    if let id, let wish = cluster.switchover, wish.id == id, let refusal = wish.refusal {
+                        throw CommandFailure(
+                            "\(name) was not switched over: \(refusal)", advice: "See it: roost pg status \(name)")
+                    }
+                    return cluster.epoch > before.epoch && cluster.leader != nil && cluster.isServing
                 }
             }
         }
-        try output.show(after) { $0.report }
+        try output.show(try AuthorityFile.trusting(after)) { $0.report }
         if let to, after.leader != to {
             throw CommandFailure(
                 "\(after.leader?.text ?? "nobody") leads now, not \(to)", advice: "See why: roost pg status \(name)")
@@ -139,7 +150,7 @@ struct PostgresDestroyCommand: AsyncParsableCommand {
 
     func run() async throws {
         try confirmation.confirm("Destroy cluster \(name) and all that is in it?")
-        let planet = try PlanetAPI.find(global)
+        let planet = try Roostds.find(global)
         try await ignoringMissing(ifExists) {
             try await interruptible(advice: "It goes on being destroyed. See it: roost pg list") {
                 try await Progress.show("destroying cluster \(name)") { progress in
@@ -148,7 +159,7 @@ struct PostgresDestroyCommand: AsyncParsableCommand {
                         name, on: planet, timeout: timeout.duration, progress: progress)
                 }
             }
-            print("Cluster \(name) is destroyed.")
+            Terminal.result("Cluster \(name) is destroyed.")
         }
     }
 }

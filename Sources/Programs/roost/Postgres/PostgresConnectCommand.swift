@@ -10,7 +10,8 @@ struct PostgresConnectCommand: AsyncParsableCommand {
         commandName: "connect", abstract: "Open psql on a cluster.",
         discussion: """
             In a lab psql runs where one of its clients is, because only those reach the lab's addresses. What \
-            follows -- goes to psql: roost pg connect db -- -c 'select 1'
+            follows -- goes to psql: roost pg connect db -- -c 'select 1'. Database and user may be chosen there as \
+            always (-d, -U, a name, PGDATABASE, PGUSER): the connection is to this cluster whatever they are.
             """)
 
     @Argument(help: "The cluster's name.", transform: { try AppName($0) })
@@ -28,53 +29,113 @@ struct PostgresConnectCommand: AsyncParsableCommand {
     @OptionGroup var global: GlobalOptions
 
     func run() async throws {
-        let planet = try PlanetAPI.find(global)
+        let planet = try Roostds.find(global)
         if from != nil, planet.lab == nil {
             throw UsageMistake("--from needs a lab: name one with --lab, and leave --api and ROOST_API away")
         }
         let cluster = try await planet.ask { try await $0.cluster(name) }
-        let target = ConnectTarget(url: read ? cluster.readURL : cluster.writeURL)
-        guard !target.url.isEmpty else {
+        let trusting = try AuthorityFile.trusting(cluster)
+        guard let target = ConnectTarget(url: read ? trusting.readURL : trusting.writeURL) else {
             throw CommandFailure(
                 "cluster \(name) has no address yet: it is \(cluster.status.rawValue)",
                 advice: "Wait for it: roost pg status \(name) --watch")
         }
-        var words = ["psql", target.url] + arguments
+        var words = ["psql"] + arguments
         if let lab = planet.lab {
             var client = from
             if client == nil { client = "client-\(try await firstRegion(of: planet))" }
             words = [OwnProgram.path, "lab", "exec", "--name", lab.text, client ?? "", "--"] + words
         }
-        // Not on the command line, where every user of the computer could read it.
-        if let password = target.password { setenv("PGPASSWORD", password, 1) }
-        if getenv("PGCONNECT_TIMEOUT") == nil { setenv("PGCONNECT_TIMEOUT", "20", 1) }
+        for (name, value) in target.environment(for: arguments, beside: { environment($0) }) { setenv(name, value, 1) }
         let failure = OwnProgram.become(words)
         throw CommandFailure(
             "\(failure)", advice: failure.code == ENOENT ? "Install psql: apt-get install -y postgresql-client" : nil)
     }
 
-    private func firstRegion(of planet: PlanetAPI) async throws -> RegionCode {
+    private func firstRegion(of planet: Roostds) async throws -> RegionCode {
         let regions = try await planet.ask { try await $0.regions().regions }
         guard let first = regions.map(\.code).first else { throw CommandFailure("the lab has no region") }
         return first
     }
 }
 
-/// A connection URL taken apart, so that the password need not stand on a command line.
+/// A connection URL taken apart into libpq's environment, so that the password need not stand on a command line and
+/// psql's own arguments choose database and user on this cluster and nowhere else.
 struct ConnectTarget: Equatable {
-    /// Without the password.
-    var url: String
+    var host: String
+    var port: String
+    var user: String
     var password: String?
+    var database: String
+    /// Parameters behind the question mark, by their names in the URL.
+    var parameters: [String: String]
 
-    init(url: String) {
-        self.url = url
-        // postgres://user:password@host/…
-        guard let scheme = url.firstIndex(of: "/"), let at = url.firstIndex(of: "@"), scheme < at,
-            let colon = url[scheme..<at].firstIndex(of: ":")
-        else { return }
-        password = Self.decoded(url[url.index(after: colon)..<at])
-        self.url = String(url[..<colon]) + String(url[at...])
+    /// - Returns: nil where the URL is empty or is none of Postgres.
+    init?(url: String) {
+        // postgres://user:password@host:port/database?name=value&…
+        guard let scheme = url.firstRange(of: "://"), let at = url[scheme.upperBound...].firstIndex(of: "@"),
+            let slash = url[at...].firstIndex(of: "/")
+        else { return nil }
+        let login = url[scheme.upperBound..<at].split(separator: ":", maxSplits: 1)
+        let place = url[url.index(after: at)..<slash].split(separator: ":", maxSplits: 1)
+        let path = url[url.index(after: slash)...].split(
+            separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
+        guard let user = login.first, let host = place.first else { return nil }
+        self.user = Self.decoded(user)
+        password = login.count == 2 ? Self.decoded(login[1]) : nil
+        self.host = String(host)
+        port = place.count == 2 ? String(place[1]) : "5432"
+        database = Self.decoded(path[0])
+        parameters = [:]
+        for pair in path.count == 2 ? path[1].split(separator: "&") : [] {
+            let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            if parts.count == 2 { parameters[String(parts[0])] = Self.decoded(parts[1]) }
+        }
     }
+
+    /// libpq's own names for the parameters that have one in the environment
+    /// (https://www.postgresql.org/docs/17/libpq-envars.html).
+    private static let variables = [
+        "sslmode": "PGSSLMODE", "sslrootcert": "PGSSLROOTCERT", "connect_timeout": "PGCONNECT_TIMEOUT",
+    ]
+
+    /// What to set for psql. Where the caller chose, his choice stands; the password is the cluster's superuser's, and
+    /// goes nowhere but to that user.
+    func environment(for arguments: [String], beside present: (String) -> String?) -> [String: String] {
+        var result = ["PGHOST": host, "PGPORT": port]
+        for (name, variable) in Self.variables {
+            if let value = parameters[name], present(variable) == nil { result[variable] = value }
+        }
+        if present("PGDATABASE") == nil { result["PGDATABASE"] = database }
+        if present("PGUSER") == nil { result["PGUSER"] = user }
+        let isOwnUser = (present("PGUSER") ?? user) == user && !Self.choosesUser(arguments)
+        if isOwnUser, present("PGPASSWORD") == nil, let password { result["PGPASSWORD"] = password }
+        return result
+    }
+
+    /// psql takes a user by -U, by --username, by a second name, and inside a connection string.
+    private static func choosesUser(_ arguments: [String]) -> Bool {
+        if arguments.contains(where: { $0.contains("user=") || $0.contains("://") }) { return true }
+        var names = 0
+        var rest = arguments[...]
+        while let word = rest.popFirst() {
+            if word.hasPrefix("--username") { return true }
+            if word.hasPrefix("--") { continue }
+            if word.hasPrefix("-"),
+                let letter = word.dropFirst().first(where: { Self.valued.contains($0) || $0 == "U" })
+            {
+                if letter == "U" { return true }
+                // The value is the next word unless it is glued on.
+                if word.last == letter { rest = rest.dropFirst() }
+            } else if !word.hasPrefix("-") {
+                names += 1
+            }
+        }
+        return names > 1
+    }
+
+    /// psql's short options that take a value (psql --help of 15 to 17), but -U.
+    private static let valued = Set("cdfvLoFPRThp")
 
     /// Undoes percent-encoding.
     private static func decoded(_ text: Substring) -> String {

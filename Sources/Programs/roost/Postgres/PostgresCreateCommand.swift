@@ -49,7 +49,7 @@ struct PostgresCreateCommand: AsyncParsableCommand {
 
     func run() async throws {
         let request = request
-        let planet = try PlanetAPI.find(global)
+        let planet = try Roostds.find(global)
         let advice = """
             The hosts go on making cluster \(name). See it: roost pg status \(name)
             Take it back: roost pg destroy \(name)
@@ -69,7 +69,9 @@ struct PostgresCreateCommand: AsyncParsableCommand {
                 ) { $0.status == .ready }
             }
         }
-        try output.show(cluster) { $0.report + "\n\nConnect with:  roost pg connect \($0.name)" }
+        try output.show(try AuthorityFile.trusting(cluster)) {
+            $0.report + "\n\nConnect with:  roost pg connect \($0.name)"
+        }
     }
 
     private var request: CreateClusterRequest {

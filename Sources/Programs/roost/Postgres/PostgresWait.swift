@@ -10,15 +10,15 @@ enum PostgresWait {
     ///   - goal: what is waited for, to follow the cluster's name: `is ready`.
     ///   - advice: what to do when it does not come in time.
     static func until(
-        _ goal: String, _ name: AppName, on planet: PlanetAPI, timeout: Duration, progress: Progress,
-        advice: String? = nil, _ condition: (ClusterBody) -> Bool
+        _ goal: String, _ name: AppName, on planet: Roostds, timeout: Duration, progress: Progress,
+        advice: String? = nil, _ condition: (ClusterBody) throws -> Bool
     ) async throws -> ClusterBody {
         let end = ContinuousClock.now + timeout
         var last = "nothing was heard of it"
         while true {
             do {
                 let cluster = try await planet.ask { try await $0.cluster(name) }
-                if condition(cluster) { return cluster }
+                if try condition(cluster) { return cluster }
                 last = cluster.detail ?? cluster.summary
                 progress.say("cluster \(name): \(last)")
             } catch let error as APIError where error.isPassing {
@@ -33,7 +33,7 @@ enum PostgresWait {
         }
     }
 
-    static func untilGone(_ name: AppName, on planet: PlanetAPI, timeout: Duration, progress: Progress) async throws {
+    static func untilGone(_ name: AppName, on planet: Roostds, timeout: Duration, progress: Progress) async throws {
         do {
             _ = try await until("is gone", name, on: planet, timeout: timeout, progress: progress) { _ in false }
         } catch let error as APIError where error.isNotFound {

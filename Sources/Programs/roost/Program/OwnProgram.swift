@@ -22,8 +22,11 @@ enum OwnProgram {
         var arguments: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) }
         arguments.append(nil)
         defer { for argument in arguments { free(argument) } }
-        // Ours is ignored once a socket was used; the other program's must not be.
-        signal(SIGPIPE, SIG_DFL)
+        // What our threads block or ignore is no business of the other program: Ctrl-C, alarms and time-outs reach it.
+        for number in 1..<NSIG { signal(number, SIG_DFL) }
+        var none = sigset_t()
+        sigemptyset(&none)
+        pthread_sigmask(SIG_SETMASK, &none, nil)
         execvp(program, arguments)
         return SystemError("start", program)
     }

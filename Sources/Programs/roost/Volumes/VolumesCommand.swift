@@ -44,7 +44,7 @@ struct VolumesCommand: AsyncParsableCommand {
             }
             let request = CreateVolumeRequest(
                 name: name, region: region?.text, sizeGigabytes: size, compute: compute)
-            let planet = try PlanetAPI.find(global)
+            let planet = try Roostds.find(global)
             let volume = try await Progress.show("writing a volume of \(size) GB") { _ in
                 try await planet.ask { try await $0.createVolume(request, in: app) }
             }
@@ -62,7 +62,7 @@ struct VolumesCommand: AsyncParsableCommand {
         @OptionGroup var output: OutputOptions
 
         func run() async throws {
-            let volumes = try await PlanetAPI.find(global).ask { client in
+            let volumes = try await Roostds.find(global).ask { client in
                 if let app { return try await client.volumes(of: app) }
                 var all: [VolumeBody] = []
                 for app in try await client.apps().map(\.name).sorted() { all += try await client.volumes(of: app) }
@@ -91,7 +91,7 @@ struct VolumesCommand: AsyncParsableCommand {
         @OptionGroup var output: OutputOptions
 
         func run() async throws {
-            let volume = try await PlanetAPI.find(global).ask { client in
+            let volume = try await Roostds.find(global).ask { client in
                 try await client.volume(argument.volume, of: argument.app)
             }
             try output.show(volume) { $0.facts.text }
@@ -111,10 +111,10 @@ struct VolumesCommand: AsyncParsableCommand {
 
         func run() async throws {
             try confirmation.confirm("Destroy volume \(argument.volume) of \(argument.app) and all that is on it?")
-            let planet = try PlanetAPI.find(global)
+            let planet = try Roostds.find(global)
             try await ignoringMissing(ifExists) {
                 _ = try await planet.ask { try await $0.destroyVolume(argument.volume, of: argument.app) }
-                print("Volume \(argument.volume) is destroyed.")
+                Terminal.result("Volume \(argument.volume) is destroyed.")
             }
         }
     }
@@ -145,7 +145,8 @@ extension VolumeBody {
         Facts([
             ("ID", id.text), ("Name", name), ("State", Terminal.paint(state.rawValue, state.style)),
             ("Size", "\(sizeGigabytes) GB, \(ByteCount(bytes: blocksAvailable * blockSize)) free"),
-            ("File system", fstype), ("Region", region.text),
+            ("File system", readOnly == true ? "\(fstype), read-only after an error: restart its machine" : fstype),
+            ("Files", inodesFree.map { "room for \($0) more" } ?? "unknown: not mounted"), ("Region", region.text),
             ("Host", hostStatus == "ok" ? zone : "\(zone) (\(hostStatus))"),
             ("Machine", attachedMachineID?.text ?? "none"), ("Created", createdAt),
         ])

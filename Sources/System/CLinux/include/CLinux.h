@@ -8,11 +8,17 @@
 #include <fcntl.h>
 #include <linux/if_tun.h>
 #include <linux/loop.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <linux/veth.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdint.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/inotify.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/timerfd.h>
@@ -24,6 +30,8 @@
 /// setns(2) for the calling thread. `type` is one of the roost_clone_* values or 0.
 int roost_setns(int fd, int type);
 extern const int roost_clone_newnet;
+/// unshare(2) for the calling thread: a network namespace of its own.
+int roost_new_network_namespace(void);
 extern const int roost_clone_newns;
 
 /// O_DIRECT of open(2).
@@ -43,6 +51,24 @@ int roost_set_parent_death_signal(int signal);
 
 /// pidfd_open(2); the file descriptor or -errno.
 int roost_pidfd_open(pid_t pid);
+
+/// Where a path leads when `root`, an open folder, is taken for /: as an O_PATH descriptor, so that nothing happens to
+/// what is found, or -errno. Links are followed inside the folder only.
+int roost_find_in_root(int root, const char *path);
+
+/// What ``roost_supervise`` writes to `report` for each process that has ended.
+struct roost_end {
+    pid_t pid;
+    /// 0: the command itself. 1: a process that the command has left to its supervisor.
+    int is_adopted;
+    /// As of waitpid(2).
+    int status;
+};
+
+/// Starts a command under a small process of its own, in a session of its own, that adopts what the command leaves
+/// behind (PR_SET_CHILD_SUBREAPER), writes down how each ends, and ends when none is left. The supervisor's process
+/// id or -errno; the caller reaps it.
+int roost_supervise(const char *program, char *const argv[], char *const envp[], const int stdio[3], int report);
 
 /// memfd_create(2), closed on exec; the file descriptor or -errno.
 int roost_memory_file(const char *name);

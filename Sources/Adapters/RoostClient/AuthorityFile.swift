@@ -1,0 +1,60 @@
+import FoundationEssentials
+import RoostLinux
+import RoostModel
+public import RoostWire
+
+/// A cluster's certificate authority as a file: libpq reads it from one, and `sslmode=verify-full` needs it.
+public enum AuthorityFile {
+    /// `$XDG_CONFIG_HOME/roost/authorities`, else below `~/.config`.
+    public static var folderDefault: String {
+        let environment = ProcessInfo.processInfo.environment
+        func folder(_ name: String) -> String? { environment[name].flatMap { $0.isEmpty ? nil : $0 } }
+        return (folder("XDG_CONFIG_HOME") ?? (folder("HOME") ?? "/root") + "/.config") + "/roost/authorities"
+    }
+
+    /// Writes the authority to a file of its own, unless it is there, and names the file in the cluster's URLs. The
+    /// name follows from the content, so that clusters of one name on two planets do not take each other's place.
+    ///
+    /// - Returns: the cluster as it was where it has no authority yet.
+    public static func trusting(_ cluster: ClusterBody, in folder: String = folderDefault) throws(SystemError)
+        -> ClusterBody
+    {
+        guard !cluster.authorityCertificate.isEmpty else { return cluster }
+        let path = "\(folder)/\(cluster.name)-\(digest(of: cluster.authorityCertificate)).crt"
+        if try DurableFile.read(path) != Array(cluster.authorityCertificate.utf8) {
+            try DurableFile.makeFolder(folder, mode: 0o700)
+            try DurableFile.write(cluster.authorityCertificate, to: path)
+        }
+        var trusting = cluster
+        trusting.writeURL = naming(path, in: cluster.writeURL)
+        trusting.readURL = naming(path, in: cluster.readURL)
+        return trusting
+    }
+
+    private static func naming(_ path: String, in url: String) -> String {
+        guard url.contains("sslmode=verify-"), !url.contains("sslrootcert=") else { return url }
+        return url + "&sslrootcert=" + encoded(path)
+    }
+
+    /// Percent-encoded but for what a path is mostly made of (RFC 3986, 2.3).
+    private static func encoded(_ path: String) -> String {
+        var text = ""
+        for byte in path.utf8 {
+            let character = Character(UnicodeScalar(byte))
+            if byte < 0x80, character.isLetter || character.isNumber || "/-._~".contains(character) {
+                text.append(character)
+            } else {
+                let digits = String(byte, radix: 16, uppercase: true)
+                text += "%" + (digits.count < 2 ? "0" : "") + digits
+            }
+        }
+        return text
+    }
+
+    /// FNV-1a, 64 bits: tells files apart, and guards nothing (the content is compared).
+    private static func digest(of text: String) -> String {
+        var hash: UInt64 = 0xcbf2_9ce4_8422_2325
+        for byte in text.utf8 { hash = (hash ^ UInt64(byte)) &* 0x0000_0100_0000_01b3 }
+        return String(hash, radix: 16)
+    }
+}

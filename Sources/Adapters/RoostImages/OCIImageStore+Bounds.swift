@@ -1,0 +1,119 @@
+import Glibc
+import RoostLinux
+import RoostModel
+import RoostRuntime
+
+/// Work on images takes no more of the host than ``ImageLimits`` says.
+extension OCIImageStore {
+    /// Whether `skopeo` has to pack layers anew before `umoci` can unpack them. What neither knows is refused by name,
+    /// before anything is unpacked.
+    func needsRepacking(_ manifest: OCILayout.Manifest, _ image: ImageReference) throws(RuntimeError) -> Bool {
+        var isRepacked = false
+        for layer in manifest.layers ?? [] {
+            let type = layer.mediaType ?? "none"
+            if OCILayout.layerTypes.contains(type) { continue }
+            guard OCILayout.repackableTypes.contains(type) else {
+                throw RuntimeError(
+                    code: .imageInvalid, operation: "unpack", subject: image.description,
+                    cause: "its layer \(layer.digest.prefix(80)) is of the media type '\(type.prefix(120))', "
+                        + "which this version cannot unpack")
+            }
+            isRepacked = true
+        }
+        return isRepacked
+    }
+
+    /// All layers together.
+    func size(of manifest: OCILayout.Manifest, _ image: ImageReference) throws(RuntimeError) -> ByteCount {
+        let layers = manifest.layers ?? []
+        guard layers.count <= limits.layerCountMax else {
+            throw tooLarge(image, "it has \(layers.count) layers; at most \(limits.layerCountMax)")
+        }
+        var sum = ByteCount.zero
+        for layer in layers {
+            guard layer.size >= 0, layer.size <= limits.layersMax.bytes else {
+                throw tooLarge(image, "a layer is said to have \(layer.size) bytes; at most \(limits.layersMax) in all")
+            }
+            sum = ByteCount(bytes: sum.bytes + layer.size)
+            guard sum <= limits.layersMax else {
+                throw tooLarge(image, "its layers have more than \(limits.layersMax)")
+            }
+        }
+        return sum
+    }
+
+    func tooLarge(_ image: ImageReference, _ cause: String) -> RuntimeError {
+        RuntimeError(code: .imageInvalid, operation: "unpack", subject: image.description, cause: cause)
+    }
+
+    /// - Parameter size: of the packed layers; unpacked they take at least as much.
+    func requireSpace(_ size: ByteCount, _ image: ImageReference) async throws(RuntimeError) {
+        let free = try await freeSpace(image)
+        guard free - limits.diskReserve >= size else { throw diskFull(image) }
+    }
+
+    private func diskFull(_ image: ImageReference) -> RuntimeError {
+        RuntimeError(
+            code: .noSpace, operation: "unpack", subject: image.description,
+            cause: "the host's disk for images is nearly full; \(limits.diskReserve) are left for others")
+    }
+
+    private func freeSpace(_ image: ImageReference) async throws(RuntimeError) -> ByteCount {
+        try await report("look at the disk for", image) { () throws(SystemError) -> ByteCount in
+            try DurableFile.makePrivateFolder(directory, mode: 0o700)
+            var filesystem = statvfs()
+            guard statvfs(directory, &filesystem) == 0 else { throw SystemError("look at", directory) }
+            return ByteCount(bytes: Int64(filesystem.f_bavail) * Int64(filesystem.f_frsize))
+        }
+    }
+
+    /// Runs a command that fetches or unpacks: few at a time, and ended when it takes more of the disk than an image
+    /// may. What others write meanwhile counts too: too strict is better than a full disk.
+    @discardableResult func work(
+        _ operation: String, _ image: ImageReference, _ code: RuntimeError.Code, _ make: @Sendable () -> Command
+    ) async throws(RuntimeError) -> Command.Output {
+        let slot = try await slot(image)
+        defer { slot.release() }
+        let command = make()
+        let before = try await freeSpace(image)
+        do {
+            return try await withThrowingTaskGroup(of: Command.Output?.self) { group in
+                group.addTask { try await self.command(operation, image, code, command) }
+                group.addTask {
+                    while !Task.isCancelled {
+                        try await Task.sleep(for: ImageLimits.lookInterval)
+                        let free = try await freeSpace(image)
+                        guard free >= limits.diskReserve else { throw diskFull(image) }
+                        guard before - free <= limits.unpackedMax else {
+                            throw tooLarge(image, "unpacked it takes more than \(limits.unpackedMax)")
+                        }
+                    }
+                    return nil
+                }
+                defer { group.cancelAll() }
+                guard let output = try await group.next() ?? nil else { throw CancellationError() }
+                return output
+            }
+        } catch let error as RuntimeError { throw error } catch {
+            throw RuntimeError(code: .failed, operation: operation, subject: image.description, cause: "cancelled")
+        }
+    }
+
+    /// One of the places for work on images: a lock that dies with its holder, like the images' own.
+    private func slot(_ image: ImageReference) async throws(RuntimeError) -> FileLock {
+        let end = BootClock.now() + Self.lockPatience
+        while BootClock.now() < end {
+            let slot = try await report("wait for a place to unpack", image) { () throws(SystemError) -> FileLock? in
+                for number in 0..<limits.worksMax {
+                    if let lock = try FileLock.attempt("\(directory)/.work-\(number).lock") { return lock }
+                }
+                return nil
+            }
+            if let slot { return slot }
+            do { try await Task.sleep(for: .milliseconds(100)) } catch { break }
+        }
+        throw RuntimeError(
+            code: .deadlineExceeded, operation: "wait for a place to unpack", subject: image.description,
+            cause: "\(limits.worksMax) other images are being fetched on this host")
+    }
+}

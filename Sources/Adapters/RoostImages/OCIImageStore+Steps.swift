@@ -1,0 +1,94 @@
+import Crypto
+import Glibc
+import Logging
+import RoostLinux
+import RoostModel
+import RoostRuntime
+
+/// Small steps: locks, records, commands. What the host's programs say goes to the host's log; whoever asked for the
+/// image hears what it means.
+extension OCIImageStore {
+    static func hash(_ text: String) -> String {
+        SHA256.hash(data: Array(text.utf8)).map { byte in
+            let digits = String(byte, radix: 16)
+            return digits.utf8.count == 2 ? digits : "0" + digits
+        }.joined()
+    }
+
+    func locked<Value: Sendable>(
+        _ name: String, _ image: ImageReference, _ body: () async throws(RuntimeError) -> Value
+    ) async throws(RuntimeError) -> Value {
+        let lock: FileLock
+        do throws(SystemError) {
+            try DurableFile.makePrivateFolder(directory, mode: 0o700)
+            lock = try await FileLock.acquire("\(directory)/.\(name).lock", within: Self.lockPatience)
+        } catch {
+            logger.error("cannot lock an image", metadata: ["image": "\(image)", "error": "\(error)"])
+            throw RuntimeError(
+                code: error.code == ETIMEDOUT ? .deadlineExceeded : .failed, operation: "wait for the image",
+                subject: image.description, cause: String(cString: strerror(error.code)))
+        }
+        defer { lock.release() }
+        return try await body()
+    }
+
+    func read<Value: Decodable & Sendable>(_ type: Value.Type, from path: String, _ image: ImageReference)
+        async throws(RuntimeError) -> Value?
+    {
+        do {
+            return try await BlockingCall.run { () throws(JSONFileError) in try JSONFile.read(type, from: path) }
+        } catch { throw failed("read the record of", image, error) }
+    }
+
+    func write(_ value: some Encodable & Sendable, to path: String, _ image: ImageReference) async throws(RuntimeError)
+    {
+        do { try await BlockingCall.run { () throws(JSONFileError) in try JSONFile.write(value, to: path) } } catch {
+            throw failed("write the record of", image, error)
+        }
+    }
+
+    private func failed(_ operation: String, _ image: ImageReference, _ error: JSONFileError) -> RuntimeError {
+        logger.error("an image's record failed", metadata: ["image": "\(image)", "error": "\(error)"])
+        let code = (error.cause as? SystemError)?.code
+        return RuntimeError(
+            code: code == ENOSPC ? .noSpace : .failed, operation: operation, subject: image.description,
+            cause: code.map { String(cString: strerror($0)) } ?? "it is malformed")
+    }
+
+    func removeFolder(_ path: String, _ image: ImageReference) async throws(RuntimeError) {
+        guard access(path, F_OK) == 0 else { return }
+        try await command("clear", image, .failed, Command("rm", ["-rf", "--one-file-system", path]))
+    }
+
+    @discardableResult func command(
+        _ operation: String, _ image: ImageReference, _ code: RuntimeError.Code, _ command: Command
+    ) async throws(RuntimeError) -> Command.Output {
+        do { return try await command.run() } catch {
+            logger.warning(
+                "work on an image failed",
+                metadata: ["image": "\(image)", "operation": "\(operation)", "error": "\(error)"])
+            throw RuntimeError(code: code, operation: operation, subject: image.description, cause: Self.words(error))
+        }
+    }
+
+    private static func words(_ error: CommandError) -> String {
+        switch error.cause {
+        case .exited(_, let complaint) where error.command.hasPrefix("skopeo"): RegistryFault.words(complaint)
+        case .exited where error.command.hasPrefix("umoci"): "its layers are damaged, or not what they are said to be"
+        case .exited, .notStarted, .deadlineExceeded, .outputTooLong, .cancelled: error.summary
+        }
+    }
+
+    func report<Value: Sendable>(
+        _ operation: String, _ image: ImageReference, _ body: @escaping @Sendable () throws(SystemError) -> Value
+    ) async throws(RuntimeError) -> Value {
+        do { return try await BlockingCall.run(body) } catch {
+            logger.error(
+                "a step with an image failed",
+                metadata: ["image": "\(image)", "operation": "\(operation)", "error": "\(error)"])
+            throw RuntimeError(
+                code: error.code == ENOSPC ? .noSpace : .failed, operation: operation, subject: image.description,
+                cause: String(cString: strerror(error.code)))
+        }
+    }
+}

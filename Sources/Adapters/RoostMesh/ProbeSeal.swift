@@ -1,0 +1,50 @@
+import Crypto
+import Foundation
+
+/// What two hosts sign their probes with: a key that only they can make, each from its own private key and the other's
+/// public one. A stranger who sends under a peer's address is neither answered nor believed.
+struct ProbeSeal: Sendable {
+    static let size = 16
+    private static let purpose = Data("roost probe 2".utf8)
+
+    private let key: SymmetricKey
+    private let own: [UInt8]
+    private let peer: [UInt8]
+
+    /// - Parameters:
+    ///   - own: this host's WireGuard key.
+    ///   - peer: the other's public key, base64.
+    /// - Returns: nil for a key that no honest host has.
+    init?(own: Curve25519.KeyAgreement.PrivateKey, peer: String) {
+        guard let bytes = Data(base64Encoded: peer),
+            let other = try? Curve25519.KeyAgreement.PublicKey(rawRepresentation: bytes),
+            let secret = try? own.sharedSecretFromKeyAgreement(with: other)
+        else { return nil }
+        key = secret.hkdfDerivedSymmetricKey(
+            using: SHA256.self, salt: Data(), sharedInfo: Self.purpose, outputByteCount: 32)
+        self.own = Array(own.publicKey.rawRepresentation)
+        self.peer = Array(bytes)
+    }
+
+    /// The packet and its signature.
+    func sealed(_ packet: ProbePacket) -> [UInt8] {
+        let bytes = packet.bytes
+        return bytes + signature(of: bytes, by: own)
+    }
+
+    /// Nil for anything that the peer has not signed: also what we have signed ourselves and somebody sends back.
+    func opened(_ bytes: [UInt8]) -> ProbePacket? {
+        guard bytes.count == ProbePacket.size + Self.size else { return nil }
+        let packet = Array(bytes[..<ProbePacket.size])
+        let expected = signature(of: packet, by: peer)
+        // All of it is compared, whatever differs first: the time tells nothing.
+        var difference: UInt8 = 0
+        for (one, other) in zip(expected, bytes[ProbePacket.size...]) { difference |= one ^ other }
+        guard difference == 0 else { return nil }
+        return packet.withUnsafeBytes { ProbePacket($0) }
+    }
+
+    private func signature(of bytes: [UInt8], by sender: [UInt8]) -> [UInt8] {
+        Array(HMAC<SHA256>.authenticationCode(for: bytes + sender, using: key).prefix(Self.size))
+    }
+}

@@ -1,0 +1,166 @@
+import RoostFailover
+import RoostLinux
+import RoostModel
+
+/// A standby without a stream asks its leader itself whether it could ever go on: does the leader still have the log from
+/// here on, and is what is here a part of it?
+///
+/// It asks as its receiver would, on a connection of its own, in the replication protocol: what it hears comes from the
+/// leader's walsender and from nowhere else. Nothing that a client writes is in it.
+struct LeaderTrial: Sendable {
+    enum Verdict: Hashable, Sendable {
+        /// It could go on.
+        case canFollow
+        /// Never: the leader is of this epoch, and has removed the log from here on, or its history is another.
+        case cannotFollow(String)
+        /// Nobody knows: no answer, or none of the leader of this epoch.
+        case unclear(String)
+    }
+
+    /// How far a standby is.
+    struct Position: Hashable, Sendable {
+        /// The end of the last record that it has replayed, whole. What was received beyond may be a part of a record that
+        /// its leader never finished, and writes anew: that is no other history.
+        var replayed: LSN
+        /// Of the last replayed byte.
+        var timeline: UInt32
+        /// What it has received, replayed or not.
+        var received: LSN
+    }
+
+    /// Each question's.
+    static let questionDeadline = Duration.seconds(3)
+    /// `undefined_file` (errcodes.txt): what a walsender says of a segment that is gone (walsender.c, WalSndSegmentOpen).
+    private static let undefinedFile = "58P01"
+
+    private let database: Database
+    private let leader: MemberName
+    private let slot: String
+
+    /// - Parameters:
+    ///   - parameters: libpq's, of a connection that may replicate.
+    ///   - slot: only the leader of the epoch in its name has it.
+    init(_ leader: MemberName, slot: String, parameters: [(String, String)]) throws(SystemError) {
+        self.leader = leader
+        self.slot = slot
+        database = try Database(
+            leader.text, parameters: parameters + [("replication", "true")], connectDeadline: Self.questionDeadline)
+    }
+
+    func ask(for position: Position) async -> Verdict {
+        do {
+            if let why = try await obstacleToBelief() { return .unclear("\(leader): \(why)") }
+            let (timeline, flushed) = try await identify()
+            if let why = try await divergence(of: position, from: timeline, flushed) { return .cannotFollow(why) }
+            return try await tryLog(from: position, of: timeline)
+        } catch {
+            return .unclear("\(error)")
+        }
+    }
+
+    /// Why it is not the leader of the epoch; nil when it is.
+    private func obstacleToBelief() async throws(DatabaseError) -> String? {
+        let found = try await ask("READ_REPLICATION_SLOT \"\(slot)\"")
+        // A row of nothing when there is no such slot (PostgreSQL manual, 53.4).
+        guard found.first?.first == "physical" else { return "it has no slot \(slot)" }
+        // A leader that stepped down may have the slot still.
+        return try await ask("SHOW in_hot_standby").first?.first == "off" ? nil : "it does not lead"
+    }
+
+    private func identify() async throws(DatabaseError) -> (timeline: UInt32, flushed: LSN) {
+        let row = try await ask("IDENTIFY_SYSTEM").first ?? []
+        guard row.count >= 3, let timeline = row[1].flatMap({ UInt32($0) }),
+            let flushed = row[2].flatMap({ LSN(text: $0) })
+        else { throw unexpected("IDENTIFY_SYSTEM") }
+        return (timeline, flushed)
+    }
+
+    /// How the log here differs from the leader's for good; nil when it is a part of it.
+    private func divergence(of position: Position, from timeline: UInt32, _ flushed: LSN) async throws(DatabaseError)
+        -> String?
+    {
+        let here = "has log up to \(position.replayed) of timeline \(position.timeline)"
+        if position.timeline > timeline { return "\(here), but \(leader) is on timeline \(timeline)" }
+        if position.timeline == timeline {
+            // The leader's end only grows: asked after the position here was read, it cannot be a moment old.
+            return position.replayed > flushed ? "\(here), but that of \(leader) ends at \(flushed)" : nil
+        }
+        let text = try await ask("TIMELINE_HISTORY \(timeline)").first?.dropFirst().first ?? nil
+        guard let text else { throw unexpected("TIMELINE_HISTORY \(timeline)") }
+        let ancestors = TimelineHistory(text: text).ancestors
+        guard let common = ancestors.first(where: { $0.timeline == position.timeline }) else {
+            return "\(here), which is not in the history of \(leader)"
+        }
+        return position.replayed > common.end ? "\(here), but \(leader) left that timeline at \(common.end)" : nil
+    }
+
+    /// A receiver asks from the beginning of a segment (walreceiverfuncs.c, RequestXLogStreaming).
+    private func tryLog(from position: Position, of timeline: UInt32) async throws(DatabaseError) -> Verdict {
+        guard let size = try await segmentSize() else { throw unexpected("SHOW wal_segment_size") }
+        let end = max(position.received, position.replayed).offset
+        let start = LSN(end - end % size)
+        do throws(DatabaseError) {
+            _ = try await database.begin(
+                "START_REPLICATION PHYSICAL \(start) TIMELINE \(position.timeline)", within: Self.questionDeadline)
+            return .canFollow
+        } catch {
+            guard case .refused(Self.undefinedFile, let message) = error.cause else { throw error }
+            return .cannotFollow("\(leader) no longer has the log from \(start) on: \(message)")
+        }
+    }
+
+    /// `4MB`: no setting, but what the data was made with.
+    private func segmentSize() async throws(DatabaseError) -> UInt64? {
+        guard let text = try await ask("SHOW wal_segment_size").first?.first ?? nil else { return nil }
+        let number = UInt64(text.prefix { $0.isNumber })
+        let unit: UInt64? =
+            switch text.drop(while: { $0.isNumber }) {
+            case "B": 1
+            case "kB": 1 << 10
+            case "MB": 1 << 20
+            case "GB": 1 << 30
+            default: nil
+            }
+        guard let number, let unit, number > 0 else { return nil }
+        return number * unit
+    }
+
+    private func ask(_ statement: String) async throws(DatabaseError) -> [Database.Row] {
+        try await database.query(statement, within: Self.questionDeadline)
+    }
+
+    private func unexpected(_ statement: String) -> DatabaseError {
+        DatabaseError(database: leader.text, statement: statement, cause: .connection("unexpected answer"))
+    }
+}
+
+extension PostgresInstance {
+    /// Asks the leader whether this standby, which runs and has no stream, could ever follow it.
+    func trial(
+        of upstream: PostgresSettings.Upstream, _ settings: PostgresSettings, _ secrets: ClusterSecrets
+    ) async -> LeaderTrial.Verdict {
+        do {
+            let timeline = try await replayedTimeline()
+            let recovery = try await recovery()
+            guard recovery.isInRecovery else { return .unclear("Postgres is a primary") }
+            let slot = StreamName(member: member, epoch: upstream.epoch).slot
+            let trial = try LeaderTrial(
+                upstream.leader, slot: slot, parameters: settings.trialParameters(upstream, secrets))
+            return await trial.ask(
+                for: LeaderTrial.Position(
+                    replayed: recovery.replayed, timeline: timeline, received: recovery.received))
+        } catch {
+            return .unclear("\(error)")
+        }
+    }
+}
+
+extension PostgresSettings {
+    fileprivate func trialParameters(_ upstream: Upstream, _ secrets: ClusterSecrets) -> [(String, String)] {
+        [
+            ("host", "\(upstream.address)"), ("port", "\(upstream.port)"), ("user", Self.replicator),
+            ("password", secrets.replicationPassword), ("application_name", "roost_look"), ("sslmode", "disable"),
+            ("gssencmode", "disable"),
+        ]
+    }
+}

@@ -1,0 +1,158 @@
+import RoostModel
+
+// Getting other data than there is: nothing that may hold a confirmed commit goes before something better is whole.
+extension FailoverMember {
+    /// Takes the data back to where the leader began. In place: if that is broken off, the data counts for nothing.
+    mutating func rewind(_ rule: ClusterRule, end: LSN, _ reason: String, _ now: Moment) {
+        guard now >= retryAt else { return }
+        detail = reason
+        guard leaderLives(now) else { return }
+        guard mayRewind(rule) else { return copy(rule, end: end, reason, now) }
+        asksLeave = false
+        phase = .rewinding(
+            Repair(
+                chain: rule.history, timeline: rule.lastTimeline, former: state.chain, data: state.data))
+        save { $0.data = .rewinding }
+        start(.rewind(to: rule.leader, epoch: rule.epoch))
+    }
+
+    /// An open leader is proof that enough others have all that was ever confirmed. One that is closed may wait for this
+    /// very member; it may then be short of copies for a moment, but not because of two of us at once.
+    private func mayRewind(_ rule: ClusterRule) -> Bool {
+        if let beat = view?.heartbeat, beat.epoch == rule.epoch, beat.isOpen { return true }
+        return !anyLacksData(rule, except: name)
+    }
+
+    func anyLacksData(_ rule: ClusterRule, except member: MemberName) -> Bool {
+        view?.reports.contains { report in
+            report.member != member && report.member != rule.leader && rule.members.contains(report.member)
+                && report.lacksData
+        } ?? false
+    }
+
+    /// Copies the leader's data beside what is there; where the volume has no room for both, and the leader gives leave,
+    /// in its place.
+    ///
+    /// - Parameter reason: why the data that counts must be replaced; nil when none does.
+    mutating func copy(_ rule: ClusterRule, end: LSN?, _ reason: String?, _ now: Moment) {
+        if let reason, !asksLeave { detail = reason }
+        if asksLeave || breakage == .discardsWithoutLeave, mayDiscard(rule, now) { return discard() }
+        guard now >= retryAt else { return }
+        if asksLeave, !countsForSomething { return discard() }
+        guard leaderLives(now) else {
+            if reason == nil { detail = "waits for \(rule.leader) to copy from" }
+            return
+        }
+        if reason == nil { detail = nil }
+        begin(
+            Copying(chain: rule.history, timeline: rule.lastTimeline, end: end, isProven: true), from: rule)
+    }
+
+    mutating func begin(_ copying: Copying, from rule: ClusterRule) {
+        phase = .cloning(copying)
+        start(.clone(from: rule.leader, epoch: rule.epoch))
+    }
+
+    private func mayDiscard(_ rule: ClusterRule, _ now: Moment) -> Bool {
+        if breakage == .discardsWithoutLeave { return leaderLives(now) && state.data == .usable }
+        guard countsForSomething, let beat = view?.heartbeat, beat.epoch == rule.epoch, beat.mayReplace == name else {
+            return false
+        }
+        return leaderLives(now)
+    }
+
+    /// To whoever may still need what is there.
+    private var countsForSomething: Bool {
+        switch state.data {
+        case .usable, .spoiled, .exchanging: true
+        case .empty, .cloning, .rewinding: false
+        }
+    }
+
+    private mutating func discard() {
+        asksLeave = false
+        save {
+            $0.data = .cloning
+            $0.chain = []
+            $0.timeline = nil
+        }
+        phase = .discarding
+        start(.discard)
+    }
+
+    mutating func discarded(_ now: Moment) {
+        retryAt = now
+        phase = .empty
+    }
+
+    /// The copy is whole and on disk: from here on it is what counts.
+    mutating func copied(_ copying: Copying) {
+        failures = 0
+        asksLeave = false
+        if !copying.isProven { hasCopiedInVain = true }
+        save {
+            $0.data = .exchanging
+            $0.chain = copying.chain
+            $0.timeline = copying.timeline
+        }
+        phase = .exchanging
+        start(.exchange)
+    }
+
+    mutating func exchanged(_ now: Moment) {
+        failures = 0
+        retryAt = now
+        outgrown = nil
+        save { $0.data = .usable }
+        phase = .reading
+    }
+
+    /// No copy came of it; what was there is there.
+    mutating func notCopied(_ copying: Copying, _ reason: String, _ now: Moment) {
+        retryLater(reason, now)
+        if let end = copying.end {
+            phase = .waiting(end: end)
+        } else {
+            phase = state.data == .usable ? .reading : .empty
+        }
+    }
+
+    // MARK: - The leader's leave
+
+    /// Gives one member at a time leave to remove its data: when enough others stream, and have all that it can ever
+    /// have confirmed, and nobody else is without data. The leave is that member's until it streams again.
+    func leave(_ reigning: Reigning, _ rule: ClusterRule, _ sample: PrimaryObservation) -> Leave? {
+        guard reigning.isOpen, rule.members.count > 2, let reports = view?.reports else { return nil }
+        let streaming = sample.standbys.filter { $0.isStreaming && rule.members.contains($0.member) }
+        var leave = reigning.leave
+        if let held = leave {
+            let report = reports.first { $0.member == held.member }
+            let isWhole = report.map { $0.asksToReplace != true && !$0.lacksData } ?? true
+            if isWhole || streaming.contains(where: { $0.member == held.member }) { leave = nil }
+        }
+        if leave == nil {
+            let asking = reports.first { report in
+                report.asksToReplace == true && report.promised == rule.epoch && rule.members.contains(report.member)
+                    && !streaming.contains { $0.member == report.member }
+                    && !anyLacksData(rule, except: report.member)
+            }
+            leave = asking.map { Leave(member: $0.member, required: sample.flushed) }
+        }
+        guard var leave else { return nil }
+        let others = streaming.filter { $0.member != leave.member && $0.flushed >= leave.required }
+        leave.isGranted = others.count >= max(rule.confirmations, 1)
+        return leave
+    }
+}
+
+extension MemberReport {
+    /// It has no data that would count in a recruitment.
+    var lacksData: Bool {
+        guard position == nil else { return false }
+        return switch state {
+        // A word of a newer program may mean that, too.
+        case .empty, .initializing, .cloning, .rewinding, .unknown: true
+        case .starting, .running, .waiting, .stopped, .failed: false
+        }
+    }
+}

@@ -1,0 +1,114 @@
+public import RoostModel
+
+/// How many clients may be in the middle of their login: at a service, and from one source.
+///
+/// A service gives each login one of its few places before it knows who asks (Postgres: one of `max_connections`), so
+/// strangers who never finish could keep everybody out. Who finds no place free waits for one, in order of arrival;
+/// whoever stands before him and may not go because his source has its share does not hold him up.
+public struct LoginPlaces: Sendable {
+    public struct Limits: Hashable, Sendable {
+        /// Logins at one service. Far below Postgres's 200 connections, also for three edges at a time.
+        public var serviceMax: Int
+        /// Of them, from one source.
+        public var sourceMax: Int
+        /// Clients of one service that wait for a place.
+        public var waitingMax: Int
+
+        public init(serviceMax: Int = 48, sourceMax: Int = 16, waitingMax: Int = 2_000) {
+            self.serviceMax = serviceMax
+            self.sourceMax = sourceMax
+            self.waitingMax = waitingMax
+        }
+    }
+
+    public enum Answer: Hashable, Sendable {
+        case given
+        /// Named by a later ``giveBack(at:from:)`` or ``leave(_:at:from:)``.
+        case wait
+        case crowded
+    }
+
+    private struct Waiter {
+        var session: SessionID
+        var source: SourcePrefix
+    }
+
+    private struct Service {
+        var taken = 0
+        var bySource: [SourcePrefix: Int] = [:]
+        var waiting: [Waiter] = []
+    }
+
+    public let limits: Limits
+    private var services: [AppName: Service] = [:]
+
+    public init(limits: Limits = Limits()) { self.limits = limits }
+
+    var isEmpty: Bool { services.isEmpty }
+
+    func taken(at service: AppName) -> Int { services[service]?.taken ?? 0 }
+
+    func taken(at service: AppName, from source: SourcePrefix) -> Int {
+        services[service]?.bySource[source] ?? 0
+    }
+
+    public mutating func ask(_ session: SessionID, at name: AppName, from source: SourcePrefix) -> Answer {
+        var service = services[name] ?? Service()
+        if mayEnter(service, source) {
+            enter(&service, source)
+            services[name] = service
+            return .given
+        }
+        guard service.waiting.count < limits.waitingMax else { return .crowded }
+        service.waiting.append(Waiter(session: session, source: source))
+        services[name] = service
+        return .wait
+    }
+
+    /// A login is over, whatever became of it.
+    ///
+    /// - Returns: who waited and has a place now.
+    public mutating func giveBack(at name: AppName, from source: SourcePrefix) -> [SessionID] {
+        guard var service = services[name] else { return [] }
+        service.taken -= 1
+        let left = (service.bySource[source] ?? 1) - 1
+        service.bySource[source] = left == 0 ? nil : left
+        var called: [SessionID] = []
+        var stillWaiting: [Waiter] = []
+        for (index, waiter) in service.waiting.enumerated() {
+            guard service.taken < limits.serviceMax else {
+                stillWaiting += service.waiting[index...]
+                break
+            }
+            if mayEnter(service, waiter.source) {
+                enter(&service, waiter.source)
+                called.append(waiter.session)
+            } else {
+                stillWaiting.append(waiter)
+            }
+        }
+        service.waiting = stillWaiting
+        services[name] = service.taken == 0 && service.waiting.isEmpty ? nil : service
+        return called
+    }
+
+    /// Waits no longer. A session that was called and has not heard of it yet gives its place back.
+    ///
+    /// - Returns: who has a place now.
+    public mutating func leave(_ session: SessionID, at name: AppName, from source: SourcePrefix) -> [SessionID] {
+        guard let place = services[name]?.waiting.firstIndex(where: { $0.session == session }) else {
+            return giveBack(at: name, from: source)
+        }
+        services[name]?.waiting.remove(at: place)
+        return []
+    }
+
+    private func mayEnter(_ service: Service, _ source: SourcePrefix) -> Bool {
+        service.taken < limits.serviceMax && service.bySource[source, default: 0] < limits.sourceMax
+    }
+
+    private func enter(_ service: inout Service, _ source: SourcePrefix) {
+        service.taken += 1
+        service.bySource[source, default: 0] += 1
+    }
+}

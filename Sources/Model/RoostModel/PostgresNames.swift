@@ -1,0 +1,25 @@
+/// How long the names of a cluster may be, so that Postgres takes every name that is made of them as it is.
+public enum PostgresNames {
+    /// Postgres cuts names here, without an error: `NAMEDATALEN` - 1 (pg_config_manual.h).
+    public static let bytesMax = 63
+    /// A cluster has at most this many members, so that a member's number is one digit.
+    public static let membersMax = 9
+    /// What is added to a cluster's name, at most: the name of a member's stream or slot in the last of all epochs.
+    private static let longestEnd = "-9.e\(UInt64.max)"
+    /// The longest name of a cluster.
+    public static let clusterBytesMax = bytesMax - longestEnd.utf8.count
+
+    /// The name of a cluster's member, from 1 to ``membersMax``.
+    public static func member(_ number: Int, of cluster: AppName) throws(InvalidValue) -> MemberName {
+        guard cluster.text.utf8.count <= clusterBytesMax else {
+            throw InvalidValue(
+                kind: "name of a Postgres cluster", value: cluster.text,
+                rule: "use at most \(clusterBytesMax) letters: Postgres cuts what is made of longer ones")
+        }
+        guard (1...membersMax).contains(number) else {
+            throw InvalidValue(
+                kind: "number of a member", value: "\(number)", rule: "a cluster has 1 to \(membersMax) members")
+        }
+        return try MemberName("\(cluster)-\(number)")
+    }
+}

@@ -1,0 +1,13 @@
+/// Headers that calls of the API have beside the usual ones.
+public enum CallHeader {
+    /// Names a call in the logs of every host that it comes to. Fly.io's name for it.
+    public static let requestID = "fly-request-id"
+    /// One host passes on a user's call to another; the value says where that user called from. Counts from hosts only.
+    public static let onBehalfOf = "roost-on-behalf-of"
+}
+
+/// The call that the present task works for.
+public enum PresentCall {
+    /// Its ``CallHeader/requestID``: calls to other hosts on its behalf carry it on.
+    @TaskLocal public static var requestID: String?
+}

@@ -1,0 +1,96 @@
+import ArgumentParser
+import Glibc
+import RoostClient
+import RoostLinux
+import RoostModel
+
+/// Runs one command and turns what became of it into an exit status: 0 done, 1 failed, 2 wrong usage,
+/// 130 interrupted.
+@main
+enum RoostProgram {
+    static func main() async {
+        do {
+            Terminal.claimStandardDescriptors()
+            var command = try RoostCommand.parseAsRoot(
+                LeadingOptions.behindTheCommand(Array(CommandLine.arguments.dropFirst()), of: RoostCommand.self))
+            if var command = command as? any AsyncParsableCommand {
+                try await command.run()
+            } else {
+                try command.run()
+            }
+        } catch {
+            exit(report(error))
+        }
+    }
+
+    /// Says what went wrong and hands back the exit status for it.
+    static func report(_ error: any Error) -> Int32 {
+        switch error {
+        case let error as Interrupted:
+            Terminal.say("\n" + error.advice)
+            return ExitStatus.interrupted
+        case let failure as CommandFailure:
+            complain(failure.message, advice: failure.advice)
+            return ExitStatus.failed
+        case let mistake as UsageMistake:
+            complain(mistake.message, advice: nil)
+            return ExitStatus.usage
+        case let error as APIError:
+            complain(error.description, advice: Advice.after(error))
+            return ExitStatus.failed
+        case is CommandError, is SystemError, is InvalidValue:
+            complain("\(error)", advice: nil)
+            return ExitStatus.failed
+        default:
+            return reportParser(error)
+        }
+    }
+
+    /// Help and version are results and go to standard output; wrong usage is 2, not the library's 64.
+    private static func reportParser(_ error: any Error) -> Int32 {
+        let code = RoostCommand.exitCode(for: error)
+        let text = RoostCommand.fullMessage(for: error)
+        if code == .success {
+            if !text.isEmpty { Terminal.result(text) }
+            return ExitStatus.done
+        }
+        if !text.isEmpty { Terminal.say(text) }
+        return code == .validationFailure ? ExitStatus.usage : code.rawValue
+    }
+
+    private static func complain(_ message: String, advice: String?) {
+        Terminal.say(Terminal.paint("error: ", .bad, on: .error) + message)
+        if let advice { Terminal.say(advice) }
+    }
+}
+
+enum ExitStatus {
+    static let done: Int32 = 0
+    static let failed: Int32 = 1
+    static let usage: Int32 = 2
+    /// As a shell reports a program that ended by SIGINT.
+    static let interrupted: Int32 = 130
+}
+
+/// A command that did not do what was asked, and what to do next.
+struct CommandFailure: Error {
+    var message: String
+    var advice: String?
+
+    init(_ message: String, advice: String? = nil) {
+        self.message = message
+        self.advice = advice
+    }
+}
+
+/// Wrong usage that only shows when the command runs; until then it is a `ValidationError`.
+struct UsageMistake: Error {
+    var message: String
+    init(_ message: String) { self.message = message }
+}
+
+/// The user pressed Ctrl-C.
+struct Interrupted: Error {
+    /// What is left, and how to go on or take it back.
+    var advice: String
+}

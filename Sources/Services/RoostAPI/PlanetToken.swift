@@ -1,0 +1,82 @@
+import Crypto
+import Foundation
+public import RoostModel
+
+/// The planet's token: what users show as it is, and what each host derives its own credential from.
+///
+/// A host's credential names the host, so that one host's cannot be used as another's, and a user's token opens no route
+/// of hosts. Whoever has the token can derive every host's credential: until hosts have keys of their own, this keeps
+/// callers apart by what they are, and the address they must call from (``APIDoor/Callers``) keeps out who is no host.
+public struct PlanetToken: Sendable {
+    private let text: String
+
+    /// Longer than any list of macaroons that Fly.io's client sends.
+    static let headerBytesMax = 16 << 10
+    static let peerScheme = "roost-peer"
+    private static let purpose = "roost peer 1 "
+
+    /// A token as it stands in the host's file.
+    public init(_ text: String) { self.text = text }
+
+    /// What a host shows in `Authorization` when it calls another.
+    public func credential(of host: HostName) -> String {
+        let code = HMAC<SHA256>.authenticationCode(for: Data((Self.purpose + host.text).utf8), using: key)
+        return "Roost-Peer \(host):" + code.map { Self.hexadecimal($0) }.joined()
+    }
+
+    /// Who shows this header, or nil when it proves nothing.
+    func holder(of header: String) -> Holder? {
+        guard header.utf8.count <= Self.headerBytesMax else { return nil }
+        let words = header.split(separator: " ", maxSplits: 1)
+        guard words.count == 2 else { return nil }
+        let credential = words[1].drop { $0 == " " }
+        switch words[0].lowercased() {
+        case "bearer": return isToken(credential) ? .user : nil
+        // Fly.io's client joins macaroons with commas.
+        case "flyv1": return credential.split(separator: ",").contains(where: isToken) ? .user : nil
+        case Self.peerScheme: return peer(credential)
+        default: return nil
+        }
+    }
+
+    enum Holder: Hashable {
+        case user
+        case peer(HostName)
+    }
+
+    private var key: SymmetricKey { SymmetricKey(data: Data(text.utf8)) }
+
+    /// Both are hashed first: the comparison takes the same time wherever they differ.
+    private func isToken(_ shown: Substring) -> Bool {
+        let shown = HMAC<SHA256>.authenticationCode(for: Data(shown.utf8), using: key)
+        return HMAC<SHA256>.isValidAuthenticationCode(shown, authenticating: Data(text.utf8), using: key)
+    }
+
+    private func peer(_ credential: Substring) -> Holder? {
+        let parts = credential.split(separator: ":")
+        guard parts.count == 2, let host = try? HostName(String(parts[0])),
+            let code = Self.bytes(parts[1]),
+            HMAC<SHA256>.isValidAuthenticationCode(
+                code, authenticating: Data((Self.purpose + host.text).utf8), using: key)
+        else { return nil }
+        return .peer(host)
+    }
+
+    private static func hexadecimal(_ byte: UInt8) -> String {
+        let text = String(byte, radix: 16)
+        return text.count == 1 ? "0" + text : text
+    }
+
+    private static func bytes(_ text: Substring) -> Data? {
+        let digits = Array(text.utf8)
+        guard digits.count == SHA256.byteCount * 2 else { return nil }
+        var bytes = Data()
+        for index in stride(from: 0, to: digits.count, by: 2) {
+            guard let byte = UInt8(String(decoding: digits[index...index + 1], as: UTF8.self), radix: 16) else {
+                return nil
+            }
+            bytes.append(byte)
+        }
+        return bytes
+    }
+}

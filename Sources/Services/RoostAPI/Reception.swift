@@ -1,0 +1,171 @@
+import Foundation
+import HTTPTypes
+import Hummingbird
+import Logging
+import NIOCore
+import RoostModel
+import RoostWire
+
+/// What is known of a call before its route is.
+struct CallContext: RequestContext {
+    var coreContext: CoreRequestContextStorage
+    let channel: any Channel
+    var requestID = ""
+    var caller: Principal?
+    var forwardedBy: HostName?
+
+    init(source: ApplicationRequestContextSource) {
+        coreContext = .init(source: source)
+        channel = source.channel
+    }
+}
+
+/// Stands at a door: finds out who calls, gives the call its id, turns every error into an answer, and writes down what
+/// was asked for.
+struct Reception: RouterMiddleware {
+    typealias Context = CallContext
+
+    let callers: APIDoor.Callers
+    let logger: Logger
+
+    static let requestIDLengthMax = 64
+    static let originLengthMax = 64
+
+    @concurrent func handle(
+        _ request: Request, context: CallContext, next: @concurrent (Request, CallContext) async throws -> Response
+    ) async throws -> Response {
+        let began = ContinuousClock.now
+        var context = context
+        context.requestID = Self.requestID(of: request)
+        let (answered, refusal) = await answer(request, &context, next)
+        var response = answered
+        response.headers[Self.field(CallHeader.requestID)] = context.requestID
+        log(request, context, response.status.code, refusal, took: .now - began)
+        return response
+    }
+
+    private func answer(
+        _ request: Request, _ context: inout CallContext,
+        _ next: @concurrent (Request, CallContext) async throws -> Response
+    ) async -> (Response, Refusal?) {
+        guard let (caller, forwardedBy) = identify(request, context) else { return (Response(.unauthorized), nil) }
+        context.caller = caller
+        context.forwardedBy = forwardedBy
+        do {
+            return (try await next(request, context), nil)
+        } catch let refusal as Refusal {
+            return (Response(.refusal(refusal)), refusal)
+        } catch let error as HTTPError where error.status == .notFound || error.status == .methodNotAllowed {
+            let refusal = FlyPaths.refusal(method: request.method.rawValue, path: request.uri.path)
+            return (Response(.refusal(refusal)), refusal)
+        } catch is CancellationError {
+            let refusal = Refusal(.unavailable, "this host is shutting down; try another")
+            return (Response(.refusal(refusal)), refusal)
+        } catch {
+            logger.error(
+                "a call failed",
+                metadata: ["error": "\(error)", "path": "\(request.uri.path)", "request": "\(context.requestID)"])
+            let refusal = Refusal(.failed, "internal error; the log of this host has more under \(context.requestID)")
+            return (Response(.refusal(refusal)), refusal)
+        }
+    }
+
+    // MARK: - Who calls
+
+    private func identify(_ request: Request, _ context: CallContext) -> (Principal, HostName?)? {
+        switch callers {
+        case .root: return (.user(origin: "this host"), nil)
+        case .member(let machine): return (.member(machine), nil)
+        case .credentials(let token, let addressOfPeer):
+            let address = context.channel.remoteAddress?.ipAddress ?? "nowhere"
+            guard let header = request.headers[.authorization], let holder = token.holder(of: header) else {
+                return nil
+            }
+            switch holder {
+            case .user: return (.user(origin: address), nil)
+            case .peer(let host):
+                guard Self.isSame(address, addressOfPeer(host)) else {
+                    logger.warning(
+                        "a host's credential was shown from another address",
+                        metadata: ["host": "\(host)", "address": "\(address)"])
+                    return nil
+                }
+                guard let origin = request.headers[Self.field(CallHeader.onBehalfOf)] else { return (.peer(host), nil) }
+                return (.user(origin: String(origin.prefix(Self.originLengthMax))), host)
+            }
+        }
+    }
+
+    /// One address may be written in several ways.
+    private static func isSame(_ left: String, _ right: String) -> Bool {
+        if let left = try? IPv6Address(left), let right = try? IPv6Address(right) { return left == right }
+        return left == right
+    }
+
+    /// The caller's own id, if it is one that can stand in a log, so that a call can be followed from the program that
+    /// made it.
+    private static func requestID(of request: Request) -> String {
+        if let own = request.headers[field(CallHeader.requestID)], (1...requestIDLengthMax).contains(own.utf8.count),
+            own.utf8.allSatisfy(isPlain)
+        {
+            return own
+        }
+        var random = SystemRandomNumberGenerator()
+        return [random.next(), random.next()].map { (number: UInt64) in
+            let digits = String(number, radix: 16)
+            return String(repeating: "0", count: 16 - digits.count) + digits
+        }.joined()
+    }
+
+    private static func isPlain(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+            UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "_"), UInt8(ascii: "."):
+            true
+        default: false
+        }
+    }
+
+    // MARK: - What was asked for
+
+    /// Changes by users are written down always; members' come several times a second, and reads change nothing.
+    private func log(
+        _ request: Request, _ context: CallContext, _ status: Int, _ refusal: Refusal?, took: Duration
+    ) {
+        let isChange = request.method != .get && request.method != .head
+        let level: Logger.Level = isChange && context.caller?.kind != .member ? .info : .debug
+        logger.log(
+            level: level, "call",
+            metadata: [
+                "method": "\(request.method)", "path": "\(request.uri.path.prefix(256))", "status": "\(status)",
+                "caller": "\(context.caller.map(\.description) ?? "unknown")",
+                "by": "\(context.forwardedBy.map(\.text) ?? "-")", "request": "\(context.requestID)",
+                "ms": "\(took.milliseconds)", "code": "\(refusal?.code.rawValue ?? "-")",
+            ])
+    }
+
+    static func field(_ name: String) -> HTTPField.Name {
+        guard let field = HTTPField.Name(name) else { preconditionFailure("'\(name)' is no name of a header") }
+        return field
+    }
+}
+
+extension Response {
+    /// An answer in HTTP.
+    init(_ answer: Answer) {
+        var headers = HTTPFields()
+        headers[.contentType] = answer.contentType
+        for (name, value) in answer.headers { headers[Reception.field(name)] = value }
+        let body: ResponseBody =
+            switch answer.body {
+            case .bytes(let bytes): .init(byteBuffer: ByteBuffer(bytes: bytes))
+            case .stream(let begin):
+                .init { writer in
+                    var stream = begin()
+                    while let piece = try await stream.next() { try await writer.write(ByteBuffer(bytes: piece)) }
+                    try await writer.finish(nil)
+                }
+            }
+        self.init(status: .init(code: answer.status), headers: headers, body: body)
+    }
+}

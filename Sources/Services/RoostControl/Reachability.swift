@@ -1,0 +1,29 @@
+public import RoostMesh
+public import RoostModel
+public import RoostWire
+
+/// What this host sees of the paths to the others.
+public struct Reachability: Sendable {
+    private let mesh: any Mesh
+    private let host: HostName
+    private let region: RegionCode
+
+    public init(mesh: any Mesh, host: HostName, region: RegionCode) {
+        self.mesh = mesh
+        self.host = host
+        self.region = region
+    }
+
+    /// Hosts that answered a probe of late, and this one.
+    public func hosts() async -> Set<HostName> { await mesh.reachableHosts(from: host) }
+
+    /// This host's row of the planet's matrix.
+    public func row() async -> MeshMatrixBody.Row {
+        let paths = await mesh.measurements().map {
+            MeshMatrixBody.Path(
+                peer: $0.peer, roundTripMicroseconds: $0.roundTripMicroseconds,
+                jitterMicroseconds: $0.jitterMicroseconds, lossPercent: $0.lossPercent)
+        }
+        return MeshMatrixBody.Row(host: host, region: region, paths: paths.sorted { $0.peer < $1.peer })
+    }
+}

@@ -1,0 +1,158 @@
+import RoostModel
+import RoostRecords
+import RoostStore
+
+/// What of a host is in the store, and the steps from there to what the host is now.
+///
+/// Every step compares the host's generation (and its record, which an older program compares) and raises it: whoever
+/// else publishes under this host's name is found out by either.
+struct HostPublication {
+    let host: HostName
+    private(set) var generation: Generation
+    private var generationRevision: Revision
+    private var hostRevision: Revision
+    /// As published; without machines and volumes when they are records of their own.
+    private var record: HostRecord?
+    private var machines: [MachineID: MachineRecord] = [:]
+    private var volumes: [VolumeID: VolumeRecord] = [:]
+    /// Keys of machines and volumes, readable or not.
+    private var keys: Set<String> = []
+    private var isClaimed = false
+
+    /// Of one step: well below what the store takes in one transaction.
+    static let stepOperationsMax = 100
+    static let stepBytesMax = 512 << 10
+
+    struct Step {
+        var operations: [Transaction.Operation] = []
+        var bytes = 0
+        var hasHost = false
+    }
+
+    /// - Parameters:
+    ///   - whole: the host's own record, if there is one.
+    ///   - things: everything below it.
+    init(_ host: HostName, whole: Entry?, things: [Entry]) {
+        self.host = host
+        record = whole.flatMap { try? RecordCodec.read(HostRecord.self, from: $0.value) }
+        hostRevision = whole?.modified ?? .absent
+        // Of a record that this version cannot read the generation still counts.
+        struct Guarded: Decodable { var generation: Generation }
+        let guarded = whole.flatMap { try? RecordCodec.read(Guarded.self, from: $0.value) }
+        generation = guarded?.generation ?? Generation(0)
+        generationRevision = .absent
+        for entry in things {
+            switch StoreKey(entry.key) {
+            case .generation:
+                generationRevision = entry.modified
+                if let number = try? RecordCodec.read(Generation.self, from: entry.value) {
+                    generation = max(generation, number)
+                }
+            case .machine(let id, _):
+                keys.insert(entry.key)
+                machines[id] = try? RecordCodec.read(MachineRecord.self, from: entry.value)
+            case .volume(let id, _):
+                keys.insert(entry.key)
+                volumes[id] = try? RecordCodec.read(VolumeRecord.self, from: entry.value)
+            // What a newer program of this host has put there is its own.
+            case .host, .app, .address, .cluster, .other: break
+            }
+        }
+    }
+
+    var compares: [Transaction.Compare] {
+        [
+            .modified(key: StoreKeys.generation(host), equals: generationRevision),
+            .modified(key: StoreKeys.host(host), equals: hostRevision),
+        ]
+    }
+
+    /// The steps to what the host is now; none when it is there already. The record is written last when machines and
+    /// volumes are records of their own, and first when they are not: at no time is one of them in no place.
+    func steps(to next: HostRecord) throws -> [Step] {
+        var small: [(Transaction.Operation, Int)] = []
+        var wanted: Set<String> = []
+        if next.layout == .small {
+            for machine in next.machines {
+                let key = StoreKeys.machine(machine.id, on: host)
+                wanted.insert(key)
+                if machines[machine.id] != machine { small.append(try Self.put(machine, at: key)) }
+            }
+            for volume in next.volumes {
+                let key = StoreKeys.volume(volume.id, on: host)
+                wanted.insert(key)
+                if volumes[volume.id] != volume { small.append(try Self.put(volume, at: key)) }
+            }
+        }
+        small += keys.subtracting(wanted).sorted().map { (Transaction.Operation.delete(.key($0)), $0.utf8.count) }
+        var steps = Self.pack(small)
+        let own = Self.published(next)
+        if record.map({ Self.isSame($0, own) }) != true {
+            let put = try Self.put(own, at: StoreKeys.host(host))
+            let step = Step(operations: [put.0], bytes: put.1, hasHost: true)
+            switch next.layout {
+            case .small: steps.append(step)
+            case .whole: steps.insert(step, at: 0)
+            }
+        }
+        if steps.isEmpty, !isClaimed, generation != next.generation { steps = [Step()] }
+        let number = try Self.put(next.generation, at: StoreKeys.generation(host))
+        return steps.map { step in
+            var step = step
+            step.operations.append(number.0)
+            step.bytes += number.1
+            return step
+        }
+    }
+
+    /// A step was carried out.
+    mutating func note(_ step: Step, at revision: Revision) {
+        generationRevision = revision
+        if step.hasHost { hostRevision = revision }
+    }
+
+    /// All steps were.
+    mutating func noteDone(_ next: HostRecord) {
+        record = Self.published(next)
+        generation = next.generation
+        isClaimed = true
+        let isSmall = next.layout == .small
+        machines = isSmall ? Dictionary(next.machines.map { ($0.id, $0) }, uniquingKeysWith: { $1 }) : [:]
+        volumes = isSmall ? Dictionary(next.volumes.map { ($0.id, $0) }, uniquingKeysWith: { $1 }) : [:]
+        keys = Set(
+            machines.keys.map { StoreKeys.machine($0, on: host) } + volumes.keys.map { StoreKeys.volume($0, on: host) })
+    }
+
+    private static func published(_ record: HostRecord) -> HostRecord {
+        guard record.layout == .small else { return record }
+        var record = record
+        record.machines = []
+        record.volumes = []
+        return record
+    }
+
+    /// The generation by itself is no reason to write the record.
+    private static func isSame(_ one: HostRecord, _ other: HostRecord) -> Bool {
+        var one = one
+        one.generation = other.generation
+        return one == other
+    }
+
+    private static func put(_ record: some Encodable, at key: String) throws -> (Transaction.Operation, Int) {
+        let value = try RecordCodec.write(record)
+        return (.put(key: key, value: value, lease: nil), key.utf8.count + value.count)
+    }
+
+    private static func pack(_ operations: [(Transaction.Operation, Int)]) -> [Step] {
+        var steps: [Step] = []
+        for (operation, bytes) in operations {
+            if let last = steps.last, last.operations.count < stepOperationsMax, last.bytes + bytes <= stepBytesMax {
+                steps[steps.count - 1].operations.append(operation)
+                steps[steps.count - 1].bytes += bytes
+            } else {
+                steps.append(Step(operations: [operation], bytes: bytes))
+            }
+        }
+        return steps
+    }
+}

@@ -1,0 +1,111 @@
+import RoostLinux
+public import RoostModel
+public import RoostPlanet
+public import ServiceLifecycle
+import Synchronization
+
+/// Since when nothing new has been heard of whom. A record in the store has no age, and the clocks of those who write it
+/// are theirs: this host goes by when it saw the record change, by its own clock.
+public final class ClusterHearing: Service, Sendable {
+    /// Ages are this much too small at most.
+    static let interval = Duration.seconds(1)
+
+    private let watcher: PlanetWatcher
+    private let ledger = Mutex(HearingLedger())
+
+    public init(watcher: PlanetWatcher) { self.watcher = watcher }
+
+    public func run() async throws {
+        await cancelWhenGracefulShutdown { [self] in
+            while !Task.isCancelled {
+                let (isLive, planet, now) = (watcher.isLive, watcher.planet, BootClock.now())
+                ledger.withLock { ledger in
+                    if isLive { ledger.note(planet, now) } else { ledger.forget() }
+                }
+                try? await Task.sleep(for: Self.interval)
+            }
+        }
+    }
+
+    public func silence(in cluster: AppName) -> ClusterSilence {
+        let now = BootClock.now()
+        return ledger.withLock { $0.silence(in: cluster, now) }
+    }
+}
+
+/// For how long nothing new was heard of a cluster's leader and of its members.
+public struct ClusterSilence: Hashable, Sendable {
+    /// Of the leader's heartbeat.
+    public var leader: Duration?
+    /// Of each member's own reports; not of one whose program does not count them.
+    public var members: [MemberName: Duration] = [:]
+
+    /// A member that has not reported for this long is not heard from: three of its reports are missing.
+    public static let reportMax = MemberReport.tick * 3 + .seconds(1)
+
+    public init(leader: Duration? = nil, members: [MemberName: Duration] = [:]) {
+        self.leader = leader
+        self.members = members
+    }
+}
+
+/// The pure part of ``ClusterHearing``.
+struct HearingLedger: Sendable {
+    private struct Sign: Hashable {
+        var sequence: UInt64
+        var epoch: Epoch
+        var since: Moment
+    }
+
+    private struct Signs {
+        var leader: Sign?
+        var members: [MemberName: Sign] = [:]
+    }
+
+    private var clusters: [AppName: Signs] = [:]
+
+    /// The store was lost: what was heard before it came back says nothing.
+    mutating func forget() { clusters = [:] }
+
+    mutating func note(_ planet: Planet, _ now: Moment) {
+        clusters = planet.clusters.reduce(into: [:]) { next, cluster in
+            let before = clusters[cluster.key]
+            var signs = Signs()
+            signs.leader = cluster.value.heartbeat.map { Self.sign(before?.leader, $0.sequence, $0.epoch, now) }
+            for (member, report) in cluster.value.reports {
+                guard let sequence = report.sequence else { continue }
+                signs.members[member] = Self.sign(before?.members[member], sequence, report.promised, now)
+            }
+            next[cluster.key] = signs
+        }
+    }
+
+    private static func sign(_ before: Sign?, _ sequence: UInt64, _ epoch: Epoch, _ now: Moment) -> Sign {
+        if let before, before.sequence == sequence, before.epoch == epoch { return before }
+        return Sign(sequence: sequence, epoch: epoch, since: now)
+    }
+
+    func silence(in cluster: AppName, _ now: Moment) -> ClusterSilence {
+        guard let signs = clusters[cluster] else { return ClusterSilence() }
+        return ClusterSilence(
+            leader: signs.leader.map { now - $0.since }, members: signs.members.mapValues { now - $0.since })
+    }
+}
+
+extension Planet.ClusterRecords {
+    /// Commits may be confirmed by this member: its leader says so. Of a leader that does not say, the member itself is
+    /// believed.
+    public func confirms(_ member: MemberName) -> Bool {
+        guard let rule, rule.leader != member, let report = reports[member], report.isStreaming,
+            report.promised == rule.epoch
+        else { return false }
+        guard let heartbeat, heartbeat.epoch == rule.epoch, let standbys = heartbeat.standbys else { return true }
+        return standbys.contains { $0.member == member && $0.isConfirming }
+    }
+
+    /// How much of its leader's log a standby does not show yet: what it has not received, and what it has not replayed.
+    public func lagBytes(of member: MemberName) -> UInt64 {
+        let view = heartbeat?.standbys?.first { $0.member == member }
+        return (reports[member]?.lagBytes ?? 0) + (view?.behindBytes ?? 0)
+    }
+}

@@ -1,0 +1,92 @@
+public import RoostAPI
+public import RoostControl
+import RoostHost
+import RoostModel
+import RoostPlanet
+import RoostWire
+
+/// Postgres clusters, for users.
+public struct ClusterRoutes: RouteGroup {
+    let view: PlanetView
+    let clusters: ClusterDirectory
+    let hearing: ClusterHearing
+
+    public init(view: PlanetView, clusters: ClusterDirectory, hearing: ClusterHearing) {
+        self.view = view
+        self.clusters = clusters
+        self.hearing = hearing
+    }
+
+    public var callers: Principal.Kind { .user }
+
+    public var routes: [APIRoute] {
+        [
+            APIRoute(.get, "/v1/postgres") { _ in
+                let planet = view.watcher.planet
+                let isCurrent = view.watcher.isLive
+                let bodies = planet.clusters.keys.sorted().compactMap {
+                    ClusterStatus.body(of: $0, in: planet, isCurrent: isCurrent, silence: hearing.silence(in: $0))
+                }
+                return try Answer.json(ListClustersBody(clusters: bodies))
+            },
+            APIRoute(.post, "/v1/postgres") { call in
+                let spec = try await clusters.create(try order(from: try call.wish(CreateClusterRequest.self)))
+                return try Answer.json(try await freshBody(of: spec.name), status: 201)
+            },
+            APIRoute(.get, "/v1/postgres/:name") { call in
+                try Answer.json(try await freshBody(of: try call.id("name")))
+            },
+            APIRoute(.delete, "/v1/postgres/:name") { call in
+                try await clusters.destroy(try call.id("name"))
+                return try Answer.ok(status: 202)
+            },
+            APIRoute(.post, "/v1/postgres/:name/switchover") { call in
+                let wish = call.body.isEmpty ? SwitchoverBody(target: nil) : try call.wish(SwitchoverBody.self)
+                let target = try wish.target.map { text throws(Refusal) in
+                    try APICall.value(MemberName.self, text)
+                }
+                let id = try await clusters.requestSwitchover(of: try call.id("name"), to: target)
+                return try Answer.json(SwitchoverAnswer(id: id), status: 202)
+            },
+        ]
+    }
+
+    /// A cluster that was made a moment ago may not have reached this host's copy yet: the store knows.
+    private func freshBody(of name: AppName) async throws(Refusal) -> ClusterBody {
+        let watcher = view.watcher
+        if let body = ClusterStatus.body(
+            of: name, in: watcher.planet, isCurrent: watcher.isLive, silence: hearing.silence(in: name))
+        {
+            return body
+        }
+        let planet = try await clusters.read(name)
+        guard let body = ClusterStatus.body(of: name, in: planet) else {
+            throw Refusal(.notFound, "Postgres cluster \(name) not found")
+        }
+        return body
+    }
+
+    private func order(from wish: CreateClusterRequest) throws(Refusal) -> ClusterDirectory.Order {
+        let name = try APICall.value(AppName.self, wish.name)
+        var regions: [RegionCode] = []
+        for text in [wish.region] + wish.replicaRegions { regions.append(try view.region(text)) }
+        let guest = wish.guest ?? CreateClusterRequest.guestDefault
+        try HostAgent.validate(guest, as: "guest")
+        guard guest.memoryMebibytes >= 256 else {
+            throw Refusal(.invalid, "guest.memory_mb must be at least 256 for Postgres")
+        }
+        guard (1...HostAgent.volumeSizeMax.wholeGibibytes).contains(wish.volumeSizeGigabytes ?? 1) else {
+            throw Refusal(
+                .invalid, "volume_size_gb must be 1 to \(HostAgent.volumeSizeMax.wholeGibibytes)")
+        }
+        let configuration = view.agent.configuration
+        guard let image = wish.image.flatMap({ $0.isEmpty ? nil : $0 }) ?? configuration.ownerImages[.postgres] else {
+            throw Refusal(
+                .invalid, "field 'image' is missing, and host \(configuration.host) has none of its own for Postgres")
+        }
+        try HostAgent.validate(image: image)
+        return ClusterDirectory.Order(
+            name: name, regions: regions, volumeSize: .gibibytes(wish.volumeSizeGigabytes ?? 1), guest: guest,
+            image: image)
+    }
+}

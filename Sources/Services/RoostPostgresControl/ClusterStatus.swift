@@ -1,0 +1,146 @@
+import RoostHost
+import RoostModel
+import RoostPlanet
+import RoostWire
+
+/// A cluster's records put together into what a person asks for.
+enum ClusterStatus {
+    /// - Parameters:
+    ///   - isCurrent: the planet is what the store says now, not what it said before it was lost.
+    ///   - silence: for how long this host has heard nothing new of whom.
+    static func body(
+        of name: AppName, in planet: Planet, isCurrent: Bool = true, silence: ClusterSilence = ClusterSilence()
+    ) -> ClusterBody? {
+        guard let records = planet.clusters[name], let spec = records.spec, let secrets = records.secrets else {
+            return nil
+        }
+        let members = spec.members.map { body(of: $0, records, planet, isCurrent ? silence : ClusterSilence()) }
+        let (status, words) = isCurrent ? verdict(spec, records, silence) : lastHeard(spec, records)
+        // What the hosts met while they worked on it says more than what is missing.
+        let obstacle = status == .ready ? nil : records.obstacle?.reason
+        let detail = [words, obstacle].compactMap(\.self).joined(separator: "; ")
+        let standbys = max(spec.members.count - 1, 0)
+        let rule = records.rule.map {
+            $0.confirmations == 0 ? "no standby confirms" : "ANY \($0.confirmations) of \(standbys)"
+        }
+        return ClusterBody(
+            name: name, status: status, detail: detail.isEmpty ? nil : detail, epoch: records.rule?.epoch ?? .none,
+            leader: records.rule?.leader, rule: rule ?? "not initialised yet",
+            writeURL: url(spec, secrets, port: 5432), readURL: url(spec, secrets, port: 5433),
+            authorityCertificate: secrets.authorityCertificate, members: members,
+            switchover: records.rule?.switchover.map {
+                SwitchoverState(id: $0.id, target: $0.target, refusal: $0.refusal)
+            })
+    }
+
+    /// What makes a client notice within ten seconds that an edge's host has died: an anycast address goes on being
+    /// answered, by an edge that knows nothing of the connection, only when the client has something to say. A client
+    /// that waits for an answer asks whether the other end is there after 4 s, then every 2 s; one that has sent
+    /// something gives up after 10 s without an acknowledgement
+    /// (https://www.postgresql.org/docs/17/libpq-connect.html#LIBPQ-PARAMKEYWORDS).
+    private static let liveness =
+        "connect_timeout=20&keepalives_idle=4&keepalives_interval=2&keepalives_count=3&tcp_user_timeout=10000"
+
+    private static func url(_ spec: ClusterSpec, _ secrets: ClusterSecrets, port: Int) -> String {
+        "postgres://postgres:\(secrets.superuserPassword)@\(spec.address):\(port)/postgres?"
+            + "sslmode=verify-full&" + liveness
+    }
+
+    private static func body(
+        of member: ClusterSpec.MemberSpec, _ records: Planet.ClusterRecords, _ planet: Planet,
+        _ silence: ClusterSilence
+    ) -> MemberBody {
+        let placement = records.placements[member.name]
+        let report = records.reports[member.name]
+        let machine = placement.flatMap { placement in
+            planet.hosts[placement.host]?.machines.first { $0.id == placement.machine }
+        }
+        let isLeader = records.rule?.leader == member.name
+        let state: String =
+            if placement == nil {
+                "unplaced"
+            } else if let machine, machine.state != .started {
+                "machine \(machine.state.rawValue)"
+            } else {
+                report?.state.rawValue ?? "starting"
+            }
+        return MemberBody(
+            name: member.name, machine: placement?.machine, volume: placement?.volume, host: placement?.host,
+            region: member.region, address: placement?.address, role: isLeader ? .primary : .standby,
+            state: state, timeline: report?.timeline ?? 0, lagBytes: isLeader ? 0 : lagBytes(of: member.name, records),
+            lagSeconds: report.map { isLeader ? 0 : Double($0.lagMilliseconds) / 1000 },
+            detail: details(of: member.name, records, silence))
+    }
+
+    /// Nil where nobody knows: of a standby that its leader does not see.
+    private static func lagBytes(of member: MemberName, _ records: Planet.ClusterRecords) -> UInt64? {
+        guard records.reports[member] != nil else { return nil }
+        if let standbys = records.heartbeat?.standbys,
+            standbys.first(where: { $0.member == member })?.behindBytes == nil
+        {
+            return nil
+        }
+        return records.lagBytes(of: member)
+    }
+
+    private static func details(
+        of member: MemberName, _ records: Planet.ClusterRecords, _ silence: ClusterSilence
+    ) -> String? {
+        let own = records.reports[member]?.detail
+        guard let words = words(for: silence.members[member], max: ClusterSilence.reportMax) else { return own }
+        return [words, own].compactMap(\.self).joined(separator: "; ")
+    }
+
+    private static func words(for silence: Duration?, max: Duration) -> String? {
+        guard let silence, silence > max else { return nil }
+        return "not heard from for \(silence.components.seconds) s"
+    }
+
+    private static func lastHeard(
+        _ spec: ClusterSpec, _ records: Planet.ClusterRecords
+    ) -> (ClusterBody.Status, String?) {
+        let before = verdict(spec, records, ClusterSilence()).0.rawValue
+        return (.unknown, "this host has lost the store; what it heard last is shown, the cluster was \(before) then")
+    }
+
+    private static func verdict(
+        _ spec: ClusterSpec, _ records: Planet.ClusterRecords, _ silence: ClusterSilence
+    ) -> (ClusterBody.Status, String?) {
+        if spec.isDestroying { return (.destroying, "machines and volumes are being removed") }
+        guard let rule = records.rule else {
+            return (.creating, "the first member has not initialised the cluster yet")
+        }
+        let reports = records.reports
+        let standbys = rule.members.filter { $0 != rule.leader }
+        let confirming = standbys.filter(records.confirms)
+        if let recruitment = rule.recruitment {
+            let waiting = rule.members.compactMap { reports[$0]?.detail }.first
+            return (
+                .unavailable,
+                "recruiting for epoch \(recruitment.epoch) (\(recruitment.reason.rawValue))"
+                    + (waiting.map { ": \($0)" } ?? "")
+            )
+        }
+        if records.heartbeat != nil, let words = words(for: silence.leader, max: Heartbeat.lease) {
+            return (.unavailable, "the primary \(rule.leader) was \(words)")
+        }
+        guard let heartbeat = records.heartbeat, heartbeat.epoch == rule.epoch, heartbeat.isOpen else {
+            let isNew = rule.epoch == .first && confirming.count < rule.confirmations
+            let why = reports[rule.leader]?.detail ?? "the primary \(rule.leader) does not accept writes yet"
+            return (isNew ? .creating : .unavailable, why)
+        }
+        let missing = standbys.filter { !confirming.contains($0) }
+        if !missing.isEmpty {
+            let words = "not streaming: " + missing.map(\.text).joined(separator: ", ")
+            let isFirstClone = missing.allSatisfy { rule.epoch == .first && reports[$0]?.position == nil }
+            if isFirstClone { return (.creating, words) }
+            guard confirming.count < rule.confirmations else { return (.degraded, words) }
+            // The leader lets clients in, and what they commit waits.
+            return (.unavailable, "commits wait for \(rule.confirmations - confirming.count) more standbys; \(words)")
+        }
+        let silent = rule.members.compactMap { member in
+            words(for: silence.members[member], max: ClusterSilence.reportMax).map { "\(member) was \($0)" }
+        }
+        return silent.isEmpty ? (.ready, nil) : (.degraded, silent.joined(separator: ", "))
+    }
+}

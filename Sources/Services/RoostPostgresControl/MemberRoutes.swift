@@ -1,0 +1,141 @@
+import RoostAPI
+import RoostHost
+import RoostLinux
+import RoostModel
+import RoostPlanet
+import RoostStore
+import RoostWire
+
+/// What a member may ask of its host (RoostWire, MemberAPI.swift has the list): its own cluster and nothing else.
+struct MemberRoutes: RouteGroup {
+    let caller: Caller
+    let agent: HostAgent
+    let watcher: PlanetWatcher
+    let store: any Store
+    let warden: LeaseWarden
+
+    /// Who is on the other end of one socket.
+    struct Caller: Hashable, Sendable {
+        var machine: MachineID
+        var cluster: AppName
+        var member: MemberName
+    }
+
+    var callers: Principal.Kind { .member }
+
+    /// A member sends a heartbeat every 300 ms, and at most a report every 250 and a read every 150 (`FailoverTimings`).
+    /// Each of them has its own measure: none can take the room of the leader's lease.
+    static let rate = CallRate(perSecond: 10, burst: 20)
+
+    var routes: [APIRoute] {
+        [
+            APIRoute(.get, "/v1/cluster", rate: Self.rate) { _ in try Answer.json(try await freshView()) },
+            APIRoute(.get, "/v1/cluster/watch", rate: Self.rate) { _ in watch() },
+            APIRoute(.put, "/v1/cluster/rule", rate: Self.rate) { try await changeRule($0) },
+            APIRoute(.put, "/v1/cluster/heartbeat", rate: Self.rate) { try await renew($0) },
+            APIRoute(.put, "/v1/cluster/report", rate: Self.rate) { try await report($0) },
+            APIRoute(.put, "/v1/cluster/gate", rate: Self.rate) { call in
+                let wish = try call.decoded(GateRequest.self)
+                try await agent.setGate(caller.machine, port: ClusterPorts.write, isOpen: wish.isOpen)
+                return try Answer.ok()
+            },
+        ]
+    }
+
+    // MARK: - Views
+
+    private func freshView() async throws(Refusal) -> ClusterView {
+        let listing: Listing
+        do { listing = try await store.read(.prefix(StoreKeys.cluster(caller.cluster)), at: nil) } catch {
+            throw Refusal(store: error)
+        }
+        var planet = Planet()
+        _ = planet.apply(.listing(listing))
+        guard let view = Self.view(for: caller, in: planet) else {
+            throw Refusal(.notFound, "cluster \(caller.cluster) not found")
+        }
+        return view
+    }
+
+    private static func view(for caller: Caller, in planet: Planet) -> ClusterView? {
+        guard let records = planet.clusters[caller.cluster], let spec = records.spec, let secrets = records.secrets
+        else { return nil }
+        return ClusterView(
+            member: caller.member, revision: planet.revision, spec: spec, rule: records.rule,
+            ruleRevision: records.ruleRevision, heartbeat: records.heartbeat,
+            placements: records.placements.values.sorted { $0.member < $1.member },
+            reports: records.reports.values.sorted { $0.member < $1.member }, secrets: secrets)
+    }
+
+    /// A line for every change, from this host's copy of the planet.
+    private func watch() -> Answer {
+        Answer(
+            contentType: "application/x-ndjson",
+            body: .stream { [caller, watcher] in
+                let cluster = caller.cluster
+                let changes = watcher.changes.subscribe { $0.concerns(cluster: cluster) || $0 == .connection }
+                return MemberWatch(changes: changes) {
+                    watcher.isLive ? watcher.read { Self.view(for: caller, in: $0) } : nil
+                }
+            })
+    }
+
+    // MARK: - Changes
+
+    private func changeRule(_ call: APICall) async throws(Refusal) -> Answer {
+        let wish = try call.decoded(ChangeRuleRequest.self)
+        guard wish.rule.members.contains(caller.member) else {
+            throw Refusal(.invalid, "member \(caller.member) is not in the rule it wants to write")
+        }
+        try MemberBounds.check(wish.rule)
+        let key = StoreKeys.clusterRule(caller.cluster)
+        return try await apply(
+            compares: [try isThere(), .modified(key: key, equals: Revision(wish.expectedRevision))],
+            MemberBounds.cut(wish.rule), at: key)
+    }
+
+    private func renew(_ call: APICall) async throws(Refusal) -> Answer {
+        let asked = BootClock.now()
+        let wish = try call.decoded(HeartbeatRequest.self)
+        guard wish.heartbeat.leader == caller.member else {
+            throw Refusal(.invalid, "member \(caller.member) cannot renew the lease of \(wish.heartbeat.leader)")
+        }
+        let rule = StoreKeys.clusterRule(caller.cluster)
+        let response = try await apply(
+            compares: [.modified(key: rule, equals: Revision(wish.ruleRevision))], wish.heartbeat,
+            at: StoreKeys.clusterHeartbeat(caller.cluster)
+        ) { warden.noteRenewal(by: caller.machine, epoch: wish.heartbeat.epoch, requestedAt: asked) }
+        return response
+    }
+
+    private func report(_ call: APICall) async throws(Refusal) -> Answer {
+        let report = try call.decoded(MemberReport.self)
+        guard report.member == caller.member else {
+            throw Refusal(.invalid, "member \(caller.member) cannot report for \(report.member)")
+        }
+        try MemberBounds.check(report)
+        warden.noteReport(report, by: caller.machine)
+        return try await apply(
+            compares: [try isThere()], MemberBounds.cut(report), at: StoreKeys.report(caller.cluster, caller.member))
+    }
+
+    /// A cluster that was destroyed stays destroyed: a record that comes late is not taken for one of a new cluster of
+    /// the same name.
+    private func isThere() throws(Refusal) -> Transaction.Compare {
+        guard let records = watcher.planet.clusters[caller.cluster], records.spec != nil else {
+            throw Refusal(.notFound, "cluster \(caller.cluster) not found")
+        }
+        return .modified(key: StoreKeys.clusterSpec(caller.cluster), equals: Revision(records.specRevision))
+    }
+
+    /// A put under compares.
+    private func apply(
+        compares: [Transaction.Compare], _ record: some Encodable, at key: String, then: () -> Void = {}
+    ) async throws(Refusal) -> Answer {
+        let outcome = try await store.carryOut(
+            Transaction(compares: compares, then: [try .put(record, at: key)]))
+        if outcome.succeeded { then() }
+        return try Answer.json(
+            ChangeOutcome(isApplied: outcome.succeeded, revision: outcome.revision.number))
+    }
+}

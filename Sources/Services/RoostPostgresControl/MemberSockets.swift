@@ -1,0 +1,91 @@
+public import Logging
+public import RoostAPI
+public import RoostHost
+import RoostLinux
+import RoostModel
+public import RoostPlanet
+public import RoostStore
+public import ServiceLifecycle
+
+/// One socket for each member machine of this host. The machine sees it as `/.roost/api`; by the socket the host
+/// knows who asks.
+public struct MemberSockets: Service {
+    let agent: HostAgent
+    let watcher: PlanetWatcher
+    let store: any Store
+    let warden: LeaseWarden
+    let bounds: CallBounds
+    let logger: Logger
+
+    static let retryPause = Duration.milliseconds(200)
+
+    public init(
+        agent: HostAgent, watcher: PlanetWatcher, store: any Store, warden: LeaseWarden, bounds: CallBounds,
+        logger: Logger
+    ) {
+        self.agent = agent
+        self.watcher = watcher
+        self.store = store
+        self.warden = warden
+        self.bounds = bounds
+        self.logger = logger
+    }
+
+    public func run() async throws {
+        let changes = agent.changes.subscribe()
+        await cancelWhenGracefulShutdown {
+            await withDiscardingTaskGroup { group in
+                var served: [MachineID: AsyncStream<Void>.Continuation] = [:]
+                var iterator = changes.makeAsyncIterator()
+                repeat {
+                    let wanted = await members()
+                    for (machine, caller) in wanted where served[machine] == nil {
+                        let (stop, continuation) = AsyncStream.makeStream(of: Void.self)
+                        served[machine] = continuation
+                        group.addTask { await serve(caller, until: stop) }
+                    }
+                    for machine in served.keys where wanted[machine] == nil {
+                        served.removeValue(forKey: machine)?.finish()
+                    }
+                } while await iterator.next() != nil
+                group.cancelAll()
+            }
+        }
+    }
+
+    private func members() async -> [MachineID: MemberRoutes.Caller] {
+        var members: [MachineID: MemberRoutes.Caller] = [:]
+        for machine in await agent.record().machines {
+            guard let owner = machine.owner, owner.kind == .postgres else { continue }
+            members[machine.id] = MemberRoutes.Caller(machine: machine.id, cluster: owner.name, member: owner.role)
+        }
+        return members
+    }
+
+    private func serve(_ caller: MemberRoutes.Caller, until stop: AsyncStream<Void>) async {
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { await keepServing(caller) }
+            group.addTask { for await _ in stop {} }
+            await group.next()
+            group.cancelAll()
+        }
+    }
+
+    private func keepServing(_ caller: MemberRoutes.Caller) async {
+        let folder = agent.configuration.machineFolder(caller.machine)
+        while !Task.isCancelled {
+            do {
+                try DurableFile.makeFolder(folder)
+                break
+            } catch {
+                logger.warning(
+                    "a member's socket has no folder, trying again",
+                    metadata: ["member": "\(caller.member)", "error": "\(error)"])
+            }
+            try? await Task.sleep(for: Self.retryPause)
+        }
+        let routes = MemberRoutes(caller: caller, agent: agent, watcher: watcher, store: store, warden: warden)
+        let door = APIDoor(.socket(path: folder + "/api"), for: .member(caller.machine), limits: .member)
+        await APIServer(door, [routes], bounds: bounds, logger: logger).keepServing()
+    }
+}

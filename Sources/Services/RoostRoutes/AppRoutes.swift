@@ -1,0 +1,78 @@
+public import RoostAPI
+public import RoostControl
+import RoostModel
+import RoostPlanet
+import RoostWire
+
+/// Apps: names on the planet that machines and volumes belong to.
+public struct AppRoutes: RouteGroup {
+    let view: PlanetView
+    let apps: AppDirectory
+
+    public init(view: PlanetView, apps: AppDirectory) {
+        self.view = view
+        self.apps = apps
+    }
+
+    public var callers: Principal.Kind { .user }
+
+    public var routes: [APIRoute] {
+        [
+            // One organization, so its name means nothing; there are no roles of apps, so none has one.
+            APIRoute(.get, "/v1/apps", query: ["org_slug", "app_role"]) { try await list($0) },
+            // Creation is always waited for.
+            APIRoute(.post, "/v1/apps", query: ["wait"]) { try await create($0) },
+            APIRoute(.get, "/v1/apps/:app") { call in
+                let app = try await view.app(try call.id("app"))
+                return try Answer.json(body(of: app, on: await view.hosts()))
+            },
+            APIRoute(.delete, "/v1/apps/:app") { try await delete($0) },
+        ]
+    }
+
+    private func list(_ call: APICall) async throws(Refusal) -> Answer {
+        let records = await view.hosts()
+        let isWithoutRole = try call.query.text("app_role") == nil
+        let apps = isWithoutRole ? view.watcher.planet.apps.values.sorted { $0.name < $1.name } : []
+        return try Answer.json(ListAppsBody(apps: apps.map { body(of: $0, on: records) }))
+    }
+
+    private func create(_ call: APICall) async throws(Refusal) -> Answer {
+        let wish = try call.wish(CreateAppRequest.self)
+        guard let text = wish.name ?? wish.appName else { throw Refusal(.invalid, "field 'name' is missing") }
+        let name = try APICall.value(AppName.self, text)
+        let network = try wish.network.flatMap(\.ifNotEmpty).map { network throws(Refusal) in
+            try APICall.value(NetworkName.self, network)
+        }
+        return try Answer.json(body(of: try await apps.create(name, network: network), on: []), status: 201)
+    }
+
+    private func delete(_ call: APICall) async throws(Refusal) -> Answer {
+        let app = try await view.app(try call.id("app"))
+        try view.refuseIfOwned(app)
+        let records = await view.hosts()
+        let machines = records.flatMap(\.machines).filter { $0.app == app.name }
+        let volumes = records.flatMap(\.volumes).filter { $0.app == app.name }
+        guard machines.isEmpty, volumes.isEmpty else {
+            throw Refusal(
+                .failedPrecondition,
+                "app \(app.name) still has \(machines.count) machines and \(volumes.count) volumes; destroy them first")
+        }
+        try await apps.delete(app.name)
+        return try Answer.ok(status: 202)
+    }
+
+    private func body(of app: AppRecord, on hosts: [HostRecord]) -> AppBody {
+        let machines = hosts.flatMap(\.machines).filter { $0.app == app.name }
+        let volumes = hosts.flatMap(\.volumes).filter { $0.app == app.name }
+        return AppBody(
+            id: app.name.text, name: app.name, network: app.networkName.text,
+            status: machines.isEmpty ? "pending" : "deployed", machineCount: machines.count,
+            volumeCount: volumes.count, createdAt: app.createdAt)
+    }
+}
+
+extension String {
+    /// Clients whose language has no absent values send an empty text for what nobody set.
+    var ifNotEmpty: String? { isEmpty ? nil : self }
+}

@@ -1,0 +1,54 @@
+import RoostAPI
+import RoostControl
+import RoostHost
+import RoostModel
+
+/// Takes a call to the host that has what it is about.
+extension PlanetView {
+    /// Passes a user's call on, unchanged, unless it was passed on already.
+    func pass(
+        _ call: APICall, on owner: HostName, timeout: Duration = PeerQuestion.timeoutDefault
+    ) async throws(Refusal) -> Answer {
+        if let from = call.forwardedBy {
+            throw Refusal(
+                .unavailable, "host \(from) believes that this is on host \(host), which does not have it; try again")
+        }
+        let target = call.path + (call.queryText.map { "?\($0)" } ?? "")
+        let origin = if case .user(let origin) = call.caller { origin } else { call.caller.description }
+        let reply = try await peers.ask(
+            PeerQuestion(
+                call.method.rawValue, target, body: call.body.isEmpty ? nil : call.body, timeout: timeout,
+                onBehalfOf: origin),
+            of: owner)
+        return Answer(
+            status: reply.status, contentType: reply.contentType ?? "application/octet-stream",
+            body: .bytes(reply.body))
+    }
+
+    /// Answers here if this host has the machine (and it belongs to the app of the path), else passes the call on.
+    func onOwnerOfMachine(
+        _ call: APICall, timeout: Duration = PeerQuestion.timeoutDefault,
+        _ answer: (MachineID) async throws -> Answer
+    ) async throws -> Answer {
+        let app: AppName = try call.id("app")
+        let id: MachineID = try call.id("machine")
+        let owner = call.forwardedBy == nil ? try await owner(of: id) : host
+        guard owner == host else { return try await pass(call, on: owner, timeout: timeout) }
+        guard await agent.machine(id)?.record.app == app else { throw Refusal(.notFound, "machine \(id) not found") }
+        return try await answer(id)
+    }
+
+    /// The same for a volume.
+    func onOwnerOfVolume(
+        _ call: APICall, _ answer: (VolumeRecord) async throws -> Answer
+    ) async throws -> Answer {
+        let app: AppName = try call.id("app")
+        let id: VolumeID = try call.id("volume")
+        let owner = call.forwardedBy == nil ? try await owner(of: id) : host
+        guard owner == host else { return try await pass(call, on: owner) }
+        guard let volume = await agent.volume(id), volume.app == app else {
+            throw Refusal(.notFound, "volume \(id) not found")
+        }
+        return try await answer(volume)
+    }
+}

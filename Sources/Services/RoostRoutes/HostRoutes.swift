@@ -1,0 +1,59 @@
+public import RoostAPI
+public import RoostControl
+import RoostHost
+import RoostModel
+
+/// What hosts ask each other, and nobody else may.
+public struct HostRoutes: RouteGroup {
+    let view: PlanetView
+
+    public init(view: PlanetView) { self.view = view }
+
+    public var callers: Principal.Kind { .peer }
+
+    public var routes: [APIRoute] {
+        let agent = view.agent
+        return [
+            APIRoute(.get, "/v1/internal/mesh") { _ in try Answer.json(await view.reachability.row()) },
+            APIRoute(.get, "/v1/internal/apps/:app/destroyed") { call in
+                try Answer.json(await DestroyedMachines(view: view).here(try call.id("app")))
+            },
+            APIRoute(.get, "/v1/internal/volumes/:volume") { call in
+                let id: VolumeID = try call.id("volume")
+                guard let volume = await agent.volume(id) else { throw Refusal(.notFound, "volume \(id) not found") }
+                return try Answer.json(volume)
+            },
+            APIRoute(.put, "/v1/internal/volumes/:volume") { call in
+                let id: VolumeID = try call.id("volume")
+                let order = try call.decoded(VolumeOrder.self)
+                guard order.id == id else { throw Refusal(.invalid, "the order is for volume \(order.id)") }
+                return try Answer.json(try await agent.createVolume(order))
+            },
+            APIRoute(.delete, "/v1/internal/volumes/:volume") { call in
+                try Answer.json(try await agent.destroyVolume(try call.id("volume")))
+            },
+            APIRoute(.get, "/v1/internal/machines/:machine") { call in
+                let id: MachineID = try call.id("machine")
+                guard let row = await agent.machine(id) else { throw Refusal(.notFound, "machine \(id) not found") }
+                return try Answer.json(row.record)
+            },
+            APIRoute(.put, "/v1/internal/machines/:machine") { call in
+                let id: MachineID = try call.id("machine")
+                let order = try call.decoded(MachineOrder.self)
+                guard order.id == id else { throw Refusal(.invalid, "the order is for machine \(order.id)") }
+                return try Answer.json(try await agent.createMachine(order))
+            },
+            APIRoute(.put, "/v1/internal/machines/:machine/renounced") { call in
+                let id: MachineID = try call.id("machine")
+                guard await agent.renounce(id) else { throw Refusal(.alreadyExists, "machine \(id) is here") }
+                return try Answer.ok()
+            },
+            APIRoute(.delete, "/v1/internal/machines/:machine") { call in
+                let id: MachineID = try call.id("machine")
+                _ = try await agent.destroy(id, force: true)
+                return try Answer.json(
+                    try await agent.wait(for: id, states: [.destroyed], timeout: PlanetDispatch.destroyTimeout))
+            },
+        ]
+    }
+}

@@ -1,0 +1,118 @@
+public import RoostAPI
+public import RoostControl
+public import RoostHost
+import RoostModel
+import RoostPlacement
+import RoostWire
+
+/// Volumes: file systems on one host's disk.
+public struct VolumeRoutes: RouteGroup {
+    let view: PlanetView
+    let dispatch: any HostDispatch
+
+    public init(view: PlanetView, dispatch: any HostDispatch) {
+        self.view = view
+        self.dispatch = dispatch
+    }
+
+    public var callers: Principal.Kind { .user }
+
+    static let volumes = "/v1/apps/:app/volumes"
+
+    public var routes: [APIRoute] {
+        [
+            APIRoute(.get, Self.volumes, query: ["summary"]) { try await list($0) },
+            APIRoute(.post, Self.volumes) { try await create($0) },
+            APIRoute(.get, Self.volumes + "/:volume") { call in
+                try await view.onOwnerOfVolume(call) { volume in
+                    try Answer.json(await body(of: volume, on: view.host, isReachable: true))
+                }
+            },
+            APIRoute(.delete, Self.volumes + "/:volume") { call in
+                try await view.onOwnerOfVolume(call) { volume in
+                    try view.refuseIfOwned(try await view.app(volume.app))
+                    let gone = try await view.agent.destroyVolume(volume.id)
+                    return try Answer.json(await body(of: gone, on: view.host, isReachable: true))
+                }
+            },
+        ]
+    }
+
+    /// A summary has no sizes of file systems; Roost's list has those of this host only, so it is one anyway.
+    private func list(_ call: APICall) async throws(Refusal) -> Answer {
+        let app = try await view.app(try call.id("app")).name
+        _ = try call.query.flag("summary")
+        let reachable = await view.reachability.hosts()
+        var bodies: [VolumeBody] = []
+        for record in await view.hosts() {
+            for volume in record.volumes where volume.app == app {
+                bodies.append(await body(of: volume, on: record.host, isReachable: reachable.contains(record.host)))
+            }
+        }
+        return try Answer.json(bodies.sorted { $0.id < $1.id })
+    }
+
+    private func create(_ call: APICall) async throws(Refusal) -> Answer {
+        let app = try await view.app(try call.id("app"))
+        let wish = try call.wish(CreateVolumeRequest.self)
+        try view.refuseIfOwned(app)
+        let gigabytes = wish.sizeGigabytes ?? 1
+        guard (1...HostAgent.volumeSizeMax.wholeGibibytes).contains(gigabytes) else {
+            throw Refusal(.invalid, "size_gb must be 1 to \(HostAgent.volumeSizeMax.wholeGibibytes)")
+        }
+        let name = try Self.volumeName(wish.name)
+        if let guest = wish.compute { try HostAgent.validate(guest, as: "compute") }
+        if let filesystem = wish.fstype.flatMap(\.ifNotEmpty), filesystem != Self.filesystem {
+            throw Refusal(.invalid, "fstype is \(Self.filesystem), not '\(filesystem.prefix(80))'")
+        }
+        let region = try wish.region.flatMap(\.ifNotEmpty).map { text throws(Refusal) in try view.region(text) }
+        // Fly's default: volumes of one name on hosts of their own, as long as there are any.
+        let siblings = await view.hosts().filter { record in
+            record.volumes.contains { $0.app == app.name && $0.name == name }
+        }
+        let occupied = wish.requireUniqueZone == false ? [] : Set(siblings.map(\.host))
+        var random = SystemRandomNumberGenerator()
+        let order = VolumeOrder(
+            id: .random(using: &random), name: name, app: app.name, size: .gibibytes(gigabytes),
+            reserved: wish.compute)
+        let placement = PlacementRequest(
+            region: region ?? view.agent.configuration.region,
+            guest: wish.compute ?? MachineGuest(memoryMebibytes: 0), disk: order.size, app: app.name,
+            occupied: occupied)
+        let made = try await view.place(placement) { candidate throws(Refusal) in
+            let record = try await dispatch.createVolume(order, on: candidate)
+            await view.settle(on: candidate) { $0.volumes.contains { $0.id == order.id && $0.state == .created } }
+            return await body(of: record, on: candidate, isReachable: true)
+        }
+        return try Answer.json(made)
+    }
+
+    static let filesystem = "ext4"
+
+    /// Fly's rule: lower-case letters, digits and underscores, at most 30.
+    private static func volumeName(_ text: String) throws(Refusal) -> String {
+        let isValid =
+            (1...30).contains(text.utf8.count)
+            && text.utf8.allSatisfy { byte in
+                byte == UInt8(ascii: "_") || (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte)
+                    || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte)
+            }
+        guard isValid else {
+            throw Refusal(
+                .invalid, "'\(text)' is not a valid volume name: use 1 to 30 lower-case letters, digits and '_'")
+        }
+        return text
+    }
+
+    private func body(of record: VolumeRecord, on owner: HostName, isReachable: Bool) async -> VolumeBody {
+        let space = owner == view.host ? await view.agent.space(of: record.id) : nil
+        return VolumeBody(
+            id: record.id, name: record.name, state: record.state, region: record.region,
+            sizeGigabytes: record.size.wholeGibibytes, attachedMachineID: record.attachedMachine,
+            blockSize: space?.blockSize ?? 4096, blocks: space?.blocks ?? 0, blocksFree: space?.blocksFree ?? 0,
+            blocksAvailable: space?.blocksAvailable ?? 0, inodes: space?.inodes, inodesFree: space?.inodesFree,
+            readOnly: space.flatMap { $0.isReadOnly ? true : nil }, fstype: Self.filesystem, encrypted: false,
+            createdAt: TimeText.of(record.createdAt), hostStatus: isReachable ? "ok" : "unreachable",
+            zone: owner.text)
+    }
+}

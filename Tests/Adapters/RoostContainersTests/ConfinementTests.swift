@@ -1,0 +1,140 @@
+import Glibc
+import RoostLinux
+import RoostModel
+import RoostRuntime
+import Testing
+
+@testable import RoostContainers
+
+/// What a machine gets of its host, and how its end is told.
+@Suite(.serialized, .timeLimit(.minutes(3)))
+struct ConfinementTests {
+    @Test func anInitReapsAndHandsOnSignals() async throws {
+        try await Workshop.with { workshop in
+            let launch = try await workshop.launch("exec sleep 600")
+            _ = try await workshop.runtime.launch(launch)
+            _ = try await workshop.shell(launch.id, "i=0; while [ $i -lt 200 ]; do (true &); i=$((i+1)); done")
+            let reaped = try await poll(for: .seconds(5)) {
+                try await workshop.shell(launch.id, "grep -l 'State:.Z' /proc/[0-9]*/status || true").isEmpty
+                    ? true : nil
+            }
+            #expect(reaped == true)
+            // A program that is not process 1 ends by a signal that it does not care for.
+            try await workshop.runtime.signal(launch.id, "INT")
+            #expect(
+                try await workshop.runtime.waitForExit(of: launch.id)
+                    == MachineExit(code: 130, signal: nil, oomKilled: false))
+        }
+    }
+
+    @Test(arguments: [130, 137, 143]) func aCodeIsNotTakenForASignal(_ code: Int32) async throws {
+        try await Workshop.with { workshop in
+            let launch = try await workshop.launch("exit \(code)")
+            _ = try await workshop.runtime.launch(launch)
+            #expect(
+                try await workshop.runtime.waitForExit(of: launch.id)
+                    == MachineExit(code: code, signal: nil, oomKilled: false))
+        }
+    }
+
+    @Test func aChildThatDiesOfMemoryIsNotTheMachine() async throws {
+        try await Workshop.with { workshop in
+            let launch = try await workshop.launch("tail /dev/zero; exit 3", guest: .init(memoryMebibytes: 32))
+            _ = try await workshop.runtime.launch(launch)
+            let exit = try await workshop.runtime.waitForExit(of: launch.id)
+            #expect(exit.code == 3 && exit.signal == nil && !exit.oomKilled)
+            #expect(exit.memoryKills > 0)
+        }
+    }
+
+    @Test func nothingOfTheHostCanBeWrittenTo() async throws {
+        try await Workshop.with { workshop in
+            let link = workshop.folder + "/link"
+            try DurableFile.makeFolder(link)
+            let launch = try await workshop.launch("sleep 60", hostLink: .unix(folder: link))
+            _ = try await workshop.runtime.launch(launch)
+            // Its program is process 1: it brings an init.
+            #expect(try await workshop.shell(launch.id, "cat /proc/1/comm") != "roost-init\n")
+            for forbidden in ["touch /.roost/x", "echo x > /dev/roost-init"] {
+                let result = try await workshop.runtime.execute(
+                    launch.id, ExecRequest(command: ["/bin/sh", "-c", forbidden]))
+                #expect(result.exitCode != 0, "\(forbidden) was allowed")
+            }
+            // Its own copies: on the host's disk like all that it writes, not in the host's memory.
+            _ = try await workshop.shell(
+                launch.id, "for f in hosts hostname resolv.conf; do echo more >> /etc/$f; done")
+            #expect(try await workshop.shell(launch.id, "cat /etc/hosts").hasSuffix("more\n"))
+            let folders = workshop.runtime.folders(launch.id)
+            #expect(try FolderListing.names(in: folders.etc) == ["hostname", "hosts", "resolv.conf"])
+            for name in try FolderListing.names(in: folders.run) { #expect(!MachineSpec.etcFiles.contains(name)) }
+        }
+    }
+
+    @Test func noFileOfAMachineGivesAnybodyOnTheHostItsRights() async throws {
+        try await Workshop.with { workshop in
+            let launch = try await workshop.launch("sleep 60")
+            _ = try await workshop.runtime.launch(launch)
+            var filesystem = statvfs()
+            #expect(statvfs(workshop.runtime.folders(launch.id).root, &filesystem) == 0)
+            #expect(filesystem.f_flag & UInt(ST_NOSUID) != 0)
+            for folder in [workshop.folder + "/state", workshop.run] {
+                var file = stat()
+                #expect(stat(folder, &file) == 0 && file.st_mode & 0o777 == 0o700)
+            }
+        }
+    }
+
+    @Test(arguments: ["pipe", "device"]) func aSpecialFileInAnImageHoldsNobodyUp(_ kind: String) async throws {
+        try await Workshop.with { workshop in
+            let passwd = workshop.root + "/etc/passwd"
+            unlink(passwd)
+            // Whoever opens a pipe waits for a writer; whoever reads this device reads for ever.
+            let made = kind == "pipe" ? mkfifo(passwd, 0o644) : mknod(passwd, S_IFCHR | 0o644, dev_t(1 << 8 | 5))
+            #expect(made == 0)
+            let launch = try await workshop.launch("true")
+            let began = BootClock.now()
+            let error = await refusal { _ = try await workshop.runtime.launch(launch) }
+            #expect(error?.code == .imageInvalid && error?.isPermanent == true)
+            #expect(BootClock.now() - began < .seconds(10))
+        }
+    }
+
+    @Test func aFreshVolumeLooksLikeTheImagesFolder() async throws {
+        try await Workshop.with { workshop in
+            let volume = workshop.folder + "/volume"
+            let other = workshop.folder + "/other"
+            for folder in [volume, other, workshop.root + "/data"] { try DurableFile.makeFolder(folder) }
+            #expect(chown(workshop.root + "/data", 70, 71) == 0 && chmod(workshop.root + "/data", 0o700) == 0)
+            let disks = [
+                MachineDisk(.folder(path: volume), at: "/data"), MachineDisk(.folder(path: other), at: "/new"),
+            ]
+            let launch = try await workshop.launch("stat -c '%u %g %a' /data /new", disks: disks)
+            _ = try await workshop.runtime.launch(launch)
+            _ = try await workshop.runtime.waitForExit(of: launch.id)
+            #expect(try await workshop.log(launch.id) == "70 71 700\n0 0 755\n")
+            // One that is used belongs to whom it belongs.
+            #expect(chown(volume, 5, 5) == 0)
+            try DurableFile.write("", to: volume + "/file")
+            let next = try await workshop.launch("stat -c '%u %g' /data", id: launch.id, attempt: "next", disks: disks)
+            _ = try await workshop.runtime.launch(next)
+            _ = try await workshop.runtime.waitForExit(of: launch.id)
+            #expect(try await workshop.runtime.logTail(launch.id, bytesMax: 100).hasSuffix("5 5\n"))
+        }
+    }
+
+    @Test func aWatcherThatHangsIsEndedAtItsDeadline() async throws {
+        var watcher = Watcher(program: "sleep", arguments: ["600"], directory: "/tmp")
+        watcher.startDeadline = .milliseconds(300)
+        let began = BootClock.now()
+        do throws(Watcher.Failure) {
+            _ = try await watcher.create()
+            Issue.record("it was created")
+        } catch {
+            guard case .deadline = error else {
+                Issue.record(error)
+                return
+            }
+        }
+        #expect(BootClock.now() - began < .seconds(10))
+    }
+}

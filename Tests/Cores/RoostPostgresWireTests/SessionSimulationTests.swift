@@ -1,0 +1,153 @@
+import RoostModel
+import RoostPostgresWire
+import RoostRouting
+import Testing
+
+@Suite("Sessions of an edge under every kind of fault", .timeLimit(.minutes(5)))
+struct SessionSimulationTests {
+    @Test(
+        "Bytes are never lost, mixed or invented; bounds hold; every session ends, and every client is served or told",
+        arguments: UInt64(0)..<200)
+    func simulation(seed: UInt64) throws {
+        let edge = try SimulatedEdge(seed: seed)
+        edge.run()
+        #expect(edge.isClean, "seed \(seed): \(edge.state)")
+        for session in edge.ended where session.hasSaidStartup && !session.isStuck && !session.hasEnded {
+            // It left by itself, or it had an answer: a member's, or the edge's own.
+            #expect(!session.body.isEmpty || session.leftByWhim, "seed \(seed): ended without a word")
+        }
+    }
+
+    @Test("Faults of every kind did happen, and clients were served all the same")
+    func coverage() throws {
+        var manners: Set<Manner> = []
+        var (served, told, cutShort) = (0, 0, 0)
+        for seed in UInt64(0)..<40 {
+            let edge = try SimulatedEdge(seed: seed)
+            edge.run()
+            for session in edge.ended {
+                manners.formUnion(session.members.map(\.manner))
+                if session.wasServed { served += 1 }
+                if session.farewell?.isEmpty == false { told += 1 }
+                if session.members.count > 1 { cutShort += 1 }
+            }
+        }
+        #expect(manners == Set(Manner.allCases))
+        #expect(served > 40 && told > 10 && cutShort > 20, "\(served) served, \(told) told, \(cutShort) retried")
+    }
+}
+
+@Suite("A session, step by step")
+struct SessionCoreTests {
+    private let a: Backend
+    private let route: ClusterRoute
+    private let door: Door
+    private let startup = bigEndian(19) + bigEndian(3 << 16) + Array("user\0open\0\0".utf8)
+
+    init() throws {
+        let app = try AppName("db")
+        a = Backend(member: try MemberName("a"), address: IPv6Address(high: 1, low: 1))
+        route = ClusterRoute(app: app, epoch: Epoch(1), leader: a, isOpen: true)
+        door = Door(app: app, access: .write)
+    }
+
+    private func at(_ milliseconds: Int) -> Moment { Moment(sinceBoot: .milliseconds(milliseconds)) }
+
+    private func session(_ encryption: Encryption = .none) -> SessionCore {
+        var route = route
+        route.encryption = encryption
+        return SessionCore(
+            id: SessionID(1), address: IPv4Address(bits: 1), access: .write, route: route, limits: .init(), now: at(0))
+    }
+
+    /// Up to the connection to the member.
+    private func connecting() -> SessionCore {
+        var session = session()
+        #expect(session.receive(.clientSaid(startup), now: at(0)) == [.join(door.app)])
+        #expect(session.receive(.joined, now: at(0)) == [.enqueue(door, isOpen: true)])
+        #expect(session.receive(.decided(.attempt), now: at(0)) == [.askPlace(door.app)])
+        #expect(session.receive(.placed, now: at(0)) == [.pick([a])])
+        #expect(session.receive(.picked(a), now: at(0)) == [.connect(a, attempt: 1)])
+        return session
+    }
+
+    @Test("The way to a member that serves")
+    func served() {
+        var session = connecting()
+        #expect(session.receive(.backendConnected(attempt: 1), now: at(1)) == [.sendBackend(startup)])
+        let login = MemberConnection.login(isStandby: false)
+        let actions = session.receive(.backendSaid(attempt: 1, login), now: at(2))
+        #expect(
+            actions == [
+                .note(.answered(a)), .send(login), .reached(door, nil), .relayClient, .returnPlace(door.app),
+                .relayBackend, .note(.established(a, isIn: true)),
+            ])
+        #expect(session.isRelaying && session.deadline == nil)
+        #expect(session.receive(.clientSaidAll, now: at(3)) == [.finishBackend])
+        #expect(session.receive(.backendEnded(attempt: 1), now: at(4)) == [.closeBackend, .farewell([])])
+        #expect(session.receive(.farewellSent, now: at(4)) == [.close])
+    }
+
+    @Test("A place is held until the password is known to be right")
+    func place() {
+        var session = connecting()
+        _ = session.receive(.backendConnected(attempt: 1), now: at(1))
+        let asked = session.receive(.backendSaid(attempt: 1, authentication(3)), now: at(2))
+        #expect(!asked.contains(.returnPlace(door.app)))
+        let late = session.receive(.deadlinePassed, now: at(10_002))
+        #expect(late.contains(.returnPlace(door.app)) && late.contains(.closeBackend))
+        #expect(words(late).first?.hasPrefix("E") == true)
+    }
+
+    @Test("What this host is out of is no sign against the member, and the client is told it in the end")
+    func shortage() {
+        var session = connecting()
+        let ticket = HoldQueue.Decision.wait(heldTicket())
+        let actions = session.receive(.backendFailed(attempt: 1, .short(.ports)), now: at(1))
+        #expect(
+            actions == [
+                .note(.short(.ports)), .closeBackend, .returnPlace(door.app), .enqueueAgain(door, nil),
+            ])
+        _ = session.receive(.decided(ticket), now: at(1))
+        let told = session.receive(.deadlinePassed, now: at(60_000))
+        let text = words(told)
+        #expect(text.first?.contains("out of local ports") == true, "\(told)")
+        #expect(text.first?.contains("C53300") == true)
+    }
+
+    /// What the client is told at the end.
+    private func words(_ actions: [SessionCore.Action]) -> [String] {
+        actions.compactMap { action -> String? in
+            guard case .farewell(let bytes) = action else { return nil }
+            return String(decoding: bytes, as: UTF8.self)
+        }
+    }
+
+    private func heldTicket() -> HoldTicket {
+        var queue = HoldQueue()
+        guard case .wait(let ticket) = queue.arrive(SessionID(1), at: door, isOpen: false, now: at(0)) else {
+            fatalError("a closed door lets nobody through")
+        }
+        return ticket
+    }
+
+    @Test("Clear text is refused where TLS is required, and no certificate is no way around it")
+    func encryption() {
+        let identity = TLSIdentity(certificateChain: "c", privateKey: "k")
+        for (encryption, code) in [(Encryption.required(identity), "C28000"), (.unusable, "C57P03")] {
+            var session = session(encryption)
+            let actions = session.receive(.clientSaid(startup), now: at(0))
+            let text = words(actions)
+            #expect(text.first?.contains(code) == true, "\(actions)")
+            if code == "C28000" { #expect(text.first?.contains("sslmode=require") == true) }
+        }
+        var open = session(.optional(identity))
+        #expect(open.receive(.clientSaid(startup), now: at(0)) == [.join(door.app)])
+        var encrypted = session(.required(identity))
+        #expect(
+            encrypted.receive(.clientSaid([0, 0, 0, 8, 4, 210, 22, 47]), now: at(0)) == [
+                .send([UInt8(ascii: "S")]), .note(.encrypted), .beginTLS(identity, early: []),
+            ])
+        #expect(encrypted.receive(.clientSaid(startup), now: at(0)) == [.join(door.app)])
+    }
+}

@@ -1,0 +1,137 @@
+import RoostModel
+import Testing
+
+@testable import RoostRouting
+
+private func source(_ text: String) throws -> SourcePrefix { SourcePrefix(of: try IPv4Address(text)) }
+
+@Suite("Bounds on who may come in")
+struct BoundsTests {
+    private let db: AppName
+    private let near: SourcePrefix
+    private let far: SourcePrefix
+
+    init() throws {
+        db = try AppName("db")
+        near = try source("198.18.1.7")
+        far = try source("198.18.2.7")
+    }
+
+    private func at(_ milliseconds: Int) -> Moment { Moment(sinceBoot: .milliseconds(milliseconds)) }
+
+    @Test("A source is a /24")
+    func prefixes() throws {
+        #expect(near == (try source("198.18.1.255")) && near != far)
+        #expect("\(near)" == "198.18.1.0/24")
+    }
+
+    @Test("Connections are bounded by edge, source and service, and so are those who are told so")
+    func admission() throws {
+        var admission = Admission(
+            limits: .init(edgeMax: 4, sourceMax: 3, sourceOpeningsMax: 2, serviceMax: 1, refusalsMax: 1))
+        var places: [Admission.Place] = []
+        func admit(_ source: SourcePrefix) -> Admission.Answer { admission.arrive(from: source) }
+        for _ in 0..<2 {
+            guard case .admitted(let place) = admit(near) else { throw Unexpected() }
+            places.append(place)
+        }
+        guard case .refused(.sourceFull, let refused) = admit(near) else { throw Unexpected() }
+        #expect(admit(near) == .dropped)
+        admission.leave(refused)
+        try admission.join(db, &places[0])
+        #expect(throws: Admission.Refusal.serviceFull) { try admission.join(db, &places[1]) }
+        for _ in 0..<2 {
+            guard case .admitted(let place) = admit(far) else { throw Unexpected() }
+            places.append(place)
+        }
+        guard case .refused(.edgeFull, let full) = admit(try source("198.18.3.1")) else { throw Unexpected() }
+        // The edge's own check is answered however full it is.
+        guard case .admitted(let own) = admission.arrive(from: near, isOwn: true) else { throw Unexpected() }
+        for place in places + [full, own] { admission.leave(place) }
+        #expect(admission.isEmpty)
+    }
+
+    private struct Unexpected: Error {}
+
+    @Test("A rate is a burst and then so many a second, for each key, and keys are forgotten")
+    func rates() {
+        var meter = RateMeter<Int>(limit: RateLimit(burst: 3, perSecond: 10))
+        #expect((0..<5).map { _ in meter.take(1, now: at(0)) } == [true, true, true, false, false])
+        #expect(meter.take(2, now: at(0)) == true)
+        #expect((0..<2).map { _ in meter.take(1, now: at(100)) } == [true, false])
+        for key in 0..<(RateMeter<Int>.keysMax + 10) { _ = meter.take(key, now: at(1_000)) }
+        #expect(meter.take(-1, now: at(1_000)) == false)
+        #expect(meter.take(-1, now: at(5_000)) == true)
+    }
+
+    @Test(
+        "Any order of logins keeps the bounds, loses no place, and lets nobody wait beside a free one",
+        arguments: UInt64(0)..<200)
+    func logins(seed: UInt64) throws {
+        var random = SplitMix64(seed: seed)
+        let limits = LoginPlaces.Limits(serviceMax: 5, sourceMax: 2, waitingMax: 6)
+        var places = LoginPlaces(limits: limits)
+        let sources = try (1...4).map { try source("198.18.\($0).1") }
+        var inside: [SessionID: SourcePrefix] = [:]
+        var waiting: [(SessionID, SourcePrefix)] = []
+        func enter(_ called: [SessionID]) {
+            for session in called {
+                guard let place = waiting.firstIndex(where: { $0.0 == session }) else {
+                    Issue.record("called somebody who does not wait")
+                    return
+                }
+                inside[session] = waiting.remove(at: place).1
+            }
+        }
+        for number in 0..<UInt64(300) {
+            switch Int.random(in: 0..<5, using: &random) {
+            case 0, 1, 2:
+                let source = sources.randomElement(using: &random) ?? sources[0]
+                switch places.ask(SessionID(number), at: db, from: source) {
+                case .given: inside[SessionID(number)] = source
+                case .wait: waiting.append((SessionID(number), source))
+                case .crowded: #expect(waiting.count == limits.waitingMax)
+                }
+            case 3:
+                guard let gone = waiting.randomElement(using: &random) else { continue }
+                waiting.removeAll { $0.0 == gone.0 }
+                enter(places.leave(gone.0, at: db, from: gone.1))
+            case _:
+                guard let session = inside.keys.sorted().first, let source = inside.removeValue(forKey: session) else {
+                    continue
+                }
+                enter(places.giveBack(at: db, from: source))
+            }
+            #expect(places.taken(at: db) == inside.count && inside.count <= limits.serviceMax)
+            for source in sources {
+                let mine = inside.values.count(where: { $0 == source })
+                #expect(places.taken(at: db, from: source) == mine && mine <= limits.sourceMax)
+                let mayEnter = inside.count < limits.serviceMax && mine < limits.sourceMax
+                #expect(!mayEnter || !waiting.contains { $0.1 == source })
+            }
+        }
+        for (session, source) in waiting { #expect(places.leave(session, at: db, from: source) == []) }
+        for source in inside.values { _ = places.giveBack(at: db, from: source) }
+        #expect(places.isEmpty)
+    }
+
+    @Test("A silent member is passed over, tried by one at a time, and forgotten once it answers")
+    func silence() throws {
+        var silent = SilentBackends(limits: .init(restMin: .seconds(5), restMax: .seconds(8), trialTime: .seconds(7)))
+        let (a, b) = (
+            Backend(member: try MemberName("a"), address: IPv6Address(high: 1, low: 1), port: 1),
+            Backend(member: try MemberName("b"), address: IPv6Address(high: 1, low: 2), port: 1)
+        )
+        #expect(silent.pick([a, b], now: at(0)) == a)
+        silent.wasSilent(a, now: at(0))
+        #expect(silent.pick([a, b], now: at(4_900)) == b)
+        #expect(silent.pick([a], now: at(4_900)) == a, "the only one is always tried")
+        #expect(silent.pick([a, b], now: at(5_000)) == a)
+        #expect(silent.pick([a, b], now: at(5_000)) == b, "one at a time")
+        silent.wasSilent(a, now: at(10_000))
+        #expect(silent.pick([a, b], now: at(17_900)) == b)
+        #expect(silent.pick([a, b], now: at(18_000)) == a)
+        silent.answered(a)
+        #expect(silent.pick([a, b], now: at(18_000)) == a && silent.count == 0)
+    }
+}

@@ -1,0 +1,239 @@
+import Foundation
+import Glibc
+import Logging
+import RoostClient
+import RoostLinux
+import RoostModel
+import RoostWire
+import Synchronization
+import Testing
+
+@testable import RoostAPI
+
+/// A group that says who called it.
+private struct EchoRoutes: RouteGroup {
+    var callers: Principal.Kind
+    var prefix: String
+
+    var routes: [APIRoute] {
+        [
+            APIRoute(.get, "/v1/\(prefix)/whoami", query: ["a"]) { call in
+                try Answer.json([
+                    "caller": call.caller.description, "by": call.forwardedBy?.text ?? "", "request": call.requestID,
+                    "present": PresentCall.requestID ?? "",
+                ])
+            },
+            APIRoute(.put, "/v1/\(prefix)/size") { try Answer.json(["bytes": $0.body.count]) },
+            APIRoute(.get, "/v1/\(prefix)/rare", rate: CallRate(perSecond: 1, burst: 2)) { _ in try Answer.ok() },
+            APIRoute(
+                .get, "/v1/\(prefix)/machines/:machine/hold",
+                concurrency: ConcurrencyLimit("holds", perCaller: 3, perMachine: 2), endsWithCaller: true
+            ) { _ in
+                Self.held.withLock { $0 += 1 }
+                defer { Self.held.withLock { $0 -= 1 } }
+                try await Task.sleep(for: .seconds(600))
+                return try Answer.ok()
+            },
+        ]
+    }
+
+    static let held = Mutex(0)
+}
+
+@Suite(.serialized) struct DoorTests {
+    let token = PlanetToken("0123456789abcdef")
+    let ams1: HostName
+    init() throws { ams1 = try HostName("ams1") }
+
+    /// Everybody's routes at one door, on a socket of its own.
+    private func atDoor(
+        _ callers: APIDoor.Callers, limits: DoorLimits = .planet,
+        _ body: (RoostAPIClient, _ path: String) async throws -> Void
+    ) async throws {
+        let path = NSTemporaryDirectory() + "roost-door-\(getpid())-\(UInt32.random(in: 0 ... .max)).sock"
+        let groups = [(Principal.Kind.user, "user"), (.peer, "peer"), (.member, "member")]
+            .map { EchoRoutes(callers: $0.0, prefix: $0.1) }
+        let server = APIServer(
+            APIDoor(.socket(path: path), for: callers, limits: limits), groups, bounds: CallBounds(),
+            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { await server.keepServing() }
+            defer { group.cancelAll() }
+            _ = try await poll(for: .seconds(10), every: .milliseconds(10)) {
+                access(path, F_OK) == 0 && Self.mode(of: path) != nil ? true : nil
+            }
+            try await body(RoostAPIClient(.socket(path: path)), path)
+        }
+    }
+
+    /// What is asked inside a closure cannot throw inside the macro.
+    private func holds(_ isTrue: Bool, sourceLocation: SourceLocation = #_sourceLocation) {
+        #expect(isTrue, sourceLocation: sourceLocation)
+    }
+
+    private static func mode(of path: String) -> Int? {
+        try? FileManager.default.attributesOfItem(atPath: path)[.posixPermissions] as? Int
+    }
+
+    private func credentials(peerAt address: String = "nowhere") -> APIDoor.Callers {
+        .credentials(token) { _ in address }
+    }
+
+    private func call(
+        _ client: RoostAPIClient, _ target: String, _ headers: [(name: String, value: String)] = []
+    ) async throws -> (Int, [String: String]) {
+        let response = try await client.execute(APIRequest(.get, target, headers: headers))
+        return (response.status, (try? JSONDecoder().decode([String: String].self, from: response.body)) ?? [:])
+    }
+
+    @Test("A caller of one kind does not reach the routes of another, and does not even hear that they are there")
+    func kinds() async throws {
+        let user = [(name: "authorization", value: "Bearer 0123456789abcdef")]
+        let peer = [(name: "authorization", value: token.credential(of: ams1))]
+        try await atDoor(credentials()) { client, _ in
+            holds(try await call(client, "/v1/user/whoami", user).1["caller"] == "user at nowhere")
+            holds(try await call(client, "/v1/peer/whoami", user).0 == 404)
+            holds(try await call(client, "/v1/member/whoami", user).0 == 404)
+            holds(try await call(client, "/v1/peer/whoami", peer).1["caller"] == "host ams1")
+            holds(try await call(client, "/v1/user/whoami", peer).0 == 404)
+            holds(try await call(client, "/v1/user/whoami").0 == 401)
+            holds(try await call(client, "/v1/nothing").0 == 401)
+            let missing = try await call(client, "/v1/nothing", user)
+            let hidden = try await call(client, "/v1/peer/whoami", user)
+            #expect(missing.1["code"] == hidden.1["code"])
+        }
+        try await atDoor(.member(try MachineID("0123456789abcd"))) { client, _ in
+            holds(try await call(client, "/v1/member/whoami", user).1["caller"] == "machine 0123456789abcd")
+            holds(try await call(client, "/v1/user/whoami", user).0 == 404)
+            holds(try await call(client, "/v1/peer/whoami", peer).0 == 404)
+        }
+        try await atDoor(.root) { client, _ in
+            holds(try await call(client, "/v1/user/whoami").1["caller"] == "user at this host")
+            holds(try await call(client, "/v1/peer/whoami", peer).0 == 404)
+        }
+    }
+
+    @Test("A host's credential counts at that host's address only")
+    func addresses() async throws {
+        let peer = [(name: "authorization", value: token.credential(of: ams1))]
+        try await atDoor(credentials(peerAt: "fdaa::1")) { client, _ in
+            holds(try await call(client, "/v1/peer/whoami", peer).0 == 401)
+        }
+    }
+
+    @Test("Only a host passes on what a user asked for")
+    func onBehalf() async throws {
+        let origin = (name: CallHeader.onBehalfOf, value: "fdaa::9")
+        try await atDoor(credentials()) { client, _ in
+            let passed = try await call(
+                client, "/v1/user/whoami", [(name: "authorization", value: token.credential(of: ams1)), origin])
+            #expect(passed.1["caller"] == "user at fdaa::9")
+            #expect(passed.1["by"] == "ams1")
+            let own = try await call(
+                client, "/v1/user/whoami", [(name: "authorization", value: "Bearer 0123456789abcdef"), origin])
+            #expect(own.1["caller"] == "user at nowhere")
+            #expect(own.1["by"] == "")
+        }
+    }
+
+    @Test("A call keeps the id that it came with, and an id that cannot stand in a log is replaced")
+    func requestIDs() async throws {
+        try await atDoor(.root) { client, _ in
+            let own = try await client.execute(
+                APIRequest(.get, "/v1/user/whoami", headers: [(CallHeader.requestID, "01ABC-ams")]))
+            #expect(own.requestID == "01ABC-ams")
+            let body = try JSONDecoder().decode([String: String].self, from: own.body)
+            #expect(body["request"] == "01ABC-ams")
+            #expect(body["present"] == "01ABC-ams")
+            for wrong in ["with space", String(repeating: "a", count: 65), "quote\""] {
+                let other = try await client.execute(
+                    APIRequest(.get, "/v1/user/whoami", headers: [(CallHeader.requestID, wrong)]))
+                #expect(other.requestID != wrong)
+                #expect(other.requestID?.count == 32)
+            }
+            let refused = try await client.execute(APIRequest(.get, "/v1/nothing"))
+            #expect(refused.requestID?.count == 32)
+        }
+    }
+
+    @Test("A query name that a route does not know is refused on every path")
+    func queries() async throws {
+        try await atDoor(.root) { client, _ in
+            holds(try await call(client, "/v1/user/whoami?a=1").0 == 200)
+            let (status, body) = try await call(client, "/v1/user/whoami?a=1&froce=true")
+            #expect(status == 400)
+            #expect(body["error"]?.contains("'froce' is not supported") == true)
+        }
+    }
+
+    @Test("A member's door takes no large body, and no more calls a second than a member makes")
+    func memberBounds() async throws {
+        try await atDoor(.member(try MachineID("0123456789abcd")), limits: .member) { client, _ in
+            let fits = try await client.execute(
+                APIRequest(.put, "/v1/member/size", body: Data(repeating: 32, count: 64 << 10)))
+            #expect(fits.status == 200)
+            let large = try await client.execute(
+                APIRequest(.put, "/v1/member/size", body: Data(repeating: 32, count: (64 << 10) + 1)))
+            #expect(large.status == 400)
+            var statuses: [Int] = []
+            for _ in 0..<3 { statuses.append(try await call(client, "/v1/member/rare").0) }
+            #expect(statuses == [200, 200, 429])
+        }
+    }
+
+    @Test("A door has so many connections and no more, and one that says nothing is hung up")
+    func connections() async throws {
+        let limits = DoorLimits(connectionsMax: 4, idleTime: .milliseconds(500), bodyBytesMax: 1 << 10)
+        try await atDoor(.member(try MachineID("0123456789abcd")), limits: limits) { client, path in
+            let silent = (0..<32).map { _ in Self.connect(to: path) }
+            defer { silent.forEach { close($0) } }
+            #expect(silent.allSatisfy { $0 >= 0 })
+            // They fill the door; when their time is over, there is room again.
+            holds(try await call(client, "/v1/member/whoami").0 == 200)
+        }
+    }
+
+    private static func connect(to path: String) -> Int32 {
+        let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: Array(path.utf8).prefix(100)) }
+        let code = withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                Glibc.connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+            }
+        }
+        return code == 0 ? descriptor : -1
+    }
+
+    @Test("So many calls of a kind may be under way, and one whose caller hangs up ends and makes room")
+    func concurrency() async throws {
+        try await atDoor(.root) { client, _ in
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for _ in 0..<2 {
+                    group.addTask { _ = try? await call(client, "/v1/user/machines/a/hold") }
+                }
+                let areHeld = try await poll(for: .seconds(10), every: .milliseconds(10)) {
+                    EchoRoutes.held.withLock { $0 == 2 ? true : nil }
+                }
+                #expect(areHeld == true)
+                let full = try await client.execute(APIRequest(.get, "/v1/user/machines/a/hold"))
+                #expect(full.status == 429)
+                #expect(full.header("retry-after") == "1")
+                group.cancelAll()
+                let areEnded = try await poll(for: .seconds(10), every: .milliseconds(10)) {
+                    EchoRoutes.held.withLock { $0 == 0 ? true : nil }
+                }
+                #expect(areEnded == true)
+            }
+        }
+    }
+
+    @Test("The socket of a host is its owner's alone")
+    func mode() async throws {
+        try await atDoor(.root) { client, path in
+            holds(try await call(client, "/v1/user/whoami").0 == 200)
+            #expect(Self.mode(of: path) == 0o600)
+        }
+    }
+}

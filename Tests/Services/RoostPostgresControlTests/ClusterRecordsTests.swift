@@ -1,0 +1,98 @@
+import Foundation
+import Glibc
+import Logging
+import RoostLinux
+import RoostModel
+import RoostRouting
+import RoostStore
+import Testing
+
+@testable import RoostPlanet
+@testable import RoostPostgresControl
+
+/// What is made of a cluster's records: names, ages, who may be read from.
+@Suite struct ClusterRecordsTests {
+    @Test func aClusterWhoseNamePostgresWouldCutIsRefusedAndLeavesNothing() async throws {
+        let path = "/tmp/roost-names-\(getpid()).sqlite"
+        defer { for end in ["", "-wal", "-shm"] { unlink(path + end) } }
+        let store = try SQLiteStore(path: path, logger: Logger(label: "test"))
+        let directory = ClusterDirectory(store: store, prefixes: [try IPv4Prefix("203.0.113.0/24")]) { _, _ in
+            ClusterSecrets(
+                superuserPassword: "s", replicationPassword: "r", authorityCertificate: "a", serverCertificate: "c",
+                serverKey: "k")
+        }
+        let region = try RegionCode("ams")
+        func order(_ length: Int) throws -> ClusterDirectory.Order {
+            ClusterDirectory.Order(
+                name: try AppName(String(repeating: "n", count: length)), regions: [region, region],
+                volumeSize: .gibibytes(1), guest: MachineGuest(), image: "dir:/x")
+        }
+        for length in [1, PostgresNames.clusterBytesMax] {
+            let spec = try await directory.create(try order(length))
+            #expect(spec.members.last?.name.text == String(repeating: "n", count: length) + "-2")
+        }
+        let before = try await store.read(.prefix(StoreKeys.root), at: nil)
+        for length in (PostgresNames.clusterBytesMax + 1)...63 {
+            let refusal = await #expect(throws: Refusal.self) { try await directory.create(try order(length)) }
+            #expect("\(refusal.map { "\($0)" } ?? "")".contains("at most 39 letters"))
+        }
+        #expect(try await store.read(.prefix(StoreKeys.root), at: nil).entries.count == before.entries.count)
+    }
+
+    private let name: AppName
+    private let members: [MemberName]
+
+    init() throws {
+        name = try AppName("orders")
+        members = try (1...3).map { try MemberName("orders-\($0)") }
+    }
+
+    private func report(_ member: MemberName, _ sequence: UInt64?, promised: Epoch = .first) -> MemberReport {
+        MemberReport(
+            member: member, role: .standby, state: .running, promised: promised, position: nil, timeline: 1,
+            replayed: .zero, isStreaming: true, lagBytes: 7, lagMilliseconds: 0, sequence: sequence)
+    }
+
+    private func planet(_ beat: UInt64, confirming: [Bool]? = nil, _ reports: [MemberReport]) -> Planet {
+        var planet = Planet()
+        var records = Planet.ClusterRecords()
+        records.rule = ClusterRule(
+            epoch: .first, leader: members[0], members: members, confirmations: 1,
+            history: [Reign(epoch: .first, leader: members[0], begin: .zero)])
+        let standbys = confirming.map { confirming in
+            zip(members.dropFirst(), confirming).map {
+                StandbyView(member: $0, isConfirming: $1, behindBytes: $1 ? 5 : nil)
+            }
+        }
+        records.heartbeat = Heartbeat(
+            epoch: .first, leader: members[0], sequence: beat, isOpen: true, standbys: standbys)
+        for report in reports { records.reports[report.member] = report }
+        planet.clusters[name] = records
+        return planet
+    }
+
+    @Test func whatStandsStillHasAnAge() {
+        var ledger = HearingLedger()
+        let began = Moment(sinceBoot: .seconds(100))
+        ledger.note(planet(1, [report(members[1], 4), report(members[2], nil)]), began)
+        ledger.note(planet(2, [report(members[1], 4), report(members[2], nil)]), began + .seconds(5))
+        let silence = ledger.silence(in: name, began + .seconds(8))
+        #expect(silence == ClusterSilence(leader: .seconds(3), members: [members[1]: .seconds(8)]))
+        // The store was away: nobody is blamed for that.
+        ledger.forget()
+        ledger.note(planet(2, [report(members[1], 4)]), began + .seconds(60))
+        #expect(ledger.silence(in: name, began + .seconds(60)).leader == .zero)
+        #expect(ledger.silence(in: try! AppName("other"), began) == ClusterSilence())
+    }
+
+    @Test func aReplicaIsChosenOnlyIfItsLeaderSeesItConfirm() throws {
+        let reports = [report(members[1], 1), report(members[2], 1)]
+        let cluster = try #require(planet(1, confirming: [true, false], reports).clusters[name])
+        #expect(members.map(cluster.confirms) == [false, true, false])
+        #expect(cluster.lagBytes(of: members[1]) == 12)
+        // A leader whose program does not say: the member itself is believed, in this epoch only.
+        let old = [report(members[1], nil), report(members[2], nil, promised: Epoch(2))]
+        let older = try #require(planet(1, old).clusters[name])
+        #expect(members.map(older.confirms) == [false, true, false])
+    }
+}

@@ -1,0 +1,184 @@
+import Foundation
+import RoostHost
+import RoostModel
+import RoostPlanet
+import RoostStore
+import RoostWire
+import Testing
+
+@testable import RoostPostgresControl
+
+/// What people are told of a cluster, from its records alone.
+@Suite struct ClusterStatusTests {
+    let name: AppName
+    let spec: ClusterSpec
+    let members: [MemberName]
+
+    init() throws {
+        name = try AppName("orders")
+        members = try (1...2).map { try MemberName("orders-\($0)") }
+        let region = try RegionCode("ams")
+        spec = ClusterSpec(
+            name: name, address: try IPv4Address("203.0.113.1"), volumeSize: .gibibytes(1), guest: MachineGuest(),
+            image: "dir:/x", members: members.map { .init(name: $0, region: region) }, createdAt: 0)
+    }
+
+    private func entry(_ key: String, _ record: some Encodable) throws -> Entry {
+        Entry(key: key, value: Array(try JSONEncoder().encode(record)), created: Revision(1), modified: Revision(7))
+    }
+
+    /// The cluster as the store has it, with more of its records.
+    private func planet(_ more: [Entry] = [], spec: ClusterSpec? = nil) throws -> Planet {
+        let secrets = ClusterSecrets(
+            superuserPassword: "secret", replicationPassword: "r", authorityCertificate: "pem", serverCertificate: "c",
+            serverKey: "k")
+        var planet = Planet()
+        let unreadable = planet.apply(
+            .listing(
+                Listing(
+                    entries: [
+                        try entry(StoreKeys.clusterSpec(name), spec ?? self.spec),
+                        try entry(StoreKeys.clusterSecrets(name), secrets),
+                    ] + more, revision: Revision(9)))
+        ).unreadable
+        #expect(unreadable.isEmpty)
+        return planet
+    }
+
+    private func obstacle(_ reason: String) throws -> Entry {
+        try entry(StoreKeys.clusterObstacle(name), ClusterObstacle(reason: reason))
+    }
+
+    private func report(_ member: MemberName, isStreaming: Bool) throws -> Entry {
+        try entry(
+            StoreKeys.report(name, member),
+            MemberReport(
+                member: member, role: isStreaming ? .standby : .primary, state: .running, promised: .first,
+                position: Position(epoch: .first, end: LSN(1)), timeline: 1, replayed: LSN(1),
+                isStreaming: isStreaming, lagBytes: 0, lagMilliseconds: 0))
+    }
+
+    private var rule: ClusterRule {
+        ClusterRule(
+            epoch: .first, leader: members[0], members: members, confirmations: 1,
+            history: [Reign(epoch: .first, leader: members[0], begin: .zero)])
+    }
+
+    @Test func aClusterThatHasNoPlaceSaysWhy() throws {
+        let reason = "orders-1 has no place: no host in region ams fits: ams1 needs 400 GiB of disk, has 20 GiB free"
+        let planet = try planet([try obstacle(reason)])
+        let body = try #require(ClusterStatus.body(of: name, in: planet))
+        #expect(body.status == .creating)
+        #expect(body.detail == "the first member has not initialised the cluster yet; \(reason)")
+        #expect(body.members.map(\.state) == ["unplaced", "unplaced"])
+    }
+
+    @Test func whatIsNoMoreInTheWayIsNotToldAnyMore() throws {
+        var planet = try planet([try obstacle("orders-1 has no place")])
+        _ = planet.apply(.changes([.delete(key: StoreKeys.clusterObstacle(name))], revision: Revision(10)))
+        #expect(planet.clusters[name]?.obstacle == nil)
+        #expect(
+            ClusterStatus.body(of: name, in: planet)?.detail == "the first member has not initialised the cluster yet")
+    }
+
+    @Test func aDegradedClusterSaysWhyItsMemberIsNotMadeAndAReadyOneIsQuiet() throws {
+        let open = try entry(
+            StoreKeys.clusterHeartbeat(name),
+            Heartbeat(epoch: .first, leader: members[0], sequence: 1, isOpen: true))
+        let records = [
+            try entry(StoreKeys.clusterRule(name), rule), open, try report(members[0], isStreaming: false),
+            try obstacle("orders-2 cannot be made: host ams2 cannot be reached"),
+        ]
+        let degraded = try #require(ClusterStatus.body(of: name, in: try planet(records)))
+        #expect(degraded.status == .creating)
+        #expect(
+            degraded.detail == "not streaming: orders-2; orders-2 cannot be made: host ams2 cannot be reached")
+        let whole = try planet(records + [try report(members[1], isStreaming: true)])
+        let ready = try #require(ClusterStatus.body(of: name, in: whole))
+        #expect(ready.status == .ready)
+        #expect(ready.detail == nil)
+        let stale = try #require(ClusterStatus.body(of: name, in: whole, isCurrent: false))
+        #expect(stale.status == .unknown)
+        #expect(stale.detail?.contains("the cluster was ready then") == true)
+    }
+
+    /// A cluster of three whose members say that all is well, as its leader sees it.
+    private func three(_ confirming: [Bool], isOpen: Bool = true) throws -> Planet {
+        let names = try (1...3).map { try MemberName("orders-\($0)") }
+        var spec = spec
+        spec.members = try names.map { .init(name: $0, region: try RegionCode("ams")) }
+        var rule = rule
+        rule.members = names
+        let standbys = zip(names.dropFirst(), confirming).map {
+            StandbyView(member: $0, isConfirming: $1, behindBytes: $1 ? 3 : nil)
+        }
+        let beat = Heartbeat(epoch: .first, leader: names[0], sequence: 1, isOpen: isOpen, standbys: standbys)
+        return try planet(
+            [
+                try entry(StoreKeys.clusterRule(name), rule), try entry(StoreKeys.clusterHeartbeat(name), beat),
+                try report(names[0], isStreaming: false), try report(names[1], isStreaming: true),
+                try report(names[2], isStreaming: true),
+            ], spec: spec)
+    }
+
+    @Test func whatTheLeaderSeesCountsMoreThanWhatStandbysSay() throws {
+        let ready = try #require(ClusterStatus.body(of: name, in: try three([true, true])))
+        #expect(ready.status == .ready)
+        #expect(ready.members.map(\.lagBytes) == [0, 3, 3])
+        let degraded = try #require(ClusterStatus.body(of: name, in: try three([true, false])))
+        #expect(degraded.status == .degraded)
+        #expect(degraded.detail == "not streaming: orders-3")
+        #expect(degraded.members.map(\.lagBytes) == [0, 3, nil])
+        // Every commit hangs.
+        let hanging = try #require(ClusterStatus.body(of: name, in: try three([false, false])))
+        #expect(hanging.status == .unavailable)
+        #expect(hanging.detail == "commits wait for 1 more standbys; not streaming: orders-2, orders-3")
+        #expect(!hanging.isServing)
+    }
+
+    @Test func whoIsNotHeardFromIsNamed() throws {
+        let planet = try three([true, true])
+        let third = try MemberName("orders-3")
+        let silent = ClusterSilence(leader: .seconds(1), members: [third: .seconds(11)])
+        let degraded = try #require(ClusterStatus.body(of: name, in: planet, silence: silent))
+        #expect(degraded.status == .degraded)
+        #expect(degraded.detail == "orders-3 was not heard from for 11 s")
+        #expect(degraded.members[2].detail == "not heard from for 11 s")
+        let dead = try #require(
+            ClusterStatus.body(of: name, in: planet, silence: ClusterSilence(leader: .seconds(7))))
+        #expect(dead.status == .unavailable)
+        #expect(dead.detail == "the primary orders-1 was not heard from for 7 s")
+    }
+
+    @Test func aPrimaryThatLetsNobodyInIsNotReady() throws {
+        let body = try #require(ClusterStatus.body(of: name, in: try three([true, true], isOpen: false)))
+        #expect(body.status == .unavailable)
+        #expect(body.detail == "the primary orders-1 does not accept writes yet")
+    }
+
+    @Test func aRefusedSwitchoverIsToldUnderItsId() throws {
+        var rule = rule
+        rule.switchover = SwitchoverRequest(id: "a", target: members[1], refusal: "orders-2 is not up to date")
+        let body = try #require(
+            ClusterStatus.body(of: name, in: try planet([try entry(StoreKeys.clusterRule(name), rule)])))
+        #expect(body.switchover == SwitchoverState(id: "a", target: members[1], refusal: "orders-2 is not up to date"))
+    }
+
+    @Test func aClusterThatGoesSaysWhatKeepsIt() throws {
+        var going = spec
+        going.isDestroying = true
+        let planet = try planet([try obstacle("orders-1 cannot be removed: host ams1 cannot be reached")], spec: going)
+        let body = try #require(ClusterStatus.body(of: name, in: planet))
+        #expect(body.status == .destroying)
+        #expect(body.detail?.hasSuffix("orders-1 cannot be removed: host ams1 cannot be reached") == true)
+    }
+
+    /// A record that came after the cluster was removed makes no cluster.
+    @Test func aClusterWithoutItsSpecIsNone() throws {
+        var planet = try planet()
+        #expect(planet.clusters[name]?.specRevision == 7)
+        _ = planet.apply(.changes([.delete(key: StoreKeys.clusterSpec(name))], revision: Revision(10)))
+        #expect(planet.clusters[name]?.specRevision == 0)
+        #expect(ClusterStatus.body(of: name, in: planet) == nil)
+    }
+}

@@ -1,0 +1,64 @@
+import Foundation
+import RoostModel
+import RoostWire
+import Testing
+
+@testable import RoostPostgresControl
+
+/// A member's programs are anybody's: what they say is bounded before it goes to every host.
+@Suite struct MemberBoundsTests {
+    let member: MemberName
+    init() throws { member = try MemberName("orders-1") }
+
+    private func rule(members: Int = 1, reigns: Int = 1, request: String = "a", refusal: String? = nil) throws
+        -> ClusterRule
+    {
+        ClusterRule(
+            epoch: .first, leader: member, members: try (1...members).map { try MemberName("orders-\($0)") },
+            confirmations: 0,
+            history: Array(repeating: Reign(epoch: .first, leader: member, begin: .zero), count: reigns),
+            switchover: SwitchoverRequest(id: request, target: nil, refusal: refusal))
+    }
+
+    private func report(detail: String? = nil, reigns: Int = 0) -> MemberReport {
+        MemberReport(
+            member: member, role: .standby, state: .failed, promised: .first, position: nil, timeline: 1,
+            replayed: .zero, isStreaming: false, lagBytes: 0, lagMilliseconds: 0, detail: detail,
+            chain: Array(repeating: Reign(epoch: .first, leader: member, begin: .zero), count: reigns))
+    }
+
+    @Test func whatFitsPasses() throws {
+        try MemberBounds.check(rule(members: 9, reigns: ClusterRule.historyMax))
+        try MemberBounds.check(report(reigns: ClusterRule.historyMax))
+        #expect(MemberBounds.cut(report(detail: "no space left")).detail == "no space left")
+    }
+
+    @Test func listsAreBounded() throws {
+        #expect(throws: Refusal.self) { try MemberBounds.check(rule(members: 10)) }
+        #expect(throws: Refusal.self) { try MemberBounds.check(rule(reigns: ClusterRule.historyMax + 1)) }
+        #expect(throws: Refusal.self) { try MemberBounds.check(rule(request: String(repeating: "a", count: 65))) }
+        #expect(throws: Refusal.self) { try MemberBounds.check(report(reigns: ClusterRule.historyMax + 1)) }
+    }
+
+    @Test("Words are cut and the report is taken: it is needed all the same")
+    func words() throws {
+        let long = String(repeating: "ä", count: 40_000)
+        let detail = try #require(MemberBounds.cut(report(detail: long)).detail)
+        #expect(detail.utf8.count <= MemberBounds.detailBytesMax + 8)
+        #expect(detail.hasPrefix("ää") && detail.hasSuffix("…"))
+        let refusal = try #require(MemberBounds.cut(rule(refusal: long)).switchover?.refusal)
+        #expect(refusal.utf8.count <= MemberBounds.detailBytesMax + 8)
+    }
+
+    @Test("A watch that has nothing to say says so, and ends with its changes")
+    func watch() async throws {
+        let (changes, continuation) = AsyncStream.makeStream(of: Void.self)
+        var watch = MemberWatch(changes: changes, pauseMax: .milliseconds(20)) { nil }
+        #expect(try await watch.next() == Data("\n".utf8))
+        #expect(try await watch.next() == Data("\n".utf8))
+        continuation.finish()
+        var pieces = 0
+        while try await watch.next() != nil { pieces += 1 }
+        #expect(pieces < 1000)
+    }
+}

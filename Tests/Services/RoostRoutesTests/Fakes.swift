@@ -1,0 +1,128 @@
+import RoostMesh
+import RoostModel
+import RoostRuntime
+import RoostVolumes
+import Synchronization
+
+/// A runtime whose machines live in memory. The command `hold` runs until it is ended.
+final class FakeRuntime: MachineRuntime {
+    struct Machine {
+        var attempt: String
+        var exit: MachineExit?
+        var signals: [String] = []
+    }
+
+    /// What was sent to any machine, also to one that is gone.
+    let signalled = Mutex<[String]>([])
+    let machines = Mutex<[MachineID: Machine]>([:])
+    /// Commands that are running.
+    let commands = Mutex(0)
+
+    func check(_ image: ImageReference) async throws(RuntimeError) {}
+
+    func launch(_ launch: MachineLaunch) async throws(RuntimeError) -> RunningMachine {
+        machines.withLock { $0[launch.id] = Machine(attempt: launch.attempt) }
+        return RunningMachine(pid: 1, attempt: launch.attempt)
+    }
+
+    func inspect(_ machine: MachineID) async throws(RuntimeError) -> MachineObservation {
+        machines.withLock { machines in
+            guard let present = machines[machine] else { return .absent }
+            if let exit = present.exit { return .exited(exit, attempt: present.attempt) }
+            return .running(RunningMachine(pid: 1, attempt: present.attempt))
+        }
+    }
+
+    func list() async throws(RuntimeError) -> [MachineID] { machines.withLock { Array($0.keys) } }
+
+    func waitForExit(of machine: MachineID) async throws(RuntimeError) -> MachineExit {
+        while !Task.isCancelled {
+            if let exit = machines.withLock({ $0[machine]?.exit }) { return exit }
+            try? await Task.sleep(for: .milliseconds(5))
+        }
+        throw RuntimeError(code: .failed, operation: "wait", subject: machine.text, cause: "cancelled")
+    }
+
+    func signal(_ machine: MachineID, _ signal: String) async throws(RuntimeError) {
+        machines.withLock { $0[machine]?.signals.append(signal) }
+        signalled.withLock { $0.append(signal) }
+        if signal == "SIGTERM" || signal == "SIGINT" { end(machine, code: 0) }
+    }
+
+    func kill(_ machine: MachineID) async throws(RuntimeError) {
+        machines.withLock { $0[machine]?.signals.append("SIGKILL") }
+        signalled.withLock { $0.append("SIGKILL") }
+        end(machine, code: 137)
+    }
+
+    func execute(_ machine: MachineID, _ request: ExecRequest) async throws(RuntimeError) -> ExecResult {
+        if request.command == ["hold"] {
+            commands.withLock { $0 += 1 }
+            defer { commands.withLock { $0 -= 1 } }
+            try? await Task.sleep(for: request.timeout)
+        }
+        return ExecResult(
+            exitCode: 7, signal: nil, standardOutput: request.command.joined(separator: " "),
+            standardError: request.input)
+    }
+
+    func remove(_ machine: MachineID) async throws(RuntimeError) {
+        machines.withLock { machines in if machines[machine]?.exit != nil { machines[machine] = nil } }
+    }
+
+    func logTail(_ machine: MachineID, bytesMax: Int) async throws(RuntimeError) -> String { "" }
+
+    func end(_ machine: MachineID, code: Int32) {
+        machines.withLock { machines in
+            guard machines[machine] != nil, machines[machine]?.exit == nil else { return }
+            machines[machine]?.exit = MachineExit(code: code, signal: nil, oomKilled: false)
+        }
+    }
+}
+
+final class FakeVolumes: VolumeBackend {
+    let present = Mutex<Set<VolumeID>>([])
+
+    func create(_ volume: VolumeID, size: ByteCount) async throws(VolumeError) {
+        present.withLock { _ = $0.insert(volume) }
+    }
+
+    func mount(_ volume: VolumeID) async throws(VolumeError) -> String { "/volumes/\(volume)" }
+    func unmount(_ volume: VolumeID) async throws(VolumeError) {}
+    func destroy(_ volume: VolumeID) async throws(VolumeError) { present.withLock { _ = $0.remove(volume) } }
+    func list() async throws(VolumeError) -> [VolumeID] { present.withLock { Array($0) } }
+    func usage(of volume: VolumeID) async throws(VolumeError) -> VolumeUsage? { nil }
+    func freeSpace() async throws(VolumeError) -> ByteCount { .gibibytes(100) }
+}
+
+/// A mesh in which every other host answers.
+final class FakeMesh: Mesh {
+    let identity: MeshIdentity
+    let others: [HostName]
+    let links = Mutex<Set<MachineID>>([])
+
+    init(identity: MeshIdentity, others: [HostName]) {
+        self.identity = identity
+        self.others = others
+    }
+
+    func start() async throws(MeshError) -> MeshIdentity { identity }
+    func setPeers(_ peers: [MeshPeer]) async throws(MeshError) {}
+
+    func attach(_ machine: MachineLink) async throws(MeshError) -> String {
+        links.withLock { _ = $0.insert(machine.machine) }
+        return "/run/netns/\(machine.machine)"
+    }
+
+    func detach(_ machine: MachineID) async throws(MeshError) { links.withLock { _ = $0.remove(machine) } }
+    func attached() async throws(MeshError) -> [MachineID] { links.withLock { Array($0) } }
+    func setClosedPorts(_ ports: [ClosedPort]) async throws(MeshError) {}
+
+    func measurements() async -> [PathMeasurement] {
+        others.map {
+            PathMeasurement(
+                peer: $0, roundTripMicroseconds: 1000, jitterMicroseconds: 1, lossPercent: 0, probesSent: 1,
+                probesAnswered: 1)
+        }
+    }
+}

@@ -1,0 +1,114 @@
+import Foundation
+import RoostHost
+import RoostLinux
+import RoostModel
+import RoostStore
+import Synchronization
+import Testing
+
+/// One name in one app, whoever asks wherever.
+@Suite struct MachineNameTests {
+    private static func wish(_ region: String, name: String = "web") -> String {
+        #"{"name":"\#(name)","region":"\#(region)","config":{"image":"redis:7"}}"#
+    }
+
+    private let key = "/roost/machine-names/shop/web"
+
+    private func put(_ record: MachineNameRecord, in store: any Store) async throws {
+        let value = Array(try JSONEncoder().encode(record))
+        _ = try await store.commit(Transaction(then: [.put(key: key, value: value, lease: nil)]))
+    }
+
+    private func holder(in store: any Store) async throws -> MachineNameRecord? {
+        let entry = try await store.read(.key(key), at: nil).entries.first
+        return try entry.map { try JSONDecoder().decode(MachineNameRecord.self, from: Data($0.value)) }
+    }
+
+    @Test("Of many creations of one name at once, through all hosts and for all regions, one wins")
+    func race() async throws {
+        try await PlanetUnderTest.run(["ams1", "iad1", "sin1"]) { planet in
+            _ = try await planet["ams1"].call("POST /v1/apps", #"{"name":"shop"}"#)
+            let statuses = try await withThrowingTaskGroup(of: Int.self) { group in
+                for host in planet.hosts.values {
+                    for region in ["ams", "iad", "sin"] {
+                        group.addTask {
+                            try await host.call("POST /v1/apps/shop/machines", Self.wish(region)).status
+                        }
+                    }
+                }
+                return try await group.reduce(into: [Int]()) { $0.append($1) }
+            }
+            #expect(statuses.sorted() == [200] + Array(repeating: 422, count: 8))
+            let made = planet.hosts.values.map { $0.runtime.machines.withLock { $0.count } }.reduce(0, +)
+            #expect(made <= 1)
+            // Names of the platform's own are nobody's business.
+            for _ in 0..<2 {
+                let other = try await planet["ams1"].call(
+                    "POST /v1/apps/shop/machines", #"{"config":{"image":"redis:7"}}"#)
+                #expect(other.status == 200)
+            }
+        }
+    }
+
+    @Test("A destroyed machine gives its name up")
+    func release() async throws {
+        try await PlanetUnderTest.run(["ams1", "iad1"]) { planet in
+            let host = try planet["ams1"]
+            _ = try await host.call("POST /v1/apps", #"{"name":"shop"}"#)
+            let made = try await host.call("POST /v1/apps/shop/machines", Self.wish("iad"))
+            let machine = "/v1/apps/shop/machines/\(made.string("id"))"
+            #expect(try await holder(in: planet.store)?.machine.text == made.string("id"))
+            #expect(try await holder(in: planet.store)?.host.text == "iad1")
+            #expect(try await host.call("DELETE \(machine)?force=true").status == 200)
+            let isFree = try await poll(for: .seconds(10)) { try await holder(in: planet.store) == nil ? true : nil }
+            #expect(isFree == true)
+            #expect(try await host.call("POST /v1/apps/shop/machines", Self.wish("ams")).status == 200)
+        }
+    }
+
+    @Test("A reservation whose machine never came goes to whoever wants the name, and the late order is refused")
+    func cutOff() async throws {
+        try await PlanetUnderTest.run(["ams1", "iad1"]) { planet in
+            let (near, owner) = (try planet["ams1"], try planet["iad1"])
+            _ = try await near.call("POST /v1/apps", #"{"name":"shop"}"#)
+            let lost = try MachineID("0123456789abcd")
+            let now = WallClock.milliseconds()
+            // Young: the creation may still be under way.
+            try await put(MachineNameRecord(machine: lost, host: owner.name, reservedAt: now), in: planet.store)
+            #expect(try await near.call("POST /v1/apps/shop/machines", Self.wish("ams")).status == 422)
+            try await put(
+                MachineNameRecord(machine: lost, host: owner.name, reservedAt: now - 61_000), in: planet.store)
+            let made = try await near.call("POST /v1/apps/shop/machines", Self.wish("ams"))
+            #expect(made.status == 200, "\(made.text)")
+            #expect(try await holder(in: planet.store)?.machine.text == made.string("id"))
+            let late = MachineOrder(
+                id: lost, name: "web", app: try AppName("shop"), network: NetworkNumber(1),
+                config: MachineConfig(image: "redis:7"), owner: nil, startsAtOnce: true)
+            let refusal = await #expect(throws: Refusal.self) { try await owner.agent.createMachine(late) }
+            #expect(refusal?.code == .nameTaken)
+        }
+    }
+
+    @Test("A host that does not answer keeps its machine's name, and a creation that fails keeps none")
+    func silence() async throws {
+        try await PlanetUnderTest.run { planet in
+            let host = try planet["ams1"]
+            _ = try await host.call("POST /v1/apps", #"{"name":"shop"}"#)
+            let gone = try HostName("sin9")
+            try await put(
+                MachineNameRecord(machine: try MachineID("0123456789abcd"), host: gone, reservedAt: 0),
+                in: planet.store)
+            let taken = try await host.call("POST /v1/apps/shop/machines", Self.wish("ams"))
+            #expect(taken.status == 422)
+            #expect(taken.string("status") == "name_taken")
+            #expect(taken.text.contains("sin9"))
+            _ = try await planet.store.commit(Transaction(then: [.delete(.key(key))]))
+            let large = #"{"name":"web","config":{"image":"redis:7","guest":{"memory_mb":65536}}}"#
+            #expect(
+                try await host.call("POST /v1/apps/shop/machines", large).string("status") == "insufficient_capacity")
+            #expect(try await holder(in: planet.store) == nil)
+            #expect(try await host.call("POST /v1/apps/shop/machines", Self.wish("ams")).status == 200)
+            #expect(try await host.call("DELETE /v1/apps/shop").status == 412)
+        }
+    }
+}

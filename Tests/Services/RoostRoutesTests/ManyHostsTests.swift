@@ -1,0 +1,113 @@
+import Foundation
+import RoostClient
+import RoostLinux
+import RoostModel
+import Synchronization
+import Testing
+
+/// What one host was told, at another.
+@Suite struct ManyHostsTests {
+    private static let config = #"{"region":"iad","config":{"image":"redis:7"}}"#
+
+    @Test("What was made a moment ago is found through a host that has not heard of it")
+    func found() async throws {
+        try await PlanetUnderTest.run(["ams1", "iad1", "sin1"], deaf: ["sin1"]) { planet in
+            let (near, deaf) = (try planet["ams1"], try planet["sin1"])
+            _ = try await near.call("POST /v1/apps", #"{"name":"shop"}"#)
+            let made = try await near.call("POST /v1/apps/shop/machines", Self.config)
+            #expect(made.status == 200, "\(made.text)")
+            #expect(made.string("host") == "iad1")
+            let machine = "/v1/apps/shop/machines/\(made.string("id"))"
+            #expect(try await deaf.call("GET \(machine)").status == 200)
+            #expect(try await deaf.call("GET \(machine)/wait?timeout=60").status == 200)
+            #expect(try await deaf.call("DELETE \(machine)?force=true").status == 200)
+            #expect(try await deaf.call("GET \(machine)/wait?state=destroyed&timeout=60").status == 200)
+            // Gone, and known to have been, everywhere.
+            #expect(try await near.call("GET \(machine)").string("state") == "destroyed")
+            let volume = try await near.call("POST /v1/apps/shop/volumes", #"{"name":"data","region":"iad"}"#)
+            #expect(try await deaf.call("GET /v1/apps/shop/volumes/\(volume.string("id"))").status == 200)
+            #expect(try await deaf.call("DELETE /v1/apps/shop/volumes/\(volume.string("id"))").status == 200)
+            #expect(try await deaf.call("GET /v1/apps/shop/volumes/\(volume.string("id"))").status == 404)
+            let nothing = try await deaf.call("GET /v1/apps/shop/machines/0123456789abcd")
+            #expect(nothing.status == 404)
+            #expect(nothing.string("code") == "not_found")
+            let other = try await deaf.call("GET /v1/apps/other/machines/\(made.string("id"))")
+            #expect(other.status == 404)
+        }
+    }
+
+    @Test("A refusal comes over another host as it was given, with its code and the caller's request id")
+    func refusals() async throws {
+        try await PlanetUnderTest.run(["ams1", "iad1"]) { planet in
+            let near = try planet["ams1"]
+            _ = try await near.call("POST /v1/apps", #"{"name":"shop"}"#)
+            let made = try await near.call("POST /v1/apps/shop/machines", Self.config)
+            let machine = "/v1/apps/shop/machines/\(made.string("id"))"
+            #expect(try await near.call("GET \(machine)/wait?timeout=60").status == 200)
+            let refused = try await near.call("DELETE \(machine)", headers: [(name: "fly-request-id", value: "01A-b")])
+            #expect(refused.status == 412)
+            #expect(refused.string("code") == "failed_precondition")
+            #expect(refused.string("error").hasPrefix("failed_precondition: unable to destroy"))
+            #expect(refused.response.requestID == "01A-b")
+        }
+    }
+
+    @Test("A command ends when its caller hangs up, also over another host", arguments: ["ams1", "iad1"])
+    func hangUp(asked: String) async throws {
+        try await PlanetUnderTest.run(["ams1", "iad1"]) { planet in
+            let (near, owner) = (try planet[asked], try planet["iad1"])
+            _ = try await near.call("POST /v1/apps", #"{"name":"shop"}"#)
+            let made = try await near.call("POST /v1/apps/shop/machines", Self.config)
+            let machine = "/v1/apps/shop/machines/\(made.string("id"))"
+            #expect(try await near.call("GET \(machine)/wait?timeout=60").status == 200)
+            let caller = Task {
+                try await near.call("POST \(machine)/exec", #"{"command":["hold"],"timeout":100}"#)
+            }
+            let runs = try await poll(for: .seconds(10)) { owner.runtime.commands.withLock { $0 == 1 ? true : nil } }
+            #expect(runs == true)
+            caller.cancel()
+            let ended = try await poll(for: .seconds(10)) { owner.runtime.commands.withLock { $0 == 0 ? true : nil } }
+            #expect(ended == true)
+            _ = try? await caller.value
+        }
+    }
+
+    @Test("A machine runs so many commands at once, and says when it is one too many")
+    func commandBound() async throws {
+        try await PlanetUnderTest.run { planet in
+            let host = try planet["ams1"]
+            _ = try await host.call("POST /v1/apps", #"{"name":"shop"}"#)
+            let made = try await host.call("POST /v1/apps/shop/machines", #"{"config":{"image":"redis:7"}}"#)
+            let machine = "/v1/apps/shop/machines/\(made.string("id"))"
+            #expect(try await host.call("GET \(machine)/wait?timeout=60").status == 200)
+            await withTaskGroup(of: Void.self) { group in
+                for _ in 0..<32 {
+                    group.addTask {
+                        _ = try? await host.call("POST \(machine)/exec", #"{"command":["hold"],"timeout":100}"#)
+                    }
+                }
+                let full = try? await poll(for: .seconds(20)) {
+                    host.runtime.commands.withLock { $0 == 32 ? true : nil }
+                }
+                #expect(full == true)
+                let refused = try? await host.call("POST \(machine)/exec", #"{"command":["true"]}"#)
+                #expect(refused?.status == 429)
+                #expect(refused?.response.header("retry-after") == "1")
+                group.cancelAll()
+            }
+        }
+    }
+
+    @Test("The routes of hosts are no routes of users")
+    func internalRoutes() async throws {
+        try await PlanetUnderTest.run { planet in
+            let host = try planet["ams1"]
+            for line in [
+                "GET /v1/internal/mesh", "DELETE /v1/internal/machines/0123456789abcd",
+                "PUT /v1/internal/machines/0123456789abcd", "DELETE /v1/internal/volumes/vol_0123456789abcdef",
+            ] {
+                #expect(try await host.call(line, line.hasPrefix("PUT") ? "{}" : nil).status == 404, "\(line)")
+            }
+        }
+    }
+}

@@ -1,0 +1,105 @@
+#!/usr/bin/env python3
+"""Breaks every wall of a small house once, and sees that scripts/walls.py says so."""
+
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+
+WALLS = pathlib.Path(__file__).resolve().parent / "walls.py"
+
+# A small house that stands: rooms by floor, what each uses, and its one file.
+HOUSE = {
+    "RoostModel": ("Model", [], "/// A word.\npublic struct Word {}\n"),
+    "RoostLinux": ("System", ["RoostModel"], "import RoostModel\nlet word = Word()\n"),
+    "RoostPaths": ("Cores", ["RoostModel"], "import RoostModel\nstruct Path { var word: Word }\n"),
+    "RoostStore": ("Adapters", ["RoostLinux"], "struct Row {}\n"),
+    "RoostPlanet": ("Services", ["RoostStore"], "struct Copy {}\n"),
+    "RoostHost": ("Services", ["RoostPlanet"], "struct Host {}\n"),
+    "RoostEdge": ("Services", ["RoostPaths"], "struct Edge {}\n"),
+    "RoostRoutes": ("Services", ["RoostHost"], "struct Door {}\n"),
+    "roostd": ("Programs", ["RoostRoutes", "RoostEdge"], "struct Daemon {}\n"),
+}
+
+
+class WallsTests(unittest.TestCase):
+    def run_walls(self, change=lambda house: None, write=lambda root: None):
+        house = {room: [floor, list(uses), source] for room, (floor, uses, source) in HOUSE.items()}
+        change(house)
+        with tempfile.TemporaryDirectory() as folder:
+            root = pathlib.Path(folder)
+            targets = []
+            for room, (floor, uses, source) in house.items():
+                path = root / "Sources" / floor / room
+                path.mkdir(parents=True)
+                (path / "File.swift").write_text(source)
+                (path / "README.md").write_text(f"# {room}\n")
+                targets.append({
+                    "name": room, "type": "regular", "path": f"Sources/{floor}/{room}",
+                    "dependencies": [{"byName": [used, None]} for used in uses]})
+            write(root)
+            dump = root / "dump.json"
+            dump.write_text(json.dumps({"targets": targets}))
+            return subprocess.run(
+                [sys.executable, str(WALLS), str(root), str(dump)], capture_output=True, text=True)
+
+    def expect(self, text, change=lambda house: None, write=lambda root: None):
+        result = self.run_walls(change, write)
+        self.assertEqual(result.returncode, 1, result.stdout)
+        self.assertIn(text, result.stderr)
+
+    def uses(self, room, other):
+        return lambda house: house[room][1].append(other)
+
+    def says(self, room, source):
+        return lambda house: house[room].__setitem__(2, source)
+
+    def test_a_house_in_order_stands(self):
+        result = self.run_walls()
+        self.assertEqual(result.returncode, 0, result.stderr)
+
+    def test_a_room_uses_a_floor_above(self):
+        self.expect("RoostLinux (System) uses RoostStore (Adapters)", self.uses("RoostLinux", "RoostStore"))
+
+    def test_a_core_uses_the_system(self):
+        self.expect("RoostPaths (Cores) uses RoostLinux (System)", self.uses("RoostPaths", "RoostLinux"))
+
+    def test_a_room_uses_one_beside_it(self):
+        self.expect("RoostEdge uses RoostHost beside it", self.uses("RoostEdge", "RoostHost"))
+
+    def test_an_edge_reaches_the_store_through_another(self):
+        self.expect("RoostEdge reaches RoostStore", self.uses("RoostEdge", "RoostPlanet"))
+
+    def test_the_api_uses_an_adapter(self):
+        self.expect("RoostRoutes uses the adapter RoostStore", self.uses("RoostRoutes", "RoostStore"))
+
+    def test_a_host_knows_postgres(self):
+        self.expect("Postgres", self.says("RoostHost", "let postgresPort = 5432\n"))
+
+    def test_a_core_imports_foundation(self):
+        self.expect("a core imports Foundation", self.says("RoostPaths", "import Foundation\n"))
+
+    def test_a_core_waits(self):
+        self.expect("a core uses await", self.says("RoostPaths", "func a() async { await b() }\n"))
+
+    def test_a_core_reads_a_clock(self):
+        self.expect("a core uses ContinuousClock", self.says("RoostPaths", "let now = ContinuousClock.now\n"))
+
+    def test_a_function_is_too_long(self):
+        body = "".join(f"    step({number})\n" for number in range(80))
+        self.expect("at most 70", self.says("RoostStore", "func long() {\n" + body + "}\n"))
+
+    def test_a_type_name_is_taken_twice(self):
+        self.expect("the type name Row is taken again", self.says("RoostPlanet", "struct Row {}\n"))
+
+    def test_a_public_symbol_is_used_by_nobody(self):
+        self.expect("used by nothing but tests", self.says("RoostStore", "public struct Unused {}\n"))
+
+    def test_a_room_without_a_text(self):
+        self.expect("no README.md", write=lambda root: (root / "Sources/Services/RoostEdge/README.md").unlink())
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,298 @@
+#!/usr/bin/env python3
+"""The walls of the house: what a room may use, and the rules of CONTRIBUTING.md that a reader of text can check.
+
+    scripts/walls.py [FOLDER [DUMP]]     FOLDER is a checkout; without it, the one this script is in
+
+Says every breach with file and line, and ends with 1 when there is one. The dependencies come from Package.swift itself
+(`swift package dump-package`, or its output in the file DUMP); the rest is read from the sources.
+"""
+
+import json
+import pathlib
+import re
+import subprocess
+import sys
+
+# The floors from the ground up, and the floors whose rooms a room may use. The model lies under everything: the system
+# speaks of it, and the cores use nothing else.
+FLOORS = {
+    "Model": {"Model"},
+    "System": {"Model", "System"},
+    "Cores": {"Model", "Cores"},
+    "Adapters": {"Model", "System", "Cores", "Adapters"},
+    "Services": {"Model", "System", "Cores", "Adapters", "Services"},
+    "Lab": {"Model", "System", "Cores", "Adapters", "Lab"},
+    "Programs": {"Model", "System", "Cores", "Adapters", "Services", "Lab"},
+}
+
+# Rooms beside each other on one floor that may use each other; every other pair may not.
+BESIDE = {
+    "RoostWire": {"RoostModel"},
+    "RoostRecords": {"RoostModel"},
+    "RoostLinux": {"CLinux"},
+    "RoostSimulation": {"RoostFailover", "RoostMachineLife"},
+    "RoostPostgresWire": {"RoostRouting"},
+    "RoostPlans": {"RoostPlacement"},
+    "RoostContainers": {"RoostRuntime"},
+    "RoostImages": {"RoostRuntime"},
+    "RoostHost": {"RoostPlanet"},
+    "RoostControl": {"RoostHost", "RoostPlanet"},
+    "RoostRoutes": {"RoostAPI", "RoostControl", "RoostHost", "RoostPlanet"},
+    "RoostPostgresControl": {"RoostAPI", "RoostControl", "RoostHost", "RoostPlanet"},
+    "RoostLab": {"RoostWAN"},
+}
+
+# What must never be, whatever the floors say: (room, room that it must not reach even through others, why).
+NEVER = [
+    ("RoostEdge", "RoostStore", "an edge has no access to the store"),
+    ("roost-edge", "RoostStore", "an edge has no access to the store"),
+    ("RoostHost", "RoostPostgres", "a host's work knows nothing of Postgres"),
+    ("RoostHost", "RoostPostgresControl", "a host's work knows nothing of Postgres"),
+    ("RoostPlanet", "RoostPostgres", "the planet's copy knows nothing of Postgres"),
+]
+
+# Words that a room must not know: what its owners are for is none of its business.
+UNSPEAKABLE = {
+    "RoostHost": re.compile(r"postgres|\b543[23]\b", re.IGNORECASE),
+    "RoostRuntime": re.compile(r"postgres", re.IGNORECASE),
+    "RoostContainers": re.compile(r"postgres", re.IGNORECASE),
+    "RoostImages": re.compile(r"postgres", re.IGNORECASE),
+    "RoostVolumes": re.compile(r"postgres", re.IGNORECASE),
+    "RoostMesh": re.compile(r"postgres", re.IGNORECASE),
+    "RoostMachineLife": re.compile(r"postgres", re.IGNORECASE),
+}
+
+FUNCTION_LINES_MAX = 70
+CORE_FORBIDDEN = [
+    (re.compile(r"^\s*(?:public |private |internal )?import (Foundation\w*|Glibc|Dispatch|Synchronization|NIO\w*|Logging)\b"), "imports {0}"),
+    (re.compile(r"\b(await)\b"), "uses {0}"),
+    (re.compile(r"\b(Date|ContinuousClock|SuspendingClock|SystemRandomNumberGenerator|Task|Thread|FileHandle)\b[.(]"), "uses {0}"),
+]
+TYPE = re.compile(
+    r"^(?:@\w+(?:\([^)]*\))? )*(?:(?:public|package|internal|private|fileprivate|final|indirect|nonisolated|open) )*"
+    r"(struct|class|actor|enum|protocol|typealias) (\w+)")
+PUBLIC = re.compile(
+    r"^\s*(?:@\w+(?:\([^)]*\))? )*public (?:(?:internal|private|fileprivate)\(set\) )?"
+    r"(?:(?:static|final|mutating|nonmutating|nonisolated|indirect|convenience|required|override|lazy|weak|dynamic) )*"
+    r"(struct|class|actor|enum|protocol|typealias|func|var|let|init|subscript|case|macro)\b[ ]?`?([\w<=>+*/%&|^!~-]*)`?")
+FUNCTION = re.compile(r"^(\s*)(?:@\w+(?:\([^)]*\))? )*(?:[\w()]+ )*(func \S+?|init)[?]?[<(]")
+
+
+class House:
+    def __init__(self, root, dump):
+        self.root = root
+        self.breaches = []
+        self.targets = self.read_targets(dump)
+        self.sources = {}
+        for path in sorted((root / "Sources").rglob("*.swift")):
+            self.sources[path] = path.read_text().splitlines()
+
+    def say(self, text):
+        self.breaches.append(text)
+
+    def read_targets(self, dump):
+        targets = {}
+        for target in json.loads(dump)["targets"]:
+            uses = []
+            for dependency in target["dependencies"]:
+                if "byName" in dependency:
+                    uses.append(dependency["byName"][0])
+                elif "target" in dependency:
+                    uses.append(dependency["target"][0])
+            targets[target["name"]] = {"path": target.get("path") or "", "uses": uses, "type": target["type"]}
+        return targets
+
+    def floor(self, room):
+        parts = self.targets[room]["path"].split("/")
+        return parts[1] if len(parts) == 3 and parts[0] == "Sources" else None
+
+    def rooms(self):
+        return [name for name, target in self.targets.items() if target["type"] != "test"]
+
+    def room_of(self, path):
+        parts = path.relative_to(self.root).parts
+        return parts[1], parts[2]
+
+    # What a room uses.
+
+    def check_floors(self):
+        for room in self.rooms():
+            floor = self.floor(room)
+            if floor not in FLOORS:
+                self.say(f"Package.swift: room {room} is not in Sources/<Floor>/{room}")
+                continue
+            for used in self.targets[room]["uses"]:
+                if used not in self.targets:
+                    continue
+                below = self.floor(used)
+                if below not in FLOORS[floor]:
+                    self.say(f"Package.swift: {room} ({floor}) uses {used} ({below}), which is not below it")
+                elif below == floor and used not in BESIDE.get(room, set()):
+                    self.say(f"Package.swift: {room} uses {used} beside it, which is not among the named exceptions")
+
+    def reached(self, room):
+        seen, waiting = set(), list(self.targets[room]["uses"])
+        while waiting:
+            used = waiting.pop()
+            if used in seen or used not in self.targets:
+                continue
+            seen.add(used)
+            waiting.extend(self.targets[used]["uses"])
+        return seen
+
+    def check_never(self):
+        for room, other, why in NEVER:
+            if room in self.targets and other in self.reached(room):
+                self.say(f"Package.swift: {room} reaches {other}: {why}")
+        for room in ("RoostAPI", "RoostRoutes"):
+            for used in self.targets.get(room, {"uses": []})["uses"]:
+                if used in self.targets and self.floor(used) == "Adapters":
+                    self.say(f"Package.swift: {room} uses the adapter {used}: it asks the services")
+
+    def check_mirror(self):
+        for name, target in self.targets.items():
+            if target["type"] != "test":
+                continue
+            room = name.removesuffix("Tests")
+            if room in self.targets and self.targets[room]["path"]:
+                wanted = self.targets[room]["path"].replace("Sources/", "Tests/", 1) + "Tests"
+                if target["path"] != wanted:
+                    self.say(f"Package.swift: the tests of {room} are in {target['path']}, not in {wanted}")
+
+    def check_texts(self):
+        for room in self.rooms():
+            if self.targets[room]["type"] == "system":
+                continue
+            text = self.root / self.targets[room]["path"] / "README.md"
+            if not text.is_file():
+                self.say(f"{self.targets[room]['path']}: no README.md that says what the room is for")
+
+    # What a file says.
+
+    def check_files(self):
+        types = {}
+        for path, lines in self.sources.items():
+            floor, room = self.room_of(path)
+            where = path.relative_to(self.root)
+            if floor == "Cores":
+                self.check_core(where, lines)
+            if room in UNSPEAKABLE:
+                self.check_words(where, lines, UNSPEAKABLE[room])
+            self.check_functions(where, lines)
+            for number, line in enumerate(lines, 1):
+                found = TYPE.match(line)
+                if found:
+                    types.setdefault(found.group(2), []).append(f"{where}:{number}")
+        for name, places in sorted(types.items()):
+            if len(places) > 1:
+                self.say(f"{places[0]}: the type name {name} is taken again at {', '.join(places[1:])}")
+
+    def check_core(self, where, lines):
+        for number, line in enumerate(lines, 1):
+            code = without_text(line)
+            for pattern, text in CORE_FORBIDDEN:
+                found = pattern.search(code)
+                if found:
+                    self.say(f"{where}:{number}: a core {text.format(found.group(1))}")
+
+    def check_words(self, where, lines, pattern):
+        for number, line in enumerate(lines, 1):
+            found = pattern.search(line)
+            if found:
+                self.say(f"{where}:{number}: says '{found.group(0)}', which this room must not know (Postgres is an owner)")
+
+    def check_functions(self, where, lines):
+        number = 0
+        while number < len(lines):
+            found = FUNCTION.match(lines[number])
+            if found and not lines[number].lstrip().startswith("//"):
+                end = function_end(lines, number, found.group(1))
+                length = end - number + 1
+                if length > FUNCTION_LINES_MAX:
+                    self.say(
+                        f"{where}:{number + 1}: {found.group(2)} has {length} lines; at most {FUNCTION_LINES_MAX}")
+            number += 1
+
+    # Public symbols that nothing but tests uses.
+
+    def check_used(self):
+        counts = {}
+        for lines in self.sources.values():
+            for line in lines:
+                for word in re.findall(r"\w+", without_comment(line)):
+                    counts[word] = counts.get(word, 0) + 1
+        for path, lines in self.sources.items():
+            if self.room_of(path)[0] == "Programs":
+                continue
+            for number, line in enumerate(lines, 1):
+                found = PUBLIC.match(line)
+                if not found or not re.fullmatch(r"\w+", found.group(2) or ""):
+                    continue
+                if found.group(2) in WITNESSES or lines[number - 2].strip() == "// For a protocol of the library.":
+                    continue
+                if counts.get(found.group(2), 0) < 2:
+                    self.say(
+                        f"{path.relative_to(self.root)}:{number}: public {found.group(1)} {found.group(2)}"
+                        " is used by nothing but tests")
+
+
+# Names that a protocol of the language or of a library asks for: whoever uses them does not name them.
+WITNESSES = {
+    "hashValue", "description", "debugDescription", "hash", "encode", "unownedExecutor", "codingPath", "allCases",
+    "errorDescription", "isEnabled", "advanced", "distance", "index", "makeIterator", "next", "endIndex", "startIndex",
+}
+
+
+def without_comment(line):
+    place = line.find("//")
+    return line if place < 0 else line[:place]
+
+
+def without_text(line):
+    return re.sub(r'"(?:\\.|[^"\\])*"', '""', without_comment(line))
+
+
+def function_end(lines, start, indent):
+    """The line of the closing brace, by indentation: the formatter guarantees it. A declaration without a body ends at
+    once."""
+    opened = False
+    for number in range(start, len(lines)):
+        text = lines[number]
+        if not opened:
+            code = without_text(text).rstrip()
+            if code.endswith("{"):
+                opened = True
+            elif "{" in code and "}" in code:
+                return number
+            elif number > start and code.strip() and not code.startswith(indent + " ") and not code.strip().startswith((")", "where", "->", "async", "throws", "{")):
+                return start
+            continue
+        if text.rstrip() in (indent + "}", indent + "})") or (text.startswith(indent + "}") and not text.startswith(indent + "} else")):
+            return number
+    return len(lines) - 1 if opened else start
+
+
+def main():
+    root = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).resolve().parent.parent).resolve()
+    if len(sys.argv) > 2:
+        dump = pathlib.Path(sys.argv[2]).read_text()
+    else:
+        command = ["swift", "package", "--package-path", str(root), "dump-package"]
+        dump = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    house = House(root, dump)
+    house.check_floors()
+    house.check_never()
+    house.check_mirror()
+    house.check_texts()
+    house.check_files()
+    house.check_used()
+    for breach in house.breaches:
+        print(f"walls: {breach}", file=sys.stderr)
+    if house.breaches:
+        return 1
+    print(f"walls: {len(house.rooms())} rooms, {len(house.sources)} files stand")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
