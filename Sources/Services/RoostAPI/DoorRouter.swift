@@ -35,12 +35,17 @@ struct DoorRouter: Sendable {
     private func answer(_ request: Request, _ context: CallContext, _ route: APIRoute) async throws -> Response {
         try rates.take(route.rate, for: "\(route.method.rawValue) \(route.path)", at: BootClock.now())
         guard route.endsWithCaller else { return Response(try await call(request, request.body, context, route)) }
-        // NIO hears that the caller is gone by reading on, so what comes next on this connection is lost.
-        var response = try await request.body.consumeWithCancellationOnInboundClose { body in
-            Response(try await call(request, body, context, route))
+        // NIO hears that the caller is gone by reading on, so what comes next on this connection is lost; the answer
+        // says so, a refusal too.
+        do {
+            var response = try await request.body.consumeWithCancellationOnInboundClose { body in
+                Response(try await call(request, body, context, route))
+            }
+            response.headers[.connection] = "close"
+            return response
+        } catch {
+            throw LastOnConnection(cause: error)
         }
-        response.headers[.connection] = "close"
-        return response
     }
 
     private func call(
@@ -77,4 +82,9 @@ struct DoorRouter: Sendable {
             throw Refusal(.invalid, "the request's body is larger than \(bytesMax) bytes or was cut off")
         }
     }
+}
+
+/// A call failed, and its connection cannot carry another one.
+struct LastOnConnection: Error {
+    let cause: any Error
 }

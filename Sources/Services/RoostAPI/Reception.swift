@@ -53,20 +53,28 @@ struct Reception: RouterMiddleware {
         context.forwardedBy = forwardedBy
         do {
             return (try await next(request, context), nil)
-        } catch let refusal as Refusal {
-            return (Response(.refusal(refusal)), refusal)
-        } catch let error as HTTPError where error.status == .notFound || error.status == .methodNotAllowed {
-            let refusal = FlyPaths.refusal(method: request.method.rawValue, path: request.uri.path)
-            return (Response(.refusal(refusal)), refusal)
-        } catch is CancellationError {
-            let refusal = Refusal(.unavailable, "this host is shutting down; try another")
-            return (Response(.refusal(refusal)), refusal)
+        } catch let last as LastOnConnection {
+            let refusal = refusal(for: last.cause, request, context)
+            var response = Response(.refusal(refusal))
+            response.headers[.connection] = "close"
+            return (response, refusal)
         } catch {
+            let refusal = refusal(for: error, request, context)
+            return (Response(.refusal(refusal)), refusal)
+        }
+    }
+
+    private func refusal(for error: any Error, _ request: Request, _ context: CallContext) -> Refusal {
+        switch error {
+        case let refusal as Refusal: return refusal
+        case let error as HTTPError where error.status == .notFound || error.status == .methodNotAllowed:
+            return FlyPaths.refusal(method: request.method.rawValue, path: request.uri.path)
+        case is CancellationError: return Refusal(.unavailable, "this host is shutting down; try another")
+        default:
             logger.error(
                 "a call failed",
                 metadata: ["error": "\(error)", "path": "\(request.uri.path)", "request": "\(context.requestID)"])
-            let refusal = Refusal(.failed, "internal error; the log of this host has more under \(context.requestID)")
-            return (Response(.refusal(refusal)), refusal)
+            return Refusal(.failed, "internal error; the log of this host has more under \(context.requestID)")
         }
     }
 

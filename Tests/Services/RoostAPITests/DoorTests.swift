@@ -34,6 +34,14 @@ private struct EchoRoutes: RouteGroup {
                 try await Task.sleep(for: .seconds(600))
                 return try Answer.ok()
             },
+            APIRoute(.post, "/v1/\(prefix)/refused", endsWithCaller: true) { call throws in
+                switch call.body.count {
+                case 2: throw Refusal(.failedPrecondition, "not now")
+                case 3: throw CancellationError()
+                case 4: throw InvalidValue(kind: "thing", value: "x", rule: "nothing expects this here")
+                default: return try Answer.ok()
+                }
+            },
         ]
     }
 
@@ -73,6 +81,23 @@ private struct EchoRoutes: RouteGroup {
 
     private static func mode(of path: String) -> Int? {
         try? FileManager.default.attributesOfItem(atPath: path)[.posixPermissions] as? Int
+    }
+
+    @Test("An answer after which the connection ends says so, whatever it is, and the next call is carried out")
+    func lastOnConnection() async throws {
+        try await atDoor(.root) { client, _ in
+            for round in 0..<20 {
+                for (body, status) in [("{ }", 503), ("{}", 412), ("{  }", 500), ("{   }", 200)] {
+                    var request = APIRequest(.post, "/v1/user/refused")
+                    request.body = Data(body.utf8)
+                    let answer = try await client.execute(request)
+                    holds(answer.status == status)
+                    holds(answer.headers.contains { $0.name.lowercased() == "connection" && $0.value == "close" })
+                    let next = try await client.sendForData(.get, "/v1/user/whoami", query: [("a", "\(round)")])
+                    holds(!next.isEmpty)
+                }
+            }
+        }
     }
 
     private func credentials(peerAt address: String = "nowhere") -> APIDoor.Callers {

@@ -169,6 +169,9 @@ import Testing
             let id = try await machine(host).string("id")
             let path = "/v1/apps/shop/machines/\(id)"
             #expect(try await host.call("GET \(path)/wait?timeout=60").status == 200)
+            let wait = try await host.call("GET \(path)/wait?state=stopped&timeout=1")
+            #expect(wait.status == 408)
+            #expect(wait.string("error").hasPrefix("deadline_exceeded: machine failed to reach desired state, stopped"))
             let destroy = try await host.call("DELETE \(path)?kill=false")
             #expect(destroy.status == 412)
             #expect(destroy.string("error").hasPrefix("failed_precondition: unable to destroy machine"))
@@ -176,9 +179,6 @@ import Testing
             let taken = try await host.call("POST /v1/apps", #"{"name":"shop"}"#)
             #expect(taken.string("error") == "Name has already been taken")
             #expect(taken.string("status") == "name_taken")
-            let wait = try await host.call("GET \(path)/wait?state=stopped&timeout=1")
-            #expect(wait.status == 408)
-            #expect(wait.string("error").hasPrefix("deadline_exceeded: machine failed to reach desired state, stopped"))
         }
     }
 }
