@@ -1,8 +1,12 @@
 /// An IPv6 address as its 128 bits.
 public struct IPv6Address: Hashable, Sendable, Comparable, CustomStringConvertible {
+    /// The first 64 bits, in the order of the text: of an address of the mesh `fdaa`, the network and 16 bits of the
+    /// machine.
     public let high: UInt64
+    /// The last 64 bits.
     public let low: UInt64
 
+    /// Any 128 bits are an address; nothing is checked.
     public init(high: UInt64, low: UInt64) {
         self.high = high
         self.low = low
@@ -27,6 +31,8 @@ public struct IPv6Address: Hashable, Sendable, Comparable, CustomStringConvertib
         return text(groups[..<best.lowerBound]) + "::" + text(groups[best.upperBound...])
     }
 
+    /// Reads the forms of RFC 4291, 2.2, without an embedded IPv4 address, a zone or a prefix length.
+    /// - Throws: ``InvalidValue`` for all else, also for a second `::` or one that stands for no group.
     public init(_ text: String) throws(InvalidValue) {
         let wrong = InvalidValue(kind: "IPv6 address", value: text, rule: "for example fdaa:0:1::2")
         let halves = Self.halves(of: text)
@@ -85,10 +91,14 @@ extension IPv6Address: Codable {
 
 /// An IPv4 address as its 32 bits.
 public struct IPv4Address: Hashable, Sendable, Comparable, CustomStringConvertible {
+    /// The first byte of the text is the highest.
     public let bits: UInt32
 
+    /// Any 32 bits are an address; nothing is checked.
     public init(bits: UInt32) { self.bits = bits }
 
+    /// Reads four decimal numbers. One with a leading zero is refused: inet_aton(3) takes it for octal.
+    /// - Throws: ``InvalidValue`` for all else.
     public init(_ text: String) throws(InvalidValue) {
         let wrong = InvalidValue(kind: "IPv4 address", value: text, rule: "for example 203.0.113.7")
         let parts = text.split(separator: ".", omittingEmptySubsequences: false)
@@ -125,9 +135,14 @@ extension IPv4Address: Codable {
 
 /// An IPv4 prefix such as 203.0.113.0/24.
 public struct IPv4Prefix: Hashable, Sendable, CustomStringConvertible {
+    /// The lowest address; its bits behind ``length`` are zero.
     public let network: IPv4Address
+    /// How many leading bits all addresses share, 8 to 32.
     public let length: Int
 
+    /// Reads `network/length`.
+    /// - Throws: ``InvalidValue`` for a length outside 8 to 32, or an address with bits set behind it: such a text says
+    ///   two things.
     public init(_ text: String) throws(InvalidValue) {
         let wrong = InvalidValue(kind: "IPv4 prefix", value: text, rule: "for example 203.0.113.0/24")
         let parts = text.split(separator: "/", omittingEmptySubsequences: false)
@@ -139,6 +154,7 @@ public struct IPv4Prefix: Hashable, Sendable, CustomStringConvertible {
 
     private static func mask(_ length: Int) -> UInt32 { length == 0 ? 0 : ~UInt32(0) << UInt32(32 - length) }
 
+    /// The address shares the first ``length`` bits.
     public func contains(_ address: IPv4Address) -> Bool { address.bits & Self.mask(length) == network.bits }
 
     /// Addresses a service may have: all but the first and, in prefixes shorter than /31, the last.
@@ -169,10 +185,13 @@ extension IPv4Prefix: Codable {
 /// A private network's number: the 32 bits after `fdaa` in the address of each of its machines.
 /// Number 0 is the hosts' own network.
 public struct NetworkNumber: Hashable, Sendable, Comparable, Codable {
+    /// Counted up from 1 by the store's ``StoreKeys/networkCounter``; a number is never used again.
     public let number: UInt32
 
+    /// Any number can be one; whether the network exists only the store knows.
     public init(_ number: UInt32) { self.number = number }
 
+    /// The network that only the hosts themselves are in; no app gets it.
     public static let hosts = NetworkNumber(0)
 
     public init(from decoder: any Decoder) throws {

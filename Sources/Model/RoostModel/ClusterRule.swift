@@ -1,12 +1,16 @@
 /// Counts the leaders a cluster has had. Whoever acts for an older epoch is wrong.
 public struct Epoch: Hashable, Sendable, Comparable, Codable, CustomStringConvertible {
+    /// 1 for the leader that initialised the cluster; 0 is ``none``. It only grows.
     public let number: UInt64
 
+    /// For what was read; a new epoch comes from ``next`` of the present one.
     public init(_ number: UInt64) { self.number = number }
 
     /// Before the first leader.
     public static let none = Epoch(0)
+    /// Of the leader that has initialised the cluster.
     public static let first = Epoch(1)
+    /// What a recruitment calls for. It comes into force by a change of the rule, never by counting alone.
     public var next: Epoch { Epoch(number + 1) }
 
     public init(from decoder: any Decoder) throws { number = try decoder.singleValueContainer().decode(UInt64.self) }
@@ -22,10 +26,13 @@ public struct Epoch: Hashable, Sendable, Comparable, Codable, CustomStringConver
 
 /// A byte position in a cluster's write-ahead log, as Postgres counts it (`0/3000148`).
 public struct LSN: Hashable, Sendable, Comparable, Codable, CustomStringConvertible {
+    /// Bytes since the beginning of the log (`XLogRecPtr` of xlogdefs.h). It goes on over changes of timeline.
     public let offset: UInt64
 
+    /// A position as a number; Postgres's text is read by ``init(text:)``.
     public init(_ offset: UInt64) { self.offset = offset }
 
+    /// Postgres's "no position" (`InvalidXLogRecPtr`): no byte of a log lies there.
     public static let zero = LSN(0)
 
     /// Postgres's text form: two hexadecimal halves.
@@ -55,9 +62,13 @@ public struct LSN: Hashable, Sendable, Comparable, Codable, CustomStringConverti
 /// How far a member's log goes: the epoch of its last byte, then its end. Epoch first: a longer log from an
 /// older leader is not ahead of a shorter one from a newer leader.
 public struct Position: Hashable, Sendable, Comparable, Codable, CustomStringConvertible {
+    /// The epoch of the leader that wrote the last byte, whoever handed it on; not the one that the member has
+    /// promised.
     public var epoch: Epoch
+    /// The position behind the last byte that the member has on disk.
     public var end: LSN
 
+    /// Of a member's own account: see ``Lineage`` for how the epoch of a byte is known.
     public init(epoch: Epoch, end: LSN) {
         self.epoch = epoch
         self.end = end
@@ -70,13 +81,16 @@ public struct Position: Hashable, Sendable, Comparable, Codable, CustomStringCon
 /// One leader's part of a cluster's log. The log of a cluster is the chain of these; a member whose log is not
 /// a prefix of the chain has diverged.
 public struct Reign: Hashable, Sendable, Codable {
+    /// The epoch that began with it; in a chain they grow, but not always by one: a recruitment may come to nothing.
     public var epoch: Epoch
+    /// Who led; the only one that wrote log in this epoch.
     public var leader: MemberName
     /// Where the leader's own part of the log begins: the end of its log at the moment it was chosen.
     public var begin: LSN
     /// What a newer version has written.
     public var unknown = UnknownFields()
 
+    /// What is added to the history when a leader is named.
     public init(epoch: Epoch, leader: MemberName, begin: LSN) {
         self.epoch = epoch
         self.leader = leader
@@ -86,7 +100,9 @@ public struct Reign: Hashable, Sendable, Codable {
 
 /// The rule of a cluster: the one record that says who leads. Changed only by compare-and-swap.
 public struct ClusterRule: Hashable, Sendable, Codable {
+    /// That of ``leader``. It grows by a change of leader alone.
     public var epoch: Epoch
+    /// The only member whose Postgres may be a primary, and only while it renews its ``Heartbeat``.
     public var leader: MemberName
     /// All members, the leader among them. Fixed order.
     public var members: [MemberName]
@@ -105,8 +121,12 @@ public struct ClusterRule: Hashable, Sendable, Codable {
     /// What a newer version has written.
     public var unknown = UnknownFields()
 
+    /// In reigns. A member whose last epoch is older than all of these cannot be compared with the cluster and is
+    /// cloned.
     public static let historyMax = 64
 
+    /// A whole rule. `history` must end with the reign of `leader`; whoever changes a rule changes the one that was
+    /// read, so that ``unknown`` stays.
     public init(
         epoch: Epoch, leader: MemberName, members: [MemberName], confirmations: Int, history: [Reign],
         timeline: UInt32? = nil, recruitment: Recruitment? = nil, switchover: SwitchoverRequest? = nil
@@ -134,6 +154,7 @@ public struct SwitchoverRequest: Hashable, Sendable, Codable {
     /// What a newer version has written.
     public var unknown = UnknownFields()
 
+    /// A wish that nobody has answered yet.
     public init(id: String, target: MemberName?, refusal: String? = nil) {
         self.id = id
         self.target = target
@@ -166,14 +187,18 @@ public struct Recruitment: Hashable, Sendable, Codable {
         }
     }
 
+    /// What members promise: one above the rule's own. No member that has promised it follows an older leader again.
     public var epoch: Epoch
+    /// Who called; it has no right to lead by that.
     public var proposer: MemberName
+    /// For those who watch; a switchover alone also says who is preferred (``target``).
     public var reason: Reason
     /// For a switchover: the member that is to lead, if one was named.
     public var target: MemberName?
     /// What a newer version has written.
     public var unknown = UnknownFields()
 
+    /// A call, to be put into the rule by compare-and-swap.
     public init(epoch: Epoch, proposer: MemberName, reason: Reason, target: MemberName? = nil) {
         self.epoch = epoch
         self.proposer = proposer
@@ -184,7 +209,9 @@ public struct Recruitment: Hashable, Sendable, Codable {
 
 /// The leader's renewed lease. Written only while the rule still has the leader's epoch.
 public struct Heartbeat: Hashable, Sendable, Codable {
+    /// The epoch that the lease is for. A host ignores a renewal that is older than what it knows.
     public var epoch: Epoch
+    /// Who renews; its host checks that no other member does so for it.
     public var leader: MemberName
     /// Grows with every renewal.
     public var sequence: UInt64
@@ -201,6 +228,7 @@ public struct Heartbeat: Hashable, Sendable, Codable {
     /// After that, its host gives it this long to stop by itself.
     public static let grace = Duration.seconds(1)
 
+    /// One renewal; the leader sends one every 300 ms (`FailoverTimings` of RoostFailover).
     public init(
         epoch: Epoch, leader: MemberName, sequence: UInt64, isOpen: Bool, mayReplace: MemberName? = nil,
         standbys: [StandbyView]? = nil
@@ -222,6 +250,7 @@ public struct Heartbeat: Hashable, Sendable, Codable {
 
 /// A standby as its leader sees it.
 public struct StandbyView: Hashable, Sendable, Codable {
+    /// Never the leader itself.
     public var member: MemberName
     /// It streams in the leader's epoch, and has on disk what the leader had a few seconds ago: commits may be confirmed
     /// by it.
@@ -229,6 +258,7 @@ public struct StandbyView: Hashable, Sendable, Codable {
     /// How much of the leader's log it does not have on disk yet; nil without a stream.
     public var behindBytes: UInt64?
 
+    /// What the leader's own view of its replication streams says.
     public init(member: MemberName, isConfirming: Bool, behindBytes: UInt64?) {
         self.member = member
         self.isConfirming = isConfirming
@@ -246,7 +276,10 @@ public struct StandbyView: Hashable, Sendable, Codable {
 public struct MemberReport: Hashable, Sendable, Codable {
     /// What the member is in the cluster.
     public enum Role: OpenEnum {
+        /// Its Postgres is or may still be one, until it has stopped: whoever guards the lease from outside goes by
+        /// this word.
         case primary
+        /// Its Postgres is none, or does not run.
         case standby
         /// A word of a newer version.
         case unknown(String)
@@ -305,8 +338,11 @@ public struct MemberReport: Hashable, Sendable, Codable {
         }
     }
 
+    /// Also the last part of the record's key; a report under another's key is not believed.
     public var member: MemberName
+    /// What the Postgres is, not what the rule says that it should be.
     public var role: Role
+    /// What the member is at; the finer steps of a member are its core's own.
     public var state: State
     /// The highest epoch the member has promised, on disk, to follow or await.
     public var promised: Epoch
@@ -314,12 +350,21 @@ public struct MemberReport: Hashable, Sendable, Codable {
     public var position: Position?
     /// The reigns that the bytes up to `position` come from. Only sent while recruited.
     public var chain: [Reign]?
+    /// Postgres's own count; 0 before it was seen. In answer to a recruitment that of the log's last byte, else that of
+    /// the running Postgres.
     public var timeline: UInt32
+    /// Up to here Postgres has replayed, so readers see it; 0/0 before anything was seen.
     public var replayed: LSN
     /// Receives from the leader of `promised` at this moment.
     public var isStreaming: Bool
+    /// Log that this standby has received but not replayed; 0 when it does not stream. What it has not received its
+    /// leader knows (``StandbyView/behindBytes``).
     public var lagBytes: UInt64
+    /// How old what its readers see may be, while it follows; without a stream it grows with the time since the last
+    /// one.
     public var lagMilliseconds: Int64
+    /// In words for people: what it waits for or why it failed; at most 1 KiB is kept. Nil when there is nothing to
+    /// say.
     public var detail: String?
     /// Its log goes on past `position` with bytes that no leader wrote: what it says of `position` counts in
     /// a recruitment, but it cannot lead. Nil means no.
@@ -334,6 +379,7 @@ public struct MemberReport: Hashable, Sendable, Codable {
     /// A member that lives reports at least this often.
     public static let tick = Duration.seconds(3)
 
+    /// What can be left out is absent from the record, for programs that do not know it.
     public init(
         member: MemberName, role: Role, state: State, promised: Epoch, position: Position?, timeline: UInt32,
         replayed: LSN, isStreaming: Bool, lagBytes: UInt64, lagMilliseconds: Int64, detail: String? = nil,

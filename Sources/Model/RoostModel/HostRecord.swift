@@ -11,10 +11,15 @@ public struct HostRecord: Hashable, Sendable, Codable {
         case small
     }
 
+    /// Its own name, from its configuration. A record under another host's key is not believed (`RecordBounds`).
     public var host: HostName
+    /// From its configuration; machines and volumes of the host have the same.
     public var region: RegionCode
+    /// Grows with every write to the host's ledger. A ledger below what is published is an old copy and must not act.
     public var generation: Generation
+    /// From its configuration, not measured.
     public var capacity: HostCapacity
+    /// How the others reach it; it publishes nothing before its own end of the mesh is up.
     public var mesh: MeshIdentity
     /// The host announces the anycast prefixes when healthy.
     public var isEdge: Bool
@@ -22,13 +27,18 @@ public struct HostRecord: Hashable, Sendable, Codable {
     public var isStoreMember: Bool
     /// The version of the program that runs; empty for the first one.
     public var program: String
+    /// What its program can do; empty for the first version.
     public var capabilities: Set<Capability>
+    /// Not a field of its own: a record that has the field `machines` is whole.
     public var layout: Layout
+    /// All but the destroyed ones. Of ``Layout/small`` whoever reads the planet puts them in.
     public var machines: [MachineRecord]
+    /// As ``machines``.
     public var volumes: [VolumeRecord]
     /// Ids of machines and volumes in the record that cannot be read. Never written.
     public var unreadable: [String] = []
 
+    /// What a host says of itself with this program.
     public init(
         host: HostName, region: RegionCode, generation: Generation, capacity: HostCapacity, mesh: MeshIdentity,
         isEdge: Bool, isStoreMember: Bool, program: String = Release.version,
@@ -111,10 +121,14 @@ private struct Readable<Value: Decodable>: Decodable {
 
 /// What the host offers in all; what is in use follows from its machines and volumes.
 public struct HostCapacity: Hashable, Sendable, Codable {
+    /// Cores. Machines may be promised more: a CPU is shared by weight. One machine gets at most so many.
     public var cpus: Int
+    /// For machines; what the system itself needs was subtracted by whoever configured the host. Never promised twice.
     public var memory: ByteCount
+    /// For volumes, all of whose size is reserved when they are made.
     public var disk: ByteCount
 
+    /// From `capacity` of the host's configuration.
     public init(cpus: Int, memory: ByteCount, disk: ByteCount) {
         self.cpus = cpus
         self.memory = memory
@@ -130,8 +144,10 @@ public struct MeshIdentity: Hashable, Sendable, Codable {
     public var endpoint: String
     /// UDP port, on the outside address, that answers probes.
     public var probePort: UInt16
+    /// ``MeshAddress/host(_:)`` of the host's name; a record with another is not believed.
     public var address: IPv6Address
 
+    /// What the host's own mesh was set up with.
     public init(publicKey: String, endpoint: String, probePort: UInt16, address: IPv6Address) {
         self.publicKey = publicKey
         self.endpoint = endpoint
@@ -149,21 +165,32 @@ public struct MeshIdentity: Hashable, Sendable, Codable {
 
 /// A machine as its host knows it.
 public struct MachineRecord: Hashable, Sendable, Codable {
+    /// Made by the host that took the request; used once on the whole planet.
     public var id: MachineID
+    /// Of its app's machines no other has it; `machine-<id>` when nobody gave one.
     public var name: String
+    /// Never changes: the app's network decides whom the machine can reach.
     public var app: AppName
+    /// Its host's.
     public var region: RegionCode
+    /// As the host's ledger has it: what was ordered, and what was found of it.
     public var state: MachineState
     /// Changes with every new config; Fly's `instance_id`.
     public var instance: String
+    /// As it was ordered. This version never changes it.
     public var config: MachineConfig
+    /// Its app's, copied when it was made.
     public var network: NetworkNumber
+    /// ``MeshAddress/machine(_:in:)`` of the two; a record with another is not believed.
     public var address: IPv6Address
     /// Set for a machine that comes and goes with a feature of the platform. It has a socket to its host and a gate.
     public var owner: MachineOwner?
+    /// Wall clock of its host, in milliseconds.
     public var createdAt: Int64
+    /// When its state last changed: wall clock of its host, in milliseconds.
     public var updatedAt: Int64
 
+    /// A machine that its host has just taken on; the address follows from id and network.
     public init(
         id: MachineID, name: String, app: AppName, region: RegionCode, state: MachineState, instance: String,
         config: MachineConfig, network: NetworkNumber, owner: MachineOwner? = nil, createdAt: Int64, updatedAt: Int64
@@ -225,18 +252,26 @@ public struct MachineRecord: Hashable, Sendable, Codable {
 
 /// A volume as its host knows it.
 public struct VolumeRecord: Hashable, Sendable, Codable {
+    /// Made by the host that took the request; used once on the whole planet.
     public var id: VolumeID
+    /// Fly's rule: 1 to 30 lower-case letters, digits and `_`. Several volumes of an app may have the same.
     public var name: String
+    /// Only machines of this app may mount it.
     public var app: AppName
+    /// Its host's.
     public var region: RegionCode
+    /// As the host's ledger has it.
     public var state: VolumeState
+    /// What its filesystem's device has, all of it reserved on the disk: 1 to 500 GiB.
     public var size: ByteCount
     /// The one machine that may mount it.
     public var attachedMachine: MachineID?
     /// CPU and memory kept free on this host for the machine that will come with the volume.
     public var reserved: MachineGuest?
+    /// Wall clock of its host, in milliseconds.
     public var createdAt: Int64
 
+    /// A volume that its host has just promised.
     public init(
         id: VolumeID, name: String, app: AppName, region: RegionCode, state: VolumeState, size: ByteCount,
         attachedMachine: MachineID? = nil, reserved: MachineGuest? = nil, createdAt: Int64

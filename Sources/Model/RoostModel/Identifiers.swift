@@ -3,8 +3,11 @@
 /// Ids are typed so that the compiler, not a reviewer, notices when a volume's id is passed where a machine's
 /// belongs. Each kind validates its own text; a value of this type is always valid.
 public struct ID<Kind: IDKind>: Hashable, Sendable, Comparable, CustomStringConvertible {
+    /// The id as it is kept and sent.
     public let text: String
 
+    /// Takes a text from outside.
+    /// - Throws: ``InvalidValue`` with the rule of the kind.
     public init(_ text: String) throws(InvalidValue) {
         guard text.utf8.count <= Kind.lengthMax, Kind.accepts(text) else {
             throw InvalidValue(kind: Kind.noun, value: text, rule: Kind.rule)
@@ -23,10 +26,13 @@ public struct ID<Kind: IDKind>: Hashable, Sendable, Comparable, CustomStringConv
 
 /// What makes a text an id of one kind.
 public protocol IDKind: Sendable {
+    /// What it is called in the error a user sees, for example `app name`.
     static var noun: String { get }
     /// The rule in words, for the error a user sees.
     static var rule: String { get }
+    /// In bytes; longer texts are refused before they are looked at.
     static var lengthMax: Int { get }
+    /// Whether a text of at most ``lengthMax`` bytes is one.
     static func accepts(_ text: String) -> Bool
 }
 
@@ -50,6 +56,7 @@ extension ID: Codable {
 extension ID: CodingKeyRepresentable {
     public var codingKey: any CodingKey { TextKey(stringValue: text) }
 
+    /// Nil for a key that breaks the kind's rule: a dictionary from elsewhere has no such keys.
     public init?(codingKey: some CodingKey) {
         guard let id = try? ID(codingKey.stringValue) else { return nil }
         self = id
@@ -65,10 +72,14 @@ struct TextKey: CodingKey {
 
 /// A value from outside that breaks the rule of its kind.
 public struct InvalidValue: Error, Equatable, CustomStringConvertible {
+    /// What the value was taken for, for example `IPv4 address`.
     public let kind: String
+    /// As it came, at any length; ``description`` shows its beginning.
     public let value: String
+    /// What would have been right, in words that follow a colon.
     public let rule: String
 
+    /// For readers of text from outside.
     public init(kind: String, value: String, rule: String) {
         self.kind = kind
         self.value = value
@@ -86,12 +97,19 @@ public struct InvalidValue: Error, Equatable, CustomStringConvertible {
 
 // MARK: - Kinds
 
+/// Of an app, and of what is named as one: a Postgres cluster. Unique on the planet, by the store.
 public typealias AppName = ID<AppNameKind>
+/// Of a host, from its configuration. Its mesh address follows from it: renamed, it would be another host.
 public typealias HostName = ID<HostNameKind>
+/// Of a region. Whoever configures hosts decides which there are; Fly.io's are three letters.
 public typealias RegionCode = ID<RegionKind>
+/// Of a machine. Random; its mesh address follows from it.
 public typealias MachineID = ID<MachineKind>
+/// Of a volume. Random.
 public typealias VolumeID = ID<VolumeKind>
+/// Of a cluster's member, `<cluster>-<number>` (``PostgresNames/member(_:of:)``). It outlives its machine.
 public typealias MemberName = ID<MemberKind>
+/// Of a private network that apps may share. An app that names none gets one named as itself.
 public typealias NetworkName = ID<NetworkKind>
 
 /// Lower-case DNS label: names become host names, file names and store keys.
@@ -110,6 +128,7 @@ private func isLowerHex(_ byte: UInt8) -> Bool {
 
 private let labelRule = "use 1 to 63 lower-case letters, digits and '-', starting with a letter"
 
+/// A DNS label: it is part of host names and keys.
 public enum AppNameKind: IDKind {
     public static let noun = "app name"
     public static let rule = labelRule
@@ -117,6 +136,7 @@ public enum AppNameKind: IDKind {
     public static func accepts(_ text: String) -> Bool { isLabel(text, first: isLower) }
 }
 
+/// A DNS label: it is a key of the store, and the name of files.
 public enum HostNameKind: IDKind {
     public static let noun = "host name"
     public static let rule = labelRule
@@ -124,6 +144,7 @@ public enum HostNameKind: IDKind {
     public static func accepts(_ text: String) -> Bool { isLabel(text, first: isLower) }
 }
 
+/// Two to eight lower-case letters.
 public enum RegionKind: IDKind {
     public static let noun = "region"
     public static let rule = "use 2 to 8 lower-case letters, for example ams"
@@ -149,6 +170,7 @@ public enum VolumeKind: IDKind {
     }
 }
 
+/// A DNS label. Postgres cuts what is made of longer ones: ``PostgresNames``.
 public enum MemberKind: IDKind {
     public static let noun = "member name"
     public static let rule = labelRule
@@ -156,6 +178,7 @@ public enum MemberKind: IDKind {
     public static func accepts(_ text: String) -> Bool { isLabel(text, first: isLower) }
 }
 
+/// A DNS label: it is a key of the store.
 public enum NetworkKind: IDKind {
     public static let noun = "network name"
     public static let rule = labelRule
@@ -164,6 +187,7 @@ public enum NetworkKind: IDKind {
 }
 
 extension ID where Kind == MachineKind {
+    /// A new one of 56 random bits. A host refuses an id that its ledger has for another machine.
     public static func random(using generator: inout some RandomNumberGenerator) -> Self {
         let digits = Array("0123456789abcdef")
         return ID(trusted: String((0..<14).map { _ in digits[Int.random(in: 0..<16, using: &generator)] }))
@@ -174,6 +198,7 @@ extension ID where Kind == MachineKind {
 }
 
 extension ID where Kind == VolumeKind {
+    /// A new one of some 82 random bits. A host refuses an id that its ledger has for another volume.
     public static func random(using generator: inout some RandomNumberGenerator) -> Self {
         let letters = Array("0123456789abcdefghijklmnopqrstuvwxyz")
         return ID(

@@ -1,16 +1,26 @@
 /// Where an image comes from, as people write it:
 /// `registry.example/name:tag` (also `docker://…`), `oci:/path/to/layout:tag`, `dir:/path/to/rootfs`.
 public struct ImageReference: Hashable, Sendable, CustomStringConvertible {
+    /// The three ways to an image.
     public enum Source: Hashable, Sendable {
+        /// A registry's `name:tag` or `name@digest`, without `docker://`; as skopeo(1) takes it.
         case registry(String)
+        /// A folder of the host with an OCI image layout (image-layout.md of the OCI), and what its index calls the
+        /// image.
         case layout(path: String, tag: String)
+        /// A folder of the host that is the machine's root itself, used as it is.
         case directory(path: String)
     }
 
+    /// What the text means. Whether a host lets its folders be used is its own affair (`ImageFolders`).
     public let source: Source
     public let description: String
+    /// In bytes.
     public static let lengthMax = 512
 
+    /// Takes up to ``lengthMax`` printable ASCII characters without spaces. Folders are absolute; a layout without a
+    /// tag means `latest`.
+    /// - Throws: ``InvalidValue`` with the three forms.
     public init(_ text: String) throws(InvalidValue) {
         let wrong = InvalidValue(
             kind: "image", value: text,

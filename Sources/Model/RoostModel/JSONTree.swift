@@ -1,13 +1,20 @@
 /// Any JSON: what a version carries along without knowing what it means.
 public enum JSONTree: Hashable, Sendable {
+    /// JSON's own, not an absent value.
     case null
+    /// `true` or `false`; never a number.
     case bool(Bool)
+    /// A whole number that fits.
     case integer(Int64)
     /// A whole number above what ``integer(_:)`` takes.
     case natural(UInt64)
+    /// What is no whole number, or too large for one; so its last digits may change.
     case number(Double)
+    /// A string, unescaped.
     case text(String)
+    /// An array, in its order.
     case list([JSONTree])
+    /// Members by their names; their order is not kept.
     case object([String: JSONTree])
 }
 

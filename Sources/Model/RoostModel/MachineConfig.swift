@@ -3,16 +3,27 @@
 /// A request that sets any other field of Fly's config is refused with the field's name, so nobody believes in a
 /// setting that is silently ignored.
 public struct MachineConfig: Hashable, Sendable, Codable {
+    /// As ``ImageReference`` reads it. Checked once more at each launch.
     public var image: String
+    /// Limits of CPU and memory; absent means Fly's smallest machine.
     public var guest: MachineGuest
+    /// Added to the image's own and stronger than it, but not than the names that the platform sets (`FLY_…`,
+    /// `ROOST_…`).
     public var environment: [String: String]
+    /// Labels that lists can be narrowed by; nothing follows from them, but `fly_process_group` is in the environment.
     public var metadata: [String: String]
+    /// Absent: the image's own command.
     public var initial: MachineInit
+    /// None or one: a machine has at most one volume, as on Fly.io.
     public var mounts: [MachineMount]
+    /// What follows when process 1 ends by itself.
     public var restart: MachineRestart
+    /// How an ordered end goes about.
     public var stop: StopConfig
+    /// The machine is destroyed when it has ended by itself and its restart policy asks for nothing more.
     public var autoDestroy: Bool
 
+    /// What is left out gets the default that a request without the field gets.
     public init(
         image: String, guest: MachineGuest = .init(), environment: [String: String] = [:],
         metadata: [String: String] = [:], initial: MachineInit = .init(), mounts: [MachineMount] = [],
@@ -53,10 +64,13 @@ public struct MachineConfig: Hashable, Sendable, Codable {
     }
 }
 
+/// The size of a machine, Fly's `fly.MachineGuest`.
 public struct MachineGuest: Hashable, Sendable, Codable {
     /// How much of a CPU is promised.
     public enum CPUKind: OpenEnum {
+        /// A sixteenth of a core's weight: with work on all sides it gets that much, on an idle host all of ``cpus``.
         case shared
+        /// A whole core's weight.
         case performance
         /// A word of a newer version.
         case unknown(String)
@@ -72,10 +86,14 @@ public struct MachineGuest: Hashable, Sendable, Codable {
         }
     }
 
+    /// Weighs against other machines of the host; a word of a newer version counts as ``CPUKind/shared``.
     public var cpuKind: CPUKind
+    /// The most cores that it may use at one time, 1 to 1,024.
     public var cpus: Int
+    /// The hard limit, in MiB (Fly's `memory_mb` is MiB too), 64 MiB to 1 TiB. What needs more is ended by the kernel.
     public var memoryMebibytes: Int
 
+    /// Fly's smallest machine, `shared-cpu-1x`.
     public init(cpuKind: CPUKind = .shared, cpus: Int = 1, memoryMebibytes: Int = 256) {
         self.cpuKind = cpuKind
         self.cpus = cpus
@@ -98,10 +116,14 @@ public struct MachineGuest: Hashable, Sendable, Codable {
 
 /// How the image's command is replaced. `exec` replaces everything; `entrypoint` and `cmd` their own part.
 public struct MachineInit: Hashable, Sendable, Codable {
+    /// Replaces entrypoint and command together. Nil: those below count.
     public var exec: [String]?
+    /// Replaces the image's entrypoint; the image's command stays and becomes its arguments. Nil: the image's own.
     public var entrypoint: [String]?
+    /// Replaces the image's command, the arguments of the entrypoint. Nil: the image's own.
     public var cmd: [String]?
 
+    /// All nil: what the image says.
     public init(exec: [String]? = nil, entrypoint: [String]? = nil, cmd: [String]? = nil) {
         self.exec = exec
         self.entrypoint = entrypoint
@@ -109,21 +131,29 @@ public struct MachineInit: Hashable, Sendable, Codable {
     }
 }
 
+/// A volume at a place in the machine, Fly's `fly.MachineMount`.
 public struct MachineMount: Hashable, Sendable, Codable {
+    /// Must be on the machine's host, of its app, and no other machine's.
     public var volume: VolumeID
+    /// An absolute folder below `/`, without `.` and `..`. It is made if the image has none.
     public var path: String
 
+    /// Checked by the host, not here.
     public init(volume: VolumeID, path: String) {
         self.volume = volume
         self.path = path
     }
 }
 
+/// What follows when process 1 ends without an order, Fly's `fly.MachineRestart`.
 public struct MachineRestart: Hashable, Sendable, Codable {
     /// When a machine that ended is started again.
     public enum Policy: OpenEnum {
+        /// It stays as it ended.
         case no
+        /// Started again, however it ended, without an end of tries.
         case always
+        /// Started again after a signal or a status other than 0.
         case onFailure
         /// A word of a newer version.
         case unknown(String)
@@ -140,10 +170,12 @@ public struct MachineRestart: Hashable, Sendable, Codable {
         }
     }
 
+    /// A word of a newer version restarts nothing.
     public var policy: Policy
     /// Restarts in a row before `on-failure` gives up. Nil: Fly's default, 10.
     public var retriesMax: Int?
 
+    /// Fly's default without arguments.
     public init(policy: Policy = .onFailure, retriesMax: Int? = nil) {
         self.policy = policy
         self.retriesMax = retriesMax
@@ -163,12 +195,14 @@ public struct MachineRestart: Hashable, Sendable, Codable {
     }
 }
 
+/// How a machine is told to end, Fly's `fly.StopConfig`.
 public struct StopConfig: Hashable, Sendable, Codable {
     /// A signal's name, `SIGINT` or `INT`.
     public var signal: String?
     /// As Fly writes durations, `5s`, `1m30s`; or whole nanoseconds.
     public var timeout: DurationText?
 
+    /// Nil is the default of each.
     public init(signal: String? = nil, timeout: DurationText? = nil) {
         self.signal = signal
         self.timeout = timeout
@@ -176,23 +210,31 @@ public struct StopConfig: Hashable, Sendable, Codable {
 
     /// Fly's defaults: SIGINT, 5 s.
     public static let signalDefault = "SIGINT"
+    /// Fly's default.
     public static let timeoutDefault = Duration.seconds(5)
+    /// A host refuses a longer one.
     public static let timeoutMax = Duration.seconds(300)
 
+    /// How long process 1 has before it gets SIGKILL.
     public var effectiveTimeout: Duration { timeout?.duration ?? Self.timeoutDefault }
+    /// What process 1 gets first.
     public var effectiveSignal: String { signal ?? Self.signalDefault }
 }
 
 /// A duration in Go's notation (`300ms`, `15s`, `1m30s`), as the Machines API writes it; on the way in also
 /// a number of nanoseconds.
 public struct DurationText: Hashable, Sendable, Codable {
+    /// From outside never negative.
     public let duration: Duration
 
     /// Some thirty years: more would not fit into the milliseconds of records.
     public static let longest = Duration.seconds(1_000_000_000)
 
+    /// A time of our own; nothing is checked.
     public init(_ duration: Duration) { self.duration = duration }
 
+    /// Reads numbers with units, `h`, `m`, `s`, `ms`, `us` or `µs`, `ns`, without fractions or a sign.
+    /// - Throws: ``InvalidValue`` for another text, and for more than ``longest`` in all.
     public init(_ text: String) throws(InvalidValue) {
         let wrong = InvalidValue(kind: "duration", value: text, rule: "for example 300ms, 15s or 1m30s")
         var total = Duration.zero

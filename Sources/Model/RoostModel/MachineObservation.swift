@@ -17,6 +17,7 @@ public struct RunningMachine: Hashable, Sendable {
     /// The launch that it came from.
     public var attempt: String
 
+    /// What a look at the host's processes has found.
     public init(pid: Int32, attempt: String) {
         self.pid = pid
         self.attempt = attempt
@@ -35,6 +36,7 @@ public struct MachineExit: Hashable, Sendable, Codable {
     /// How many of the machine's processes the kernel has ended for want of memory in this launch.
     public var memoryKills: Int
 
+    /// Nil for `signal`: that is not known, not that there was none.
     public init(code: Int32, signal: Int32?, oomKilled: Bool, memoryKills: Int = 0) {
         self.code = code
         self.signal = signal

@@ -72,12 +72,19 @@ public enum VolumeState: OpenEnum {
 public struct MachineEvent: Hashable, Sendable, Codable {
     /// What happened.
     public enum Kind: OpenEnum {
+        /// The host took the machine on: the first event of each.
         case launch
+        /// Somebody ordered a start, or process 1 runs; ``MachineEvent/source`` says which.
         case start
+        /// Somebody ordered a restart.
         case restart
+        /// Somebody ordered a stop, or the machine has come to rest after one.
         case stop
+        /// Process 1 has ended; ``MachineEvent/request`` says how.
         case exit
+        /// Somebody ordered it, or nothing is left.
         case destroy
+        /// A launch came to nothing; the message says why.
         case failure
         /// A word of a newer version.
         case unknown(String)
@@ -100,7 +107,9 @@ public struct MachineEvent: Hashable, Sendable, Codable {
 
     /// Who caused it.
     public enum Source: OpenEnum {
+        /// An order by the API.
         case user
+        /// What the host found or did by itself.
         case roostd
         /// A word of a newer version.
         case unknown(String)
@@ -116,18 +125,27 @@ public struct MachineEvent: Hashable, Sendable, Codable {
         }
     }
 
+    /// Fly's form: 26 characters that sort by age (a ULID).
     public var id: String
+    /// What happened.
     public var type: Kind
     /// The state that the event led to.
     public var status: MachineState
+    /// Who ordered it or found it.
     public var source: Source
+    /// Wall clock of the host, in milliseconds.
     public var timestamp: Int64
+    /// More about it; nil when the type says it all. Fly's name, though nobody requested anything.
     public var request: Detail?
 
+    /// What there is to say beside the type.
     public struct Detail: Hashable, Sendable, Codable {
+        /// Only with ``Kind/exit``.
         public var exitEvent: Exit?
+        /// Why, in words for people. Only where Roost has something to say: Fly.io has no such field.
         public var message: String?
 
+        /// One of them at least, else an event has none.
         public init(exitEvent: Exit? = nil, message: String? = nil) {
             self.exitEvent = exitEvent
             self.message = message
@@ -139,13 +157,20 @@ public struct MachineEvent: Hashable, Sendable, Codable {
         }
     }
 
+    /// How process 1 ended; Fly's `exit_event`.
     public struct Exit: Hashable, Sendable, Codable {
+        /// 0 to 255, see ``MachineExit/code``; 137 also when nobody saw the end.
         public var exitCode: Int
+        /// Nil where it is not known for sure, see ``MachineExit/signal``.
         public var signal: Int?
+        /// The kernel ended process 1 for want of memory.
         public var oomKilled: Bool
+        /// It was told to end, by a stop, a restart or a destroy: no fault of it.
         public var requestedStop: Bool
+        /// A new launch follows, by the restart policy or by the order.
         public var restarting: Bool
 
+        /// As the machine's life has judged the end.
         public init(exitCode: Int, signal: Int?, oomKilled: Bool, requestedStop: Bool, restarting: Bool) {
             self.exitCode = exitCode
             self.signal = signal
@@ -163,6 +188,7 @@ public struct MachineEvent: Hashable, Sendable, Codable {
         }
     }
 
+    /// Its id and time are given by who writes it down.
     public init(
         id: String, type: Kind, status: MachineState, source: Source, timestamp: Int64, request: Detail? = nil
     ) {

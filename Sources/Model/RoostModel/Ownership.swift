@@ -24,6 +24,7 @@ public struct MachineOwner: Hashable, Sendable, Codable {
     /// What the machine is in it, for example the member's name.
     public var role: MemberName
 
+    /// As the feature orders the machine. People cannot.
     public init(kind: OwnerKind, name: AppName, role: MemberName) {
         self.kind = kind
         self.name = name

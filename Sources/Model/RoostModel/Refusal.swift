@@ -1,13 +1,20 @@
 /// Why a host refused an order. The code decides the HTTP status; the message tells a person what to do next.
 public struct Refusal: Error, Hashable, Sendable, CustomStringConvertible {
+    /// What kind of no it is; RoostWire has its word and its HTTP status.
     public enum Code: String, Hashable, Sendable, CaseIterable {
+        /// The request is wrong and will be whoever is asked, and whenever.
         case invalid
+        /// There is no such thing on any host that could be asked.
         case notFound
         /// The thing exists but is not in a state that allows the order.
         case failedPrecondition
+        /// The id is used by another thing.
         case alreadyExists
+        /// A name that has to be unique is another's; Fly has a word of its own for it.
         case nameTaken
+        /// No host has room for it, or none of the bounded things (addresses, names) is left.
         case insufficientCapacity
+        /// A wait, or a command in a machine, was not over in the time that it was given.
         case deadlineExceeded
         /// The caller, or the machine it asks for, is at one of the bounds of the API; nothing was changed.
         case tooMany
@@ -15,13 +22,18 @@ public struct Refusal: Error, Hashable, Sendable, CustomStringConvertible {
         case unavailable
         /// Nobody knows whether it was carried out.
         case outcomeUnknown
+        /// Fly.io's API has it, this version does not.
         case notImplemented
+        /// The host could not do it, by a fault of its own or of what it runs; it may be partly done.
         case failed
     }
 
+    /// For programs.
     public let code: Code
+    /// For people: what was attempted on what, why not, and what to do next.
     public let message: String
 
+    /// Thrown where an order is examined.
     public init(_ code: Code, _ message: String) {
         self.code = code
         self.message = message

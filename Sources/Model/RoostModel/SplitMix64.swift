@@ -3,8 +3,10 @@
 public struct SplitMix64: RandomNumberGenerator, Sendable {
     private var state: UInt64
 
+    /// Any number is as good as another, 0 too.
     public init(seed: UInt64) { state = seed }
 
+    /// All 2⁶⁴ numbers come before one comes again.
     public mutating func next() -> UInt64 {
         state &+= 0x9e37_79b9_7f4a_7c15
         var mixed = state

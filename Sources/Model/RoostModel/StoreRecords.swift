@@ -1,13 +1,19 @@
-/// Records whose truth is the store: what must be unique or must outlive a host.
+// Records whose truth is the store: what must be unique or must outlive a host.
 
+/// A name on the planet that machines and volumes belong to, and the private network that they share.
 public struct AppRecord: Hashable, Sendable, Codable {
+    /// Also the last part of the record's key.
     public var name: AppName
+    /// What the network's name stood for when the app was made.
     public var network: NetworkNumber
+    /// The network that was named, else one named as the app.
     public var networkName: NetworkName
+    /// Wall clock of the host that made it, in milliseconds.
     public var createdAt: Int64
     /// Set when the app's machines and volumes come and go with a feature of the platform, which is named as the app.
     public var owner: OwnerKind?
 
+    /// An app, to be written only where there is none of that name.
     public init(
         name: AppName, network: NetworkNumber, networkName: NetworkName, createdAt: Int64, owner: OwnerKind? = nil
     ) {
@@ -50,10 +56,14 @@ public struct AppRecord: Hashable, Sendable, Codable {
 
 /// An anycast address and the app it leads to.
 public struct IPRecord: Hashable, Sendable, Codable {
+    /// Of the planet's anycast prefixes; every edge takes connections to it.
     public var address: IPv4Address
+    /// A Postgres cluster's: nothing else gets an address in this version.
     public var app: AppName
+    /// Wall clock of the host that made it, in milliseconds.
     public var createdAt: Int64
 
+    /// To be written only where the address is free.
     public init(address: IPv4Address, app: AppName, createdAt: Int64) {
         self.address = address
         self.app = app
@@ -68,27 +78,38 @@ public struct IPRecord: Hashable, Sendable, Codable {
 
 /// What a Postgres cluster is to be. Written once by `create`, removed by `destroy`.
 public struct ClusterSpec: Hashable, Sendable, Codable {
+    /// Also the name of the app that its machines and volumes are of, and of its network.
     public var name: AppName
+    /// Where clients reach it; given with the cluster, and free again when it is gone.
     public var address: IPv4Address
+    /// Of each member's volume: 1 to 500 GiB.
     public var volumeSize: ByteCount
+    /// Of each member's machine.
     public var guest: MachineGuest
+    /// Of each member's machine, as ``ImageReference`` reads it; kept, so that a new default changes no cluster.
     public var image: String
     /// In order; the first is the one that runs initdb.
     public var members: [MemberSpec]
+    /// Wall clock of the host that took the request, in milliseconds.
     public var createdAt: Int64
     /// Being destroyed: machines and volumes go first, the records last.
     public var isDestroying: Bool
 
+    /// One place in the cluster: it stays, whatever host and machine fill it.
     public struct MemberSpec: Hashable, Sendable, Codable {
+        /// `<cluster>-<number>`, numbered from 1 in the order of ``members``.
         public var name: MemberName
+        /// Hard: the member is placed there or nowhere.
         public var region: RegionCode
 
+        /// As ``PostgresNames/member(_:of:)`` names it.
         public init(name: MemberName, region: RegionCode) {
             self.name = name
             self.region = region
         }
     }
 
+    /// A new cluster's; how many members there may be is checked before (``PostgresNames/membersMax``).
     public init(
         name: AppName, address: IPv4Address, volumeSize: ByteCount, guest: MachineGuest, image: String,
         members: [MemberSpec], createdAt: Int64, isDestroying: Bool = false
@@ -115,13 +136,20 @@ public struct ClusterSpec: Hashable, Sendable, Codable {
 /// Where a member lives. Written by compare-and-swap before anything is made on the host, with the ids made
 /// beforehand, so that whoever repeats the work makes the same machine and volume, not a second pair.
 public struct MemberPlacement: Hashable, Sendable, Codable {
+    /// Also the last part of the record's key.
     public var member: MemberName
+    /// Whose host: the machine and the volume are there or are still to be made.
     public var host: HostName
+    /// That of the member's place in ``ClusterSpec``.
     public var region: RegionCode
+    /// Made beforehand; whether it exists only the host knows.
     public var machine: MachineID
+    /// Made beforehand, like the machine's.
     public var volume: VolumeID
+    /// The machine's, ``MeshAddress/machine(_:in:)``, kept so that others reach the member without its host's record.
     public var address: IPv6Address
 
+    /// To be written only where the member has no place yet.
     public init(
         member: MemberName, host: HostName, region: RegionCode, machine: MachineID, volume: VolumeID,
         address: IPv6Address
@@ -138,20 +166,27 @@ public struct MemberPlacement: Hashable, Sendable, Codable {
 /// What keeps a cluster from becoming what it is to be, or from going: written by the host that works on it, for
 /// every host to show. Absent when nothing is in the way.
 public struct ClusterObstacle: Hashable, Sendable, Codable {
+    /// In words for people; several hosts' reasons in one text.
     public var reason: String
 
+    /// Kept until what was in the way is gone.
     public init(reason: String) { self.reason = reason }
 }
 
 /// What the members of one cluster share and nobody else may read.
 public struct ClusterSecrets: Hashable, Sendable, Codable {
+    /// Of the role `postgres`, which clients log in with; 24 letters and digits, made with the cluster.
     public var superuserPassword: String
+    /// Of the role that members stream and rewind with; as long.
     public var replicationPassword: String
     /// PEM. The cluster's own certificate authority, and the one server certificate its members and edges show.
     public var authorityCertificate: String
+    /// PEM, signed by the authority; its names are the cluster's address and name.
     public var serverCertificate: String
+    /// PEM. The private key of ``serverCertificate``; that of the authority is kept nowhere.
     public var serverKey: String
 
+    /// All are made with the cluster and never change.
     public init(
         superuserPassword: String, replicationPassword: String, authorityCertificate: String,
         serverCertificate: String, serverKey: String

@@ -1,14 +1,21 @@
 /// A size in bytes. Sizes never travel as bare integers.
 public struct ByteCount: Hashable, Sendable, Comparable, Codable, CustomStringConvertible {
+    /// May be negative: what is left of an over-promised host is.
     public let bytes: Int64
 
+    /// From a source that counts bytes.
     public init(bytes: Int64) { self.bytes = bytes }
 
+    /// No bytes.
     public static let zero = ByteCount(bytes: 0)
+    /// 2²⁰ bytes each. Fly's "MB" are these.
     public static func mebibytes(_ count: Int) -> ByteCount { ByteCount(bytes: Int64(count) << 20) }
+    /// 2³⁰ bytes each. Fly's "GB" are these.
     public static func gibibytes(_ count: Int) -> ByteCount { ByteCount(bytes: Int64(count) << 30) }
 
+    /// Rounded down.
     public var wholeMebibytes: Int { Int(bytes >> 20) }
+    /// Rounded down.
     public var wholeGibibytes: Int { Int(bytes >> 30) }
 
     public init(from decoder: any Decoder) throws {
@@ -21,7 +28,9 @@ public struct ByteCount: Hashable, Sendable, Comparable, Codable, CustomStringCo
     }
 
     public static func < (left: Self, right: Self) -> Bool { left.bytes < right.bytes }
+    /// Traps on overflow: sizes from outside are bounded first (`RecordBounds`).
     public static func + (left: Self, right: Self) -> Self { ByteCount(bytes: left.bytes + right.bytes) }
+    /// May go below zero: see ``bytes``.
     public static func - (left: Self, right: Self) -> Self { ByteCount(bytes: left.bytes - right.bytes) }
 
     public var description: String {
@@ -35,14 +44,19 @@ public struct ByteCount: Hashable, Sendable, Comparable, Codable, CustomStringCo
 
 /// A point on one host's own monotonic clock. Two hosts' moments cannot be compared.
 public struct Moment: Hashable, Sendable, Comparable, CustomStringConvertible {
+    /// CLOCK_BOOTTIME of clock_gettime(2): it goes on while the host sleeps.
     public let sinceBoot: Duration
 
+    /// Comes from `BootClock`, or from a simulation's own clock.
     public init(sinceBoot: Duration) { self.sinceBoot = sinceBoot }
 
+    /// The boot itself: before everything that happened.
     public static let zero = Moment(sinceBoot: .zero)
 
     public static func < (left: Self, right: Self) -> Bool { left.sinceBoot < right.sinceBoot }
+    /// A deadline: so long after it.
     public static func + (left: Self, right: Duration) -> Self { Moment(sinceBoot: left.sinceBoot + right) }
+    /// How much time lies between; negative when the right one is later.
     public static func - (left: Self, right: Self) -> Duration { left.sinceBoot - right.sinceBoot }
 
     public var description: String { "\(sinceBoot)" }
@@ -54,6 +68,7 @@ extension Duration {
         components.seconds * 1000 + components.attoseconds / 1_000_000_000_000_000
     }
 
+    /// For arithmetic on measurements. A double is exact to the nanosecond for some hundred days.
     public var secondsAsDouble: Double {
         Double(components.seconds) + Double(components.attoseconds) / 1e18
     }
@@ -61,10 +76,13 @@ extension Duration {
 
 /// The version of one owner's record: a record with a lower generation is stale and must not be acted on.
 public struct Generation: Hashable, Sendable, Comparable, Codable, CustomStringConvertible {
+    /// 0 when nothing was ever written.
     public let number: UInt64
 
+    /// As it was read; a new one comes from ``next``.
     public init(_ number: UInt64) { self.number = number }
 
+    /// For the next write; the writer compares that the present one still holds.
     public var next: Generation { Generation(number + 1) }
 
     public init(from decoder: any Decoder) throws {
