@@ -3,17 +3,22 @@ public import RoostModel
 /// What is believed of a record. Whoever can write one place of the store must not be able to speak for another one,
 /// draw its traffic, or bring down those who add up its numbers.
 public enum RecordBounds {
-    /// A record that is what its key says, within all bounds.
+    /// In what way a record is not what its key says, or breaks a bound.
     public struct Violation: Error, Hashable, CustomStringConvertible {
         public let description: String
     }
 
     /// Bounds of what one host says of itself: ten thousand of them can still be added up.
     public static let memoryMax = ByteCount.gibibytes(16 << 10)
+    /// Of a host's disk, and of one volume: 256 TiB.
     public static let diskMax = ByteCount.gibibytes(256 << 10)
+    /// Of a host, and of one machine.
     public static let cpusMax = 4096
+    /// Of a name or an address, in bytes.
     public static let textMax = 256
+    /// Of a cluster, however many a newer version allows.
     public static let membersMax = 64
+    /// In reigns, however many a newer version keeps.
     public static let historyMax = 1024
     /// WireGuard's keys, in base64.
     static let publicKeyLength = 44
@@ -22,6 +27,8 @@ public enum RecordBounds {
         guard isTrue else { throw Violation(description: what()) }
     }
 
+    /// A host's own record: its address and key on the mesh, and sizes that can be added up. Machines and volumes that
+    /// are in it are looked at one by one.
     public static func check(_ record: HostRecord, at host: HostName) throws(Violation) {
         try require(record.host == host, "it says it is host \(record.host)")
         try require(
@@ -35,6 +42,7 @@ public enum RecordBounds {
         try require((.zero...diskMax).contains(capacity.disk), "its disk is not 0 to \(diskMax)")
     }
 
+    /// A machine's record. With another address than its own it would draw another machine's traffic.
     public static func check(_ record: MachineRecord, at machine: MachineID) throws(Violation) {
         try require(record.id == machine, "it says it is machine \(record.id)")
         try require(
@@ -44,6 +52,7 @@ public enum RecordBounds {
         try check(record.config.guest)
     }
 
+    /// A volume's record: its size, and what is kept free with it, count in the sums of placement.
     public static func check(_ record: VolumeRecord, at volume: VolumeID) throws(Violation) {
         try require(record.id == volume, "it says it is volume \(record.id)")
         try require((.zero...diskMax).contains(record.size), "its size is not 0 to \(diskMax)")
@@ -57,14 +66,17 @@ public enum RecordBounds {
             (0...memoryMax.wholeMebibytes).contains(guest.memoryMebibytes), "its memory is not 0 to \(memoryMax)")
     }
 
+    /// An app's record. With another name than its key's it would stand in for that other app.
     public static func check(_ record: AppRecord, at app: AppName) throws(Violation) {
         try require(record.name == app, "it says it is app \(record.name)")
     }
 
+    /// An address's record. The text is the end of its key, and what the record says must be written in the same way.
     public static func check(_ record: IPRecord, at address: String) throws(Violation) {
         try require(record.address.description == address, "it says it is address \(record.address)")
     }
 
+    /// What a cluster is to be: sizes that can be added up, and no endless list of members.
     public static func check(_ record: ClusterSpec, of cluster: AppName) throws(Violation) {
         try require(record.name == cluster, "it says it is cluster \(record.name)")
         try require(record.members.count <= membersMax, "it has more than \(membersMax) members")
@@ -72,12 +84,14 @@ public enum RecordBounds {
         try check(record.guest)
     }
 
+    /// A cluster's rule. Who leads is not judged here: the compare-and-swap that wrote it was.
     public static func check(_ rule: ClusterRule) throws(Violation) {
         try require(rule.members.count <= membersMax, "it has more than \(membersMax) members")
         try require(rule.history.count <= historyMax, "it has more than \(historyMax) reigns")
         try require((0...membersMax).contains(rule.confirmations), "its confirmations are not 0 to \(membersMax)")
     }
 
+    /// Where a member lives. An address that is not its machine's would draw the cluster's traffic elsewhere.
     public static func check(_ record: MemberPlacement, of member: MemberName) throws(Violation) {
         try require(record.member == member, "it says it is member \(record.member)")
         // The network is in the address; the rest of it follows from the machine.
@@ -87,6 +101,7 @@ public enum RecordBounds {
             "its address is not its machine's")
     }
 
+    /// What a member says of itself; its texts were cut by the host that took it from the member.
     public static func check(_ report: MemberReport, of member: MemberName) throws(Violation) {
         try require(report.member == member, "it says it is member \(report.member)")
     }

@@ -27,9 +27,12 @@ public enum RecordCodec {
 /// A record together with the fields, at any depth, that this version does not know. Read, changed and written back,
 /// they are still there.
 public struct Evolving<Record: Codable> {
+    /// May be changed; what is unknown stays beside it.
     public var record: Record
     private let unknown: JSONTree?
 
+    /// Reads the bytes twice, as the record and as a tree; what the record does not write again was unknown.
+    /// - Throws: `DecodingError` when they are not JSON, or not such a record.
     public init(reading bytes: [UInt8]) throws {
         let data = Data(bytes)
         record = try JSONDecoder().decode(Record.self, from: data)
@@ -38,6 +41,8 @@ public struct Evolving<Record: Codable> {
         unknown = present.without(try Self.tree(of: record))
     }
 
+    /// The record as it is now, with what was unknown put back where it still belongs: in a list, beside the element
+    /// with the same name.
     public func written() throws -> [UInt8] {
         var tree = try Self.tree(of: record)
         if let unknown { tree.add(unknown) }

@@ -2,16 +2,24 @@ public import RoostModel
 
 /// A key of the store, taken apart.
 public enum StoreKey: Hashable, Sendable {
+    /// ``HostRecord``.
     case host(HostName)
     /// The generation of everything that the host has published.
     case generation(HostName)
+    /// ``MachineRecord``, of a host that keeps its machines in records of their own.
     case machine(MachineID, on: HostName)
+    /// ``VolumeRecord``, likewise.
     case volume(VolumeID, on: HostName)
+    /// ``AppRecord``.
     case app(AppName)
+    /// ``IPRecord``. The text is not read as an address here: ``RecordBounds`` compares it with what the record says.
     case address(String)
+    /// One of the records of a Postgres cluster.
     case cluster(AppName, ClusterPart)
+    /// All else, also what a newer version keeps: left alone.
     case other
 
+    /// Never fails: a key that breaks a rule on the way is ``other``.
     public init(_ key: String) { self = Self.parse(key) ?? .other }
 
     private static func parse(_ key: String) -> StoreKey? {
@@ -46,8 +54,11 @@ public enum StoreKey: Hashable, Sendable {
 
 /// One record of a Postgres cluster.
 public enum ClusterPart: Hashable, Sendable {
+    /// What there is once for each cluster; RoostModel's `StoreKeys` says of each which record it is.
     case spec, rule, heartbeat, secrets, obstacle
+    /// Where the member lives.
     case placement(MemberName)
+    /// What the member says of itself.
     case report(MemberName)
 
     init?(_ word: String, _ member: String?) {

@@ -4,8 +4,11 @@ public import RoostModel
 public struct ErrorBody: Sendable, Codable, Hashable {
     /// Fly.io's own words for some refusals.
     public enum Status: String, Sendable, Codable {
+        /// All that Fly.io has no word for, which is most.
         case unknown
+        /// There is no room; its clients then try another region.
         case insufficientCapacity = "insufficient_capacity"
+        /// An app or machine of that name exists.
         case nameTaken = "name_taken"
     }
 

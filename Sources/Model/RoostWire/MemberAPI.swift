@@ -16,17 +16,25 @@ public import RoostModel
 public struct ClusterView: Hashable, Sendable, Codable {
     /// The member that asks.
     public var member: MemberName
+    /// Of the store as a whole; a view with a lower one is older. Of a watch: what this host's copy has reached.
     public var revision: Int64
+    /// What the cluster is to be.
     public var spec: ClusterSpec
     /// Nil until the first member has initialised the cluster.
     public var rule: ClusterRule?
     /// The store's modification revision of `rule`; 0 when there is none.
     public var ruleRevision: Int64
+    /// The last renewal that the store has taken; nil when there was none. Whose and of which epoch it is says the
+    /// record.
     public var heartbeat: Heartbeat?
+    /// In the order of names; without those that still have no place.
     public var placements: [MemberPlacement]
+    /// In the order of names, the asking member's own among them; without those that have said nothing yet.
     public var reports: [MemberReport]
+    /// All of the cluster's; the member needs the passwords and its server's key.
     public var secrets: ClusterSecrets
 
+    /// Nothing is checked: the host puts together what the store has.
     public init(
         member: MemberName, revision: Int64, spec: ClusterSpec, rule: ClusterRule?, ruleRevision: Int64,
         heartbeat: Heartbeat?, placements: [MemberPlacement], reports: [MemberReport], secrets: ClusterSecrets
@@ -48,11 +56,14 @@ public struct ClusterView: Hashable, Sendable, Codable {
     }
 }
 
+/// A compare-and-swap of the rule, by a member that is in it.
 public struct ChangeRuleRequest: Sendable, Codable {
+    /// The whole next rule, with what the present one had that the member does not know.
     public var rule: ClusterRule
     /// The rule this one replaces; 0: there is none yet.
     public var expectedRevision: Int64
 
+    /// Of the view that the member has decided by.
     public init(rule: ClusterRule, expectedRevision: Int64) {
         self.rule = rule
         self.expectedRevision = expectedRevision
@@ -64,11 +75,14 @@ public struct ChangeRuleRequest: Sendable, Codable {
     }
 }
 
+/// The leader's wish to renew its lease.
 public struct HeartbeatRequest: Sendable, Codable {
+    /// Its leader must be the member that asks, else 400.
     public var heartbeat: Heartbeat
     /// Refused unless the rule still has this revision.
     public var ruleRevision: Int64
 
+    /// Of the view that says that the member leads.
     public init(heartbeat: Heartbeat, ruleRevision: Int64) {
         self.heartbeat = heartbeat
         self.ruleRevision = ruleRevision
@@ -80,11 +94,14 @@ public struct HeartbeatRequest: Sendable, Codable {
     }
 }
 
+/// Whether a record was put; both answers are certain.
 public struct ChangeOutcome: Sendable, Codable {
     /// False: the compare failed, somebody else changed it first.
     public var isApplied: Bool
+    /// Of the store when it answered; when applied, the modification revision of what was put.
     public var revision: Int64
 
+    /// As the store has answered.
     public init(isApplied: Bool, revision: Int64) {
         self.isApplied = isApplied
         self.revision = revision
@@ -96,8 +113,11 @@ public struct ChangeOutcome: Sendable, Codable {
     }
 }
 
+/// Opens or closes the cluster's port at the machine's host. The answer comes when the mesh has it so.
 public struct GateRequest: Sendable, Codable {
+    /// True: hosts and edges may connect.
     public var isOpen: Bool
+    /// Repeating it changes nothing.
     public init(isOpen: Bool) { self.isOpen = isOpen }
 
     enum CodingKeys: String, CodingKey { case isOpen = "open" }

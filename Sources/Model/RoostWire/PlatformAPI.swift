@@ -4,13 +4,21 @@ public import RoostModel
 
 /// `POST /v1/postgres`
 public struct CreateClusterRequest: Sendable, Codable {
+    /// Becomes the app's name too; at most ``PostgresNames/clusterBytesMax`` bytes.
     public var name: String
+    /// Of the first member, which initialises the cluster.
     public var region: String
+    /// One for each further member, in order; a region may come more than once. At most 8
+    /// (``PostgresNames/membersMax``).
     public var replicaRegions: [String]
+    /// In GiB, 1 to 500, for each member. Nil: 1.
     public var volumeSizeGigabytes: Int?
+    /// For each member, with at least 256 MiB. Nil: ``guestDefault``.
     public var guest: MachineGuest?
+    /// Nil or empty: `images.postgres` of the host that takes the request, if it has one.
     public var image: String?
 
+    /// What is left out the host decides.
     public init(
         name: String, region: String, replicaRegions: [String], volumeSizeGigabytes: Int? = nil,
         guest: MachineGuest? = nil, image: String? = nil
@@ -35,31 +43,45 @@ public struct CreateClusterRequest: Sendable, Codable {
 
 /// `GET /v1/postgres/{name}`; also what `roost pg status --json` prints.
 public struct ClusterBody: Sendable, Codable, Hashable {
+    /// What a client of the cluster has to expect.
     public enum Status: String, Sendable, Codable {
+        /// `creating`: a member has not been made or copied for the first time. `ready`: the primary accepts writes,
+        /// all others follow it.
         case creating, ready
         /// Serves, with fewer members than it should have.
         case degraded
         /// No primary accepts writes now.
         case unavailable
+        /// Its machines and volumes are being removed, the records last.
         case destroying
         /// The host that was asked has lost the store: the rest of the answer is what it heard last.
         case unknown
     }
 
+    /// Also the app's.
     public var name: AppName
+    /// As the asked host judges what it has heard.
     public var status: Status
     /// Why the status is what it is, in words, when it is not `ready`.
     public var detail: String?
+    /// 0 before the cluster is initialised.
     public var epoch: Epoch
+    /// Nil before the cluster is initialised. It need not be open: see ``status``.
     public var leader: MemberName?
     /// For example `ANY 1 of 2`.
     public var rule: String
+    /// Where the primary is reached, with the password of the superuser: a secret. Clients add `sslrootcert`.
     public var writeURL: String
+    /// The same at port 5433: the nearest replica that is fit.
     public var readURL: String
+    /// PEM; what clients have to trust for `sslmode=verify-full`.
     public var authorityCertificate: String
+    /// All that the cluster is to have, in the order of their numbers, also those without a place.
     public var members: [MemberBody]
+    /// Nil when nobody has asked, or the last wish was carried out.
     public var switchover: SwitchoverState?
 
+    /// Put together by the asked host from the cluster's records.
     public init(
         name: AppName, status: Status, detail: String?, epoch: Epoch, leader: MemberName?, rule: String,
         writeURL: String, readURL: String, authorityCertificate: String, members: [MemberBody],
@@ -89,20 +111,34 @@ public struct ClusterBody: Sendable, Codable, Hashable {
     }
 }
 
+/// One member, as the asked host knows it.
 public struct MemberBody: Sendable, Codable, Hashable {
+    /// `<cluster>-<number>`.
     public var name: MemberName
+    /// Nil while the member has no place.
     public var machine: MachineID?
+    /// Nil while the member has no place.
     public var volume: VolumeID?
+    /// Nil while the member has no place.
     public var host: HostName?
+    /// Where it is to be; never changes.
     public var region: RegionCode
+    /// Of its machine on the mesh; nil while the member has no place.
     public var address: IPv6Address?
+    /// By the rule: `primary` is who leads, whether it is open or not.
     public var role: MemberReport.Role
+    /// In words: `unplaced`, `machine <state>` when its machine is not `started`, else what the member reports.
     public var state: String
+    /// Postgres's own count, as the member reports it; 0 before it has.
     public var timeline: UInt32
+    /// Log of the primary that the member has not replayed. Nil: nobody knows, because its leader does not see it.
     public var lagBytes: UInt64?
+    /// How old what its readers see may be. Nil before it has reported.
     public var lagSeconds: Double?
+    /// Nil when there is nothing to say: its own words, and for how long it was not heard from.
     public var detail: String?
 
+    /// What is nil is not known yet, or not there yet.
     public init(
         name: MemberName, machine: MachineID?, volume: VolumeID?, host: HostName?, region: RegionCode,
         address: IPv6Address?, role: MemberReport.Role, state: String, timeline: UInt32, lagBytes: UInt64?,
@@ -129,18 +165,24 @@ public struct MemberBody: Sendable, Codable, Hashable {
     }
 }
 
+/// `GET /v1/postgres`
 public struct ListClustersBody: Sendable, Codable {
+    /// In the order of their names. One whose records have not all arrived at the asked host is missing.
     public var clusters: [ClusterBody]
+    /// All that the asked host knows of.
     public init(clusters: [ClusterBody]) { self.clusters = clusters }
 }
 
 /// The last wish for a switchover that has not led to a new primary.
 public struct SwitchoverState: Sendable, Codable, Hashable {
+    /// As ``SwitchoverAnswer`` gave it to whoever asked.
     public var id: String
+    /// Nil: any member that is up to date.
     public var target: MemberName?
     /// Why the leader goes on leading; nil while it is being carried out.
     public var refusal: String?
 
+    /// As the rule has it.
     public init(id: String, target: MemberName?, refusal: String?) {
         self.id = id
         self.target = target
@@ -150,15 +192,20 @@ public struct SwitchoverState: Sendable, Codable, Hashable {
 
 /// The answer to `POST /v1/postgres/{name}/switchover`: ``ClusterBody/switchover`` says under this id what became of it.
 public struct SwitchoverAnswer: Sendable, Codable {
+    /// Always true: what is refused is an ``ErrorBody``.
     public var ok = true
+    /// Made by the host that took the wish. Nil from a host of the first version, which gave none.
     public var id: String?
 
+    /// The wish is in the rule now.
     public init(id: String) { self.id = id }
 }
 
 /// `POST /v1/postgres/{name}/switchover`
 public struct SwitchoverBody: Sendable, Codable {
+    /// A member's name. Nil: the leader chooses one that is up to date.
     public var target: String?
+    /// Nil is as good as a request without a body.
     public init(target: String?) { self.target = target }
 
     enum CodingKeys: String, CodingKey { case target = "to" }
@@ -166,12 +213,18 @@ public struct SwitchoverBody: Sendable, Codable {
 
 /// `GET /v1/platform/ips`
 public struct ListIPsBody: Sendable, Codable {
+    /// One address of the anycast prefixes that is given away.
     public struct IP: Sendable, Codable, Hashable {
+        /// Every edge takes connections to it.
         public var address: IPv4Address
+        /// The cluster that it leads to.
         public var app: AppName
+        /// TCP, the same for all: 5432 the primary, 5433 the nearest replica.
         public var ports: [UInt16]
+        /// RFC 3339, in UTC.
         public var createdAt: String
 
+        /// Nothing is checked.
         public init(address: IPv4Address, app: AppName, ports: [UInt16], createdAt: String) {
             self.address = address
             self.app = app
@@ -185,24 +238,39 @@ public struct ListIPsBody: Sendable, Codable {
         }
     }
 
+    /// In the order of the addresses.
     public var ips: [IP]
+    /// What the asked host's copy of the planet has.
     public init(ips: [IP]) { self.ips = ips }
 }
 
 /// `GET /v1/platform/hosts`
 public struct ListHostsBody: Sendable, Codable {
+    /// One host, as the asked one sees it.
     public struct Host: Sendable, Codable, Hashable {
+        /// As in its own configuration.
         public var name: HostName
+        /// As in its own configuration.
         public var region: RegionCode
+        /// It answered one of the asked host's probes of late; the asked host itself always does. Another may see it
+        /// otherwise.
         public var isReachable: Bool
+        /// It announces the anycast prefixes when healthy; whether it does so now only it knows.
         public var isEdge: Bool
+        /// It runs a member of the store.
         public var isStoreMember: Bool
+        /// On the mesh; its API listens there.
         public var address: IPv6Address
+        /// How many it has, stopped ones too, destroyed ones not.
         public var machines: Int
+        /// How many it has.
         public var volumes: Int
+        /// All that it offers to machines and volumes.
         public var capacity: HostCapacity
+        /// What is not promised; never below zero. CPUs are shared by weight, so all of them are always free.
         public var free: HostCapacity
 
+        /// From the host's own record.
         public init(
             name: HostName, region: RegionCode, isReachable: Bool, isEdge: Bool, isStoreMember: Bool,
             address: IPv6Address, machines: Int, volumes: Int, capacity: HostCapacity, free: HostCapacity
@@ -227,17 +295,24 @@ public struct ListHostsBody: Sendable, Codable {
         }
     }
 
+    /// In the order of their names.
     public var hosts: [Host]
+    /// All that the asked host knows of.
     public init(hosts: [Host]) { self.hosts = hosts }
 }
 
 /// `GET /v1/platform/mesh`: one row for each host that answered.
 public struct MeshMatrixBody: Sendable, Codable {
+    /// What one host measures.
     public struct Row: Sendable, Codable {
+        /// Who measures.
         public var host: HostName
+        /// Its region.
         public var region: RegionCode
+        /// To all others, in the order of their names.
         public var paths: [Path]
 
+        /// As the host itself has measured.
         public init(host: HostName, region: RegionCode, paths: [Path]) {
             self.host = host
             self.region = region
@@ -245,12 +320,18 @@ public struct MeshMatrixBody: Sendable, Codable {
         }
     }
 
+    /// The way to one other host, by probes over UDP outside of the tunnel.
     public struct Path: Sendable, Codable {
+        /// Who was probed.
         public var peer: HostName
+        /// Smoothed as RFC 6298 does for TCP. Nil: no probe was ever answered.
         public var roundTripMicroseconds: Int64?
+        /// The variation of the round trip, of RFC 6298 too. Nil with the round trip.
         public var jitterMicroseconds: Int64?
+        /// Of the last probes whose fate is known, 0 to 100; 0 before the first is known.
         public var lossPercent: Double
 
+        /// As the prober's table has it.
         public init(peer: HostName, roundTripMicroseconds: Int64?, jitterMicroseconds: Int64?, lossPercent: Double) {
             self.peer = peer
             self.roundTripMicroseconds = roundTripMicroseconds
@@ -266,10 +347,12 @@ public struct MeshMatrixBody: Sendable, Codable {
         }
     }
 
+    /// By region, then by name.
     public var rows: [Row]
     /// Hosts that did not answer in time.
     public var silent: [HostName]
 
+    /// Every host that is known is in one of the two.
     public init(rows: [Row], silent: [HostName]) {
         self.rows = rows
         self.silent = silent
@@ -278,7 +361,11 @@ public struct MeshMatrixBody: Sendable, Codable {
 
 /// `POST /v1/platform/hosts/{host}/edge`
 public struct EdgeRequest: Sendable, Codable {
+    /// `started`: it announces and takes connections. `stopped`: it drains, withdraws, then takes none, also after a
+    /// restart.
     public enum State: String, Sendable, Codable { case started, stopped }
+    /// What it is to be from now on.
     public var state: State
+    /// Repeating it changes nothing.
     public init(state: State) { self.state = state }
 }
