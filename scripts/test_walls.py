@@ -97,6 +97,42 @@ class WallsTests(unittest.TestCase):
     def test_a_public_symbol_is_used_by_nobody(self):
         self.expect("used by nothing but tests", self.says("RoostStore", "public struct Unused {}\n"))
 
+    def test_a_public_symbol_of_the_lowest_floors_has_no_comment(self):
+        text = "no comment says what is to be known of this: "
+        uses = "let a = Word(), b = Word.size, c = Word.Kind.far, d = Word.grow, e = Sum.self\n"
+
+        def house(source):
+            def change(house):
+                house["RoostModel"][2] = source
+                house["RoostLinux"][2] = "import RoostModel\n" + uses
+            return change
+
+        self.expect(text + "struct Word", house("public struct Word {}\n"))
+        self.expect(text + "var size", house("/// A word.\npublic struct Word {\n    public var size = 0\n}\n"))
+        self.expect(
+            text + "case near, far",
+            house("/// A word.\npublic enum Word {\n    /// How far.\n    public enum Kind {\n        case near, far\n    }\n}\n"))
+        self.expect(
+            text + "func grow",
+            house("/// A word.\npublic protocol Sum {\n    static func grow() -> Int\n}\n"))
+        self.expect(
+            text + "public init(size: Int) {}", house("/// A word.\npublic struct Word {\n    public init(size: Int) {}\n}\n"))
+        self.expect(text + "func grow", house("// Not for readers.\npublic func grow() {}\n"))
+
+    def test_what_a_protocol_explains_needs_no_comment(self):
+        source = (
+            "/// What grows.\npublic protocol Sum {\n    /// In bytes.\n    static var size: Int { get }\n}\n"
+            "/// A word.\npublic enum Word: Sum, CustomStringConvertible {\n    /// Near or far.\n    case near, far\n"
+            "    public static var size: Int {\n        switch self {\n        case .near: 1\n        case .far: 2\n"
+            "        }\n    }\n    public var description: String { \"\" }\n}\n")
+
+        def change(house):
+            house["RoostModel"][2] = source
+            house["RoostLinux"][2] = "import RoostModel\nlet a = Word.near, b = Word.size, c: any Sum\n"
+
+        result = self.run_walls(change)
+        self.assertEqual(result.returncode, 0, result.stderr)
+
     def test_a_room_without_a_text(self):
         self.expect("no README.md", write=lambda root: (root / "Sources/Services/RoostEdge/README.md").unlink())
 

@@ -62,6 +62,9 @@ UNSPEAKABLE = {
     "RoostMachineLife": re.compile(r"postgres", re.IGNORECASE),
 }
 
+# The floors that everybody stands on: each public symbol there says in a comment what its declaration cannot.
+DOCUMENTED = {"Model", "System"}
+
 FUNCTION_LINES_MAX = 70
 CORE_FORBIDDEN = [
     (re.compile(r"^\s*(?:public |private |internal )?import (Foundation\w*|Glibc|Dispatch|Synchronization|NIO\w*|Logging)\b"), "imports {0}"),
@@ -75,6 +78,12 @@ PUBLIC = re.compile(
     r"^\s*(?:@\w+(?:\([^)]*\))? )*public (?:(?:internal|private|fileprivate)\(set\) )?"
     r"(?:(?:static|final|mutating|nonmutating|nonisolated|indirect|convenience|required|override|lazy|weak|dynamic) )*"
     r"(struct|class|actor|enum|protocol|typealias|func|var|let|init|subscript|case|macro)\b[ ]?`?([\w<=>+*/%&|^!~-]*)`?")
+PUBLIC_TYPE = re.compile(
+    r"^(\s*)(?:@\w+(?:\([^)]*\))? )*public (?:(?:final|indirect|nonisolated) )*(struct|class|actor|enum|protocol) (\w+)"
+    r"(?:<[^>]*>)?(?:: ([^{]*))?")
+REQUIREMENT = re.compile(
+    r"^\s*(?:@\w+(?:\([^)]*\))? )*(?:(?:static|mutating|nonmutating|nonisolated) )*"
+    r"(func|var|init|subscript|associatedtype)\b[ ]?`?([\w<=>+*/%&|^!~-]*)`?")
 FUNCTION = re.compile(r"^(\s*)(?:@\w+(?:\([^)]*\))? )*(?:[\w()]+ )*(func \S+?|init)[?]?[<(]")
 
 
@@ -171,11 +180,14 @@ class House:
 
     def check_files(self):
         types = {}
+        self.asked = self.requirements()
         for path, lines in self.sources.items():
             floor, room = self.room_of(path)
             where = path.relative_to(self.root)
             if floor == "Cores":
                 self.check_core(where, lines)
+            if floor in DOCUMENTED:
+                self.check_comments(where, lines)
             if room in UNSPEAKABLE:
                 self.check_words(where, lines, UNSPEAKABLE[room])
             self.check_functions(where, lines)
@@ -194,6 +206,31 @@ class House:
                 found = pattern.search(code)
                 if found:
                     self.say(f"{where}:{number}: a core {text.format(found.group(1))}")
+
+    # Public symbols without a comment.
+
+    def requirements(self):
+        """What each public protocol of the two lowest floors asks for, by the protocol's name."""
+        names = {}
+        for path, lines in self.sources.items():
+            if self.room_of(path)[0] not in DOCUMENTED:
+                continue
+            for _, kind, name, of, _ in declarations(lines):
+                if of and of[0] == "protocol":
+                    names.setdefault(of[1], set()).add(name)
+        return names
+
+    def check_comments(self, where, lines):
+        for number, kind, name, of, conforms in declarations(lines):
+            if is_commented(lines, number) or name in SPEAK_FOR_THEMSELVES:
+                continue
+            if kind == "init" and re.search(r"\binit\??\(from decoder\b", lines[number]):
+                continue
+            # What a protocol of these floors asks for is explained there.
+            if any(name in self.asked.get(protocol, ()) for protocol in conforms):
+                continue
+            text = lines[number].strip() if kind in ("init", "subscript", "case") else f"{kind} {name}"
+            self.say(f"{where}:{number + 1}: no comment says what is to be known of this: {text}")
 
     def check_words(self, where, lines, pattern):
         for number, line in enumerate(lines, 1):
@@ -241,6 +278,46 @@ WITNESSES = {
     "hashValue", "description", "debugDescription", "hash", "encode", "unownedExecutor", "codingPath", "allCases",
     "errorDescription", "isEnabled", "advanced", "distance", "index", "makeIterator", "next", "endIndex", "startIndex",
 }
+
+
+# What protocols of the language ask for: the protocol explains it.
+SPEAK_FOR_THEMSELVES = {"description", "debugDescription", "==", "<", "hash", "encode", "rawValue", "CodingKeys", "codingKey"}
+
+
+def declarations(lines):
+    """The public symbols of a file, and what is public because its type is: cases of enums, requirements of protocols.
+    Yields the number of the line, the kind, the name, the (kind, name) of the protocol or enum it belongs to by such a
+    rule, and the names of all that the type around it says it conforms to."""
+    types = []
+    for number, line in enumerate(lines):
+        code = without_comment(line).rstrip()
+        if not code.strip():
+            continue
+        indent = len(code) - len(code.lstrip())
+        while types and indent <= types[-1][0]:
+            types.pop()
+        inside = types[-1] if types and indent == types[-1][0] + 4 else None
+        conforms = inside[3] if inside else ()
+        found = PUBLIC.match(code)
+        if found:
+            yield number, found.group(1), found.group(2), None, conforms
+        elif inside and inside[1] == "enum" and code.lstrip().startswith(("case ", "indirect case ")):
+            yield number, "case", "", inside[1:3], conforms
+        elif inside and inside[1] == "protocol":
+            found = REQUIREMENT.match(code)
+            if found:
+                yield number, found.group(1), found.group(2), inside[1:3], conforms
+        opened = PUBLIC_TYPE.match(code)
+        if opened and not code.endswith("}"):
+            types.append((indent, opened.group(2), opened.group(3), re.findall(r"\w+", opened.group(4) or "")))
+
+
+def is_commented(lines, number):
+    """The line above the declaration and its attributes is of a comment for readers of the documentation."""
+    above = number - 1
+    while above >= 0 and re.fullmatch(r"\s*@\w+(?:\(.*\))?\s*", lines[above]):
+        above -= 1
+    return above >= 0 and lines[above].lstrip().startswith("///")
 
 
 def without_comment(line):

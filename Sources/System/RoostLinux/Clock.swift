@@ -3,6 +3,7 @@ public import RoostModel
 
 /// The host's monotonic clock. It counts the time the host was suspended too: a lease must not outlive a nap.
 public enum BootClock {
+    /// CLOCK_BOOTTIME. Simulations and cores take their time as an argument instead.
     public static func now() -> Moment {
         var time = timespec()
         clock_gettime(CLOCK_BOOTTIME, &time)
@@ -12,6 +13,7 @@ public enum BootClock {
 
 /// The wall clock, for people and records; never for decisions.
 public enum WallClock {
+    /// Milliseconds since 1970, UTC; it jumps when somebody sets the clock.
     public static func milliseconds() -> Int64 {
         var time = timespec()
         clock_gettime(CLOCK_REALTIME, &time)

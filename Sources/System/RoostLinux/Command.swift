@@ -7,10 +7,15 @@ import SystemPackage
 /// One run of a program of the host (`nft`, `mkfs.ext4`, `runc` …): arguments as a list, never through a shell,
 /// with a deadline and a bound on what it may print.
 public struct Command: Sendable {
+    /// A name, looked for in PATH, or a path.
     public var program: String
+    /// Without the program's own name. They can be seen by every user of the host (`/proc/PID/cmdline`): no secrets.
     public var arguments: [String]
+    /// Added to the few variables of this process that go along, and stronger than they are.
     public var environment: [String: String]
+    /// What it reads from its standard input; empty is /dev/null.
     public var input: String
+    /// For all of it. A program that has not ended by then is told to end, and killed a second later.
     public var deadline: Duration
 
     /// What programs of the host may need from the environment of this one; all else, a secret perhaps, stays here.
@@ -19,9 +24,12 @@ public struct Command: Sendable {
         "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY",
     ]
 
+    /// Long for what the host's programs do at once, short for whoever waits for one that hangs.
     public static let deadlineDefault = Duration.seconds(30)
+    /// For each of the two outputs.
     public static let outputBytesMax = 4 << 20
 
+    /// Nothing runs before ``run()`` or ``outcome()``.
     public init(
         _ program: String, _ arguments: [String], environment: [String: String] = [:], input: String = "",
         deadline: Duration = Command.deadlineDefault
@@ -33,9 +41,13 @@ public struct Command: Sendable {
         self.deadline = deadline
     }
 
+    /// What a program that has ended leaves.
     public struct Output: Sendable {
+        /// 0 to 255; 128 and the signal where one ended it.
         public var status: Int32
+        /// At most ``outputBytesMax``; what is no UTF-8 becomes U+FFFD.
         public var standardOutput: String
+        /// As ``standardOutput``.
         public var standardError: String
     }
 
@@ -145,19 +157,28 @@ public struct Command: Sendable {
     }
 }
 
+/// A command that did not do what it was run for.
 public struct CommandError: Error, CustomStringConvertible {
+    /// How far it came.
     public enum Cause: Sendable {
+        /// There is no such program, or the system has no process for it. The text is for the log.
         case notStarted(String)
+        /// Its status was not 0. The text is what it said, complaints first: it may show the host's insides.
         case exited(Int32, String)
+        /// It did not end in its time, and was killed: what it was to do may be half done.
         case deadlineExceeded(Duration)
         /// It ran to its end, but said more than anybody would read.
         case outputTooLong(bytesMax: Int)
+        /// The task that waited for it was cancelled, and it was killed: as with a deadline.
         case cancelled
     }
 
+    /// As one would type it (``Command/line``).
     public let command: String
+    /// What became of it.
     public let cause: Cause
 
+    /// For those who run programs by other means too and report them in one way.
     public init(command: String, cause: Cause) {
         self.command = command
         self.cause = cause

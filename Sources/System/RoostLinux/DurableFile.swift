@@ -3,10 +3,14 @@ import Glibc
 
 /// An operating-system error with what was attempted on what.
 public struct SystemError: Error, CustomStringConvertible {
+    /// A verb or more, for example `open folder`.
     public let operation: String
+    /// What it was done to, mostly a path.
     public let subject: String
+    /// Of errno(3).
     public let code: Int32
 
+    /// The default is what the call just made has left in errno; give `code` where another call lies between.
     public init(_ operation: String, _ subject: String, code: Int32 = errno) {
         self.operation = operation
         self.subject = subject
@@ -20,9 +24,12 @@ public struct SystemError: Error, CustomStringConvertible {
 public enum DurableFile {
     /// Whose a file is.
     public struct Owner: Hashable, Sendable {
+        /// User id.
         public var user: uid_t
+        /// Group id.
         public var group: gid_t
 
+        /// Both are set together (fchown(2)).
         public init(user: uid_t, group: gid_t) {
             self.user = user
             self.group = group
@@ -64,6 +71,7 @@ public enum DurableFile {
         try flushFolder(of: path)
     }
 
+    /// The text's UTF-8, as the other does it with bytes.
     public static func write(
         _ text: String, to path: String, mode: mode_t = 0o600, owner: Owner? = nil
     ) throws(SystemError) {

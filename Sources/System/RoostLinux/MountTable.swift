@@ -1,17 +1,24 @@
 /// What is mounted where, in this process's mount namespace.
 public struct MountTable: Sendable {
+    /// One line of the table.
     public struct Mount: Hashable, Sendable {
         /// `major:minor` of the filesystem's device.
         public var device: String
+        /// Where it is mounted, as this process sees the path.
         public var point: String
+        /// As mount(8) calls it: `ext4`, `overlay`, `cgroup2` …
         public var type: String
+        /// What is mounted, for example `/dev/loop3`; a word of the filesystem's own where there is no device.
         public var source: String
         /// The superblock's options, comma-separated.
         public var options: String
     }
 
+    /// In the order of the table: of several at one point the last is the one that is seen.
     public let mounts: [Mount]
 
+    /// The table at this moment.
+    /// - Throws: ``SystemError`` where /proc is not mounted.
     public static func current() throws(SystemError) -> MountTable {
         let path = "/proc/self/mountinfo"
         guard let bytes = try DurableFile.read(path) else { throw SystemError("open", path) }

@@ -69,5 +69,6 @@ public final class ThreadExecutor: SerialExecutor, Sendable {
 
     deinit { queue.end() }
 
+    /// In the order of the calls; never waits.
     public func enqueue(_ job: consuming ExecutorJob) { queue.add(UnownedJob(job)) }
 }
