@@ -31,7 +31,7 @@ public enum StoreKeys {
     public static func machineName(_ app: AppName, _ name: String) -> String { machineNames(app) + name }
 
     /// Network names and their numbers; a number is never used again.
-    public static let networks = "/roost/networks/"
+    static let networks = "/roost/networks/"
     /// ``NetworkNumber``; made with the first app that names the network.
     public static func network(_ network: NetworkName) -> String { networks + network.text }
     /// ``NetworkNumber`` that was given last. Absent: none was.
@@ -57,16 +57,16 @@ public enum StoreKeys {
     /// ``ClusterObstacle``; absent when nothing is in the way.
     public static func clusterObstacle(_ name: AppName) -> String { cluster(name) + "obstacle" }
     /// Of all members of the cluster.
-    public static func placements(_ name: AppName) -> String { cluster(name) + "placements/" }
+    static func placements(_ name: AppName) -> String { cluster(name) + "placements/" }
     /// ``MemberPlacement``; absent: the member is still to be placed.
     public static func placement(_ name: AppName, _ member: MemberName) -> String { placements(name) + member.text }
     /// Of all members of the cluster.
-    public static func reports(_ name: AppName) -> String { cluster(name) + "reports/" }
+    static func reports(_ name: AppName) -> String { cluster(name) + "reports/" }
     /// ``MemberReport``; the member alone writes it, through its host.
     public static func report(_ name: AppName, _ member: MemberName) -> String { reports(name) + member.text }
 
     /// Work that one host at a time does for all, held by a lease.
-    public static let duties = "/roost/duties/"
+    static let duties = "/roost/duties/"
     /// The name of the host that has the duty now, under a lease of the store: absent when nobody has it.
     public static func duty(_ name: String) -> String { duties + name }
 }

@@ -79,11 +79,8 @@ public struct Generation: Hashable, Sendable, Comparable, Codable, CustomStringC
     /// 0 when nothing was ever written.
     public let number: UInt64
 
-    /// As it was read; a new one comes from ``next``.
+    /// As it was read or counted: the ledger of a host raises it with every write.
     public init(_ number: UInt64) { self.number = number }
-
-    /// For the next write; the writer compares that the present one still holds.
-    public var next: Generation { Generation(number + 1) }
 
     public init(from decoder: any Decoder) throws {
         number = try decoder.singleValueContainer().decode(UInt64.self)

@@ -13,13 +13,13 @@ public enum RecordBounds {
     /// Of a host's disk, and of one volume: 256 TiB.
     public static let diskMax = ByteCount.gibibytes(256 << 10)
     /// Of a host, and of one machine.
-    public static let cpusMax = 4096
+    static let cpusMax = 4096
     /// Of a name or an address, in bytes.
-    public static let textMax = 256
+    static let textMax = 256
     /// Of a cluster, however many a newer version allows.
-    public static let membersMax = 64
+    static let membersMax = 64
     /// In reigns, however many a newer version keeps.
-    public static let historyMax = 1024
+    static let historyMax = 1024
     /// WireGuard's keys, in base64.
     static let publicKeyLength = 44
 
