@@ -198,6 +198,9 @@ let package = Package(
         room(.lab, "RoostWAN", uses: ["RoostModel", "RoostLinux", "CLinux", .heap], settings: dataPath),
         room(
             .lab, "RoostLab", uses: ["RoostModel", "RoostWire", "RoostClient", "RoostLinux", "RoostWAN", "CLinux"]),
+        room(.lab, "RoostDemo", uses: ["RoostLab", "RoostModel", "RoostWire", "RoostClient", "RoostLinux"]),
+        room(
+            .lab, "RoostBench", uses: ["RoostDemo", "RoostLab", "RoostModel", "RoostWire", "RoostClient", "RoostLinux"]),
 
         // Programs. Argument parsing and assembly, nothing else.
         program(
@@ -212,7 +215,8 @@ let package = Package(
         program(
             "roost",
             uses: [
-                "RoostModel", "RoostWire", "RoostClient", "RoostLab", "RoostPostgresImage", "RoostLinux",
+                "RoostModel", "RoostWire", "RoostClient", "RoostLab", "RoostDemo", "RoostBench", "RoostPostgresImage",
+                "RoostLinux",
                 .argumentParser, .unixSignals,
             ]),
         program(
@@ -283,6 +287,8 @@ let package = Package(
             path: "Tests/Lab/PlanetTests",
             swiftSettings: strict, linkerSettings: linker),
         tests(.lab, of: "RoostWAN", uses: ["RoostModel", "RoostLinux"]),
+        tests(.lab, of: "RoostDemo", uses: ["RoostModel", "RoostLinux"]),
+        tests(.lab, of: "RoostBench", uses: ["RoostModel", "RoostLinux"]),
         tests(.lab, of: "RoostLab", uses: ["RoostModel", "RoostLinux", "RoostWAN"]),
     ]
 )

@@ -40,6 +40,8 @@ BESIDE = {
     "RoostRoutes": {"RoostAPI", "RoostControl", "RoostHost", "RoostPlanet"},
     "RoostPostgresControl": {"RoostAPI", "RoostControl", "RoostHost", "RoostPlanet"},
     "RoostLab": {"RoostWAN"},
+    "RoostDemo": {"RoostLab"},
+    "RoostBench": {"RoostDemo", "RoostLab"},
 }
 
 # What must never be, whatever the floors say: (room, room that it must not reach even through others, why).

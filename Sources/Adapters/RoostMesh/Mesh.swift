@@ -66,17 +66,21 @@ public struct PathMeasurement: Hashable, Sendable, Codable {
     public var jitterMicroseconds: Int64?
     /// Of the recent window.
     public var lossPercent: Double
+    /// The same of probes as large as the mesh's largest packet; nil before the fate of one is known.
+    public var fullSizeLossPercent: Double?
     public var probesSent: UInt64
     public var probesAnswered: UInt64
 
     public init(
         peer: HostName, roundTripMicroseconds: Int64?, jitterMicroseconds: Int64?, lossPercent: Double,
+        fullSizeLossPercent: Double? = nil,
         probesSent: UInt64, probesAnswered: UInt64
     ) {
         self.peer = peer
         self.roundTripMicroseconds = roundTripMicroseconds
         self.jitterMicroseconds = jitterMicroseconds
         self.lossPercent = lossPercent
+        self.fullSizeLossPercent = fullSizeLossPercent
         self.probesSent = probesSent
         self.probesAnswered = probesAnswered
     }
@@ -86,6 +90,7 @@ public struct PathMeasurement: Hashable, Sendable, Codable {
         case roundTripMicroseconds = "rtt_us"
         case jitterMicroseconds = "jitter_us"
         case lossPercent = "loss_percent"
+        case fullSizeLossPercent = "full_size_loss_percent"
         case probesSent = "sent"
         case probesAnswered = "answered"
     }

@@ -26,22 +26,27 @@ struct ProbeSeal: Sendable {
         self.peer = Array(bytes)
     }
 
-    /// The packet and its signature.
+    /// Of a whole datagram of UDP over IPv6 without anything around it on the way, 1500 bytes.
+    static let datagramBytesMax = 1500 - 40 - 8
+
+    /// The packet, its signature, and its padding.
     func sealed(_ packet: ProbePacket) -> [UInt8] {
         let bytes = packet.bytes
-        return bytes + signature(of: bytes, by: own)
+        return bytes + signature(of: bytes, by: own) + [UInt8](repeating: 0, count: Int(packet.padding))
     }
 
     /// Nil for anything that the peer has not signed: also what we have signed ourselves and somebody sends back.
     func opened(_ bytes: [UInt8]) -> ProbePacket? {
-        guard bytes.count == ProbePacket.size + Self.size else { return nil }
+        let size = ProbePacket.size + Self.size
+        guard (size...Self.datagramBytesMax).contains(bytes.count) else { return nil }
         let packet = Array(bytes[..<ProbePacket.size])
         let expected = signature(of: packet, by: peer)
         // All of it is compared, whatever differs first: the time tells nothing.
         var difference: UInt8 = 0
-        for (one, other) in zip(expected, bytes[ProbePacket.size...]) { difference |= one ^ other }
+        for (one, other) in zip(expected, bytes[ProbePacket.size..<size]) { difference |= one ^ other }
         guard difference == 0 else { return nil }
-        return packet.withUnsafeBytes { ProbePacket($0) }
+        let opened = packet.withUnsafeBytes { ProbePacket($0) }
+        return opened.flatMap { bytes.count == size + Int($0.padding) ? $0 : nil }
     }
 
     private func signature(of bytes: [UInt8], by sender: [UInt8]) -> [UInt8] {

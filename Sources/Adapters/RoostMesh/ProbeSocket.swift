@@ -12,6 +12,12 @@ struct ProbeSocket: ~Copyable {
         let type = Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
         let opened = socket(endpoint.family, type, 0)
         guard opened >= 0 else { throw SystemError("open socket", "\(endpoint)") }
+        // Large ones go in pieces where a link asks for it, as WireGuard's packets do.
+        var off: Int32 = 0
+        let (level, option) =
+            endpoint.family == AF_INET
+            ? (Int32(IPPROTO_IP), IP_MTU_DISCOVER) : (Int32(IPPROTO_IPV6), IPV6_MTU_DISCOVER)
+        _ = setsockopt(opened, level, option, &off, socklen_t(MemoryLayout<Int32>.size))
         guard endpoint.withSocketAddress({ bind(opened, $0, $1) }) == 0 else {
             let failure = SystemError("bind", "\(endpoint)")
             close(opened)
@@ -34,8 +40,8 @@ struct ProbeSocket: ~Copyable {
     func receive() -> (bytes: [UInt8], source: UnderlayEndpoint?)? {
         var source = sockaddr_storage()
         var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
-        // A byte more than a packet has, so that a longer one is not taken for one.
-        return withUnsafeTemporaryAllocation(byteCount: ProbePacket.size + ProbeSeal.size + 1, alignment: 8) { buffer in
+        // A byte more than the largest has, so that a longer one is not taken for one.
+        return withUnsafeTemporaryAllocation(byteCount: ProbeSeal.datagramBytesMax + 1, alignment: 8) { buffer in
             let count = withUnsafeMutablePointer(to: &source) { pointer in
                 pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
                     recvfrom(descriptor, buffer.baseAddress, buffer.count, 0, $0, &length)

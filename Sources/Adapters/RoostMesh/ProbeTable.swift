@@ -20,7 +20,28 @@ struct ProbeTable: Sendable {
     private struct Target: Sendable {
         var peer: ProbeTarget
         var statistics: PathStatistics
+        /// Of the probes as large as the mesh's largest packet: a path may carry small packets only, and no word of it
+        /// come back.
+        var fullSize = PathStatistics(limits: ProbeTable.fullSizeLimits)
         var due: Moment
+        /// Not before; with the next small one.
+        var fullSizeDue: Moment
+        var carriesSmallPacketsOnly = false
+    }
+
+    /// Every peer gets so few of them that a host with fifty peers sends 15 kB a second.
+    static let fullSizeInterval = Duration.seconds(5)
+    private static let fullSizeLimits = PathStatistics.Limits(windowProbes: 6)
+    /// Lost one after the other, while small ones arrive, before it is said of the path.
+    static let fullSizeLostMin = 3
+    private static let smallLossMax = 0.5
+
+    private let padding: UInt16
+
+    /// - Parameter datagramBytes: of the largest packet that the mesh sends, without its IP and UDP headers.
+    init(datagramBytes: Int) {
+        let size = ProbePacket.size + ProbeSeal.size
+        padding = UInt16(min(max(datagramBytes, size), ProbeSeal.datagramBytesMax) - size)
     }
 
     /// Sorted by host, so that the probes of a round always leave in the same order.
@@ -35,10 +56,12 @@ struct ProbeTable: Sendable {
             let due = ProbeSchedule.firstProbe(of: index, peers: sorted.count, from: now)
             if let known = old[peer.host], known.peer.endpoint == peer.endpoint, known.peer.publicKey == peer.publicKey
             {
-                return Target(
-                    peer: peer, statistics: known.statistics, due: old.count == sorted.count ? known.due : due)
+                var target = known
+                target.peer = peer
+                if old.count != sorted.count { target.due = due }
+                return target
             }
-            return Target(peer: peer, statistics: PathStatistics(), due: due)
+            return Target(peer: peer, statistics: PathStatistics(), due: due, fullSizeDue: due)
         }
         indexByEndpoint = [:]
         for (index, target) in targets.enumerated() { indexByEndpoint[target.peer.endpoint] = index }
@@ -54,6 +77,14 @@ struct ProbeTable: Sendable {
             outgoing.append(
                 targets[index].peer.sealed(
                     ProbePacket(kind: .probe, number: number, sentNanoseconds: Self.nanoseconds(now))))
+            if targets[index].fullSizeDue <= now {
+                let number = targets[index].fullSize.send(at: now)
+                outgoing.append(
+                    targets[index].peer.sealed(
+                        ProbePacket(
+                            kind: .probe, number: number, sentNanoseconds: Self.nanoseconds(now), padding: padding)))
+                targets[index].fullSizeDue = now + Self.fullSizeInterval
+            }
             targets[index].due = ProbeSchedule.next(after: targets[index].due, peers: targets.count, now: now)
         }
         return outgoing
@@ -70,10 +101,16 @@ struct ProbeTable: Sendable {
             answer.kind = .answer
             return targets[index].peer.sealed(answer)
         case .answer:
-            guard let sentAt = targets[index].statistics.sentAt(packet.number),
+            let statistics: WritableKeyPath<Target, PathStatistics>
+            switch packet.padding {
+            case 0: statistics = \.statistics
+            case padding: statistics = \.fullSize
+            default: return nil
+            }
+            guard let sentAt = targets[index][keyPath: statistics].sentAt(packet.number),
                 Self.nanoseconds(sentAt) == packet.sentNanoseconds
             else { return nil }
-            _ = targets[index].statistics.answer(packet.number, at: now)
+            _ = targets[index][keyPath: statistics].answer(packet.number, at: now)
             return nil
         }
     }
@@ -81,11 +118,27 @@ struct ProbeTable: Sendable {
     mutating func measurements(now: Moment) -> [PathMeasurement] {
         targets.indices.map { index in
             targets[index].statistics.expire(at: now)
+            targets[index].fullSize.expire(at: now)
             let statistics = targets[index].statistics
+            let fullSize = targets[index].fullSize
             return PathMeasurement(
                 peer: targets[index].peer.host, roundTripMicroseconds: statistics.roundTrip.map(Self.microseconds),
                 jitterMicroseconds: statistics.jitter.map(Self.microseconds), lossPercent: statistics.loss * 100,
+                fullSizeLossPercent: fullSize.probesSettled == 0 ? nil : fullSize.loss * 100,
                 probesSent: statistics.probesSent, probesAnswered: statistics.probesAnswered)
+        }
+    }
+
+    /// Peers whose path has begun, or ceased, to carry small packets only.
+    mutating func takeTurns(now: Moment) -> [(host: HostName, carriesSmallPacketsOnly: Bool)] {
+        targets.indices.compactMap { index in
+            targets[index].fullSize.expire(at: now)
+            let small = targets[index].statistics
+            guard small.probesSettled > 0, small.loss < Self.smallLossMax else { return nil }
+            let isSo = targets[index].fullSize.lostInARow >= Self.fullSizeLostMin
+            guard isSo != targets[index].carriesSmallPacketsOnly else { return nil }
+            targets[index].carriesSmallPacketsOnly = isSo
+            return (targets[index].peer.host, isSo)
         }
     }
 

@@ -11,7 +11,7 @@ final class Prober: Sendable {
     private let endpoint: UnderlayEndpoint
     private let namespace: String?
     private let logger: Logger
-    private let table = Mutex(ProbeTable())
+    private let table: Mutex<ProbeTable>
 
     /// The outside address may come up after us.
     private static let retryInterval = Duration.seconds(1)
@@ -20,10 +20,12 @@ final class Prober: Sendable {
     /// Without peers.
     private static let idleInterval = Duration.seconds(1)
 
-    init(endpoint: UnderlayEndpoint, namespace: String?, logger: Logger) {
+    /// - Parameter datagramBytes: of the largest packet that the mesh sends, without its IP and UDP headers.
+    init(endpoint: UnderlayEndpoint, namespace: String?, datagramBytes: Int, logger: Logger) {
         self.endpoint = endpoint
         self.namespace = namespace
         self.logger = logger
+        table = Mutex(ProbeTable(datagramBytes: datagramBytes))
     }
 
     func setTargets(_ peers: [ProbeTarget]) {
@@ -67,8 +69,9 @@ final class Prober: Sendable {
     private func serve(_ socket: borrowing ProbeSocket, wake: Int32) {
         while true {
             let now = BootClock.now()
-            let (due, next) = table.withLock { ($0.takeDue(now: now), $0.nextDue) }
+            let (due, next, turns) = table.withLock { ($0.takeDue(now: now), $0.nextDue, $0.takeTurns(now: now)) }
             for outgoing in due { socket.send(outgoing) }
+            for turn in turns { say(turn.carriesSmallPacketsOnly, of: turn.host) }
             let idle = next.map { min($0 - BootClock.now(), Self.idleInterval) } ?? Self.idleInterval
             if socket.wait(for: idle, wake: wake) { return }
             for _ in 0..<Self.packetsPerRoundMax {
@@ -79,6 +82,16 @@ final class Prober: Sendable {
                     socket.send(answer)
                 }
             }
+        }
+    }
+
+    private func say(_ carriesSmallPacketsOnly: Bool, of host: HostName) {
+        if carriesSmallPacketsOnly {
+            logger.error(
+                "a path carries small packets only: something on it drops large ones and does not say so",
+                metadata: ["host": "\(host)", "advice": "set mesh.mtu on both hosts to what the path carries, less 80"])
+        } else {
+            logger.notice("a path carries packets of full size again", metadata: ["host": "\(host)"])
         }
     }
 }

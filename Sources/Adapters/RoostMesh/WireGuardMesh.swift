@@ -47,6 +47,8 @@ public final class WireGuardMesh: Mesh, Service {
     public static let ruleInterval = Duration.seconds(2)
     /// Between two times that the rules are made anew.
     private static let rulePause = Duration.milliseconds(100)
+    /// Header and tag of a data message (WireGuard's protocol, 5.4.6).
+    private static let wireGuardOverheadBytes = 32
     /// Between two attempts when the rules cannot be watched or set.
     private static let ruleRetryInterval = Duration.seconds(1)
 
@@ -60,7 +62,8 @@ public final class WireGuardMesh: Mesh, Service {
         namespaces = MachineNamespaces(configuration: configuration, rules: rules)
         prober = Prober(
             endpoint: UnderlayEndpoint(address: configuration.endpoint.address, port: configuration.probePort),
-            namespace: configuration.networkNamespace, logger: logger)
+            namespace: configuration.networkNamespace,
+            datagramBytes: configuration.mtu + Self.wireGuardOverheadBytes, logger: logger)
         peers = Mutex(Peers(wanted: configuration.seeds))
     }
 

@@ -107,12 +107,14 @@ public struct PathStatistics: Sendable {
 
     /// Of the window's probes whose fate is known: 0 none lost, 1 all lost. Zero before the first is known.
     public var loss: Double {
-        let settled = probes.count { $0.state != .waiting }
-        return settled == 0 ? 0 : Double(probes.count { $0.state == .lost }) / Double(settled)
+        probesSettled == 0 ? 0 : Double(probes.count { $0.state == .lost }) / Double(probesSettled)
     }
 
+    /// Of the window's probes, those whose fate is known.
+    public var probesSettled: Int { probes.count { $0.state != .waiting } }
+
     /// Probes lost without one answered after them.
-    var lostInARow: Int {
+    public var lostInARow: Int {
         var count = 0
         for probe in probes.reversed() {
             switch probe.state {

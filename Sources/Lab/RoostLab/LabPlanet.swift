@@ -9,7 +9,8 @@ import RoostWAN
 public struct LabPlanet: Sendable {
     public let plan: LabPlan
     public let paths: LabPaths
-    let programFolder: String
+    /// Where the lab's programs are.
+    public let programFolder: String
 
     /// What `lab.json` holds: enough to take the lab apart, and to start one of its hosts again.
     struct Record: Codable {
@@ -47,6 +48,9 @@ public struct LabPlanet: Sendable {
     public static var names: [String] {
         Folder.names(in: LabPaths.stateRoot).filter { Folder.isFolder("\(LabPaths.stateRoot)/\($0)") }.sorted()
     }
+
+    /// Whether there is a lab of this name, up or half taken apart.
+    public static func exists(_ name: String) throws -> Bool { try record(name) != nil }
 
     static func record(_ name: String) throws -> Record? {
         let path = LabPaths(name: name).labFile

@@ -54,7 +54,7 @@ public struct LabPrograms: Sendable {
     }
 
     /// - Throws: ``LabError`` that names the programs that are missing, and their Debian packages.
-    static func require(_ needed: [(program: String, package: String)]) throws(LabError) {
+    public static func require(_ needed: [(program: String, package: String)]) throws(LabError) {
         let missing = needed.filter { !isInstalled($0.program) }
         guard missing.isEmpty else {
             let packages = Set(missing.map(\.package)).sorted().joined(separator: " ")

@@ -6,7 +6,7 @@ struct SiteScripts {
     let paths: LabPaths
     let cgroups: ControlGroups.Version
     /// Where `roostd` and `roost-wan` are.
-    let programFolder: String
+    public let programFolder: String
 
     init(plan: LabPlan, cgroups: ControlGroups.Version, programFolder: String) {
         self.plan = plan

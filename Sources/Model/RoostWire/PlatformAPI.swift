@@ -330,13 +330,20 @@ public struct MeshMatrixBody: Sendable, Codable {
         public var jitterMicroseconds: Int64?
         /// Of the last probes whose fate is known, 0 to 100; 0 before the first is known.
         public var lossPercent: Double
+        /// The same of probes as large as the mesh's largest packet: a path may carry small packets only. Nil before the
+        /// fate of one is known, and from hosts that send none.
+        public var fullSizeLossPercent: Double?
 
         /// As the prober's table has it.
-        public init(peer: HostName, roundTripMicroseconds: Int64?, jitterMicroseconds: Int64?, lossPercent: Double) {
+        public init(
+            peer: HostName, roundTripMicroseconds: Int64?, jitterMicroseconds: Int64?, lossPercent: Double,
+            fullSizeLossPercent: Double? = nil
+        ) {
             self.peer = peer
             self.roundTripMicroseconds = roundTripMicroseconds
             self.jitterMicroseconds = jitterMicroseconds
             self.lossPercent = lossPercent
+            self.fullSizeLossPercent = fullSizeLossPercent
         }
 
         enum CodingKeys: String, CodingKey {
@@ -344,6 +351,7 @@ public struct MeshMatrixBody: Sendable, Codable {
             case roundTripMicroseconds = "rtt_us"
             case jitterMicroseconds = "jitter_us"
             case lossPercent = "loss_percent"
+            case fullSizeLossPercent = "full_size_loss_percent"
         }
     }
 

@@ -22,7 +22,8 @@ public struct Reachability: Sendable {
         let paths = await mesh.measurements().map {
             MeshMatrixBody.Path(
                 peer: $0.peer, roundTripMicroseconds: $0.roundTripMicroseconds,
-                jitterMicroseconds: $0.jitterMicroseconds, lossPercent: $0.lossPercent)
+                jitterMicroseconds: $0.jitterMicroseconds, lossPercent: $0.lossPercent,
+                fullSizeLossPercent: $0.fullSizeLossPercent)
         }
         return MeshMatrixBody.Row(host: host, region: region, paths: paths.sorted { $0.peer < $1.peer })
     }

@@ -110,6 +110,15 @@ import Testing
         #expect(matrix.matrix.headers == ["FROM \\ TO", "ams1", "iad1"])
         #expect(matrix.matrix.rows.first?.last?.text == "80.3 ms, 12 % lost")
         #expect(matrix.silence.contains("iad1"))
+        var hole = MeshMatrixBody.Path(
+            peer: iad, roundTripMicroseconds: 80_300, jitterMicroseconds: 100, lossPercent: 0, fullSizeLossPercent: 100)
+        func cell() throws -> String? {
+            MeshMatrixBody(rows: [.init(host: ams, region: try RegionCode("ams"), paths: [hole])], silent: [])
+                .matrix.rows.first?.last?.text
+        }
+        #expect(try cell() == "80.3 ms, small only")
+        hole.lossPercent = 100
+        #expect(try cell() == "80.3 ms, 100 % lost")
     }
 
     @Test(arguments: [

@@ -68,7 +68,7 @@ struct MeshPartsTests {
         let stranger = try #require(ProbeSeal(own: Curve25519.KeyAgreement.PrivateKey(), peer: text(here)))
         let peer = try UnderlayEndpoint("198.18.1.2:51821")
         let elsewhere = try UnderlayEndpoint("198.18.1.3:51821")
-        var table = ProbeTable()
+        var table = ProbeTable(datagramBytes: 1452)
         table.setTargets(
             [ProbeTarget(host: try HostName("host1"), endpoint: peer, publicKey: text(there), seal: seal)], now: .zero)
         let sent = try #require(table.takeDue(now: .zero).first)
@@ -97,6 +97,47 @@ struct MeshPartsTests {
         #expect(table.measurements(now: now).first?.probesAnswered == 0)
         #expect(table.receive(changed, from: peer, now: now) == nil)
         #expect(table.measurements(now: now).first?.roundTripMicroseconds == 3000)
+    }
+
+    @Test func aPathThatCarriesSmallPacketsOnlyIsSaidToDoSo() throws {
+        let here = Curve25519.KeyAgreement.PrivateKey()
+        let there = Curve25519.KeyAgreement.PrivateKey()
+        func text(_ key: Curve25519.KeyAgreement.PrivateKey) -> String {
+            key.publicKey.rawRepresentation.base64EncodedString()
+        }
+        let theirs = try #require(ProbeSeal(own: there, peer: text(here)))
+        let peer = try UnderlayEndpoint("198.18.1.2:51821")
+        let seal = try #require(ProbeSeal(own: here, peer: text(there)))
+        let host = try HostName("host1")
+        var table = ProbeTable(datagramBytes: 1452)
+        let target = ProbeTarget(host: host, endpoint: peer, publicKey: text(there), seal: seal)
+        table.setTargets([target], now: .zero)
+        var turns: [Bool] = []
+        var largest = 0
+        // A minute with everything, a minute with small ones only, a minute with everything.
+        for tenth in 0..<1800 {
+            let now = Moment.zero + .milliseconds(100) * tenth
+            for sent in table.takeDue(now: now) {
+                largest = max(largest, sent.bytes.count)
+                let packet = try #require(theirs.opened(sent.bytes))
+                if sent.bytes.count > 1000, (600..<1200).contains(tenth) { continue }
+                var answer = packet
+                answer.kind = .answer
+                _ = table.receive(theirs.sealed(answer), from: peer, now: now + .milliseconds(3))
+                // A padding that was never sent counts for nothing.
+                answer.padding += 1
+                _ = table.receive(theirs.sealed(answer), from: peer, now: now + .milliseconds(3))
+            }
+            turns += table.takeTurns(now: now).map(\.carriesSmallPacketsOnly)
+            let measured = try #require(table.measurements(now: now).first)
+            #expect(measured.lossPercent == 0)
+            if tenth == 590 { #expect(measured.fullSizeLossPercent == 0) }
+            if tenth == 1190 { #expect(measured.fullSizeLossPercent == 100) }
+            if tenth == 1790 { #expect(measured.fullSizeLossPercent == 0) }
+            if tenth == 300 { table.setTargets([target], now: now) }
+        }
+        #expect(turns == [true, false])
+        #expect(largest == 1452, "as WireGuard sends a packet of 1420 bytes: 16 of header, 16 of tag")
     }
 
     @Test func changesTouchOnlyWhatDiffers() throws {

@@ -128,6 +128,16 @@ import Testing
                 }
                 let fine = await planet.hosts[0].mesh.measurements().first { $0.peer == planet.hosts[2].name }
                 #expect((fine?.lossPercent ?? 100) < 20)
+                // Something on the way to host2 drops large packets and says nothing.
+                try await planet.run(
+                    planet.hosts[0].namespace, "nft",
+                    "add rule ip fault in ip saddr \(planet.hosts[2].underlay) ip length > 1300 drop")
+                let small = try await poll(for: .seconds(40)) { () -> PathMeasurement? in
+                    await planet.hosts[0].mesh.measurements().first {
+                        $0.peer == planet.hosts[2].name && ($0.fullSizeLossPercent ?? 0) >= 50
+                    }
+                }
+                #expect((small?.lossPercent ?? 100) < 20)
             }
         }
     }

@@ -1,3 +1,4 @@
+import RoostBench
 import RoostLab
 
 /// A report of a bench for people.

@@ -1,4 +1,5 @@
 import ArgumentParser
+import RoostBench
 import RoostLab
 import RoostLinux
 import RoostModel

@@ -1,4 +1,5 @@
 import ArgumentParser
+import RoostDemo
 import RoostLab
 import RoostLinux
 import RoostModel

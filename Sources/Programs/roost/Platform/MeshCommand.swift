@@ -51,10 +51,16 @@ extension MeshMatrixBody.Path {
     /// Loss that a person should notice, in per cent.
     private static let noticeableLoss = 0.5
     private static let badLoss = 5.0
+    /// Of packets of full size: from here on a path does not carry them.
+    private static let blackHole = 50.0
 
     fileprivate var cell: Cell {
         guard let roundTripMicroseconds else { return .number("no answer", .bad) }
         let time = Figure.milliseconds(microseconds: roundTripMicroseconds)
+        // A path that loses all loses the large ones too, and that is no news.
+        if let fullSizeLossPercent, fullSizeLossPercent >= Self.blackHole, lossPercent < Self.blackHole {
+            return .number("\(time), small only", .bad)
+        }
         guard lossPercent >= Self.noticeableLoss else { return .number(time) }
         return .number(
             "\(time), \(Figure.decimal(lossPercent, 0)) % lost", lossPercent >= Self.badLoss ? .bad : .warning)

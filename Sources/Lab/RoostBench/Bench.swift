@@ -1,5 +1,7 @@
 import Glibc
 import RoostClient
+import RoostDemo
+public import RoostLab
 import RoostLinux
 import RoostModel
 import RoostWire
@@ -10,7 +12,7 @@ public struct Bench: Sendable {
     let shape: LabShape
     let parts: [BenchPart]
     let rounds: Int?
-    let progress: Demo.Progress
+    let progress: LabPlanet.Progress
 
     static let cluster = "bench"
 
@@ -20,7 +22,7 @@ public struct Bench: Sendable {
     ///   - parts: what to measure; in the order of ``BenchPart``.
     ///   - rounds: of every part; by default each part has a number of its own.
     public init(
-        _ shape: LabShape, parts: [BenchPart], rounds: Int?, progress: @escaping Demo.Progress = { _ in }
+        _ shape: LabShape, parts: [BenchPart], rounds: Int?, progress: @escaping LabPlanet.Progress = { _ in }
     ) throws(LabError) {
         if let rounds, !(1...BenchPart.roundsMax).contains(rounds) {
             throw LabError(.usage, "a bench has 1 to \(BenchPart.roundsMax) rounds")

@@ -1,21 +1,29 @@
 import FoundationEssentials
 import Glibc
-import RoostClient
+public import RoostClient
+public import RoostLab
 import RoostLinux
 public import RoostModel
 import RoostWAN
-import RoostWire
+public import RoostWire
 
 /// Brings a planet up, puts a Postgres cluster on it, breaks things, and measures what a client notices.
 public struct Demo: Sendable {
-    public typealias Progress = @Sendable (String) -> Void
+    public let planet: LabPlanet
+    public let cluster: AppName
+    public let progress: LabPlanet.Progress
 
-    let planet: LabPlanet
-    let cluster: AppName
-    let progress: Progress
+    /// - Parameters:
+    ///   - planet: a lab that is up.
+    ///   - cluster: the name of the cluster that is made on it.
+    public init(planet: LabPlanet, cluster: AppName, progress: @escaping LabPlanet.Progress) {
+        self.planet = planet
+        self.cluster = cluster
+        self.progress = progress
+    }
 
     static let createMax = Duration.seconds(300)
-    static let recoverMax = Duration.seconds(120)
+    public static let recoverMax = Duration.seconds(120)
     static let writeMax = Duration.seconds(1800)
     /// What an event does to writes is looked at for at least this long.
     static let watchMin = Duration.seconds(3)
@@ -28,12 +36,12 @@ public struct Demo: Sendable {
     /// - Throws: ``LabError`` when something does not come up or does not recover. Rows that were lost are in the
     ///   report.
     public static func run(
-        _ shape: LabShape, cluster: AppName, progress: @escaping Progress = { _ in }
+        _ shape: LabShape, cluster: AppName, progress: @escaping LabPlanet.Progress = { _ in }
     ) async throws -> DemoReport {
         guard shape.regions.count > 1 else {
             throw LabError(.usage, "the demo needs two regions or more", advice: "use --regions ams,iad,sin")
         }
-        if try LabPlanet.record(shape.name) != nil {
+        if try LabPlanet.exists(shape.name) {
             progress("removing the lab '\(shape.name)' of before")
             try await LabPlanet.down(shape.name)
         }
@@ -57,7 +65,7 @@ public struct Demo: Sendable {
 
     // MARK: - The cluster
 
-    func create() async throws -> ClusterBody {
+    public func create() async throws -> ClusterBody {
         let regions = planet.plan.shape.regions
         progress("a Postgres cluster '\(cluster)' in \(regions.map(\.text).joined(separator: ", "))")
         let request = CreateClusterRequest(
@@ -67,7 +75,7 @@ public struct Demo: Sendable {
     }
 
     /// Any host can answer; the next one is asked when one cannot.
-    func ask<Value: Sendable>(_ call: (RoostAPIClient) async throws -> Value) async throws -> Value {
+    public func ask<Value: Sendable>(_ call: (RoostAPIClient) async throws -> Value) async throws -> Value {
         var failure: (any Error)?
         for host in planet.plan.hosts where planet.state(of: host) == .running {
             do { return try await call(planet.api(of: host.name)) } catch { failure = error }
@@ -75,7 +83,7 @@ public struct Demo: Sendable {
         throw failure ?? LabError(.failed, "no host of the lab is running")
     }
 
-    func wait(
+    public func wait(
         for limit: Duration, _ goal: String, until condition: (ClusterBody) async throws -> Bool
     ) async throws -> ClusterBody {
         var last = "nobody answered"
@@ -115,7 +123,7 @@ public struct Demo: Sendable {
     }
 
     /// An edge speaks to a member from its host's own address: that is how a session knows both.
-    func landing(
+    public func landing(
         of client: String, _ port: UInt16, _ url: String, in body: ClusterBody
     ) async throws -> DemoReport.Landing? {
         var words = ["psql", "-XAt", "-c", "\\timing on", "-c", "select inet_client_addr(), inet_server_addr()"]
@@ -138,10 +146,10 @@ public struct Demo: Sendable {
 
     // MARK: - Rows
 
-    var rowsFile: String { planet.paths.runFolder + "/demo-rows.json" }
+    public var rowsFile: String { planet.paths.runFolder + "/demo-rows.json" }
 
     /// Writes until it is cancelled.
-    func write(_ url: String, from client: String) async throws {
+    public func write(_ url: String, from client: String) async throws {
         let line = try planet.commandLine(
             in: client, [planet.programFolder + "/roost-pg", "writer", "--json", "--url", url])
         try await Command(
@@ -150,13 +158,13 @@ public struct Demo: Sendable {
         ).run()
     }
 
-    func log() throws -> WriteLog {
+    public func log() throws -> WriteLog {
         var log = WriteLog()
         log.append(try DurableFile.read(rowsFile, bytesMax: 1 << 30) ?? [])
         return log
     }
 
-    func verify(_ rows: Int, _ body: ClusterBody) async throws -> (confirmed: Int, lost: Int) {
+    public func verify(_ rows: Int, _ body: ClusterBody) async throws -> (confirmed: Int, lost: Int) {
         struct Verdict: Decodable {
             var confirmed: Int
             var missing: [Int64]

@@ -1,3 +1,4 @@
+import RoostLab
 import RoostLinux
 import RoostModel
 

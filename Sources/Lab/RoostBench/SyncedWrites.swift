@@ -1,4 +1,5 @@
 import FoundationEssentials
+import RoostLab
 import RoostLinux
 
 /// fio, writing 8 kB after 8 kB into a file that is already there, with a flush after each.

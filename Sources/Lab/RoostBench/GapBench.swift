@@ -1,4 +1,6 @@
 import Glibc
+import RoostDemo
+import RoostLab
 import RoostLinux
 import RoostModel
 import RoostWire

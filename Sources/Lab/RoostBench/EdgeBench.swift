@@ -1,3 +1,5 @@
+import RoostDemo
+import RoostLab
 import RoostLinux
 import RoostModel
 import RoostWire

@@ -1,4 +1,5 @@
 import FoundationEssentials
+import RoostLab
 import RoostLinux
 import RoostModel
 

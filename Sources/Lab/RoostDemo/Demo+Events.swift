@@ -1,7 +1,8 @@
 import Glibc
+public import RoostLab
 import RoostLinux
 import RoostModel
-import RoostWire
+public import RoostWire
 
 extension Demo {
     /// Breaks one thing after the other under a writer.
@@ -77,7 +78,7 @@ extension Demo {
     }
 
     /// Does something, waits until the cluster has come to terms with it and rows get through again.
-    func event(
+    public func event(
         _ title: String, since begin: Int64, _ action: () async throws -> Void,
         until isOver: (ClusterBody) async throws -> Bool
     ) async throws -> DemoReport.Event {
@@ -102,7 +103,7 @@ extension Demo {
             edge: try await landing(of: planet.plan.clients[0].name, 5432, body.writeURL, in: body)?.edge)
     }
 
-    func host(ofLeader body: ClusterBody) throws(LabError) -> String {
+    public func host(ofLeader body: ClusterBody) throws(LabError) -> String {
         guard let host = body.members.first(where: { $0.name == body.leader })?.host else {
             throw LabError(.failed, "'\(cluster)' has no primary", advice: "see 'roost pg status \(cluster)'")
         }

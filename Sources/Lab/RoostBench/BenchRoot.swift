@@ -1,5 +1,6 @@
 import Glibc
 import RoostClient
+import RoostLab
 import RoostLinux
 import RoostModel
 import RoostWire

@@ -1,4 +1,5 @@
 import RoostClient
+import RoostLab
 import RoostLinux
 import RoostModel
 import RoostWire
@@ -8,12 +9,12 @@ import RoostWire
 struct MachineBench: Sendable {
     private let site: BenchSite
     private let api: RoostAPIClient
-    private let progress: Demo.Progress
+    private let progress: LabPlanet.Progress
 
     private static let rounds = (warmUp: 2, patience: Duration.seconds(30))
     private static let podmanGoal = 1.0 / 3
 
-    init(_ planet: LabPlanet, _ progress: @escaping Demo.Progress) {
+    init(_ planet: LabPlanet, _ progress: @escaping LabPlanet.Progress) {
         let host = planet.plan.hosts[0]
         site = BenchSite(planet, host.name.text)
         api = planet.api(of: host.name)

@@ -2,7 +2,7 @@ import FoundationEssentials
 import RoostModel
 import Testing
 
-@testable import RoostLab
+@testable import RoostBench
 
 @Suite struct BenchTests {
     // MARK: - Statistics

@@ -1,6 +1,6 @@
 import Testing
 
-@testable import RoostLab
+@testable import RoostDemo
 
 @Suite struct WriteLogTests {
     private func log(_ times: [Int64]) -> WriteLog {

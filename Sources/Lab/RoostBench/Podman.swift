@@ -1,4 +1,5 @@
 import Glibc
+import RoostLab
 import RoostLinux
 import RoostModel
 

@@ -1,4 +1,5 @@
 import RoostClient
+import RoostLab
 import RoostLinux
 import RoostModel
 import RoostWire
@@ -10,12 +11,12 @@ struct VolumeBench: Sendable {
     private let host: LabHost
     private let site: BenchSite
     private let api: RoostAPIClient
-    private let progress: Demo.Progress
+    private let progress: LabPlanet.Progress
 
     private static let startMax = Duration.seconds(60)
     private static let goal = 0.9
 
-    init(_ planet: LabPlanet, _ progress: @escaping Demo.Progress) {
+    init(_ planet: LabPlanet, _ progress: @escaping LabPlanet.Progress) {
         self.planet = planet
         host = planet.plan.hosts[0]
         site = BenchSite(planet, host.name.text)
