@@ -14,8 +14,10 @@ struct MachineNamespaces: Sendable {
     static let machineInterface = "eth0"
     /// The loopback is the first link of every namespace.
     private static let loopback: Int32 = 1
-    private static let addressPatience = Duration.seconds(5)
-    private static let addressInterval = Duration.microseconds(200)
+    private static let addressPatience = Duration.seconds(20)
+    /// Between two looks: the first, and at most. To look takes the lock that the kernel needs to finish the address,
+    /// so many who wait for theirs at once must not look all the time.
+    private static let addressInterval = (first: Duration.microseconds(200), max: Duration.milliseconds(50))
     /// Packets that a new connection of a machine may send before the first of them is acknowledged. What a standby
     /// lacks of the last log segment then crosses an ocean in two round trips instead of five.
     private static let firstBurst: UInt32 = 64
@@ -85,11 +87,13 @@ struct MachineNamespaces: Sendable {
         _ address: IPv6Address, over index: Int32, _ socket: RouteSocket
     ) throws(NetlinkError) {
         let deadline = BootClock.now() + addressPatience
+        var interval = addressInterval.first
         while try !socket.routes(.local, over: index).contains(where: { $0.destination == address }) {
             guard BootClock.now() < deadline else {
                 throw NetlinkError("wait until \(address) is there", code: ETIMEDOUT)
             }
-            usleep(UInt32(addressInterval / .microseconds(1)))
+            usleep(UInt32(interval / .microseconds(1)))
+            interval = min(interval * 2, addressInterval.max)
         }
     }
 
