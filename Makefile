@@ -8,9 +8,9 @@ PROGRAMS := roost roostd roost-pg roost-wan
 # Static: a program must run in a machine's image, where there is no Swift.
 STATIC := --static-swift-stdlib
 
-# At every moment the file is the whole old or the whole new program, so a lab can go on while it changes. 'mv' refuses
-# to put a file over itself, and then there is nothing to do.
-place = [ .build/release/$(1) -ef bin/$(1) ] || { { ln -f .build/release/$(1) bin/.$(1).new 2>/dev/null || cp .build/release/$(1) bin/.$(1).new; } \
+# Without what only a debugger reads; that stays in .build/release. At every moment the file is the whole old or the
+# whole new program, so a lab can go on while it changes.
+place = [ bin/$(1) -nt .build/release/$(1) ] || { strip --strip-all -o bin/.$(1).new .build/release/$(1) \
     && mv -f bin/.$(1).new bin/$(1); }
 
 .PHONY: help
@@ -33,6 +33,13 @@ build: packages
 	@mkdir -p bin
 	@for program in $(PROGRAMS); do $(call place,$$program); done
 
+# What a machine of Postgres needs.
+.PHONY: bin/roost-pg
+bin/roost-pg:
+	swift build -c release $(STATIC) --product roost-pg
+	@mkdir -p bin
+	@$(call place,roost-pg)
+
 .PHONY: setup
 setup: build
 	@bin/roost image build postgres
@@ -45,9 +52,10 @@ demo: setup
 bench: setup
 	@bin/roost lab bench
 
-# The lab of the tests runs the same programs as users do; the rooms' own tests are a debug build beside them.
+# One build for the tests: the programs as users have them, except that tests may look inside, and the tests. Its
+# programs are linked to Swift's libraries, as tests must be; static and dynamic builds cannot share a folder.
 .PHONY: test
-test: setup
+test: packages
 	@scripts/test.sh $(FILTER)
 
 .PHONY: check
