@@ -35,6 +35,7 @@ extension Target.Dependency {
     static let httpTypes = product(name: "HTTPTypes", package: "swift-http-types")
     static let lifecycle = product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
     static let logging = product(name: "Logging", package: "swift-log")
+    static let metrics = product(name: "CoreMetrics", package: "swift-metrics")
     static let nioCore = product(name: "NIOCore", package: "swift-nio")
     static let nioHTTP1 = product(name: "NIOHTTP1", package: "swift-nio")
     static let nioPosix = product(name: "NIOPosix", package: "swift-nio")
@@ -101,6 +102,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
         .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
         .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
         .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
@@ -121,6 +123,7 @@ let package = Package(
         room(.model, "RoostRecords", uses: ["RoostModel"]),
         room(.model, "RoostWire", uses: ["RoostModel"]),
         room(.system, "RoostLinux", uses: ["CLinux", "RoostModel", .subprocess, .system]),
+        room(.system, "RoostTelemetry", uses: ["RoostModel", .logging, .metrics]),
 
         // Cores: pure decisions.
         room(.cores, "RoostPlacement", uses: ["RoostModel"]),
@@ -140,7 +143,7 @@ let package = Package(
             uses: ["RoostModel", "RoostWire", "RoostLinux", .asyncHTTPClient, .nioCore, .nioHTTP1, .nioPosix]),
         room(
             .adapters, "RoostStore",
-            uses: ["RoostModel", "RoostLinux", .grdb, .asyncHTTPClient, .nioCore, .nioHTTP1, .logging]),
+            uses: ["RoostModel", "RoostLinux", "RoostTelemetry", .grdb, .asyncHTTPClient, .nioCore, .nioHTTP1, .logging]),
         room(.adapters, "RoostVolumes", uses: ["RoostModel", "RoostLinux", "CLinux", .logging]),
         room(.adapters, "RoostRuntime", uses: ["RoostModel"]),
         room(
@@ -167,32 +170,34 @@ let package = Package(
             .services, "RoostHost",
             uses: [
                 "RoostPlanet", "RoostMachineLife", "RoostModel", "RoostRecords", "RoostStore", "RoostVolumes",
-                "RoostRuntime", "RoostMesh", "RoostAnycast", "RoostLinux", .grdb, .lifecycle, .logging,
+                "RoostRuntime", "RoostMesh", "RoostAnycast", "RoostLinux", "RoostTelemetry", .grdb, .lifecycle,
+                .logging,
             ]),
         room(
             .services, "RoostAPI",
             uses: [
-                "RoostModel", "RoostWire", "RoostLinux", .crypto, .hummingbird, .hummingbirdCore, .httpTypes,
+                "RoostModel", "RoostWire", "RoostLinux", "RoostTelemetry", .crypto, .hummingbird, .hummingbirdCore,
+                .httpTypes,
                 .lifecycle, .logging, .nioCore,
             ]),
         room(
             .services, "RoostControl",
             uses: [
                 "RoostHost", "RoostPlanet", "RoostPlans", "RoostModel", "RoostWire", "RoostStore", "RoostMesh",
-                "RoostClient", "RoostLinux", .lifecycle, .logging,
+                "RoostClient", "RoostLinux", "RoostTelemetry", .lifecycle, .logging,
             ]),
         room(
             .services, "RoostRoutes",
             uses: [
                 "RoostAPI", "RoostControl", "RoostHost", "RoostPlanet", "RoostModel", "RoostWire", "RoostPlacement",
+                "RoostTelemetry",
             ]),
         room(
             .services, "RoostPostgresControl",
             uses: [
                 "RoostAPI", "RoostControl", "RoostHost", "RoostPlanet", "RoostPlans", "RoostModel", "RoostWire",
                 "RoostPlacement", "RoostRouting", "RoostPostgresWire", "RoostStore", "RoostRuntime", "RoostMesh",
-                "RoostLinux", .lifecycle,
-                .logging,
+                "RoostLinux", "RoostTelemetry", .lifecycle, .logging,
             ]),
         room(
             .services, "RoostEdge",
@@ -216,8 +221,8 @@ let package = Package(
                 "RoostPostgresControl", "RoostRoutes", "RoostControl", "RoostHost", "RoostPlanet", "RoostAPI",
                 "RoostEdge", "RoostAnycast", "RoostMesh", "RoostStore",
                 "RoostContainers", "RoostImages", "RoostVolumes", "RoostCertificates", "RoostModel", "RoostWire",
-                "RoostLinux",
-                .argumentParser, .configuration, .lifecycle, .logging, .unixSignals,
+                "RoostLinux", "RoostTelemetry",
+                .argumentParser, .configuration, .lifecycle, .logging, .metrics, .unixSignals,
             ]),
         program(
             "roost",
@@ -229,7 +234,7 @@ let package = Package(
         program(
             "roost-pg",
             uses: [
-                "RoostPostgres", "RoostModel", "RoostLinux", .argumentParser, .logging,
+                "RoostPostgres", "RoostModel", "RoostLinux", "RoostTelemetry", .argumentParser, .logging,
             ]),
         program("roost-wan", uses: ["RoostWAN", .argumentParser], settings: dataPath),
 
@@ -237,6 +242,7 @@ let package = Package(
         tests(.model, of: "RoostModel"),
         tests(.model, of: "RoostRecords", uses: ["RoostModel"], resources: [.copy("Fixtures")]),
         tests(.system, of: "RoostLinux", uses: ["RoostModel"]),
+        tests(.system, of: "RoostTelemetry", uses: ["RoostModel", .logging, .metrics]),
         tests(.cores, of: "RoostPlacement", uses: ["RoostModel"]),
         tests(.cores, of: "RoostPlans", uses: ["RoostModel", "RoostPlacement"]),
         tests(.cores, of: "RoostSimulation", uses: ["RoostFailover", "RoostMachineLife", "RoostModel"]),
@@ -287,7 +293,8 @@ let package = Package(
             .services, of: "RoostRoutes",
             uses: [
                 "RoostAPI", "RoostControl", "RoostHost", "RoostPlanet", "RoostClient", "RoostModel", "RoostStore",
-                "RoostVolumes", "RoostRuntime", "RoostMesh", "RoostWire", "RoostLinux", .logging,
+                "RoostVolumes", "RoostRuntime", "RoostMesh", "RoostWire", "RoostLinux", "RoostTelemetry", .logging,
+                .metrics,
             ]),
         .testTarget(
             name: "PlanetTests", dependencies: ["RoostLab", "RoostClient", "RoostWire", "RoostModel", "RoostLinux"],

@@ -118,10 +118,14 @@ public final class BirdAnnouncer: Announcer, Service {
             switch link.next(within: Self.silenceMax - (BootClock.now() - silentSince), wake: wake) {
             case .status(let status):
                 silentSince = BootClock.now()
-                state.withLock { state in
-                    state.status = status
-                    state.heardAt = silentSince
+                let former = state.withLock { state in
+                    defer {
+                        state.status = status
+                        state.heardAt = silentSince
+                    }
+                    return state.status
                 }
+                note(status, after: former)
             case .woken:
                 link.finish()
                 running.end(after: Self.finishPatience)
@@ -135,6 +139,16 @@ public final class BirdAnnouncer: Announcer, Service {
                 return
             }
         }
+    }
+
+    /// What the neighbours are told, and which of them listen.
+    private func note(_ status: AnnouncementStatus, after former: AnnouncementStatus?) {
+        guard status != former else { return }
+        let sessions = status.sessions.filter(\.isEstablished).map(\.uplink).joined(separator: ",")
+        let words = status.announced == .down ? "withdrawn" : "announced"
+        logger.info(
+            status.announced == former?.announced ? "sessions changed" : "\(words)",
+            metadata: ["as": "\(status.announced)", "sessions": "\(sessions.isEmpty ? "none" : sessions)"])
     }
 
     private func prepare() async throws(AnycastError) {

@@ -2,7 +2,9 @@ import ArgumentParser
 import Glibc
 import Logging
 import RoostLinux
+import RoostModel
 import RoostPostgres
+import RoostTelemetry
 import Synchronization
 
 struct RunMemberCommand: AsyncParsableCommand {
@@ -25,10 +27,14 @@ struct RunMemberCommand: AsyncParsableCommand {
     @Option(help: "trace, debug, info, notice, warning, error or critical.")
     var logLevel = Logger.Level.info
 
+    @Option(help: "text or json, one object on each line.")
+    var logFormat = LogFormat.text
+
     func run() async throws {
         StopSignals.install()
-        var logger = Logger(label: "roost-pg") { StreamLogHandler.standardError(label: $0) }
-        logger.logLevel = logLevel
+        let logger = Logger(label: "roost-pg") { [logLevel, logFormat] in
+            LineLogHandler($0, level: logLevel, format: logFormat)
+        }
         let options = Member.Options(
             socket: api, layout: PostgresLayout(volume: volume, runFolder: runFolder, binaries: binaries))
         let joined = Joined()
@@ -61,3 +67,5 @@ private final class Joined: Sendable {
 }
 
 extension Logger.Level: @retroactive ExpressibleByArgument {}
+
+extension LogFormat: ExpressibleByArgument {}

@@ -8,6 +8,7 @@ import RoostMesh
 import RoostModel
 import RoostPlanet
 import RoostPostgresControl
+import RoostTelemetry
 import RoostWire
 import ServiceLifecycle
 import Synchronization
@@ -50,6 +51,22 @@ final class EdgeAssembly: Sendable {
 
     var services: [any Service] {
         [edge, routing, announcer, EdgeHealthLoop(edge: edge, announcer: announcer) { self.wanted.withLock { $0 } }]
+    }
+
+    /// What the proxy has done, as numbers.
+    func samples() -> [MetricSample] {
+        let stats = edge.stats()
+        return [
+            MetricSample(.edgeSessions, Double(stats.relaying), "relaying"),
+            MetricSample(.edgeSessions, Double(stats.held), "held"),
+            MetricSample(.edgeSessions, Double(max(0, stats.sessions - stats.relaying - stats.held)), "other"),
+            MetricSample(.edgeAccepted, Double(stats.accepted)),
+            MetricSample(.edgeEstablished, Double(stats.established)),
+            MetricSample(.edgeRefused, Double(stats.refused)), MetricSample(.edgeCut, Double(stats.cut)),
+            MetricSample(.edgeAttemptsFailed, Double(stats.attemptsFailed)),
+            MetricSample(.edgeShortages, Double(stats.shortages)),
+            MetricSample(.edgeListenersMissing, Double(max(0, stats.listenersWanted - stats.listenersOpen))),
+        ]
     }
 
     /// Stopping drains, withdraws and then closes the door, in this order. One that is stopped already stays so.

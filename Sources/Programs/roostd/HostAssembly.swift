@@ -16,6 +16,7 @@ import RoostPlanet
 import RoostPostgresControl
 import RoostRoutes
 import RoostStore
+import RoostTelemetry
 import RoostVolumes
 import ServiceLifecycle
 import UnixSignals
@@ -26,6 +27,7 @@ import UnixSignals
 /// store is away; then everything that feeds on the store.
 struct HostAssembly {
     let configuration: HostConfiguration
+    let registry: MetricsRegistry
 
     static let shutdownMax = Duration.seconds(20)
 
@@ -34,13 +36,17 @@ struct HostAssembly {
         // Whoever made them before us may have left them open to everybody.
         try DurableFile.makePrivateFolder(configuration.stateFolder, mode: 0o700)
         try DurableFile.makePrivateFolder(configuration.runFolder, mode: 0o711)
-        let token = try readToken()
+        let logger = Logger(label: "roost")
+        sayWhatStarts(logger)
+        let token = try Self.readToken(configuration.api.tokenFile)
         let mesh = try makeMesh()
         let identity = try await mesh.start()
-        let store = try makeStore()
+        let lag = WatchLag()
+        let store = MeasuredStore(try makeStore(), lag: lag)
         let agent = try await makeAgent(mesh: mesh, identity: identity)
         let watcher = PlanetWatcher(
-            store: store, stateFolder: configuration.stateFolder, logger: Logger(label: "roost.planet"))
+            store: store, stateFolder: configuration.stateFolder, logger: Logger(label: "roost.planet"),
+            lag: lag)
         let clusters = ClusterDirectory(store: store, prefixes: configuration.anycastPrefixes) {
             try await Self.makeSecrets(cluster: $0, address: $1)
         }
@@ -69,14 +75,11 @@ struct HostAssembly {
             MemberSockets(
                 agent: agent, watcher: watcher, store: store, warden: warden, bounds: bounds,
                 logger: Logger(label: "roost.member")),
-            DutyService(duty: duty),
             MachineNameRelease(names: names, agent: agent, logger: Logger(label: "roost.names")),
-            PlanRunner(
-                ClusterReconciler(
-                    store: store, dispatch: dispatch, clusters: clusters, logger: Logger(label: "roost.clusters")),
-                watcher: watcher, fence: { duty.fence }, reachable: { await mesh.reachableHosts(from: host) },
-                logger: Logger(label: "roost.clusters")),
         ]
+        services += work(
+            on: clusters, in: store, by: dispatch, watcher: watcher, duty: duty,
+            reachable: { await mesh.reachableHosts(from: host) })
         services += doors(
             for: [
                 AppRoutes(view: view, apps: apps), MachineRoutes(view: view, dispatch: dispatch, names: names),
@@ -86,13 +89,55 @@ struct HostAssembly {
                     try await edge.set(state)
                 },
                 ClusterRoutes(view: view, clusters: clusters, hearing: hearing), HostRoutes(view: view),
+                metrics(view, edge: edge, duty: duty),
             ], token: token, bounds: bounds)
         if let edge { services += edge.services }
         var group = ServiceGroupConfiguration(
             services: services.map { .init(service: $0) }, gracefulShutdownSignals: [.sigterm, .sigint],
-            logger: Logger(label: "roost"))
+            logger: logger)
         group.maximumGracefulShutdownDuration = Self.shutdownMax
         try await ServiceGroup(configuration: group).run()
+        logger.info("ends; machines go on", metadata: ["host": "\(host)"])
+    }
+
+    private func sayWhatStarts(_ logger: Logger) {
+        logger.info(
+            "starts",
+            metadata: [
+                "version": "\(Release.version)", "host": "\(configuration.host)", "region": "\(configuration.region)",
+            ])
+    }
+
+    /// What one host of the planet does at a time.
+    private func work(
+        on clusters: ClusterDirectory, in store: any Store, by dispatch: PlanetDispatch, watcher: PlanetWatcher,
+        duty: DutyHolder, reachable: @escaping @Sendable () async -> Set<HostName>
+    ) -> [any Service] {
+        [
+            DutyService(duty: duty),
+            PlanRunner(
+                ClusterReconciler(
+                    store: store, dispatch: dispatch, clusters: clusters, logger: Logger(label: "roost.clusters")),
+                watcher: watcher, fence: { duty.fence }, reachable: reachable,
+                logger: Logger(label: "roost.clusters")),
+        ]
+    }
+
+    /// What is looked at when somebody asks, beside what is counted along the way.
+    private func metrics(_ view: PlanetView, edge: EdgeAssembly?, duty: DutyHolder) -> MetricsRoutes {
+        let host = configuration.host
+        let fixed = [
+            MetricSample(.buildInfo, 1, Release.version, host.text, configuration.region.text),
+            MetricSample(.startTime, (Date().timeIntervalSince1970 * 1000).rounded() / 1000),
+        ]
+        return MetricsRoutes(
+            registry: registry,
+            sources: [
+                { fixed }, { await view.agent.samples() }, { await view.reachability.samples() },
+                { [MetricSample(.storeLive, view.watcher.isLive ? 1 : 0)] },
+                { [MetricSample(.dutyHeld, duty.isHeld ? 1 : 0, "clusters")] },
+                { view.watcher.read { MemberSamples.of($0, on: host) } }, { edge?.samples() ?? [] },
+            ])
     }
 
     /// The API for users and hosts: a Unix socket for root on this host, and TCP on the mesh address.
@@ -106,8 +151,7 @@ struct HostAssembly {
         return [socket, tcp].map { APIServer($0, groups, bounds: bounds, logger: logger) }
     }
 
-    private func readToken() throws -> PlanetToken {
-        let path = configuration.api.tokenFile
+    static func readToken(_ path: String) throws -> PlanetToken {
         var status = stat()
         if stat(path, &status) == 0, status.st_mode & 0o077 != 0 {
             throw ConfigurationError(

@@ -1,13 +1,17 @@
 import ArgumentParser
+import CoreMetrics
 import Foundation
 import Glibc
 import Logging
+import RoostAPI
 import RoostAnycast
 import RoostHost
 import RoostMesh
 import RoostModel
 import RoostPlanet
 import RoostPostgresControl
+import RoostTelemetry
+import RoostWire
 
 /// The agent of one host. `run` is meant for the host's init (systemd, runit); the other subcommands set a host up.
 @main
@@ -15,7 +19,10 @@ struct RoostDaemon: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "roostd",
         abstract: "Runs one host of a Roost planet: its machines, volumes, mesh, API and edge.",
-        version: Release.version, subcommands: [RunHostCommand.self, MeshKeyCommand.self, EdgeGuardCommand.self],
+        version: Release.version,
+        subcommands: [
+            RunHostCommand.self, MeshKeyCommand.self, ScrapeTokenCommand.self, EdgeGuardCommand.self,
+        ],
         defaultSubcommand: RunHostCommand.self)
 }
 
@@ -36,7 +43,10 @@ struct RunHostCommand: AsyncParsableCommand {
     @OptionGroup var options: ConfigurationOptions
 
     @Option(help: "trace, debug, info, notice, warning or error.")
-    var logLevel = "notice"
+    var logLevel = "info"
+
+    @Option(help: "text or json, one object on each line.")
+    var logFormat = LogFormat.text
 
     func run() async throws {
         guard let level = Logger.Level(rawValue: logLevel) else {
@@ -47,14 +57,15 @@ struct RunHostCommand: AsyncParsableCommand {
         guard getuid() == 0 else {
             throw ValidationError("roostd makes namespaces, mounts and routes; run it as root")
         }
-        LoggingSystem.bootstrap { label in
-            var handler = StreamLogHandler.standardError(label: label)
-            handler.logLevel = level
-            return handler
-        }
+        LoggingSystem.bootstrap(
+            { [logFormat] in LineLogHandler($0, level: level, format: logFormat, provider: $1) },
+            // Whatever a part logs while it works for a call says for which.
+            metadataProvider: .init { PresentCall.requestID.map { ["request": "\($0)"] } ?? [:] })
+        let registry = MetricsRegistry()
+        MetricsSystem.bootstrap(registry.factory)
         do {
             let file = try await ConfigurationFile(path: options.config, overrides: options.settings)
-            try await HostAssembly(configuration: try file.hostConfiguration()).run()
+            try await HostAssembly(configuration: try file.hostConfiguration(), registry: registry).run()
         } catch {
             FileHandle.standardError.write(Data("roostd: \(error)\n".utf8))
             throw ExitCode(1)
@@ -80,3 +91,24 @@ struct MeshKeyCommand: AsyncParsableCommand {
         }
     }
 }
+
+struct ScrapeTokenCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "scrape-token",
+        abstract: "Print the token by which a program may read /metrics of every host, and nothing else.",
+        discussion: "It follows from the planet's token, which cannot be found from it.")
+
+    @OptionGroup var options: ConfigurationOptions
+
+    func run() async throws {
+        do {
+            let file = try await ConfigurationFile(path: options.config, overrides: options.settings)
+            print(try HostAssembly.readToken(try file.hostConfiguration().api.tokenFile).scrapeCredential)
+        } catch {
+            FileHandle.standardError.write(Data("roostd: \(error)\n".utf8))
+            throw ExitCode(1)
+        }
+    }
+}
+
+extension LogFormat: ExpressibleByArgument {}

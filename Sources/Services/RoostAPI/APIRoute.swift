@@ -24,19 +24,23 @@ public struct APIRoute: Sendable {
     public var query: [String]
     public var concurrency: ConcurrencyLimit?
     public var rate: CallRate?
+    /// Other kinds of callers than those of its group that may reach this route.
+    public var alsoFor: Set<Principal.Kind>
     /// The work ends when the caller hangs up. The connection serves no second call.
     public var endsWithCaller: Bool
     public var handler: Handler
 
     public init(
         _ method: Method, _ path: String, query: [String] = [], concurrency: ConcurrencyLimit? = nil,
-        rate: CallRate? = nil, endsWithCaller: Bool = false, handler: @escaping Handler
+        rate: CallRate? = nil, alsoFor: Set<Principal.Kind> = [], endsWithCaller: Bool = false,
+        handler: @escaping Handler
     ) {
         self.method = method
         self.path = path
         self.query = query
         self.concurrency = concurrency
         self.rate = rate
+        self.alsoFor = alsoFor
         self.endsWithCaller = endsWithCaller
         self.handler = handler
     }

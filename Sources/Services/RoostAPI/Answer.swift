@@ -44,8 +44,8 @@ public struct Answer: Sendable {
 
     public static func ok(status: Int = 200) throws(Refusal) -> Answer { try json(OKBody(), status: status) }
 
-    public static func text(_ text: String) -> Answer {
-        Answer(contentType: "text/plain; charset=utf-8", body: .bytes(Data(text.utf8)))
+    public static func text(_ text: String, type: String = "text/plain; charset=utf-8") -> Answer {
+        Answer(contentType: type, body: .bytes(Data(text.utf8)))
     }
 
     /// Errors repeat what was sent; what was sent may be long.

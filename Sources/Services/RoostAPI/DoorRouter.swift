@@ -24,7 +24,9 @@ struct DoorRouter: Sendable {
                 let callers = group.callers
                 router.on(RouterPath(route.path), method: method) { request, context in
                     // To whoever it is not for, there is no such path.
-                    guard context.caller?.kind == callers else { throw HTTPError(.notFound) }
+                    guard let kind = context.caller?.kind, kind == callers || route.alsoFor.contains(kind) else {
+                        throw HTTPError(.notFound)
+                    }
                     return try await answer(request, context, route)
                 }
             }

@@ -14,6 +14,7 @@ public struct PlanetToken: Sendable {
     static let headerBytesMax = 16 << 10
     static let peerScheme = "roost-peer"
     private static let purpose = "roost peer 1 "
+    private static let scrapePurpose = "roost scrape 1"
 
     /// A token as it stands in the host's file.
     public init(_ text: String) { self.text = text }
@@ -24,6 +25,13 @@ public struct PlanetToken: Sendable {
         return "Roost-Peer \(host):" + code.map { Self.hexadecimal($0) }.joined()
     }
 
+    /// What a program shows that collects what hosts count, as a bearer's token. The planet's token cannot be found from
+    /// it.
+    public var scrapeCredential: String {
+        HMAC<SHA256>.authenticationCode(for: Data(Self.scrapePurpose.utf8), using: key).map { Self.hexadecimal($0) }
+            .joined()
+    }
+
     /// Who shows this header, or nil when it proves nothing.
     func holder(of header: String) -> Holder? {
         guard header.utf8.count <= Self.headerBytesMax else { return nil }
@@ -31,7 +39,9 @@ public struct PlanetToken: Sendable {
         guard words.count == 2 else { return nil }
         let credential = words[1].drop { $0 == " " }
         switch words[0].lowercased() {
-        case "bearer": return isToken(credential) ? .user : nil
+        case "bearer":
+            if isToken(credential) { return .user }
+            return isScrapeCredential(credential) ? .scraper : nil
         // Fly.io's client joins macaroons with commas.
         case "flyv1": return credential.split(separator: ",").contains(where: isToken) ? .user : nil
         case Self.peerScheme: return peer(credential)
@@ -41,6 +51,7 @@ public struct PlanetToken: Sendable {
 
     enum Holder: Hashable {
         case user
+        case scraper
         case peer(HostName)
     }
 
@@ -50,6 +61,12 @@ public struct PlanetToken: Sendable {
     private func isToken(_ shown: Substring) -> Bool {
         let shown = HMAC<SHA256>.authenticationCode(for: Data(shown.utf8), using: key)
         return HMAC<SHA256>.isValidAuthenticationCode(shown, authenticating: Data(text.utf8), using: key)
+    }
+
+    private func isScrapeCredential(_ shown: Substring) -> Bool {
+        guard let code = Self.bytes(shown) else { return false }
+        return HMAC<SHA256>.isValidAuthenticationCode(
+            code, authenticating: Data(Self.scrapePurpose.utf8), using: key)
     }
 
     private func peer(_ credential: Substring) -> Holder? {

@@ -4,6 +4,7 @@ import Hummingbird
 import Logging
 import NIOCore
 import RoostModel
+import RoostTelemetry
 import RoostWire
 
 /// What is known of a call before its route is.
@@ -41,6 +42,7 @@ struct Reception: RouterMiddleware {
         var response = answered
         response.headers[Self.field(CallHeader.requestID)] = context.requestID
         log(request, context, response.status.code, refusal, took: .now - began)
+        count(request, context, response.status.code, took: .now - began)
         return response
     }
 
@@ -91,6 +93,7 @@ struct Reception: RouterMiddleware {
             }
             switch holder {
             case .user: return (.user(origin: address), nil)
+            case .scraper: return (.scraper(origin: address), nil)
             case .peer(let host):
                 guard Self.isSame(address, addressOfPeer(host)) else {
                     logger.warning(
@@ -150,6 +153,15 @@ struct Reception: RouterMiddleware {
                 "by": "\(context.forwardedBy.map(\.text) ?? "-")", "request": "\(context.requestID)",
                 "ms": "\(took.milliseconds)", "code": "\(refusal?.code.rawValue ?? "-")",
             ])
+    }
+
+    /// By the route's pattern, never by the path that was sent: whoever calls could make as many of those as he likes.
+    private func count(_ request: Request, _ context: CallContext, _ status: Int, took: Duration) {
+        // The library has a word of its own for a path that it does not know.
+        let route = context.endpointPath.flatMap { $0.hasPrefix("/") ? $0 : nil } ?? "none"
+        let method = APIRoute.Method(rawValue: request.method.rawValue)?.rawValue ?? "other"
+        Metric.apiCalls.add(method, route, "\(status)")
+        Metric.apiDuration.observe(took, method, route)
     }
 
     static func field(_ name: String) -> HTTPField.Name {

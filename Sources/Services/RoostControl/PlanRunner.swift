@@ -4,6 +4,7 @@ public import RoostModel
 public import RoostPlanet
 import RoostPlans
 public import RoostStore
+import RoostTelemetry
 public import ServiceLifecycle
 import Synchronization
 
@@ -81,8 +82,10 @@ public final class PlanRunner<Kind: Reconciler>: Service, Sendable {
                 group.addTask {
                     do throws(Refusal) {
                         try await self.kind.carryOut(step, for: job.thing, in: job.planet, fence: fence)
+                        Metric.planSteps.add(Kind.name, Kind.name(of: step), "ok")
                         return nil
                     } catch {
+                        Metric.planSteps.add(Kind.name, Kind.name(of: step), "failed")
                         return error.message
                     }
                 }

@@ -1,5 +1,6 @@
 public import RoostMesh
 public import RoostModel
+public import RoostTelemetry
 public import RoostWire
 
 /// What this host sees of the paths to the others.
@@ -16,6 +17,21 @@ public struct Reachability: Sendable {
 
     /// Hosts that answered a probe of late, and this one.
     public func hosts() async -> Set<HostName> { await mesh.reachableHosts(from: host) }
+
+    /// The paths to the others as numbers.
+    public func samples() async -> [MetricSample] {
+        let up = await hosts()
+        return await mesh.measurements().flatMap { path in
+            var samples = [
+                MetricSample(.meshPeerUp, up.contains(path.peer) ? 1 : 0, path.peer.text),
+                MetricSample(.meshPeerLoss, path.lossPercent / 100, path.peer.text),
+            ]
+            if let microseconds = path.roundTripMicroseconds {
+                samples.append(MetricSample(.meshPeerRoundTrip, Double(microseconds) / 1_000_000, path.peer.text))
+            }
+            return samples
+        }
+    }
 
     /// This host's row of the planet's matrix.
     public func row() async -> MeshMatrixBody.Row {

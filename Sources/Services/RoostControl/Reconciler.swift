@@ -9,6 +9,12 @@ public protocol Reconciler: Sendable {
     associatedtype Thing: Hashable & Sendable & Comparable & CustomStringConvertible
     associatedtype Step: Hashable & Sendable
 
+    /// What this kind is called where steps are counted: `cluster`.
+    static var name: String { get }
+
+    /// What a step is called where steps are counted, whatever it is done to: `place`.
+    static func name(of step: Step) -> String
+
     /// The things of this kind that the planet knows.
     func things(in planet: Planet) -> [Thing]
 

@@ -2,6 +2,7 @@ import Logging
 import RoostLinux
 import RoostMachineLife
 import RoostModel
+import RoostTelemetry
 
 /// What keepers found and what people ordered, applied to a machine's life and written down.
 extension HostAgent {
@@ -79,6 +80,7 @@ extension HostAgent {
     }
 
     private func log(_ news: MachineNews, of row: MachineRow) {
+        Metric.machineEvents.add(news.kind.rawValue)
         var metadata = fields(of: row)
         if let exit = news.exit {
             metadata["exit_code"] = "\(exit.exitCode)"

@@ -4,6 +4,7 @@ import RoostMachineLife
 import RoostMesh
 import RoostModel
 import RoostRuntime
+import RoostTelemetry
 import RoostVolumes
 
 /// Carries out what one machine's life asks for, step by step. What to do is decided by the cores: ``KeeperLoop`` says
@@ -142,7 +143,15 @@ struct MachineKeeper: Sendable {
         }
         do {
             let running = try await agent.places.withPlace {
-                try await agent.runtime.launch(try await prepare(row.record, attempt: attempt))
+                let began = BootClock.now()
+                do {
+                    let running = try await agent.runtime.launch(try await prepare(row.record, attempt: attempt))
+                    Metric.machineLaunch.observe(BootClock.now() - began, "ok")
+                    return running
+                } catch {
+                    Metric.machineLaunch.observe(BootClock.now() - began, Task.isCancelled ? "broken_off" : "failed")
+                    throw error
+                }
             }
             return .done(.seen(.running(running)))
         } catch {
@@ -159,7 +168,9 @@ struct MachineKeeper: Sendable {
     private func prepare(_ record: MachineRecord, attempt: String) async throws -> MachineLaunch {
         var disks: [MachineDisk] = []
         for mount in record.config.mounts {
+            let began = BootClock.now()
             let folder = try await agent.volumeBackend.mount(mount.volume)
+            Metric.volumeMount.observe(BootClock.now() - began)
             disks.append(MachineDisk(.folder(path: folder), at: mount.path))
         }
         var hostLink: HostLink?
@@ -169,7 +180,9 @@ struct MachineKeeper: Sendable {
             hostLink = .unix(folder: folder)
         }
         let link = MachineLink(machine: machine, network: record.network, address: record.address)
+        let began = BootClock.now()
         let namespace = try await agent.mesh.attach(link)
+        Metric.machineAttach.observe(BootClock.now() - began)
         return MachineLaunch(
             id: machine, attempt: attempt, hostname: machine.text, image: try ImageReference(record.config.image),
             config: record.config, environment: StandardEnvironment.make(for: record), disks: disks,

@@ -48,6 +48,8 @@ public struct Publisher: Service {
 
     private func publishAll(_ wakes: AsyncStream<Void>) async {
         var publication: HostPublication?
+        /// The planet has this host as it is.
+        var isKnown = false
         var pause = Self.pauseFirst
         var iterator = wakes.makeAsyncIterator()
         while !Task.isCancelled {
@@ -61,6 +63,12 @@ public struct Publisher: Service {
             record.layout = areAllAble ? .small : .whole
             do {
                 let bytes = try await publish(record, over: &publication)
+                if !isKnown, await !agent.isSuperseded {
+                    isKnown = true
+                    logger.info(
+                        "joined the planet",
+                        metadata: ["generation": "\(record.generation)", "machines": "\(record.machines.count)"])
+                }
                 pause = Self.pauseFirst
                 let collect = Duration.milliseconds(Int64(bytes) * 1000 / Int64(Self.bytesPerSecondMax))
                 if bytes > 0 { try? await Task.sleep(for: max(Self.collectMin, collect)) }

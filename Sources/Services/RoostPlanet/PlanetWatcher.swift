@@ -12,6 +12,7 @@ public final class PlanetWatcher: Service, Sendable {
     private let disk: PlanetCopy?
     private let formerFile: String
     private let logger: Logger
+    private let lag: WatchLag?
     private let state: Mutex<Planet>
     private let heard = Mutex(Hearing.never)
     private let unsaved = Mutex(PlanetCopy.Changes())
@@ -25,8 +26,10 @@ public final class PlanetWatcher: Service, Sendable {
     /// The copy on disk is written at most this often.
     static let savePause = Duration.seconds(2)
 
-    public init(store: any Store, stateFolder: String, logger: Logger) {
+    /// - Parameter lag: told of all that the watch brings.
+    public init(store: any Store, stateFolder: String, logger: Logger, lag: WatchLag? = nil) {
         self.store = store
+        self.lag = lag
         self.logger = logger
         formerFile = stateFolder + "/planet.json"
         var planet = Planet()
@@ -73,6 +76,7 @@ public final class PlanetWatcher: Service, Sendable {
 
     private func follow() async {
         for await event in store.watch(.prefix(StoreKeys.root), from: nil) {
+            lag?.heard(event, at: BootClock.now())
             var update = state.withLock { $0.apply(event) }
             for (key, why) in update.unreadable {
                 logger.error(
@@ -85,9 +89,21 @@ public final class PlanetWatcher: Service, Sendable {
                 defer { heard = isInterrupted ? (heard == .never ? .never : .lost) : .live }
                 return heard == .live
             }
-            if wasLive == isInterrupted { update.changes.insert(.connection) }
+            if wasLive == isInterrupted {
+                update.changes.insert(.connection)
+                noteConnection(isLost: isInterrupted)
+            }
             changes.send(update.changes)
             saves.continuation.yield()
+        }
+    }
+
+    private func noteConnection(isLost: Bool) {
+        let known: Logger.Metadata = read { ["revision": "\($0.revision)", "hosts": "\($0.hosts.count)"] }
+        if isLost {
+            logger.warning("store lost; this host goes on with its copy", metadata: known)
+        } else {
+            logger.info("store reached", metadata: known)
         }
     }
 

@@ -25,6 +25,17 @@ public struct ClusterReconciler: Reconciler {
         self.logger = logger
     }
 
+    public static var name: String { "cluster" }
+
+    public static func name(of step: ClusterPlan.Step) -> String {
+        switch step {
+        case .place: "place"
+        case .make: "make"
+        case .remove: "remove"
+        case .forget: "forget"
+        }
+    }
+
     public func things(in planet: Planet) -> [AppName] {
         planet.clusters.filter { $0.value.spec != nil }.map(\.key)
     }

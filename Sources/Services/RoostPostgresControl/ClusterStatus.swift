@@ -73,7 +73,7 @@ enum ClusterStatus {
     }
 
     /// Nil where nobody knows: of a standby that its leader does not see.
-    private static func lagBytes(of member: MemberName, _ records: Planet.ClusterRecords) -> UInt64? {
+    static func lagBytes(of member: MemberName, _ records: Planet.ClusterRecords) -> UInt64? {
         guard records.reports[member] != nil else { return nil }
         if let standbys = records.heartbeat?.standbys,
             standbys.first(where: { $0.member == member })?.behindBytes == nil

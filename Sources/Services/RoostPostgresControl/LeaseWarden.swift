@@ -2,6 +2,7 @@ import Foundation
 public import Logging
 import RoostLinux
 public import RoostModel
+import RoostTelemetry
 public import ServiceLifecycle
 import Synchronization
 
@@ -94,6 +95,7 @@ public final class LeaseWarden: Service, Sendable {
 
     /// One attempt. The watch ends when the machine has, and not before.
     func end(_ machine: MachineID, renewedAt: Moment) async {
+        Metric.leaseLosses.add()
         logger.error(
             "a leader's lease ran out and its member did not stop it; killing the machine",
             metadata: ["machine": "\(machine)"])

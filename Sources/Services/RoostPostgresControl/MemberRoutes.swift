@@ -1,3 +1,4 @@
+import Logging
 import RoostAPI
 import RoostHost
 import RoostLinux
@@ -89,9 +90,27 @@ struct MemberRoutes: RouteGroup {
         }
         try MemberBounds.check(wish.rule)
         let key = StoreKeys.clusterRule(caller.cluster)
+        let former = watcher.read { $0.clusters[caller.cluster]?.rule }
         return try await apply(
             compares: [try isThere(), .modified(key: key, equals: Revision(wish.expectedRevision))],
-            MemberBounds.cut(wish.rule), at: key)
+            MemberBounds.cut(wish.rule), at: key
+        ) { Self.log(wish.rule, over: former, of: caller, by: call.logger) }
+    }
+
+    /// Who leads, and why somebody else shall, is what people look for first.
+    private static func log(_ rule: ClusterRule, over former: ClusterRule?, of caller: Caller, by logger: Logger) {
+        var fields: Logger.Metadata = [
+            "cluster": "\(caller.cluster)", "leader": "\(rule.leader)", "epoch": "\(rule.epoch)",
+            "by": "\(caller.member)",
+        ]
+        if let recruitment = rule.recruitment {
+            guard recruitment != former?.recruitment else { return }
+            fields["reason"] = "\(recruitment.reason.rawValue)"
+            fields["next_epoch"] = "\(recruitment.epoch)"
+            logger.info("an election began", metadata: fields)
+        } else if rule.epoch != former?.epoch || rule.leader != former?.leader {
+            logger.info("elected", metadata: fields)
+        }
     }
 
     private func renew(_ call: APICall) async throws(Refusal) -> Answer {

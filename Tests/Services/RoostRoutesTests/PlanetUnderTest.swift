@@ -9,6 +9,7 @@ import RoostMesh
 import RoostModel
 import RoostPlanet
 import RoostStore
+import RoostTelemetry
 import Synchronization
 
 @testable import RoostRoutes
@@ -30,18 +31,21 @@ struct PlanetUnderTest: Sendable {
     ///
     /// - Parameter deaf: hosts that hear of the others when they start, and of nothing that happens later.
     static func run(
-        _ names: [String] = ["ams1"], deaf: [String] = [], _ body: @Sendable (PlanetUnderTest) async throws -> Void
+        _ names: [String] = ["ams1"], deaf: [String] = [], registry: MetricsRegistry = MetricsRegistry(),
+        _ body: @Sendable (PlanetUnderTest) async throws -> Void
     ) async throws {
         let folder = NSTemporaryDirectory() + "roost-routes-\(getpid())-\(UInt32.random(in: 0 ... .max))"
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(atPath: folder) }
         let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
-        let store = try SQLiteStore(path: folder + "/store.sqlite", logger: quiet)
+        let lag = WatchLag()
+        let store = MeasuredStore(try SQLiteStore(path: folder + "/store.sqlite", logger: quiet), lag: lag)
         let names = try names.map { try HostName($0) }
         let deaf = Set(try deaf.map { try HostName($0) })
         var hosts: [HostName: HostUnderTest] = [:]
         for name in names {
-            hosts[name] = try HostUnderTest(name, among: names, in: folder, store: store, logger: quiet)
+            hosts[name] = try HostUnderTest(
+                name, among: names, in: folder, store: store, lag: lag, registry: registry, logger: quiet)
         }
         let planet = PlanetUnderTest(hosts: hosts, store: store)
         try await withThrowingTaskGroup(of: Void.self) { group in
@@ -86,7 +90,10 @@ struct HostUnderTest: Sendable {
     let socket: String
     let groups: [any RouteGroup]
 
-    init(_ name: HostName, among all: [HostName], in folder: String, store: any Store, logger: Logger) throws {
+    init(
+        _ name: HostName, among all: [HostName], in folder: String, store: any Store, lag: WatchLag,
+        registry: MetricsRegistry, logger: Logger
+    ) throws {
         self.name = name
         let own = folder + "/" + name.text
         socket = own + ".sock"
@@ -105,7 +112,7 @@ struct HostUnderTest: Sendable {
         agent = try HostAgent(
             configuration: configuration, runtime: runtime, volumes: FakeVolumes(), mesh: mesh, identity: identity,
             gatedPorts: [.postgres: [5432]], logger: logger)
-        watcher = PlanetWatcher(store: store, stateFolder: own, logger: logger)
+        watcher = PlanetWatcher(store: store, stateFolder: own, logger: logger, lag: lag)
         let apps = AppDirectory(store: store)
         let peers = SocketPeers(folder: folder, credential: PlanetToken(PlanetUnderTest.token).credential(of: name))
         view = PlanetView(
@@ -118,6 +125,12 @@ struct HostUnderTest: Sendable {
             MachineQuestionRoutes(view: view), VolumeRoutes(view: view, dispatch: dispatch),
             PlatformRoutes(view: view) { _ throws(Refusal) in throw Refusal(.failedPrecondition, "no edge") },
             HostRoutes(view: view),
+            MetricsRoutes(
+                registry: registry,
+                sources: [
+                    { [agent] in await agent.samples() },
+                    { [watcher] in [MetricSample(.storeLive, watcher.isLive ? 1 : 0)] },
+                ]),
         ]
     }
 

@@ -1,0 +1,1 @@
+../../System/RoostTelemetryTests/StrictExposition.swift
