@@ -27,7 +27,6 @@ let programLinker: [LinkerSetting] = linker + [.unsafeFlags(["-Xlinker", "--no-e
 extension Target.Dependency {
     static let argumentParser = product(name: "ArgumentParser", package: "swift-argument-parser")
     static let asyncHTTPClient = product(name: "AsyncHTTPClient", package: "async-http-client")
-    static let configuration = product(name: "Configuration", package: "swift-configuration")
     static let crypto = product(name: "Crypto", package: "swift-crypto")
     static let grdb = product(name: "GRDB", package: "GRDB.swift")
     static let hummingbird = product(name: "Hummingbird", package: "hummingbird")
@@ -96,9 +95,6 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
-        .package(
-            url: "https://github.com/apple/swift-configuration", from: "1.4.0",
-            traits: ["JSON", "CommandLineArguments"]),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
         .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
@@ -122,6 +118,7 @@ let package = Package(
         room(.model, "RoostModel"),
         room(.model, "RoostRecords", uses: ["RoostModel"]),
         room(.model, "RoostWire", uses: ["RoostModel"]),
+        room(.model, "RoostSettings", uses: ["RoostModel"]),
         room(.system, "RoostLinux", uses: ["CLinux", "RoostModel", .subprocess, .system]),
         room(.system, "RoostTelemetry", uses: ["RoostModel", .logging, .metrics]),
 
@@ -143,7 +140,9 @@ let package = Package(
             uses: ["RoostModel", "RoostWire", "RoostLinux", .asyncHTTPClient, .nioCore, .nioHTTP1, .nioPosix]),
         room(
             .adapters, "RoostStore",
-            uses: ["RoostModel", "RoostLinux", "RoostTelemetry", .grdb, .asyncHTTPClient, .nioCore, .nioHTTP1, .logging]),
+            uses: [
+                "RoostModel", "RoostLinux", "RoostTelemetry", .grdb, .asyncHTTPClient, .nioCore, .nioHTTP1, .logging,
+            ]),
         room(.adapters, "RoostVolumes", uses: ["RoostModel", "RoostLinux", "CLinux", .logging]),
         room(.adapters, "RoostRuntime", uses: ["RoostModel"]),
         room(
@@ -209,7 +208,8 @@ let package = Package(
             settings: dataPath),
         room(.lab, "RoostWAN", uses: ["RoostModel", "RoostLinux", "CLinux", .heap], settings: dataPath),
         room(
-            .lab, "RoostLab", uses: ["RoostModel", "RoostWire", "RoostClient", "RoostLinux", "RoostWAN", "CLinux"]),
+            .lab, "RoostLab",
+            uses: ["RoostModel", "RoostSettings", "RoostWire", "RoostClient", "RoostLinux", "RoostWAN", "CLinux"]),
         room(.lab, "RoostDemo", uses: ["RoostLab", "RoostModel", "RoostWire", "RoostClient", "RoostLinux"]),
         room(
             .lab, "RoostBench", uses: ["RoostDemo", "RoostLab", "RoostModel", "RoostWire", "RoostClient", "RoostLinux"]),
@@ -221,8 +221,8 @@ let package = Package(
                 "RoostPostgresControl", "RoostRoutes", "RoostControl", "RoostHost", "RoostPlanet", "RoostAPI",
                 "RoostEdge", "RoostAnycast", "RoostMesh", "RoostStore",
                 "RoostContainers", "RoostImages", "RoostVolumes", "RoostCertificates", "RoostModel", "RoostWire",
-                "RoostLinux", "RoostTelemetry",
-                .argumentParser, .configuration, .lifecycle, .logging, .metrics, .unixSignals,
+                "RoostLinux", "RoostSettings", "RoostTelemetry",
+                .argumentParser, .lifecycle, .logging, .metrics, .unixSignals,
             ]),
         program(
             "roost",
@@ -241,6 +241,7 @@ let package = Package(
         // Tests: cores by simulation, adapters against the real programs, the whole on the lab.
         tests(.model, of: "RoostModel"),
         tests(.model, of: "RoostRecords", uses: ["RoostModel"], resources: [.copy("Fixtures")]),
+        tests(.model, of: "RoostSettings", uses: ["RoostModel"]),
         tests(.system, of: "RoostLinux", uses: ["RoostModel"]),
         tests(.system, of: "RoostTelemetry", uses: ["RoostModel", .logging, .metrics]),
         tests(.cores, of: "RoostPlacement", uses: ["RoostModel"]),
@@ -303,6 +304,6 @@ let package = Package(
         tests(.lab, of: "RoostWAN", uses: ["RoostModel", "RoostLinux"]),
         tests(.lab, of: "RoostDemo", uses: ["RoostModel", "RoostLinux"]),
         tests(.lab, of: "RoostBench", uses: ["RoostModel", "RoostLinux"]),
-        tests(.lab, of: "RoostLab", uses: ["RoostModel", "RoostLinux", "RoostWAN"]),
+        tests(.lab, of: "RoostLab", uses: ["RoostModel", "RoostSettings", "RoostLinux", "RoostWAN"]),
     ]
 )

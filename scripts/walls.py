@@ -29,6 +29,7 @@ FLOORS = {
 BESIDE = {
     "RoostWire": {"RoostModel"},
     "RoostRecords": {"RoostModel"},
+    "RoostSettings": {"RoostModel"},
     "RoostLinux": {"CLinux"},
     "RoostSimulation": {"RoostFailover", "RoostMachineLife"},
     "RoostPostgresWire": {"RoostRouting"},

@@ -3,6 +3,7 @@ import Glibc
 import RoostClient
 import RoostLinux
 import RoostModel
+import RoostSettings
 import RoostWAN
 import RoostWire
 
@@ -41,7 +42,7 @@ extension LabPlanet {
     private func write(_ host: LabHost, keys: [HostName: String]) throws {
         let name = host.name.text
         for folder in [paths.files(name), paths.hostState(name)] { try DurableFile.makeFolder(folder) }
-        let text = try HostConfigText(host, in: plan, keys: keys).text()
+        let text = try HostSettings(host, in: plan, keys: keys).text()
         try DurableFile.write(text, to: paths.configFile(name), mode: 0o644)
     }
 

@@ -242,7 +242,7 @@ public struct DurationText: Hashable, Sendable, Codable {
         guard !rest.isEmpty else { throw wrong }
         while !rest.isEmpty {
             let digits = rest.prefix { $0.isASCII && $0.isNumber }
-            guard let count = Int64(digits), count < 1_000_000_000 else { throw wrong }
+            guard let count = Int64(digits), count <= 1_000_000_000 else { throw wrong }
             rest = rest.dropFirst(digits.count)
             let unit = rest.prefix { $0.isLetter }
             rest = rest.dropFirst(unit.count)
@@ -281,6 +281,13 @@ public struct DurationText: Hashable, Sendable, Codable {
 
 extension DurationText: CustomStringConvertible {
     public var description: String {
-        duration.milliseconds % 1000 == 0 ? "\(duration.milliseconds / 1000)s" : "\(duration.milliseconds)ms"
+        let (seconds, attoseconds) = duration.components
+        if attoseconds == 0 { return "\(seconds)s" }
+        // In the largest unit that loses nothing, in two numbers where one would be longer than can be read back.
+        let nanoseconds = attoseconds / 1_000_000_000
+        let rest =
+            nanoseconds % 1_000_000 == 0
+            ? "\(nanoseconds / 1_000_000)ms" : nanoseconds % 1000 == 0 ? "\(nanoseconds / 1000)us" : "\(nanoseconds)ns"
+        return seconds == 0 ? rest : "\(seconds)s" + rest
     }
 }

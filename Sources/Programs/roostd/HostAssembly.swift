@@ -15,6 +15,7 @@ import RoostModel
 import RoostPlanet
 import RoostPostgresControl
 import RoostRoutes
+import RoostSettings
 import RoostStore
 import RoostTelemetry
 import RoostVolumes
@@ -154,15 +155,17 @@ struct HostAssembly {
     static func readToken(_ path: String) throws -> PlanetToken {
         var status = stat()
         if stat(path, &status) == 0, status.st_mode & 0o077 != 0 {
-            throw ConfigurationError(
-                path: path, what: "can be read by others than its owner; run 'chmod 600 \(path)'")
+            throw SettingsError(
+                path: path, problems: ["can be read by others than its owner; run 'chmod 600 \(path)'"])
         }
         let bytes = try DurableFile.read(path) ?? []
         let token = String(decoding: bytes, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
         guard token.utf8.count >= 16 else {
-            throw ConfigurationError(
+            throw SettingsError(
                 path: path,
-                what: "must hold the planet's token, at least 16 characters; make one with 'openssl rand -hex 32'")
+                problems: [
+                    "must hold the planet's token, at least 16 characters; make one with 'openssl rand -hex 32'"
+                ])
         }
         return PlanetToken(token)
     }

@@ -10,6 +10,7 @@ import RoostMesh
 import RoostModel
 import RoostPlanet
 import RoostPostgresControl
+import RoostSettings
 import RoostTelemetry
 import RoostWire
 
@@ -21,7 +22,8 @@ struct RoostDaemon: AsyncParsableCommand {
         abstract: "Runs one host of a Roost planet: its machines, volumes, mesh, API and edge.",
         version: Release.version,
         subcommands: [
-            RunHostCommand.self, MeshKeyCommand.self, ScrapeTokenCommand.self, EdgeGuardCommand.self,
+            RunHostCommand.self, CheckConfigCommand.self, MeshKeyCommand.self, ScrapeTokenCommand.self,
+            EdgeGuardCommand.self,
         ],
         defaultSubcommand: RunHostCommand.self)
 }
@@ -32,8 +34,15 @@ struct ConfigurationOptions: ParsableArguments {
 
     @Argument(
         parsing: .allUnrecognized,
-        help: "Single settings, over environment and file: --mesh-listen-port 51900, --api-tcp-port 4281 …")
+        help:
+            "Single settings, over environment and file: --log-format json, --mesh-listen-port 51900 … (docs/configuration.md)"
+    )
     var settings: [String] = []
+
+    /// What is in force; what is wrong is told, and ends the program.
+    func inForce() throws -> SettingsInForce {
+        try RoostDaemon.telling { try SettingsInForce(path: config, flags: settings) }
+    }
 }
 
 struct RunHostCommand: AsyncParsableCommand {
@@ -42,33 +51,25 @@ struct RunHostCommand: AsyncParsableCommand {
 
     @OptionGroup var options: ConfigurationOptions
 
-    @Option(help: "trace, debug, info, notice, warning or error.")
-    var logLevel = "info"
-
-    @Option(help: "text or json, one object on each line.")
-    var logFormat = LogFormat.text
-
     func run() async throws {
-        guard let level = Logger.Level(rawValue: logLevel) else {
-            throw ValidationError("'\(logLevel)' is not a log level")
-        }
+        let settings = try options.inForce().settings
+        let format = settings.log.format
+        let level = Logger.Level(rawValue: settings.log.level) ?? .info
         // A client that goes away while it is written to is an error of that connection, not the end of the host.
         signal(SIGPIPE, SIG_IGN)
         guard getuid() == 0 else {
             throw ValidationError("roostd makes namespaces, mounts and routes; run it as root")
         }
         LoggingSystem.bootstrap(
-            { [logFormat] in LineLogHandler($0, level: level, format: logFormat, provider: $1) },
+            { LineLogHandler($0, level: level, format: format, provider: $1) },
             // Whatever a part logs while it works for a call says for which.
             metadataProvider: .init { PresentCall.requestID.map { ["request": "\($0)"] } ?? [:] })
         let registry = MetricsRegistry()
         MetricsSystem.bootstrap(registry.factory)
         do {
-            let file = try await ConfigurationFile(path: options.config, overrides: options.settings)
-            try await HostAssembly(configuration: try file.hostConfiguration(), registry: registry).run()
+            try await HostAssembly(configuration: try HostConfiguration(settings), registry: registry).run()
         } catch {
-            FileHandle.standardError.write(Data("roostd: \(error)\n".utf8))
-            throw ExitCode(1)
+            throw RoostDaemon.told(error)
         }
     }
 }
@@ -82,13 +83,8 @@ struct MeshKeyCommand: AsyncParsableCommand {
     @OptionGroup var options: ConfigurationOptions
 
     func run() async throws {
-        do {
-            let file = try await ConfigurationFile(path: options.config, overrides: options.settings)
-            print(try MeshKey.ensure(stateDirectory: try file.hostConfiguration().stateFolder))
-        } catch {
-            FileHandle.standardError.write(Data("roostd: \(error)\n".utf8))
-            throw ExitCode(1)
-        }
+        let folder = try options.inForce().settings.stateFolder
+        try RoostDaemon.telling { print(try MeshKey.ensure(stateDirectory: folder)) }
     }
 }
 
@@ -101,14 +97,19 @@ struct ScrapeTokenCommand: AsyncParsableCommand {
     @OptionGroup var options: ConfigurationOptions
 
     func run() async throws {
-        do {
-            let file = try await ConfigurationFile(path: options.config, overrides: options.settings)
-            print(try HostAssembly.readToken(try file.hostConfiguration().api.tokenFile).scrapeCredential)
-        } catch {
-            FileHandle.standardError.write(Data("roostd: \(error)\n".utf8))
-            throw ExitCode(1)
-        }
+        let path = try options.inForce().settings.api.tokenFile
+        try RoostDaemon.telling { print(try HostAssembly.readToken(path).scrapeCredential) }
     }
 }
 
-extension LogFormat: ExpressibleByArgument {}
+extension RoostDaemon {
+    /// Does it; an error is told on standard error and ends the program with 1.
+    static func telling<Value>(_ body: () throws -> Value) throws -> Value {
+        do { return try body() } catch { throw told(error) }
+    }
+
+    static func told(_ error: any Error) -> ExitCode {
+        FileHandle.standardError.write(Data("roostd: \(error)\n".utf8))
+        return ExitCode(1)
+    }
+}

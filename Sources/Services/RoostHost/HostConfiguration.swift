@@ -55,16 +55,17 @@ public struct HostConfiguration: Sendable {
     }
 
     /// A host that must be reachable before the store can be read.
-    public struct Seed: Hashable, Sendable, Codable {
+    public struct Seed: Hashable, Sendable {
         public var host: HostName
         public var publicKey: String
         public var endpoint: String
         public var probePort: UInt16
 
-        enum CodingKeys: String, CodingKey {
-            case host, endpoint
-            case publicKey = "public_key"
-            case probePort = "probe_port"
+        public init(host: HostName, publicKey: String, endpoint: String, probePort: UInt16) {
+            self.host = host
+            self.publicKey = publicKey
+            self.endpoint = endpoint
+            self.probePort = probePort
         }
 
         public var identity: MeshIdentity {

@@ -1,4 +1,6 @@
+import Foundation
 import RoostModel
+import RoostSettings
 import RoostWAN
 import Testing
 
@@ -113,90 +115,40 @@ import Testing
         #expect(EtcdArguments.heartbeatMilliseconds(try self.plan(["ams"], 3)) == 100)
     }
 
-    @Test func aHostIsToldWhatItNeeds() throws {
+    @Test("What a host of the lab is told is what roostd reads, and nothing is missing")
+    func aHostIsToldWhatItNeeds() throws {
         let plan = try plan(["ams", "iad"], 1)
-        let keys = Dictionary(uniqueKeysWithValues: plan.hosts.map { ($0.name, "key-of-\($0.name)") })
-        let text = try HostConfigText(plan.hosts[1], in: plan, keys: keys).text()
-        #expect(text == Self.hostConfig)
+        let keys = Dictionary(
+            uniqueKeysWithValues: plan.hosts.map { host in
+                (host.name, String(repeating: "k", count: 39) + host.name.text + "=")
+            })
+        for host in plan.hosts {
+            let settings = HostSettings(host, in: plan, keys: keys)
+            #expect(try read(settings) == settings)
+        }
+        let settings = HostSettings(plan.hosts[1], in: plan, keys: keys)
+        #expect(settings.host.text == "iad1" && settings.region.text == "iad")
+        #expect(settings.stateFolder == "/var/lib/roost-lab/planet/iad1")
+        #expect(settings.runFolder == "/run/roost-lab/planet/iad1")
+        #expect(settings.cgroupParent == "/roost-lab/planet/iad1")
+        #expect(settings.api.tokenFile == "/var/lib/roost-lab/planet/token")
+        #expect(settings.images.allowedDirectories == ["/var/lib/roost-lab/planet/images"])
+        #expect(settings.store.backend == .etcd && !settings.store.member)
+        #expect(settings.store.endpoints == ["http://[fdaa::8c:18c1:83ae:c41d:1]:2379"])
+        #expect(settings.mesh.endpoint == "198.18.2.11:51820")
+        #expect(settings.mesh.seeds.map(\.endpoint) == ["198.18.1.11:51820"])
+        let edge = try #require(settings.edge)
+        #expect(edge.importsRoutes && edge.uplinks.map(\.name) == ["aurora", "borealis"])
+        #expect(edge.uplinks.map(\.neighborAS) == [64501, 64502])
         let alone = try self.plan(["ams"], 1)
-        let single = try HostConfigText(alone.hosts[0], in: alone, keys: [:]).text()
-        #expect(single.contains("\"store\" : {\n    \"backend\" : \"sqlite\"\n  }"))
+        #expect(HostSettings(alone.hosts[0], in: alone, keys: [:]).store == .init())
         let workload = try self.plan(["ams"], 2)
-        #expect(try !HostConfigText(workload.hosts[0], in: workload, keys: [:]).text().contains("\"edge\""))
+        #expect(HostSettings(workload.hosts[0], in: workload, keys: [:]).edge == nil)
     }
 
-    private static let hostConfig = """
-        {
-          "anycast" : {
-            "prefixes" : [
-              "203.0.113.0/24"
-            ]
-          },
-          "api" : {
-            "tcp_port" : 4280,
-            "token_file" : "/var/lib/roost-lab/planet/token"
-          },
-          "capacity" : {
-            "cpus" : 4,
-            "disk_gb" : 20,
-            "memory_mb" : 4096
-          },
-          "cgroup_parent" : "/roost-lab/planet/iad1",
-          "edge" : {
-            "imports_routes" : true,
-            "local_as" : 65101,
-            "router_id" : "198.18.2.11",
-            "uplinks" : [
-              {
-                "local" : "198.18.66.2",
-                "name" : "aurora",
-                "neighbor" : "198.18.66.1",
-                "neighbor_as" : 64501
-              },
-              {
-                "local" : "198.18.130.2",
-                "name" : "borealis",
-                "neighbor" : "198.18.130.1",
-                "neighbor_as" : 64502
-              }
-            ]
-          },
-          "host" : "iad1",
-          "images" : {
-            "allowed_directories" : [
-              "/var/lib/roost-lab/planet/images"
-            ],
-            "directory" : "/var/lib/roost/images",
-            "postgres" : "oci:/var/lib/roost/postgres-image:17"
-          },
-          "mesh" : {
-            "endpoint" : "198.18.2.11:51820",
-            "interface" : "roost0",
-            "listen_port" : 51820,
-            "mtu" : 1420,
-            "probe_port" : 51821,
-            "seeds" : [
-              {
-                "endpoint" : "198.18.1.11:51820",
-                "host" : "ams1",
-                "probe_port" : 51821,
-                "public_key" : "key-of-ams1"
-              }
-            ]
-          },
-          "region" : "iad",
-          "run_dir" : "/run/roost-lab/planet/iad1",
-          "state_dir" : "/var/lib/roost-lab/planet/iad1",
-          "store" : {
-            "backend" : "etcd",
-            "endpoints" : [
-              "http://[fdaa::8c:18c1:83ae:c41d:1]:2379"
-            ],
-            "member" : false
-          }
-        }
-
-        """
+    private func read(_ settings: HostSettings) throws -> HostSettings {
+        try SettingsInForce(file: Data(try settings.text().utf8), path: "lab").settings
+    }
 
     @Test func scriptsNameTheirOwnLabOnly() throws {
         let plan = LabPlan(try LabShape(name: "moon", regions: ["ams"], hostsPerRegion: 3))

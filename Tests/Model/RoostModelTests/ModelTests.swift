@@ -72,6 +72,16 @@ import Testing
         #expect(try DurationText(text).duration.milliseconds == milliseconds)
     }
 
+    @Test(
+        "A duration is written back as the time that it was",
+        arguments: ["500us", "1us", "7ns", "1500ms", "1500500us", "3s20us", "0s", "1m30s", "1000000000s"])
+    func durationsSurvive(text: String) throws {
+        let duration = try DurationText(text)
+        let written = String(decoding: try JSONEncoder().encode([duration]), as: UTF8.self)
+        #expect(try JSONDecoder().decode([DurationText].self, from: Data(written.utf8)) == [duration], "\(written)")
+        #expect(try DurationText("\(duration)") == duration)
+    }
+
     @Test(arguments: ["", "5", "s", "-5s", "5x", "1.5s", "99999999999s"])
     func wrongDurationsAreRefused(text: String) {
         #expect(throws: InvalidValue.self) { try DurationText(text) }
