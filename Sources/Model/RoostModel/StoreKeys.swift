@@ -65,6 +65,11 @@ public enum StoreKeys {
     /// ``MemberReport``; the member alone writes it, through its host.
     public static func report(_ name: AppName, _ member: MemberName) -> String { reports(name) + member.text }
 
+    /// Work that takes longer than a call.
+    public static let operations = "/roost/operations/"
+    /// One operation.
+    public static func operation(_ id: PlanetOperationID) -> String { operations + id.text }
+
     /// Work that one host at a time does for all, held by a lease.
     static let duties = "/roost/duties/"
     /// The name of the host that has the duty now, under a lease of the store: absent when nobody has it.

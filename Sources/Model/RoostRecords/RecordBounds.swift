@@ -106,6 +106,13 @@ public enum RecordBounds {
         try require(report.member == member, "it says it is member \(report.member)")
     }
 
+    /// An operation is what its key says, and its steps fit into an answer.
+    public static func check(_ record: OperationRecord, at id: PlanetOperationID) throws(Violation) {
+        try require(record.id == id, "it says it is operation \(record.id)")
+        try require(record.steps.count <= historyMax, "it has more than \(historyMax) steps")
+        try require(record.steps.allSatisfy { $0.name.utf8.count <= textMax * 4 }, "a step's name is too long")
+    }
+
     /// 44 characters of base64 that end in one `=`: 32 bytes.
     private static func isKey(_ text: String) -> Bool {
         let bytes = Array(text.utf8)

@@ -16,6 +16,8 @@ public enum StoreKey: Hashable, Sendable {
     case address(String)
     /// One of the records of a Postgres cluster.
     case cluster(AppName, ClusterPart)
+    /// Work that takes longer than a call.
+    case operation(PlanetOperationID)
     /// All else, also what a newer version keeps: left alone.
     case other
 
@@ -26,6 +28,7 @@ public enum StoreKey: Hashable, Sendable {
         if let text = key.after(StoreKeys.hosts) { return host(text) }
         if let text = key.after(StoreKeys.apps) { return (try? AppName(text)).map { .app($0) } }
         if let text = key.after(StoreKeys.addresses) { return .address(text) }
+        if let text = key.after(StoreKeys.operations) { return (try? PlanetOperationID(text)).map { .operation($0) } }
         return key.after(StoreKeys.clusters).flatMap(cluster)
     }
 

@@ -2,6 +2,8 @@
 public enum CallHeader {
     /// Names a call in the logs of every host that it comes to. Fly.io's name for it.
     public static let requestID = "fly-request-id"
+    /// Of an answer: the operation that goes on after it (`GET /v1/operations/{id}`).
+    public static let operation = "roost-operation"
     /// One host passes on a user's call to another; the value says where that user called from. Counts from hosts only.
     public static let onBehalfOf = "roost-on-behalf-of"
 }

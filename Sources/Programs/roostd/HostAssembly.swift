@@ -90,6 +90,7 @@ struct HostAssembly {
                     try await edge.set(state)
                 },
                 ClusterRoutes(view: view, clusters: clusters, hearing: hearing), HostRoutes(view: view),
+                OperationRoutes(view: view, operations: OperationDirectory(store: store)),
                 metrics(view, edge: edge, duty: duty),
             ], token: token, bounds: bounds)
         if let edge { services += edge.services }
@@ -114,12 +115,16 @@ struct HostAssembly {
         on clusters: ClusterDirectory, in store: any Store, by dispatch: PlanetDispatch, watcher: PlanetWatcher,
         duty: DutyHolder, reachable: @escaping @Sendable () async -> Set<HostName>
     ) -> [any Service] {
-        [
+        let operations = OperationDirectory(store: store)
+        return [
             DutyService(duty: duty),
+            OperationKeeper(
+                operations: operations, judges: [ClusterOperations()], watcher: watcher, fence: { duty.fence },
+                logger: Logger(label: "roost.operations")),
             PlanRunner(
                 ClusterReconciler(
                     store: store, dispatch: dispatch, clusters: clusters, logger: Logger(label: "roost.clusters")),
-                watcher: watcher, fence: { duty.fence }, reachable: reachable,
+                watcher: watcher, operations: operations, fence: { duty.fence }, reachable: reachable,
                 logger: Logger(label: "roost.clusters")),
         ]
     }

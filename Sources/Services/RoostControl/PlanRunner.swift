@@ -13,6 +13,7 @@ import Synchronization
 public final class PlanRunner<Kind: Reconciler>: Service, Sendable {
     private let kind: Kind
     private let watcher: PlanetWatcher
+    private let operations: OperationDirectory?
     private let fence: @Sendable () -> Transaction.Compare?
     private let reachable: @Sendable () async -> Set<HostName>
     private let logger: Logger
@@ -24,14 +25,17 @@ public final class PlanRunner<Kind: Reconciler>: Service, Sendable {
     static var workersMax: Int { 64 }
 
     /// - Parameters:
+    ///   - operations: where it is noted what was done; nil: nowhere.
     ///   - fence: a compare that holds only while this host has the duty; nil while it has not.
     ///   - reachable: the hosts that answer this one at the moment.
     public init(
-        _ kind: Kind, watcher: PlanetWatcher, fence: @escaping @Sendable () -> Transaction.Compare?,
+        _ kind: Kind, watcher: PlanetWatcher, operations: OperationDirectory? = nil,
+        fence: @escaping @Sendable () -> Transaction.Compare?,
         reachable: @escaping @Sendable () async -> Set<HostName>, logger: Logger
     ) {
         self.kind = kind
         self.watcher = watcher
+        self.operations = operations
         self.fence = fence
         self.reachable = reachable
         self.logger = logger
@@ -77,24 +81,39 @@ public final class PlanRunner<Kind: Reconciler>: Service, Sendable {
             queue.withLock { $0.finished(job.thing, succeeded: true, at: BootClock.now()) }
             return
         }
-        let failures = await withTaskGroup(of: String?.self) { group in
+        let outcomes = await withTaskGroup(of: (done: String?, failure: String?).self) { group in
             for step in job.plan.steps {
                 group.addTask {
                     do throws(Refusal) {
                         try await self.kind.carryOut(step, for: job.thing, in: job.planet, fence: fence)
                         Metric.planSteps.add(Kind.name, Kind.name(of: step), "ok")
-                        return nil
+                        return (Kind.words(for: step), nil)
                     } catch {
                         Metric.planSteps.add(Kind.name, Kind.name(of: step), "failed")
-                        return error.message
+                        return (nil, error.message)
                     }
                 }
             }
-            return await group.reduce(into: [String]()) { if let failure = $1 { $0.append(failure) } }
+            return await group.reduce(into: [(done: String?, failure: String?)]()) { $0.append($1) }
         }
+        let failures = outcomes.compactMap(\.failure)
+        await note(outcomes.compactMap(\.done), Self.text(of: job.plan.obstacles + failures), on: job, fence)
         // A cut is no obstacle: whoever has the duty next plans the step again.
         if !Task.isCancelled { await note(Self.text(of: job.plan.obstacles + failures), on: job, fence) }
         queue.withLock { $0.finished(job.thing, succeeded: failures.isEmpty, at: BootClock.now()) }
+    }
+
+    /// On the operation that the work is a part of. What cannot be written now is missing among its steps, and nothing
+    /// else: how it ends is seen in the planet.
+    private func note(_ done: [String], _ obstacle: String?, on job: Job, _ fence: Transaction.Compare) async {
+        guard let operations, let id = kind.operation(on: job.thing, in: job.planet),
+            !done.isEmpty || obstacle != job.planet.operations[id]?.obstacle, !Task.isCancelled
+        else { return }
+        do throws(Refusal) {
+            try await operations.note(done.sorted(), obstacle: obstacle, on: id, under: fence)
+        } catch {
+            logger.warning("cannot note on an operation", metadata: ["operation": "\(id)", "error": "\(error)"])
+        }
     }
 
     /// In an order of its own, so that the same obstacles are the same text; nil when there are none.

@@ -15,6 +15,12 @@ public protocol Reconciler: Sendable {
     /// What a step is called where steps are counted, whatever it is done to: `place`.
     static func name(of step: Step) -> String
 
+    /// What a step did, for people: `placed orders-1 on ams1`.
+    static func words(for step: Step) -> String
+
+    /// The operation that the work on the thing is a part of; nil where nobody asked for it.
+    func operation(on thing: Thing, in planet: Planet) -> PlanetOperationID?
+
     /// The things of this kind that the planet knows.
     func things(in planet: Planet) -> [Thing]
 

@@ -72,7 +72,7 @@ struct PeerTable {
     static func isConcerned(_ change: PlanetChange) -> Bool {
         switch change {
         case .all, .host, .machine: true
-        case .connection, .volume, .app, .address, .cluster: false
+        case .connection, .volume, .app, .address, .cluster, .operation: false
         }
     }
 
@@ -83,7 +83,7 @@ struct PeerTable {
             switch change {
             case .all: hosts.formUnion(Array(planet.hosts.keys) + Array(peers.keys))
             case .host(let name), .machine(_, let name): hosts.insert(name)
-            case .connection, .volume, .app, .address, .cluster: break
+            case .connection, .volume, .app, .address, .cluster, .operation: break
             }
         }
         var isChanged = false

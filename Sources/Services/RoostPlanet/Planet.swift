@@ -11,6 +11,7 @@ public struct Planet: Hashable, Sendable {
     public internal(set) var apps: [AppName: AppRecord] = [:]
     public internal(set) var addresses: [String: IPRecord] = [:]
     public internal(set) var clusters: [AppName: ClusterRecords] = [:]
+    public internal(set) var operations: [PlanetOperationID: OperationRecord] = [:]
     /// Keys whose present record was not taken in.
     public internal(set) var unreadable: Set<String> = []
     var holdings = Holdings()
@@ -88,6 +89,11 @@ public struct Planet: Hashable, Sendable {
             try records.put(part, of: name, entry.value, revision: entry.modified.number)
             clusters[name] = records
             update.changes.insert(.cluster(name, part))
+        case .operation(let id):
+            let record = try RecordCodec.read(OperationRecord.self, from: entry.value)
+            try RecordBounds.check(record, at: id)
+            operations[id] = record
+            update.changes.insert(.operation(id))
         case .other: break
         }
     }
@@ -105,6 +111,7 @@ public struct Planet: Hashable, Sendable {
         case .cluster(let name, let part):
             guard let records = former.clusters[name] else { return }
             clusters[name, default: .init()].keep(part, of: records)
+        case .operation(let id): operations[id] = former.operations[id]
         case .generation, .other: break
         }
     }
@@ -131,6 +138,9 @@ public struct Planet: Hashable, Sendable {
             clusters[name]?.delete(part)
             if clusters[name]?.isEmpty == true { clusters[name] = nil }
             update.changes.insert(.cluster(name, part))
+        case .operation(let id):
+            operations[id] = nil
+            update.changes.insert(.operation(id))
         case .generation, .other: break
         }
     }

@@ -13,13 +13,14 @@ public enum PlanetChange: Hashable, Sendable {
     case app(AppName)
     case address(String)
     case cluster(AppName, ClusterPart)
+    case operation(PlanetOperationID)
 
     /// Whether it can concern a host, its machines or its volumes.
     public func concerns(_ name: HostName) -> Bool {
         switch self {
         case .all: true
         case .host(let host), .machine(_, let host), .volume(_, let host): host == name
-        case .connection, .app, .address, .cluster: false
+        case .connection, .app, .address, .cluster, .operation: false
         }
     }
 
@@ -28,7 +29,7 @@ public enum PlanetChange: Hashable, Sendable {
         switch self {
         case .all: true
         case .cluster(let cluster, _): cluster == name
-        case .connection, .host, .machine, .volume, .app, .address: false
+        case .connection, .host, .machine, .volume, .app, .address, .operation: false
         }
     }
 
@@ -36,7 +37,7 @@ public enum PlanetChange: Hashable, Sendable {
     public var concernsHosts: Bool {
         switch self {
         case .all, .host: true
-        case .connection, .machine, .volume, .app, .address, .cluster: false
+        case .connection, .machine, .volume, .app, .address, .cluster, .operation: false
         }
     }
 }

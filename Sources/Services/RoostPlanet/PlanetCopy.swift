@@ -53,7 +53,7 @@ struct PlanetCopy: Sendable {
         private static func isKept(_ key: String) -> Bool {
             switch StoreKey(key) {
             case .other, .cluster(_, .heartbeat): false
-            case .host, .generation, .machine, .volume, .app, .address, .cluster: true
+            case .host, .generation, .machine, .volume, .app, .address, .cluster, .operation: true
             }
         }
     }

@@ -5,6 +5,7 @@ import RoostLinux
 public import RoostModel
 public import RoostPlanet
 public import RoostStore
+import RoostWire
 
 /// Postgres clusters as records: made in one transaction, taken apart in one, changed by compare-and-swap.
 public struct ClusterDirectory: Sendable {
@@ -45,7 +46,11 @@ public struct ClusterDirectory: Sendable {
 
     /// Writes the cluster's records; whoever has the duty then makes its members. App, network, address, shape and
     /// secrets come into being together or not at all.
-    public func create(_ order: Order) async throws(Refusal) -> ClusterSpec {
+    ///
+    /// - Parameter operation: the name of the operation that begins with it.
+    public func create(_ order: Order, operation: PlanetOperationID = OperationDirectory.makeID()) async throws(Refusal)
+        -> ClusterSpec
+    {
         guard (1...Self.membersMax).contains(order.regions.count) else {
             throw Refusal(.invalid, "a cluster has 1 to \(Self.membersMax) members")
         }
@@ -75,11 +80,21 @@ public struct ClusterDirectory: Sendable {
                 plan.compares.append(.modified(key: key, equals: .absent))
                 plan.operations.append(try .put(record, at: key))
             }
+            let begun = try OperationDirectory.begin(Self.operation(operation, .createCluster, on: spec))
             let outcome = try await store.carryOut(
-                Transaction(compares: plan.compares, then: plan.operations))
+                Transaction(compares: plan.compares + [begun.compare], then: plan.operations + [begun.operation]))
             if outcome.succeeded { return spec }
         }
         throw Refusal(.unavailable, "too many changes at once; try again")
+    }
+
+    private static func operation(
+        _ id: PlanetOperationID, _ kind: OperationRecord.Kind, on spec: ClusterSpec,
+        from reigning: OperationRecord.Reigning? = nil
+    ) -> OperationRecord {
+        OperationRecord(
+            id: id, kind: kind, object: spec.name, objectMadeAt: spec.createdAt,
+            startedAt: WallClock.milliseconds(), requestID: PresentCall.requestID, reigning: reigning)
     }
 
     private func members(of order: Order) throws(Refusal) -> [ClusterSpec.MemberSpec] {
@@ -119,19 +134,27 @@ public struct ClusterDirectory: Sendable {
     }
 
     /// Marks the cluster for destruction; the reconciler takes it apart. Repeating it changes nothing.
-    public func destroy(_ name: AppName) async throws(Refusal) {
+    ///
+    /// - Parameter operation: the name of the operation that begins with it.
+    /// - Returns: whether it has begun; false: it was being destroyed already.
+    @discardableResult
+    public func destroy(_ name: AppName, operation: PlanetOperationID = OperationDirectory.makeID())
+        async throws(Refusal)
+        -> Bool
+    {
         let key = StoreKeys.clusterSpec(name)
         for _ in 0..<AppDirectory.triesMax {
             guard var present = try await store.record(ClusterSpec.self, at: key) else {
                 throw Refusal(.notFound, "Postgres cluster \(name) not found")
             }
-            guard !present.record.isDestroying else { return }
+            guard !present.record.isDestroying else { return false }
             present.record.isDestroying = true
+            let begun = try OperationDirectory.begin(Self.operation(operation, .destroyCluster, on: present.record))
             let outcome = try await store.carryOut(
                 Transaction(
-                    compares: [.modified(key: key, equals: present.revision)],
-                    then: [try .put(present.record, over: present.bytes, at: key)]))
-            if outcome.succeeded { return }
+                    compares: [.modified(key: key, equals: present.revision), begun.compare],
+                    then: [try .put(present.record, over: present.bytes, at: key), begun.operation]))
+            if outcome.succeeded { return true }
         }
         throw Refusal(.unavailable, "too many changes at once; try again")
     }
@@ -161,8 +184,8 @@ public struct ClusterDirectory: Sendable {
     /// Asks the leader to hand over. The leader reads the wish in the rule, drains, and starts the change of epoch; or
     /// it writes down why not.
     ///
-    /// - Returns: the wish's id, under which the rule says what became of it.
-    public func requestSwitchover(of name: AppName, to target: MemberName?) async throws(Refusal) -> String {
+    /// - Returns: the wish's id, which is its operation's too.
+    public func requestSwitchover(of name: AppName, to target: MemberName?) async throws(Refusal) -> PlanetOperationID {
         let key = StoreKeys.clusterRule(name)
         for _ in 0..<AppDirectory.triesMax {
             guard let records = try await read(name).clusters[name], let spec = records.spec else {
@@ -174,12 +197,15 @@ public struct ClusterDirectory: Sendable {
                     "Postgres cluster \(name) is \(spec.isDestroying ? "being destroyed" : "not initialised yet")")
             }
             try check(target, under: rule)
-            let id = InstanceID.make()
-            rule.switchover = SwitchoverRequest(id: id, target: target)
+            let id = OperationDirectory.makeID()
+            rule.switchover = SwitchoverRequest(id: id.text, target: target)
+            let begun = try OperationDirectory.begin(
+                Self.operation(
+                    id, .switchover, on: spec, from: .init(epoch: rule.epoch, leader: rule.leader, target: target)))
             let outcome = try await store.carryOut(
                 Transaction(
-                    compares: [.modified(key: key, equals: Revision(records.ruleRevision))],
-                    then: [try .put(rule, at: key)]))
+                    compares: [.modified(key: key, equals: Revision(records.ruleRevision)), begun.compare],
+                    then: [try .put(rule, at: key), begun.operation]))
             if outcome.succeeded { return id }
         }
         throw Refusal(.unavailable, "too many changes at once; try again")

@@ -36,6 +36,23 @@ public struct ClusterReconciler: Reconciler {
         }
     }
 
+    public static func words(for step: ClusterPlan.Step) -> String {
+        switch step {
+        case .place(let member, let host): "placed \(member) on \(host)"
+        case .make(let placement): "made \(placement.member) on \(placement.host)"
+        case .remove(let placement): "removed \(placement.member) from \(placement.host)"
+        case .forget: "removed the records"
+        }
+    }
+
+    public func operation(on cluster: AppName, in planet: Planet) -> PlanetOperationID? {
+        guard let spec = planet.clusters[cluster]?.spec else { return nil }
+        let kind: OperationRecord.Kind = spec.isDestroying ? .destroyCluster : .createCluster
+        return planet.operations.values.filter {
+            $0.object == cluster && $0.objectMadeAt == spec.createdAt && $0.kind == kind && $0.state == .running
+        }.map(\.id).max()
+    }
+
     public func things(in planet: Planet) -> [AppName] {
         planet.clusters.filter { $0.value.spec != nil }.map(\.key)
     }

@@ -30,15 +30,23 @@ public struct ClusterRoutes: RouteGroup {
                 return try Answer.json(ListClustersBody(clusters: bodies))
             },
             APIRoute(.post, "/v1/postgres") { call in
-                let spec = try await clusters.create(try order(from: try call.wish(CreateClusterRequest.self)))
-                return try Answer.json(try await freshBody(of: spec.name), status: 201)
+                let operation = OperationDirectory.makeID()
+                let order = try order(from: try call.wish(CreateClusterRequest.self))
+                let spec = try await clusters.create(order, operation: operation)
+                return try Answer.json(try await freshBody(of: spec.name), status: 201).naming(operation)
             },
             APIRoute(.get, "/v1/postgres/:name") { call in
                 try Answer.json(try await freshBody(of: try call.id("name")))
             },
             APIRoute(.delete, "/v1/postgres/:name") { call in
-                try await clusters.destroy(try call.id("name"))
-                return try Answer.ok(status: 202)
+                let (name, operation): (AppName, _) = (try call.id("name"), OperationDirectory.makeID())
+                let answer = try Answer.ok(status: 202)
+                if try await clusters.destroy(name, operation: operation) { return answer.naming(operation) }
+                // It was being destroyed already: by which operation, this host may not have heard yet.
+                let others = view.watcher.planet.operations.values.filter {
+                    $0.object == name && $0.kind == .destroyCluster && $0.state == .running
+                }
+                return others.map(\.id).max().map(answer.naming) ?? answer
             },
             APIRoute(.post, "/v1/postgres/:name/switchover") { call in
                 let wish = call.body.isEmpty ? SwitchoverBody(target: nil) : try call.wish(SwitchoverBody.self)
@@ -46,7 +54,7 @@ public struct ClusterRoutes: RouteGroup {
                     try APICall.value(MemberName.self, text)
                 }
                 let id = try await clusters.requestSwitchover(of: try call.id("name"), to: target)
-                return try Answer.json(SwitchoverAnswer(id: id), status: 202)
+                return try Answer.json(SwitchoverAnswer(id: id.text), status: 202).naming(id)
             },
         ]
     }
@@ -88,5 +96,14 @@ public struct ClusterRoutes: RouteGroup {
         return ClusterDirectory.Order(
             name: name, regions: regions, volumeSize: .gibibytes(wish.volumeSizeGigabytes ?? 1), guest: guest,
             image: image)
+    }
+}
+
+extension Answer {
+    /// The same answer, with the operation that goes on behind it.
+    func naming(_ operation: PlanetOperationID) -> Answer {
+        var answer = self
+        answer.headers.append((CallHeader.operation, operation.text))
+        return answer
     }
 }

@@ -103,6 +103,10 @@ enum ClusterStatus {
         return (.unknown, "this host has lost the store; what it heard last is shown, the cluster was \(before) then")
     }
 
+    static func isReady(_ spec: ClusterSpec, _ records: Planet.ClusterRecords) -> Bool {
+        verdict(spec, records, ClusterSilence()).0 == .ready
+    }
+
     private static func verdict(
         _ spec: ClusterSpec, _ records: Planet.ClusterRecords, _ silence: ClusterSilence
     ) -> (ClusterBody.Status, String?) {

@@ -38,6 +38,18 @@ import Testing
         }
     }
 
+    @Test(
+        "An operation of a newer version keeps its kind and state, and is neither running nor ended",
+        arguments: ["kind", "state"])
+    func operations(_ field: String) throws {
+        let fixture = Fixture(folder: "fourth", name: "operation")
+        var future = try fixture.tree()
+        future[field] = .text("of-the-future")
+        #expect(try fixture.passThrough(try RecordCodec.write(future)).holds(future))
+        let record = try RecordCodec.read(OperationRecord.self, from: try RecordCodec.write(future))
+        #expect(field == "kind" ? !record.kind.isKnown : !record.state.isKnown)
+    }
+
     @Test("The rule goes through a member's program unchanged, whoever understands what is in it") func rule() throws {
         let fixture = Fixture(folder: "second", name: "cluster-rule")
         let future = try fixture.tree().fromTheFuture
@@ -189,6 +201,9 @@ import Testing
         #expect(StoreKey(StoreKeys.clusterHeartbeat(app)) == .cluster(app, .heartbeat))
         #expect(StoreKey(StoreKeys.clusterSecrets(app)) == .cluster(app, .secrets))
         #expect(StoreKey(StoreKeys.report(app, member)) == .cluster(app, .report(member)))
+        let operation = try PlanetOperationID("01KB2Q6YJ0H5V3M8N7R4T2W9XC")
+        #expect(StoreKey(StoreKeys.operation(operation)) == .operation(operation))
+        #expect(StoreKey("/roost/operations/lower") == .other)
         for key in [
             "/roost/hosts/ams-1/machines", "/roost/hosts/ams-1/machines/x/y", "/other",
         ] {

@@ -16,7 +16,9 @@ struct Fixture: Sendable, CustomTestStringConvertible {
         "cluster-secrets", "cluster-rule", "cluster-heartbeat", "cluster-report",
     ]
 
-    static let all = folders.flatMap { folder in names.map { Fixture(folder: folder, name: $0) } }
+    static let all =
+        folders.flatMap { folder in names.map { Fixture(folder: folder, name: $0) } }
+        + [Fixture(folder: "fourth", name: "operation")]
 
     var testDescription: String { "\(folder)/\(name)" }
 
@@ -48,6 +50,7 @@ struct Fixture: Sendable, CustomTestStringConvertible {
             case "cluster-rule": try pass(ClusterRule.self)
             case "cluster-heartbeat": try pass(Heartbeat.self)
             case "cluster-report": try pass(MemberReport.self)
+            case "operation": try pass(OperationRecord.self)
             default: throw UnknownFixture(name: name)
             }
         return try JSONDecoder().decode(JSONTree.self, from: Data(written))

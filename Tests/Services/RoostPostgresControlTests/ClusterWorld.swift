@@ -1,5 +1,6 @@
 import Foundation
 import Logging
+import RoostControl
 import RoostHost
 import RoostLinux
 import RoostModel
@@ -8,7 +9,9 @@ import RoostPlanet
 import RoostPlans
 import RoostStore
 import Synchronization
+import Testing
 
+@testable import RoostControl
 @testable import RoostPostgresControl
 
 /// What a test cuts off: the n-th call of the outside world, before it has an effect or after.
@@ -161,6 +164,8 @@ struct ClusterWorld {
     let names: [HostName]
     let reconciler: ClusterReconciler
     let directory: ClusterDirectory
+    /// Cut off, too.
+    let operations: OperationDirectory
     let cluster: AppName
     static let duty = "/roost/duties/clusters"
 
@@ -174,6 +179,7 @@ struct ClusterWorld {
         cluster = try AppName("db")
         let cutStore = CutStore(base: store, cuts: cuts)
         directory = try Self.directory(over: store)
+        operations = OperationDirectory(store: cutStore)
         reconciler = ClusterReconciler(
             store: cutStore, dispatch: hosts, clusters: try Self.directory(over: cutStore),
             logger: Logger(label: "test"))
@@ -189,12 +195,12 @@ struct ClusterWorld {
 
     func remove() { try? FileManager.default.removeItem(atPath: folder) }
 
-    func create(members: Int = 3) async throws {
+    func create(members: Int = 3, operation: PlanetOperationID = OperationDirectory.makeID()) async throws {
         _ = try await directory.create(
             ClusterDirectory.Order(
                 name: cluster, regions: Array(repeating: hosts.region, count: members),
                 volumeSize: .gibibytes(1), guest: MachineGuest(cpuKind: .shared, cpus: 1, memoryMebibytes: 512),
-                image: "docker.example/postgres:17"))
+                image: "docker.example/postgres:17"), operation: operation)
     }
 
     /// Takes the duty, as a host that takes over does: the fence of the one before it does not hold any more.
@@ -228,15 +234,50 @@ struct ClusterWorld {
     func round(under fence: Transaction.Compare, seeing planet: Planet? = nil) async throws -> Bool {
         let planet = if let planet { planet } else { try await look() }
         guard let plan = reconciler.plan(for: cluster, in: planet, reachable: Set(names)) else { return true }
+        var done: [String] = []
         for step in plan.steps.sorted(by: { "\($0)" < "\($1)" }) {
             do throws(Refusal) {
                 try await reconciler.carryOut(step, for: cluster, in: planet, fence: fence)
+                done.append(ClusterReconciler.words(for: step))
             } catch {
                 // Cut off or refused: the next look plans it again.
                 continue
             }
         }
+        if let operation = reconciler.operation(on: cluster, in: planet), !done.isEmpty {
+            try? await operations.note(done, obstacle: nil, on: operation, under: fence)
+        }
         return plan.isDone
+    }
+
+    /// One look of who ends operations.
+    func keepOperations(under fence: Transaction.Compare) async throws {
+        await OperationKeeper.look(
+            at: try await look(), operations: operations, judges: [ClusterOperations()], under: fence,
+            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+    }
+
+    /// As the members write it when all of them run.
+    func becomeReady(leader number: Int = 1, epoch: Epoch = .first) async throws {
+        let spec = try #require(try await look().clusters[cluster]?.spec)
+        let members = spec.members.map(\.name)
+        let leader = members[number - 1]
+        let rule = ClusterRule(
+            epoch: epoch, leader: leader, members: members, confirmations: 1,
+            history: [Reign(epoch: epoch, leader: leader, begin: .zero)])
+        let heartbeat = Heartbeat(epoch: epoch, leader: leader, sequence: 1, isOpen: true)
+        var puts: [Transaction.Operation] = [
+            try .put(rule, at: StoreKeys.clusterRule(cluster)),
+            try .put(heartbeat, at: StoreKeys.clusterHeartbeat(cluster)),
+        ]
+        for member in members {
+            let report = MemberReport(
+                member: member, role: member == leader ? .primary : .standby, state: .running, promised: epoch,
+                position: Position(epoch: epoch, end: LSN(1)), timeline: 1, replayed: LSN(1),
+                isStreaming: member != leader, lagBytes: 0, lagMilliseconds: 0)
+            puts.append(try .put(report, at: StoreKeys.report(cluster, member)))
+        }
+        _ = try await store.commit(Transaction(then: puts))
     }
 
     /// Looks until nothing is left to do; at most so often.

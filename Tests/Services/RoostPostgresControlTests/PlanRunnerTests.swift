@@ -33,7 +33,8 @@ import Testing
         let fence = try await world.takeDuty()
         let watcher = PlanetWatcher(store: world.store, stateFolder: world.folder, logger: Logger(label: "test"))
         let runner = PlanRunner(
-            world.reconciler, watcher: watcher, fence: { fence }, reachable: { Set(world.names) },
+            world.reconciler, watcher: watcher, operations: OperationDirectory(store: world.store),
+            fence: { fence }, reachable: { Set(world.names) },
             logger: Logger(label: "test"))
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await watcher.run() }
@@ -62,6 +63,12 @@ import Testing
                 world.machines.contains { $0.order.app == world.cluster } ? true : nil
             }
             #expect(late == true)
+            // What was done is noted on the operation that began with the cluster.
+            let noted: Bool? = try await poll(for: .seconds(10)) {
+                let operation = watcher.planet.operations.values.first { $0.object == other }
+                return operation?.steps.contains { $0.name.hasPrefix("made other-") } == true ? true : nil
+            }
+            #expect(noted == true)
             group.cancelAll()
         }
     }

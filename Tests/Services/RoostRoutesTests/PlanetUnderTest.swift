@@ -124,7 +124,7 @@ struct HostUnderTest: Sendable {
             AppRoutes(view: view, apps: apps), MachineRoutes(view: view, dispatch: dispatch, names: names),
             MachineQuestionRoutes(view: view), VolumeRoutes(view: view, dispatch: dispatch),
             PlatformRoutes(view: view) { _ throws(Refusal) in throw Refusal(.failedPrecondition, "no edge") },
-            HostRoutes(view: view),
+            HostRoutes(view: view), OperationRoutes(view: view, operations: OperationDirectory(store: store)),
             MetricsRoutes(
                 registry: registry,
                 sources: [

@@ -19,7 +19,9 @@ struct RoostCommand: AsyncParsableCommand {
                 name: "Machines", subcommands: [AppsCommand.self, MachinesCommand.self, VolumesCommand.self]),
             CommandGroup(
                 name: "Platform",
-                subcommands: [RegionsCommand.self, HostsCommand.self, IPsCommand.self, MeshCommand.self]),
+                subcommands: [
+                    RegionsCommand.self, HostsCommand.self, IPsCommand.self, MeshCommand.self, OperationsCommand.self,
+                ]),
             CommandGroup(
                 name: "This computer", subcommands: [DoctorCommand.self, ImageCommand.self, LabCommand.self]),
         ])

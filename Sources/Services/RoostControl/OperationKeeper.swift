@@ -1,0 +1,98 @@
+public import Logging
+import RoostLinux
+public import RoostModel
+public import RoostPlanet
+public import RoostStore
+public import ServiceLifecycle
+
+/// How an operation ended.
+public struct OperationVerdict: Hashable, Sendable {
+    public let state: OperationRecord.State
+    /// For people.
+    public let words: String
+
+    public static func succeeded(_ words: String) -> Self { Self(state: .succeeded, words: words) }
+    public static func failed(_ words: String) -> Self { Self(state: .failed, words: words) }
+}
+
+/// Says of one kind of thing's operations whether the planet shows that they have ended. A pure function: it needs no
+/// memory of who began the work or did it.
+public protocol OperationJudge: Sendable {
+    /// Nil while it goes on, and for operations of others.
+    func verdict(on operation: OperationRecord, in planet: Planet) -> OperationVerdict?
+}
+
+/// Ends operations, and removes those that are old, while this host has the duty.
+public struct OperationKeeper: Service {
+    let operations: OperationDirectory
+    let judges: [any OperationJudge]
+    let watcher: PlanetWatcher
+    let fence: @Sendable () -> Transaction.Compare?
+    let logger: Logger
+
+    /// Between two looks at the planet.
+    static let interval = Duration.milliseconds(500)
+    /// Operations that have ended are kept for so long…
+    public static let ageMax = Duration.seconds(7 * 24 * 3600)
+    /// …and so many of them, the newest.
+    public static let endedMax = 500
+
+    /// - Parameter fence: a compare that holds only while this host has the duty; nil while it has not.
+    public init(
+        operations: OperationDirectory, judges: [any OperationJudge], watcher: PlanetWatcher,
+        fence: @escaping @Sendable () -> Transaction.Compare?, logger: Logger
+    ) {
+        self.operations = operations
+        self.judges = judges
+        self.watcher = watcher
+        self.fence = fence
+        self.logger = logger
+    }
+
+    public func run() async throws {
+        await cancelWhenGracefulShutdown {
+            while !Task.isCancelled {
+                if watcher.isLive, let fence = fence() {
+                    await Self.look(
+                        at: watcher.planet, operations: operations, judges: judges, under: fence, logger: logger)
+                }
+                try? await Task.sleep(for: Self.interval)
+            }
+        }
+    }
+
+    /// One look: ends what the planet shows as ended. What cannot be written now is found again at the next look.
+    static func look(
+        at planet: Planet, operations: OperationDirectory, judges: [any OperationJudge],
+        under fence: Transaction.Compare, logger: Logger
+    ) async {
+        do throws(Refusal) {
+            for operation in planet.operations.values.sorted(by: { $0.id < $1.id }) where operation.state == .running {
+                guard let verdict = judges.lazy.compactMap({ $0.verdict(on: operation, in: planet) }).first else {
+                    continue
+                }
+                try await operations.end(operation.id, verdict, under: fence)
+                logger.info(
+                    "operation ended",
+                    metadata: [
+                        "operation": "\(operation.id)", "kind": "\(operation.kind)", "object": "\(operation.object)",
+                        "state": "\(verdict.state)", "result": "\(verdict.words)",
+                        "request": "\(operation.requestID ?? "-")",
+                    ])
+            }
+            let old = old(of: planet, at: WallClock.milliseconds())
+            if !old.isEmpty { try await operations.remove(old, under: fence) }
+        } catch {
+            logger.warning("cannot write down how operations ended, trying again", metadata: ["error": "\(error)"])
+        }
+    }
+
+    /// Those that have ended and are old, or too many. One of a newer version, in a state that is not known, is left.
+    static func old(of planet: Planet, at now: Int64) -> [PlanetOperationID] {
+        let ended = planet.operations.values.filter { $0.state == .succeeded || $0.state == .failed }
+            .sorted { ($0.endedAt ?? 0, $0.id) > ($1.endedAt ?? 0, $1.id) }
+        return ended.enumerated().filter { index, operation in
+            index >= endedMax || now - (operation.endedAt ?? 0) > ageMax.milliseconds
+        }.map(\.element.id)
+    }
+}

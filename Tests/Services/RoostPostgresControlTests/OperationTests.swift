@@ -1,0 +1,225 @@
+import Foundation
+import Logging
+import RoostHost
+import RoostLinux
+import RoostModel
+import RoostPlanet
+import RoostStore
+import Testing
+
+@testable import RoostControl
+@testable import RoostPostgresControl
+
+/// Operations on clusters: begun with the work, and ended by whoever has the duty, whoever dies meanwhile.
+@Suite("Operations") struct OperationTests {
+    private static let callsMax = 96
+
+    private func operations(_ world: ClusterWorld) async throws -> [OperationRecord.Kind: OperationRecord] {
+        let all = try await world.look().operations.values
+        return Dictionary(all.map { ($0.kind, $0) }, uniquingKeysWith: { first, _ in first })
+    }
+
+    /// Looks with operations, until nothing is left to do.
+    private func settle(_ world: ClusterWorld, under fence: Transaction.Compare) async throws {
+        for _ in 0..<20 {
+            let isDone = try await world.round(under: fence)
+            try await world.keepOperations(under: fence)
+            if isDone { return }
+        }
+        Issue.record("the cluster does not settle")
+    }
+
+    @Test(
+        "Cut off at any call, by hosts that die one after the other, each operation ends, and as it was",
+        arguments: 1...callsMax)
+    func cutAnywhere(call: Int) async throws {
+        for cut in [Cuts.Cut.before(call), .after(call)] {
+            let world = try await ClusterWorld(cut: cut)
+            defer { world.remove() }
+            try await world.create()
+            var fence = try await world.takeDuty()
+            _ = try await world.round(under: fence)
+            try await world.keepOperations(under: fence)
+            fence = try await world.takeDuty()
+            try await settle(world, under: fence)
+            // Its machines are there, but nobody can write to it yet.
+            var present = try await operations(world)
+            #expect(present[.createCluster]?.state == .running && present.count == 1)
+            try await world.becomeReady()
+            try await world.keepOperations(under: fence)
+            try await world.keepOperations(under: try await world.takeDuty())
+            present = try await operations(world)
+            #expect(present[.createCluster]?.state == .succeeded)
+            #expect(present[.createCluster]?.endedAt != nil)
+
+            try await world.directory.destroy(world.cluster)
+            fence = try await world.takeDuty()
+            _ = try await world.round(under: fence)
+            try await world.keepOperations(under: fence)
+            present = try await operations(world)
+            if present[.destroyCluster]?.state == .succeeded {
+                #expect(try await world.look().clusters[world.cluster] == nil)
+            }
+            fence = try await world.takeDuty()
+            try await settle(world, under: fence)
+            try await world.keepOperations(under: fence)
+            try await world.keepOperations(under: fence)
+            present = try await operations(world)
+            #expect(present[.destroyCluster]?.state == .succeeded)
+            #expect(present[.createCluster]?.state == .succeeded && present.count == 2)
+            #expect(try await world.look().clusters[world.cluster] == nil)
+        }
+    }
+
+    @Test("What was done is noted, in a life without cuts all of it, and fewer calls than are cut off elsewhere")
+    func steps() async throws {
+        let world = try await ClusterWorld()
+        defer { world.remove() }
+        let fence = try await world.takeDuty()
+        try await world.create()
+        try await settle(world, under: fence)
+        try await world.becomeReady()
+        try await world.keepOperations(under: fence)
+        try await world.directory.destroy(world.cluster)
+        try await settle(world, under: fence)
+        try await world.keepOperations(under: fence)
+        let present = try await operations(world)
+        let made = present[.createCluster]?.steps.map(\.name) ?? []
+        #expect(made.filter { $0.hasPrefix("placed db-") }.count == 3)
+        #expect(made.filter { $0.hasPrefix("made db-") }.count == 3)
+        #expect(present[.createCluster]?.result == "ready at 203.0.113.1, db-1 leads")
+        let removed = present[.destroyCluster]?.steps.map(\.name) ?? []
+        #expect(removed.filter { $0.hasPrefix("removed db-") }.count == 3)
+        #expect(world.cuts.calls <= Self.callsMax)
+    }
+
+    @Test(
+        "A cluster that is destroyed before it is ready ends its creation as failed, also when the name is taken again")
+    func destroyedEarly() async throws {
+        let world = try await ClusterWorld()
+        defer { world.remove() }
+        let fence = try await world.takeDuty()
+        let (first, second) = (OperationDirectory.makeID(), OperationDirectory.makeID())
+        try await world.create(operation: first)
+        #expect(try await world.directory.destroy(world.cluster))
+        #expect(try await world.directory.destroy(world.cluster) == false)
+        #expect(try await world.settle(under: fence))
+        // Nobody looked after operations while the name was free.
+        try await world.create(operation: second)
+        try await world.keepOperations(under: fence)
+        let present = try await world.look().operations
+        #expect(present[first]?.state == .failed)
+        #expect(present[second]?.state == .running)
+        #expect(present.values.first { $0.kind == .destroyCluster }?.state == .succeeded)
+        #expect(present.count == 3)
+    }
+
+    @Test("A host that lost the duty ends nothing and notes nothing")
+    func fenced() async throws {
+        let world = try await ClusterWorld()
+        defer { world.remove() }
+        let old = try await world.takeDuty()
+        try await world.create()
+        try await settle(world, under: old)
+        let steps = try await operations(world)[.createCluster]?.steps
+        try await world.becomeReady()
+        let new = try await world.takeDuty()
+        try await world.keepOperations(under: old)
+        let id = try #require(try await operations(world)[.createCluster]?.id)
+        try await world.operations.note(["late"], obstacle: "late", on: id, under: old)
+        let present = try await operations(world)[.createCluster]
+        #expect(present?.state == .running && present?.steps == steps && present?.obstacle == nil)
+        try await world.keepOperations(under: new)
+        #expect(try await operations(world)[.createCluster]?.state == .succeeded)
+        // What has ended stays as it ended.
+        try await world.operations.note(["late"], obstacle: "late", on: id, under: new)
+        try await world.operations.end(id, .failed("late"), under: new)
+        let ended = try await operations(world)[.createCluster]
+        #expect(ended?.state == .succeeded && ended?.obstacle == nil && ended?.steps == steps)
+    }
+
+    @Test("A switchover has succeeded when the wanted member lets clients in, and failed when it is certain not to")
+    func switchover() async throws {
+        let world = try await ClusterWorld()
+        defer { world.remove() }
+        let fence = try await world.takeDuty()
+        try await world.create()
+        try await settle(world, under: fence)
+        try await world.becomeReady()
+        let target = try MemberName("db-2")
+        let id = try await world.directory.requestSwitchover(of: world.cluster, to: target)
+        let began = try await world.look()
+        let operation = try #require(began.operations[id])
+        func verdict(_ change: (inout ClusterRule, inout Heartbeat) throws -> Void) async throws -> OperationVerdict? {
+            let records = try #require(began.clusters[world.cluster])
+            var (rule, heartbeat) = (try #require(records.rule), try #require(records.heartbeat))
+            try change(&rule, &heartbeat)
+            var planet = began
+            _ = planet.apply(
+                .changes(
+                    [
+                        .put(try entry(StoreKeys.clusterRule(world.cluster), rule)),
+                        .put(try entry(StoreKeys.clusterHeartbeat(world.cluster), heartbeat)),
+                    ], revision: Revision(began.revision + 1)))
+            return ClusterOperations().verdict(on: operation, in: planet)
+        }
+        func elect(_ name: String, _ rule: inout ClusterRule) throws {
+            rule.epoch = rule.epoch.next
+            rule.leader = try MemberName(name)
+            rule.switchover = nil
+        }
+        #expect(try await verdict { _, _ in } == nil)
+        #expect(
+            try await verdict { rule, _ in rule.switchover?.refusal = "too far behind" } == .failed("too far behind"))
+        #expect(try await verdict { rule, _ in try elect("db-2", &rule) } == nil, "it lets nobody in yet")
+        #expect(
+            try await verdict { rule, heartbeat in
+                try elect("db-2", &rule)
+                heartbeat = Heartbeat(epoch: rule.epoch, leader: rule.leader, sequence: 1, isOpen: true)
+            } == .succeeded("db-2 leads epoch 2"))
+        #expect(
+            try await verdict { rule, heartbeat in
+                try elect("db-3", &rule)
+                heartbeat = Heartbeat(epoch: rule.epoch, leader: rule.leader, sequence: 1, isOpen: true)
+            } == .failed("db-3 leads epoch 2, not db-2"))
+        #expect(
+            try await verdict { rule, _ in rule.switchover = SwitchoverRequest(id: "other", target: nil) }?.state
+                == .failed)
+        var gone = began
+        _ = gone.apply(.changes([.delete(key: StoreKeys.clusterSpec(world.cluster))], revision: Revision(99999)))
+        #expect(ClusterOperations().verdict(on: operation, in: gone) == nil, "a part is gone: nobody knows")
+    }
+
+    private func entry(_ key: String, _ record: some Encodable) throws -> Entry {
+        Entry(key: key, value: Array(try JSONEncoder().encode(record)), created: Revision(1), modified: Revision(7))
+    }
+
+    @Test("What ended long ago and what is too much is removed, and what runs or is not understood stays")
+    func bounds() throws {
+        var planet = Planet()
+        let now: Int64 = 1_795_761_000_000
+        var changes: [WatchEvent.Change] = []
+        func add(_ number: Int, _ state: OperationRecord.State, endedBefore: Duration?) throws {
+            let digits = String(number)
+            let id = try PlanetOperationID(String(repeating: "0", count: 26 - digits.count) + digits)
+            var record = OperationRecord(
+                id: id, kind: .createCluster, object: try AppName("db"), objectMadeAt: 1, startedAt: 1, requestID: nil)
+            record.state = state
+            record.endedAt = endedBefore.map { now - $0.milliseconds }
+            changes.append(.put(try entry(StoreKeys.operation(id), record)))
+        }
+        let week = OperationKeeper.ageMax
+        try add(1, .succeeded, endedBefore: week + .seconds(1))
+        try add(2, .failed, endedBefore: week - .seconds(1))
+        try add(3, .running, endedBefore: nil)
+        try add(4, .unknown("paused"), endedBefore: week * 2)
+        _ = planet.apply(.changes(changes, revision: Revision(1)))
+        #expect(OperationKeeper.old(of: planet, at: now).map(\.text) == ["00000000000000000000000001"])
+        for number in 10..<(10 + OperationKeeper.endedMax) {
+            try add(number, .succeeded, endedBefore: .seconds(number))
+        }
+        _ = planet.apply(.changes(changes, revision: Revision(2)))
+        // The newest stay; the two that ended before them go.
+        #expect(Set(OperationKeeper.old(of: planet, at: now).map { Int($0.text) }) == [1, 2])
+    }
+}
