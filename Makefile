@@ -4,7 +4,7 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-builtin-rules
 .NOTPARALLEL:
 
-PROGRAMS := roost roostd roost-pg roost-wan
+PROGRAMS := roost roostd roost-edge roost-pg roost-wan
 # Static: a program must run in a machine's image, where there is no Swift.
 STATIC := --static-swift-stdlib
 

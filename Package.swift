@@ -89,6 +89,7 @@ let package = Package(
     products: [
         .executable(name: "roost", targets: ["roost"]),
         .executable(name: "roostd", targets: ["roostd"]),
+        .executable(name: "roost-edge", targets: ["roost-edge"]),
         .executable(name: "roost-pg", targets: ["roost-pg"]),
         .executable(name: "roost-wan", targets: ["roost-wan"]),
     ],
@@ -131,6 +132,9 @@ let package = Package(
         room(.cores, "RoostRouting", uses: ["RoostModel"]),
         room(.cores, "RoostPostgresWire", uses: ["RoostModel", "RoostRouting"], settings: dataPath),
         room(
+            .cores, "RoostEdgeWire", uses: ["RoostModel", "RoostWire", "RoostRouting", "RoostPostgresWire"],
+            settings: dataPath),
+        room(
             .cores, "RoostSimulation", uses: ["RoostModel", "RoostFailover", "RoostMachineLife", .heap],
             settings: dataPath),
 
@@ -154,7 +158,15 @@ let package = Package(
             uses: [
                 "RoostModel", "RoostPaths", "RoostLinux", "CLinux", .crypto, .lifecycle, .logging,
             ]),
-        room(.adapters, "RoostAnycast", uses: ["RoostModel", "RoostLinux", "CLinux", .lifecycle, .logging]),
+        room(
+            .adapters, "RoostAnycast", uses: ["RoostModel", "RoostWire", "RoostLinux", "CLinux", .lifecycle, .logging]),
+        room(.adapters, "RoostEdgeLink", uses: ["RoostModel", "RoostWire", "RoostEdgeWire", "RoostLinux"]),
+        room(
+            .adapters, "RoostEdgeProcess",
+            uses: [
+                "RoostModel", "RoostWire", "RoostEdgeWire", "RoostEdgeLink", "RoostRouting", "RoostPostgresWire",
+                "RoostLinux", .lifecycle, .logging,
+            ]),
         room(.adapters, "RoostCertificates", uses: ["RoostModel", "RoostLinux"]),
         room(.adapters, "RoostPostgresImage", uses: ["RoostModel", "RoostLinux"]),
         room(
@@ -201,9 +213,8 @@ let package = Package(
         room(
             .services, "RoostEdge",
             uses: [
-                "RoostModel", "RoostRouting", "RoostPostgresWire", "RoostLinux", "CLinux", .nioCore, .nioPosix, .nioSSL,
-                .nioTLS,
-                .lifecycle, .logging,
+                "RoostModel", "RoostWire", "RoostRouting", "RoostPostgresWire", "RoostEdgeWire", "RoostEdgeLink",
+                "RoostLinux", "CLinux", .nioCore, .nioPosix, .nioSSL, .nioTLS, .lifecycle, .logging,
             ],
             settings: dataPath),
         room(.lab, "RoostWAN", uses: ["RoostModel", "RoostLinux", "CLinux", .heap], settings: dataPath),
@@ -219,7 +230,7 @@ let package = Package(
             "roostd",
             uses: [
                 "RoostPostgresControl", "RoostRoutes", "RoostControl", "RoostHost", "RoostPlanet", "RoostAPI",
-                "RoostEdge", "RoostAnycast", "RoostMesh", "RoostStore",
+                "RoostEdgeProcess", "RoostAnycast", "RoostMesh", "RoostStore",
                 "RoostContainers", "RoostImages", "RoostVolumes", "RoostCertificates", "RoostModel", "RoostWire",
                 "RoostLinux", "RoostSettings", "RoostTelemetry",
                 .argumentParser, .lifecycle, .logging, .metrics, .unixSignals,
@@ -236,6 +247,13 @@ let package = Package(
             uses: [
                 "RoostPostgres", "RoostModel", "RoostLinux", "RoostTelemetry", .argumentParser, .logging,
             ]),
+        program(
+            "roost-edge",
+            uses: [
+                "RoostEdge", "RoostModel", "RoostLinux", "RoostTelemetry", "CLinux", .argumentParser, .logging,
+                .unixSignals,
+            ],
+            settings: dataPath),
         program("roost-wan", uses: ["RoostWAN", .argumentParser], settings: dataPath),
 
         // Tests: cores by simulation, adapters against the real programs, the whole on the lab.
@@ -250,6 +268,7 @@ let package = Package(
         tests(.cores, of: "RoostMachineLife", uses: ["RoostModel"]),
         tests(.cores, of: "RoostPaths", uses: ["RoostModel"]),
         tests(.cores, of: "RoostRouting", uses: ["RoostModel"]),
+        tests(.cores, of: "RoostEdgeWire", uses: ["RoostModel", "RoostWire", "RoostRouting", "RoostPostgresWire"]),
         tests(.cores, of: "RoostPostgresWire", uses: ["RoostModel", "RoostRouting"]),
         tests(
             .adapters, of: "RoostClient",
@@ -260,7 +279,7 @@ let package = Package(
         tests(.adapters, of: "RoostContainers", uses: ["RoostRuntime", "RoostImages", "RoostModel", "RoostLinux"]),
         tests(.adapters, of: "RoostImages", uses: ["RoostRuntime", "RoostModel", "RoostLinux", "CLinux"]),
         tests(.adapters, of: "RoostMesh", uses: ["RoostModel", "RoostLinux", .crypto]),
-        tests(.adapters, of: "RoostAnycast", uses: ["RoostModel", "RoostLinux", "CLinux", .logging]),
+        tests(.adapters, of: "RoostAnycast", uses: ["RoostModel", "RoostWire", "RoostLinux", "CLinux", .logging]),
         tests(
             .adapters, of: "RoostPostgres",
             uses: [
@@ -270,8 +289,9 @@ let package = Package(
         tests(
             .services, of: "RoostEdge",
             uses: [
-                "RoostModel", "RoostRouting", "RoostPostgresWire", "RoostLinux", "CLinux", .logging, .nioCore,
-                .nioPosix,
+                "roost-edge", "RoostEdgeProcess", "RoostEdgeLink", "RoostEdgeWire", "RoostModel", "RoostWire",
+                "RoostRouting",
+                "RoostPostgresWire", "RoostLinux", "CLinux", .logging, .nioCore, .nioPosix,
             ]),
         tests(
             .services, of: "RoostPlanet", uses: ["RoostModel", "RoostRecords", "RoostStore", "RoostLinux", .logging]),

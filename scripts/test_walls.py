@@ -20,7 +20,9 @@ HOUSE = {
     "RoostHost": ("Services", ["RoostPlanet"], "struct Host {}\n"),
     "RoostEdge": ("Services", ["RoostPaths"], "struct Edge {}\n"),
     "RoostRoutes": ("Services", ["RoostHost"], "struct Door {}\n"),
-    "roostd": ("Programs", ["RoostRoutes", "RoostEdge"], "struct Daemon {}\n"),
+    "RoostClient": ("Adapters", ["RoostLinux"], "struct Caller {}\n"),
+    "roostd": ("Programs", ["RoostRoutes"], "struct Daemon {}\n"),
+    "roost-edge": ("Programs", ["RoostEdge"], "struct EdgeProgram {}\n"),
 }
 
 
@@ -71,6 +73,21 @@ class WallsTests(unittest.TestCase):
 
     def test_an_edge_reaches_the_store_through_another(self):
         self.expect("RoostEdge reaches RoostStore", self.uses("RoostEdge", "RoostPlanet"))
+
+    def test_the_edge_program_reaches_the_store(self):
+        self.expect("roost-edge reaches RoostStore", self.uses("roost-edge", "RoostStore"))
+
+    def test_the_edge_program_reaches_a_hosts_work(self):
+        self.expect("roost-edge reaches RoostHost", self.uses("roost-edge", "RoostHost"))
+
+    def test_the_edge_program_reaches_the_api(self):
+        self.expect("roost-edge reaches RoostRoutes", self.uses("roost-edge", "RoostRoutes"))
+
+    def test_the_edge_reaches_the_client(self):
+        self.expect("RoostEdge reaches RoostClient", self.uses("RoostEdge", "RoostClient"))
+
+    def test_roostd_serves_clients_itself(self):
+        self.expect("roostd reaches RoostEdge", self.uses("roostd", "RoostEdge"))
 
     def test_the_api_uses_an_adapter(self):
         self.expect("RoostRoutes uses the adapter RoostStore", self.uses("RoostRoutes", "RoostStore"))

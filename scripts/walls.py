@@ -33,9 +33,11 @@ BESIDE = {
     "RoostLinux": {"CLinux"},
     "RoostSimulation": {"RoostFailover", "RoostMachineLife"},
     "RoostPostgresWire": {"RoostRouting"},
+    "RoostEdgeWire": {"RoostPostgresWire", "RoostRouting"},
     "RoostPlans": {"RoostPlacement"},
     "RoostContainers": {"RoostRuntime"},
     "RoostImages": {"RoostRuntime"},
+    "RoostEdgeProcess": {"RoostEdgeLink"},
     "RoostHost": {"RoostPlanet"},
     "RoostControl": {"RoostHost", "RoostPlanet"},
     "RoostRoutes": {"RoostAPI", "RoostControl", "RoostHost", "RoostPlanet"},
@@ -47,8 +49,16 @@ BESIDE = {
 
 # What must never be, whatever the floors say: (room, room that it must not reach even through others, why).
 NEVER = [
-    ("RoostEdge", "RoostStore", "an edge has no access to the store"),
-    ("roost-edge", "RoostStore", "an edge has no access to the store"),
+    (edge, other, f"an edge has {why}")
+    for edge in ("RoostEdge", "roost-edge")
+    for other, why in (
+        ("RoostStore", "no access to the store"), ("RoostRecords", "no access to what the store keeps"),
+        ("RoostPlanet", "no copy of the planet"), ("RoostHost", "no part in a host's work"),
+        ("RoostControl", "no part in the control plane"), ("RoostPostgresControl", "no part in the control plane"),
+        ("RoostClient", "no way to the API"), ("RoostAPI", "no part in the API"), ("RoostRoutes", "no part in the API"),
+        ("RoostEdgeProcess", "nothing to do with how it is kept"))
+] + [
+    ("roostd", "RoostEdge", "the edge is a process of its own"),
     ("RoostHost", "RoostPostgres", "a host's work knows nothing of Postgres"),
     ("RoostHost", "RoostPostgresControl", "a host's work knows nothing of Postgres"),
     ("RoostPlanet", "RoostPostgres", "the planet's copy knows nothing of Postgres"),

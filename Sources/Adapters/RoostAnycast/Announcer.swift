@@ -1,23 +1,5 @@
 public import RoostModel
-
-/// Announces the anycast prefixes over each uplink of an edge, as long as the edge is healthy.
-///
-/// Bound to the life of this process: when it dies or hangs, what it announced is withdrawn within a second.
-public protocol Announcer: Sendable {
-    /// The edge's health by local facts. Must be called at least every ``heartbeatInterval``; a caller that stops
-    /// calling is taken for hung, and the prefixes are withdrawn until it calls again.
-    func report(_ health: EdgeHealth) async
-    func status() async -> AnnouncementStatus
-}
-
-public enum EdgeHealth: String, Sendable, Codable {
-    /// Announce.
-    case healthy
-    /// Announce as the last choice (RFC 8326 community, prepended path): sessions finish, new ones go elsewhere.
-    case draining
-    /// Withdraw.
-    case down
-}
+public import RoostWire
 
 public struct EdgeUplink: Hashable, Sendable, Codable {
     /// The provider's name.

@@ -2,25 +2,26 @@ import CLinux
 import Glibc
 public import Logging
 import RoostLinux
-import RoostModel
+public import RoostModel
+public import RoostWire
 public import ServiceLifecycle
 import Synchronization
 
-/// Announces the edge's prefixes with BIRD, guarded by a process of its own (``EdgeGuard``).
+/// Announces the edge's prefixes with BIRD, as long as the edge is well by its own word: ``EdgeGuard`` takes that word and
+/// commands BIRD, a process of its own.
 ///
-/// Run it as a service, and call ``report(_:)`` every ``heartbeatInterval``. The prefixes are withdrawn at the start
-/// and stay so until the first healthy report. When the service is shut down they are withdrawn and BIRD ends: drain
-/// before.
-public final class BirdAnnouncer: Announcer, Service {
-    /// Between two reports. The guard withdraws when six of them are missing.
-    public static let heartbeatInterval = Duration.milliseconds(100)
-
+/// Run it as a service. Guard and BIRD outlive it, and the next one finds them: what is announced depends on the edge and
+/// on what was wanted last. ``end()`` ends them.
+public final class BirdAnnouncer: Service {
     private let configuration: AnycastConfiguration
     private let starter: any GuardStarter
     private let logger: Logger
-    private let state = Mutex(State())
+    private let state: Mutex<State>
 
     private struct State {
+        var wanted: EdgeHealth
+        /// The guard's ends of the links to edges, for a guard that is started anew.
+        var edges: [PassingSocket] = []
         var link: GuardLink?
         var status: AnnouncementStatus?
         var heardAt = Moment.zero
@@ -32,26 +33,53 @@ public final class BirdAnnouncer: Announcer, Service {
     static let silenceMax = Duration.seconds(5)
     /// For the guard to withdraw and end BIRD.
     private static let finishPatience = Duration.seconds(2)
+    /// For a guard that was started to listen.
+    private static let startPatience = Duration.seconds(5)
+    private static let startInterval = Duration.milliseconds(5)
     private static let restartDelayMin = Duration.milliseconds(200)
     private static let restartDelayMax = Duration.seconds(5)
 
+    /// - Parameter wanted: what is to be announced of an edge that is well, until something else is said.
     public convenience init(
-        configuration: AnycastConfiguration, logger: Logger = Logger(label: "roost.anycast")
+        configuration: AnycastConfiguration, wanted: EdgeHealth = .healthy,
+        logger: Logger = Logger(label: "roost.anycast")
     ) throws(AnycastError) {
         try configuration.validate()
         let starter = GuardProcessStarter(
             command: configuration.guardCommand)
-        self.init(configuration: configuration, starter: starter, logger: logger)
+        self.init(configuration: configuration, starter: starter, wanted: wanted, logger: logger)
     }
 
-    init(configuration: AnycastConfiguration, starter: any GuardStarter, logger: Logger) {
+    init(configuration: AnycastConfiguration, starter: any GuardStarter, wanted: EdgeHealth, logger: Logger) {
         self.configuration = configuration
         self.starter = starter
         self.logger = logger
+        state = Mutex(State(wanted: wanted))
     }
 
-    public func report(_ health: EdgeHealth) async {
-        state.withLock { $0.link }?.report(health)
+    /// Announce at most this. Holds until something else is said, also when this process is gone.
+    public func want(_ health: EdgeHealth) {
+        let link = state.withLock { state in
+            state.wanted = health
+            return state.link
+        }
+        link?.tell(.want(health))
+    }
+
+    /// Another edge, which says by the other end of this socket how it is. The descriptor becomes this object's own.
+    public func watch(_ descriptor: Int32) {
+        let edge = PassingSocket(descriptor: descriptor)
+        let link = state.withLock { state in
+            state.edges = state.edges.filter { !Self.isOver($0) }.suffix(GuardJudgement.edgesMax - 1) + [edge]
+            return state.link
+        }
+        link?.tell(.watch, files: [edge.descriptor])
+    }
+
+    /// Its other end has closed.
+    private static func isOver(_ edge: PassingSocket) -> Bool {
+        var entry = pollfd(fd: edge.descriptor, events: 0, revents: 0)
+        return poll(&entry, 1, 0) > 0 && entry.revents & Int16(POLLHUP) != 0
     }
 
     /// What BIRD said last. `down` without sessions when it has not been heard of lately.
@@ -69,27 +97,53 @@ public final class BirdAnnouncer: Announcer, Service {
 
     /// - Throws: ``AnycastError`` when BIRD does not accept the configuration or the prefixes cannot be made local.
     public func run() async throws {
-        try await prepare()
+        let isChanged = try await prepare()
         let wake = try Bell()
         await cancelWhenGracefulShutdown {
             await withTaskCancellationHandler {
-                await self.keepGuard(wake: wake.descriptor)
+                await self.keepGuard(wake: wake.descriptor, isChanged: isChanged)
             } onCancel: {
                 wake.ring()
             }
         }
-        // A client on this host is to find the next edge.
-        try? await setLocal(false)
     }
 
-    private func keepGuard(wake: Int32) async {
+    /// Withdraws, and ends the guard and BIRD, whoever has started them. A client on this host then finds the next edge.
+    public func end() async {
+        await Self.end(
+            directory: configuration.directory, prefixes: configuration.prefixes,
+            networkNamespace: configuration.networkNamespace)
+    }
+
+    /// The same on a host that is no edge any more.
+    public static func end(directory: String, prefixes: [IPv4Prefix], networkNamespace: String? = nil) async {
+        let path = EdgeGuard.Configuration(directory: directory, recoversRoutes: false).socketPath
+        guard access(path, F_OK) == 0 else { return }
+        await BlockingCall.run {
+            guard let link = try? GuardLink(path: path) else { return }
+            link.tell(.finish)
+            let deadline = BootClock.now() + finishPatience
+            while BootClock.now() < deadline {
+                if case .closed = link.next(within: deadline - BootClock.now(), wake: nil) { return }
+            }
+            AdoptedGuard(process: link.guardProcess).end(after: .zero)
+        }
+        unlink(path)
+        try? await setLocal(false, prefixes, in: networkNamespace)
+    }
+
+    private func keepGuard(wake: Int32, isChanged: Bool) async {
+        var isChanged = isChanged
         var delay = Self.restartDelayMin
         while !Task.isCancelled {
             let startedAt = BootClock.now()
-            let failure = await BlockingCall.run { () -> AnycastError? in
-                do throws(AnycastError) { try self.liveWithGuard(wake: wake) } catch { return error }
+            let failure = await BlockingCall.run { [isChanged] () -> AnycastError? in
+                do throws(AnycastError) { try self.liveWithGuard(wake: wake, isChanged: isChanged) } catch {
+                    return error
+                }
                 return nil
             }
+            isChanged = false
             if Task.isCancelled { return }
             let why = failure.map { "\($0)" } ?? "it ended"
             logger.error("the edge's guard is started again; the prefixes are withdrawn", metadata: ["why": "\(why)"])
@@ -99,20 +153,22 @@ public final class BirdAnnouncer: Announcer, Service {
         }
     }
 
-    /// One guard, from its start to its end. On a thread of its own.
-    private func liveWithGuard(wake: Int32) throws(AnycastError) {
-        let (link, theirs) = try GuardLink.pair()
-        let running: any RunningGuard
-        do throws(AnycastError) {
-            running = try starter.start(
-                configuration.guardConfiguration(user: state.withLock { $0.user }), link: theirs)
-        } catch {
-            close(theirs)
-            throw error
+    /// One guard, from its start, or from our own, to its end. On a thread of its own.
+    private func liveWithGuard(wake: Int32, isChanged: Bool) throws(AnycastError) {
+        let (link, running) = try findGuard(isChanged: isChanged)
+        let (wanted, edges) = state.withLock { state in
+            state.link = link
+            state.edges.removeAll { Self.isOver($0) }
+            return (state.wanted, state.edges)
         }
-        close(theirs)
-        state.withLock { $0.link = link }
-        defer { state.withLock { $0 = State(user: $0.user) } }
+        link.tell(.want(wanted))
+        for edge in edges { link.tell(.watch, files: [edge.descriptor]) }
+        defer {
+            state.withLock { state in
+                state.link = nil
+                state.status = nil
+            }
+        }
         var silentSince = BootClock.now()
         while true {
             switch link.next(within: Self.silenceMax - (BootClock.now() - silentSince), wake: wake) {
@@ -126,10 +182,7 @@ public final class BirdAnnouncer: Announcer, Service {
                     return state.status
                 }
                 note(status, after: former)
-            case .woken:
-                link.finish()
-                running.end(after: Self.finishPatience)
-                return
+            case .woken: return
             case .silence:
                 guard BootClock.now() - silentSince >= Self.silenceMax else { continue }
                 running.end(after: .zero)
@@ -151,15 +204,46 @@ public final class BirdAnnouncer: Announcer, Service {
             metadata: ["as": "\(status.announced)", "sessions": "\(sessions.isEmpty ? "none" : sessions)"])
     }
 
-    private func prepare() async throws(AnycastError) {
+    /// The guard that runs; where there is none, a new one.
+    private func findGuard(isChanged: Bool) throws(AnycastError) -> (GuardLink, any RunningGuard) {
+        let paths = configuration.guardConfiguration(user: state.withLock { $0.user })
+        if let link = try? GuardLink(path: paths.socketPath) {
+            if isChanged { link.tell(.configure) }
+            return (link, AdoptedGuard(process: link.guardProcess))
+        }
+        let socket: Int32
+        do throws(SystemError) { socket = try UnixSocket.bind(paths.socketPath, .packets) } catch {
+            throw AnycastError(operation: "open", subject: "the guard's socket", cause: error.description)
+        }
+        defer { close(socket) }
+        let running = try starter.start(paths, socket: socket)
+        let deadline = BootClock.now() + Self.startPatience
+        while true {
+            if let link = try? GuardLink(path: paths.socketPath) { return (link, running) }
+            guard !running.hasEnded() else {
+                throw AnycastError(operation: "start", subject: "the guard", cause: "it ended at once")
+            }
+            guard BootClock.now() < deadline else {
+                running.end(after: .zero)
+                throw AnycastError(
+                    operation: "start", subject: "the guard", cause: "it does not listen after \(Self.startPatience)")
+            }
+            usleep(useconds_t(Self.startInterval.milliseconds * 1000))
+        }
+    }
+
+    /// - Returns: whether BIRD's configuration is another than the one that was there.
+    private func prepare() async throws(AnycastError) -> Bool {
         let paths = configuration.guardConfiguration()
         let user = BirdUser.find()
+        let text = BirdText(configuration: configuration).text
+        let old = (try? DurableFile.read(paths.birdPath)) ?? nil
         do throws(SystemError) {
             try DurableFile.makeFolder(paths.birdFolder)
             try user?.give(paths.birdFolder, mode: 0o750)
             // It may hold passwords of sessions: for BIRD to read, for nobody to write.
             try DurableFile.write(
-                BirdText(configuration: configuration).text, to: paths.birdPath, mode: user == nil ? 0o600 : 0o640,
+                text, to: paths.birdPath, mode: user == nil ? 0o600 : 0o640,
                 owner: user.map { DurableFile.Owner(user: 0, group: $0.group) })
         } catch {
             throw AnycastError(operation: "write", subject: paths.birdPath, cause: error.description)
@@ -170,7 +254,8 @@ public final class BirdAnnouncer: Announcer, Service {
             throw AnycastError(operation: "check", subject: paths.birdPath, cause: error.description)
         }
         try await chooseUser(user, paths)
-        try await setLocal(true)
+        try await Self.setLocal(true, configuration.prefixes, in: configuration.networkNamespace)
+        return old != Array(text.utf8)
     }
 
     /// BIRD runs as its own user where that user can come to its folder.
@@ -198,10 +283,11 @@ public final class BirdAnnouncer: Announcer, Service {
     }
 
     /// Makes every address of the prefixes the host's own (AnyIP), without listing them, or no longer.
-    private func setLocal(_ isWanted: Bool) async throws(AnycastError) {
-        let prefixes = configuration.prefixes
+    private static func setLocal(
+        _ isWanted: Bool, _ prefixes: [IPv4Prefix], in networkNamespace: String?
+    ) async throws(AnycastError) {
         try await NetworkNamespace.run(
-            in: configuration.networkNamespace,
+            in: networkNamespace,
             failing: { AnycastError(operation: "enter", subject: "the edge's namespace", cause: $0.description) }
         ) { () throws(AnycastError) in
             do throws(NetlinkError) {

@@ -2,6 +2,7 @@ import CLinux
 import Glibc
 import RoostLinux
 import RoostModel
+import RoostWire
 
 /// The guard's BIRD: started so that it dies with the guard, and talked to over its control socket.
 struct BirdProcess: Sendable {
@@ -53,6 +54,12 @@ struct BirdProcess: Sendable {
             _ = try control.run("disable \(BirdText.up)")
             _ = try control.run("disable \(BirdText.drain)")
         }
+    }
+
+    /// Its configuration is another; sessions that are in both go on.
+    func configure() throws(AnycastError) {
+        var control = try BirdControl(path: configuration.controlPath, within: Self.answerPatience)
+        _ = try control.run("configure")
     }
 
     func status() throws(AnycastError) -> AnnouncementStatus {

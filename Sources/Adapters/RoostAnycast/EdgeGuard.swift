@@ -2,13 +2,15 @@ import CLinux
 import Glibc
 import RoostLinux
 import RoostModel
+import RoostWire
 
-/// The dead man's switch between roostd and BIRD, a process of its own: `roostd edge-guard …`.
+/// The dead man's switch between the edge and BIRD, a process of its own: `roostd edge-guard …`. Like the edge it outlives
+/// roostd.
 ///
-/// It announces what roostd reports, as long as roostd reports. When nothing has come for
-/// ``DeadManSwitch/patience`` it withdraws; when roostd is gone (its end of the socket has closed) it withdraws, ends
-/// BIRD and ends itself; and when it dies itself, the kernel kills BIRD, and the neighbours see the session close.
-/// A BIRD that does not answer is killed, for its silence means that nobody could withdraw.
+/// It announces what the edge reports, as long as it reports, and no more than roostd wants. When nothing has come from
+/// the edge for ``DeadManSwitch/patience``, or the edge is gone (its end of a socket has closed), it withdraws; and when
+/// it dies itself, the kernel kills BIRD, and the neighbours see the session close. A BIRD that does not answer is
+/// killed, for its silence means that nobody could withdraw.
 public struct EdgeGuard {
     /// Its arguments, ``arguments``, are made by ``BirdAnnouncer`` and only ever read by ``init(arguments:)``.
     public struct Configuration: Hashable, Sendable {
@@ -71,12 +73,18 @@ public struct EdgeGuard {
         var controlPath: String { birdFolder + "/bird.ctl" }
         var pidPath: String { birdFolder + "/bird.pid" }
         var lockPath: String { directory + "/guard.lock" }
+        /// Where roostd finds the guard.
+        var socketPath: String { directory + "/guard.sock" }
     }
 
     private let configuration: Configuration
-    private let link: Int32
+    /// Where roostd comes to.
+    private let listener: Int32
 
-    private var deadMan = DeadManSwitch()
+    private var roostd: PassingSocket?
+    private var edges: [PassingSocket] = []
+    private var judgement = GuardJudgement()
+    private var isFinished = false
     private var bird: BirdProcess?
     private var birdAnswered = false
     /// What BIRD was last told; nil when that is not known.
@@ -96,28 +104,33 @@ public struct EdgeGuard {
     /// A BIRD that lived this long has earned a quick restart.
     private static let goodLife = Duration.seconds(30)
     private static let pauseBeforeRetry = Duration.milliseconds(20)
-    /// For the guard before us, which has seen its roostd die, to finish.
+    /// For the guard before us, which was told to finish, to do so.
     private static let lockPatience = Duration.seconds(2)
+    private static let backlog: Int32 = 4
 
-    /// Runs until the other end of `link` is closed; then what was announced is withdrawn and BIRD has ended.
+    /// Runs until roostd says that it is over; then what was announced is withdrawn and BIRD has ended.
     ///
     /// - Parameters:
     ///   - configuration: ``BirdAnnouncer`` has written BIRD's configuration in its folder.
-    ///   - link: the guard's end of the socket pair. The default is the standard input of `roostd edge-guard`.
-    public static func run(configuration: Configuration, link: Int32 = 0) throws(AnycastError) {
+    ///   - socket: bound, for the guard to listen on. The default is the standard input of `roostd edge-guard`.
+    public static func run(configuration: Configuration, socket: Int32 = 0) throws(AnycastError) {
         // On a busy host, whoever withdraws must come first. Not being allowed to is no reason not to guard.
         setpriority(Int32(PRIO_PROCESS.rawValue), 0, -10)
         signal(SIGPIPE, SIG_IGN)
         let lock = try takeLock(configuration)
         defer { lock.release() }
-        var edgeGuard = EdgeGuard(configuration: configuration, link: link)
+        guard Glibc.listen(socket, backlog) == 0 else {
+            throw AnycastError(
+                operation: "listen on", subject: configuration.socketPath, cause: SystemError("listen", "").description)
+        }
+        var edgeGuard = EdgeGuard(configuration: configuration, listener: socket)
         edgeGuard.serve()
         edgeGuard.finish()
     }
 
-    private init(configuration: Configuration, link: Int32) {
+    private init(configuration: Configuration, listener: Int32) {
         self.configuration = configuration
-        self.link = link
+        self.listener = listener
     }
 
     private static func takeLock(_ configuration: Configuration) throws(AnycastError) -> FileLock {
@@ -131,35 +144,90 @@ public struct EdgeGuard {
             guard BootClock.now() < deadline else {
                 throw AnycastError(
                     operation: "lock", subject: configuration.lockPath,
-                    cause: "another guard of this folder is running; it ends with its roostd")
+                    cause: "another guard of this folder is running, and does not answer roostd")
             }
             usleep(useconds_t(pauseBeforeRetry.milliseconds * 1000))
         }
     }
 
     private mutating func serve() {
-        while true {
+        while !isFinished {
             let now = BootClock.now()
             tendBird(now: now)
-            let wanted = deadMan.wanted(at: now)
+            let wanted = judgement.wanted(at: now)
             if wanted != applied { apply(wanted) }
-            let times = [deadMan.deadline(at: now), bird == nil ? nextStartAt : nextLookAt].compactMap { $0 }
+            let times = [judgement.deadline(at: now), bird == nil ? nextStartAt : nextLookAt].compactMap { $0 }
             var wait = (times.min() ?? now + Self.lookInterval) - BootClock.now()
-            if bird != nil, applied != deadMan.wanted(at: now) { wait = min(wait, Self.pauseBeforeRetry) }
-            guard receiveReports(within: max(wait, .zero)) else { return }
+            if bird != nil, applied != judgement.wanted(at: now) { wait = min(wait, Self.pauseBeforeRetry) }
+            receive(within: max(wait, .zero))
         }
     }
 
-    /// - Returns: false when the other end is gone.
-    private mutating func receiveReports(within time: Duration) -> Bool {
-        var entry = pollfd(fd: link, events: Int16(POLLIN), revents: 0)
-        guard poll(&entry, 1, Int32(clamping: time.milliseconds + 1)) > 0 else { return true }
-        var buffer = [UInt8](repeating: 0, count: 64)
-        while true {
-            let count = recv(link, &buffer, buffer.count, Int32(MSG_DONTWAIT))
-            if count == 0 { return false }
-            if count < 0 { return errno == EAGAIN || errno == EINTR }
-            if let health = GuardMessage.health(of: buffer[count - 1]) { deadMan.report(health, at: BootClock.now()) }
+    /// roostd first: an edge that it brings may have spoken already, and the edge before it may have gone.
+    private mutating func receive(within time: Duration) {
+        let files = [listener] + [roostd?.descriptor].compactMap { $0 } + edges.map(\.descriptor)
+        var entries = files.map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
+        guard poll(&entries, nfds_t(entries.count), Int32(clamping: time.milliseconds + 1)) > 0 else { return }
+        if entries[0].revents != 0 { admit() }
+        while let roostd, let reading = Self.read(roostd) {
+            guard case .bytes(let bytes, let files) = reading else {
+                self.roostd = nil
+                break
+            }
+            obey(GuardOrder(bytes), files)
+        }
+        for edge in edges { listen(to: edge) }
+    }
+
+    /// What has come; nil when nothing has. A socket that fails has ended.
+    private static func read(_ socket: PassingSocket) -> PassingSocket.Reading? {
+        guard let reading = try? socket.receive() else { return .end }
+        if case .nothing = reading { return nil }
+        return reading
+    }
+
+    private mutating func admit() {
+        let accepted = accept(listener, nil, nil)
+        guard accepted >= 0 else { return }
+        _ = fcntl(accepted, F_SETFD, FD_CLOEXEC)
+        let socket = PassingSocket(descriptor: accepted)
+        guard let peer = try? socket.peer(), peer.user == geteuid() else {
+            return say("somebody else wants to give orders")
+        }
+        roostd = socket
+    }
+
+    private mutating func obey(_ order: GuardOrder?, _ files: [Int32]) {
+        switch order {
+        case .want(let health): judgement.order = health
+        case .watch:
+            for file in files { watch(PassingSocket(descriptor: file)) }
+            return
+        case .configure:
+            do throws(AnycastError) { try bird?.configure() } catch { say("\(error)") }
+            applied = nil
+        case .finish: isFinished = true
+        case nil: break
+        }
+        for file in files { close(file) }
+    }
+
+    private mutating func watch(_ edge: PassingSocket) {
+        if edges.count == GuardJudgement.edgesMax { judgement.lose(edges.removeFirst().descriptor) }
+        edges.append(edge)
+        judgement.watch(edge.descriptor)
+    }
+
+    private mutating func listen(to edge: PassingSocket) {
+        while let reading = Self.read(edge) {
+            guard case .bytes(let bytes, let files) = reading else {
+                edges.removeAll { $0 === edge }
+                judgement.lose(edge.descriptor)
+                return
+            }
+            for file in files { close(file) }
+            guard let health = bytes.last.flatMap({ EdgeHealth(byte: $0) }) else { continue }
+            judgement.report(health, of: edge.descriptor, at: BootClock.now())
         }
     }
 
@@ -200,8 +268,7 @@ public struct EdgeGuard {
         nextLookAt = now + Self.lookInterval
         // Somebody else's hand, by `birdc`: our word counts.
         if status.announced != applied { applied = nil }
-        let text = Array(GuardMessage.text(of: status).utf8)
-        send(link, text, text.count, Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL))
+        try? roostd?.send(Array(GuardMessage.text(of: status).utf8), waits: false)
     }
 
     private mutating func apply(_ wanted: EdgeHealth) {
@@ -231,7 +298,7 @@ public struct EdgeGuard {
         startDelay = min(startDelay * 2, Self.startDelayMax)
     }
 
-    /// roostd is gone. Withdrawing before BIRD ends spares the neighbours a session that breaks with routes in it.
+    /// Withdrawing before BIRD ends spares the neighbours a session that breaks with routes in it.
     private mutating func finish() {
         guard let running = bird else { return }
         do throws(AnycastError) { try running.announce(.down) } catch { say("\(error)") }

@@ -1,25 +1,41 @@
-/// What roostd and the guard say to each other over a socket pair that keeps the bounds of messages.
-/// roostd: one byte, the edge's health. The guard: text, what BIRD announces and which sessions are up.
+import RoostWire
+
+/// What roostd tells the guard, over a socket that keeps the bounds of messages.
+enum GuardOrder: Hashable, Sendable {
+    /// Announce at most this. Holds until something else is said, also when roostd is gone.
+    case want(EdgeHealth)
+    /// The socket that comes along is an edge's: it says by it, a byte at a time, how it is.
+    case watch
+    /// BIRD's configuration is another: BIRD is to read it.
+    case configure
+    /// Withdraw, end BIRD, and end.
+    case finish
+
+    var bytes: [UInt8] {
+        switch self {
+        case .want(let health): [UInt8(ascii: "w"), health.byte]
+        case .watch: [UInt8(ascii: "e")]
+        case .configure: [UInt8(ascii: "c")]
+        case .finish: [UInt8(ascii: "q")]
+        }
+    }
+
+    /// Nil for what a newer roostd may say.
+    init?(_ bytes: [UInt8]) {
+        switch bytes.first {
+        case UInt8(ascii: "w"):
+            guard bytes.count > 1, let health = EdgeHealth(byte: bytes[1]) else { return nil }
+            self = .want(health)
+        case UInt8(ascii: "e"): self = .watch
+        case UInt8(ascii: "c"): self = .configure
+        case UInt8(ascii: "q"): self = .finish
+        case _: return nil
+        }
+    }
+}
+
+/// What the guard says to roostd: what BIRD announces, and which sessions are up.
 enum GuardMessage {
-    static let bytesMax = 4096
-
-    static func byte(of health: EdgeHealth) -> UInt8 {
-        switch health {
-        case .healthy: UInt8(ascii: "h")
-        case .draining: UInt8(ascii: "d")
-        case .down: UInt8(ascii: "x")
-        }
-    }
-
-    static func health(of byte: UInt8) -> EdgeHealth? {
-        switch byte {
-        case UInt8(ascii: "h"): .healthy
-        case UInt8(ascii: "d"): .draining
-        case UInt8(ascii: "x"): .down
-        default: nil
-        }
-    }
-
     static func text(of status: AnnouncementStatus) -> String {
         ([status.announced.rawValue] + status.sessions.map { "\($0.uplink) \($0.isEstablished ? "up" : "down")" })
             .joined(separator: "\n")

@@ -1,3 +1,5 @@
+import RoostWire
+
 /// Reads BIRD's `show protocols`: name, kind, table, state, since, and what the protocol says of itself.
 struct ProtocolListing: Hashable, Sendable {
     var status: AnnouncementStatus

@@ -3,7 +3,7 @@ import RoostLinux
 
 /// What a lab needs on this computer besides Roost's own programs, and where those are.
 public struct LabPrograms: Sendable {
-    /// The folder with `roostd`, `roost-pg` and `roost-wan`.
+    /// The folder with `roostd`, `roost-edge`, `roost-pg` and `roost-wan`.
     public let folder: String
 
     public static let folderVariable = "ROOST_BIN"
@@ -46,8 +46,8 @@ public struct LabPrograms: Sendable {
         var needed = Self.needed
         if !plan.shape.isNetworkOnly {
             if plan.hosts.contains(where: \.isStoreMember) { needed.append(("etcd", "etcd-server")) }
-            guard access(folder + "/roostd", X_OK) == 0 else {
-                throw LabError(.failed, "there is no roostd in \(folder)", advice: "run 'make build'")
+            for program in ["roostd", "roost-edge"] where access(folder + "/" + program, X_OK) != 0 {
+                throw LabError(.failed, "there is no \(program) in \(folder)", advice: "run 'make build'")
             }
         }
         try Self.require(needed)

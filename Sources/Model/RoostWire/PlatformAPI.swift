@@ -369,9 +369,15 @@ public struct MeshMatrixBody: Sendable, Codable {
 
 /// `POST /v1/platform/hosts/{host}/edge`
 public struct EdgeRequest: Sendable, Codable {
-    /// `started`: it announces and takes connections. `stopped`: it drains, withdraws, then takes none, also after a
-    /// restart.
-    public enum State: String, Sendable, Codable { case started, stopped }
+    /// What can be asked of an edge.
+    public enum State: String, Sendable, Codable {
+        /// `started`: it announces and takes connections. `stopped`: it drains, withdraws, then takes none, also after a
+        /// restart.
+        case started, stopped
+        /// Another process of the program that is installed now takes over; no connection is cut. Nothing else changes.
+        case replaced
+    }
+
     /// What it is to be from now on.
     public var state: State
     /// Repeating it changes nothing.

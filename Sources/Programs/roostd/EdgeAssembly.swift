@@ -1,7 +1,7 @@
 import Glibc
 import Logging
 import RoostAnycast
-import RoostEdge
+import RoostEdgeProcess
 import RoostHost
 import RoostLinux
 import RoostMesh
@@ -13,13 +13,14 @@ import RoostWire
 import ServiceLifecycle
 import Synchronization
 
-/// The edge of a host: the proxy, its routes, and the announcement that depends on the proxy's health.
+/// The edge of a host: the program that serves, its routes, and the announcement that depends on its health. The program
+/// and the announcement outlive roostd.
 final class EdgeAssembly: Sendable {
-    private let edge: EdgeService
+    private let keeper: EdgeKeeper
     private let announcer: BirdAnnouncer
     private let routing: EdgeRouting
     /// What is to be announced while the proxy is well.
-    private let wanted = Mutex(EdgeHealth.healthy)
+    private let wanted: Mutex<EdgeHealth>
     private let file: String
 
     /// From "take another edge if there is one" to withdrawing: the neighbours have chosen the next edge, and told
@@ -28,46 +29,64 @@ final class EdgeAssembly: Sendable {
 
     init(
         _ configuration: HostConfiguration, _ settings: HostConfiguration.EdgeSettings, watcher: PlanetWatcher,
-        mesh: WireGuardMesh
+        mesh: WireGuardMesh, logLevel: Logger.Level, logFormat: LogFormat
     ) throws {
-        let edge = EdgeService(logger: Logger(label: "roost.edge"))
-        self.edge = edge
         Self.reusePorts(Logger(label: "roost.edge"))
-        routing = EdgeRouting(watcher: watcher, mesh: mesh, host: configuration.host) { edge.update($0) }
-        announcer = try BirdAnnouncer(
+        // A stopped edge stays stopped over a restart: whoever stopped it said so.
+        file = configuration.stateFolder + "/edge-stopped"
+        let isStopped = (try? DurableFile.read(file)) != nil
+        let wanted = isStopped ? EdgeHealth.down : .healthy
+        self.wanted = Mutex(wanted)
+        let announcer = try BirdAnnouncer(
             configuration: AnycastConfiguration(
                 prefixes: configuration.anycastPrefixes, localAS: settings.localAS, routerID: settings.routerID,
                 uplinks: settings.uplinks, importsRoutes: settings.importsRoutes,
                 sourceAddress: settings.importsRoutes ? settings.routerID : nil,
-                directory: configuration.runFolder + "/anycast"),
-            logger: Logger(label: "roost.anycast"))
-        // A stopped edge stays stopped over a restart: whoever stopped it said so.
-        file = configuration.stateFolder + "/edge-stopped"
-        if (try? DurableFile.read(file)) != nil {
-            wanted.withLock { $0 = .down }
-            edge.setAccepting(false)
+                directory: Self.anycastFolder(configuration)),
+            wanted: wanted, logger: Logger(label: "roost.anycast"))
+        self.announcer = announcer
+        let keeper = try EdgeKeeper(
+            EdgeProgram(
+                cgroupParent: configuration.cgroupParent, memory: configuration.capacity.memory,
+                logLevel: logLevel.rawValue, logFormat: logFormat),
+            folder: Self.edgeFolder(configuration), isAccepting: !isStopped
+        ) { announcer.watch($0) }
+        self.keeper = keeper
+        routing = EdgeRouting(watcher: watcher, mesh: mesh, host: configuration.host) {
+            keeper.route($0, isLive: $1)
         }
     }
 
-    var services: [any Service] {
-        [edge, routing, announcer, EdgeHealthLoop(edge: edge, announcer: announcer) { self.wanted.withLock { $0 } }]
+    private static func anycastFolder(_ configuration: HostConfiguration) -> String {
+        configuration.runFolder + "/anycast"
     }
 
-    /// What the proxy has done, as numbers.
+    private static func edgeFolder(_ configuration: HostConfiguration) -> String { configuration.runFolder + "/edge" }
+
+    /// On a host that is no edge, or no more: what an edge has left behind ends.
+    static func end(_ configuration: HostConfiguration) async {
+        await BirdAnnouncer.end(directory: anycastFolder(configuration), prefixes: configuration.anycastPrefixes)
+        EdgeKeeper.end(folder: edgeFolder(configuration))
+    }
+
+    /// What the edge has done since it started, as numbers, by its last report.
     func samples() -> [MetricSample] {
-        let stats = edge.stats()
+        let counted = keeper.counters()
+        func count(_ name: String) -> Double { Double(counted[name] ?? 0) }
         return [
-            MetricSample(.edgeSessions, Double(stats.relaying), "relaying"),
-            MetricSample(.edgeSessions, Double(stats.held), "held"),
-            MetricSample(.edgeSessions, Double(max(0, stats.sessions - stats.relaying - stats.held)), "other"),
-            MetricSample(.edgeAccepted, Double(stats.accepted)),
-            MetricSample(.edgeEstablished, Double(stats.established)),
-            MetricSample(.edgeRefused, Double(stats.refused)), MetricSample(.edgeCut, Double(stats.cut)),
-            MetricSample(.edgeAttemptsFailed, Double(stats.attemptsFailed)),
-            MetricSample(.edgeShortages, Double(stats.shortages)),
-            MetricSample(.edgeListenersMissing, Double(max(0, stats.listenersWanted - stats.listenersOpen))),
+            MetricSample(.edgeSessions, count("relaying"), "relaying"),
+            MetricSample(.edgeSessions, count("held"), "held"),
+            MetricSample(.edgeSessions, max(0, count("sessions") - count("relaying") - count("held")), "other"),
+            MetricSample(.edgeAccepted, count("accepted")),
+            MetricSample(.edgeEstablished, count("established")),
+            MetricSample(.edgeRefused, count("refused")), MetricSample(.edgeCut, count("cut")),
+            MetricSample(.edgeAttemptsFailed, count("attempts_failed")),
+            MetricSample(.edgeShortages, count("shortages")),
+            MetricSample(.edgeListenersMissing, max(0, count("listeners_wanted") - count("listeners_open"))),
         ]
     }
+
+    var services: [any Service] { [announcer, keeper, routing] }
 
     /// Stopping drains, withdraws and then closes the door, in this order. One that is stopped already stays so.
     ///
@@ -81,7 +100,7 @@ final class EdgeAssembly: Sendable {
                 return wanted == .down
             }
             if isStopped { return }
-            await announcer.report(.draining)
+            announcer.want(.draining)
             try? await Task.sleep(for: Self.drainTime)
             // Somebody may have started it again meanwhile.
             let isOver = wanted.withLock { wanted in
@@ -89,12 +108,14 @@ final class EdgeAssembly: Sendable {
                 return wanted == .down
             }
             guard isOver else { return }
-            await announcer.report(.down)
-            edge.setAccepting(false)
+            announcer.want(.down)
+            keeper.setAccepting(false)
         case .started:
             try note { try DurableFile.remove(file) }
             wanted.withLock { $0 = .healthy }
-            edge.setAccepting(true)
+            keeper.setAccepting(true)
+            announcer.want(.healthy)
+        case .replaced: keeper.replace()
         }
     }
 
@@ -117,25 +138,5 @@ final class EdgeAssembly: Sendable {
             logger.warning("local ports are not used again early", metadata: ["error": "\(SystemError("write", path))"])
         }
         if file >= 0 { close(file) }
-    }
-}
-
-/// Tells the announcer ten times a second how the proxy is, by local facts only: that it accepts, and that its loops
-/// turn. What the store says is no reason to withdraw.
-struct EdgeHealthLoop: Service {
-    let edge: EdgeService
-    let announcer: BirdAnnouncer
-    /// What to announce of a proxy that is well.
-    let wanted: @Sendable () -> EdgeHealth
-
-    func run() async throws {
-        await cancelWhenGracefulShutdown {
-            while !Task.isCancelled {
-                let wanted = wanted()
-                let isWell = wanted == .down ? false : await edge.health()
-                await announcer.report(isWell ? self.wanted() : .down)
-                try? await Task.sleep(for: BirdAnnouncer.heartbeatInterval)
-            }
-        }
     }
 }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Glibc
 import RoostAnycast
 
 /// What roostd starts beside itself on an edge: see `EdgeGuard`. Not for people.
@@ -7,5 +8,9 @@ struct EdgeGuardCommand: ParsableCommand {
 
     @Argument(parsing: .allUnrecognized) var arguments: [String] = []
 
-    func run() throws { try EdgeGuard.run(configuration: .init(arguments: arguments)) }
+    func run() throws {
+        // A terminal that ends roostd has nothing to say to the guard.
+        setsid()
+        try EdgeGuard.run(configuration: .init(arguments: arguments))
+    }
 }

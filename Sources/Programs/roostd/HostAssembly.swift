@@ -6,7 +6,6 @@ import RoostAnycast
 import RoostCertificates
 import RoostContainers
 import RoostControl
-import RoostEdge
 import RoostHost
 import RoostImages
 import RoostLinux
@@ -29,6 +28,9 @@ import UnixSignals
 struct HostAssembly {
     let configuration: HostConfiguration
     let registry: MetricsRegistry
+    /// For the edge, which speaks to the same standard error.
+    let logLevel: Logger.Level
+    let logFormat: LogFormat
 
     static let shutdownMax = Duration.seconds(20)
 
@@ -52,7 +54,7 @@ struct HostAssembly {
             try await Self.makeSecrets(cluster: $0, address: $1)
         }
         let hearing = ClusterHearing(watcher: watcher)
-        let edge = try configuration.edge.map { try EdgeAssembly(configuration, $0, watcher: watcher, mesh: mesh) }
+        let edge = try await makeEdge(watcher: watcher, mesh: mesh)
         let host = configuration.host
         let peers = PeerClient(port: configuration.api.tcpPort, credential: token.credential(of: host))
         let dispatch = PlanetDispatch(agent: agent, peers: peers)
@@ -178,9 +180,18 @@ struct HostAssembly {
     /// What an edge serves to the world. The rules are there before the prefixes are this host's own.
     private var edgeAddresses: AnycastAddresses? {
         guard configuration.edge != nil, !configuration.anycastPrefixes.isEmpty else { return nil }
-        let ports = EdgeConfiguration()
         return AnycastAddresses(
-            prefixes: configuration.anycastPrefixes, ports: [UInt16(ports.writePort), UInt16(ports.readPort)])
+            prefixes: configuration.anycastPrefixes, ports: [ClusterPorts.write, ClusterPorts.read])
+    }
+
+    /// Nil on a host that is no edge; what an edge has left behind there ends.
+    private func makeEdge(watcher: PlanetWatcher, mesh: WireGuardMesh) async throws -> EdgeAssembly? {
+        guard let settings = configuration.edge else {
+            await EdgeAssembly.end(configuration)
+            return nil
+        }
+        return try EdgeAssembly(
+            configuration, settings, watcher: watcher, mesh: mesh, logLevel: logLevel, logFormat: logFormat)
     }
 
     private func makeMesh() throws -> WireGuardMesh {

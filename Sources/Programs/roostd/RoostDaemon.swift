@@ -67,7 +67,9 @@ struct RunHostCommand: AsyncParsableCommand {
         let registry = MetricsRegistry()
         MetricsSystem.bootstrap(registry.factory)
         do {
-            try await HostAssembly(configuration: try HostConfiguration(settings), registry: registry).run()
+            try await HostAssembly(
+                configuration: try HostConfiguration(settings), registry: registry, logLevel: level, logFormat: format
+            ).run()
         } catch {
             throw RoostDaemon.told(error)
         }

@@ -22,6 +22,10 @@ public final class EdgeService: Service {
         var isInformed = false
         var contexts: [TLSIdentity: TLSContext] = [:]
         var isAccepting = true
+        /// Another one for each set of sockets that was handed over.
+        var socketsGeneration = 0
+        /// It accepts nobody any more, and ends with its last session or after this time.
+        var retirement: Duration?
         var loops: [LoopHandle] = []
         var listenersWanted = 0
         var listenersOpen = 0
@@ -33,27 +37,42 @@ public final class EdgeService: Service {
     private let logger: Logger
     private let counters = EdgeCounters()
     private let shared: SharedRouting
-    private let makeSocket: @Sendable (Int) throws -> ListeningSocket
+    private let sockets: SocketSource
+    private let passed: PassedSockets
     private let state = Mutex(State())
     /// Keeps one change of the routes whole before the next begins.
     private let changing = Mutex(())
     private let changes: AsyncStream<Void>
     private let changed: AsyncStream<Void>.Continuation
 
+    /// - Parameter opensSockets: false: it listens at what ``listen(on:)`` gives it, and at nothing before.
     public convenience init(
-        configuration: EdgeConfiguration = EdgeConfiguration(), logger: Logger = Logger(label: "roost.edge")
+        configuration: EdgeConfiguration = EdgeConfiguration(), logger: Logger = Logger(label: "roost.edge"),
+        opensSockets: Bool = true
     ) {
-        self.init(configuration: configuration, logger: logger) { try ListeningSocket(port: $0) }
+        let passed = PassedSockets()
+        self.init(
+            configuration: configuration, logger: logger, passed: passed,
+            sockets: opensSockets ? SocketSource.opened { try ListeningSocket(port: $0) } : passed.source)
+        if !opensSockets { state.withLock { $0.isAccepting = false } }
     }
 
     /// `makeSocket`: where the listening sockets come from; called for a port, once for each loop.
-    init(
+    convenience init(
         configuration: EdgeConfiguration, logger: Logger,
         makeSocket: @escaping @Sendable (Int) throws -> ListeningSocket
     ) {
+        self.init(
+            configuration: configuration, logger: logger, passed: PassedSockets(), sockets: .opened(by: makeSocket))
+    }
+
+    private init(
+        configuration: EdgeConfiguration, logger: Logger, passed: PassedSockets, sockets: SocketSource
+    ) {
         self.configuration = configuration
         self.logger = logger
-        self.makeSocket = makeSocket
+        self.passed = passed
+        self.sockets = sockets
         shared = SharedRouting(configuration, edgeMax: Self.raiseFileLimit())
         (changes, changed) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
     }
@@ -84,6 +103,23 @@ public final class EdgeService: Service {
     public func setAccepting(_ isAccepting: Bool) {
         state.withLock { $0.isAccepting = isAccepting }
         changed.yield()
+    }
+
+    /// Listens on these sockets, which are bound, and on no others; on none: stop listening. The sessions there are go
+    /// on. The descriptors become this edge's own.
+    public func listen(on sockets: [(port: UInt16, descriptor: Int32)]) {
+        passed.replace(sockets)
+        state.withLock {
+            $0.isAccepting = !sockets.isEmpty
+            $0.socketsGeneration += 1
+        }
+        changed.yield()
+    }
+
+    /// Accepts nobody any more; ``run()`` returns when the last session has ended, or after this time.
+    public func retire(within time: Duration) {
+        state.withLock { $0.retirement = time }
+        changed.finish()
     }
 
     /// Doors that lead to somebody they did not lead to before.
@@ -131,6 +167,13 @@ public final class EdgeService: Service {
         return stats
     }
 
+    /// It was told of the planet, now or before.
+    public var isInformed: Bool { state.withLock { $0.isInformed } }
+    public var isRetiring: Bool { state.withLock { $0.retirement != nil } }
+
+    /// Copies of the sockets that were handed over; the caller's to close.
+    func copyPassedSockets() -> [(port: UInt16, descriptor: Int32)] { passed.copies() }
+
     /// By local facts only: every event loop turns, and a connection to one of the edge's own addresses (another one
     /// at each call) is accepted and answered, both within ``EdgeConfiguration/healthTime``. False before ``run()``
     /// and while the edge does not accept, lacks a listener, or knows of no planet.
@@ -160,7 +203,7 @@ public final class EdgeService: Service {
     // MARK: - Life
 
     /// Serves until the task is cancelled or shut down gracefully. On a graceful shutdown it stops accepting and gives
-    /// its sessions ``EdgeConfiguration/drainTime``.
+    /// its sessions ``EdgeConfiguration/drainTime``; after ``retire(within:)``, the time said there.
     public func run() async throws {
         let count = min(max(configuration.loops ?? System.coreCount, 1), EdgeConfiguration.loopsMax)
         let group = MultiThreadedEventLoopGroup(numberOfThreads: count)
@@ -207,18 +250,19 @@ public final class EdgeService: Service {
                 }
             }
             var listeners = Listeners(
-                configuration: configuration, loops: handles, logger: logger, makeSocket: makeSocket)
+                configuration: configuration, loops: handles, logger: logger, sockets: sockets)
             for await _ in changes { await adjust(&listeners) }
             state.withLock { $0.isAccepting = false }
             await adjust(&listeners)
+            passed.replace([])
             await drain()
             group.cancelAll()
         }
     }
 
     private func adjust(_ listeners: inout Listeners) async {
-        let isAccepting = state.withLock { $0.isAccepting }
-        let wanted = await listeners.follow(isAccepting: isAccepting)
+        let (isAccepting, generation) = state.withLock { ($0.isAccepting, $0.socketsGeneration) }
+        let wanted = await listeners.follow(isAccepting: isAccepting, generation: generation)
         let open = listeners.count
         state.withLock {
             $0.listenersWanted = wanted
@@ -227,8 +271,10 @@ public final class EdgeService: Service {
     }
 
     private func drain() async {
-        let end = ContinuousClock.now + configuration.drainTime
-        while counters.sessions.load(ordering: .relaxed) > 0, ContinuousClock.now < end {
+        let start = Moment.present
+        while counters.sessions.load(ordering: .relaxed) > 0,
+            Moment.present - start < state.withLock({ $0.retirement }) ?? configuration.drainTime
+        {
             guard (try? await Task.sleep(for: EdgeConfiguration.sweepInterval)) != nil else { return }
         }
     }

@@ -1,3 +1,4 @@
+import RoostLinux
 import Synchronization
 
 /// What an edge has done since it started, and what it holds now.
@@ -34,6 +35,11 @@ public struct EdgeStats: Hashable, Sendable, Codable {
     public var listenersWanted = 0
 
     public init() {}
+
+    /// Each count under the name that it has in JSON.
+    var byName: [String: Int] {
+        (try? JSONFile.decode([String: Int].self, from: JSONFile.encode(self))) ?? [:]
+    }
 
     enum CodingKeys: String, CodingKey {
         case sessions, relaying, held, accepted, established

@@ -1,5 +1,7 @@
 import Glibc
 import NIOCore
+import RoostLinux
+import Synchronization
 
 /// A listening socket in this process's own hands: the event loop gets a copy, so that its end is not the socket's.
 ///
@@ -8,18 +10,22 @@ import NIOCore
 final class ListeningSocket: Sendable {
     let descriptor: Int32
 
-    init(port: Int) throws {
-        let opened = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue), 0)
-        guard opened >= 0 else { throw IOError(errnoCode: errno, reason: "socket") }
+    /// Opens one and listens.
+    convenience init(port: Int) throws {
+        guard let number = UInt16(exactly: port) else { throw IOError(errnoCode: EINVAL, reason: "port \(port)") }
+        try self.init(taking: try BoundSocket.tcp(port: number))
+        try listen()
+    }
+
+    /// - Parameter bound: has its port already; becomes this object's own.
+    init(taking bound: Int32) throws {
         do {
-            try Self.set(SocketOptions.listener, on: opened)
-            try Self.bind(opened, to: port)
-            try Self.listen(opened)
+            try Self.set(SocketOptions.peer, on: bound)
         } catch {
-            close(opened)
+            close(bound)
             throw error
         }
-        descriptor = opened
+        descriptor = bound
     }
 
     private static func set(_ options: [SocketOptions.Setting], on socket: Int32) throws {
@@ -32,19 +38,11 @@ final class ListeningSocket: Sendable {
         }
     }
 
-    private static func bind(_ socket: Int32, to port: Int) throws {
-        let address = try SocketAddress(ipAddress: "0.0.0.0", port: port)
-        let status = address.withSockAddr { Glibc.bind(socket, $0, socklen_t($1)) }
-        guard status == 0 else { throw IOError(errnoCode: errno, reason: "bind") }
-    }
-
     deinit { close(descriptor) }
 
     /// Again after the event loop has its copy: NIO sets a short backlog of its own.
-    func listen() throws { try Self.listen(descriptor) }
-
-    private static func listen(_ socket: Int32) throws {
-        guard Glibc.listen(socket, EdgeConfiguration.listenBacklog) == 0 else {
+    func listen() throws {
+        guard Glibc.listen(descriptor, EdgeConfiguration.listenBacklog) == 0 else {
             throw IOError(errnoCode: errno, reason: "listen")
         }
     }
@@ -53,5 +51,61 @@ final class ListeningSocket: Sendable {
         let copy = fcntl(descriptor, F_DUPFD_CLOEXEC, 0)
         guard copy >= 0 else { throw IOError(errnoCode: errno, reason: "dup") }
         return copy
+    }
+}
+
+/// Where an edge's listening sockets come from.
+struct SocketSource: Sendable {
+    /// How many there are for a port, on so many event loops.
+    let count: @Sendable (_ port: Int, _ loops: Int) -> Int
+    let socket: @Sendable (_ port: Int, _ index: Int) throws -> ListeningSocket
+
+    /// One for each loop.
+    static func opened(by make: @escaping @Sendable (Int) throws -> ListeningSocket) -> SocketSource {
+        SocketSource(count: { _, loops in loops }, socket: { port, _ in try make(port) })
+    }
+}
+
+/// Sockets that were handed over by whoever may bind them and keeps them beyond this process's life.
+final class PassedSockets: Sendable {
+    private let sockets = Mutex<[Int: [Int32]]>([:])
+
+    deinit { replace([]) }
+
+    /// The descriptors become this object's own; those that were there are closed.
+    func replace(_ passed: [(port: UInt16, descriptor: Int32)]) {
+        let old = sockets.withLock { sockets in
+            let old = sockets
+            sockets = Dictionary(grouping: passed, by: { Int($0.port) }).mapValues { $0.map(\.descriptor) }
+            return old
+        }
+        for descriptor in old.values.joined() { close(descriptor) }
+    }
+
+    func copies() -> [(port: UInt16, descriptor: Int32)] {
+        sockets.withLock { sockets in
+            sockets.sorted { $0.key < $1.key }.flatMap { port, descriptors in
+                descriptors.compactMap { descriptor in
+                    let copy = fcntl(descriptor, F_DUPFD_CLOEXEC, 0)
+                    return copy >= 0 ? (UInt16(port), copy) : nil
+                }
+            }
+        }
+    }
+
+    /// At least one of each port is wanted: an edge that was given none is not whole.
+    var source: SocketSource {
+        SocketSource(
+            count: { port, _ in max(self.sockets.withLock { $0[port]?.count ?? 0 }, 1) },
+            socket: { port, index in
+                let copy = try self.sockets.withLock { sockets in
+                    guard let descriptors = sockets[port], index < descriptors.count else {
+                        throw IOError(errnoCode: EBADF, reason: "no socket was handed over for port \(port)")
+                    }
+                    return fcntl(descriptors[index], F_DUPFD_CLOEXEC, 0)
+                }
+                guard copy >= 0 else { throw IOError(errnoCode: errno, reason: "dup") }
+                return try ListeningSocket(taking: copy)
+            })
     }
 }

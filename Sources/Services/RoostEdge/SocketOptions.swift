@@ -7,7 +7,6 @@ import NIOCore
 /// each connection.
 enum SocketOptions {
     /// Linux's numbers (`linux/in.h`, `linux/tcp.h`, `asm-generic/socket.h`).
-    private static let socketReusePort = NIOBSDSocket.Option(rawValue: 15)
     private static let tcpSegmentMax = NIOBSDSocket.Option(rawValue: 2)
     private static let tcpKeepIdle = NIOBSDSocket.Option(rawValue: 4)
     private static let tcpKeepInterval = NIOBSDSocket.Option(rawValue: 5)
@@ -41,13 +40,6 @@ enum SocketOptions {
         (.init(level: .tcp, name: tcpUserTimeout), userTimeoutMilliseconds),
         (.init(level: .tcp, name: tcpSegmentMax), segmentBytesMax),
     ]
-
-    /// Every event loop listens for itself.
-    static let listener: [Setting] =
-        peer + [
-            (.init(level: .socket, name: .so_reuseaddr), 1),
-            (.init(level: .socket, name: socketReusePort), 1),
-        ]
 
     /// Closing sends a reset: the other side knows at once, and this one keeps nothing of the connection (TIME-WAIT).
     static func closeByReset(_ channel: any Channel) {

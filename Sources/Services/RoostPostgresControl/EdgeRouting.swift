@@ -6,17 +6,17 @@ public import RoostRouting
 public import ServiceLifecycle
 
 /// Turns the planet into the table an edge routes by, and hands it over at every change: of the planet, or of the
-/// distances, which change also while the store is away. Nothing is handed over before the planet was heard of, in this
+/// distances, which change also while the store is away, and when it becomes what the planet says now. Nothing is handed over before the planet was heard of, in this
 /// process or (as the copy on disk says) before.
 public struct EdgeRouting: Service {
     let watcher: PlanetWatcher
     let mesh: any Mesh
     let host: HostName
-    let update: @Sendable (ClusterTable) async -> Void
+    let update: @Sendable (_ table: ClusterTable, _ isLive: Bool) async -> Void
 
     public init(
         watcher: PlanetWatcher, mesh: any Mesh, host: HostName,
-        update: @escaping @Sendable (RouteTable<ClusterRoute>) async -> Void
+        update: @escaping @Sendable (_ table: RouteTable<ClusterRoute>, _ isLive: Bool) async -> Void
     ) {
         self.watcher = watcher
         self.mesh = mesh
@@ -35,13 +35,16 @@ public struct EdgeRouting: Service {
                     while (try? await Task.sleep(for: Self.measureInterval)) != nil { due.yield() }
                 }
                 var current: ClusterTable?
+                var wasLive = false
                 for await _ in reasons {
                     let planet = watcher.planet
-                    guard watcher.isLive || planet != Planet() else { continue }
+                    let isLive = watcher.isLive
+                    guard isLive || planet != Planet() else { continue }
                     let table = Self.table(of: planet, from: host, measurements: await mesh.measurements())
-                    if table != current {
+                    if table != current || isLive != wasLive {
                         current = table
-                        await update(table)
+                        wasLive = isLive
+                        await update(table, isLive)
                     }
                 }
                 group.cancelAll()

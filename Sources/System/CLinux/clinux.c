@@ -1,6 +1,8 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
+#include <linux/capability.h>
 #include <net/if.h>
 #include <sched.h>
 #include <signal.h>
@@ -10,6 +12,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
 #include <unistd.h>
@@ -154,4 +157,79 @@ void roost_name_thread(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }
 
 int roost_spawn_close_from(posix_spawn_file_actions_t *actions, int first) {
     return -posix_spawn_file_actions_addclosefrom_np(actions, first);
+}
+
+long roost_send_files(int socket, const void *bytes, size_t count, const int *files, int file_count, int flags) {
+    if (file_count < 0 || file_count > ROOST_FILES_MAX) return -EINVAL;
+    union {
+        struct cmsghdr header;
+        char space[CMSG_SPACE(ROOST_FILES_MAX * sizeof(int))];
+    } control;
+    struct iovec piece = {(void *)bytes, count};
+    struct msghdr message = {.msg_iov = &piece, .msg_iovlen = 1};
+    if (file_count > 0) {
+        memset(&control, 0, sizeof control);
+        message.msg_control = &control;
+        message.msg_controllen = CMSG_SPACE(file_count * sizeof(int));
+        struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+        header->cmsg_level = SOL_SOCKET;
+        header->cmsg_type = SCM_RIGHTS;
+        header->cmsg_len = CMSG_LEN(file_count * sizeof(int));
+        memcpy(CMSG_DATA(header), files, file_count * sizeof(int));
+    }
+    ssize_t sent = sendmsg(socket, &message, flags | MSG_NOSIGNAL);
+    return sent >= 0 ? sent : -errno;
+}
+
+long roost_receive_files(int socket, void *bytes, size_t count, int *files, int *file_count, int flags) {
+    union {
+        struct cmsghdr header;
+        char space[CMSG_SPACE(ROOST_FILES_MAX * sizeof(int))];
+    } control;
+    struct iovec piece = {bytes, count};
+    struct msghdr message = {
+        .msg_iov = &piece, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+    *file_count = 0;
+    ssize_t received = recvmsg(socket, &message, flags | MSG_CMSG_CLOEXEC);
+    if (received < 0) return -errno;
+    for (struct cmsghdr *header = CMSG_FIRSTHDR(&message); header; header = CMSG_NXTHDR(&message, header)) {
+        if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
+        int found = (int)((header->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+        if (*file_count + found > ROOST_FILES_MAX) found = ROOST_FILES_MAX - *file_count;
+        memcpy(files + *file_count, CMSG_DATA(header), found * sizeof(int));
+        *file_count += found;
+    }
+    if (message.msg_flags & MSG_CTRUNC) {
+        // Some are lost already, and nobody could say which.
+        for (int i = 0; i < *file_count; i++) close(files[i]);
+        *file_count = 0;
+        return -EMFILE;
+    }
+    return received;
+}
+
+int roost_peer(int socket, pid_t *process, uid_t *user) {
+    struct ucred peer;
+    socklen_t length = sizeof peer;
+    if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0) return -errno;
+    *process = peer.pid;
+    *user = peer.uid;
+    return 0;
+}
+
+int roost_become(uid_t user, gid_t group) {
+    // The bounding set first: it takes a capability to drop one. EINVAL: the kernel has no more of them.
+    for (int right = 0; prctl(PR_CAPBSET_DROP, right, 0, 0, 0) == 0; right++)
+        ;
+    if (errno != EINVAL) return -errno;
+    if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0) return -errno;
+    if (setgroups(0, 0) != 0 || setresgid(group, group, group) != 0 || setresuid(user, user, user) != 0) return -errno;
+    struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+    struct __user_cap_data_struct none[2];
+    memset(none, 0, sizeof none);
+    if (syscall(SYS_capset, &header, none) != 0) return -errno;
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return -errno;
+    // Keys are in its memory: no core file, and nobody else of this user may look.
+    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return -errno;
+    return 0;
 }

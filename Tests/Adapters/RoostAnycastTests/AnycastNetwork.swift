@@ -150,19 +150,21 @@ struct AnycastNetwork {
 struct GuardThreadStarter: GuardStarter {
     final class Thread: RunningGuard {
         private let ended = Mutex(false)
-        private let link: Int32
 
-        init(configuration: EdgeGuard.Configuration, link: Int32) {
-            self.link = dup(link)
-            let descriptor = self.link
+        init(configuration: EdgeGuard.Configuration, socket: Int32) {
+            let descriptor = dup(socket)
             Task.detached { [self] in
                 await BlockingCall.run {
-                    do { try EdgeGuard.run(configuration: configuration, link: descriptor) } catch { print("\(error)") }
+                    do { try EdgeGuard.run(configuration: configuration, socket: descriptor) } catch {
+                        print("\(error)")
+                    }
                     close(descriptor)
                     self.ended.withLock { $0 = true }
                 }
             }
         }
+
+        func hasEnded() -> Bool { ended.withLock { $0 } }
 
         func end(after patience: Duration) {
             let deadline = BootClock.now() + patience + .seconds(5)
@@ -170,7 +172,7 @@ struct GuardThreadStarter: GuardStarter {
         }
     }
 
-    func start(_ configuration: EdgeGuard.Configuration, link: Int32) throws(AnycastError) -> any RunningGuard {
-        Thread(configuration: configuration, link: link)
+    func start(_ configuration: EdgeGuard.Configuration, socket: Int32) throws(AnycastError) -> any RunningGuard {
+        Thread(configuration: configuration, socket: socket)
     }
 }

@@ -3,6 +3,7 @@ import Foundation
 import Logging
 import RoostLinux
 import RoostModel
+import RoostWire
 import Synchronization
 import Testing
 
@@ -10,33 +11,96 @@ import Testing
 
 /// With a real BIRD at both ends.
 @Suite(.serialized) struct BirdAnnouncerTests {
-    /// Runs an announcer whose health can be set; nil stops the reports.
+    /// Runs an announcer and an edge whose health can be set; nil stops its reports. Then all of it ends.
     private static func withAnnouncer(
         _ network: AnycastNetwork, _ other: AnycastConfiguration? = nil,
         _ body: (BirdAnnouncer, Health) async throws -> Void
     ) async throws {
         let configuration = try other ?? network.configuration
         let announcer = BirdAnnouncer(
-            configuration: configuration,
-            starter: GuardThreadStarter(),
+            configuration: configuration, starter: GuardThreadStarter(), wanted: .healthy,
             logger: Logger(label: "test"))
         let health = Health()
-        try await withThrowingTaskGroup { group in
-            group.addTask { try await announcer.run() }
-            group.addTask {
-                while !Task.isCancelled {
-                    if let value = health.value.withLock({ $0 }) { await announcer.report(value) }
-                    try? await Task.sleep(for: BirdAnnouncer.heartbeatInterval)
-                }
+        let (guardEnd, edgeEnd) = try UnixSocket.pair(.packets)
+        announcer.watch(guardEnd)
+        let edge = PassingSocket(descriptor: edgeEnd)
+        do {
+            try await withThrowingTaskGroup { group in
+                group.addTask { try await announcer.run() }
+                group.addTask { await health.report(over: edge) }
+                defer { group.cancelAll() }
+                try await body(announcer, health)
             }
-            defer { group.cancelAll() }
-            try await body(announcer, health)
+        } catch {
+            await announcer.end()
+            throw error
         }
+        await announcer.end()
     }
 
     private final class Health: Sendable {
         let value = Mutex<EdgeHealth?>(nil)
         func set(_ new: EdgeHealth?) { value.withLock { $0 = new } }
+
+        /// As an edge does.
+        func report(over edge: PassingSocket) async {
+            while !Task.isCancelled {
+                if let value = value.withLock({ $0 }) { try? edge.send([value.byte], waits: false) }
+                try? await Task.sleep(for: .milliseconds(100))
+            }
+        }
+    }
+
+    /// The edge serves on when roostd is away: what is announced hangs on the edge and on what was wanted last.
+    @Test func guardAndBirdOutliveTheAnnouncer() async throws {
+        try await AnycastNetwork.with(providers: 1) { network in
+            let paths = try network.configuration.guardConfiguration()
+            func make() throws -> BirdAnnouncer {
+                BirdAnnouncer(
+                    configuration: try network.configuration, starter: GuardThreadStarter(), wanted: .healthy,
+                    logger: Logger(label: "test"))
+            }
+            let health = Health()
+            health.set(.healthy)
+            let (guardEnd, edgeEnd) = try UnixSocket.pair(.packets)
+            let edge = Mutex<PassingSocket?>(PassingSocket(descriptor: edgeEnd))
+            let reports = Task {
+                while let link = edge.withLock({ $0 }), !Task.isCancelled {
+                    try? link.send([EdgeHealth.healthy.byte], waits: false)
+                    try? await Task.sleep(for: .milliseconds(50))
+                }
+            }
+            defer { reports.cancel() }
+            let first = try make()
+            first.watch(guardEnd)
+            let running = Task { try await first.run() }
+            #expect(try await network.waitUntil(announced: true))
+            let bird = try DurableFile.read(paths.pidPath)
+            running.cancel()
+            _ = await running.result
+            // As long as a guard would wait for reports that do not come.
+            let withdrawn = try await poll(for: DeadManSwitch.patience * 2) {
+                try network.isAnnounced(to: network.providers[0]) ? nil : true
+            }
+            #expect(withdrawn == nil)
+            let second = try make()
+            let next = Task { try await second.run() }
+            let isHeard = try await poll(for: .seconds(10)) {
+                await second.status().announced == .healthy ? true : nil
+            }
+            #expect(isHeard == true)
+            #expect(try DurableFile.read(paths.pidPath) == bird)
+            second.want(.down)
+            #expect(try await network.waitUntil(announced: false, within: .seconds(2)))
+            second.want(.healthy)
+            #expect(try await network.waitUntil(announced: true, within: .seconds(2)))
+            // The edge dies.
+            edge.withLock { $0 = nil }
+            #expect(try await network.waitUntil(announced: false, within: .seconds(1)))
+            next.cancel()
+            _ = await next.result
+            await second.end()
+        }
     }
 
     @Test func announcesDrainsAndWithdraws() async throws {

@@ -2,6 +2,7 @@ import CLinux
 import Foundation
 import RoostLinux
 import RoostModel
+import RoostWire
 import Testing
 
 @testable import RoostAnycast
@@ -10,7 +11,7 @@ import Testing
 @Suite(.serialized) struct DeadManTests {
     private static let trials = 20
 
-    /// The reporter is a process of its own: it writes a byte to the guard's link ten times a second.
+    /// The reporter stands for an edge: a process of its own that writes a byte to the guard ten times a second.
     private static func withReporter(_ link: Int32, _ body: (ChildProcess) async throws -> Void) async throws {
         let reporter = try ChildProcess(
             "/bin/sh", arguments: ["-c", "while :; do printf h >&0; sleep 0.1 </dev/null; done"],
@@ -29,23 +30,25 @@ import Testing
             try DurableFile.makeFolder(paths.birdFolder)
             try DurableFile.write(BirdText(configuration: configuration).text, to: paths.birdPath)
             var times: [Int64] = []
-            // A hung reporter goes on after each trial, with the same guard; a dead one takes its guard along.
-            let rounds = signal == SIGSTOP ? 1 : Self.trials
-            for _ in 0..<rounds {
-                var ends: [Int32] = [-1, -1]
-                let type = Int32(SOCK_SEQPACKET.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
-                try #require(socketpair(AF_UNIX, type, 0, &ends) == 0)
-                let theirs = ends[1]
-                try await withThrowingTaskGroup { group in
-                    group.addTask {
-                        try await BlockingCall.run { () throws(AnycastError) in
-                            defer { close(theirs) }
-                            try EdgeGuard.run(configuration: paths, link: theirs)
-                        }
+            let socket = try UnixSocket.bind(paths.socketPath, .packets)
+            try await withThrowingTaskGroup { group in
+                group.addTask {
+                    try await BlockingCall.run { () throws(AnycastError) in
+                        defer { close(socket) }
+                        try EdgeGuard.run(configuration: paths, socket: socket)
                     }
-                    try await Self.withReporter(ends[0]) { reporter in
-                        // Only the reporter holds the other end, as roostd does.
-                        close(ends[0])
+                }
+                let link = try await GuardLink.awaited(paths)
+                link.tell(.want(.healthy))
+                // A hung reporter goes on after each trial; a dead one is followed by another.
+                let rounds = signal == SIGSTOP ? 1 : Self.trials
+                for _ in 0..<rounds {
+                    let (guardEnd, edgeEnd) = try UnixSocket.pair(.packets)
+                    link.tell(.watch, files: [guardEnd])
+                    close(guardEnd)
+                    try await Self.withReporter(edgeEnd) { reporter in
+                        // Only the reporter holds it, as an edge does.
+                        close(edgeEnd)
                         for _ in 0..<(Self.trials / rounds) {
                             #expect(try await network.waitUntil(announced: true, within: .seconds(30)))
                             let before = BootClock.now()
@@ -56,8 +59,9 @@ import Testing
                             kill(reporter.pid, SIGCONT)
                         }
                     }
-                    try await group.waitForAll()
                 }
+                link.tell(.finish)
+                try await group.waitForAll()
             }
             times.sort()
             let name = signal == SIGSTOP ? "hung" : "dead"
@@ -110,15 +114,20 @@ import Testing
 private enum DyingGuard {
     static func run(arguments: [String], provider: String) async throws {
         let paths = try EdgeGuard.Configuration(arguments: arguments)
-        let (ours, theirs) = try GuardLink.pair()
+        let socket = try UnixSocket.bind(paths.socketPath, .packets)
         try await withThrowingTaskGroup { group in
             group.addTask {
                 try await BlockingCall.run { () throws(AnycastError) in
-                    try EdgeGuard.run(configuration: paths, link: theirs)
+                    try EdgeGuard.run(configuration: paths, socket: socket)
                 }
             }
+            let link = try await GuardLink.awaited(paths)
+            link.tell(.want(.healthy))
+            let (guardEnd, edgeEnd) = try UnixSocket.pair(.packets)
+            link.tell(.watch, files: [guardEnd])
+            let edge = PassingSocket(descriptor: edgeEnd)
             _ = try await poll(for: .seconds(30)) { () -> Bool? in
-                ours.report(.healthy)
+                try? edge.send([EdgeHealth.healthy.byte], waits: false)
                 guard var control = try? BirdControl(path: provider, within: .seconds(1)) else { return nil }
                 let route = try? control.run("show route \(AnycastNetwork.prefix)")
                 return route == nil ? nil : true
@@ -128,16 +137,65 @@ private enum DyingGuard {
     }
 }
 
+extension GuardLink {
+    /// To a guard that has just been started.
+    static func awaited(_ paths: EdgeGuard.Configuration) async throws -> GuardLink {
+        try #require(
+            try await poll(for: .seconds(10), every: .milliseconds(5)) { try? GuardLink(path: paths.socketPath) })
+    }
+}
+
+struct GuardJudgementTests {
+    private let start = Moment.zero + .seconds(9)
+
+    @Test func noMoreThanRoostdWantsAndTheBestEdgeSays() {
+        var judgement = GuardJudgement()
+        #expect(judgement.wanted(at: start) == .down)
+        judgement.order = .healthy
+        #expect(judgement.wanted(at: start) == .down)
+        judgement.watch(1)
+        judgement.report(.healthy, of: 1, at: start)
+        #expect(judgement.wanted(at: start) == .healthy)
+        judgement.order = .draining
+        #expect(judgement.wanted(at: start) == .draining)
+        judgement.order = .down
+        #expect(judgement.wanted(at: start) == .down)
+        judgement.order = .healthy
+        judgement.report(.draining, of: 1, at: start)
+        #expect(judgement.wanted(at: start) == .draining)
+    }
+
+    @Test func aNewEdgeThatIsNotWellYetTakesNothingAway() {
+        var judgement = GuardJudgement()
+        judgement.order = .healthy
+        judgement.watch(1)
+        judgement.report(.healthy, of: 1, at: start)
+        judgement.watch(2)
+        judgement.report(.down, of: 2, at: start)
+        #expect(judgement.wanted(at: start) == .healthy)
+        judgement.report(.healthy, of: 2, at: start)
+        judgement.lose(1)
+        #expect(judgement.wanted(at: start) == .healthy)
+        judgement.report(.healthy, of: 1, at: start + .seconds(1))
+        #expect(judgement.deadline(at: start) == start + .milliseconds(600))
+        #expect(judgement.wanted(at: start + .milliseconds(600)) == .down)
+    }
+}
+
 struct AnycastPartsTests {
     @Test func messagesReadBack() {
+        for order in [GuardOrder.want(.healthy), .want(.draining), .want(.down), .watch, .configure, .finish] {
+            #expect(GuardOrder(order.bytes) == order)
+        }
+        for wrong in [[], [0], Array("w".utf8), Array("w?".utf8)] { #expect(GuardOrder(wrong) == nil) }
         for health in [EdgeHealth.healthy, .draining, .down] {
-            #expect(GuardMessage.health(of: GuardMessage.byte(of: health)) == health)
+            #expect(EdgeHealth(byte: health.byte) == health)
             let status = AnnouncementStatus(
                 announced: health,
                 sessions: [.init(uplink: "aurora", isEstablished: true), .init(uplink: "b", isEstablished: false)])
             #expect(GuardMessage.status(of: GuardMessage.text(of: status)) == status)
         }
-        #expect(GuardMessage.health(of: 0) == nil)
+        #expect(EdgeHealth(byte: 0) == nil)
         for wrong in ["", "up", "healthy\naurora", "healthy\na b c"] {
             #expect(GuardMessage.status(of: wrong) == nil)
         }

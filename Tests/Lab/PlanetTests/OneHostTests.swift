@@ -93,6 +93,48 @@ struct OneHostTests {
         }
     }
 
+    /// One statement that lasts longer than roostd's death, its return, and a change of the edge's process.
+    @Test func aSessionOutlivesRoostdAndTheEdgesReplacement() async throws {
+        let cluster = try await cluster()
+        let edges = try planet.processes(named: "roost-edge", on: host)
+        #expect(edges.count == 1)
+        let old = Set(try planet.processes(named: "roostd", on: host))
+        let url = try await cluster.body().writeURL
+        async let answer = cluster.sql("SELECT 42 FROM pg_sleep(8)", url: url)
+        let isIn = try await poll(for: .seconds(10), every: .milliseconds(100)) {
+            try await cluster.sql("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(8)'", url: url)
+                == "1"
+                ? true : nil
+        }
+        #expect(isIn == true)
+        try planet.signal(SIGKILL, process: "roostd", on: host)
+        // Nobody but the edge is there to serve this one.
+        #expect(try await cluster.sql("SELECT 1", url: url) == "1")
+        let isBack = try await poll(for: .seconds(30), every: .milliseconds(100)) { () -> Bool? in
+            guard let present = try? planet.processes(named: "roostd", on: host), old.isDisjoint(with: present) else {
+                return nil
+            }
+            return try? await api.hosts().isEmpty == false
+        }
+        #expect(isBack == true)
+        #expect(try planet.processes(named: "roost-edge", on: host) == edges)
+        try await planet.setEdge(of: host, to: .replaced)
+        let isReplaced = try await poll(for: .seconds(20), every: .milliseconds(50)) {
+            try planet.processes(named: "roost-edge", on: host).contains { !edges.contains($0) } ? true : nil
+        }
+        #expect(isReplaced == true)
+        #expect(try await cluster.sql("SELECT 2", url: url) == "2")
+        #expect(try await answer == "42")
+        let isAlone = try await poll(for: .seconds(20), every: .milliseconds(50)) {
+            try edges.allSatisfy { edge in try !planet.processes(named: "roost-edge", on: host).contains(edge) }
+                ? true : nil
+        }
+        #expect(isAlone == true)
+        // A dead edge is followed by another.
+        try planet.signal(SIGKILL, process: "roost-edge", on: host)
+        #expect(try await cluster.sql("SELECT 3", url: url) == "3")
+    }
+
     @Test func theHostIsKilledAndItsRowsAreThereAgain() async throws {
         let cluster = try await cluster()
         _ = try await cluster.sql("DROP TABLE IF EXISTS precious; CREATE TABLE precious (id int)")

@@ -31,7 +31,8 @@ struct RegionsCommand: AsyncParsableCommand {
 
 struct HostsCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "hosts", abstract: "Hosts: the computers that carry machines.", subcommands: [List.self],
+        commandName: "hosts", abstract: "Hosts: the computers that carry machines.",
+        subcommands: [List.self, ReplaceEdge.self],
         defaultSubcommand: List.self)
 
     struct List: AsyncParsableCommand {
@@ -63,6 +64,23 @@ struct HostsCommand: AsyncParsableCommand {
                 .number("\(host.free.memory) of \(host.capacity.memory)"),
                 .number("\(host.free.disk) of \(host.capacity.disk)"), Cell(host.address.description),
             ]
+        }
+    }
+}
+
+extension HostsCommand {
+    struct ReplaceEdge: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Let another process of the installed roost-edge take over. No connection is cut.")
+
+        @Argument(help: "A host that is an edge.", transform: { try HostName($0) })
+        var host: HostName
+
+        @OptionGroup var global: GlobalOptions
+
+        func run() async throws {
+            try await Roostds.find(global).ask { try await $0.setEdge(of: host, to: .replaced) }
+            Terminal.result("The edge of \(host) is being replaced.")
         }
     }
 }

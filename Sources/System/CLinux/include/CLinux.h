@@ -80,6 +80,24 @@ int roost_open_tun(const char *name);
 /// posix_spawn_file_actions_addclosefrom_np(3): the child has no file descriptor from `first` on.
 int roost_spawn_close_from(posix_spawn_file_actions_t *actions, int first);
 
+/// As many descriptors as a message may carry: Linux takes 253 (SCM_MAX_FD).
+#define ROOST_FILES_MAX 250
+
+/// sendmsg(2) of bytes with descriptors (SCM_RIGHTS, unix(7)), never with a SIGPIPE. Bytes sent, or -errno.
+long roost_send_files(int socket, const void *bytes, size_t count, const int *files, int file_count, int flags);
+
+/// recvmsg(2) of bytes and of the descriptors that came with them, closed on exec. `files` has room for
+/// ROOST_FILES_MAX. Bytes received, or -errno; -EMFILE when descriptors were lost on the way, and then none are kept.
+long roost_receive_files(int socket, void *bytes, size_t count, int *files, int *file_count, int flags);
+
+/// SO_PEERCRED of unix(7): who connected, or who listens. 0 or -errno.
+int roost_peer(int socket, pid_t *process, uid_t *user);
+
+/// Gives up all rights for good: the user and group, no other groups, no capability in any set, none to be had by
+/// what is executed (PR_SET_NO_NEW_PRIVS), no core file. For a process with one thread: some of it is the thread's
+/// alone. 0 or -errno.
+int roost_become(uid_t user, gid_t group);
+
 /// Names the calling thread; the kernel keeps 15 bytes.
 void roost_name_thread(const char *name);
 

@@ -1,0 +1,141 @@
+import Glibc
+import RoostEdgeLink
+import RoostEdgeWire
+import RoostLinux
+import RoostModel
+import RoostPostgresWire
+import RoostWire
+
+/// An edge that runs, and what this roostd knows of it. One thread's own.
+final class RunningEdge {
+    static let sendTime = Duration.seconds(5)
+    private static let prefix = "edge-"
+    private static let suffix = ".sock"
+
+    /// Larger for an edge that was started later.
+    let number: Int
+    let path: String
+    /// Nil for one that an earlier roostd has started.
+    let child: ChildProcess?
+    let since: Moment
+    private(set) var process: pid_t
+    private(set) var connection: EdgeConnection?
+    private var feed = RouteFeed()
+    /// Identities that were too long to be told.
+    private var untold: Set<UInt32> = []
+
+    var greeting: EdgeGreeting?
+    var isRetiring = false
+    var isInformed = false
+    /// It accepts at sockets, as it says itself.
+    var isAccepting = false
+    var hasShownSockets = false
+    /// It has the listening sockets of this roostd.
+    var isListening = false
+    /// It says to the guard how it is.
+    var isGuarded = false
+    /// How long it has said nothing, of the time in which this process was awake.
+    var silence = Duration.zero
+    /// Since when there has been no connection to it.
+    var apartSince: Moment
+
+    init(number: Int, folder: String, child: ChildProcess?, now: Moment) {
+        self.number = number
+        path = Self.path(number, in: folder)
+        self.child = child
+        process = child?.pid ?? 0
+        since = now
+        apartSince = now
+    }
+
+    static func name(_ number: Int) -> String { prefix + "\(number)" }
+
+    static func path(_ number: Int, in folder: String) -> String { folder + "/" + name(number) + suffix }
+
+    static func number(ofFile name: String) -> Int? {
+        guard name.hasPrefix(prefix), name.hasSuffix(suffix) else { return nil }
+        return Int(name.dropFirst(prefix.count).dropLast(suffix.count))
+    }
+
+    /// It can be spoken to, speaks as we do, and has shown its sockets.
+    var isKnown: Bool { greeting?.protocolVersion == EdgeGreeting.protocolPresent && hasShownSockets }
+    /// It speaks another protocol.
+    var isForeign: Bool { greeting.map { $0.protocolVersion != EdgeGreeting.protocolPresent } ?? false }
+
+    enum Contact {
+        case made
+        /// Nobody listens: not yet, or no more.
+        case none
+        /// The socket is somebody else's.
+        case stranger(PassingSocket.Peer)
+    }
+
+    func connect(as user: uid_t, release: String) throws -> Contact {
+        let socket: Int32
+        do throws(SystemError) {
+            socket = try UnixSocket.connect(path, within: Self.sendTime)
+        } catch {
+            guard error.code == ECONNREFUSED || error.code == ENOENT else { throw error }
+            return .none
+        }
+        let connection = try EdgeConnection(descriptor: socket)
+        guard connection.peer.user == user, child == nil || child?.pid == connection.peer.process else {
+            return .stranger(connection.peer)
+        }
+        try connection.send(.greeting(EdgeGreeting(release: release)))
+        process = connection.peer.process
+        self.connection = connection
+        silence = .zero
+        return .made
+    }
+
+    func disconnect(now: Moment) {
+        connection = nil
+        greeting = nil
+        feed = RouteFeed()
+        untold = []
+        isInformed = false
+        isAccepting = false
+        hasShownSockets = false
+        isListening = false
+        isGuarded = false
+        apartSince = now
+    }
+
+    /// Tells it what is new.
+    /// - Returns: addresses whose certificate or route is too long to be told: nobody is served there.
+    func tell(_ table: ClusterTable) throws -> [IPv4Address] {
+        guard let connection else { return [] }
+        var unserved: [IPv4Address] = []
+        for step in feed.steps(to: table) {
+            switch step {
+            case .identity(let body):
+                do { try connection.send(.routes(step)) } catch is EdgeConnection.MessageTooLong {
+                    untold.insert(body.number)
+                }
+            case .route(var body):
+                if let number = body.identity, untold.contains(number) {
+                    body.encryption = "unusable"
+                    body.identity = nil
+                    unserved.append(body.address)
+                }
+                do { try connection.send(.routes(.route(body))) } catch is EdgeConnection.MessageTooLong {
+                    unserved.append(body.address)
+                    try connection.send(.routes(.gone(body.address)))
+                }
+            case .table, .gone, .apply: try connection.send(.routes(step))
+            }
+        }
+        return unserved
+    }
+
+    var hasEnded: Bool {
+        if let child { return child.hasEnded() }
+        return process > 0 && Glibc.kill(process, 0) != 0 && errno == ESRCH
+    }
+
+    func kill() {
+        if process > 0 { Glibc.kill(process, SIGKILL) }
+    }
+
+}
