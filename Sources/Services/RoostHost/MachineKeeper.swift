@@ -143,15 +143,7 @@ struct MachineKeeper: Sendable {
         }
         do {
             let running = try await agent.places.withPlace {
-                let began = BootClock.now()
-                do {
-                    let running = try await agent.runtime.launch(try await prepare(row.record, attempt: attempt))
-                    Metric.machineLaunch.observe(BootClock.now() - began, "ok")
-                    return running
-                } catch {
-                    Metric.machineLaunch.observe(BootClock.now() - began, Task.isCancelled ? "broken_off" : "failed")
-                    throw error
-                }
+                try await begin(row.record, attempt: attempt)
             }
             return .done(.seen(.running(running)))
         } catch {
@@ -163,6 +155,20 @@ struct MachineKeeper: Sendable {
                     attempt: attempt, why: String("\(error)".prefix(Self.reasonCharactersMax)),
                     isPermanent: isPermanent))
         }
+    }
+
+    /// A launch that has its place, measured from here.
+    private func begin(_ record: MachineRecord, attempt: String) async throws -> RunningMachine {
+        let began = BootClock.now()
+        var isRunning = false
+        defer {
+            Metric.machineLaunch.observe(
+                BootClock.now() - began, isRunning ? "ok" : Task.isCancelled ? "broken_off" : "failed")
+        }
+        let launch = try await prepare(record, attempt: attempt)
+        let running = try await agent.runtime.launch(launch)
+        isRunning = true
+        return running
     }
 
     private func prepare(_ record: MachineRecord, attempt: String) async throws -> MachineLaunch {
