@@ -93,13 +93,28 @@ private final class EdgeUnderRoostd: Sendable {
     }
 
     func remove() {
-        for process in processes() { kill(process, SIGKILL) }
+        for process in processes() {
+            kill(process, SIGKILL)
+            waitpid(process, nil, 0)
+        }
+        Self.collectEnded()
         for name in (try? FolderListing.names(in: folder)) ?? [] { unlink(folder + "/" + name) }
         rmdir(folder)
         for mount in (try? MountTable.current().mounts) ?? [] where mount.type.hasPrefix("cgroup") {
             let parent = mount.point + program.cgroupParent
             for name in (try? FolderListing.names(in: parent)) ?? [] { rmdir(parent + "/" + name) }
             rmdir(parent)
+        }
+    }
+
+    /// What this process started and nobody waited for: whoever waits for any child of this process, as exit tests do,
+    /// would find these again and again.
+    private static func collectEnded() {
+        for process in ((try? FolderListing.names(in: "/proc")) ?? []).compactMap({ pid_t($0) }) {
+            guard let bytes = try? DurableFile.read("/proc/\(process)/stat"),
+                String(decoding: bytes, as: UTF8.self).contains("(\(EdgeProgram.name)) Z \(getpid()) ")
+            else { continue }
+            waitpid(process, nil, WNOHANG)
         }
     }
 
