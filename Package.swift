@@ -206,8 +206,9 @@ let package = Package(
         room(
             .services, "RoostPostgresControl",
             uses: [
-                "RoostAPI", "RoostControl", "RoostHost", "RoostPlanet", "RoostPlans", "RoostModel", "RoostWire",
-                "RoostPlacement", "RoostRouting", "RoostPostgresWire", "RoostStore", "RoostRuntime", "RoostMesh",
+                "RoostAPI", "RoostControl", "RoostHost", "RoostPlanet", "RoostPlans", "RoostModel", "RoostRecords",
+                "RoostWire", "RoostPlacement", "RoostRouting", "RoostPostgresWire", "RoostStore", "RoostRuntime",
+                "RoostMesh",
                 "RoostLinux", "RoostTelemetry", .lifecycle, .logging,
             ]),
         room(
@@ -231,8 +232,8 @@ let package = Package(
             uses: [
                 "RoostPostgresControl", "RoostRoutes", "RoostControl", "RoostHost", "RoostPlanet", "RoostAPI",
                 "RoostEdgeProcess", "RoostAnycast", "RoostMesh", "RoostStore",
-                "RoostContainers", "RoostImages", "RoostVolumes", "RoostCertificates", "RoostModel", "RoostWire",
-                "RoostLinux", "RoostSettings", "RoostTelemetry",
+                "RoostContainers", "RoostImages", "RoostVolumes", "RoostCertificates", "RoostModel", "RoostRecords",
+                "RoostWire", "RoostLinux", "RoostSettings", "RoostTelemetry",
                 .argumentParser, .lifecycle, .logging, .metrics, .unixSignals,
             ]),
         program(
@@ -308,7 +309,8 @@ let package = Package(
             .services, of: "RoostPostgresControl",
             uses: [
                 "RoostControl", "RoostHost", "RoostPlanet", "RoostPlans", "RoostPlacement", "RoostRouting",
-                "RoostPostgresWire", "RoostModel", "RoostStore", "RoostAPI", "RoostWire", "RoostLinux", .logging,
+                "RoostPostgresWire", "RoostModel", "RoostRecords", "RoostMesh", "RoostStore", "RoostAPI", "RoostWire",
+                "RoostLinux", .logging,
             ]),
         tests(
             .services, of: "RoostRoutes",

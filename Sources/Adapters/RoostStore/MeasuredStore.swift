@@ -22,9 +22,12 @@ public struct MeasuredStore: Store {
         let outcome = try await measure("commit", { $0.succeeded ? "ok" : "refused" }) { () async throws(StoreError) in
             try await base.commit(transaction)
         }
-        // What only reads or deletes may leave the store's clock where it was.
+        // What only reads or deletes may leave the store's clock where it was; and of what is written, the watch brings
+        // for certain what a host publishes.
         let branch = outcome.succeeded ? transaction.then : transaction.otherwise
-        let writes = branch.contains { if case .put = $0 { true } else { false } }
+        let writes = branch.contains {
+            if case .put(let key, _, _) = $0 { key.hasPrefix(StoreKeys.hosts) } else { false }
+        }
         if writes { lag.written(outcome.revision, at: BootClock.now()) }
         return outcome
     }

@@ -39,12 +39,21 @@ public struct Bench: Sendable {
     public func run() async throws -> BenchReport {
         try LabPrograms.require(parts.flatMap(\.programs))
         var report = BenchReport(computer: .present)
+        if parts.contains(.feed) {
+            do {
+                report.results += try await FeedBench(progress: progress).run(rounds ?? BenchPart.feed.roundsDefault)
+            } catch {
+                try Task.checkCancellation()
+                progress("feed: \(error)")
+                report.failures.append(.init(part: .feed, why: "\(error)"))
+            }
+        }
         let alone = parts.filter(\.isOfOneHost)
         if !alone.isEmpty {
             let one = try LabShape(name: shape.name, regions: [shape.regions[0].text], hostsPerRegion: 1)
             try await measure(alone, on: one, &report)
         }
-        let together = parts.filter { !$0.isOfOneHost }
+        let together = parts.filter { !$0.isOfOneHost && $0 != .feed }
         if !together.isEmpty { try await measure(together, on: shape, &report) }
         return report
     }
@@ -80,6 +89,8 @@ public struct Bench: Sendable {
     private func measure(_ part: BenchPart, _ demo: Demo, _ report: inout BenchReport) async throws {
         let rounds = rounds ?? part.roundsDefault
         switch part {
+        // On no planet of the lab.
+        case .feed: break
         case .machines:
             report.results += try await MachineBench(demo.planet, progress).run(rounds)
         case .volumes:

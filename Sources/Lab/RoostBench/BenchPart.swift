@@ -1,5 +1,7 @@
 /// What can be measured by itself.
 public enum BenchPart: String, Sendable, Codable, CaseIterable {
+    /// What it costs a host to follow a large planet.
+    case feed
     /// From the order to make a machine until it runs.
     case machines
     /// Writes that are on the disk.
@@ -13,6 +15,7 @@ public enum BenchPart: String, Sendable, Codable, CaseIterable {
 
     public var roundsDefault: Int {
         switch self {
+        case .feed: 3
         case .machines: 15
         case .volumes: 7
         case .edge: 5
@@ -24,13 +27,14 @@ public enum BenchPart: String, Sendable, Codable, CaseIterable {
     var isOfOneHost: Bool {
         switch self {
         case .machines, .volumes: true
-        case .edge, .gaps: false
+        case .feed, .edge, .gaps: false
         }
     }
 
     /// Programs of this computer, and their Debian packages.
     var programs: [(program: String, package: String)] {
         switch self {
+        case .feed: [("etcd", "etcd-server")]
         case .machines: [("bash", "bash"), ("runc", "runc"), ("podman", "podman"), ("busybox", "busybox-static")]
         case .volumes: [("fio", "fio"), ("busybox", "busybox-static")]
         case .edge: [("haproxy", "haproxy"), ("pgbench", "postgresql"), ("psql", "postgresql-client")]

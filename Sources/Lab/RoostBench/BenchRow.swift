@@ -3,6 +3,9 @@ public struct BenchRow: Sendable, Codable {
     public enum Unit: String, Sendable, Codable {
         case milliseconds = "ms"
         case perSecond = "1/s"
+        case percent = "%"
+        case mebibytes = "MiB"
+        case bytes = "B"
     }
 
     /// Which of the rounds stands for all of them.

@@ -4,14 +4,17 @@
 public enum Capability: OpenEnum {
     /// Reads machines and volumes as records of their own. Without it: all of a host in one record.
     case smallRecords
+    /// Finds the secrets of clusters apart from their other records.
+    case secretsApart
     /// Of a newer version.
     case unknown(String)
 
-    public static let known: [Self] = [.smallRecords]
+    public static let known: [Self] = [.smallRecords, .secretsApart]
 
     public var rawValue: String {
         switch self {
         case .smallRecords: "small-records"
+        case .secretsApart: "secrets-apart"
         case .unknown(let word): word
         }
     }

@@ -52,7 +52,7 @@ public enum StoreKeys {
     public static func clusterRule(_ name: AppName) -> String { cluster(name) + "rule" }
     /// ``Heartbeat``; written only while the rule has a known revision.
     public static func clusterHeartbeat(_ name: AppName) -> String { cluster(name) + "heartbeat" }
-    /// ``ClusterSecrets``; only the cluster's members and edges may be shown them.
+    /// ``ClusterSecrets`` while a host is there that looks for them nowhere else; see ``secrets(_:)``.
     public static func clusterSecrets(_ name: AppName) -> String { cluster(name) + "secrets" }
     /// ``ClusterObstacle``; absent when nothing is in the way.
     public static func clusterObstacle(_ name: AppName) -> String { cluster(name) + "obstacle" }
@@ -69,6 +69,17 @@ public enum StoreKeys {
     public static let operations = "/roost/operations/"
     /// One operation.
     public static func operation(_ id: PlanetOperationID) -> String { operations + id.text }
+
+    /// Secrets, outside of everything that hosts follow without needing it.
+    public static let secretsRoot = "/roost-secrets/"
+    /// What the members of each cluster share.
+    public static let secrets = "/roost-secrets/clusters/"
+    /// ``ClusterSecrets``, for the hosts of the cluster's members.
+    public static func secrets(_ name: AppName) -> String { secrets + name.text }
+    /// What edges show to the clients of each cluster.
+    public static let identities = "/roost-secrets/identities/"
+    /// ``ClusterIdentity``, for edges.
+    public static func identity(_ name: AppName) -> String { identities + name.text }
 
     /// Work that one host at a time does for all, held by a lease.
     static let duties = "/roost/duties/"

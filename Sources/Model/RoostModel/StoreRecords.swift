@@ -173,6 +173,25 @@ public struct ClusterObstacle: Hashable, Sendable, Codable {
     public init(reason: String) { self.reason = reason }
 }
 
+/// What an edge shows to a cluster's clients, so that they know whom they speak to.
+public struct ClusterIdentity: Hashable, Sendable, Codable {
+    /// PEM: the server's certificate, and those above it but for the authority's.
+    public var certificateChain: String
+    /// PEM: the key of the server's certificate.
+    public var privateKey: String
+
+    /// Both as they are in a cluster's secrets.
+    public init(certificateChain: String, privateKey: String) {
+        self.certificateChain = certificateChain
+        self.privateKey = privateKey
+    }
+
+    enum CodingKeys: String, CodingKey {
+        case certificateChain = "certificate_chain"
+        case privateKey = "private_key"
+    }
+}
+
 /// What the members of one cluster share and nobody else may read.
 public struct ClusterSecrets: Hashable, Sendable, Codable {
     /// Of the role `postgres`, which clients log in with; 24 letters and digits, made with the cluster.
@@ -197,6 +216,9 @@ public struct ClusterSecrets: Hashable, Sendable, Codable {
         self.serverCertificate = serverCertificate
         self.serverKey = serverKey
     }
+
+    /// The part of it that edges need.
+    public var identity: ClusterIdentity { ClusterIdentity(certificateChain: serverCertificate, privateKey: serverKey) }
 
     enum CodingKeys: String, CodingKey {
         case superuserPassword = "superuser_password"

@@ -18,6 +18,10 @@ public enum StoreKey: Hashable, Sendable {
     case cluster(AppName, ClusterPart)
     /// Work that takes longer than a call.
     case operation(PlanetOperationID)
+    /// A cluster's secrets, apart from its other records.
+    case secrets(AppName)
+    /// What edges show to a cluster's clients.
+    case identity(AppName)
     /// All else, also what a newer version keeps: left alone.
     case other
 
@@ -29,7 +33,9 @@ public enum StoreKey: Hashable, Sendable {
         if let text = key.after(StoreKeys.apps) { return (try? AppName(text)).map { .app($0) } }
         if let text = key.after(StoreKeys.addresses) { return .address(text) }
         if let text = key.after(StoreKeys.operations) { return (try? PlanetOperationID(text)).map { .operation($0) } }
-        return key.after(StoreKeys.clusters).flatMap(cluster)
+        if let text = key.after(StoreKeys.clusters) { return cluster(text) }
+        if let text = key.after(StoreKeys.secrets) { return (try? AppName(text)).map { .secrets($0) } }
+        return key.after(StoreKeys.identities).flatMap { try? AppName($0) }.map { .identity($0) }
     }
 
     private static func host(_ text: String) -> StoreKey? {

@@ -48,11 +48,10 @@ struct HostAssembly {
         let store = MeasuredStore(try makeStore(), lag: lag)
         let agent = try await makeAgent(mesh: mesh, identity: identity)
         let watcher = PlanetWatcher(
-            store: store, stateFolder: configuration.stateFolder, logger: Logger(label: "roost.planet"),
+            store: store, stateFolder: configuration.stateFolder,
+            following: configuration.edge == nil ? [] : ClusterInterest.ofEdges, logger: Logger(label: "roost.planet"),
             lag: lag)
-        let clusters = ClusterDirectory(store: store, prefixes: configuration.anycastPrefixes) {
-            try await Self.makeSecrets(cluster: $0, address: $1)
-        }
+        let clusters = clusterDirectory(store: store, watcher: watcher)
         let hearing = ClusterHearing(watcher: watcher)
         let edge = try await makeEdge(watcher: watcher, mesh: mesh)
         let host = configuration.host
@@ -78,6 +77,7 @@ struct HostAssembly {
             MemberSockets(
                 agent: agent, watcher: watcher, store: store, warden: warden, bounds: bounds,
                 logger: Logger(label: "roost.member")),
+            ClusterInterest(agent: agent, watcher: watcher, isEdge: configuration.edge != nil) { duty.isHeld },
             MachineNameRelease(names: names, agent: agent, logger: Logger(label: "roost.names")),
         ]
         services += work(
@@ -94,6 +94,7 @@ struct HostAssembly {
                 ClusterRoutes(view: view, clusters: clusters, hearing: hearing), HostRoutes(view: view),
                 OperationRoutes(view: view, operations: OperationDirectory(store: store)),
                 metrics(view, edge: edge, duty: duty),
+                ClusterPeerRoutes(view: view, clusters: clusters, hearing: hearing),
             ], token: token, bounds: bounds)
         if let edge { services += edge.services }
         var group = ServiceGroupConfiguration(
@@ -118,7 +119,7 @@ struct HostAssembly {
         duty: DutyHolder, reachable: @escaping @Sendable () async -> Set<HostName>
     ) -> [any Service] {
         let operations = OperationDirectory(store: store)
-        return [
+        let services: [any Service] = [
             DutyService(duty: duty),
             OperationKeeper(
                 operations: operations, judges: [ClusterOperations()], watcher: watcher, fence: { duty.fence },
@@ -129,6 +130,7 @@ struct HostAssembly {
                 watcher: watcher, operations: operations, fence: { duty.fence }, reachable: reachable,
                 logger: Logger(label: "roost.clusters")),
         ]
+        return services + secretsServices(store: store, watcher: watcher)
     }
 
     /// What is looked at when somebody asks, beside what is counted along the way.
@@ -146,6 +148,22 @@ struct HostAssembly {
                 { [MetricSample(.dutyHeld, duty.isHeld ? 1 : 0, "clusters")] },
                 { view.watcher.read { MemberSamples.of($0, on: host) } }, { edge?.samples() ?? [] },
             ])
+    }
+
+    private func clusterDirectory(store: any Store, watcher: PlanetWatcher) -> ClusterDirectory {
+        ClusterDirectory(
+            store: store, prefixes: configuration.anycastPrefixes,
+            keepsSecretsApart: { [host = configuration.host] in SecretsMover.keepsApart(on: host, in: watcher) },
+            makeSecrets: { try await Self.makeSecrets(cluster: $0, address: $1) })
+    }
+
+    /// Programs that know one place of secrets only do not know this duty.
+    private func secretsServices(store: any Store, watcher: PlanetWatcher) -> [any Service] {
+        let host = configuration.host
+        let duty = DutyHolder("secrets", for: host, in: store, logger: Logger(label: "roost.duty"))
+        let mover = SecretsMover(
+            host: host, store: store, watcher: watcher, fence: { duty.fence }, logger: Logger(label: "roost.secrets"))
+        return [DutyService(duty: duty), mover]
     }
 
     /// The API for users and hosts: a Unix socket for root on this host, and TCP on the mesh address.

@@ -23,7 +23,7 @@ struct RoostDaemon: AsyncParsableCommand {
         version: Release.version,
         subcommands: [
             RunHostCommand.self, CheckConfigCommand.self, MeshKeyCommand.self, ScrapeTokenCommand.self,
-            EdgeGuardCommand.self,
+            EdgeGuardCommand.self, MeasureFeedCommand.self,
         ],
         defaultSubcommand: RunHostCommand.self)
 }

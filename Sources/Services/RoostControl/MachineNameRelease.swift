@@ -22,7 +22,7 @@ public struct MachineNameRelease: Service {
     }
 
     public func run() async throws {
-        let changes = agent.changes.subscribe()
+        let changes = agent.changes.subscribe { $0.concernsMachines }
         await cancelWhenGracefulShutdown {
             var done: Set<MachineID> = []
             var iterator = changes.makeAsyncIterator()

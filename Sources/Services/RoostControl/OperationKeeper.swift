@@ -67,7 +67,8 @@ public struct OperationKeeper: Service {
         under fence: Transaction.Compare, logger: Logger
     ) async {
         do throws(Refusal) {
-            for operation in planet.operations.values.sorted(by: { $0.id < $1.id }) where operation.state == .running {
+            for operation in planet.operations.values.sorted(by: { $0.id < $1.id })
+            where operation.state == .running && planet.isAbreast(of: operation.id) {
                 guard let verdict = judges.lazy.compactMap({ $0.verdict(on: operation, in: planet) }).first else {
                     continue
                 }

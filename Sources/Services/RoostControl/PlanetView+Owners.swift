@@ -17,20 +17,14 @@ extension PlanetView {
     /// The host that has the machine, or had it until it was destroyed.
     public func owner(of machine: MachineID) async throws(Refusal) -> HostName {
         if await agent.machine(machine) != nil { return host }
-        let others = watcher.planet.hosts.values
-        if let owner = others.first(where: { $0.host != host && $0.machines.contains { $0.id == machine } })?.host {
-            return owner
-        }
+        if let owner = watcher.read({ $0.host(of: machine) }), owner != host { return owner }
         return try await search(for: "machine \(machine)", at: "/v1/internal/machines/\(machine)")
     }
 
     /// The host that has the volume.
     public func owner(of volume: VolumeID) async throws(Refusal) -> HostName {
         if await agent.volume(volume) != nil { return host }
-        let others = watcher.planet.hosts.values
-        if let owner = others.first(where: { $0.host != host && $0.volumes.contains { $0.id == volume } })?.host {
-            return owner
-        }
+        if let owner = watcher.read({ $0.host(of: volume) }), owner != host { return owner }
         return try await search(for: "volume \(volume)", at: "/v1/internal/volumes/\(volume)")
     }
 

@@ -62,10 +62,10 @@ public struct PlanetView: Sendable {
     /// does not in time, the thing exists all the same.
     public func settle(on owner: HostName, _ isThere: @escaping @Sendable (HostRecord) -> Bool) async {
         guard owner != host else { return }
-        let changes = watcher.changes.subscribe()
+        let changes = watcher.changes.subscribe { $0.concerns(owner) }
         await withTaskGroup(of: Void.self) { group in
             group.addTask {
-                func isSettled() -> Bool { watcher.planet.hosts[owner].map(isThere) ?? false }
+                func isSettled() -> Bool { watcher.read { $0.hosts[owner].map(isThere) ?? false } }
                 if isSettled() { return }
                 for await _ in changes where isSettled() { return }
             }

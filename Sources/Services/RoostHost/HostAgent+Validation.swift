@@ -12,6 +12,9 @@ extension HostAgent {
 
     public static let configBytesMax = 64 << 10
     /// A host is published as one value of the store. What is left below the store's bound is for states that change.
+    /// Of a machine's record beside its config, and of a volume's.
+    static let publishedMachineBytesMax = 768
+    static let publishedVolumeBytesMax = 512
     static let publishedBytesMax = Transaction.valueBytesMax - (128 << 10)
 
     public static func validate(_ config: MachineConfig) throws(Refusal) {
@@ -92,11 +95,25 @@ extension HostAgent {
         }
     }
 
+    /// The config is what makes a machine's record large. It changes with the machine's instance only.
+    private func configBytes(of machine: MachineRecord) throws(Refusal) -> Int {
+        if let known = configSizes[machine.id], known.instance == machine.instance { return known.bytes }
+        guard let bytes = try? JSONEncoder().encode(machine.config).count else {
+            throw Refusal(.invalid, "the config of machine \(machine.id) cannot be written")
+        }
+        configSizes[machine.id] = (machine.instance, bytes)
+        if configSizes.count > 2 * Self.machinesMax { configSizes = configSizes.filter { machineRows[$0.key] != nil } }
+        return bytes
+    }
+
     /// A host that could not publish itself any more would be taken for what it was before.
     func requireRoomToPublish(_ machine: MachineRecord) throws(Refusal) {
-        var record = record()
-        record.machines.append(machine)
-        guard let size = try? JSONEncoder().encode(record).count, size <= Self.publishedBytesMax else {
+        var bytes = (volumeRows.count + 1) * Self.publishedVolumeBytesMax
+        for row in machineRows.values where row.record.state != .destroyed {
+            bytes += try configBytes(of: row.record) + Self.publishedMachineBytesMax
+        }
+        bytes += try configBytes(of: machine) + Self.publishedMachineBytesMax
+        guard bytes <= Self.publishedBytesMax else {
             throw Refusal(
                 .insufficientCapacity,
                 "host \(configuration.host) has no room left for the configs of its machines, \(Self.publishedBytesMax) bytes in all"

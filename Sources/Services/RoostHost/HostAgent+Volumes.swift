@@ -95,7 +95,7 @@ extension HostAgent {
     private func forget(_ id: VolumeID) throws(Refusal) {
         generation = try ledger.write(removingVolumes: [id])
         volumeRows[id] = nil
-        changes.send(())
+        changes.send([.volume(id)])
     }
 
     /// Takes up what was cut off when the agent ended. Volumes that are not in the ledger are only named, never removed:

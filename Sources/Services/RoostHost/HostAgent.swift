@@ -3,7 +3,7 @@ import RoostLinux
 import RoostMachineLife
 public import RoostMesh
 public import RoostModel
-import RoostPlanet
+public import RoostPlanet
 public import RoostRuntime
 public import RoostVolumes
 
@@ -39,9 +39,11 @@ public actor HostAgent {
     public private(set) var unreadableRows: [UnreadableRow]
 
     /// Told after every change of what the host publishes.
-    public nonisolated let changes = Broadcast<Void>()
+    public nonisolated let changes = ChangeFeed<HostChange>()
     /// Tells those who wait for a machine that its row has changed.
     nonisolated let signals = MachineSignals()
+    /// The bytes of configs as they are published, by the instance that has them.
+    var configSizes: [MachineID: (instance: String, bytes: Int)] = [:]
     var gates = GateBook()
     let gateCalls: AsyncStream<Void>.Continuation
     private let gateCallStream: AsyncStream<Void>
@@ -168,6 +170,17 @@ public actor HostAgent {
             volumes: volumeRows.values.filter { $0.state != .destroyed }.sorted { $0.id < $1.id })
     }
 
+    /// The features of one kind that have machines here, by name.
+    public func owners(of kind: OwnerKind) -> Set<AppName> {
+        Set(
+            machineRows.values.compactMap { row in
+                guard let owner = row.record.owner, owner.kind == kind, row.record.state != .destroyed else {
+                    return nil
+                }
+                return owner.name
+            })
+    }
+
     /// The publisher found a newer generation under this host's name.
     public func supersede(by other: Generation) {
         guard !isSuperseded else { return }
@@ -206,7 +219,7 @@ public actor HostAgent {
         generation = try ledger.write(machines: machines, volumes: volumes)
         for row in machines { machineRows[row.record.id] = row }
         for row in volumes { volumeRows[row.id] = row }
-        changes.send(())
+        changes.send(Set(machines.map { .machine($0.record.id) } + volumes.map { .volume($0.id) }))
         for row in machines { signals.send(row.record.id) }
     }
 

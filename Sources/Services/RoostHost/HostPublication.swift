@@ -55,7 +55,7 @@ struct HostPublication {
                 keys.insert(entry.key)
                 volumes[id] = try? RecordCodec.read(VolumeRecord.self, from: entry.value)
             // What a newer program of this host has put there is its own.
-            case .host, .app, .address, .cluster, .operation, .other: break
+            case .host, .app, .address, .cluster, .secrets, .identity, .operation, .other: break
             }
         }
     }

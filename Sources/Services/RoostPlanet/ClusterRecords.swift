@@ -2,23 +2,48 @@ public import RoostModel
 import RoostRecords
 
 extension Planet {
-    /// The records of one Postgres cluster.
+    /// The records of one Postgres cluster, as far as this host follows them.
     public struct ClusterRecords: Hashable, Sendable {
+        /// Of the store, up to which this host knows all of the cluster's records but its secrets.
+        public internal(set) var revision: Int64 = 0
         public internal(set) var spec: ClusterSpec?
         public internal(set) var specRevision: Int64 = 0
         public internal(set) var rule: ClusterRule?
         public internal(set) var ruleRevision: Int64 = 0
         public internal(set) var heartbeat: Heartbeat?
-        public internal(set) var secrets: ClusterSecrets?
         public internal(set) var obstacle: ClusterObstacle?
         public internal(set) var placements: [MemberName: MemberPlacement] = [:]
         public internal(set) var reports: [MemberName: MemberReport] = [:]
+        /// Secrets are beside the other records, or, while a host is there that finds them nowhere else, among them.
+        var secretsApart: Written<ClusterSecrets>?
+        var secretsAmong: Written<ClusterSecrets>?
+        var identityApart: Written<ClusterIdentity>?
 
         public init() {}
 
-        var isEmpty: Bool {
-            spec == nil && rule == nil && heartbeat == nil && secrets == nil && obstacle == nil && placements.isEmpty
-                && reports.isEmpty
+        /// What members share, where this host follows it. While they are being moved they are in both places: what was
+        /// written last counts.
+        public var secrets: ClusterSecrets? { Written.last(secretsApart, secretsAmong)?.record }
+
+        /// What edges show to clients.
+        public var identity: ClusterIdentity? {
+            Written.last(identityApart, secretsAmong.map { Written(record: $0.record.identity, at: $0.at) })?.record
+                ?? secretsApart?.record.identity
+        }
+
+        var isEmpty: Bool { self == Self(revision: revision) }
+
+        private init(revision: Int64) { self.revision = revision }
+    }
+
+    /// A record, and the revision that wrote it.
+    struct Written<Record: Hashable & Sendable>: Hashable, Sendable {
+        var record: Record
+        var at: Int64
+
+        static func last(_ one: Self?, _ other: Self?) -> Self? {
+            guard let one, let other else { return one ?? other }
+            return one.at >= other.at ? one : other
         }
     }
 }
@@ -37,7 +62,8 @@ extension Planet.ClusterRecords {
             rule = record
             ruleRevision = revision
         case .heartbeat: heartbeat = try RecordCodec.read(Heartbeat.self, from: bytes)
-        case .secrets: secrets = try RecordCodec.read(ClusterSecrets.self, from: bytes)
+        case .secrets:
+            secretsAmong = .init(record: try RecordCodec.read(ClusterSecrets.self, from: bytes), at: revision)
         case .obstacle: obstacle = try RecordCodec.read(ClusterObstacle.self, from: bytes)
         case .placement(let member):
             let record = try RecordCodec.read(MemberPlacement.self, from: bytes)
@@ -60,7 +86,7 @@ extension Planet.ClusterRecords {
             rule = former.rule
             ruleRevision = former.ruleRevision
         case .heartbeat: heartbeat = former.heartbeat
-        case .secrets: secrets = former.secrets
+        case .secrets: secretsAmong = former.secretsAmong
         case .obstacle: obstacle = former.obstacle
         case .placement(let member): placements[member] = former.placements[member]
         case .report(let member): reports[member] = former.reports[member]
@@ -68,4 +94,22 @@ extension Planet.ClusterRecords {
     }
 
     mutating func delete(_ part: ClusterPart) { keep(part, of: Self()) }
+
+    /// Without what comes with the cluster's own part of the planet.
+    var secretsOnly: Self {
+        var rest = Self()
+        (rest.secretsApart, rest.identityApart) = (secretsApart, identityApart)
+        return rest
+    }
+
+    /// Which records there are.
+    var parts: Set<ClusterPart> {
+        var parts = Set(placements.keys.map(ClusterPart.placement)).union(reports.keys.map(ClusterPart.report))
+        if spec != nil { parts.insert(.spec) }
+        if rule != nil { parts.insert(.rule) }
+        if heartbeat != nil { parts.insert(.heartbeat) }
+        if secretsAmong != nil { parts.insert(.secrets) }
+        if obstacle != nil { parts.insert(.obstacle) }
+        return parts
+    }
 }

@@ -2,11 +2,12 @@ public import RoostModel
 import RoostRecords
 public import RoostStore
 
-/// Everything the store holds, as last heard: what every read of the API is served from.
+/// What this host follows of the store, as last heard: what every read of the API is served from.
 ///
 /// A record that cannot be read, or that says what it may not, changes nothing: what was last readable stays, and the
 /// record's key is marked.
 public struct Planet: Hashable, Sendable {
+    /// Of the store, up to which the records of all clusters are known; 0 where they are not followed.
     public internal(set) var revision: Int64 = 0
     public internal(set) var apps: [AppName: AppRecord] = [:]
     public internal(set) var addresses: [String: IPRecord] = [:]
@@ -15,21 +16,25 @@ public struct Planet: Hashable, Sendable {
     /// Keys whose present record was not taken in.
     public internal(set) var unreadable: Set<String> = []
     var holdings = Holdings()
+    /// The revision of the store that each operation began with.
+    private var operationsBegan: [PlanetOperationID: Int64] = [:]
 
     public init() {}
 
     /// Takes in what the store says.
+    ///
+    /// - Parameter part: of which the event is; nil: of all at once.
     @discardableResult
-    public mutating func apply(_ event: WatchEvent) -> PlanetUpdate {
+    public mutating func apply(_ event: WatchEvent, of part: PlanetPart? = nil) -> PlanetUpdate {
         var update = PlanetUpdate()
         switch event {
         case .interrupted: update.changes.insert(.connection)
         case .listing(let listing):
             let former = self
-            self = Planet()
+            if let part { clear(part) } else { self = Planet() }
             for entry in listing.entries { put(entry, former: former, &update) }
-            revision = listing.revision.number
-            update.changes = [.all]
+            note(listing.revision.number, of: part)
+            update.changes = changes(of: part, since: former)
         case .changes(let changes, let revision):
             for change in changes {
                 switch change {
@@ -37,9 +42,63 @@ public struct Planet: Hashable, Sendable {
                 case .delete(let key): delete(key, &update)
                 }
             }
-            self.revision = revision.number
+            for case .cluster(let name, _) in update.changes where part?.isSecret != true {
+                clusters[name]?.revision = revision.number
+            }
+            if part == nil || part == .clusters { self.revision = revision.number }
         }
         return update
+    }
+
+    /// Forgets a part that is not followed any more, but for what is of another one that is.
+    mutating func forget(_ part: PlanetPart, but others: Set<PlanetPart>) {
+        let former = clusters
+        clear(part)
+        for case .cluster(let name) in others where part == .clusters { clusters[name] = former[name] }
+    }
+
+    private mutating func clear(_ part: PlanetPart) {
+        unreadable = unreadable.filter { !part.has(StoreKey($0)) }
+        switch part {
+        case .hosts: holdings = Holdings()
+        case .apps: apps = [:]
+        case .addresses: addresses = [:]
+        case .operations: (operations, operationsBegan) = ([:], [:])
+        case .clusters:
+            revision = 0
+            for name in clusters.keys { change(name) { $0 = $0.secretsOnly } }
+        case .cluster(let name): change(name) { $0 = $0.secretsOnly }
+        case .secrets(let name): change(name) { $0.secretsApart = nil }
+        case .identities: for name in clusters.keys { change(name) { $0.identityApart = nil } }
+        }
+    }
+
+    private mutating func change(_ cluster: AppName, _ body: (inout ClusterRecords) -> Void) {
+        guard var records = clusters.removeValue(forKey: cluster) else { return }
+        body(&records)
+        if !records.isEmpty { clusters[cluster] = records }
+    }
+
+    /// After a listing.
+    private mutating func note(_ revision: Int64, of part: PlanetPart?) {
+        switch part {
+        case nil, .clusters:
+            self.revision = revision
+            for name in clusters.keys { clusters[name]?.revision = revision }
+        case .cluster(let name): clusters[name]?.revision = revision
+        case .hosts, .apps, .addresses, .operations, .secrets, .identities: break
+        }
+    }
+
+    /// What a listing may have changed: of one cluster by name, else anything.
+    private func changes(of part: PlanetPart?, since former: Planet) -> Set<PlanetChange> {
+        switch part {
+        case .cluster(let name):
+            let parts = (clusters[name]?.parts ?? []).union(former.clusters[name]?.parts ?? [])
+            return Set(parts.map { .cluster(name, $0) })
+        case .secrets(let name): return [.cluster(name, .secrets)]
+        case nil, .hosts, .apps, .addresses, .operations, .clusters, .identities: return [.all]
+        }
     }
 
     private mutating func put(_ entry: Entry, former: Planet?, _ update: inout PlanetUpdate) {
@@ -93,7 +152,16 @@ public struct Planet: Hashable, Sendable {
             let record = try RecordCodec.read(OperationRecord.self, from: entry.value)
             try RecordBounds.check(record, at: id)
             operations[id] = record
+            operationsBegan[id] = entry.created.number
             update.changes.insert(.operation(id))
+        case .secrets(let name):
+            let record = try RecordCodec.read(ClusterSecrets.self, from: entry.value)
+            clusters[name, default: .init()].secretsApart = Written(record: record, at: entry.modified.number)
+            update.changes.insert(.cluster(name, .secrets))
+        case .identity(let name):
+            let record = try RecordCodec.read(ClusterIdentity.self, from: entry.value)
+            clusters[name, default: .init()].identityApart = Written(record: record, at: entry.modified.number)
+            update.changes.insert(.cluster(name, .secrets))
         case .other: break
         }
     }
@@ -111,7 +179,17 @@ public struct Planet: Hashable, Sendable {
         case .cluster(let name, let part):
             guard let records = former.clusters[name] else { return }
             clusters[name, default: .init()].keep(part, of: records)
-        case .operation(let id): operations[id] = former.operations[id]
+        case .operation(let id):
+            operations[id] = former.operations[id]
+            operationsBegan[id] = former.operationsBegan[id]
+        case .secrets(let name):
+            if let record = former.clusters[name]?.secretsApart {
+                clusters[name, default: .init()].secretsApart = record
+            }
+        case .identity(let name):
+            if let record = former.clusters[name]?.identityApart {
+                clusters[name, default: .init()].identityApart = record
+            }
         case .generation, .other: break
         }
     }
@@ -135,14 +213,30 @@ public struct Planet: Hashable, Sendable {
             addresses[text] = nil
             update.changes.insert(.address(text))
         case .cluster(let name, let part):
-            clusters[name]?.delete(part)
-            if clusters[name]?.isEmpty == true { clusters[name] = nil }
+            change(name) { $0.delete(part) }
             update.changes.insert(.cluster(name, part))
         case .operation(let id):
             operations[id] = nil
+            operationsBegan[id] = nil
             update.changes.insert(.operation(id))
+        case .secrets(let name):
+            change(name) { $0.secretsApart = nil }
+            update.changes.insert(.cluster(name, .secrets))
+        case .identity(let name):
+            change(name) { $0.identityApart = nil }
+            update.changes.insert(.cluster(name, .secrets))
         case .generation, .other: break
         }
+    }
+}
+
+// MARK: - Operations
+
+extension Planet {
+    /// Whether all clusters are known as they were when the operation began, or later. Each part of the planet comes by a
+    /// watch of its own, and one may run ahead of the other: what an operation is about need not be here yet.
+    public func isAbreast(of operation: PlanetOperationID) -> Bool {
+        operationsBegan[operation].map { $0 <= revision } ?? false
     }
 }
 
@@ -157,6 +251,11 @@ extension Planet {
     /// The host that has the machine. Of two that claim it, the one that did so first.
     public func host(of machine: MachineID) -> HostName? { holdings.machineHosts[machine]?.first }
     public func host(of volume: VolumeID) -> HostName? { holdings.volumeHosts[volume]?.first }
+
+    /// Whether the host says that it has the machine.
+    public func has(_ machine: MachineID, on host: HostName) -> Bool {
+        holdings.machineHosts[machine]?.contains(host) ?? false
+    }
 
     public func machine(_ id: MachineID) -> MachineRecord? {
         host(of: id).flatMap { hosts[$0]?.machines.first { $0.id == id } }

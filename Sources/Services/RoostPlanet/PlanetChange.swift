@@ -2,10 +2,10 @@ public import RoostModel
 public import RoostRecords
 
 /// What changed in a host's copy of the planet, by key.
-public enum PlanetChange: Hashable, Sendable {
-    /// Anything may have changed: the whole was listed anew, or more changed than is named one by one.
+public enum PlanetChange: FeedChange {
+    /// Anything may have changed: much was listed anew, or more changed than is named one by one.
     case all
-    /// The store is heard again, or is no longer heard.
+    /// A part of the store is heard again, or is no longer heard.
     case connection
     case host(HostName)
     case machine(MachineID, on: HostName)

@@ -10,55 +10,33 @@ import RoostStore
 ///
 /// It is a copy: when the file is broken it is made anew, and a power loss may cost its last seconds.
 struct PlanetCopy: Sendable {
+    let rule: CopyRule
     private let database: DatabaseQueue
 
-    /// What is to be written.
-    struct Changes: Sendable {
-        /// Everything, when the store was listed anew.
-        var listing: [Entry]?
-        /// Keys whose former row stays although the listing does not have it in a form that can be read.
-        var unreadable: Set<String> = []
-        /// After the listing: present records, and nil for those that are gone.
-        var records: [String: Entry?] = [:]
-
-        var isEmpty: Bool { listing == nil && records.isEmpty }
-
-        mutating func add(_ event: WatchEvent, unreadable keys: Set<String>) {
-            switch event {
-            case .interrupted: break
-            case .listing(let all):
-                listing = all.entries.filter { Self.isKept($0.key) && !keys.contains($0.key) }
-                unreadable = keys
-                records = [:]
-            case .changes(let changes, _):
-                for change in changes {
-                    switch change {
-                    case .put(let entry):
-                        if Self.isKept(entry.key), !keys.contains(entry.key) { records[entry.key] = .some(entry) }
-                    case .delete(let key): records[key] = .some(nil)
-                    }
-                }
-            }
-        }
-
-        /// These changes, then the later ones.
-        func followed(by later: Self) -> Self {
-            if later.listing != nil { return later }
-            var all = self
-            all.records.merge(later.records) { $1 }
-            return all
-        }
-
-        /// Heartbeats change several times a second and mean nothing later; what is not of the planet is not kept.
-        private static func isKept(_ key: String) -> Bool {
-            switch StoreKey(key) {
-            case .other, .cluster(_, .heartbeat): false
-            case .host, .generation, .machine, .volume, .app, .address, .cluster, .operation: true
-            }
-        }
+    init(path: String, rule: CopyRule) throws {
+        self.rule = rule
+        database = try Self.openOrRenew(path)
+        try clean()
     }
 
-    init(path: String) throws { database = try Self.openOrRenew(path) }
+    /// Removes what a program before this one has kept and this one does not, or what this host does not keep any more.
+    private func clean() throws {
+        var isChanged = false
+        for entry in try entries() where CopyRule.isSecret(entry.key) || rule.kept(entry) == nil {
+            let kept = rule.kept(entry)
+            guard kept != entry else { continue }
+            try database.write { database in
+                if let kept { try Self.put(kept, in: database) } else { try Self.delete(entry.key, in: database) }
+            }
+            isChanged = true
+        }
+        if isChanged { try wipe() }
+    }
+
+    /// What was overwritten or deleted is zeros in the file; here it also goes from the log beside it.
+    private func wipe() throws {
+        try database.writeWithoutTransaction { try $0.execute(sql: "PRAGMA wal_checkpoint(TRUNCATE)") }
+    }
 
     private static func openOrRenew(_ path: String) throws -> DatabaseQueue {
         if let database = try? open(path) { return database }
@@ -96,22 +74,37 @@ struct PlanetCopy: Sendable {
     }
 
     func write(_ changes: Changes) throws {
-        try database.write { database in
-            if let listing = changes.listing {
-                var known: [String: Int64] = [:]
-                for row in try Row.fetchAll(database, sql: "SELECT key, modified FROM entries") {
-                    let (key, modified): (String, Int64) = (row[0], row[1])
-                    known[key] = modified
-                }
-                for entry in listing where known.removeValue(forKey: entry.key) != entry.modified.number {
-                    try Self.put(entry, in: database)
-                }
-                for key in known.keys where !changes.unreadable.contains(key) { try Self.delete(key, in: database) }
-            }
+        let hadSecret = try database.write { database in
+            var hadSecret = false
+            for listed in changes.listings { hadSecret = try Self.write(listed, in: database) || hadSecret }
             for (key, entry) in changes.records {
                 if let entry { try Self.put(entry, in: database) } else { try Self.delete(key, in: database) }
+                hadSecret = hadSecret || CopyRule.isSecret(key)
             }
+            return hadSecret
         }
+        if hadSecret { try wipe() }
+    }
+
+    /// - Returns: whether a secret was removed or changed.
+    private static func write(_ listed: Changes.Listed, in database: Database) throws -> Bool {
+        var hadSecret = false
+        var known: [String: Int64] = [:]
+        for row in try Row.fetchAll(database, sql: "SELECT key, modified FROM entries") {
+            let (key, modified): (String, Int64) = (row[0], row[1])
+            if listed.has(key) { known[key] = modified }
+        }
+        for entry in listed.entries {
+            let before = known.removeValue(forKey: entry.key)
+            guard before != entry.modified.number else { continue }
+            hadSecret = hadSecret || before != nil && CopyRule.isSecret(entry.key)
+            try put(entry, in: database)
+        }
+        for key in known.keys where !listed.unreadable.contains(key) {
+            hadSecret = hadSecret || CopyRule.isSecret(key)
+            try delete(key, in: database)
+        }
+        return hadSecret
     }
 
     private static func put(_ entry: Entry, in database: Database) throws {

@@ -5,101 +5,187 @@ public import RoostStore
 public import ServiceLifecycle
 import Synchronization
 
-/// Keeps this host's copy of the planet: fed by one watch of the store, kept on disk as last known good, so that a
-/// host that starts while the store is away still knows its peers, its routes and its clusters.
+/// Keeps this host's copy of the planet: fed by watches of the parts of the store that it follows, kept on disk as last
+/// known good, so that a host that starts while the store is away still knows its peers, its routes and its clusters.
 public final class PlanetWatcher: Service, Sendable {
     private let store: any Store
     private let disk: PlanetCopy?
+    private let rule: CopyRule
     private let formerFile: String
     private let logger: Logger
     private let lag: WatchLag?
-    private let state: Mutex<Planet>
-    private let heard = Mutex(Hearing.never)
+    private let state: Mutex<State>
     private let unsaved = Mutex(PlanetCopy.Changes())
     private let saves = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
+    private let turns = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
 
-    private enum Hearing { case never, lost, live }
+    private struct State {
+        var planet: Planet
+        var following: FollowedParts
+    }
 
     /// Told after every change, and when the connection to the store is lost or back.
     public let changes = PlanetFeed()
 
-    /// The copy on disk is written at most this often.
+    /// The copy on disk is written at most this often…
     static let savePause = Duration.seconds(2)
+    /// …and what members report of themselves at most this often.
+    static let reportPause = Duration.seconds(60)
 
-    /// - Parameter lag: told of all that the watch brings.
-    public init(store: any Store, stateFolder: String, logger: Logger, lag: WatchLag? = nil) {
+    /// - Parameters:
+    ///   - parts: what is followed from the first moment beside what every host follows. A host that follows what
+    ///     edges show to clients serves them also while the store is away, and keeps it.
+    ///   - lag: told of all that the watch of hosts brings.
+    public init(
+        store: any Store, stateFolder: String, following parts: Set<PlanetPart> = [], logger: Logger,
+        lag: WatchLag? = nil
+    ) {
         self.store = store
         self.lag = lag
         self.logger = logger
+        rule = CopyRule(keepsIdentities: parts.contains(.identities))
         formerFile = stateFolder + "/planet.json"
         var planet = Planet()
         var opened: PlanetCopy?
         do {
-            let disk = try PlanetCopy(path: stateFolder + "/planet.sqlite")
+            let disk = try PlanetCopy(path: stateFolder + "/planet.sqlite", rule: rule)
             var entries = try disk.entries()
-            if entries.isEmpty { entries = FormerCopy.entries(in: formerFile) }
+            if entries.isEmpty { entries = FormerCopy.entries(in: formerFile).compactMap(rule.kept) }
             planet.apply(.listing(Listing(entries: entries, revision: .absent)))
             opened = disk
         } catch {
             logger.error("there is no copy of the planet on disk", metadata: ["error": "\(error)"])
         }
         disk = opened
-        state = Mutex(planet)
+        state = Mutex(State(planet: planet, following: FollowedParts(parts.union(PlanetPart.common))))
+        turns.continuation.yield()
     }
 
     /// The whole, as of now. Those who follow changes look with ``read(_:)``, which copies nothing.
-    public var planet: Planet { state.withLock { $0 } }
+    public var planet: Planet { state.withLock { $0.planet } }
 
     /// Looks at the planet without taking it away: what is looked up comes out, and the next change waits for it.
-    public func read<Value: Sendable>(_ body: (Planet) -> Value) -> Value { state.withLock { body($0) } }
+    public func read<Value: Sendable>(_ body: (Planet) -> Value) -> Value { state.withLock { body($0.planet) } }
 
-    /// The store has been heard in this process and was not lost since.
-    public var isLive: Bool { heard.withLock { $0 == .live } }
+    /// All parts that are followed have been heard in this process and were not lost since.
+    public var isLive: Bool { state.withLock { $0.following.isLive } }
 
-    /// The store has been heard in this process.
-    public var hasHeard: Bool { heard.withLock { $0 != .never } }
+    /// What every host follows has been heard in this process.
+    public var hasHeard: Bool { state.withLock { $0.following.hasHeard } }
+
+    /// What is known of this cluster is what the store says now.
+    public func hears(_ cluster: AppName) -> Bool { state.withLock { $0.following.hears(cluster) } }
+
+    /// The clusters of which what is known is what the store says now.
+    public func heardClusters() -> [AppName: Planet.ClusterRecords] {
+        state.withLock { state in state.planet.clusters.filter { state.following.hears($0.key) } }
+    }
+
+    /// What the store says now of a cluster; nil where it is not heard.
+    public func heard(_ cluster: AppName) -> Planet.ClusterRecords? {
+        state.withLock { $0.following.hears(cluster) ? $0.planet.clusters[cluster] : nil }
+    }
 
     /// Every other host says that it can do this. False until the store was heard.
     public func others(than host: HostName, allHave capability: Capability) -> Bool {
-        hasHeard && read { Capability.all($0.hosts.values.filter { $0.host != host }, have: capability) }
+        state.withLock { state in
+            state.following.hasHeard
+                && Capability.all(state.planet.hosts.values.lazy.filter { $0.host != host }, have: capability)
+        }
+    }
+
+    /// From now on these parts are followed beside what every host follows, and no others. Where a wider part takes the
+    /// place of narrower ones, these go on until it has been heard.
+    public func follow(_ parts: Set<PlanetPart>) {
+        let wanted = parts.union(PlanetPart.common)
+        let isChanged = state.withLock { state in
+            var gone: [PlanetPart] = []
+            if wanted != state.following.wanted { gone = state.following.want(wanted) }
+            // The copy on disk may have more: of another time, when this host served other clusters.
+            if !wanted.contains(.clusters) {
+                gone += state.planet.clusters.keys.map(PlanetPart.cluster)
+                    .filter { !wanted.contains($0) && !state.following.isFed($0) }
+            }
+            for part in gone { forget(part, &state) }
+            return !gone.isEmpty || state.following.isNew
+        }
+        guard isChanged else { return }
+        turns.continuation.yield()
+        changes.send([.all, .connection])
+        saves.continuation.yield()
+    }
+
+    private func forget(_ part: PlanetPart, _ state: inout State) {
+        state.planet.forget(part, but: state.following.wanted)
+        unsaved.withLock { $0.forget(part) }
     }
 
     public func run() async throws {
         await cancelWhenGracefulShutdown {
             await withTaskGroup(of: Void.self) { group in
-                group.addTask { await self.follow() }
+                group.addTask { await self.followAll() }
                 group.addTask { await self.save() }
                 await group.waitForAll()
             }
         }
     }
 
-    private func follow() async {
-        for await event in store.watch(.prefix(StoreKeys.root), from: nil) {
-            lag?.heard(event, at: BootClock.now())
-            var update = state.withLock { $0.apply(event) }
-            for (key, why) in update.unreadable {
-                logger.error(
-                    "a record of the store cannot be taken; what was known before stays",
-                    metadata: ["key": "\(key)", "why": "\(why)"])
+    // MARK: - Following
+
+    /// A watch for each part that is followed.
+    private func followAll() async {
+        await withDiscardingTaskGroup { group in
+            var running: [FollowedParts.Feed: AsyncStream<Void>.Continuation] = [:]
+            for await _ in turns.stream {
+                let feeds = state.withLock { $0.following.feeds }
+                for feed in feeds where running[feed] == nil {
+                    let (stop, continuation) = AsyncStream.makeStream(of: Void.self)
+                    running[feed] = continuation
+                    group.addTask { await self.follow(feed, until: stop) }
+                }
+                for feed in running.keys where !feeds.contains(feed) { running.removeValue(forKey: feed)?.finish() }
             }
-            unsaved.withLock { $0.add(event, unreadable: Set(update.unreadable.keys)) }
-            let isInterrupted = event == .interrupted
-            let wasLive = heard.withLock { heard in
-                defer { heard = isInterrupted ? (heard == .never ? .never : .lost) : .live }
-                return heard == .live
-            }
-            if wasLive == isInterrupted {
-                update.changes.insert(.connection)
-                noteConnection(isLost: isInterrupted)
-            }
-            changes.send(update.changes)
-            saves.continuation.yield()
+            group.cancelAll()
         }
     }
 
+    private func follow(_ feed: FollowedParts.Feed, until stop: AsyncStream<Void>) async {
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask {
+                for await event in self.store.watch(feed.part.range, from: nil) { self.take(event, of: feed) }
+            }
+            group.addTask { for await _ in stop {} }
+            await group.next()
+            group.cancelAll()
+        }
+    }
+
+    private func take(_ event: WatchEvent, of feed: FollowedParts.Feed) {
+        if feed.part == .hosts { lag?.heard(event, at: BootClock.now()) }
+        let taken: (update: PlanetUpdate, isTurn: Bool, wasLive: Bool, isLive: Bool)? = state.withLock { state in
+            guard state.following.has(feed) else { return nil }
+            let wasLive = state.following.isLive
+            var update = state.planet.apply(event, of: feed.part)
+            let (isOther, replaced) = state.following.note(feed, isHeard: event != .interrupted)
+            if isOther { update.changes.insert(.connection) } else { update.changes.remove(.connection) }
+            // In the order of the planet's own changes.
+            unsaved.withLock { $0.add(event, of: feed.part, unreadable: Set(update.unreadable.keys), rule) }
+            return (update, replaced, wasLive, state.following.isLive)
+        }
+        guard let (update, isTurn, wasLive, isLive) = taken else { return }
+        if wasLive != isLive { noteConnection(isLost: wasLive) }
+        if isTurn { turns.continuation.yield() }
+        for (key, why) in update.unreadable {
+            logger.error(
+                "a record of the store cannot be taken; what was known before stays",
+                metadata: ["key": "\(key)", "why": "\(why)"])
+        }
+        changes.send(update.changes)
+        saves.continuation.yield()
+    }
+
     private func noteConnection(isLost: Bool) {
-        let known: Logger.Metadata = read { ["revision": "\($0.revision)", "hosts": "\($0.hosts.count)"] }
+        let known: Logger.Metadata = read { ["hosts": "\($0.hosts.count)", "clusters": "\($0.clusters.count)"] }
         if isLost {
             logger.warning("store lost; this host goes on with its copy", metadata: known)
         } else {
@@ -107,20 +193,31 @@ public final class PlanetWatcher: Service, Sendable {
         }
     }
 
+    // MARK: - The copy on disk
+
     private func save() async {
         guard let disk else { return }
+        var reports: [String: Entry?] = [:]
+        var reportsDue = BootClock.now()
+        var hasFormer = true
         for await _ in saves.stream {
-            let changes = unsaved.withLock { unsaved in
+            var changes = unsaved.withLock { unsaved in
                 defer { unsaved = PlanetCopy.Changes() }
                 return unsaved
             }
-            guard !changes.isEmpty else { continue }
+            changes.put(back: reports)
+            reports = [:]
+            let now = BootClock.now()
+            if now >= reportsDue { reportsDue = now + Self.reportPause } else { reports = changes.takeReports() }
+            let removesFormer = hasFormer && hasHeard
+            guard !changes.isEmpty || removesFormer else { continue }
             do {
-                try await BlockingCall.run { [formerFile] () throws(any Error) in
+                try await BlockingCall.run { [formerFile, changes] () throws(any Error) in
                     try disk.write(changes)
                     // It has the secrets of the whole planet in it.
-                    if changes.listing != nil { try DurableFile.remove(formerFile) }
+                    if removesFormer { try DurableFile.remove(formerFile) }
                 }
+                if removesFormer { hasFormer = false }
             } catch {
                 logger.error("cannot keep the planet on disk", metadata: ["error": "\(error)"])
                 // What was not written is written with what comes next.

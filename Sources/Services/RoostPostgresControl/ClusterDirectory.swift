@@ -13,14 +13,18 @@ public struct ClusterDirectory: Sendable {
     let prefixes: [IPv4Prefix]
     /// Makes the secrets of a new cluster.
     let makeSecrets: @Sendable (AppName, IPv4Address) async throws -> ClusterSecrets
+    /// Whether every host finds secrets apart from a cluster's other records.
+    let keepsSecretsApart: @Sendable () -> Bool
 
     static let membersMax = PostgresNames.membersMax
 
     public init(
         store: any Store, prefixes: [IPv4Prefix],
+        keepsSecretsApart: @escaping @Sendable () -> Bool,
         makeSecrets: @escaping @Sendable (AppName, IPv4Address) async throws -> ClusterSecrets
     ) {
         self.store = store
+        self.keepsSecretsApart = keepsSecretsApart
         self.prefixes = prefixes
         self.makeSecrets = makeSecrets
     }
@@ -74,11 +78,16 @@ public struct ClusterDirectory: Sendable {
             let records: [(String, any Encodable)] = [
                 (StoreKeys.address(address), IPRecord(address: address, app: order.name, createdAt: now)),
                 (StoreKeys.clusterSpec(order.name), spec),
-                (StoreKeys.clusterSecrets(order.name), secrets),
             ]
             for (key, record) in records {
                 plan.compares.append(.modified(key: key, equals: .absent))
                 plan.operations.append(try .put(record, at: key))
+            }
+            if keepsSecretsApart() {
+                plan.operations.append(try .put(secrets, at: StoreKeys.secrets(order.name)))
+                plan.operations.append(try .put(secrets.identity, at: StoreKeys.identity(order.name)))
+            } else {
+                plan.operations.append(try .put(secrets, at: StoreKeys.clusterSecrets(order.name)))
             }
             let begun = try OperationDirectory.begin(Self.operation(operation, .createCluster, on: spec))
             let outcome = try await store.carryOut(
@@ -127,9 +136,25 @@ public struct ClusterDirectory: Sendable {
         var planet = Planet()
         do {
             _ = planet.apply(.listing(try await store.read(.prefix(StoreKeys.cluster(name)), at: nil)))
+            let apart = PlanetPart.secrets(name)
+            _ = planet.apply(.listing(try await store.read(apart.range, at: nil)), of: apart)
         } catch {
             throw Refusal(store: error)
         }
+        return planet
+    }
+
+    /// All clusters' secrets as the store has them now, and their other records where they are wanted.
+    func readAll(withRecords: Bool) async throws(Refusal) -> Planet {
+        var listing = Listing(entries: [], revision: .absent)
+        do {
+            if withRecords { listing = try await store.read(PlanetPart.clusters.range, at: nil) }
+            listing.entries += try await store.read(.prefix(StoreKeys.secretsRoot), at: nil).entries
+        } catch {
+            throw Refusal(store: error)
+        }
+        var planet = Planet()
+        _ = planet.apply(.listing(listing))
         return planet
     }
 
@@ -176,7 +201,8 @@ public struct ClusterDirectory: Sendable {
             Transaction(
                 compares: conditions,
                 then: [
-                    .delete(.prefix(StoreKeys.cluster(spec.name))), .delete(.key(StoreKeys.app(spec.name))),
+                    .delete(.prefix(StoreKeys.cluster(spec.name))), .delete(.key(StoreKeys.secrets(spec.name))),
+                    .delete(.key(StoreKeys.identity(spec.name))), .delete(.key(StoreKeys.app(spec.name))),
                     .delete(.key(StoreKeys.address(spec.address))),
                 ]))
     }

@@ -18,10 +18,9 @@ public final class ClusterHearing: Service, Sendable {
     public func run() async throws {
         await cancelWhenGracefulShutdown { [self] in
             while !Task.isCancelled {
-                let (isLive, planet, now) = (watcher.isLive, watcher.planet, BootClock.now())
-                ledger.withLock { ledger in
-                    if isLive { ledger.note(planet, now) } else { ledger.forget() }
-                }
+                // Of a part that was lost, what was heard before it came back says nothing.
+                let (heard, now) = (watcher.heardClusters(), BootClock.now())
+                ledger.withLock { $0.note(heard, now) }
                 try? await Task.sleep(for: Self.interval)
             }
         }
@@ -64,11 +63,9 @@ struct HearingLedger: Sendable {
 
     private var clusters: [AppName: Signs] = [:]
 
-    /// The store was lost: what was heard before it came back says nothing.
-    mutating func forget() { clusters = [:] }
-
-    mutating func note(_ planet: Planet, _ now: Moment) {
-        clusters = planet.clusters.reduce(into: [:]) { next, cluster in
+    /// - Parameter heard: the clusters that are heard now; of the others, everything is forgotten.
+    mutating func note(_ heard: [AppName: Planet.ClusterRecords], _ now: Moment) {
+        clusters = heard.reduce(into: [:]) { next, cluster in
             let before = clusters[cluster.key]
             var signs = Signs()
             signs.leader = cluster.value.heartbeat.map { Self.sign(before?.leader, $0.sequence, $0.epoch, now) }

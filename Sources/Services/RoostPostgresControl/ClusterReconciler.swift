@@ -71,7 +71,7 @@ public struct ClusterReconciler: Reconciler {
     }
 
     private static func exists(_ placement: MemberPlacement, in planet: Planet) -> Bool {
-        planet.hosts[placement.host]?.machines.contains { $0.id == placement.machine } ?? false
+        planet.has(placement.machine, on: placement.host)
     }
 
     public func noted(on cluster: AppName, in planet: Planet) -> String? {

@@ -9,12 +9,12 @@ import RoostWire
 public struct ClusterRoutes: RouteGroup {
     let view: PlanetView
     let clusters: ClusterDirectory
-    let hearing: ClusterHearing
+    let inquiry: ClusterInquiry
 
     public init(view: PlanetView, clusters: ClusterDirectory, hearing: ClusterHearing) {
         self.view = view
         self.clusters = clusters
-        self.hearing = hearing
+        inquiry = ClusterInquiry(view: view, clusters: clusters, hearing: hearing)
     }
 
     public var callers: Principal.Kind { .user }
@@ -22,21 +22,16 @@ public struct ClusterRoutes: RouteGroup {
     public var routes: [APIRoute] {
         [
             APIRoute(.get, "/v1/postgres") { _ in
-                let planet = view.watcher.planet
-                let isCurrent = view.watcher.isLive
-                let bodies = planet.clusters.keys.sorted().compactMap {
-                    ClusterStatus.body(of: $0, in: planet, isCurrent: isCurrent, silence: hearing.silence(in: $0))
-                }
-                return try Answer.json(ListClustersBody(clusters: bodies))
+                try Answer.json(ListClustersBody(clusters: await inquiry.bodies()))
             },
             APIRoute(.post, "/v1/postgres") { call in
                 let operation = OperationDirectory.makeID()
                 let order = try order(from: try call.wish(CreateClusterRequest.self))
                 let spec = try await clusters.create(order, operation: operation)
-                return try Answer.json(try await freshBody(of: spec.name), status: 201).naming(operation)
+                return try Answer.json(try await inquiry.body(of: spec.name), status: 201).naming(operation)
             },
             APIRoute(.get, "/v1/postgres/:name") { call in
-                try Answer.json(try await freshBody(of: try call.id("name")))
+                try Answer.json(try await inquiry.body(of: try call.id("name")))
             },
             APIRoute(.delete, "/v1/postgres/:name") { call in
                 let (name, operation): (AppName, _) = (try call.id("name"), OperationDirectory.makeID())
@@ -57,21 +52,6 @@ public struct ClusterRoutes: RouteGroup {
                 return try Answer.json(SwitchoverAnswer(id: id.text), status: 202).naming(id)
             },
         ]
-    }
-
-    /// A cluster that was made a moment ago may not have reached this host's copy yet: the store knows.
-    private func freshBody(of name: AppName) async throws(Refusal) -> ClusterBody {
-        let watcher = view.watcher
-        if let body = ClusterStatus.body(
-            of: name, in: watcher.planet, isCurrent: watcher.isLive, silence: hearing.silence(in: name))
-        {
-            return body
-        }
-        let planet = try await clusters.read(name)
-        guard let body = ClusterStatus.body(of: name, in: planet) else {
-            throw Refusal(.notFound, "Postgres cluster \(name) not found")
-        }
-        return body
     }
 
     private func order(from wish: CreateClusterRequest) throws(Refusal) -> ClusterDirectory.Order {
@@ -105,5 +85,34 @@ extension Answer {
         var answer = self
         answer.headers.append((CallHeader.operation, operation.text))
         return answer
+    }
+}
+
+/// What hosts ask each other about clusters that they do not follow themselves.
+public struct ClusterPeerRoutes: RouteGroup {
+    let inquiry: ClusterInquiry
+    let watcher: PlanetWatcher
+
+    public init(view: PlanetView, clusters: ClusterDirectory, hearing: ClusterHearing) {
+        inquiry = ClusterInquiry(view: view, clusters: clusters, hearing: hearing)
+        watcher = view.watcher
+    }
+
+    public var callers: Principal.Kind { .peer }
+
+    public var routes: [APIRoute] {
+        [
+            APIRoute(.get, ClusterInquiry.path) { _ in
+                let names = watcher.read { Array($0.clusters.keys) }
+                return try Answer.json(ListClustersBody(clusters: names.sorted().compactMap(inquiry.heard)))
+            },
+            APIRoute(.get, ClusterInquiry.path + "/:name") { call in
+                let name: AppName = try call.id("name")
+                guard let body = inquiry.heard(name) else {
+                    throw Refusal(.notFound, "this host does not hear cluster \(name)")
+                }
+                return try Answer.json(body)
+            },
+        ]
     }
 }

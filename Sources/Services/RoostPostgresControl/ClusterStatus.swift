@@ -5,16 +5,19 @@ import RoostWire
 
 /// A cluster's records put together into what a person asks for.
 enum ClusterStatus {
+    /// Without passwords: see ``ClusterBody/with(_:)``.
+    ///
     /// - Parameters:
+    ///   - machines: where the members' machines are known from; nil: the same planet.
     ///   - isCurrent: the planet is what the store says now, not what it said before it was lost.
     ///   - silence: for how long this host has heard nothing new of whom.
     static func body(
-        of name: AppName, in planet: Planet, isCurrent: Bool = true, silence: ClusterSilence = ClusterSilence()
+        of name: AppName, in planet: Planet, machines: Planet? = nil, isCurrent: Bool = true,
+        silence: ClusterSilence = ClusterSilence()
     ) -> ClusterBody? {
-        guard let records = planet.clusters[name], let spec = records.spec, let secrets = records.secrets else {
-            return nil
-        }
-        let members = spec.members.map { body(of: $0, records, planet, isCurrent ? silence : ClusterSilence()) }
+        guard let records = planet.clusters[name], let spec = records.spec else { return nil }
+        let machines = machines ?? planet
+        let members = spec.members.map { body(of: $0, records, machines, isCurrent ? silence : ClusterSilence()) }
         let (status, words) = isCurrent ? verdict(spec, records, silence) : lastHeard(spec, records)
         // What the hosts met while they worked on it says more than what is missing.
         let obstacle = status == .ready ? nil : records.obstacle?.reason
@@ -26,8 +29,8 @@ enum ClusterStatus {
         return ClusterBody(
             name: name, status: status, detail: detail.isEmpty ? nil : detail, epoch: records.rule?.epoch ?? .none,
             leader: records.rule?.leader, rule: rule ?? "not initialised yet",
-            writeURL: url(spec, secrets, port: 5432), readURL: url(spec, secrets, port: 5433),
-            authorityCertificate: secrets.authorityCertificate, members: members,
+            writeURL: url(spec, port: 5432), readURL: url(spec, port: 5433),
+            authorityCertificate: records.secrets?.authorityCertificate ?? "", members: members,
             switchover: records.rule?.switchover.map {
                 SwitchoverState(id: $0.id, target: $0.target, refusal: $0.refusal)
             })
@@ -41,9 +44,15 @@ enum ClusterStatus {
     private static let liveness =
         "connect_timeout=20&keepalives_idle=4&keepalives_interval=2&keepalives_count=3&tcp_user_timeout=10000"
 
-    private static func url(_ spec: ClusterSpec, _ secrets: ClusterSecrets, port: Int) -> String {
-        "postgres://postgres:\(secrets.superuserPassword)@\(spec.address):\(port)/postgres?"
-            + "sslmode=verify-full&" + liveness
+    private static let user = "postgres://postgres"
+
+    private static func url(_ spec: ClusterSpec, port: Int) -> String {
+        "\(user)@\(spec.address):\(port)/postgres?sslmode=verify-full&" + liveness
+    }
+
+    static func url(_ url: String, password: String) -> String {
+        guard url.hasPrefix(user + "@") else { return url }
+        return "\(user):\(password)" + url.dropFirst(user.count)
     }
 
     private static func body(

@@ -52,17 +52,22 @@ struct MemberRoutes: RouteGroup {
         }
         var planet = Planet()
         _ = planet.apply(.listing(listing))
-        guard let view = Self.view(for: caller, in: planet) else {
+        var secrets = watcher.read { $0.clusters[caller.cluster]?.secrets } ?? planet.clusters[caller.cluster]?.secrets
+        if secrets == nil {
+            secrets = try await store.record(ClusterSecrets.self, at: StoreKeys.secrets(caller.cluster))?.record
+        }
+        guard let records = planet.clusters[caller.cluster], let view = Self.view(for: caller, records, secrets) else {
             throw Refusal(.notFound, "cluster \(caller.cluster) not found")
         }
         return view
     }
 
-    private static func view(for caller: Caller, in planet: Planet) -> ClusterView? {
-        guard let records = planet.clusters[caller.cluster], let spec = records.spec, let secrets = records.secrets
-        else { return nil }
+    private static func view(
+        for caller: Caller, _ records: Planet.ClusterRecords, _ secrets: ClusterSecrets?
+    ) -> ClusterView? {
+        guard let spec = records.spec, let secrets else { return nil }
         return ClusterView(
-            member: caller.member, revision: planet.revision, spec: spec, rule: records.rule,
+            member: caller.member, revision: records.revision, spec: spec, rule: records.rule,
             ruleRevision: records.ruleRevision, heartbeat: records.heartbeat,
             placements: records.placements.values.sorted { $0.member < $1.member },
             reports: records.reports.values.sorted { $0.member < $1.member }, secrets: secrets)
@@ -76,7 +81,7 @@ struct MemberRoutes: RouteGroup {
                 let cluster = caller.cluster
                 let changes = watcher.changes.subscribe { $0.concerns(cluster: cluster) || $0 == .connection }
                 return MemberWatch(changes: changes) {
-                    watcher.isLive ? watcher.read { Self.view(for: caller, in: $0) } : nil
+                    watcher.heard(cluster).flatMap { Self.view(for: caller, $0, $0.secrets) }
                 }
             })
     }
@@ -92,7 +97,7 @@ struct MemberRoutes: RouteGroup {
         let key = StoreKeys.clusterRule(caller.cluster)
         let former = watcher.read { $0.clusters[caller.cluster]?.rule }
         return try await apply(
-            compares: [try isThere(), .modified(key: key, equals: Revision(wish.expectedRevision))],
+            compares: [try await isThere(), .modified(key: key, equals: Revision(wish.expectedRevision))],
             MemberBounds.cut(wish.rule), at: key
         ) { Self.log(wish.rule, over: former, of: caller, by: call.logger) }
     }
@@ -135,16 +140,22 @@ struct MemberRoutes: RouteGroup {
         try MemberBounds.check(report)
         warden.noteReport(report, by: caller.machine)
         return try await apply(
-            compares: [try isThere()], MemberBounds.cut(report), at: StoreKeys.report(caller.cluster, caller.member))
+            compares: [try await isThere()], MemberBounds.cut(report),
+            at: StoreKeys.report(caller.cluster, caller.member))
     }
 
     /// A cluster that was destroyed stays destroyed: a record that comes late is not taken for one of a new cluster of
     /// the same name.
-    private func isThere() throws(Refusal) -> Transaction.Compare {
-        guard let records = watcher.planet.clusters[caller.cluster], records.spec != nil else {
+    private func isThere() async throws(Refusal) -> Transaction.Compare {
+        let key = StoreKeys.clusterSpec(caller.cluster)
+        if let records = watcher.read({ $0.clusters[caller.cluster] }), records.spec != nil {
+            return .modified(key: key, equals: Revision(records.specRevision))
+        }
+        // A member that has just been made is there before this host follows its cluster.
+        guard let stored = try await store.record(ClusterSpec.self, at: key) else {
             throw Refusal(.notFound, "cluster \(caller.cluster) not found")
         }
-        return .modified(key: StoreKeys.clusterSpec(caller.cluster), equals: Revision(records.specRevision))
+        return .modified(key: key, equals: stored.revision)
     }
 
     /// A put under compares.

@@ -32,7 +32,7 @@ public struct MemberSockets: Service {
     }
 
     public func run() async throws {
-        let changes = agent.changes.subscribe()
+        let changes = agent.changes.subscribe { $0.concernsMachines }
         await cancelWhenGracefulShutdown {
             await withDiscardingTaskGroup { group in
                 var served: [MachineID: AsyncStream<Void>.Continuation] = [:]

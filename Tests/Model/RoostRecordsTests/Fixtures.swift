@@ -18,7 +18,7 @@ struct Fixture: Sendable, CustomTestStringConvertible {
 
     static let all =
         folders.flatMap { folder in names.map { Fixture(folder: folder, name: $0) } }
-        + [Fixture(folder: "fourth", name: "operation")]
+        + ["operation", "cluster-identity"].map { Fixture(folder: "fourth", name: $0) }
 
     var testDescription: String { "\(folder)/\(name)" }
 
@@ -47,6 +47,7 @@ struct Fixture: Sendable, CustomTestStringConvertible {
             case "cluster-placement": try pass(MemberPlacement.self)
             case "cluster-obstacle": try pass(ClusterObstacle.self)
             case "cluster-secrets": try pass(ClusterSecrets.self)
+            case "cluster-identity": try pass(ClusterIdentity.self)
             case "cluster-rule": try pass(ClusterRule.self)
             case "cluster-heartbeat": try pass(Heartbeat.self)
             case "cluster-report": try pass(MemberReport.self)

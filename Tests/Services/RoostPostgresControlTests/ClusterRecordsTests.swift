@@ -16,7 +16,9 @@ import Testing
         let path = "/tmp/roost-names-\(getpid()).sqlite"
         defer { for end in ["", "-wal", "-shm"] { unlink(path + end) } }
         let store = try SQLiteStore(path: path, logger: Logger(label: "test"))
-        let directory = ClusterDirectory(store: store, prefixes: [try IPv4Prefix("203.0.113.0/24")]) { _, _ in
+        let directory = ClusterDirectory(
+            store: store, prefixes: [try IPv4Prefix("203.0.113.0/24")], keepsSecretsApart: { true }
+        ) { _, _ in
             ClusterSecrets(
                 superuserPassword: "s", replicationPassword: "r", authorityCertificate: "a", serverCertificate: "c",
                 serverKey: "k")
@@ -74,13 +76,13 @@ import Testing
     @Test func whatStandsStillHasAnAge() {
         var ledger = HearingLedger()
         let began = Moment(sinceBoot: .seconds(100))
-        ledger.note(planet(1, [report(members[1], 4), report(members[2], nil)]), began)
-        ledger.note(planet(2, [report(members[1], 4), report(members[2], nil)]), began + .seconds(5))
+        ledger.note(planet(1, [report(members[1], 4), report(members[2], nil)]).clusters, began)
+        ledger.note(planet(2, [report(members[1], 4), report(members[2], nil)]).clusters, began + .seconds(5))
         let silence = ledger.silence(in: name, began + .seconds(8))
         #expect(silence == ClusterSilence(leader: .seconds(3), members: [members[1]: .seconds(8)]))
         // The store was away: nobody is blamed for that.
-        ledger.forget()
-        ledger.note(planet(2, [report(members[1], 4)]), began + .seconds(60))
+        ledger.note([:], began + .seconds(20))
+        ledger.note(planet(2, [report(members[1], 4)]).clusters, began + .seconds(60))
         #expect(ledger.silence(in: name, began + .seconds(60)).leader == .zero)
         #expect(ledger.silence(in: try! AppName("other"), began) == ClusterSilence())
     }

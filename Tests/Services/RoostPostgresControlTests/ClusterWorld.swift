@@ -186,7 +186,8 @@ struct ClusterWorld {
     }
 
     private static func directory(over store: any Store) throws -> ClusterDirectory {
-        ClusterDirectory(store: store, prefixes: [try IPv4Prefix("203.0.113.0/24")]) { _, _ in
+        ClusterDirectory(store: store, prefixes: [try IPv4Prefix("203.0.113.0/24")], keepsSecretsApart: { true }) {
+            _, _ in
             ClusterSecrets(
                 superuserPassword: "a", replicationPassword: "b", authorityCertificate: "c", serverCertificate: "d",
                 serverKey: "e")
@@ -213,7 +214,7 @@ struct ClusterWorld {
     /// The planet as a host sees it now.
     func look() async throws -> Planet {
         var planet = Planet()
-        _ = planet.apply(.listing(try await store.read(.prefix(StoreKeys.root), at: nil)))
+        _ = planet.apply(.listing(try await store.read(.prefix("/roost"), at: nil)))
         for name in names {
             let contents = hosts.contents.withLock { $0[name] ?? .init() }
             planet.put(

@@ -1,4 +1,5 @@
 import Foundation
+import RoostMesh
 import RoostModel
 import RoostPlanet
 import RoostPostgresWire
@@ -30,7 +31,11 @@ struct EdgeRoutingTests {
             members: [.init(name: try MemberName("db-1"), region: try RegionCode("ams"))], createdAt: 0)
         try put(spec, at: StoreKeys.clusterSpec(app))
         let host = try HostName("ams1")
-        func route() -> ClusterRoute? { EdgeRouting.table(of: planet, from: host, measurements: [])[address] }
+        func route() -> ClusterRoute? {
+            var book = RouteBook(host: host)
+            _ = book.take([.all], [], from: planet)
+            return book.table[address]
+        }
         #expect(route()?.encryption == .unusable)
         let secrets = ClusterSecrets(
             superuserPassword: "p", replicationPassword: "r", authorityCertificate: "a", serverCertificate: "c",
@@ -40,5 +45,82 @@ struct EdgeRoutingTests {
         spec.isDestroying = true
         try put(spec, at: StoreKeys.clusterSpec(app))
         #expect(route() == nil)
+    }
+
+    @Test("A change costs one look, however many clusters there are, and the table is what it would be made anew")
+    func inProportion() throws {
+        let (ams, sin) = (try HostName("ams1"), try HostName("sin1"))
+        var planet = Planet()
+        func put(_ records: [(String, any Encodable)]) throws -> Set<PlanetChange> {
+            let entries = try records.map { key, record in
+                Entry(
+                    key: key, value: Array(try JSONEncoder().encode(record)), created: Revision(1),
+                    modified: Revision(2))
+            }
+            return planet.apply(.changes(entries.map { .put($0) }, revision: Revision(2))).changes
+        }
+        func anew(_ paths: [PathMeasurement]) -> ClusterTable {
+            var book = RouteBook(host: ams)
+            _ = book.take([.all], paths, from: planet)
+            return book.table
+        }
+        var book = RouteBook(host: ams)
+        let count = 100
+        var names: [AppName] = []
+        for number in 1...count {
+            let name = try AppName("db\(number)")
+            names.append(name)
+            let members = try (1...2).map { try MemberName("db\(number)-\($0)") }
+            let region = try RegionCode("ams")
+            let spec = ClusterSpec(
+                name: name, address: try IPv4Address("203.0.113.\(number)"), volumeSize: .gibibytes(1),
+                guest: MachineGuest(), image: "postgres", members: members.map { .init(name: $0, region: region) },
+                createdAt: 0)
+            var records: [(String, any Encodable)] = [(StoreKeys.clusterSpec(name), spec)]
+            for (index, member) in members.enumerated() {
+                let machine = try MachineID(String(format: "%014x", number * 2 + index))
+                records.append(
+                    (
+                        StoreKeys.placement(name, member),
+                        MemberPlacement(
+                            member: member, host: index == 1 && number <= 3 ? sin : ams, region: region,
+                            machine: machine,
+                            volume: try VolumeID("vol_\(String(format: "%016d", number * 2 + index))"),
+                            address: MeshAddress.machine(machine, in: NetworkNumber(7)))
+                    ))
+                records.append(
+                    (
+                        StoreKeys.report(name, member),
+                        MemberReport(
+                            member: member, role: .standby, state: .running, promised: .first, position: nil,
+                            timeline: 1, replayed: .zero, isStreaming: true, lagBytes: 0, lagMilliseconds: 0)
+                    ))
+            }
+            let outcome1 = try book.take(put(records), from: planet)
+            #expect(outcome1)
+        }
+        #expect(book.looks == count)
+        #expect(book.table == anew([]) && book.table.routes.count == count)
+        // A heartbeat.
+        let leader = try MemberName("db5-1")
+        let beat = Heartbeat(epoch: .first, leader: leader, sequence: 9, isOpen: true)
+        let outcome2 = try book.take(put([(StoreKeys.clusterHeartbeat(names[4]), beat)]), from: planet)
+        #expect(!outcome2)
+        #expect(book.looks == count + 1)
+        // Three clusters have a member at the other end of a path.
+        let path = PathMeasurement(
+            peer: sin, roundTripMicroseconds: 5_400, jitterMicroseconds: 0, lossPercent: 0, probesSent: 9,
+            probesAnswered: 9)
+        let outcome3 = book.take([], [path], from: planet)
+        #expect(outcome3)
+        #expect(book.looks == count + 4)
+        #expect(book.table == anew([path]))
+        let outcome4 = book.take([.connection], [path], from: planet)
+        #expect(!outcome4 && book.looks == count + 4)
+        // A cluster goes.
+        let gone = planet.apply(.changes([.delete(key: StoreKeys.clusterSpec(names[0]))], revision: Revision(3)))
+        let outcome5 = book.take(gone.changes, from: planet)
+        #expect(outcome5)
+        #expect(book.looks == count + 5 && book.table == anew([path]) && book.table.routes.count == count - 1)
     }
 }

@@ -31,7 +31,8 @@ import Testing
                 ]))
         }
         let fence = try await world.takeDuty()
-        let watcher = PlanetWatcher(store: world.store, stateFolder: world.folder, logger: Logger(label: "test"))
+        let watcher = PlanetWatcher(
+            store: world.store, stateFolder: world.folder, following: [.clusters], logger: Logger(label: "test"))
         let runner = PlanRunner(
             world.reconciler, watcher: watcher, operations: OperationDirectory(store: world.store),
             fence: { fence }, reachable: { Set(world.names) },

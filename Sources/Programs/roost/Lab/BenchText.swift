@@ -32,6 +32,9 @@ struct BenchText {
         switch unit {
         case .milliseconds: "\(Figure.decimal(value, value < 1000 ? 1 : 0)) ms"
         case .perSecond: "\(Figure.decimal(value, 0)) /s"
+        case .percent: "\(Figure.decimal(value, 2)) %"
+        case .mebibytes: "\(Figure.decimal(value, 0)) MiB"
+        case .bytes: "\(Figure.decimal(value, 0)) B"
         }
     }
 

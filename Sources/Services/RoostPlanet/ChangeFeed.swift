@@ -1,27 +1,32 @@
 import Synchronization
 
+/// A kind of change that can be merged: past a bound, many are one that says "anything".
+public protocol FeedChange: Hashable, Sendable {
+    static var all: Self { get }
+}
+
 /// Tells listeners what changed. A slow listener gets everything that changed since it last looked, in one set; when
 /// that is more than ``changesMax``, it is told to look at everything.
-public final class PlanetFeed: Sendable {
+public final class ChangeFeed<Change: FeedChange>: Sendable {
     /// Changes that one listener can have waiting.
-    static let changesMax = 4096
+    static var changesMax: Int { 4096 }
 
     private final class Listener: Sendable {
-        let wants: @Sendable (PlanetChange) -> Bool
-        let pending = Mutex<Set<PlanetChange>>([])
+        let wants: @Sendable (Change) -> Bool
+        let pending = Mutex<Set<Change>>([])
         let signal: AsyncStream<Void>.Continuation
 
-        init(_ wants: @escaping @Sendable (PlanetChange) -> Bool, _ signal: AsyncStream<Void>.Continuation) {
+        init(_ wants: @escaping @Sendable (Change) -> Bool, _ signal: AsyncStream<Void>.Continuation) {
             self.wants = wants
             self.signal = signal
         }
 
-        func add(_ changes: Set<PlanetChange>) {
+        func add(_ changes: Set<Change>) {
             let wanted = changes.filter(wants)
             guard !wanted.isEmpty else { return }
             pending.withLock { pending in
                 pending.formUnion(wanted)
-                if pending.count > PlanetFeed.changesMax { pending = [.all] }
+                if pending.count > ChangeFeed.changesMax { pending = [.all] }
             }
             signal.yield()
         }
@@ -36,15 +41,13 @@ public final class PlanetFeed: Sendable {
 
     public init() {}
 
-    public func send(_ changes: Set<PlanetChange>) {
+    public func send(_ changes: Set<Change>) {
         guard !changes.isEmpty else { return }
         for listener in state.withLock({ Array($0.listeners.values) }) { listener.add(changes) }
     }
 
-    /// From now on, every change that is wanted. ``PlanetChange/all`` should always be.
-    public func subscribe(
-        to wants: @escaping @Sendable (PlanetChange) -> Bool = { _ in true }
-    ) -> Subscription {
+    /// From now on, every change that is wanted. ``FeedChange/all`` should always be.
+    public func subscribe(to wants: @escaping @Sendable (Change) -> Bool = { _ in true }) -> Subscription {
         let (stream, continuation) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
         let listener = Listener(wants, continuation)
         let id = state.withLock { state in
@@ -64,5 +67,8 @@ public final class PlanetFeed: Sendable {
     }
 
     /// Sets of changes, now and then an empty one; ends with its task.
-    public typealias Subscription = AsyncMapSequence<AsyncStream<Void>, Set<PlanetChange>>
+    public typealias Subscription = AsyncMapSequence<AsyncStream<Void>, Set<Change>>
 }
+
+/// What changed in a host's copy of the planet.
+public typealias PlanetFeed = ChangeFeed<PlanetChange>

@@ -1,0 +1,171 @@
+import RoostControl
+import RoostModel
+import RoostPlanet
+import RoostWire
+
+/// What a host says of clusters when it is asked. Of those that it does not follow, it asks a host that does: only who
+/// hears a cluster all the time knows since when a member is silent.
+struct ClusterInquiry: Sendable {
+    let view: PlanetView
+    let clusters: ClusterDirectory
+    let hearing: ClusterHearing
+
+    static let path = "/v1/internal/postgres"
+    /// How long a host that is asked may take.
+    static let questionMax = Duration.seconds(2)
+    /// Hosts that are asked for one answer.
+    static let askedMax = 64
+    /// Of one cluster, where the first answer counts: a host that has just died keeps nobody waiting.
+    static let askedAtOnceMax = 8
+
+    private var watcher: PlanetWatcher { view.watcher }
+
+    // MARK: - One cluster
+
+    func body(of name: AppName) async throws(Refusal) -> ClusterBody {
+        if let body = heard(name) { return body.with(await credentials(of: name)) }
+        let stored: Planet
+        do throws(Refusal) { stored = try await clusters.read(name) } catch {
+            // The store does not answer: what others hear, or what was heard last.
+            if let body = await others(hearing: name) { return body }
+            if let body = ClusterStatus.body(of: name, in: watcher.planet, isCurrent: false) {
+                return body.with(watcher.read { $0.clusters[name]?.secrets })
+            }
+            throw error
+        }
+        guard let records = stored.clusters[name], let spec = records.spec else {
+            throw Refusal(.notFound, "Postgres cluster \(name) not found")
+        }
+        let body =
+            if records.rule == nil || spec.isDestroying {
+                ClusterStatus.body(of: name, in: stored, machines: watcher.planet)
+            } else if let told = await others(hearing: name) {
+                told
+            } else {
+                ClusterStatus.body(of: name, in: stored, machines: watcher.planet)?.unheard
+            }
+        guard let body else { throw Refusal(.notFound, "Postgres cluster \(name) not found") }
+        return body.with(records.secrets)
+    }
+
+    /// From this host's own copy, where it follows the cluster and hears it; without passwords.
+    func heard(_ name: AppName) -> ClusterBody? {
+        guard watcher.hears(name) else { return nil }
+        return ClusterStatus.body(of: name, in: watcher.planet, silence: hearing.silence(in: name))
+    }
+
+    private func others(hearing name: AppName) async -> ClusterBody? {
+        let hosts = await candidates(for: [name]).prefix(Self.askedAtOnceMax)
+        return await withTaskGroup(of: ClusterBody?.self) { group in
+            for host in hosts {
+                group.addTask {
+                    try? await view.peers.value(
+                        ClusterBody.self, "GET", "\(Self.path)/\(name)", from: host, timeout: Self.questionMax)
+                }
+            }
+            for await case let told? in group {
+                group.cancelAll()
+                return told
+            }
+            return nil
+        }
+    }
+
+    private func credentials(of name: AppName) async -> ClusterSecrets? {
+        if let known = watcher.read({ $0.clusters[name]?.secrets }), known.hasPasswords { return known }
+        return (try? await clusters.read(name))?.clusters[name]?.secrets
+    }
+
+    // MARK: - All clusters
+
+    func bodies() async -> [ClusterBody] {
+        let planet = watcher.planet
+        var bodies: [AppName: ClusterBody] = [:]
+        var names = Set(planet.clusters.filter { $0.value.spec != nil }.keys)
+        names.formUnion(planet.apps.values.filter { $0.owner == .postgres }.map(\.name))
+        for name in names { bodies[name] = heard(name) }
+        let needsRecords = bodies.count < names.count
+        let stored = try? await clusters.readAll(withRecords: needsRecords)
+        if needsRecords {
+            let others = await told(names.filter { bodies[$0] == nil })
+            for name in names where bodies[name] == nil {
+                if let stored, stored.clusters[name]?.spec == nil { continue }
+                let isNew = stored?.clusters[name].map { $0.rule == nil || $0.spec?.isDestroying == true } ?? false
+                let own = stored.flatMap { ClusterStatus.body(of: name, in: $0, machines: planet) }
+                bodies[name] =
+                    (isNew ? own : others[name] ?? own?.unheard)
+                    ?? ClusterStatus.body(of: name, in: planet, isCurrent: false)
+            }
+        }
+        return bodies.values.sorted { $0.name < $1.name }.map { body in
+            body.with(stored?.clusters[body.name]?.secrets ?? planet.clusters[body.name]?.secrets)
+        }
+    }
+
+    /// From hosts that hear them: an edge hears all, the others those that have a member there.
+    private func told(_ names: Set<AppName>) async -> [AppName: ClusterBody] {
+        var told: [AppName: ClusterBody] = [:]
+        func ask(_ host: HostName) async -> [ClusterBody] {
+            let list = try? await view.peers.value(
+                ListClustersBody.self, "GET", Self.path, from: host, timeout: Self.questionMax)
+            return list?.clusters ?? []
+        }
+        let candidates = await candidates(for: names)
+        let edges = watcher.read { planet in candidates.filter { planet.hosts[$0]?.isEdge == true } }
+        for edge in edges where told.count < names.count {
+            for body in await ask(edge) where names.contains(body.name) { told[body.name] = body }
+        }
+        guard told.count < names.count else { return told }
+        await withTaskGroup(of: [ClusterBody].self) { group in
+            for host in candidates where !edges.contains(host) { group.addTask { await ask(host) } }
+            for await bodies in group {
+                for body in bodies where names.contains(body.name) { told[body.name] = body }
+            }
+        }
+        return told
+    }
+
+    /// Hosts that can be reached and hear one of the clusters, members' hosts first.
+    private func candidates(for names: Set<AppName>) async -> [HostName] {
+        let reachable = await view.reachability.hosts().subtracting([view.host])
+        return watcher.read { planet in
+            var hosts: [HostName] = []
+            for name in names.sorted() {
+                for machine in planet.machines(of: name) {
+                    if let host = planet.host(of: machine.id), !hosts.contains(host) { hosts.append(host) }
+                }
+            }
+            hosts += planet.hosts.values.filter(\.isEdge).map(\.host).sorted().filter { !hosts.contains($0) }
+            return Array(hosts.filter(reachable.contains).prefix(Self.askedMax))
+        }
+    }
+}
+
+extension ClusterSecrets {
+    /// A copy on disk has none.
+    var hasPasswords: Bool { !superuserPassword.isEmpty }
+}
+
+extension ClusterBody {
+    /// With what only those see who ask with the right to.
+    func with(_ secrets: ClusterSecrets?) -> ClusterBody {
+        guard let secrets else { return self }
+        var body = self
+        body.authorityCertificate = secrets.authorityCertificate
+        if secrets.hasPasswords {
+            body.writeURL = ClusterStatus.url(writeURL, password: secrets.superuserPassword)
+            body.readURL = ClusterStatus.url(readURL, password: secrets.superuserPassword)
+        }
+        return body
+    }
+
+    /// Of a cluster that is under way, and of which nobody who hears it can be asked.
+    var unheard: ClusterBody {
+        var body = self
+        let words =
+            "no host that hears its members can be asked; what the store says is shown, as if it was \(status.rawValue)"
+        body.status = .unknown
+        body.detail = [words, detail].compactMap(\.self).joined(separator: "; ")
+        return body
+    }
+}

@@ -1,0 +1,120 @@
+import RoostMesh
+import RoostModel
+import RoostPlanet
+import RoostPostgresWire
+import RoostRecords
+import RoostRouting
+
+/// The routes of an edge, kept up change by change: what a change does not touch is not looked at. Pure.
+struct RouteBook: Sendable {
+    private let host: HostName
+    private(set) var table = ClusterTable()
+    private var addresses: [AppName: IPv4Address] = [:]
+    /// The clusters that have a member on a host.
+    private var clusters: [HostName: Set<AppName>] = [:]
+    private var hosts: [AppName: Set<HostName>] = [:]
+    /// In whole milliseconds: finer differences would only make a new table at every probe.
+    private var roundTrips: [HostName: Duration] = [:]
+    /// Routes that were looked at, for tests.
+    private(set) var looks = 0
+
+    init(host: HostName) { self.host = host }
+
+    static func isConcerned(_ change: PlanetChange) -> Bool {
+        switch change {
+        case .all, .connection: true
+        case .cluster(_, let part): part != .obstacle
+        case .host, .machine, .volume, .app, .address, .operation: false
+        }
+    }
+
+    /// - Parameter measurements: nil: as before.
+    /// - Returns: whether the table is another one than before.
+    mutating func take(
+        _ changes: Set<PlanetChange>, _ measurements: [PathMeasurement]? = nil, from planet: Planet
+    ) -> Bool {
+        var touched: Set<AppName> = []
+        if let measurements { touched = note(measurements) }
+        for change in changes {
+            switch change {
+            case .all: touched.formUnion(Array(planet.clusters.keys) + Array(addresses.keys))
+            case .cluster(let name, let part): if part != .obstacle { touched.insert(name) }
+            case .connection, .host, .machine, .volume, .app, .address, .operation: break
+            }
+        }
+        var isChanged = false
+        for name in touched { isChanged = look(at: name, in: planet) || isChanged }
+        return isChanged
+    }
+
+    /// - Returns: the clusters whose members are at another distance than before.
+    private mutating func note(_ measurements: [PathMeasurement]) -> Set<AppName> {
+        var next: [HostName: Duration] = [:]
+        for path in measurements where path.lossPercent < 100 {
+            if let microseconds = path.roundTripMicroseconds { next[path.peer] = .milliseconds(microseconds / 1000) }
+        }
+        let changed = Set(next.keys).union(roundTrips.keys).filter { next[$0] != roundTrips[$0] }
+        roundTrips = next
+        return changed.reduce(into: []) { $0.formUnion(clusters[$1] ?? []) }
+    }
+
+    private mutating func look(at name: AppName, in planet: Planet) -> Bool {
+        looks += 1
+        let cluster = planet.clusters[name]
+        let present = Set(cluster?.placements.values.map(\.host) ?? [])
+        if hosts[name] ?? [] != present {
+            for host in hosts[name] ?? [] {
+                clusters[host]?.remove(name)
+                if clusters[host]?.isEmpty == true { clusters[host] = nil }
+            }
+            for host in present { clusters[host, default: []].insert(name) }
+            hosts[name] = present.isEmpty ? nil : present
+        }
+        let next = cluster.flatMap { route(of: name, $0) }
+        var isChanged = false
+        if let address = addresses[name], address != next?.address {
+            addresses[name] = nil
+            if table.routes[address]?.app == name {
+                table.routes[address] = nil
+                isChanged = true
+            }
+        }
+        guard let (address, route) = next else { return isChanged }
+        addresses[name] = address
+        guard table.routes[address] != route else { return isChanged }
+        table.routes[address] = route
+        return true
+    }
+
+    private func route(of name: AppName, _ cluster: Planet.ClusterRecords) -> (
+        address: IPv4Address, route: ClusterRoute
+    )? {
+        guard let spec = cluster.spec, !spec.isDestroying else { return nil }
+        let rule = cluster.rule
+        let leader = rule.flatMap { cluster.placements[$0.leader] }
+        let isOpen =
+            rule != nil && rule?.recruitment == nil && cluster.heartbeat?.epoch == rule?.epoch
+            && cluster.heartbeat?.isOpen == true
+        let replicas = spec.members.compactMap { member -> Replica? in
+            guard member.name != rule?.leader, let placement = cluster.placements[member.name],
+                let report = cluster.reports[member.name]
+            else { return nil }
+            return Replica(
+                backend: Backend(member: member.name, address: placement.address),
+                roundTrip: placement.host == host ? .zero : roundTrips[placement.host],
+                isStreaming: cluster.confirms(member.name), lagBytes: cluster.lagBytes(of: member.name),
+                lag: .milliseconds(report.lagMilliseconds))
+        }
+        // Every cluster has a certificate. Where it has not been heard of, nobody is served in clear instead.
+        let encryption = cluster.identity.map {
+            Encryption.required(TLSIdentity(certificateChain: $0.certificateChain, privateKey: $0.privateKey))
+        }
+        return (
+            spec.address,
+            ClusterRoute(
+                app: name, epoch: rule?.epoch ?? .none,
+                leader: leader.map { Backend(member: $0.member, address: $0.address) }, isOpen: isOpen,
+                isRecruiting: rule?.recruitment != nil, replicas: replicas, encryption: encryption ?? .unusable)
+        )
+    }
+}
