@@ -295,7 +295,8 @@ let package = Package(
                 "RoostPostgresWire", "RoostLinux", "CLinux", .logging, .nioCore, .nioPosix,
             ]),
         tests(
-            .services, of: "RoostPlanet", uses: ["RoostModel", "RoostRecords", "RoostStore", "RoostLinux", .logging]),
+            .services, of: "RoostPlanet",
+            uses: ["RoostModel", "RoostRecords", "RoostStore", "RoostLinux", .grdb, .logging]),
         tests(
             .services, of: "RoostHost",
             uses: [

@@ -4,34 +4,49 @@
 #
 #   scripts/test.sh [FILTER]     only the tests whose names match FILTER
 #
-# One test at a time: many of them start real programs and time them, and want the computer for themselves.
+# The rooms in two lanes beside each other: one starts Postgres and etcd, and mostly waits for them; the other computes.
+# In each lane, and in the lab, one test at a time: many of them time real programs, and want a processor for themselves.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 filter=${1:-}
 lab='RoostLabTests|PlanetTests'
+databases='RoostPostgresTests|RoostStoreTests'
 rooms_limit=30m
 lab_limit=45m
 # Optimised, since labs carry real traffic. Tests look inside rooms, so those are built to be looked into.
 build=(-c release --scratch-path .build/testing -Xswiftc -enable-testing)
 
-log=$(mktemp /tmp/roost-test.XXXXXX)
-trap 'rm -f "$log"' EXIT
+logs=$(mktemp -d /tmp/roost-test.XXXXXX)
+lane=
+trap '[ -z "$lane" ] || stop "$lane"; rm -rf "$logs"' EXIT
 passed=0 failed=0 skipped=0
 
-count() { grep -E "^$1 Test .* $2 ?(after|[.:])" "$log" | grep -vcE '^. Test run with ' || true; }
+# Ends a process and all below it; one that was started with & is deaf to Ctrl-C.
+stop() {
+    local child
+    for child in $(pgrep -P "$1"); do stop "$child"; done
+    kill "$1" 2>/dev/null
+}
 
-# Runs one part; a part that ends badly without a failed test (a crash, a time-out) counts as one failure.
-part() {
-    local name=$1 limit=$2 status
+# Runs one part, and leaves how it ended in the folder of logs.
+run() {
+    local name=$1 limit=$2
     shift 2
     echo "== $name"
-    timeout --kill-after=30s "$limit" swift test "${build[@]}" --skip-build --disable-xctest "$@" 2>&1 </dev/null |
-        tee "$log" | grep -vE '^◇ (Test|Suite) .* started\.$'
-    status=${PIPESTATUS[0]}
-    local bad
-    bad=$(count ✘ failed)
-    passed=$((passed + $(count ✔ passed)))
-    skipped=$((skipped + $(count ➜ skipped)))
+    timeout --kill-after=30s "$limit" swift test "${build[@]}" --ignore-lock --skip-build --disable-xctest --no-parallel \
+        "$@" 2>&1 </dev/null | tee "$logs/$name" | grep --line-buffered -vE '^◇ (Test|Suite) .* started\.$'
+    echo "${PIPESTATUS[0]}" >"$logs/$name.status"
+}
+
+count() { grep -E "^$1 Test .* $2 ?(after|[.:])" "$logs/$3" | grep -vcE '^. Test run with ' || true; }
+
+# Adds up what a part has printed; one that ends badly without a failed test (a crash, a time-out) counts as a failure.
+tally() {
+    local name=$1 status bad
+    status=$(cat "$logs/$name.status")
+    bad=$(count ✘ failed "$name")
+    passed=$((passed + $(count ✔ passed "$name")))
+    skipped=$((skipped + $(count ➜ skipped "$name")))
     if [ "$status" -ne 0 ] && [ "$bad" -eq 0 ]; then
         echo "$name ended with status $status" >&2
         bad=1
@@ -52,10 +67,18 @@ prepare() {
 
 prepare || { echo "0 passed, 1 failed"; exit 1; }
 if [ -n "$filter" ]; then
-    part "tests that match $filter" "$lab_limit" --no-parallel --filter "$filter"
+    run filtered "$lab_limit" --filter "$filter"
+    tally filtered
 else
-    part "the rooms" "$rooms_limit" --no-parallel --skip "$lab"
-    part "the lab" "$lab_limit" --no-parallel --filter "$lab"
+    run databases "$rooms_limit" --filter "$databases" &
+    lane=$!
+    run rooms "$rooms_limit" --skip "$lab|$databases"
+    wait "$lane"
+    lane=
+    run lab "$lab_limit" --filter "$lab"
+    tally databases
+    tally rooms
+    tally lab
 fi
 
 echo "$passed passed, $failed failed, $skipped skipped"

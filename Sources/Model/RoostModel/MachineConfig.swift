@@ -260,14 +260,24 @@ public struct DurationText: Hashable, Sendable, Codable {
         duration = total
     }
 
+    /// Reads what Go writes for a duration.
+    private init(nanoseconds: Int64) throws(InvalidValue) {
+        duration = .nanoseconds(nanoseconds)
+        guard nanoseconds >= 0, duration <= Self.longest else {
+            throw InvalidValue(
+                kind: "duration", value: String(nanoseconds), rule: "nanoseconds, from 0 to some thirty years")
+        }
+    }
+
     public init(from decoder: any Decoder) throws {
         let container = try decoder.singleValueContainer()
-        if let nanoseconds = try? container.decode(Int64.self), nanoseconds >= 0 {
-            self.init(.nanoseconds(nanoseconds))
-            return
-        }
-        let text = try container.decode(String.self)
-        do { try self.init(text) } catch {
+        do {
+            if let nanoseconds = try? container.decode(Int64.self) {
+                try self.init(nanoseconds: nanoseconds)
+            } else {
+                try self.init(container.decode(String.self))
+            }
+        } catch let error as InvalidValue {
             throw DecodingError.dataCorrupted(
                 .init(codingPath: decoder.codingPath, debugDescription: error.description))
         }

@@ -44,7 +44,7 @@ public struct CreateClusterRequest: Sendable, Codable {
 /// `GET /v1/postgres/{name}`; also what `roost pg status --json` prints.
 public struct ClusterBody: Sendable, Codable, Hashable {
     /// What a client of the cluster has to expect.
-    public enum Status: String, Sendable, Codable {
+    public enum Status: OpenEnum {
         /// `creating`: a member has not been made or copied for the first time. `ready`: the primary accepts writes,
         /// all others follow it.
         case creating, ready
@@ -54,8 +54,25 @@ public struct ClusterBody: Sendable, Codable, Hashable {
         case unavailable
         /// Its machines and volumes are being removed, the records last.
         case destroying
+        /// A word of a newer version, or ``unheard``.
+        case unknown(String)
+
         /// The host that was asked has lost the store: the rest of the answer is what it heard last.
-        case unknown
+        public static let unheard = Self.unknown("unknown")
+
+        /// All that this version knows.
+        public static let known: [Self] = [.creating, .ready, .degraded, .unavailable, .destroying, .unheard]
+
+        public var rawValue: String {
+            switch self {
+            case .creating: "creating"
+            case .ready: "ready"
+            case .degraded: "degraded"
+            case .unavailable: "unavailable"
+            case .destroying: "destroying"
+            case .unknown(let word): word
+            }
+        }
     }
 
     /// Also the app's.

@@ -13,9 +13,10 @@ struct PlanetCopy: Sendable {
     let rule: CopyRule
     private let database: DatabaseQueue
 
-    init(path: String, rule: CopyRule) throws {
+    /// - Parameter lockedMax: how long another process may hold the file: a former `roostd` that is about to end.
+    init(path: String, rule: CopyRule, lockedMax: Duration = .seconds(5)) throws {
         self.rule = rule
-        database = try Self.openOrRenew(path)
+        database = try Self.openOrRenew(path, lockedMax)
         try clean()
     }
 
@@ -38,14 +39,23 @@ struct PlanetCopy: Sendable {
         try database.writeWithoutTransaction { try $0.execute(sql: "PRAGMA wal_checkpoint(TRUNCATE)") }
     }
 
-    private static func openOrRenew(_ path: String) throws -> DatabaseQueue {
-        if let database = try? open(path) { return database }
-        for suffix in ["", "-wal", "-shm"] { try DurableFile.remove(path + suffix) }
-        return try open(path)
+    /// Makes a file anew that SQLite calls broken. One that cannot be opened now (a full disk, a lock) is left alone.
+    private static func openOrRenew(_ path: String, _ lockedMax: Duration) throws -> DatabaseQueue {
+        do {
+            return try open(path, lockedMax)
+        } catch let error as DatabaseError where isBroken(error) {
+            for suffix in ["", "-wal", "-shm"] { try DurableFile.remove(path + suffix) }
+            return try open(path, lockedMax)
+        }
     }
 
-    private static func open(_ path: String) throws -> DatabaseQueue {
+    private static func isBroken(_ error: DatabaseError) -> Bool {
+        [.SQLITE_CORRUPT, .SQLITE_NOTADB].contains(error.resultCode)
+    }
+
+    private static func open(_ path: String, _ lockedMax: Duration) throws -> DatabaseQueue {
         var configuration = Configuration()
+        configuration.busyMode = .timeout(lockedMax.secondsAsDouble)
         configuration.prepareDatabase { database in
             try database.execute(sql: "PRAGMA journal_mode = WAL")
             try database.execute(sql: "PRAGMA synchronous = NORMAL")
@@ -59,6 +69,8 @@ struct PlanetCopy: Sendable {
                     CREATE TABLE IF NOT EXISTS entries
                     (key TEXT PRIMARY KEY, value BLOB NOT NULL, modified INTEGER NOT NULL) WITHOUT ROWID
                     """)
+            // Reads every page: one that is broken shows now.
+            _ = try Row.fetchOne(database, sql: "SELECT sum(length(value) + modified) FROM entries")
         }
         return database
     }

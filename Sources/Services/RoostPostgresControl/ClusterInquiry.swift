@@ -164,7 +164,7 @@ extension ClusterBody {
         var body = self
         let words =
             "no host that hears its members can be asked; what the store says is shown, as if it was \(status.rawValue)"
-        body.status = .unknown
+        body.status = .unheard
         body.detail = [words, detail].compactMap(\.self).joined(separator: "; ")
         return body
     }

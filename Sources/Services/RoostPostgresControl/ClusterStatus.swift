@@ -109,7 +109,7 @@ enum ClusterStatus {
         _ spec: ClusterSpec, _ records: Planet.ClusterRecords
     ) -> (ClusterBody.Status, String?) {
         let before = verdict(spec, records, ClusterSilence()).0.rawValue
-        return (.unknown, "this host has lost the store; what it heard last is shown, the cluster was \(before) then")
+        return (.unheard, "this host has lost the store; what it heard last is shown, the cluster was \(before) then")
     }
 
     static func isReady(_ spec: ClusterSpec, _ records: Planet.ClusterRecords) -> Bool {

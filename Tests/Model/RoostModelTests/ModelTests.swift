@@ -82,6 +82,17 @@ import Testing
         #expect(try DurationText("\(duration)") == duration)
     }
 
+    @Test(
+        "A number is nanoseconds, within the same bounds as a text",
+        arguments: [
+            (0, true), (1_500_000_000, true), (1_000_000_000_000_000_000, true), (1_000_000_000_000_000_001, false),
+            (Int64.max, false), (-1, false),
+        ] as [(Int64, Bool)])
+    func nanosecondsAreBounded(number: Int64, isRight: Bool) {
+        let read = try? JSONDecoder().decode([DurationText].self, from: Data("[\(number)]".utf8))
+        #expect(read == (isRight ? [DurationText(.nanoseconds(number))] : nil))
+    }
+
     @Test(arguments: ["", "5", "s", "-5s", "5x", "1.5s", "99999999999s"])
     func wrongDurationsAreRefused(text: String) {
         #expect(throws: InvalidValue.self) { try DurationText(text) }

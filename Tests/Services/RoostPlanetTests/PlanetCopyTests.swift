@@ -1,4 +1,5 @@
 import Foundation
+import GRDB
 import Logging
 import RoostLinux
 import RoostModel
@@ -107,6 +108,34 @@ final class ToldStore: Store {
         let copy = try PlanetCopy(path: file, rule: rule)
         try copy.write(changes([(StoredRecords.listing(try StoredRecords.store(of: "second")), [])]))
         #expect(try !copy.entries().isEmpty)
+    }
+
+    @Test("A file that has been cut or overwritten in its middle is made anew")
+    func brokenWithin() throws {
+        let entries = try StoredRecords.store(of: "second")
+        let whole = changes([(StoredRecords.listing(entries), [])])
+        try PlanetCopy(path: file, rule: rule).write(whole)
+        var bytes = try DurableFile.read(file)
+        for index in bytes.indices.dropFirst(4096) { bytes[index] = 0xff }
+        try DurableFile.write(bytes, to: file)
+        for suffix in ["-wal", "-shm"] { try DurableFile.remove(file + suffix) }
+        let copy = try PlanetCopy(path: file, rule: rule)
+        #expect(try copy.entries().isEmpty)
+        try copy.write(whole)
+        #expect(try !copy.entries().isEmpty)
+    }
+
+    @Test("A file that another process holds is left alone") func locked() throws {
+        let entries = try StoredRecords.store(of: "second")
+        try PlanetCopy(path: file, rule: rule).write(changes([(StoredRecords.listing(entries), [])]))
+        let kept = try PlanetCopy(path: file, rule: rule).entries()
+        let holder = try DatabaseQueue(path: file)
+        try holder.inDatabase { try $0.beginTransaction(.exclusive) }
+        #expect(throws: DatabaseError.self) {
+            try PlanetCopy(path: file, rule: rule, lockedMax: .milliseconds(20))
+        }
+        try holder.inDatabase { try $0.rollback() }
+        #expect(try PlanetCopy(path: file, rule: rule).entries() == kept)
     }
 
     @Test("A program that starts without the store knows the planet, also from the first version's file, which goes")

@@ -98,8 +98,20 @@ import Testing
         #expect(ready.status == .ready)
         #expect(ready.detail == nil)
         let stale = try #require(ClusterStatus.body(of: name, in: whole, isCurrent: false))
-        #expect(stale.status == .unknown)
+        #expect(stale.status == .unheard)
         #expect(stale.detail?.contains("the cluster was ready then") == true)
+    }
+
+    @Test("A status of a newer version is read, shown as it is, and taken for neither good nor bad")
+    func aStatusOfTheFuture() throws {
+        let body = try #require(ClusterStatus.body(of: name, in: try planet([try obstacle("no place")])))
+        let written = String(decoding: try JSONEncoder().encode(body), as: UTF8.self)
+        let newer = written.replacingOccurrences(of: "\"creating\"", with: "\"upgrading\"")
+        #expect(newer != written)
+        let read = try JSONDecoder().decode(ClusterBody.self, from: Data(newer.utf8))
+        #expect(read.status == .unknown("upgrading"))
+        #expect(!read.isServing && !read.status.isKnown)
+        for status in ClusterBody.Status.known { #expect(ClusterBody.Status(rawValue: status.rawValue) == status) }
     }
 
     /// A cluster of three whose members say that all is well, as its leader sees it.
