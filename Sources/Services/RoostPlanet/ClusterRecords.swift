@@ -22,8 +22,10 @@ extension Planet {
         public init() {}
 
         /// What members share, where this host follows it. While they are being moved they are in both places: what was
-        /// written last counts.
-        public var secrets: ClusterSecrets? { Written.last(secretsApart, secretsAmong)?.record }
+        /// written last counts. A copy from disk has no passwords and is none: a member must not be made with it.
+        public var secrets: ClusterSecrets? {
+            Written.last(secretsApart.flatMap(\.whole), secretsAmong.flatMap(\.whole))?.record
+        }
 
         /// What edges show to clients.
         public var identity: ClusterIdentity? {
@@ -45,6 +47,13 @@ extension Planet {
             guard let one, let other else { return one ?? other }
             return one.at >= other.at ? one : other
         }
+    }
+}
+
+extension Planet.Written where Record == ClusterSecrets {
+    /// Nil without passwords.
+    fileprivate var whole: Self? {
+        record.superuserPassword.isEmpty || record.replicationPassword.isEmpty ? nil : self
     }
 }
 

@@ -16,13 +16,20 @@ extension PlanetCopy {
             var entries: [Entry]
             /// Keys whose former row stays although the listing does not have it in a form that can be read.
             var unreadable: Set<String>
+            /// Parts of this one whose rows stay.
+            var spared: Set<PlanetPart> = []
 
-            func has(_ key: String) -> Bool { part?.has(StoreKey(key)) ?? true }
+            func has(_ key: String) -> Bool {
+                guard let part else { return true }
+                let key = StoreKey(key)
+                return part.has(key) && !spared.contains { $0.has(key) }
+            }
 
             /// Whether nothing of another one is left after this one.
             func covers(_ other: Self) -> Bool {
                 guard let part else { return true }
-                return other.part.map { part.has($0) } ?? false
+                guard let narrow = other.part, part.has(narrow) else { return false }
+                return spared.isEmpty || spared == other.spared
             }
         }
 
@@ -48,7 +55,10 @@ extension PlanetCopy {
             }
         }
 
-        mutating func forget(_ part: PlanetPart) { add(Listed(part: part, entries: [], unreadable: [])) }
+        /// A part is not followed any more; what is of another one that is followed stays.
+        mutating func forget(_ part: PlanetPart, but others: Set<PlanetPart>) {
+            add(Listed(part: part, entries: [], unreadable: [], spared: others.filter { $0 != part && part.has($0) }))
+        }
 
         private mutating func add(_ listed: Listed) {
             listings.removeAll { listed.covers($0) }

@@ -30,7 +30,9 @@ struct FollowedParts: Sendable {
 
     func has(_ feed: Feed) -> Bool { hearings[feed.part]?.number == feed.number }
 
-    var isLive: Bool { wanted.allSatisfy { hearings[$0]?.hearing == .live } }
+    var isLive: Bool { isLive(wanted) }
+
+    func isLive(_ parts: Set<PlanetPart>) -> Bool { parts.allSatisfy { hearings[$0]?.hearing == .live } }
 
     var hasHeard: Bool { common == PlanetPart.common }
 

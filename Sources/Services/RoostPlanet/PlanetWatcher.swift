@@ -70,6 +70,9 @@ public final class PlanetWatcher: Service, Sendable {
     /// All parts that are followed have been heard in this process and were not lost since.
     public var isLive: Bool { state.withLock { $0.following.isLive } }
 
+    /// What is known of these parts is what the store says now.
+    public func isLive(_ parts: Set<PlanetPart>) -> Bool { state.withLock { $0.following.isLive(parts) } }
+
     /// What every host follows has been heard in this process.
     public var hasHeard: Bool { state.withLock { $0.following.hasHeard } }
 
@@ -117,7 +120,7 @@ public final class PlanetWatcher: Service, Sendable {
 
     private func forget(_ part: PlanetPart, _ state: inout State) {
         state.planet.forget(part, but: state.following.wanted)
-        unsaved.withLock { $0.forget(part) }
+        unsaved.withLock { $0.forget(part, but: state.following.wanted) }
     }
 
     public func run() async throws {

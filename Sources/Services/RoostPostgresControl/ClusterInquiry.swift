@@ -27,10 +27,12 @@ struct ClusterInquiry: Sendable {
         let stored: Planet
         do throws(Refusal) { stored = try await clusters.read(name) } catch {
             // The store does not answer: what others hear, or what was heard last.
-            if let body = await others(hearing: name) { return body }
+            let told = await others(hearing: name)
+            if let told, told.status != .unheard { return told }
             if let body = ClusterStatus.body(of: name, in: watcher.planet, isCurrent: false) {
                 return body.with(watcher.read { $0.clusters[name]?.secrets })
             }
+            if let told { return told }
             throw error
         }
         guard let records = stored.clusters[name], let spec = records.spec else {
@@ -54,6 +56,11 @@ struct ClusterInquiry: Sendable {
         return ClusterStatus.body(of: name, in: watcher.planet, silence: hearing.silence(in: name))
     }
 
+    /// As ``heard(_:)``, or, where the store is lost, what was heard last of a cluster that this host follows.
+    func heardLast(_ name: AppName) -> ClusterBody? {
+        heard(name) ?? ClusterStatus.body(of: name, in: watcher.planet, isCurrent: false)
+    }
+
     private func others(hearing name: AppName) async -> ClusterBody? {
         let hosts = await candidates(for: [name]).prefix(Self.askedAtOnceMax)
         return await withTaskGroup(of: ClusterBody?.self) { group in
@@ -63,30 +70,39 @@ struct ClusterInquiry: Sendable {
                         ClusterBody.self, "GET", "\(Self.path)/\(name)", from: host, timeout: Self.questionMax)
                 }
             }
+            var last: ClusterBody?
             for await case let told? in group {
-                group.cancelAll()
-                return told
+                last = told
+                guard told.status == .unheard else { break }
             }
-            return nil
+            group.cancelAll()
+            return last
         }
     }
 
     private func credentials(of name: AppName) async -> ClusterSecrets? {
-        if let known = watcher.read({ $0.clusters[name]?.secrets }), known.hasPasswords { return known }
+        if let known = watcher.read({ $0.clusters[name]?.secrets }) { return known }
         return (try? await clusters.read(name))?.clusters[name]?.secrets
     }
 
     // MARK: - All clusters
 
-    func bodies() async -> [ClusterBody] {
+    /// - Throws: where not even others can say what they heard last of each.
+    func bodies() async throws(Refusal) -> [ClusterBody] {
         let planet = watcher.planet
         var bodies: [AppName: ClusterBody] = [:]
         var names = Set(planet.clusters.filter { $0.value.spec != nil }.keys)
         names.formUnion(planet.apps.values.filter { $0.owner == .postgres }.map(\.name))
         for name in names { bodies[name] = heard(name) }
         let needsRecords = bodies.count < names.count
-        let stored = try? await clusters.readAll(withRecords: needsRecords)
+        let stored: Planet?
+        var silence: Refusal?
+        do throws(Refusal) { stored = try await clusters.readAll(withRecords: needsRecords) } catch {
+            (stored, silence) = (nil, error)
+        }
         if needsRecords {
+            // Of clusters that were made a moment ago the store knows before this host does.
+            names.formUnion(stored?.clusters.filter { $0.value.spec != nil }.keys.map(\.self) ?? [])
             let others = await told(names.filter { bodies[$0] == nil })
             for name in names where bodies[name] == nil {
                 if let stored, stored.clusters[name]?.spec == nil { continue }
@@ -95,6 +111,7 @@ struct ClusterInquiry: Sendable {
                 bodies[name] =
                     (isNew ? own : others[name] ?? own?.unheard)
                     ?? ClusterStatus.body(of: name, in: planet, isCurrent: false)
+                if let silence, bodies[name] == nil { throw silence }
             }
         }
         return bodies.values.sorted { $0.name < $1.name }.map { body in
@@ -112,15 +129,23 @@ struct ClusterInquiry: Sendable {
         }
         let candidates = await candidates(for: names)
         let edges = watcher.read { planet in candidates.filter { planet.hosts[$0]?.isEdge == true } }
-        for edge in edges where told.count < names.count {
-            for body in await ask(edge) where names.contains(body.name) { told[body.name] = body }
-        }
-        guard told.count < names.count else { return told }
-        await withTaskGroup(of: [ClusterBody].self) { group in
-            for host in candidates where !edges.contains(host) { group.addTask { await ask(host) } }
-            for await bodies in group {
-                for body in bodies where names.contains(body.name) { told[body.name] = body }
+        // What is heard now counts more than what was heard last.
+        func take(_ bodies: [ClusterBody]) {
+            for body in bodies where names.contains(body.name) {
+                if body.status != .unheard || told[body.name] == nil { told[body.name] = body }
             }
+        }
+        var isAllHeard: Bool { names.allSatisfy { told[$0].map { $0.status != .unheard } ?? false } }
+        for round in [Array(edges.prefix(Self.askedAtOnceMax)), candidates.filter { !edges.contains($0) }] {
+            await withTaskGroup(of: [ClusterBody].self) { group in
+                for host in round { group.addTask { await ask(host) } }
+                for await bodies in group {
+                    take(bodies)
+                    if isAllHeard { break }
+                }
+                group.cancelAll()
+            }
+            if isAllHeard { break }
         }
         return told
     }
@@ -141,21 +166,14 @@ struct ClusterInquiry: Sendable {
     }
 }
 
-extension ClusterSecrets {
-    /// A copy on disk has none.
-    var hasPasswords: Bool { !superuserPassword.isEmpty }
-}
-
 extension ClusterBody {
     /// With what only those see who ask with the right to.
     func with(_ secrets: ClusterSecrets?) -> ClusterBody {
         guard let secrets else { return self }
         var body = self
         body.authorityCertificate = secrets.authorityCertificate
-        if secrets.hasPasswords {
-            body.writeURL = ClusterStatus.url(writeURL, password: secrets.superuserPassword)
-            body.readURL = ClusterStatus.url(readURL, password: secrets.superuserPassword)
-        }
+        body.writeURL = ClusterStatus.url(writeURL, password: secrets.superuserPassword)
+        body.readURL = ClusterStatus.url(readURL, password: secrets.superuserPassword)
         return body
     }
 

@@ -23,6 +23,10 @@ public struct ClusterInterest: Service {
         self.hasDuty = hasDuty
     }
 
+    /// A host with members of more clusters than this follows all clusters by one watch: that costs less than so many,
+    /// each of which holds a connection.
+    static let narrowMax = 64
+
     /// What an edge follows from its first moment.
     public static let ofEdges: Set<PlanetPart> = [.clusters, .identities]
 
@@ -52,7 +56,7 @@ public struct ClusterInterest: Service {
 
     static func parts(ofMembers clusters: Set<AppName>, isEdge: Bool, hasDuty: Bool) -> Set<PlanetPart> {
         var parts: Set<PlanetPart> = isEdge ? ofEdges : []
-        if hasDuty { parts.insert(.clusters) }
+        if hasDuty || clusters.count > narrowMax { parts.insert(.clusters) }
         for cluster in clusters {
             parts.insert(.secrets(cluster))
             if !parts.contains(.clusters) { parts.insert(.cluster(cluster)) }

@@ -22,7 +22,7 @@ public struct ClusterRoutes: RouteGroup {
     public var routes: [APIRoute] {
         [
             APIRoute(.get, "/v1/postgres") { _ in
-                try Answer.json(ListClustersBody(clusters: await inquiry.bodies()))
+                try Answer.json(ListClustersBody(clusters: try await inquiry.bodies()))
             },
             APIRoute(.post, "/v1/postgres") { call in
                 let operation = OperationDirectory.makeID()
@@ -104,11 +104,11 @@ public struct ClusterPeerRoutes: RouteGroup {
         [
             APIRoute(.get, ClusterInquiry.path) { _ in
                 let names = watcher.read { Array($0.clusters.keys) }
-                return try Answer.json(ListClustersBody(clusters: names.sorted().compactMap(inquiry.heard)))
+                return try Answer.json(ListClustersBody(clusters: names.sorted().compactMap(inquiry.heardLast)))
             },
             APIRoute(.get, ClusterInquiry.path + "/:name") { call in
                 let name: AppName = try call.id("name")
-                guard let body = inquiry.heard(name) else {
+                guard let body = inquiry.heardLast(name) else {
                     throw Refusal(.notFound, "this host does not hear cluster \(name)")
                 }
                 return try Answer.json(body)

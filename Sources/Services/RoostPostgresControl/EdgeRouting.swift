@@ -26,6 +26,10 @@ public struct EdgeRouting: Service {
         self.update = update
     }
 
+    /// Routes come from clusters and what edges show of them. Whether anything else is heard holds up no failover; where
+    /// a member's machine is does not change.
+    private var isLive: Bool { watcher.hasHeard && watcher.isLive(ClusterInterest.ofEdges) }
+
     public func run() async throws {
         let changes = watcher.changes.subscribe(to: RouteBook.isConcerned)
         let (reasons, reason) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
@@ -50,10 +54,10 @@ public struct EdgeRouting: Service {
                 var book = RouteBook(host: host)
                 var isHanded = false
                 var wasLive = false
-                for await _ in reasons where isHanded || isKnown || watcher.isLive {
+                for await _ in reasons where isHanded || isKnown || isLive {
                     let now = due.take()
                     let measurements = now.isMeasured ? await mesh.measurements() : nil
-                    let isLive = watcher.isLive
+                    let isLive = self.isLive
                     let isChanged = watcher.read { book.take(now.changes, measurements, from: $0) }
                     guard isChanged || !isHanded || isLive != wasLive else { continue }
                     isHanded = true

@@ -22,6 +22,7 @@ public final class LeaseWarden: Service, Sendable {
         var watches: [MachineID: LeaseHeld] = [:]
         /// What is on disk.
         var saved: Set<MachineID> = []
+        var isSaving = false
     }
 
     private let file: String
@@ -75,7 +76,8 @@ public final class LeaseWarden: Service, Sendable {
                     for (machine, renewedAt) in overdue(at: BootClock.now()) {
                         group.addTask { await self.end(machine, renewedAt: renewedAt) }
                     }
-                    await save()
+                    // As does a disk that hangs.
+                    group.addTask { await self.save() }
                     try? await Task.sleep(for: Self.checkInterval)
                 }
                 group.cancelAll()
@@ -117,8 +119,14 @@ public final class LeaseWarden: Service, Sendable {
     var held: Set<MachineID> { state.withLock { Set($0.watches.keys) } }
 
     func save() async {
-        let (held, saved) = state.withLock { (Set($0.watches.keys), $0.saved) }
-        guard held != saved else { return }
+        let changed: Set<MachineID>? = state.withLock { state in
+            let held = Set(state.watches.keys)
+            guard held != state.saved, !state.isSaving else { return nil }
+            state.isSaving = true
+            return held
+        }
+        guard let held = changed else { return }
+        defer { state.withLock { $0.isSaving = false } }
         let file = file
         do {
             let bytes = try JSONEncoder().encode(held.sorted())

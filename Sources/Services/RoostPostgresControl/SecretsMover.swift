@@ -63,8 +63,12 @@ public struct SecretsMover: Service {
     private func move(to place: SecretsPlace.Place, _ fence: Transaction.Compare, _ desk: inout MoveDesk) async {
         do {
             let steps = desk.steps(try await look(), to: place, BootClock.now())
+            var isUnreadable = false
             for (cluster, step) in steps {
-                var transaction = try cluster.transaction(step)
+                guard var transaction = readable(cluster, step) else {
+                    isUnreadable = true
+                    continue
+                }
                 transaction.compares.append(fence)
                 let outcome = try await store.commit(transaction)
                 logger.info(
@@ -73,9 +77,22 @@ public struct SecretsMover: Service {
                         "cluster": "\(cluster.cluster)", "step": "\(step)", "done": "\(outcome.succeeded)",
                     ])
             }
+            if isUnreadable { desk.rest(since: BootClock.now()) }
         } catch {
             desk.failed()
             logger.warning("cannot move secrets, trying again", metadata: ["error": "\(error)"])
+        }
+    }
+
+    /// Nil for secrets that this program cannot read: they stay where they are, and hold up nobody else's.
+    private func readable(_ cluster: SecretsPlace, _ step: SecretsPlace.Step) -> Transaction? {
+        do {
+            return try cluster.transaction(step)
+        } catch {
+            logger.error(
+                "secrets cannot be read, and stay where they are",
+                metadata: ["cluster": "\(cluster.cluster)", "error": "\(error)"])
+            return nil
         }
     }
 
@@ -147,6 +164,9 @@ struct MoveDesk: Sendable {
         nextLook = steps.isEmpty && waiting.isEmpty ? now + SecretsMover.quietInterval : now
         return steps
     }
+
+    /// There is no sense in looking again at once.
+    mutating func rest(since now: Moment) { nextLook = now + SecretsMover.quietInterval }
 
     mutating func failed() { nextLook = .zero }
 }

@@ -90,6 +90,40 @@ final class ToldStore: Store {
         Entry(key: entry.key, value: entry.value, created: entry.modified, modified: entry.modified)
     }
 
+    @Test("What is not followed any more goes from the disk, but for what is of another part that is")
+    func forgotten() throws {
+        let entries = try StoredRecords.store(of: "second")
+        let clusters = Set(
+            entries.compactMap { entry -> AppName? in
+                guard case .cluster(let name, _) = StoreKey(entry.key) else { return nil }
+                return name
+            })
+        let own = try #require(clusters.first)
+        let copy = try PlanetCopy(path: file, rule: rule)
+        try copy.write(changes([(StoredRecords.listing(entries), [])]))
+        let before = try copy.entries().filter { PlanetPart.cluster(own).has(StoreKey($0.key)) }
+        var left = PlanetCopy.Changes()
+        left.forget(.clusters, but: PlanetPart.common.union([.cluster(own)]))
+        try copy.write(left)
+        let after = try copy.entries().filter { PlanetPart.clusters.has(StoreKey($0.key)) }
+        #expect(!before.isEmpty && after == before)
+        var all = PlanetCopy.Changes()
+        all.forget(.clusters, but: PlanetPart.common)
+        try copy.write(left.followed(by: all))
+        #expect(try !copy.entries().contains { PlanetPart.clusters.has(StoreKey($0.key)) })
+    }
+
+    @Test("A copy without passwords is none that a member could be made with") func passwordless() throws {
+        let shop = try AppName("shop")
+        let secrets = ClusterSecrets(
+            superuserPassword: "", replicationPassword: "", authorityCertificate: "authority-pem",
+            serverCertificate: "server-pem", serverKey: "server-key")
+        var planet = Planet()
+        planet.apply(StoredRecords.listing([try StoredRecords.entry(StoreKeys.clusterSecrets(shop), secrets)]))
+        #expect(planet.clusters[shop]?.secrets == nil)
+        #expect(planet.clusters[shop]?.identity == secrets.identity)
+    }
+
     @Test("A later listing removes what is gone, and keeps what it cannot read") func listing() throws {
         let entries = try StoredRecords.store(of: "second").sorted { $0.key < $1.key }
         let copy = try PlanetCopy(path: file, rule: rule)
@@ -115,7 +149,7 @@ final class ToldStore: Store {
         let entries = try StoredRecords.store(of: "second")
         let whole = changes([(StoredRecords.listing(entries), [])])
         try PlanetCopy(path: file, rule: rule).write(whole)
-        var bytes = try DurableFile.read(file)
+        var bytes = try #require(try DurableFile.read(file))
         for index in bytes.indices.dropFirst(4096) { bytes[index] = 0xff }
         try DurableFile.write(bytes, to: file)
         for suffix in ["-wal", "-shm"] { try DurableFile.remove(file + suffix) }

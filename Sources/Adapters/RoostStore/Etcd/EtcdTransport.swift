@@ -11,9 +11,12 @@ final class EtcdTransport: Sendable {
     let endpoints: EtcdEndpoints
     let timing: EtcdTiming
     private let client: HTTPClient
+    /// Every watch holds a connection for as long as it lasts. These are apart from those of requests: however much is
+    /// watched, no lease waits for a connection.
+    private let watching: HTTPClient
 
-    /// Every watch holds a connection of its own; requests share the rest.
-    static let connectionsMax = 512
+    static let requestConnectionsMax = 128
+    static let watchesMax = 1024
     static let connectionIdleMax = TimeAmount.minutes(5)
     static let answerBytesMax = 64 << 20
 
@@ -25,15 +28,18 @@ final class EtcdTransport: Sendable {
         configuration.redirectConfiguration = .disallow
         configuration.timeout.connect = .nanoseconds(timing.connect.milliseconds * 1_000_000)
         configuration.connectionPool.idleTimeout = Self.connectionIdleMax
-        configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = Self.connectionsMax
+        configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = Self.requestConnectionsMax
         // A refused connection is an answer: the next endpoint is tried at once.
         configuration.connectionPool.retryConnectionEstablishment = false
         configuration.http1_1ConnectionDebugInitializer = Self.probeWhenQuiet
         client = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
+        configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = Self.watchesMax
+        watching = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
     }
 
     deinit {
         client.shutdown { _ in }
+        watching.shutdown { _ in }
     }
 
     /// A connection to a host that died and came back gives no sign of life and none of death; a probe of the
@@ -77,14 +83,14 @@ final class EtcdTransport: Sendable {
         }
     }
 
-    /// A stream's beginning: the body has lines until either side ends it.
+    /// A watch's beginning: the body has lines until either side ends it.
     func open(
         _ path: String, _ body: ByteBuffer, to endpoint: EtcdEndpoints.Index
     ) async throws(EtcdFailure) -> HTTPClientResponse.Body {
         let departure = Departure()
         let response: HTTPClientResponse
         do {
-            response = try await client.execute(
+            response = try await watching.execute(
                 request(path, body, to: endpoint, departure),
                 deadline: .now() + .nanoseconds(timing.request.milliseconds * 1_000_000))
         } catch {
