@@ -107,6 +107,8 @@ extension LoopVolumes {
         }
         try await check(volume, on: device)
         try await report(volume, "mount") { () throws(SystemError) in
+            // Files of tenants are nothing for other users of the host, whatever their modes are.
+            try DurableFile.makePrivateFolder(mountRoot, mode: 0o700)
             try DurableFile.makeFolder(point)
             guard Glibc.mount(device.path, point, "ext4", UInt(MS_NOATIME | MS_NOSUID | MS_NODEV), nil) == 0 else {
                 throw SystemError("mount \(device.path) at", point)

@@ -47,13 +47,14 @@ public struct AppDirectory: Sendable {
         var compares = [Transaction.Compare.modified(key: StoreKeys.app(name), equals: .absent)]
         var operations: [Transaction.Operation] = []
         let number: NetworkNumber
-        if let present {
+        // What a feature keeps gets a network that nobody is in: not one that an app was put into before, by that name.
+        if let present, owner == nil || network != nil {
             number = present.record
             compares.append(.modified(key: StoreKeys.network(networkName), equals: present.revision))
         } else {
             let counter = try await store.record(NetworkNumber.self, at: StoreKeys.networkCounter)
             number = NetworkNumber((counter?.record.number ?? 0) + 1)
-            compares.append(.modified(key: StoreKeys.network(networkName), equals: .absent))
+            compares.append(.modified(key: StoreKeys.network(networkName), equals: present?.revision ?? .absent))
             compares.append(.modified(key: StoreKeys.networkCounter, equals: counter?.revision ?? .absent))
             operations.append(try .put(number, at: StoreKeys.network(networkName)))
             operations.append(try .put(number, at: StoreKeys.networkCounter))
@@ -71,6 +72,12 @@ public struct AppDirectory: Sendable {
         let listing: Listing
         do { listing = try await store.read(.prefix(StoreKeys.apps), at: nil) } catch { throw Refusal(store: error) }
         let apps = listing.entries.compactMap { try? JSONDecoder().decode(AppRecord.self, from: Data($0.value)) }
+        guard apps.count == listing.entries.count else {
+            // One that cannot be read may be kept by something, and be in any network.
+            throw Refusal(
+                .failedPrecondition,
+                "an app of this planet cannot be read by this host; leave 'network' out, or ask another host")
+        }
         guard let kept = apps.first(where: { $0.networkName == network && $0.owner != nil }), let owner = kept.owner
         else { return }
         throw Refusal(

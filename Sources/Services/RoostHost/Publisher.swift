@@ -20,7 +20,8 @@ public struct Publisher: Service {
     /// After a publication more changes are collected for so long, and for longer the more was written: many machines
     /// that come and go all the time do not fill the store.
     static let collectMin = Duration.milliseconds(50)
-    static let bytesPerSecondMax = 1 << 20
+    /// The store keeps half an hour of history: with this, 0.5 GB of its quota of 2 GB.
+    static let bytesPerSecondMax = 256 << 10
     /// Attempts in a row that find another state of the store than expected.
     static let attemptsMax = 8
 

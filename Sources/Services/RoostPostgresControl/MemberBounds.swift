@@ -1,10 +1,29 @@
+import RoostLinux
 import RoostModel
+import Synchronization
 
 /// What a member may put into the store. Its programs are anybody's, and what it writes comes to every host.
 enum MemberBounds {
     /// A sentence or two, and the end of what a program said.
     static let detailBytesMax = 1024
     static let idBytesMax = 64
+    /// A record of a cluster with the most members and reigns has some 9 kB; fields that this version does not know, and
+    /// lists that nobody counts, are in it too.
+    static let recordBytesMax = 16 << 10
+    /// A busy leader writes some 2 kB a second. The store keeps half an hour of history: with this, 60 MB of a member.
+    static let bytesPerSecondMax = 32 << 10
+    static let burstBytesMax = 256 << 10
+
+    /// What a member wants to write, as the store would keep it.
+    static func check(bytes: Int, _ allowance: ByteAllowance) throws(Refusal) {
+        guard bytes <= recordBytesMax else {
+            throw Refusal(.invalid, "a member's record has at most \(recordBytesMax) bytes, this one has \(bytes)")
+        }
+        guard allowance.take(bytes, at: BootClock.now()) else {
+            throw Refusal(
+                .tooMany, "a member writes at most \(bytesPerSecondMax) bytes a second; try again in a moment")
+        }
+    }
 
     static func check(_ rule: ClusterRule) throws(Refusal) {
         guard rule.members.count <= ClusterDirectory.membersMax else {
@@ -41,5 +60,35 @@ enum MemberBounds {
     static func cut(_ text: String) -> String {
         guard text.utf8.count > detailBytesMax else { return text }
         return String(decoding: text.utf8.prefix(detailBytesMax), as: UTF8.self) + "…"
+    }
+}
+
+/// So many bytes a second, and a burst after a pause.
+final class ByteAllowance: Sendable {
+    private let perSecond: Int
+    private let burst: Int
+    private let state: Mutex<(bytes: Int, at: Moment)?> = Mutex(nil)
+
+    init(_ perSecond: Int, burst: Int) {
+        self.perSecond = perSecond
+        self.burst = burst
+    }
+
+    /// False: too many; nothing was taken.
+    func take(_ bytes: Int, at now: Moment) -> Bool {
+        state.withLock { state in
+            var left = burst
+            var at = now
+            if let former = state {
+                let passed = max((now - former.at).milliseconds, 0)
+                let gained = passed >= 60_000 ? burst : Int(passed) * perSecond / 1000
+                left = min(burst, former.bytes + gained)
+                // What is less than a byte is not lost: the time counts from where it was.
+                at = gained > 0 ? now : former.at
+            }
+            let isTaken = bytes <= left
+            state = (isTaken ? left - bytes : left, at)
+            return isTaken
+        }
     }
 }

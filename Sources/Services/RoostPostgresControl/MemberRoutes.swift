@@ -14,6 +14,8 @@ struct MemberRoutes: RouteGroup {
     let watcher: PlanetWatcher
     let store: any Store
     let warden: LeaseWarden
+    /// What this member may still write.
+    let allowance = ByteAllowance(MemberBounds.bytesPerSecondMax, burst: MemberBounds.burstBytesMax)
 
     /// Who is on the other end of one socket.
     struct Caller: Hashable, Sendable {
@@ -52,7 +54,8 @@ struct MemberRoutes: RouteGroup {
         }
         var planet = Planet()
         _ = planet.apply(.listing(listing))
-        var secrets = watcher.read { $0.clusters[caller.cluster]?.secrets } ?? planet.clusters[caller.cluster]?.secrets
+        // What was just read counts more than what was heard before.
+        var secrets = planet.clusters[caller.cluster]?.secrets ?? watcher.read { $0.clusters[caller.cluster]?.secrets }
         if secrets == nil {
             secrets = try await store.record(ClusterSecrets.self, at: StoreKeys.secrets(caller.cluster))?.record
         }
@@ -162,8 +165,9 @@ struct MemberRoutes: RouteGroup {
     private func apply(
         compares: [Transaction.Compare], _ record: some Encodable, at key: String, then: () -> Void = {}
     ) async throws(Refusal) -> Answer {
-        let outcome = try await store.carryOut(
-            Transaction(compares: compares, then: [try .put(record, at: key)]))
+        let put = try Transaction.Operation.put(record, at: key)
+        if case .put(_, let value, _) = put { try MemberBounds.check(bytes: value.count, allowance) }
+        let outcome = try await store.carryOut(Transaction(compares: compares, then: [put]))
         if outcome.succeeded { then() }
         return try Answer.json(
             ChangeOutcome(isApplied: outcome.succeeded, revision: outcome.revision.number))

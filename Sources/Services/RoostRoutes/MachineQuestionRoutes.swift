@@ -18,6 +18,8 @@ public struct MachineQuestionRoutes: RouteGroup {
     static let commandTimeMax = 120
     static let waits = ConcurrencyLimit("waits", perCaller: 1024, perMachine: 512)
     static let commands = ConcurrencyLimit("commands", perCaller: 128, perMachine: 32)
+    /// Each holds up to 16 MiB while it looks for the end of a log.
+    static let logs = ConcurrencyLimit("reads of logs", perCaller: 32, perMachine: 8)
     /// What an answer that was waited for may take on its way over another host.
     static let passageMax = Duration.seconds(5)
 
@@ -36,7 +38,7 @@ public struct MachineQuestionRoutes: RouteGroup {
                     return try Answer.json(Array(row.events.prefix(limit)))
                 }
             },
-            APIRoute(.get, machine + "/logs", query: ["bytes"]) { call in
+            APIRoute(.get, machine + "/logs", query: ["bytes"], concurrency: Self.logs) { call in
                 try await view.onOwnerOfMachine(call) { id in
                     let bytes = try call.query.number("bytes", default: 64 << 10, within: 1...(1 << 20))
                     return Answer.text(try await agent.log(of: id, bytesMax: bytes))

@@ -28,6 +28,13 @@ import Testing
                 #expect(refusal?.message.contains("\(network)") == true)
             }
             #expect(try await apps.find(try AppName("thief")) == nil)
+            // Nor is it open to whoever was in a network of that name before.
+            let early = try await apps.create(try AppName("early"), network: try NetworkName("bills"))
+            let bills = try await apps.create(try AppName("bills"), network: nil, owner: .postgres)
+            #expect(bills.network != early.network)
+            await #expect(throws: Refusal.self) {
+                try await apps.create(try AppName("late"), network: bills.networkName)
+            }
             // Networks of apps are shared as before.
             let web = try await apps.create(try AppName("web"), network: nil)
             let worker = try await apps.create(try AppName("worker"), network: web.networkName)

@@ -1,5 +1,7 @@
 import Foundation
+import RoostLinux
 import RoostModel
+import RoostRecords
 import RoostWire
 import Testing
 
@@ -48,6 +50,30 @@ import Testing
         #expect(detail.hasPrefix("ää") && detail.hasSuffix("…"))
         let refusal = try #require(MemberBounds.cut(rule(refusal: long)).switchover?.refusal)
         #expect(refusal.utf8.count <= MemberBounds.detailBytesMax + 8)
+    }
+
+    @Test("A record is bounded as it is written, whatever is in it, and so is what a member writes in all")
+    func bytes() throws {
+        let allowance = ByteAllowance(MemberBounds.bytesPerSecondMax, burst: MemberBounds.burstBytesMax)
+        let names = try (0..<2000).map { try MemberName("orders-\($0)") }
+        let views = names.map { StandbyView(member: $0, isConfirming: true, behindBytes: 1) }
+        let beat = Heartbeat(epoch: .first, leader: member, sequence: 1, isOpen: true, standbys: views)
+        #expect(throws: Refusal.self) {
+            try MemberBounds.check(bytes: try RecordCodec.write(beat).count, allowance)
+        }
+        let whole = try RecordCodec.write(rule(members: 9, reigns: ClusterRule.historyMax)).count
+        #expect(whole <= MemberBounds.recordBytesMax * 3 / 4, "the largest that a member has to write")
+        try MemberBounds.check(bytes: whole, allowance)
+        var now = Moment.zero
+        let fresh = ByteAllowance(1000, burst: 3000)
+        #expect(fresh.take(3000, at: now) && !fresh.take(1, at: now))
+        for _ in 0..<1000 {
+            now = now + .milliseconds(1)
+            _ = fresh.take(0, at: now)
+        }
+        #expect(!fresh.take(1001, at: now) && fresh.take(1000, at: now))
+        now = now + .seconds(100_000)
+        #expect(!fresh.take(3001, at: now) && fresh.take(3000, at: now))
     }
 
     @Test("A watch that has nothing to say says so, and ends with its changes")
