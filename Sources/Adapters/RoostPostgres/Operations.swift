@@ -297,7 +297,7 @@ final class Operations: Sendable {
     }
 
     private func startOrReload(within limit: Duration) async throws {
-        if instance.isRunning { try instance.reload() } else { try await instance.start() }
+        if instance.isRunning { try instance.reloadIfChanged() } else { try await instance.start() }
         try await instance.waitUntilAnswering(within: limit)
     }
 

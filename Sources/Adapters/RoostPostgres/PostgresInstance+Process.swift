@@ -85,7 +85,13 @@ extension PostgresInstance {
 
     public func reload() throws(PostgresError) {
         guard isRunning else { throw PostgresError("reload the configuration", "Postgres does not run") }
+        written.withLock { $0.isUntold = false }
         postmaster.withLock { $0 }?.signal(SIGHUP)
+    }
+
+    /// Tells Postgres of a configuration that is other than the one it was told of last.
+    public func reloadIfChanged() throws(PostgresError) {
+        if written.withLock({ $0.isUntold }) { try reload() }
     }
 
     /// Whether Postgres accepts connections and answers. False as well while it starts, recovers or is frozen.

@@ -61,6 +61,9 @@ public final class PostgresInstance: Sendable {
         var settings: PostgresSettings?
         /// What the access rules on disk say; nil: a write of them failed, and nobody knows.
         var isOpen: Bool?
+        /// What was written last, and whether Postgres has not been told since: a reload for nothing would fill its log.
+        var texts: [String] = []
+        var isUntold = true
     }
     /// The configuration as it is on disk. The lock is held while it is written: two writers would mix.
     let written = Mutex(Written())
@@ -213,7 +216,13 @@ public final class PostgresInstance: Sendable {
             try written.withLock { written throws(SystemError) in
                 var settings = settings
                 settings.isOpen = isWantedOpen.withLock { $0 }
+                let texts = [
+                    secrets.serverCertificate, secrets.serverKey, secrets.replicationPassword, settings.identityMap,
+                    settings.accessRules, settings.configuration(layout), "\(settings.role)",
+                ]
+                let isOther = texts != written.texts || !isEmpty(layout.data + "/postgresql.auto.conf")
                 written.isOpen = nil
+                if isOther { (written.texts, written.isUntold) = (texts, true) }
                 try write(settings, secrets)
                 written.settings = settings
                 written.isOpen = settings.isOpen
@@ -248,9 +257,13 @@ public final class PostgresInstance: Sendable {
 
     /// These two are on the volume, which may be full: what is as it should be is left alone.
     private func makeEmpty(_ path: String) throws(SystemError) {
+        if !isEmpty(path) { try layout.write("", to: path) }
+    }
+
+    /// There, and nothing in it.
+    private func isEmpty(_ path: String) -> Bool {
         var facts = stat()
-        if stat(layout.outside(path), &facts) == 0, facts.st_size == 0 { return }
-        try layout.write("", to: path)
+        return stat(layout.outside(path), &facts) == 0 && facts.st_size == 0
     }
 
     func writePassword(_ secrets: ClusterSecrets) throws(SystemError) {

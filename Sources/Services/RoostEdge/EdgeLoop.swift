@@ -54,7 +54,8 @@ final class EdgeLoop {
 
     /// A client's connection, before its first byte. The handler goes into the channel here.
     func accept(_ channel: any Channel, for access: Access) throws {
-        counters.accepted.increment()
+        // The edge's own checks are no clients.
+        if channel.localAddress?.v4 != channel.remoteAddress?.v4 { counters.accepted.increment() }
         guard let local = channel.localAddress?.v4, let remote = channel.remoteAddress?.v4, let route = routes[local]
         else {
             // An address of this host that no service has: as if nobody listened there.

@@ -65,11 +65,15 @@ enum ClusterStatus {
             planet.hosts[placement.host]?.machines.first { $0.id == placement.machine }
         }
         let isLeader = records.rule?.leader == member.name
+        // What it said last is not how it is.
+        let isSilent = words(for: silence.members[member.name], max: ClusterSilence.reportMax) != nil
         let state: String =
             if placement == nil {
                 "unplaced"
             } else if let machine, machine.state != .started {
                 "machine \(machine.state.rawValue)"
+            } else if isSilent {
+                "silent"
             } else {
                 report?.state.rawValue ?? "starting"
             }
@@ -77,7 +81,7 @@ enum ClusterStatus {
             name: member.name, machine: placement?.machine, volume: placement?.volume, host: placement?.host,
             region: member.region, address: placement?.address, role: isLeader ? .primary : .standby,
             state: state, timeline: report?.timeline ?? 0, lagBytes: isLeader ? 0 : lagBytes(of: member.name, records),
-            lagSeconds: report.map { isLeader ? 0 : Double($0.lagMilliseconds) / 1000 },
+            lagSeconds: isSilent ? nil : report.map { isLeader ? 0 : Double($0.lagMilliseconds) / 1000 },
             detail: details(of: member.name, records, silence))
     }
 
