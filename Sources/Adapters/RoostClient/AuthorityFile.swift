@@ -31,6 +31,20 @@ public enum AuthorityFile {
         return trusting
     }
 
+    /// Writes a text that goes with a cluster's authority into a file beside it.
+    ///
+    /// - Returns: the file's path.
+    public static func keep(_ text: String, as name: String, in folder: String = folderDefault) throws(SystemError)
+        -> String
+    {
+        let path = "\(folder)/\(name)"
+        if try DurableFile.read(path) != Array(text.utf8) {
+            try DurableFile.makeFolder(folder, mode: 0o700)
+            try DurableFile.write(text, to: path)
+        }
+        return path
+    }
+
     private static func naming(_ path: String, in url: String) -> String {
         guard url.contains("sslmode=verify-"), !url.contains("sslrootcert=") else { return url }
         return url + "&sslrootcert=" + encoded(path)

@@ -207,7 +207,7 @@ public struct OCIRuntime: MachineRuntime {
             folders.root, folders.run, folders.state, folders.runtimeState, configuration.runFolder,
             configuration.stateFolder,
         ] { words = words.replacing(path, with: "") }
-        return String(words.prefix(Self.publicWordsMax)).filter { $0.isASCII && !$0.isNewline }
+        return String(words.prefix(Self.publicWordsMax)).filter { $0.isASCII && $0 >= " " && $0 != "\u{7f}" }
     }
 
     static let publicWordsMax = 600

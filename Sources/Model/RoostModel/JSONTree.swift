@@ -18,6 +18,40 @@ public enum JSONTree: Hashable, Sendable {
     case object([String: JSONTree])
 }
 
+extension JSONTree {
+    /// Null, false, zero, or nothing in it: what clients send for a field that their user did not set.
+    public var isUnset: Bool {
+        switch self {
+        case .null: true
+        case .bool(let value): !value
+        case .integer(let value): value == 0
+        case .natural(let value): value == 0
+        case .number(let value): value == 0
+        case .text(let text): text.isEmpty
+        case .list(let elements): elements.isEmpty
+        case .object(let members): members.values.allSatisfy(\.isUnset)
+        }
+    }
+
+    /// The path of a member that is set here and that another tree has no place for: `init.swap`, `mounts.0.size`.
+    public func firstMember(notIn other: JSONTree) -> String? {
+        switch (self, other) {
+        case (.object(let members), .object(let others)):
+            for (name, value) in members.sorted(by: { $0.key < $1.key }) where !value.isUnset {
+                guard let counterpart = others[name] else { return name }
+                if let inner = value.firstMember(notIn: counterpart) { return name + "." + inner }
+            }
+        case (.list(let elements), .list(let others)):
+            for (index, pair) in zip(elements, others).enumerated() {
+                if let inner = pair.0.firstMember(notIn: pair.1) { return "\(index).\(inner)" }
+            }
+        case (.object, _), (.list, _), (.null, _), (.bool, _), (.integer, _), (.natural, _), (.number, _), (.text, _):
+            break
+        }
+        return nil
+    }
+}
+
 extension JSONTree: Codable {
     public init(from decoder: any Decoder) throws {
         if let container = try? decoder.container(keyedBy: TextKey.self) {

@@ -54,6 +54,31 @@ import Testing
         #expect(own["PGUSER"] == nil && own["PGDATABASE"] == nil && own["PGPASSWORD"] == nil)
         #expect(own["PGHOST"] == "203.0.113.1")
         #expect(ConnectTarget(url: "") == nil)
+        let lively = try #require(
+            ConnectTarget(url: url + "&keepalives_idle=2&tcp_user_timeout=9000&connect_timeout=10"))
+        #expect(
+            lively.service(beside: { _ in nil }) == """
+                [roost]
+                host=203.0.113.1
+                port=5433
+                connect_timeout=10
+                keepalives_idle=2
+                sslmode=verify-full
+                sslrootcert=/a b.crt
+                tcp_user_timeout=9000
+
+                """)
+        #expect(!lively.service(beside: { $0 == "PGSSLMODE" ? "require" : nil }).contains("sslmode"))
+    }
+
+    @Test("What others have written is shown on a terminal, and not obeyed: in tables, in facts")
+    func foreignText() {
+        var table = Table("detail")
+        table.add(Table.Cell("a\u{1b}[2Jb\nc"))
+        #expect(table.text(paint: { text, _ in text }) == "detail\na\\x1b[2Jb c")
+        #expect(Facts([("why", "\u{9b}31m")]).text.hasSuffix("\\x9b31m"))
+        let own = Terminal.Style.good.rawValue + "ready\u{1b}[0m"
+        #expect(Facts([("state", own + "\u{1b}]0;title\u{7}")]).text.hasSuffix(own + "\\x1b]0;title\\x07"))
     }
 
     @Test("A password stays off the screen")
@@ -69,6 +94,7 @@ import Testing
         arguments: [
             (["--json", "pg", "list"], ["pg", "list", "--json"]),
             (["--json", "hosts", "list"], ["hosts", "list", "--json"]),
+            (["--token-file", "f", "pg", "list"], ["pg", "list", "--token-file", "f"]),
             (["--lab", "x", "pg", "--json", "status", "db"], ["pg", "status", "--lab", "x", "--json", "db"]),
             (
                 ["--api=http://h:1", "machines", "exec", "a", "--", "--json"],

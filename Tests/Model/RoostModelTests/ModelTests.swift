@@ -106,6 +106,19 @@ import Testing
         #expect(LSN(text: "nonsense") == nil)
     }
 
+    @Test(
+        "What a version does not know is found by its path; what is not set is not missed",
+        arguments: [
+            (#"{"a":1,"b":{"c":"x"}}"#, nil), (#"{"a":1,"services":[{"port":80}]}"#, "services"),
+            (#"{"b":{"c":"x","d":1}}"#, "b.d"), (#"{"l":[{"e":1},{"f":2}]}"#, "l.1.f"),
+            (#"{"a":2,"z":false,"y":null,"x":[],"w":{"v":0}}"#, nil),
+        ] as [(String, String?)])
+    func unknownMembers(text: String, path: String?) throws {
+        let known = #"{"a":1,"b":{"c":"y"},"l":[{"e":1},{"e":1}]}"#
+        func tree(_ text: String) throws -> JSONTree { try JSONDecoder().decode(JSONTree.self, from: Data(text.utf8)) }
+        #expect(try tree(text).firstMember(notIn: tree(known)) == path)
+    }
+
     @Test func aConfigSurvivesItsJSON() throws {
         let json = """
             {"image":"oci:/x:1","guest":{"cpus":2,"memory_mb":512},"env":{"A":"b"},"restart":{"policy":"always"},

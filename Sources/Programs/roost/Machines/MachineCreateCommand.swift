@@ -103,8 +103,14 @@ struct MachineCreateCommand: AsyncParsableCommand {
             throw UsageMistake("--config \(config): there is no such file")
         }
         do {
-            return try RoostJSON.decode(MachineConfig.self, from: Data(bytes))
-        } catch {
+            let tree = try RoostJSON.decode(JSONTree.self, from: Data(bytes))
+            let read = try RoostJSON.decode(MachineConfig.self, from: Data(bytes))
+            let written = try RoostJSON.decode(JSONTree.self, from: JSONEncoder().encode(read))
+            if let field = tree.firstMember(notIn: written) {
+                throw UsageMistake("--config \(config): field '\(field)' is not supported")
+            }
+            return read
+        } catch let error where !(error is UsageMistake) {
             throw UsageMistake("--config \(config) is not a machine config: \(RoostJSON.explain(error))")
         }
     }

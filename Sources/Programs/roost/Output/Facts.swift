@@ -8,7 +8,7 @@ struct Facts {
         let width = facts.map(\.name.count).max() ?? 0
         return facts.map { fact in
             let padding = String(repeating: " ", count: width - fact.name.count)
-            return Terminal.paint(fact.name, .faint) + padding + "  " + fact.value
+            return Terminal.paint(fact.name, .faint) + padding + "  " + Terminal.harmlessButColours(fact.value)
         }.joined(separator: "\n")
     }
 }

@@ -5,10 +5,11 @@ struct Table: Sendable {
         var style = Terminal.Style.plain
         var isNumber = false
 
-        init(stringLiteral text: String) { self.text = text }
+        init(stringLiteral text: String) { self.init(text) }
 
         init(_ text: String, _ style: Terminal.Style = .plain) {
-            self.text = text
+            // Much of it others have written.
+            self.text = Terminal.harmlessButColours(text).replacing("\n", with: " ")
             self.style = style
         }
 

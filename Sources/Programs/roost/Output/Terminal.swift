@@ -13,7 +13,7 @@ enum Terminal {
         }
     }
 
-    enum Style: String, Sendable {
+    enum Style: String, Sendable, CaseIterable {
         case plain = ""
         case good = "\u{1b}[32m"
         case warning = "\u{1b}[33m"
@@ -41,7 +41,7 @@ enum Terminal {
     }
 
     static func paint(_ text: String, _ style: Style, on stream: Stream = .output) -> String {
-        style == .plain || text.isEmpty || !isColoured(stream) ? text : style.rawValue + text + "\u{1b}[0m"
+        style == .plain || text.isEmpty || !isColoured(stream) ? text : style.rawValue + text + uncoloured
     }
 
     /// A line on standard error.
@@ -73,6 +73,23 @@ enum Terminal {
     static func putForeign(_ text: String, on stream: Stream) {
         put(isTerminal(stream) ? harmless(text) : text, on: stream)
     }
+
+    /// As ``harmless(_:)``, for text that has parts of ours in it: the colours that ``paint(_:_:on:)`` writes stay. What
+    /// others write may be coloured by it, and no more.
+    static func harmlessButColours(_ text: String) -> String {
+        var shown = ""
+        var rest = text[...]
+        while let escape = rest.unicodeScalars.firstIndex(of: "\u{1b}") {
+            shown += harmless(String(rest[..<escape]))
+            rest = rest[escape...]
+            let colour = (Style.allCases.map(\.rawValue) + [uncoloured]).first { !$0.isEmpty && rest.hasPrefix($0) }
+            shown += colour ?? harmless("\u{1b}")
+            rest = Substring(rest.unicodeScalars.dropFirst(colour?.unicodeScalars.count ?? 1))
+        }
+        return shown + harmless(String(rest))
+    }
+
+    private static let uncoloured = "\u{1b}[0m"
 
     /// C0 and C1 control characters but line feed and tab as `\\x1b`; a carriage return before a line feed is dropped.
     static func harmless(_ text: String) -> String {

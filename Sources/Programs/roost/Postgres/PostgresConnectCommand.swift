@@ -47,6 +47,11 @@ struct PostgresConnectCommand: AsyncParsableCommand {
             words = [OwnProgram.path, "lab", "exec", "--name", lab.text, client ?? "", "--"] + words
         }
         for (name, value) in target.environment(for: arguments, beside: { environment($0) }) { setenv(name, value, 1) }
+        let service = try AuthorityFile.keep(
+            target.service(beside: { environment($0) }), as: "\(name)-\(read ? "read" : "write").service")
+        setenv("PGSERVICEFILE", service, 1)
+        setenv("PGSERVICE", ConnectTarget.serviceName, 1)
+        unsetenv("PGHOSTADDR")
         let failure = OwnProgram.become(words)
         throw CommandFailure(
             "\(failure)", advice: failure.code == ENOENT ? "Install psql: apt-get install -y postgresql-client" : nil)
@@ -98,6 +103,20 @@ struct ConnectTarget: Equatable {
     private static let variables = [
         "sslmode": "PGSSLMODE", "sslrootcert": "PGSSLROOTCERT", "connect_timeout": "PGCONNECT_TIMEOUT",
     ]
+
+    static let serviceName = "roost"
+
+    /// The connection as a service file, which counts more than the environment and may say what no variable can: when
+    /// a dead edge is noticed (https://www.postgresql.org/docs/17/libpq-pgservice.html).
+    func service(beside present: (String) -> String?) -> String {
+        var lines = ["[\(Self.serviceName)]", "host=\(host)", "port=\(port)"]
+        for (name, value) in parameters.sorted(by: { $0.key < $1.key }) {
+            // Where the caller chose, his choice stands.
+            if let variable = Self.variables[name], present(variable) != nil { continue }
+            lines.append("\(name)=\(value)")
+        }
+        return lines.joined(separator: "\n") + "\n"
+    }
 
     /// What to set for psql. Where the caller chose, his choice stands; the password is the cluster's superuser's, and
     /// goes nowhere but to that user.

@@ -3,7 +3,7 @@ import ArgumentParser
 /// Options that all commands share may stand before the command's name too: `roost --json pg list` is what
 /// `roost pg list --json` is.
 enum LeadingOptions {
-    private static let withValue: Set<String> = ["--api", "--token", "--lab"]
+    private static let withValue: Set<String> = ["--api", "--token", "--token-file", "--lab"]
     private static let flags: Set<String> = ["--json"]
 
     /// The words with the shared options that stand among the names of commands moved behind the last of these names.

@@ -59,8 +59,8 @@ enum RoostProgram {
     }
 
     private static func complain(_ message: String, advice: String?) {
-        Terminal.say(Terminal.paint("error: ", .bad, on: .error) + message)
-        if let advice { Terminal.say(advice) }
+        Terminal.say(Terminal.paint("error: ", .bad, on: .error) + Terminal.harmless(message))
+        if let advice { Terminal.say(Terminal.harmless(advice)) }
     }
 }
 

@@ -144,7 +144,12 @@ extension VolumeBody {
     var facts: Facts {
         Facts([
             ("ID", id.text), ("Name", name), ("State", Terminal.paint(state.rawValue, state.style)),
-            ("Size", "\(sizeGigabytes) GB, \(ByteCount(bytes: blocksAvailable * blockSize)) free"),
+            (
+                "Size",
+                "\(sizeGigabytes) GB, "
+                    + (blocks == 0
+                        ? "free space unknown: not mounted" : "\(ByteCount(bytes: blocksAvailable * blockSize)) free")
+            ),
             ("File system", readOnly == true ? "\(fstype), read-only after an error: restart its machine" : fstype),
             ("Files", inodesFree.map { "room for \($0) more" } ?? "unknown: not mounted"), ("Region", region.text),
             ("Host", hostStatus == "ok" ? zone : "\(zone) (\(hostStatus))"),
