@@ -64,6 +64,8 @@ public struct PathMeasurement: Hashable, Sendable, Codable {
     /// Smoothed; nil until a probe was answered.
     public var roundTripMicroseconds: Int64?
     public var jitterMicroseconds: Int64?
+    /// A probe of the last seconds was answered.
+    public var isAnswering: Bool
     /// Of the recent window.
     public var lossPercent: Double
     /// The same of probes as large as the mesh's largest packet; nil before the fate of one is known.
@@ -72,13 +74,14 @@ public struct PathMeasurement: Hashable, Sendable, Codable {
     public var probesAnswered: UInt64
 
     public init(
-        peer: HostName, roundTripMicroseconds: Int64?, jitterMicroseconds: Int64?, lossPercent: Double,
-        fullSizeLossPercent: Double? = nil,
+        peer: HostName, roundTripMicroseconds: Int64?, jitterMicroseconds: Int64?, isAnswering: Bool,
+        lossPercent: Double, fullSizeLossPercent: Double? = nil,
         probesSent: UInt64, probesAnswered: UInt64
     ) {
         self.peer = peer
         self.roundTripMicroseconds = roundTripMicroseconds
         self.jitterMicroseconds = jitterMicroseconds
+        self.isAnswering = isAnswering
         self.lossPercent = lossPercent
         self.fullSizeLossPercent = fullSizeLossPercent
         self.probesSent = probesSent
@@ -89,6 +92,7 @@ public struct PathMeasurement: Hashable, Sendable, Codable {
         case peer
         case roundTripMicroseconds = "rtt_us"
         case jitterMicroseconds = "jitter_us"
+        case isAnswering = "answering"
         case lossPercent = "loss_percent"
         case fullSizeLossPercent = "full_size_loss_percent"
         case probesSent = "sent"

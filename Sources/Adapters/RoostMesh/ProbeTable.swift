@@ -29,9 +29,12 @@ struct ProbeTable: Sendable {
         var carriesSmallPacketsOnly = false
     }
 
-    /// Every peer gets so few of them that a host with fifty peers sends 15 kB a second.
-    static let fullSizeInterval = Duration.seconds(5)
-    private static let fullSizeLimits = PathStatistics.Limits(windowProbes: 6)
+    /// Every peer gets so few of them that a host with fifty peers sends 8 kB a second: one to ten small ones at most.
+    static func fullSizeInterval(peers: Int) -> Duration {
+        max(.seconds(5), ProbeSchedule.interval(peers: peers) * 10)
+    }
+
+    private static let fullSizeLimits = PathStatistics.Limits(window: .seconds(30), windowProbesMin: 6)
     /// Lost one after the other, while small ones arrive, before it is said of the path.
     static let fullSizeLostMin = 3
     private static let smallLossMax = 0.5
@@ -67,8 +70,7 @@ struct ProbeTable: Sendable {
         for (index, target) in targets.enumerated() { indexByEndpoint[target.peer.endpoint] = index }
     }
 
-    /// When ``takeDue(now:)`` has something next; nil without peers.
-    var nextDue: Moment? { targets.map(\.due).min() }
+    var isEmpty: Bool { targets.isEmpty }
 
     mutating func takeDue(now: Moment) -> [Outgoing] {
         var outgoing: [Outgoing] = []
@@ -83,7 +85,7 @@ struct ProbeTable: Sendable {
                     targets[index].peer.sealed(
                         ProbePacket(
                             kind: .probe, number: number, sentNanoseconds: Self.nanoseconds(now), padding: padding)))
-                targets[index].fullSizeDue = now + Self.fullSizeInterval
+                targets[index].fullSizeDue = now + Self.fullSizeInterval(peers: targets.count)
             }
             targets[index].due = ProbeSchedule.next(after: targets[index].due, peers: targets.count, now: now)
         }
@@ -91,7 +93,13 @@ struct ProbeTable: Sendable {
     }
 
     /// What is to be sent back, if anything. Only peers are answered and believed.
-    mutating func receive(_ bytes: [UInt8], from source: UnderlayEndpoint, now: Moment) -> Outgoing? {
+    ///
+    /// - Parameters:
+    ///   - arrival: when the kernel had it.
+    ///   - now: when the answer leaves; what is between is said in it.
+    mutating func receive(
+        _ bytes: [UInt8], from source: UnderlayEndpoint, arrival: Moment, now: Moment
+    ) -> Outgoing? {
         guard let index = indexByEndpoint[source], let packet = targets[index].peer.seal.opened(bytes) else {
             return nil
         }
@@ -99,6 +107,7 @@ struct ProbeTable: Sendable {
         case .probe:
             var answer = packet
             answer.kind = .answer
+            answer.heldMicroseconds = UInt32(clamping: Self.microseconds(max(now - arrival, .zero)))
             return targets[index].peer.sealed(answer)
         case .answer:
             let statistics: WritableKeyPath<Target, PathStatistics>
@@ -110,7 +119,8 @@ struct ProbeTable: Sendable {
             guard let sentAt = targets[index][keyPath: statistics].sentAt(packet.number),
                 Self.nanoseconds(sentAt) == packet.sentNanoseconds
             else { return nil }
-            _ = targets[index][keyPath: statistics].answer(packet.number, at: now)
+            _ = targets[index][keyPath: statistics].answer(
+                packet.number, at: max(arrival, sentAt), held: .microseconds(Int64(packet.heldMicroseconds)))
             return nil
         }
     }
@@ -123,7 +133,8 @@ struct ProbeTable: Sendable {
             let fullSize = targets[index].fullSize
             return PathMeasurement(
                 peer: targets[index].peer.host, roundTripMicroseconds: statistics.roundTrip.map(Self.microseconds),
-                jitterMicroseconds: statistics.jitter.map(Self.microseconds), lossPercent: statistics.loss * 100,
+                jitterMicroseconds: statistics.jitter.map(Self.microseconds),
+                isAnswering: statistics.isAnswering(at: now), lossPercent: statistics.loss * 100,
                 fullSizeLossPercent: fullSize.probesSettled == 0 ? nil : fullSize.loss * 100,
                 probesSent: statistics.probesSent, probesAnswered: statistics.probesAnswered)
         }

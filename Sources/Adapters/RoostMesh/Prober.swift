@@ -7,6 +7,9 @@ import Synchronization
 
 /// Sends probes to all peers and answers theirs, on a thread of its own: what it measures must not depend on how
 /// busy the rest of the process is.
+///
+/// It looks at its socket in rounds: to wake up for every packet would cost several times as much. What is measured does
+/// not suffer: the kernel's stamp says when a packet came, and an answer says how long the probe was held.
 final class Prober: Sendable {
     private let endpoint: UnderlayEndpoint
     private let namespace: String?
@@ -15,8 +18,12 @@ final class Prober: Sendable {
 
     /// The outside address may come up after us.
     private static let retryInterval = Duration.seconds(1)
+    /// How often the socket is looked at. A program that knows nothing of held probes measures half of it too much.
+    static let roundInterval = Duration.milliseconds(40)
     /// Bound on the packets taken before probes that are due are looked at again.
     private static let packetsPerRoundMax = 256
+    /// How often it is looked whether a path carries large packets.
+    private static let turnInterval = Duration.seconds(1)
     /// Without peers.
     private static let idleInterval = Duration.seconds(1)
 
@@ -67,22 +74,36 @@ final class Prober: Sendable {
     }
 
     private func serve(_ socket: borrowing ProbeSocket, wake: Int32) {
+        var turnsDue = BootClock.now()
         while true {
+            let isMore = answer(on: socket)
             let now = BootClock.now()
-            let (due, next, turns) = table.withLock { ($0.takeDue(now: now), $0.nextDue, $0.takeTurns(now: now)) }
-            for outgoing in due { socket.send(outgoing) }
-            for turn in turns { say(turn.carriesSmallPacketsOnly, of: turn.host) }
-            let idle = next.map { min($0 - BootClock.now(), Self.idleInterval) } ?? Self.idleInterval
-            if socket.wait(for: idle, wake: wake) { return }
-            for _ in 0..<Self.packetsPerRoundMax {
-                guard let received = socket.receive() else { break }
-                guard let source = received.source else { continue }
-                let at = BootClock.now()
-                if let answer = table.withLock({ $0.receive(received.bytes, from: source, now: at) }) {
-                    socket.send(answer)
-                }
+            let areTurnsDue = now >= turnsDue
+            let (due, turns, isEmpty) = table.withLock {
+                ($0.takeDue(now: now), areTurnsDue ? $0.takeTurns(now: now) : [], $0.isEmpty)
             }
+            for outgoing in due { socket.send(outgoing) }
+            if areTurnsDue { turnsDue = now + Self.turnInterval }
+            for turn in turns { say(turn.carriesSmallPacketsOnly, of: turn.host) }
+            let rest = isMore ? .zero : isEmpty ? Self.idleInterval : Self.roundInterval
+            var entry = pollfd(fd: wake, events: Int16(POLLIN), revents: 0)
+            if Glibc.poll(&entry, 1, Int32(clamping: rest.milliseconds)) > 0 { return }
         }
+    }
+
+    /// Takes what waits and answers it.
+    /// - Returns: whether there may be more.
+    private func answer(on socket: borrowing ProbeSocket) -> Bool {
+        for _ in 0..<Self.packetsPerRoundMax {
+            guard let packet = socket.receive() else { return false }
+            guard let source = packet.source else { continue }
+            let now = BootClock.now()
+            let answer = table.withLock {
+                $0.receive(packet.bytes, from: source, arrival: now + (.zero - packet.waited), now: now)
+            }
+            if let answer { socket.send(answer) }
+        }
+        return true
     }
 
     private func say(_ carriesSmallPacketsOnly: Bool, of host: HostName) {

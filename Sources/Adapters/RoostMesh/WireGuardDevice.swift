@@ -78,6 +78,9 @@ struct WireGuardDevice: Sendable {
 
     private static let forwarding = "ipv6/conf/all/forwarding"
 
+    /// There is an interface of this name. On a thread in the host's namespace.
+    func isThere() -> Bool { if_nametoindex(interface) != 0 }
+
     /// Nil when there is no interface, as after the death of the process that held it. An interface that does not
     /// answer is an error: nobody knows what its peers are.
     func state() async throws(MeshError) -> WireGuardState? {

@@ -42,6 +42,8 @@ public final class WireGuardMesh: Mesh, Service {
 
     /// How often ``run()`` looks whether the interface is still there.
     public static let repairInterval = Duration.seconds(3)
+    /// Every so many times it asks WireGuard too, which starts a program.
+    private static let repairsPerQuestion = 10
     /// How often ``run()`` looks whether the rules are what they should be; at once, too, when the kernel says that
     /// somebody has changed any.
     public static let ruleInterval = Duration.seconds(2)
@@ -199,10 +201,17 @@ public final class WireGuardMesh: Mesh, Service {
     }
 
     private func keepUp() async {
+        var round = 0
         while !Task.isCancelled {
             do { try await Task.sleep(for: Self.repairInterval) } catch { return }
+            round += 1
             do throws(MeshError) {
-                guard try await device.state() == nil, !Task.isCancelled else { continue }
+                // With the process that holds it the interface goes, too.
+                let isGone =
+                    round.isMultiple(of: Self.repairsPerQuestion)
+                    ? try await device.state() == nil
+                    : try await inHost { () throws(MeshError) in !self.device.isThere() }
+                guard isGone, !Task.isCancelled else { continue }
                 logger.warning("the mesh interface is gone and is made anew")
                 _ = try await start()
             } catch {

@@ -1,30 +1,48 @@
 import DequeModule
 public import RoostModel
 
-/// What the probes of one path have shown: smoothed round trip, jitter, and the loss of the recent window.
+/// What the probes of one path have shown: smoothed round trip, jitter, the loss of the recent window, and whether the
+/// other end answers.
+///
+/// Both are measured in time, since how often a path is probed depends on how many there are: the loss over
+/// ``Limits/window``, or longer where that has too few probes to say anything, and silence over ``Limits/silence``.
 ///
 /// A pure value. The caller sends a probe whenever it likes, tells this value so, hands in each answer, and reads.
 /// A broken direction is a loss like any other: a probe counts only when its answer came back.
 public struct PathStatistics: Sendable {
     public struct Limits: Hashable, Sendable {
-        /// Probes the loss is counted over.
-        public var windowProbes: Int
+        /// The loss is counted over probes so young,
+        public var window: Duration
+        /// and over so many in any case, of whatever age: one of twenty is 5 %.
+        public var windowProbesMin: Int
+        /// A path on which no probe of so long was answered leads nowhere;
+        public var silence: Duration
+        /// but so many must have been lost, one after the other: on a path that loses a tenth, one of 100,000 times.
+        public var silenceProbesMin: Int
         /// An answer is waited for at least this long, however short the round trip: a busy host is not a bad path.
         public var patienceMin: Duration
         /// And at most this long, which also holds until the first answer.
         public var patienceMax: Duration
+        /// What an answer may be late by itself, on the steadiest path (RFC 6298's G): both ends look at their packets
+        /// so many times a second only.
+        public var granularity: Duration
         /// What a path that loses everything would cost; a path that loses 5 % costs a twentieth of it.
         /// With one second, 5 % of loss weigh as much as 50 ms of detour.
         public var penaltyOfTotalLoss: Duration
 
         public init(
-            windowProbes: Int = 50, patienceMin: Duration = .milliseconds(200), patienceMax: Duration = .seconds(1),
-            penaltyOfTotalLoss: Duration = .seconds(1)
+            window: Duration = .seconds(5), windowProbesMin: Int = 20, silence: Duration = .seconds(5),
+            silenceProbesMin: Int = 5, patienceMin: Duration = .milliseconds(200), patienceMax: Duration = .seconds(1),
+            granularity: Duration = .milliseconds(100), penaltyOfTotalLoss: Duration = .seconds(1)
         ) {
-            precondition(windowProbes > 0 && patienceMin <= patienceMax)
-            self.windowProbes = windowProbes
+            precondition(windowProbesMin >= silenceProbesMin && silenceProbesMin > 0 && patienceMin <= patienceMax)
+            self.window = window
+            self.windowProbesMin = windowProbesMin
+            self.silence = silence
+            self.silenceProbesMin = silenceProbesMin
             self.patienceMin = patienceMin
             self.patienceMax = patienceMax
+            self.granularity = granularity
             self.penaltyOfTotalLoss = penaltyOfTotalLoss
         }
     }
@@ -55,14 +73,20 @@ public struct PathStatistics: Sendable {
     /// - Returns: its number, to be carried by the probe and its answer.
     public mutating func send(at now: Moment) -> UInt32 {
         expire(at: now)
-        if probes.count == limits.windowProbes { probes.removeFirst() }
+        while probes.count >= limits.windowProbesMin, let first = probes.first, now - first.sentAt >= limits.window {
+            probes.removeFirst()
+        }
         let number = UInt32(truncatingIfNeeded: probesSent)
         probes.append(Probe(number: number, sentAt: now, state: .waiting))
         probesSent += 1
         return number
     }
 
-    public mutating func answer(_ number: UInt32, at now: Moment) -> Verdict {
+    /// - Parameters:
+    ///   - now: when the answer came.
+    ///   - held: for so long the other end kept the probe before it answered; not a part of the path. More than the
+    ///     whole time is not believed.
+    public mutating func answer(_ number: UInt32, at now: Moment, held: Duration = .zero) -> Verdict {
         guard let first = probes.first else { return .unknown }
         let index = Int(number &- first.number)
         guard index < probes.count else { return .unknown }
@@ -74,7 +98,8 @@ public struct PathStatistics: Sendable {
         }
         probes[index].state = .answered
         probesAnswered += 1
-        learn(now - probes[index].sentAt)
+        let all = now - probes[index].sentAt
+        learn(held < all ? all - held : all)
         return verdict
     }
 
@@ -94,11 +119,12 @@ public struct PathStatistics: Sendable {
         }
     }
 
-    /// How long an answer is waited for now: RFC 6298's time-out (round trip plus four times its variation) within
-    /// the limits.
+    /// How long an answer is waited for now: RFC 6298's time-out (round trip plus four times its variation, which is
+    /// not taken for less than the granularity) within the limits.
     public var patience: Duration {
         guard let smoothed else { return limits.patienceMax }
-        return min(max(smoothed.roundTrip + smoothed.variation * 4, limits.patienceMin), limits.patienceMax)
+        let late = max(smoothed.variation * 4, limits.granularity)
+        return min(max(smoothed.roundTrip + late, limits.patienceMin), limits.patienceMax)
     }
 
     /// Nil until a probe was answered.
@@ -126,10 +152,26 @@ public struct PathStatistics: Sendable {
         return count
     }
 
+    /// Whether the other end answers: of the probes whose fate is known, one was answered that is not older than
+    /// ``Limits/silence``, or one of the last ``Limits/silenceProbesMin``.
+    public func isAnswering(at now: Moment) -> Bool {
+        var lost = 0
+        for probe in probes.reversed() {
+            switch probe.state {
+            case .waiting: continue
+            case .answered: return true
+            case .lost:
+                lost += 1
+                if lost >= limits.silenceProbesMin, now - probe.sentAt >= limits.silence { return false }
+            }
+        }
+        return false
+    }
+
     /// What the path costs: smoothed round trip plus a penalty for loss; the lower the better.
-    /// Nil when nothing was answered within the window: the path leads nowhere.
-    public var score: Duration? {
-        guard let smoothed, probes.contains(where: { $0.state == .answered }) else { return nil }
+    /// Nil when the other end does not answer: the path leads nowhere.
+    public func score(at now: Moment) -> Duration? {
+        guard let smoothed, isAnswering(at: now) else { return nil }
         return smoothed.roundTrip + limits.penaltyOfTotalLoss * loss
     }
 

@@ -50,7 +50,7 @@ struct RouteBook: Sendable {
     /// - Returns: the clusters whose members are at another distance than before.
     private mutating func note(_ measurements: [PathMeasurement]) -> Set<AppName> {
         var next: [HostName: Duration] = [:]
-        for path in measurements where path.lossPercent < 100 {
+        for path in measurements where path.isAnswering {
             if let microseconds = path.roundTripMicroseconds { next[path.peer] = .milliseconds(microseconds / 1000) }
         }
         let changed = Set(next.keys).union(roundTrips.keys).filter { next[$0] != roundTrips[$0] }

@@ -47,6 +47,10 @@ struct MeshPartsTests {
         let packet = ProbePacket(kind: .probe, number: 0xdead_beef, sentNanoseconds: 0x0123_4567_89ab_cdef)
         let bytes = packet.bytes
         #expect(bytes.withUnsafeBytes { ProbePacket($0) } == packet)
+        var held = packet
+        held.heldMicroseconds = 40_000
+        #expect(held.bytes.withUnsafeBytes { ProbePacket($0) } == held)
+        #expect(Array(held.bytes[..<12]) == Array(bytes[..<12]) && Array(held.bytes[16...]) == Array(bytes[16...]))
         for index in [0, 3, 4, 5] {
             var wrong = bytes
             wrong[index] ^= 0xff
@@ -76,27 +80,62 @@ struct MeshPartsTests {
         let now = Moment.zero + .milliseconds(3)
         // What we have sent ourselves, and what somebody else says under the peer's address.
         let probe = try #require(theirs.opened(sent.bytes))
-        #expect(table.receive(sent.bytes, from: peer, now: now) == nil)
-        #expect(table.receive(stranger.sealed(probe), from: peer, now: now) == nil)
-        #expect(table.receive(probe.bytes, from: peer, now: now) == nil)
-        #expect(table.receive(theirs.sealed(probe), from: elsewhere, now: now) == nil)
-        let reply = table.receive(theirs.sealed(probe), from: peer, now: now)
+        #expect(table.receive(sent.bytes, from: peer, arrival: now, now: now) == nil)
+        #expect(table.receive(stranger.sealed(probe), from: peer, arrival: now, now: now) == nil)
+        #expect(table.receive(probe.bytes, from: peer, arrival: now, now: now) == nil)
+        #expect(table.receive(theirs.sealed(probe), from: elsewhere, arrival: now, now: now) == nil)
+        let reply = table.receive(theirs.sealed(probe), from: peer, arrival: now, now: now)
         #expect(reply.flatMap { theirs.opened($0.bytes) }?.kind == .answer)
         var answer = probe
         answer.kind = .answer
         var forged = answer
         forged.sentNanoseconds += 1
-        #expect(table.receive(theirs.sealed(forged), from: peer, now: now) == nil)
+        #expect(table.receive(theirs.sealed(forged), from: peer, arrival: now, now: now) == nil)
         var changed = theirs.sealed(answer)
         for index in changed.indices {
             changed[index] ^= 1
-            #expect(table.receive(changed, from: peer, now: now) == nil)
+            #expect(table.receive(changed, from: peer, arrival: now, now: now) == nil)
             changed[index] ^= 1
         }
-        #expect(table.receive(stranger.sealed(answer), from: peer, now: now) == nil)
+        #expect(table.receive(stranger.sealed(answer), from: peer, arrival: now, now: now) == nil)
         #expect(table.measurements(now: now).first?.probesAnswered == 0)
-        #expect(table.receive(changed, from: peer, now: now) == nil)
+        #expect(table.receive(changed, from: peer, arrival: now, now: now) == nil)
         #expect(table.measurements(now: now).first?.roundTripMicroseconds == 3000)
+    }
+
+    /// Two hosts that look at their packets now and then measure the path and not each other's rounds.
+    @Test func whatAProbeIsHeldIsNoPartOfThePath() throws {
+        let keys = (0..<2).map { _ in Curve25519.KeyAgreement.PrivateKey() }
+        func text(_ key: Curve25519.KeyAgreement.PrivateKey) -> String {
+            key.publicKey.rawRepresentation.base64EncodedString()
+        }
+        let endpoints = try [UnderlayEndpoint("198.18.1.1:51821"), UnderlayEndpoint("198.18.1.2:51821")]
+        let names = try [HostName("host1"), HostName("host2")]
+        var tables = [ProbeTable(datagramBytes: 1452), ProbeTable(datagramBytes: 1452)]
+        for own in 0..<2 {
+            let peer = 1 - own
+            let seal = try #require(ProbeSeal(own: keys[own], peer: text(keys[peer])))
+            tables[own].setTargets(
+                [
+                    ProbeTarget(
+                        host: names[peer], endpoint: endpoints[peer], publicKey: text(keys[peer]), seal: seal)
+                ], now: .zero)
+        }
+        for round in 0..<50 {
+            let sent = Moment.zero + .milliseconds(100) * round
+            for probe in tables[0].takeDue(now: sent) {
+                let there = sent + .milliseconds(10)
+                let looked = there + .milliseconds(round % 40)
+                let answer = tables[1].receive(probe.bytes, from: endpoints[0], arrival: there, now: looked)
+                // It looks when it looks; the kernel's stamp says when the answer came.
+                _ = tables[0].receive(
+                    try #require(answer).bytes, from: endpoints[1], arrival: looked + .milliseconds(10),
+                    now: looked + .milliseconds(45))
+            }
+        }
+        let measured = try #require(tables[0].measurements(now: Moment.zero + .seconds(5)).first)
+        #expect(measured.roundTripMicroseconds == 20_000)
+        #expect(measured.isAnswering && measured.lossPercent == 0)
     }
 
     @Test func aPathThatCarriesSmallPacketsOnlyIsSaidToDoSo() throws {
@@ -123,10 +162,12 @@ struct MeshPartsTests {
                 if sent.bytes.count > 1000, (600..<1200).contains(tenth) { continue }
                 var answer = packet
                 answer.kind = .answer
-                _ = table.receive(theirs.sealed(answer), from: peer, now: now + .milliseconds(3))
+                _ = table.receive(
+                    theirs.sealed(answer), from: peer, arrival: now + .milliseconds(3), now: now + .milliseconds(3))
                 // A padding that was never sent counts for nothing.
                 answer.padding += 1
-                _ = table.receive(theirs.sealed(answer), from: peer, now: now + .milliseconds(3))
+                _ = table.receive(
+                    theirs.sealed(answer), from: peer, arrival: now + .milliseconds(3), now: now + .milliseconds(3))
             }
             turns += table.takeTurns(now: now).map(\.carriesSmallPacketsOnly)
             let measured = try #require(table.measurements(now: now).first)

@@ -12,6 +12,7 @@ private struct SimulatedPath {
     var jitterMilliseconds = 0
     var lossThere = 0.0
     var lossBack = 0.0
+    var interval = ProbeSchedule.intervalMin
     private var answers: [(number: UInt32, arrives: Moment)] = []
 
     init(seed: UInt64) { random = SplitMix64(seed: seed) }
@@ -25,7 +26,7 @@ private struct SimulatedPath {
                 let extra = Duration.milliseconds(Int.random(in: 0...jitterMilliseconds, using: &random))
                 answers.append((number, now + roundTrip + extra))
             }
-            now = now + ProbeSchedule.intervalMin
+            now = now + interval
             deliver()
         }
     }
@@ -44,7 +45,7 @@ struct PathStatisticsTests {
         _ = statistics.send(at: .zero)
         #expect(statistics.roundTrip == nil)
         #expect(statistics.jitter == nil)
-        #expect(statistics.score == nil)
+        #expect(statistics.score(at: .zero) == nil)
         #expect(statistics.loss == 0)
     }
 
@@ -53,7 +54,7 @@ struct PathStatisticsTests {
         path.run(probes: 100)
         #expect(path.statistics.roundTrip == .milliseconds(80))
         #expect(path.statistics.loss == 0)
-        #expect(path.statistics.score == .milliseconds(80))
+        #expect(path.statistics.score(at: path.now) == .milliseconds(80))
         #expect(path.statistics.probesSent == 100)
         #expect((path.statistics.jitter ?? .seconds(1)) < .milliseconds(1))
     }
@@ -93,11 +94,11 @@ struct PathStatisticsTests {
         #expect(path.statistics.loss >= 0.1)
         path.run(probes: 60)
         #expect(path.statistics.loss == 1)
-        #expect(path.statistics.score == nil)
+        #expect(path.statistics.score(at: path.now) == nil)
         path.lossBack = 0
         path.run(probes: 70)
         #expect(path.statistics.loss == 0)
-        #expect(path.statistics.score == .milliseconds(80))
+        #expect(path.statistics.score(at: path.now) == .milliseconds(80))
     }
 
     /// Half a second more delay than was ever seen: the answers come after they were given up, and still count.
@@ -118,8 +119,8 @@ struct PathStatisticsTests {
         var detour = SimulatedPath(seed: 5)
         detour.roundTrip = .milliseconds(100)
         detour.run(probes: 200)
-        let lossyScore = try #require(lossy.statistics.score)
-        let detourScore = try #require(detour.statistics.score)
+        let lossyScore = try #require(lossy.statistics.score(at: lossy.now))
+        let detourScore = try #require(detour.statistics.score(at: detour.now))
         #expect(lossyScore > detourScore)
     }
 
@@ -147,14 +148,116 @@ struct PathStatisticsTests {
     }
 }
 
+/// What is promised of outages and losses holds however many peers share a host's probes.
+struct PathsOfManyPeersTests {
+    private func path(peers: Int, seed: UInt64) -> SimulatedPath {
+        var path = SimulatedPath(seed: seed)
+        path.interval = ProbeSchedule.interval(peers: peers)
+        return path
+    }
+
+    @Test(arguments: [(1, 5.5), (11, 5.5), (20, 5.7), (49, 6.5), (199, 11.5)])
+    func outageIsSeenInTime(peers: Int, secondsMax: Double) {
+        var path = path(peers: peers, seed: 7)
+        path.run(probes: 60)
+        #expect(path.statistics.isAnswering(at: path.now))
+        path.lossBack = 1
+        let begin = path.now
+        while path.statistics.isAnswering(at: path.now), path.now - begin < .seconds(60) { path.run(probes: 1) }
+        let seconds = (path.now - begin).secondsAsDouble
+        #expect(seconds >= 3 && seconds <= secondsMax)
+        path.lossBack = 0
+        path.run(probes: 2)
+        #expect(path.statistics.isAnswering(at: path.now))
+    }
+
+    /// A tenth of all probes is lost: nobody takes that for an outage.
+    @Test(arguments: [11, 49, 199]) func lossIsNoOutage(peers: Int) {
+        var outages = 0
+        for seed in 0..<20 as Range<UInt64> {
+            var path = path(peers: peers, seed: seed)
+            path.lossThere = 0.1
+            path.run(probes: 20)
+            for _ in 0..<300 {
+                path.run(probes: 1)
+                if !path.statistics.isAnswering(at: path.now) { outages += 1 }
+            }
+        }
+        #expect(outages <= 1)
+    }
+
+    @Test(arguments: [11, 20, 49, 199]) func lossIsEstimated(peers: Int) {
+        var total = 0.0
+        for seed in 0..<100 as Range<UInt64> {
+            var path = path(peers: peers, seed: seed)
+            path.lossThere = 0.2
+            path.run(probes: 120)
+            total += path.statistics.loss
+        }
+        #expect(abs(total / 100 - 0.2) < 0.03)
+    }
+
+    /// What has long passed is not held against a path: the window has an end in time, too.
+    @Test(arguments: [(11, 6), (49, 22), (199, 40)]) func lossIsForgotten(peers: Int, seconds: Int) {
+        var path = path(peers: peers, seed: 9)
+        path.lossThere = 1
+        path.run(probes: 100)
+        path.lossThere = 0
+        let end = path.now + .seconds(seconds)
+        while path.now < end { path.run(probes: 1) }
+        #expect(path.statistics.loss == 0)
+    }
+
+    @Test func heldTimeIsNoPartOfThePathAndIsNotBelievedBeyondTheWhole() {
+        var statistics = PathStatistics()
+        for round in 0..<50 {
+            let now = Moment.zero + .milliseconds(100) * round
+            let number = statistics.send(at: now)
+            let held = Duration.milliseconds(round % 40)
+            _ = statistics.answer(number, at: now + .milliseconds(20) + held, held: held)
+        }
+        #expect(statistics.roundTrip == .milliseconds(20))
+        let number = statistics.send(at: Moment.zero + .seconds(5))
+        _ = statistics.answer(number, at: Moment.zero + .milliseconds(5020), held: .seconds(3600))
+        #expect(statistics.roundTrip == .milliseconds(20))
+    }
+
+    /// An answer that is late by the other's round, on a path that never varied.
+    @Test func heldAnswerIsNotGivenUp() {
+        var path = SimulatedPath(seed: 11)
+        path.roundTrip = .milliseconds(300)
+        path.run(probes: 200)
+        let number = path.statistics.send(at: path.now)
+        path.statistics.expire(at: path.now + .milliseconds(380))
+        #expect(path.statistics.answer(number, at: path.now + .milliseconds(380), held: .milliseconds(80)) == .counted)
+    }
+}
+
 struct ProbeScheduleTests {
     @Test func probesPerSecondAreBounded() {
-        for peers in [1, 10, 50, 51, 200, 1000] {
+        for peers in [1, 10, 11, 12, 50, 51, 200, 1000] {
             let perSecond = Double(peers) / ProbeSchedule.interval(peers: peers).secondsAsDouble
-            #expect(perSecond <= 500.5)
+            #expect(perSecond <= 110.5)
         }
-        #expect(ProbeSchedule.interval(peers: 50) == .milliseconds(100))
-        #expect(ProbeSchedule.interval(peers: 200) == .milliseconds(400))
+        #expect(ProbeSchedule.interval(peers: 11) == .milliseconds(100))
+        #expect(ProbeSchedule.interval(peers: 49) == .seconds(1))
+        #expect(ProbeSchedule.interval(peers: 220) == .seconds(2))
+    }
+
+    /// One computer may carry all of them, as a lab does.
+    @Test func aPlanetOfFiftySendsNotMuchMoreThanOneOfTwelve() {
+        func all(_ hosts: Int) -> Double {
+            Double(hosts * (hosts - 1)) / ProbeSchedule.interval(peers: hosts - 1).secondsAsDouble
+        }
+        #expect(all(12) <= 1320.5)
+        for hosts in 13...35 { #expect(all(hosts) <= 1440.5) }
+        #expect(all(50) <= 2450.5)
+    }
+
+    @Test func morePeersAreNeverProbedMoreOften() {
+        for peers in 1..<400 {
+            #expect(ProbeSchedule.interval(peers: peers + 1) >= ProbeSchedule.interval(peers: peers))
+        }
     }
 
     @Test func peersAreSpreadOverTheInterval() {

@@ -109,8 +109,8 @@ struct EdgeRoutingTests {
         #expect(book.looks == count + 1)
         // Three clusters have a member at the other end of a path.
         let path = PathMeasurement(
-            peer: sin, roundTripMicroseconds: 5_400, jitterMicroseconds: 0, lossPercent: 0, probesSent: 9,
-            probesAnswered: 9)
+            peer: sin, roundTripMicroseconds: 5_400, jitterMicroseconds: 0, isAnswering: true, lossPercent: 0,
+            probesSent: 9, probesAnswered: 9)
         let outcome3 = book.take([], [path], from: planet)
         #expect(outcome3)
         #expect(book.looks == count + 4)

@@ -121,8 +121,8 @@ final class FakeMesh: Mesh {
     func measurements() async -> [PathMeasurement] {
         others.map {
             PathMeasurement(
-                peer: $0, roundTripMicroseconds: 1000, jitterMicroseconds: 1, lossPercent: 0, probesSent: 1,
-                probesAnswered: 1)
+                peer: $0, roundTripMicroseconds: 1000, jitterMicroseconds: 1, isAnswering: true, lossPercent: 0,
+                probesSent: 1, probesAnswered: 1)
         }
     }
 }
