@@ -13,8 +13,12 @@ struct RouteBook: Sendable {
     /// The clusters that have a member on a host.
     private var clusters: [HostName: Set<AppName>] = [:]
     private var hosts: [AppName: Set<HostName>] = [:]
-    /// In whole milliseconds: finer differences would only make a new table at every probe.
+    /// In whole milliseconds, and as they were while they differ little: every path varies a bit all the time, and every
+    /// other distance is a new table.
     private var roundTrips: [HostName: Duration] = [:]
+    private static let differenceMin = Duration.milliseconds(2)
+    /// Of the distance that was: an eighth.
+    private static let differencePart = 8
     /// Routes that were looked at, for tests.
     private(set) var looks = 0
 
@@ -51,7 +55,12 @@ struct RouteBook: Sendable {
     private mutating func note(_ measurements: [PathMeasurement]) -> Set<AppName> {
         var next: [HostName: Duration] = [:]
         for path in measurements where path.isAnswering {
-            if let microseconds = path.roundTripMicroseconds { next[path.peer] = .milliseconds(microseconds / 1000) }
+            guard let microseconds = path.roundTripMicroseconds else { continue }
+            let present = Duration.milliseconds(microseconds / 1000)
+            let before = roundTrips[path.peer] ?? present
+            let isSame =
+                max(present, before) - min(present, before) < max(Self.differenceMin, before / Self.differencePart)
+            next[path.peer] = isSame ? before : present
         }
         let changed = Set(next.keys).union(roundTrips.keys).filter { next[$0] != roundTrips[$0] }
         roundTrips = next

@@ -117,10 +117,22 @@ struct EdgeRoutingTests {
         #expect(book.table == anew([path]))
         let outcome4 = book.take([.connection], [path], from: planet)
         #expect(!outcome4 && book.looks == count + 4)
+        // It varies a bit, and back; then it is another one.
+        var varied = path
+        for microseconds in [6_900, 4_000, 5_000] as [Int64] {
+            varied.roundTripMicroseconds = microseconds
+            let outcome = book.take([], [varied], from: planet)
+            #expect(!outcome && book.looks == count + 4)
+        }
+        varied.roundTripMicroseconds = 7_000
+        let another = book.take([], [varied], from: planet)
+        #expect(another && book.table == anew([varied]))
+        let back = book.take([], [path], from: planet)
+        #expect(back && book.table == anew([path]))
         // A cluster goes.
         let gone = planet.apply(.changes([.delete(key: StoreKeys.clusterSpec(names[0]))], revision: Revision(3)))
         let outcome5 = book.take(gone.changes, from: planet)
         #expect(outcome5)
-        #expect(book.looks == count + 5 && book.table == anew([path]) && book.table.routes.count == count - 1)
+        #expect(book.looks == count + 11 && book.table == anew([path]) && book.table.routes.count == count - 1)
     }
 }
