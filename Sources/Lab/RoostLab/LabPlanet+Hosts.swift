@@ -75,7 +75,7 @@ extension LabPlanet {
         try DurableFile.write(scripts.initialise(host), to: paths.files(name) + "/init", mode: 0o755)
         try cgroups.make(paths.cgroup(name))
         try await startScript("boot", of: name, scripts.host(host))
-        let process = try await poll(for: Self.bootMax, every: .milliseconds(20)) { isBooted(name) ? true : nil }
+        let process = try await poll(for: Self.bootMax, every: .milliseconds(50)) { isBooted(name) ? true : nil }
         guard process != nil else {
             let said = Text.lines(of: paths.logFile(name)).suffix(5).joined(separator: " | ")
             throw LabError(.failed, "\(name) did not boot within \(Self.bootMax)", advice: "it said: \(said)")

@@ -58,7 +58,12 @@ struct ProcessTable: Sendable {
 
     /// The numbers a process has, one for each PID namespace it is in, from the outermost.
     static func namespacedIDs(of id: pid_t) -> [Int] {
-        let line = Text.lines(of: "/proc/\(id)/status").first { $0.hasPrefix("NSpid:") }
-        return line?.split(whereSeparator: \.isWhitespace).dropFirst().compactMap { Int($0) } ?? []
+        // As bytes: it is asked for every process of every host that boots, again and again.
+        let bytes = (try? DurableFile.read("/proc/\(id)/status")) ?? nil
+        let lines = bytes?.split(separator: UInt8(ascii: "\n")) ?? []
+        guard let line = lines.first(where: { $0.starts(with: "NSpid:".utf8) }) else { return [] }
+        return line.dropFirst("NSpid:".utf8.count).split(separator: UInt8(ascii: "\t")).compactMap {
+            Int(String(decoding: $0, as: UTF8.self))
+        }
     }
 }

@@ -71,7 +71,9 @@ struct SiteScripts {
             # /run is the host's own and empty, like after a power loss; only its API's folder is seen from outside.
             mkdir -p '\(files)/hold'
             mount --bind '\(run)' '\(files)/hold'
-            awk '$5 ~ "^/run/" { print $5 }' /proc/self/mountinfo | sort -r | while read -r point; do
+            # What is mounted below a point goes with it: one program for /run/netns, not one for each site of every lab.
+            awk '$5 ~ "^/run/" { print $5 }' /proc/self/mountinfo | sort |
+                awk 'last == "" || index($0, last "/") != 1 { print; last = $0 }' | while read -r point; do
                 umount -l "$point" 2>/dev/null || true
             done
             mount -t tmpfs -o mode=755,size=64m tmpfs /run
