@@ -72,6 +72,11 @@ if [ -n "$filter" ]; then
 else
     run databases "$rooms_limit" --filter "$databases" &
     lane=$!
+    # Two of them cannot read the build at the same moment.
+    for _ in $(seq 240); do
+        ! grep -q 'Testing Library' "$logs/databases" 2>/dev/null && kill -0 "$lane" 2>/dev/null || break
+        sleep 0.5
+    done
     run rooms "$rooms_limit" --skip "$lab|$databases"
     wait "$lane"
     lane=
