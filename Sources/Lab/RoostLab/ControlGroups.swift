@@ -76,9 +76,12 @@ struct ControlGroups: Sendable {
 
     // MARK: - Removal
 
-    /// Removes the group in every hierarchy, with what is below it. Its processes must be gone.
-    static func remove(_ group: String) {
+    /// Removes the group in every hierarchy, with what is below it.
+    ///
+    /// - Returns: false when a process is still in it, perhaps one that has ended and that nobody has asked for yet.
+    static func remove(_ group: String) -> Bool {
         for hierarchy in hierarchies where Folder.isFolder(hierarchy + group) { removeTree(hierarchy + group) }
+        return !hierarchies.contains { Folder.isFolder($0 + group) }
     }
 
     static func removeIfEmpty(_ group: String) {

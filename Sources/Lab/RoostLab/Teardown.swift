@@ -18,7 +18,7 @@ struct Teardown: Sendable {
         unmount(below: [paths.runFolder, paths.stateFolder])
         for name in namespaceNames { Self.removeNamespace(name) }
         detachLoops(below: paths.stateFolder)
-        ControlGroups.remove(paths.cgroup)
+        try removeGroup(paths.cgroup)
         for folder in [paths.runFolder, paths.stateFolder] {
             Folder.remove(folder)
             guard access(folder, F_OK) != 0 else {
@@ -37,7 +37,7 @@ struct Teardown: Sendable {
         try processes(inGroup: paths.cgroup(host), namespaces: [paths.namespaceName(host)])
         Self.removeNamespace(paths.namespaceName(host))
         detachLoops(below: paths.hostState(host))
-        ControlGroups.remove(paths.cgroup(host))
+        try removeGroup(paths.cgroup(host))
         Folder.remove(paths.hostRun(host))
     }
 
@@ -73,6 +73,20 @@ struct Teardown: Sendable {
                     advice: "see what they wait for with ps, then try again")
             }
             usleep(Self.pollMicroseconds)
+        }
+    }
+
+    /// A program that was being started while the others were killed may enter the group after the last look.
+    private func removeGroup(_ group: String) throws(LabError) {
+        let end = BootClock.now() + Self.processesGoneMax
+        while !ControlGroups.remove(group) {
+            guard BootClock.now() < end else {
+                throw LabError(
+                    .failed, "the control group \(group) could not be removed",
+                    advice: "see who is in it (cgroup.procs below /sys/fs/cgroup), then run roost lab down again")
+            }
+            usleep(Self.pollMicroseconds)
+            try processes(inGroup: group, namespaces: [])
         }
     }
 

@@ -62,12 +62,19 @@ public struct PlanetView: Sendable {
     /// does not in time, the thing exists all the same.
     public func settle(on owner: HostName, _ isThere: @escaping @Sendable (HostRecord) -> Bool) async {
         guard owner != host else { return }
-        let changes = watcher.changes.subscribe { $0.concerns(owner) }
+        await settle(by: { $0.concerns(owner) }, until: { $0.hosts[owner].map(isThere) ?? false })
+    }
+
+    /// As ``settle(on:_:)``, of anything: what this host answers next agrees with what it has just said.
+    public func settle(
+        by isConcerned: @escaping @Sendable (PlanetChange) -> Bool,
+        until isSettled: @escaping @Sendable (Planet) -> Bool
+    ) async {
+        let changes = watcher.changes.subscribe(to: isConcerned)
         await withTaskGroup(of: Void.self) { group in
             group.addTask {
-                func isSettled() -> Bool { watcher.read { $0.hosts[owner].map(isThere) ?? false } }
-                if isSettled() { return }
-                for await _ in changes where isSettled() { return }
+                if watcher.read(isSettled) { return }
+                for await _ in changes where watcher.read(isSettled) { return }
             }
             group.addTask { try? await Task.sleep(for: Self.settleMax) }
             await group.next()

@@ -33,6 +33,15 @@ public enum PlanetChange: FeedChange {
         }
     }
 
+    /// Whether it can concern an app's own record.
+    public func concerns(app name: AppName) -> Bool {
+        switch self {
+        case .all: true
+        case .app(let app): app == name
+        case .connection, .host, .machine, .volume, .cluster, .address, .operation: false
+        }
+    }
+
     /// Whether it can concern who the hosts are and what they say of themselves.
     public var concernsHosts: Bool {
         switch self {

@@ -44,7 +44,9 @@ public struct AppRoutes: RouteGroup {
         let network = try wish.network.flatMap(\.ifNotEmpty).map { network throws(Refusal) in
             try APICall.value(NetworkName.self, network)
         }
-        return try Answer.json(body(of: try await apps.create(name, network: network), on: []), status: 201)
+        let app = try await apps.create(name, network: network)
+        await view.settle(by: { $0.concerns(app: name) }, until: { $0.apps[name] != nil })
+        return try Answer.json(body(of: app, on: []), status: 201)
     }
 
     private func delete(_ call: APICall) async throws(Refusal) -> Answer {
@@ -59,6 +61,7 @@ public struct AppRoutes: RouteGroup {
                 "app \(app.name) still has \(machines.count) machines and \(volumes.count) volumes; destroy them first")
         }
         try await apps.delete(app.name)
+        await view.settle(by: { $0.concerns(app: app.name) }, until: { $0.apps[app.name] == nil })
         return try Answer.ok(status: 202)
     }
 
