@@ -74,7 +74,7 @@ else
     lane=$!
     # Two of them cannot read the build at the same moment.
     for _ in $(seq 240); do
-        ! grep -q 'Testing Library' "$logs/databases" 2>/dev/null && kill -0 "$lane" 2>/dev/null || break
+        ! pgrep -f 'Tests\.xctest.*RoostStoreTests' >/dev/null && kill -0 "$lane" 2>/dev/null || break
         sleep 0.5
     done
     run rooms "$rooms_limit" --skip "$lab|$databases"
