@@ -1,6 +1,6 @@
 import FoundationEssentials
 import RoostLinux
-import RoostModel
+public import RoostModel
 public import RoostWire
 
 /// A cluster's certificate authority as a file: libpq reads it from one, and `sslmode=verify-full` needs it.
@@ -20,24 +20,20 @@ public enum AuthorityFile {
         -> ClusterBody
     {
         guard !cluster.authorityCertificate.isEmpty else { return cluster }
-        let path = "\(folder)/\(cluster.name)-\(digest(of: cluster.authorityCertificate)).crt"
-        if try DurableFile.read(path) != Array(cluster.authorityCertificate.utf8) {
-            try DurableFile.makeFolder(folder, mode: 0o700)
-            try DurableFile.write(cluster.authorityCertificate, to: path)
-        }
+        let path = try keep(cluster.authorityCertificate, of: cluster.name, as: "crt", in: folder)
         var trusting = cluster
         trusting.writeURL = naming(path, in: cluster.writeURL)
         trusting.readURL = naming(path, in: cluster.readURL)
         return trusting
     }
 
-    /// Writes a text that goes with a cluster's authority into a file beside it.
+    /// Writes a text of a cluster into a file of its own, unless it is there: named by the content, too.
     ///
     /// - Returns: the file's path.
-    public static func keep(_ text: String, as name: String, in folder: String = folderDefault) throws(SystemError)
-        -> String
-    {
-        let path = "\(folder)/\(name)"
+    public static func keep(
+        _ text: String, of cluster: AppName, as kind: String, in folder: String = folderDefault
+    ) throws(SystemError) -> String {
+        let path = "\(folder)/\(cluster)-\(digest(of: text)).\(kind)"
         if try DurableFile.read(path) != Array(text.utf8) {
             try DurableFile.makeFolder(folder, mode: 0o700)
             try DurableFile.write(text, to: path)

@@ -200,6 +200,8 @@ public final class PostgresInstance: Sendable {
                 // Not known to be done before it is done: whoever asks again after a failure must find it open still.
                 written.isOpen = nil
                 if let settings { try layout.write(settings.accessRules, to: layout.accessFile) }
+                // These rules are other than those of the last configuration, which may come again.
+                written.texts = []
                 written.settings = settings
                 written.isOpen = isOpen
             }

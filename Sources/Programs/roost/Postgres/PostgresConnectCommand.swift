@@ -48,7 +48,7 @@ struct PostgresConnectCommand: AsyncParsableCommand {
         }
         for (name, value) in target.environment(for: arguments, beside: { environment($0) }) { setenv(name, value, 1) }
         let service = try AuthorityFile.keep(
-            target.service(beside: { environment($0) }), as: "\(name)-\(read ? "read" : "write").service")
+            target.service(beside: { environment($0) }), of: name, as: "service")
         setenv("PGSERVICEFILE", service, 1)
         setenv("PGSERVICE", ConnectTarget.serviceName, 1)
         unsetenv("PGHOSTADDR")
