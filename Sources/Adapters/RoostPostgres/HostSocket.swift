@@ -1,6 +1,7 @@
 import Glibc
 import RoostLinux
 import RoostModel
+import RoostWire
 
 /// Why the host did not answer as asked.
 public struct HostSocketError: Error, CustomStringConvertible {
@@ -85,6 +86,7 @@ private final class HostConnection {
 
     func send(_ method: String, _ target: String, _ body: [UInt8]) throws(HostSocketError) {
         var head = "\(method) \(target) HTTP/1.1\r\nHost: roost\r\nConnection: close\r\n"
+        head += "\(CallHeader.tlsEndsBefore): edge\r\n"
         if !body.isEmpty || method != "GET" {
             head += "Content-Type: application/json\r\nContent-Length: \(body.count)\r\n"
         }

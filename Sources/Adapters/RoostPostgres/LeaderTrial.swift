@@ -1,6 +1,7 @@
 import RoostFailover
 import RoostLinux
 import RoostModel
+import RoostWire
 
 /// A standby without a stream asks its leader itself whether it could ever go on: does the leader still have the log from
 /// here on, and is what is here a part of it?
@@ -137,7 +138,7 @@ struct LeaderTrial: Sendable {
 extension PostgresInstance {
     /// Asks the leader whether this standby, which runs and has no stream, could ever follow it.
     func trial(
-        of upstream: PostgresSettings.Upstream, _ settings: PostgresSettings, _ secrets: ClusterSecrets
+        of upstream: PostgresSettings.Upstream, _ settings: PostgresSettings, _ secrets: MemberSecrets
     ) async -> LeaderTrial.Verdict {
         do {
             let timeline = try await replayedTimeline()
@@ -156,7 +157,7 @@ extension PostgresInstance {
 }
 
 extension PostgresSettings {
-    fileprivate func trialParameters(_ upstream: Upstream, _ secrets: ClusterSecrets) -> [(String, String)] {
+    fileprivate func trialParameters(_ upstream: Upstream, _ secrets: MemberSecrets) -> [(String, String)] {
         [
             ("host", "\(upstream.address)"), ("port", "\(upstream.port)"), ("user", Self.replicator),
             ("password", secrets.replicationPassword), ("application_name", "roost_look"), ("sslmode", "disable"),

@@ -2,6 +2,7 @@ import Glibc
 import RoostFailover
 import RoostLinux
 public import RoostModel
+public import RoostWire
 
 extension PostgresInstance {
     /// A copy that has written nothing for so long is given up.
@@ -15,7 +16,7 @@ extension PostgresInstance {
     ///
     /// - Returns: why it could not; nil when it could.
     public func obstacle(
-        to upstream: PostgresSettings.Upstream, _ settings: PostgresSettings, _ secrets: ClusterSecrets
+        to upstream: PostgresSettings.Upstream, _ settings: PostgresSettings, _ secrets: MemberSecrets
     ) async -> String? {
         let connection = settings.connection(to: upstream, layout, application: "roost_look")
         let slot = StreamName(member: member, epoch: upstream.epoch).slot
@@ -43,7 +44,7 @@ extension PostgresInstance {
     ///
     /// - Parameter progress: told how much has been written.
     public func clone(
-        from upstream: PostgresSettings.Upstream, _ settings: PostgresSettings, _ secrets: ClusterSecrets,
+        from upstream: PostgresSettings.Upstream, _ settings: PostgresSettings, _ secrets: MemberSecrets,
         within deadline: Duration, progress: @escaping @Sendable (ByteCount) -> Void = { _ in }
     ) async throws(PostgresError) {
         do {
@@ -75,7 +76,7 @@ extension PostgresInstance {
     ///
     /// - Returns: why it cannot be, found out beforehand: the data is as it was. Nil when it was done.
     public func rewind(
-        to upstream: PostgresSettings.Upstream, _ settings: PostgresSettings, _ secrets: ClusterSecrets,
+        to upstream: PostgresSettings.Upstream, _ settings: PostgresSettings, _ secrets: MemberSecrets,
         within deadline: Duration
     ) async throws(PostgresError) -> String? {
         do {
@@ -129,7 +130,7 @@ extension PostgresInstance {
     }
 
     /// What a copy needs to reach the leader: the password, which is gone again afterwards however `body` ends.
-    func withPassword(_ secrets: ClusterSecrets, _ body: () async throws -> Void) async throws {
+    func withPassword(_ secrets: MemberSecrets, _ body: () async throws -> Void) async throws {
         try writePassword(secrets)
         do { try await body() } catch {
             try layout.remove(layout.passwordFile)

@@ -2,6 +2,7 @@ import Glibc
 import RoostFailover
 import RoostLinux
 import RoostModel
+import RoostWire
 
 // How a copy takes the place of the data, and whether there is room for both.
 extension PostgresInstance {
@@ -59,7 +60,7 @@ extension PostgresInstance {
 
     /// Asks a leader what would have to be copied.
     func measure(
-        _ upstream: PostgresSettings.Upstream, _ settings: PostgresSettings, _ secrets: ClusterSecrets
+        _ upstream: PostgresSettings.Upstream, _ settings: PostgresSettings, _ secrets: MemberSecrets
     ) async throws(PostgresError) -> Source {
         do {
             let connection = settings.connection(to: upstream, layout, application: "roost_look")

@@ -98,11 +98,11 @@ extension PostgresInstance {
                     "SELECT pg_terminate_backend(\(holder), 2000)", within: Self.controlDeadline)
             }
             try await control.query(
-                "SELECT pg_drop_replication_slot(\(Self.literal(name)))", within: Self.controlDeadline)
+                "SELECT pg_drop_replication_slot(\(ClusterRoles.literal(name)))", within: Self.controlDeadline)
         }
         for name in wanted where !there.contains(name) {
             try await control.query(
-                "SELECT pg_create_physical_replication_slot(\(Self.literal(name)), true)",
+                "SELECT pg_create_physical_replication_slot(\(ClusterRoles.literal(name)), true)",
                 within: Self.controlDeadline)
         }
     }

@@ -3,6 +3,7 @@ public import Logging
 import RoostFailover
 public import RoostLinux
 public import RoostModel
+public import RoostWire
 import Synchronization
 
 public struct PostgresError: Error, CustomStringConvertible {
@@ -116,7 +117,7 @@ public final class PostgresInstance: Sendable {
     public var hasData: Bool { layout.exists(layout.data + "/PG_VERSION") }
 
     /// Replaces whatever is there by a new, empty database with its roles, and leaves Postgres stopped.
-    public func initialize(_ secrets: ClusterSecrets, within deadline: Duration) async throws(PostgresError) {
+    public func initialize(_ secrets: MemberSecrets, within deadline: Duration) async throws(PostgresError) {
         do {
             try await destroyData()
             try await makeUnfinished()
@@ -136,7 +137,7 @@ public final class PostgresInstance: Sendable {
                 [
                     "--single", "-j", "-D", layout.unfinished, "-c", "log_min_messages=error", "-c",
                     "password_encryption=scram-sha-256", "postgres",
-                ], input: Self.roles(secrets), deadline: deadline
+                ], input: ClusterRoles.statements(secrets), deadline: deadline
             ).run()
             try finish()
         } catch {
@@ -171,23 +172,6 @@ public final class PostgresInstance: Sendable {
         try layout.move(layout.unfinished, to: layout.data)
     }
 
-    private static func roles(_ secrets: ClusterSecrets) -> String {
-        let statements = [
-            "CREATE ROLE \(PostgresSettings.superuser) SUPERUSER LOGIN PASSWORD \(literal(secrets.superuserPassword))",
-            "CREATE ROLE \(PostgresSettings.replicator) REPLICATION LOGIN PASSWORD "
-                + literal(secrets.replicationPassword),
-            // What pg_rewind reads.
-            "GRANT EXECUTE ON FUNCTION pg_catalog.pg_ls_dir(text, boolean, boolean), "
-                + "pg_catalog.pg_stat_file(text, boolean), pg_catalog.pg_read_binary_file(text), "
-                + "pg_catalog.pg_read_binary_file(text, bigint, bigint, boolean) TO \(PostgresSettings.replicator)",
-        ]
-        return statements.map { $0 + ";\n\n" }.joined()
-    }
-
-    static func literal(_ text: String) -> String {
-        "'" + text.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "''") + "'"
-    }
-
     // MARK: - Configuration
 
     /// Lets clients in or keeps them out, whatever the role and through every change of it.
@@ -213,14 +197,14 @@ public final class PostgresInstance: Sendable {
 
     /// Writes everything Postgres is configured by. Takes effect with the next start or ``reload()``. Clients are let
     /// in as ``admit(_:)`` last said, whatever `settings` says.
-    public func configure(_ settings: PostgresSettings, _ secrets: ClusterSecrets) throws(PostgresError) {
+    public func configure(_ settings: PostgresSettings, _ secrets: MemberSecrets) throws(PostgresError) {
         do {
             try written.withLock { written throws(SystemError) in
                 var settings = settings
                 settings.isOpen = isWantedOpen.withLock { $0 }
                 let texts = [
-                    secrets.serverCertificate, secrets.serverKey, secrets.replicationPassword, settings.identityMap,
-                    settings.accessRules, settings.configuration(layout), "\(settings.role)",
+                    secrets.replicationPassword, settings.identityMap, settings.accessRules,
+                    settings.configuration(layout), "\(settings.role)",
                 ]
                 let isOther = texts != written.texts || !isEmpty(layout.data + "/postgresql.auto.conf")
                 written.isOpen = nil
@@ -234,15 +218,15 @@ public final class PostgresInstance: Sendable {
         }
     }
 
-    private func write(_ settings: PostgresSettings, _ secrets: ClusterSecrets) throws(SystemError) {
+    private func write(_ settings: PostgresSettings, _ secrets: MemberSecrets) throws(SystemError) {
         try layout.prepare()
         // The first of all, for a standby that is to follow no more: see stopFollowing.
         switch settings.role {
         case .standby(.some): try writePassword(secrets)
         case .standby(nil), .leader: try layout.remove(layout.passwordFile)
         }
-        try layout.write(secrets.serverCertificate, to: layout.certificateFile)
-        try layout.write(secrets.serverKey, to: layout.keyFile)
+        // Of a version that ended TLS here.
+        for file in layout.formerFiles { try layout.remove(file) }
         try layout.write(settings.identityMap, to: layout.identFile)
         try layout.write(settings.accessRules, to: layout.accessFile)
         try layout.write(settings.configuration(layout), to: layout.configFile)
@@ -268,7 +252,7 @@ public final class PostgresInstance: Sendable {
         return stat(layout.outside(path), &facts) == 0 && facts.st_size == 0
     }
 
-    func writePassword(_ secrets: ClusterSecrets) throws(SystemError) {
+    func writePassword(_ secrets: MemberSecrets) throws(SystemError) {
         var escaped = ""
         for letter in secrets.replicationPassword {
             if letter == ":" || letter == "\\" { escaped.append("\\") }

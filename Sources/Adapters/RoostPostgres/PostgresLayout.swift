@@ -38,8 +38,8 @@ public struct PostgresLayout: Hashable, Sendable {
     var configFile: String { config + "/postgresql.conf" }
     var accessFile: String { config + "/pg_hba.conf" }
     var identFile: String { config + "/pg_ident.conf" }
-    var certificateFile: String { config + "/server.crt" }
-    var keyFile: String { config + "/server.key" }
+    /// What programs of earlier versions have left.
+    var formerFiles: [String] { [config + "/server.crt", config + "/server.key"] }
     /// The password a standby shows its leader. Removed before anything else when it is to follow no more.
     var passwordFile: String { config + "/follow.pass" }
     public var memberFile: String { volume + "/roost-member.json" }

@@ -58,14 +58,15 @@ public struct PostgresSettings: Hashable, Sendable {
         self.isOpen = isOpen
     }
 
-    // Its own superuser, so that nothing a user does to `postgres` locks the supervisor out.
+    /// The only superuser: at the local socket, for who is root in the machine.
     static let supervisor = "roost"
     /// What users may set for everybody (`ALTER ROLE ALL SET`, triggers at login) must not govern it.
     static let supervisorOptions =
         "-c synchronous_commit=local -c statement_timeout=0 -c search_path=pg_catalog -c event_triggers=off"
         + " -c session_preload_libraries= -c local_preload_libraries="
     static let replicator = "roost_replicator"
-    static let superuser = "postgres"
+    /// Whom clients log in as: owns what users make, and is no superuser. See ``ClusterRoles``.
+    static let owner = "postgres"
 
     /// A name in `synchronous_standby_names` that nobody bears: no commit is ever confirmed by it.
     static let nobody = "nobody.e0"
@@ -100,10 +101,8 @@ public struct PostgresSettings: Hashable, Sendable {
             ("ident_file", layout.identFile),
             ("cluster_name", member.text),
             ("allow_alter_system", "off"),
-            ("ssl", "on"),
-            ("ssl_cert_file", layout.certificateFile),
-            ("ssl_key_file", layout.keyFile),
-            ("ssl_min_protocol_version", "TLSv1.2"),
+            // TLS ends at the edge, and the mesh encrypts the rest of the way: no key comes here that could be stolen.
+            ("ssl", "off"),
             ("password_encryption", "scram-sha-256"),
             // Strangers hold a place until they have said the password; Postgres's own 60 s are a long time to be full.
             ("authentication_timeout", "\(Self.authenticationMax.components.seconds)s"),

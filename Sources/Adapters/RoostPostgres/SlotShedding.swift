@@ -86,7 +86,7 @@ extension PostgresInstance {
     }
 
     private func drop(slot name: String) async throws {
-        let quoted = Self.literal(name)
+        let quoted = ClusterRoles.literal(name)
         try await control.query(
             "SELECT pg_terminate_backend(active_pid, 2000) FROM pg_replication_slots WHERE slot_name = \(quoted) "
                 + "AND active_pid IS NOT NULL", within: Self.controlDeadline)

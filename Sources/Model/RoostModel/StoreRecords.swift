@@ -194,8 +194,9 @@ public struct ClusterIdentity: Hashable, Sendable, Codable {
 
 /// What the members of one cluster share and nobody else may read.
 public struct ClusterSecrets: Hashable, Sendable, Codable {
-    /// Of the role `postgres`, which clients log in with; 24 letters and digits, made with the cluster.
-    public var superuserPassword: String
+    /// Of the role `postgres`, which clients log in with; 24 letters and digits, made with the cluster. The role owns
+    /// what users make and is no superuser, except in clusters of the first version, whence the field's name.
+    public var ownerPassword: String
     /// Of the role that members stream and rewind with; as long.
     public var replicationPassword: String
     /// PEM. The cluster's own certificate authority, and the one server certificate its members and edges show.
@@ -207,10 +208,10 @@ public struct ClusterSecrets: Hashable, Sendable, Codable {
 
     /// All are made with the cluster and never change.
     public init(
-        superuserPassword: String, replicationPassword: String, authorityCertificate: String,
+        ownerPassword: String, replicationPassword: String, authorityCertificate: String,
         serverCertificate: String, serverKey: String
     ) {
-        self.superuserPassword = superuserPassword
+        self.ownerPassword = ownerPassword
         self.replicationPassword = replicationPassword
         self.authorityCertificate = authorityCertificate
         self.serverCertificate = serverCertificate
@@ -221,7 +222,7 @@ public struct ClusterSecrets: Hashable, Sendable, Codable {
     public var identity: ClusterIdentity { ClusterIdentity(certificateChain: serverCertificate, privateKey: serverKey) }
 
     enum CodingKeys: String, CodingKey {
-        case superuserPassword = "superuser_password"
+        case ownerPassword = "superuser_password"
         case replicationPassword = "replication_password"
         case authorityCertificate = "authority_certificate"
         case serverCertificate = "server_certificate"

@@ -6,6 +6,9 @@ public enum CallHeader {
     public static let operation = "roost-operation"
     /// One host passes on a user's call to another; the value says where that user called from. Counts from hosts only.
     public static let onBehalfOf = "roost-on-behalf-of"
+    /// A member's: TLS ends before it, at the edge, so it needs neither certificate nor key. Members of a version that
+    /// shows them itself do not send it.
+    public static let tlsEndsBefore = "roost-tls-ends-before"
 }
 
 /// The call that the present task works for.

@@ -31,13 +31,13 @@ public struct ClusterView: Hashable, Sendable, Codable {
     public var placements: [MemberPlacement]
     /// In the order of names, the asking member's own among them; without those that have said nothing yet.
     public var reports: [MemberReport]
-    /// All of the cluster's; the member needs the passwords and its server's key.
-    public var secrets: ClusterSecrets
+    /// What the member needs of the cluster's.
+    public var secrets: MemberSecrets
 
     /// Nothing is checked: the host puts together what the store has.
     public init(
         member: MemberName, revision: Int64, spec: ClusterSpec, rule: ClusterRule?, ruleRevision: Int64,
-        heartbeat: Heartbeat?, placements: [MemberPlacement], reports: [MemberReport], secrets: ClusterSecrets
+        heartbeat: Heartbeat?, placements: [MemberPlacement], reports: [MemberReport], secrets: MemberSecrets
     ) {
         self.member = member
         self.revision = revision
@@ -53,6 +53,44 @@ public struct ClusterView: Hashable, Sendable, Codable {
     enum CodingKeys: String, CodingKey {
         case member, revision, spec, rule, heartbeat, placements, reports, secrets
         case ruleRevision = "rule_revision"
+    }
+}
+
+/// What a member is told of its cluster's secrets.
+public struct MemberSecrets: Hashable, Sendable, Codable {
+    /// Of the role `postgres`; the member that initialises the cluster gives it to the role.
+    public var ownerPassword: String
+    /// Of the role that members stream and rewind with.
+    public var replicationPassword: String
+    /// For members whose program is of a version that ends TLS itself: it reads no view without these three. Nil for all
+    /// others (``CallHeader/tlsEndsBefore``).
+    public var authorityCertificate: String?
+    /// As ``authorityCertificate``.
+    public var serverCertificate: String?
+    /// As ``authorityCertificate``.
+    public var serverKey: String?
+
+    /// With passwords only.
+    public init(ownerPassword: String, replicationPassword: String) {
+        self.ownerPassword = ownerPassword
+        self.replicationPassword = replicationPassword
+    }
+
+    /// - Parameter withServerKey: the member shows the cluster's certificate itself.
+    public init(_ secrets: ClusterSecrets, withServerKey: Bool) {
+        self.init(ownerPassword: secrets.ownerPassword, replicationPassword: secrets.replicationPassword)
+        guard withServerKey else { return }
+        authorityCertificate = secrets.authorityCertificate
+        serverCertificate = secrets.serverCertificate
+        serverKey = secrets.serverKey
+    }
+
+    enum CodingKeys: String, CodingKey {
+        case ownerPassword = "superuser_password"
+        case replicationPassword = "replication_password"
+        case authorityCertificate = "authority_certificate"
+        case serverCertificate = "server_certificate"
+        case serverKey = "server_key"
     }
 }
 

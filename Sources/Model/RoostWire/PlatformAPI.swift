@@ -87,7 +87,8 @@ public struct ClusterBody: Sendable, Codable, Hashable {
     public var leader: MemberName?
     /// For example `ANY 1 of 2`.
     public var rule: String
-    /// Where the primary is reached, with the password of the superuser: a secret. Clients add `sslrootcert`.
+    /// Where the primary is reached, as the role that owns what users make, with its password: a secret. Clients add
+    /// `sslrootcert`.
     public var writeURL: String
     /// The same at port 5433: the nearest replica that is fit.
     public var readURL: String

@@ -167,7 +167,7 @@ struct FeedPlanet: Sendable {
         let address = try IPv4Address("198.18.\(index / 250).\(index % 250 + 1)")
         let pem = String(repeating: "MIIBszCCAVmgAwIBAgIUAAAAAAAAAAAAAAAAAAAAAAAAAAAwCgYIKoZIzj0EAwIw\n", count: 12)
         let secrets = ClusterSecrets(
-            superuserPassword: "password", replicationPassword: "password", authorityCertificate: pem,
+            ownerPassword: "password", replicationPassword: "password", authorityCertificate: pem,
             serverCertificate: pem, serverKey: pem)
         let network = NetworkNumber(UInt32(index + 2000))
         var records: [Record] = [

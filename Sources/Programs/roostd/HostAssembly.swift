@@ -274,7 +274,7 @@ struct HostAssembly {
     private static func makeSecrets(cluster: AppName, address: IPv4Address) async throws -> ClusterSecrets {
         let certificates = try await ClusterAuthority.make(cluster: cluster, address: address)
         return ClusterSecrets(
-            superuserPassword: password(), replicationPassword: password(),
+            ownerPassword: password(), replicationPassword: password(),
             authorityCertificate: certificates.authorityCertificate,
             serverCertificate: certificates.serverCertificate, serverKey: certificates.serverKey)
     }

@@ -1,4 +1,5 @@
 public import Foundation
+import HTTPTypes
 public import Logging
 public import RoostModel
 
@@ -18,6 +19,10 @@ public struct APICall: Sendable {
     /// `fly-request-id`: the caller's, or made here. It goes with the call to other hosts and into every log.
     public var requestID: String
     public var logger: Logger
+    var headers: HTTPFields
+
+    /// What the caller says beside its question (``CallHeader``); nil: nothing.
+    public func header(_ name: String) -> String? { headers[Reception.field(name)] }
 
     /// A typed id from the path.
     public func id<Kind: IDKind>(_ name: String, as type: ID<Kind>.Type = ID<Kind>.self) throws(Refusal) -> ID<Kind> {

@@ -61,7 +61,8 @@ struct DoorRouter: Sendable {
         let call = APICall(
             method: route.method, path: request.uri.path, queryText: request.uri.query, query: query,
             parameters: parameters(of: route, context), body: try await collect(body), caller: caller,
-            forwardedBy: context.forwardedBy, requestID: context.requestID, logger: logger)
+            forwardedBy: context.forwardedBy, requestID: context.requestID, logger: logger,
+            headers: request.headers)
         return try await PresentCall.$requestID.withValue(context.requestID) {
             try await bounds.hold(route.concurrency, for: call) { try await route.handler(call) }
         }

@@ -53,7 +53,7 @@ extension Planet {
 extension Planet.Written where Record == ClusterSecrets {
     /// Nil without passwords.
     fileprivate var whole: Self? {
-        record.superuserPassword.isEmpty || record.replicationPassword.isEmpty ? nil : self
+        record.ownerPassword.isEmpty || record.replicationPassword.isEmpty ? nil : self
     }
 }
 

@@ -128,7 +128,7 @@ struct CopyRule: Hashable, Sendable {
 
     private static func withoutPasswords(_ entry: Entry) -> Entry? {
         guard var secrets = try? RecordCodec.read(ClusterSecrets.self, from: entry.value) else { return nil }
-        (secrets.superuserPassword, secrets.replicationPassword) = ("", "")
+        (secrets.ownerPassword, secrets.replicationPassword) = ("", "")
         guard let value = try? RecordCodec.write(secrets) else { return nil }
         var entry = entry
         entry.value = value

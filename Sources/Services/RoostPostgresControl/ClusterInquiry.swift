@@ -172,8 +172,8 @@ extension ClusterBody {
         guard let secrets else { return self }
         var body = self
         body.authorityCertificate = secrets.authorityCertificate
-        body.writeURL = ClusterStatus.url(writeURL, password: secrets.superuserPassword)
-        body.readURL = ClusterStatus.url(readURL, password: secrets.superuserPassword)
+        body.writeURL = ClusterStatus.url(writeURL, password: secrets.ownerPassword)
+        body.readURL = ClusterStatus.url(readURL, password: secrets.ownerPassword)
         return body
     }
 

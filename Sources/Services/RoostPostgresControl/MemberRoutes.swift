@@ -32,8 +32,8 @@ struct MemberRoutes: RouteGroup {
 
     var routes: [APIRoute] {
         [
-            APIRoute(.get, "/v1/cluster", rate: Self.rate) { _ in try Answer.json(try await freshView()) },
-            APIRoute(.get, "/v1/cluster/watch", rate: Self.rate) { _ in watch() },
+            APIRoute(.get, "/v1/cluster", rate: Self.rate) { try Answer.json(try await freshView(for: $0)) },
+            APIRoute(.get, "/v1/cluster/watch", rate: Self.rate) { watch(for: $0) },
             APIRoute(.put, "/v1/cluster/rule", rate: Self.rate) { try await changeRule($0) },
             APIRoute(.put, "/v1/cluster/heartbeat", rate: Self.rate) { try await renew($0) },
             APIRoute(.put, "/v1/cluster/report", rate: Self.rate) { try await report($0) },
@@ -47,7 +47,7 @@ struct MemberRoutes: RouteGroup {
 
     // MARK: - Views
 
-    private func freshView() async throws(Refusal) -> ClusterView {
+    private func freshView(for call: APICall) async throws(Refusal) -> ClusterView {
         let listing: Listing
         do { listing = try await store.read(.prefix(StoreKeys.cluster(caller.cluster)), at: nil) } catch {
             throw Refusal(store: error)
@@ -59,32 +59,42 @@ struct MemberRoutes: RouteGroup {
         if secrets == nil {
             secrets = try await store.record(ClusterSecrets.self, at: StoreKeys.secrets(caller.cluster))?.record
         }
-        guard let records = planet.clusters[caller.cluster], let view = Self.view(for: caller, records, secrets) else {
+        let withServerKey = Self.needsServerKey(call.header(CallHeader.tlsEndsBefore))
+        guard let records = planet.clusters[caller.cluster],
+            let view = Self.view(for: caller, records, secrets, withServerKey: withServerKey)
+        else {
             throw Refusal(.notFound, "cluster \(caller.cluster) not found")
         }
         return view
     }
 
-    private static func view(
-        for caller: Caller, _ records: Planet.ClusterRecords, _ secrets: ClusterSecrets?
+    /// Members' programs come with their machines' image, and stay when the host's program changes.
+    static func needsServerKey(_ header: String?) -> Bool { header != "edge" }
+
+    static func view(
+        for caller: Caller, _ records: Planet.ClusterRecords, _ secrets: ClusterSecrets?, withServerKey: Bool
     ) -> ClusterView? {
         guard let spec = records.spec, let secrets else { return nil }
         return ClusterView(
             member: caller.member, revision: records.revision, spec: spec, rule: records.rule,
             ruleRevision: records.ruleRevision, heartbeat: records.heartbeat,
             placements: records.placements.values.sorted { $0.member < $1.member },
-            reports: records.reports.values.sorted { $0.member < $1.member }, secrets: secrets)
+            reports: records.reports.values.sorted { $0.member < $1.member },
+            secrets: MemberSecrets(secrets, withServerKey: withServerKey))
     }
 
     /// A line for every change, from this host's copy of the planet.
-    private func watch() -> Answer {
-        Answer(
+    private func watch(for call: APICall) -> Answer {
+        let withServerKey = Self.needsServerKey(call.header(CallHeader.tlsEndsBefore))
+        return Answer(
             contentType: "application/x-ndjson",
             body: .stream { [caller, watcher] in
                 let cluster = caller.cluster
                 let changes = watcher.changes.subscribe { $0.concerns(cluster: cluster) || $0 == .connection }
                 return MemberWatch(changes: changes) {
-                    watcher.heard(cluster).flatMap { Self.view(for: caller, $0, $0.secrets) }
+                    watcher.heard(cluster).flatMap {
+                        Self.view(for: caller, $0, $0.secrets, withServerKey: withServerKey)
+                    }
                 }
             })
     }

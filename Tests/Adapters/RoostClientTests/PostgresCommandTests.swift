@@ -77,6 +77,28 @@ import Testing
         }
     }
 
+    @Test func theSuperuserIsReachedThroughThePrimarysMachine() async throws {
+        let cluster = try Answers.json(Answers.cluster(.ready, leader: "m2"))
+        let answer: @Sendable (ScriptedHost.Request) -> ScriptedHost.Answer = { request in
+            .init(
+                parts: [
+                    request.line.hasPrefix("POST")
+                        ? #"{"exit_code":3,"exit_signal":0,"stderr":"ERROR:  no\n","stdout":""}"# : cluster
+                ])
+        }
+        try await ScriptedHost.run(answering: answer) { host in
+            let outcome = try await RoostProgram.run([
+                "pg", "superuser", "shop", "select 1", "-d", "books", "--api", host.path,
+            ])
+            #expect(outcome.status == 3 && outcome.errors.contains("ERROR:  no"), "\(outcome)")
+            let post = try #require(host.log.all.first { $0.line.hasPrefix("POST") })
+            #expect(post.line == "POST /v1/apps/shop/machines/0123456789abcd/exec")
+            let sent = try RoostJSON.decode(ExecBody.self, from: .init(post.body.utf8))
+            #expect(sent.stdin == "select 1")
+            #expect(sent.command?.suffix(6) == ["-U", "roost", "-d", "books", "-f", "-"])
+        }
+    }
+
     @Test func switchoverWaitsForALaterEpoch() async throws {
         let before = try Answers.json(Answers.cluster(.ready))
         let after = try Answers.json(Answers.cluster(.ready, epoch: 2, leader: "m2"))

@@ -178,7 +178,7 @@ struct ClusterTests {
         }
     }
 
-    /// By a superuser through the read port. Once while it is watched, and once while nobody watches: then its machine
+    /// By the superuser, in the standby's machine. Once while it is watched, and once while nobody watches: then its machine
     /// comes back with bytes that nobody else has, and the leader's is lost.
     @Test func aStandbyPromotedByHandIsNoticedAndItsBytesWinNothing() async throws {
         try await Self.with("stray") { cluster in
@@ -189,7 +189,7 @@ struct ClusterTests {
             let name = try TestCluster.name(stray)
             // Noticed so soon that the answer may not come through.
             let promoted = BootClock.now()
-            _ = try? await cluster.query(stray, "SELECT pg_promote(false)")
+            _ = try? await cluster.superuser(stray, "SELECT pg_promote(false)")
             let closed = try await poll(for: .seconds(10), every: .milliseconds(20)) {
                 cluster.store.isOpen(name) ? nil : true
             }
@@ -203,8 +203,13 @@ struct ClusterTests {
             #expect(try await cluster.waitUntilReady(standbys: 2) == first)
 
             let supervisor = try #require(cluster.supervisor(stray))
+            // It lets clients in, and will, with nobody to close it.
+            let isIn = try await poll(for: .seconds(20)) { () -> Bool? in
+                (try? await cluster.query(stray, "SELECT 1")) == nil ? nil : true
+            }
+            #expect(isIn == true)
             for process in [supervisor.first, supervisor.member] { kill(process, SIGSTOP) }
-            _ = try await cluster.query(stray, "SELECT pg_promote()")
+            _ = try await cluster.superuser(stray, "SELECT pg_promote()")
             _ = try await cluster.query(stray, "SET synchronous_commit = local; INSERT INTO rows VALUES (9002)")
             _ = try await cluster.query(first, "INSERT INTO rows VALUES (22)")
             cluster.kill(stray)

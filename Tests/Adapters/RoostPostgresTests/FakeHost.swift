@@ -25,10 +25,10 @@ final class FakeStore: Sendable {
 
     let spec: ClusterSpec
     let placements: [MemberPlacement]
-    let secrets: ClusterSecrets
+    let secrets: MemberSecrets
     private let state = Mutex(State())
 
-    init(spec: ClusterSpec, placements: [MemberPlacement], secrets: ClusterSecrets) {
+    init(spec: ClusterSpec, placements: [MemberPlacement], secrets: MemberSecrets) {
         self.spec = spec
         self.placements = placements
         self.secrets = secrets

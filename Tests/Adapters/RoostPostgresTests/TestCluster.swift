@@ -134,11 +134,21 @@ final class TestCluster: Sendable {
 
     /// Runs statements as a client would, with the image's psql.
     func query(_ number: Int, _ statement: String, within seconds: Int = 20) async throws -> String {
+        try await psql(["--command=\(statement)", url(number) + "?connect_timeout=3"], within: seconds)
+    }
+
+    /// Runs statements as the superuser, as who is root in the machine can.
+    func superuser(_ number: Int, _ statement: String, within seconds: Int = 20) async throws -> String {
+        let login = "host=\(ground.layout(number).runFolder) user=roost dbname=postgres connect_timeout=3"
+        return try await psql(["--command=\(statement)", login], within: seconds)
+    }
+
+    private func psql(_ arguments: [String], within seconds: Int) async throws -> String {
         let line =
             ground.enter + [
                 "chroot", ground.root, "/usr/lib/postgresql/17/bin/psql", "--no-psqlrc", "--tuples-only", "--no-align",
-                "--set=ON_ERROR_STOP=1", "--command=\(statement)", url(number) + "?connect_timeout=3",
-            ]
+                "--set=ON_ERROR_STOP=1",
+            ] + arguments
         return try await Command(line[0], Array(line.dropFirst()), deadline: .seconds(seconds)).run().standardOutput
     }
 }

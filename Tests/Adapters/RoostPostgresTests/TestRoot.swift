@@ -1,11 +1,11 @@
 import Foundation
 import Glibc
 import Logging
-import RoostCertificates
 import RoostFailover
 import RoostLinux
 import RoostModel
 import RoostPostgresImage
+import RoostWire
 import Synchronization
 
 @testable import RoostPostgres
@@ -64,7 +64,7 @@ final class TestGround: Sendable {
 
     let root: String
     let name: String
-    let secrets: ClusterSecrets
+    let secrets: MemberSecrets
 
     init(_ label: String) async throws {
         root = try await TestRoot.shared.path()
@@ -72,12 +72,8 @@ final class TestGround: Sendable {
         cluster = try AppName("t\(getpid())-\(label)")
         try await Command("ip", ["netns", "add", name]).run()
         try await Command("ip", ["-n", name, "link", "set", "lo", "up"]).run()
-        let certificates = try await ClusterAuthority.make(
-            cluster: cluster, address: try IPv4Address("203.0.113.7"))
-        secrets = ClusterSecrets(
-            superuserPassword: "it's: a \\secret", replicationPassword: "another: \\one'",
-            authorityCertificate: certificates.authorityCertificate,
-            serverCertificate: certificates.serverCertificate, serverKey: certificates.serverKey)
+        secrets = MemberSecrets(
+            ownerPassword: "it's: a \\secret", replicationPassword: "another: \\one'")
         try DurableFile.makeFolder(root + folder)
         try await Command("cp", [try TestRoot.program(), root + program]).run()
         for number in 1...3 {

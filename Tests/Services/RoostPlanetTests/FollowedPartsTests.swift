@@ -80,7 +80,7 @@ import Testing
         folder = try TestFolder()
         shop = try AppName("shop")
         secrets = ClusterSecrets(
-            superuserPassword: "super-word", replicationPassword: "follow-word", authorityCertificate: "authority-pem",
+            ownerPassword: "super-word", replicationPassword: "follow-word", authorityCertificate: "authority-pem",
             serverCertificate: "server-pem", serverKey: "server-key")
     }
 

@@ -116,7 +116,7 @@ final class ToldStore: Store {
     @Test("A copy without passwords is none that a member could be made with") func passwordless() throws {
         let shop = try AppName("shop")
         let secrets = ClusterSecrets(
-            superuserPassword: "", replicationPassword: "", authorityCertificate: "authority-pem",
+            ownerPassword: "", replicationPassword: "", authorityCertificate: "authority-pem",
             serverCertificate: "server-pem", serverKey: "server-key")
         var planet = Planet()
         planet.apply(StoredRecords.listing([try StoredRecords.entry(StoreKeys.clusterSecrets(shop), secrets)]))

@@ -3,6 +3,7 @@ import Glibc
 import Logging
 import RoostLinux
 import RoostModel
+import RoostPostgresWire
 import RoostRouting
 import RoostStore
 import Testing
@@ -20,7 +21,7 @@ import Testing
             store: store, prefixes: [try IPv4Prefix("203.0.113.0/24")], keepsSecretsApart: { true }
         ) { _, _ in
             ClusterSecrets(
-                superuserPassword: "s", replicationPassword: "r", authorityCertificate: "a", serverCertificate: "c",
+                ownerPassword: "s", replicationPassword: "r", authorityCertificate: "a", serverCertificate: "c",
                 serverKey: "k")
         }
         let region = try RegionCode("ams")
@@ -39,6 +40,46 @@ import Testing
             #expect("\(refusal.map { "\($0)" } ?? "")".contains("at most 39 letters"))
         }
         #expect(try await store.read(.prefix(StoreKeys.root), at: nil).entries.count == before.entries.count)
+    }
+
+    @Test(
+        "A cluster's list of networks reaches the edges' routes, keeps what it cannot read out, and can be taken away")
+    func listOfNetworks() async throws {
+        let path = "/tmp/roost-allow-\(getpid()).sqlite"
+        defer { for end in ["", "-wal", "-shm"] { unlink(path + end) } }
+        let store = try SQLiteStore(path: path, logger: Logger(label: "test"))
+        let directory = ClusterDirectory(
+            store: store, prefixes: [try IPv4Prefix("203.0.113.0/24")], keepsSecretsApart: { true }
+        ) { _, _ in
+            ClusterSecrets(
+                ownerPassword: "s", replicationPassword: "r", authorityCertificate: "a", serverCertificate: "c",
+                serverKey: "k")
+        }
+        let spec = try await directory.create(
+            ClusterDirectory.Order(
+                name: name, regions: [try RegionCode("ams")], volumeSize: .gibibytes(1), guest: MachineGuest(),
+                image: "dir:/x"))
+        let host = try HostName("ams1")
+        func allowed() async throws -> [IPv4Prefix]? {
+            var book = RouteBook(host: host)
+            _ = book.take([.all], [], from: try await directory.read(name))
+            return try #require(book.table[spec.address]).allowed
+        }
+        #expect(try await allowed() == nil)
+        let networks = [try IPv4Prefix("198.51.100.0/24"), try IPv4Prefix("192.0.2.7/32")]
+        try await directory.allow(networks, to: name)
+        #expect(try await allowed() == networks)
+        // Of a newer version, which knows other networks too.
+        let key = StoreKeys.clusterSpec(name)
+        var newer = try #require(try await store.record(ClusterSpec.self, at: key)).record
+        newer.allowedClients = ["2001:db8::/32"]
+        _ = try await store.commit(Transaction(then: [try .put(newer, at: key)]))
+        #expect(try await allowed() == [])
+        try await directory.allow([], to: name)
+        #expect(try await allowed() == nil)
+        let many = try (0...ClusterSpec.allowedClientsMax).map { try IPv4Prefix("10.0.0.\($0)/32") }
+        await #expect(throws: Refusal.self) { try await directory.allow(many, to: name) }
+        #expect(try await allowed() == nil)
     }
 
     private let name: AppName

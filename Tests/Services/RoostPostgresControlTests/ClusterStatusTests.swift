@@ -30,7 +30,7 @@ import Testing
     /// The cluster as the store has it, with more of its records.
     private func planet(_ more: [Entry] = [], spec: ClusterSpec? = nil) throws -> Planet {
         let secrets = ClusterSecrets(
-            superuserPassword: "secret", replicationPassword: "r", authorityCertificate: "pem", serverCertificate: "c",
+            ownerPassword: "secret", replicationPassword: "r", authorityCertificate: "pem", serverCertificate: "c",
             serverKey: "k")
         var planet = Planet()
         let unreadable = planet.apply(

@@ -189,7 +189,7 @@ struct ClusterWorld {
         ClusterDirectory(store: store, prefixes: [try IPv4Prefix("203.0.113.0/24")], keepsSecretsApart: { true }) {
             _, _ in
             ClusterSecrets(
-                superuserPassword: "a", replicationPassword: "b", authorityCertificate: "c", serverCertificate: "d",
+                ownerPassword: "a", replicationPassword: "b", authorityCertificate: "c", serverCertificate: "d",
                 serverKey: "e")
         }
     }

@@ -38,7 +38,7 @@ struct EdgeRoutingTests {
         }
         #expect(route()?.encryption == .unusable)
         let secrets = ClusterSecrets(
-            superuserPassword: "p", replicationPassword: "r", authorityCertificate: "a", serverCertificate: "c",
+            ownerPassword: "p", replicationPassword: "r", authorityCertificate: "a", serverCertificate: "c",
             serverKey: "k")
         try put(secrets, at: StoreKeys.clusterSecrets(app))
         #expect(route()?.encryption == .required(TLSIdentity(certificateChain: "c", privateKey: "k")))

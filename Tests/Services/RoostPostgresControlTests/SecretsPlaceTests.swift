@@ -20,7 +20,7 @@ import Testing
         store = try SQLiteStore(path: folder + "/store.sqlite", logger: Logger(label: "test"))
         name = try AppName("db")
         secrets = ClusterSecrets(
-            superuserPassword: "a", replicationPassword: "b", authorityCertificate: "c", serverCertificate: "d",
+            ownerPassword: "a", replicationPassword: "b", authorityCertificate: "c", serverCertificate: "d",
             serverKey: "e")
     }
 
@@ -98,7 +98,7 @@ import Testing
     func orphans() async throws {
         defer { try? FileManager.default.removeItem(atPath: folder) }
         var old = secrets
-        old.superuserPassword = "old"
+        old.ownerPassword = "old"
         try await set(StoreKeys.secrets(name), old)
         try await set(StoreKeys.identity(name), old.identity)
         #expect(try await look().step(to: .apart) == .removeApart)

@@ -216,20 +216,26 @@ struct MachineExecCommand: AsyncParsableCommand {
         let planet = try Roostds.find(global)
         // No progress line: standard error is the command's own.
         let answer = try await planet.ask { try await $0.exec(request, on: argument.machine, of: argument.app) }
+        try answer.passOn(by: output)
+    }
+}
+
+extension ExecResponse {
+    /// Prints what the command printed, and ends as it has ended.
+    func passOn(by output: OutputOptions) throws {
         if output.json {
-            try output.show(answer) { _ in "" }
+            try output.show(self) { _ in "" }
         } else {
-            Terminal.putForeign(answer.stdout, on: .output)
-            Terminal.putForeign(answer.stderr, on: .error)
+            Terminal.putForeign(stdout, on: .output)
+            Terminal.putForeign(stderr, on: .error)
         }
-        for (name, isCut) in [("output", answer.isOutputCut), ("error output", answer.isErrorCut)]
-        where isCut == true {
+        for (name, isCut) in [("output", isOutputCut), ("error output", isErrorCut)] where isCut == true {
             Terminal.say("roost: the \(name) was longer than an answer carries, and is cut")
         }
-        if answer.exitSignal != 0 {
-            Terminal.say("The command was ended by signal \(answer.exitSignal).")
-            throw ExitCode(128 + Int32(answer.exitSignal))
+        if exitSignal != 0 {
+            Terminal.say("The command was ended by signal \(exitSignal).")
+            throw ExitCode(128 + Int32(exitSignal))
         }
-        if answer.exitCode != 0 { throw ExitCode(Int32(answer.exitCode)) }
+        if exitCode != 0 { throw ExitCode(Int32(exitCode)) }
     }
 }

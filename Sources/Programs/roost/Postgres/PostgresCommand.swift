@@ -8,7 +8,7 @@ struct PostgresCommand: AsyncParsableCommand {
         commandName: "pg", abstract: "Postgres clusters: a primary and its replicas in other regions, at one address.",
         subcommands: [
             PostgresCreateCommand.self, PostgresListCommand.self, PostgresStatusCommand.self,
-            PostgresConnectCommand.self,
+            PostgresConnectCommand.self, PostgresSuperuserCommand.self,
             PostgresSwitchoverCommand.self, PostgresDestroyCommand.self,
         ], aliases: ["postgres"])
 }
@@ -49,7 +49,7 @@ struct PostgresStatusCommand: AsyncParsableCommand {
     @OptionGroup var global: GlobalOptions
     @OptionGroup var output: OutputOptions
 
-    @Flag(help: "Show the URLs with the superuser's password. --json always has it.")
+    @Flag(help: "Show the URLs with their password. --json always has it.")
     var showPassword = false
 
     static let watchInterval = Duration.milliseconds(500)

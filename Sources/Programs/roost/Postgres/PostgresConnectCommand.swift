@@ -118,8 +118,8 @@ struct ConnectTarget: Equatable {
         return lines.joined(separator: "\n") + "\n"
     }
 
-    /// What to set for psql. Where the caller chose, his choice stands; the password is the cluster's superuser's, and
-    /// goes nowhere but to that user.
+    /// What to set for psql. Where the caller chose, his choice stands; the password is that of the URL's user,
+    /// and goes nowhere but to that user.
     func environment(for arguments: [String], beside present: (String) -> String?) -> [String: String] {
         var result = ["PGHOST": host, "PGPORT": port]
         for (name, variable) in Self.variables {

@@ -1,0 +1,72 @@
+import ArgumentParser
+import RoostClient
+import RoostModel
+import RoostWire
+
+struct PostgresSuperuserCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "superuser", abstract: "Run SQL as a cluster's superuser, in a member's machine.",
+        discussion: """
+            The URLs of a cluster are of a role that owns what users make and is no superuser. What takes more (extensions \
+            that are not trusted, settings for everybody) goes through psql at the local socket in the primary's machine, \
+            for whoever may run commands there: roost pg superuser orders "create extension pg_stat_statements". \
+            Without SQL it is read from standard input (at most 1 MiB).
+            """)
+
+    @Argument(help: "The cluster's name.", transform: { try AppName($0) })
+    var name: AppName
+
+    @Argument(help: "What to run; else standard input.")
+    var sql: String?
+
+    @Option(name: .shortAndLong, help: .init("The database.", valueName: "name"))
+    var database = "postgres"
+
+    @Option(
+        help: .init("The member to run it at (else the primary).", valueName: "member"),
+        transform: { try MemberName($0) })
+    var member: MemberName?
+
+    @Option(help: "How long it may run, in seconds.")
+    var timeout = 60
+
+    @OptionGroup var global: GlobalOptions
+    @OptionGroup var output: OutputOptions
+
+    mutating func validate() throws {
+        guard (1...120).contains(timeout) else { throw ValidationError("--timeout is from 1 to 120 seconds") }
+    }
+
+    func run() async throws {
+        let text = try sql ?? String(decoding: StandardInput.readAll(), as: UTF8.self)
+        let planet = try Roostds.find(global)
+        let cluster = try await planet.ask { try await $0.cluster(name) }
+        let request = ExecBody(command: Self.command(database: database), stdin: text, timeout: timeout)
+        let machine = try Self.machine(of: member, in: cluster)
+        let answer = try await planet.ask { try await $0.exec(request, on: machine, of: name) }
+        try answer.passOn(by: output)
+    }
+
+    /// The superuser is let in at the socket, and only as who is root in the machine.
+    static func command(database: String) -> [String] {
+        [
+            "/usr/lib/postgresql/17/bin/psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", "/run/roost-pg", "-U",
+            "roost",
+            "-d", database, "-f", "-",
+        ]
+    }
+
+    private static func machine(of member: MemberName?, in cluster: ClusterBody) throws -> MachineID {
+        guard let member = member ?? cluster.leader else {
+            throw CommandFailure(
+                "cluster \(cluster.name) has no primary yet",
+                advice: "Wait for it: roost pg status \(cluster.name) --watch")
+        }
+        guard let machine = cluster.members.first(where: { $0.name == member })?.machine else {
+            throw CommandFailure(
+                "cluster \(cluster.name) has no member \(member) with a machine",
+                advice: "See them: roost pg status \(cluster.name)")
+        }
+        return machine
+    }
+}
