@@ -44,6 +44,8 @@ public struct EdgeConfiguration: Sendable {
     static let shortageLogInterval = Duration.seconds(10)
     static let loopsMax = 64
     static let listenBacklog: Int32 = 4096
-    /// Connections taken from a listener's backlog before the event loop looks at its sessions again.
-    static let acceptBurst: UInt = 32
+    /// Connections taken from a listener's backlog before the event loop looks at its sessions again. A handshake costs
+    /// about as much as a thousand small packets: so many at a time keep established sessions waiting for some
+    /// milliseconds, whoever comes.
+    static let acceptBurst: UInt = 8
 }

@@ -15,6 +15,8 @@ import Synchronization
 public final class EdgeControl: Sendable {
     /// Between two words to the guard, which takes six missing ones for the death of this edge.
     static let guardInterval = Duration.milliseconds(100)
+    /// How long what a check has found is told: two checks that take as long as they may, and a pause.
+    static let findingMax = Duration.milliseconds(1_200)
     /// Between two reports to roostd when nothing changes.
     static let reportInterval = Duration.seconds(1)
     /// Without a word from roostd for so long, the routes may be of yesterday: who can goes to another edge.
@@ -30,6 +32,8 @@ public final class EdgeControl: Sendable {
         /// The guard's link. Nil before roostd gave it, and for good once this edge retires.
         var guardLink: PassingSocket?
         var health = EdgeHealth.down
+        /// By the last check that came to its end.
+        var finding: (isHealthy: Bool, at: Moment)?
         var retiredAt: Moment?
         var reported: EdgeReportBody?
         var reportedAt = Moment.zero
@@ -73,10 +77,22 @@ public final class EdgeControl: Sendable {
 
     // MARK: - Saying how it is
 
+    /// A check may take as long as the guard is patient: what it found last is told meanwhile, until it is too old.
     private func watchHealth() async {
-        while !Task.isCancelled {
-            tell(await service.health())
-            try? await Task.sleep(for: Self.guardInterval)
+        await withDiscardingTaskGroup { group in
+            group.addTask {
+                while !Task.isCancelled {
+                    let isHealthy = await self.service.health()
+                    self.state.withLock { $0.finding = (isHealthy, .present) }
+                    try? await Task.sleep(for: Self.guardInterval)
+                }
+            }
+            while !Task.isCancelled {
+                if let last = state.withLock({ $0.finding }) {
+                    tell(last.isHealthy && Moment.present - last.at < Self.findingMax)
+                }
+                try? await Task.sleep(for: Self.guardInterval)
+            }
         }
     }
 

@@ -30,6 +30,7 @@ final class EdgeLoop {
     private var nextNumber: UInt64 = 0
     private var sweeps = 0
     private var isClosed = false
+    let pulse = LoopPulse()
 
     init(
         _ eventLoop: any EventLoop, index: Int, configuration: EdgeConfiguration, counters: EdgeCounters,
@@ -125,6 +126,7 @@ final class EdgeLoop {
     }
 
     private func sweep() {
+        pulse.beat()
         sweeps += 1
         let now = Moment.present
         for session in Array(timed.values) where session.deadline.map({ $0 <= now }) ?? false {

@@ -27,6 +27,8 @@ public final class EdgeService: Service {
         /// It accepts nobody any more, and ends with its last session or after this time.
         var retirement: Duration?
         var loops: [LoopHandle] = []
+        /// Asks the others how they are.
+        var asker: (any EventLoop)?
         var listenersWanted = 0
         var listenersOpen = 0
         /// Which address the next health check connects to.
@@ -175,29 +177,31 @@ public final class EdgeService: Service {
     func copyPassedSockets() -> [(port: UInt16, descriptor: Int32)] { passed.copies() }
 
     /// By local facts only: every event loop turns, and a connection to one of the edge's own addresses (another one
-    /// at each call) is accepted and answered, both within ``EdgeConfiguration/healthTime``. False before ``run()``
-    /// and while the edge does not accept, lacks a listener, or knows of no planet.
-    ///
-    /// A host that is out of something (ports, files, memory) is no reason to withdraw: its clients would take the
-    /// shortage to the next edge. Then it counts that the loops turn.
+    /// at each call) is accepted and answered, both within ``EdgeConfiguration/healthTime``; ``HealthSigns`` says what
+    /// else will do. False before ``run()`` and while the edge does not accept, lacks a listener, or knows of no planet.
     public func health() async -> Bool {
-        let (loops, target) = state.withLock { state in
+        let (loops, asker, target) = state.withLock { state in
             state.probes += 1
             let addresses = state.routes.addresses
             let isReady =
                 state.isAccepting && state.isInformed && state.listenersWanted > 0
                 && state.listenersOpen == state.listenersWanted
             return (
-                isReady ? state.loops : [], addresses.isEmpty ? nil : addresses[state.probes % addresses.count]
+                isReady ? state.loops : [], state.asker,
+                addresses.isEmpty ? nil : addresses[state.probes % addresses.count]
             )
         }
-        guard !loops.isEmpty else { return false }
-        let probe = HealthProbe(loops: loops.map(\.eventLoop), port: configuration.writePort)
-        if await probe.check(target, within: configuration.healthTime) { return true }
+        guard let asker, !loops.isEmpty else { return false }
+        let probe = HealthProbe(loops: loops.map(\.eventLoop), asker: asker, port: configuration.writePort)
+        let answers = counters.answers
+        let isInTime = await probe.check(target, within: configuration.healthTime)
         let sinceShortage =
             Moment.present.sinceBoot.milliseconds - Int64(counters.lastShortage.load(ordering: .relaxed))
-        guard sinceShortage < 2 * configuration.healthTime.milliseconds else { return false }
-        return await probe.check(nil, within: configuration.healthTime)
+        return HealthSigns(
+            isInTime: isInTime, answersClients: counters.answers != answers,
+            isShort: sinceShortage < 2 * configuration.healthTime.milliseconds,
+            stillness: loops.map(\.pulse.stillness).max() ?? .zero
+        ).isHealthy
     }
 
     // MARK: - Life
@@ -207,6 +211,8 @@ public final class EdgeService: Service {
     public func run() async throws {
         let count = min(max(configuration.loops ?? System.coreCount, 1), EdgeConfiguration.loopsMax)
         let group = MultiThreadedEventLoopGroup(numberOfThreads: count)
+        let askers = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        state.withLock { $0.asker = askers.any() }
         var handles: [LoopHandle] = []
         for (index, eventLoop) in group.makeIterator().enumerated() {
             handles.append(
@@ -223,9 +229,10 @@ public final class EdgeService: Service {
         } onGracefulShutdown: {
             self.changed.finish()
         }
-        state.withLock { $0.loops = [] }
+        state.withLock { ($0.loops, $0.asker) = ([], nil) }
         for handle in handles { handle.execute { $0.close() } }
         try await group.shutdownGracefully()
+        try await askers.shutdownGracefully()
     }
 
     private func begin(_ handles: [LoopHandle]) {

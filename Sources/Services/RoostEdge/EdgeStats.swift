@@ -72,6 +72,11 @@ final class EdgeCounters: Sendable {
     let lastShortage = Atomic(Int.min / 2)
     let tls = Atomic(0)
 
+    /// Grows with every client that got an answer.
+    var answers: Int {
+        tls.load(ordering: .relaxed) + established.load(ordering: .relaxed) + refused.load(ordering: .relaxed)
+    }
+
     var stats: EdgeStats {
         var stats = EdgeStats()
         stats.sessions = sessions.load(ordering: .relaxed)

@@ -2,11 +2,14 @@ import NIOCore
 import NIOPosix
 import RoostModel
 import RoostPostgresWire
+import Synchronization
 
 /// Asks whether this edge works, without asking anybody else: do the event loops turn, is a connection accepted and
 /// answered.
 struct HealthProbe {
     let loops: [any EventLoop]
+    /// Asks; none of `loops`, which may be busy with clients.
+    let asker: any EventLoop
     let port: Int
 
     /// SSLRequest (PostgreSQL documentation, "Message Formats"): whatever the answer, one byte of it is enough.
@@ -17,7 +20,7 @@ struct HealthProbe {
         let (signs, alive) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingOldest(loops.count + 1))
         for loop in loops { loop.execute { alive.yield() } }
         let expected = loops.count + (address == nil ? 0 : 1)
-        if let address, let loop = loops.first { probe(address, on: loop, within: time, alive: alive) }
+        if let address { probe(address, within: time, alive: alive) }
         return await withTaskGroup(of: Bool.self) { group in
             group.addTask {
                 try? await Task.sleep(for: time)
@@ -38,12 +41,12 @@ struct HealthProbe {
     }
 
     private func probe(
-        _ address: IPv4Address, on loop: any EventLoop, within time: Duration, alive: AsyncStream<Void>.Continuation
+        _ address: IPv4Address, within time: Duration, alive: AsyncStream<Void>.Continuation
     ) {
         guard let target = try? SocketAddress(packedIPAddress: ByteBuffer(integer: address.bits), port: port) else {
             return
         }
-        ClientBootstrap(group: loop)
+        ClientBootstrap(group: asker)
             .connectTimeout(time.timeAmount)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
@@ -90,4 +93,37 @@ struct HealthProbe {
 
         func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
     }
+}
+
+/// What came out of one check, and what it means. Pure.
+///
+/// An edge that many clients keep busy answers a check late, and is no less healthy for it: where it withdrew, they would
+/// go to the next edge, and on from there to all. So a late answer counts as long as clients are answered and every loop
+/// turns. It is the same while this host is out of something (ports, files, memory): then nobody can be answered, here as
+/// anywhere, and that the loops turn must do.
+struct HealthSigns: Hashable, Sendable {
+    /// Every loop turned, and the check's own connection was answered, in time.
+    var isInTime: Bool
+    /// Clients were answered while the check went on.
+    var answersClients: Bool
+    /// This host was out of something just now.
+    var isShort: Bool
+    /// For how long the stillest of the loops has not turned.
+    var stillness: Duration
+
+    /// A loop that does not turn for so long hangs, however much there is to do: each turn is bounded by
+    /// ``EdgeConfiguration/acceptBurst``.
+    static let stillnessMax = Duration.seconds(2)
+
+    var isHealthy: Bool { isInTime || (answersClients || isShort) && stillness < Self.stillnessMax }
+}
+
+/// When an event loop has turned last. Written on the loop, read from anywhere.
+final class LoopPulse: Sendable {
+    private let turned = Atomic(LoopPulse.clock)
+
+    private static var clock: Int { Int(Moment.present.sinceBoot.milliseconds) }
+
+    func beat() { turned.store(Self.clock, ordering: .relaxed) }
+    var stillness: Duration { .milliseconds(Self.clock - turned.load(ordering: .relaxed)) }
 }

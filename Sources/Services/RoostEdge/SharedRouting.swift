@@ -109,11 +109,13 @@ final class SharedRouting: Sendable {
 /// An event loop's part of the edge, as the other threads may hold it.
 struct LoopHandle: Sendable {
     let eventLoop: any EventLoop
+    let pulse: LoopPulse
     private let edge: NIOLoopBound<EdgeLoop>
 
     /// On the loop.
     init(_ edge: EdgeLoop) {
         eventLoop = edge.eventLoop
+        pulse = edge.pulse
         self.edge = NIOLoopBound(edge, eventLoop: edge.eventLoop)
     }
 

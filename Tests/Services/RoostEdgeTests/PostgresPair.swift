@@ -86,7 +86,7 @@ struct PostgresPair: Sendable {
         try DurableFile.write(first ? Array(text.utf8) + old : old + Array(text.utf8), to: path, mode: 0o644)
     }
 
-    private static func makeCertificate(for address: IPv4Address, in folder: String) async throws -> TLSIdentity {
+    static func makeCertificate(for address: IPv4Address, in folder: String) async throws -> TLSIdentity {
         let openssl = { (arguments: [String]) in _ = try await Command("openssl", arguments).run() }
         try await openssl(
             [

@@ -58,7 +58,8 @@ struct ServiceTests {
     func hungLoop() async throws {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 2)
         let loops = Array(group.makeIterator())
-        let probe = HealthProbe(loops: loops, port: 1)
+        let askers = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        let probe = HealthProbe(loops: loops, asker: askers.any(), port: 1)
         #expect(await probe.check(nil, within: .seconds(2)))
         let isReleased = Atomic(false)
         loops[1].execute { while !isReleased.load(ordering: .relaxed) { usleep(1_000) } }
@@ -70,6 +71,7 @@ struct ServiceTests {
         // Nobody listens at the address.
         #expect(await probe.check(EdgeUnderTest.freshAddress(), within: .seconds(2)) == false)
         try await group.shutdownGracefully()
+        try await askers.shutdownGracefully()
     }
 
     @Test("A port that cannot be bound is taken when it can be, and until then the edge is not healthy")

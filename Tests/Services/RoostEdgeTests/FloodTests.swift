@@ -1,0 +1,120 @@
+import Glibc
+import RoostLinux
+import RoostModel
+import RoostPostgresWire
+import RoostRouting
+import Synchronization
+import Testing
+
+@testable import RoostEdge
+
+@Suite("An edge in a flood of handshakes", .serialized, .timeLimit(.minutes(2)))
+struct FloodTests {
+    @Test("A late answer is no sign of illness while clients are answered and the loops turn")
+    func signs() {
+        var signs = HealthSigns(isInTime: true, answersClients: false, isShort: false, stillness: .zero)
+        #expect(signs.isHealthy)
+        // Nobody is answered, and the check is not either.
+        signs.isInTime = false
+        #expect(!signs.isHealthy)
+        signs.answersClients = true
+        #expect(signs.isHealthy)
+        // Others are answered, by other loops than the one that hangs.
+        signs.stillness = HealthSigns.stillnessMax
+        #expect(!signs.isHealthy)
+        signs = HealthSigns(isInTime: false, answersClients: false, isShort: true, stillness: .milliseconds(900))
+        #expect(signs.isHealthy)
+        signs.stillness = .seconds(3)
+        #expect(!signs.isHealthy)
+    }
+
+    @Test("The edge stays healthy, and a session that is under way goes on", .timeLimit(.minutes(1)))
+    func flood() async throws {
+        let folder = "/tmp/roost-flood-\(getpid())"
+        try DurableFile.makeFolder(folder)
+        let identity = try await PostgresPair.makeCertificate(for: EdgeUnderTest.freshAddress(), in: folder)
+        try await Command("rm", ["-r", folder]).run()
+        try await withBackend("a", .primary) { a in
+            try await withEdge({ $0.loops = 1 }) { edge in
+                try await edge.serve(try route(leader: a.backend, encryption: .optional(identity)))
+                let session = try RawClient(edge.address, edge.writePort)
+                try session.send(startup())
+                try await session.receive(until: isReady)
+                let flood = HandshakeFlood(edge.address, edge.writePort)
+                try flood.begin()
+                try await expectStats(edge) { $0.tls > 2 * HandshakeFlood.width }
+                var slowest = Duration.zero
+                for number in 0..<8 {
+                    #expect(await edge.service.health(), "check \(number)")
+                    session.forget()
+                    let asked = BootClock.now()
+                    try session.send([1, 2, 3])
+                    try await session.receive { $0 == [1, 2, 3] }
+                    slowest = max(slowest, BootClock.now() - asked)
+                }
+                flood.end()
+                print("\(edge.service.stats().tls) handshakes; a session waited \(slowest.milliseconds) ms at most")
+                #expect(slowest < .seconds(1))
+            }
+        }
+    }
+}
+
+/// Many clients that ask for TLS, send what makes the edge compute, and are gone: the most work for the least.
+private final class HandshakeFlood: Sendable {
+    /// Connections at a time.
+    static let width = 400
+    private let isOver = Atomic(false)
+    private let isGone = Atomic(false)
+    private let address: IPv4Address
+    private let port: Int
+
+    init(_ address: IPv4Address, _ port: Int) {
+        self.address = address
+        self.port = port
+    }
+
+    /// TLS 1.2 (RFC 5246, 7.4.1.2): the answer takes a fresh ECDH key and a signature.
+    private static let hello: [UInt8] = {
+        let suites: [UInt8] = [0, 4, 0xc0, 0x2b, 0xc0, 0x23]
+        let groups: [UInt8] = [0, 10, 0, 4, 0, 2, 0, 0x17]
+        let formats: [UInt8] = [0, 11, 0, 2, 1, 0]
+        let signatures: [UInt8] = [0, 13, 0, 4, 0, 2, 4, 3]
+        let extensions = groups + formats + signatures
+        let body =
+            [3, 3] + [UInt8](repeating: 7, count: 32) + [0] + suites + [1, 0] + [0, UInt8(extensions.count)]
+            + extensions
+        let handshake: [UInt8] = [1, 0, 0, UInt8(body.count)] + body
+        return [22, 3, 1, 0, UInt8(handshake.count)] + handshake
+    }()
+
+    func begin() throws {
+        let flood = self
+        try OwnThread.start("flood") { flood.run() }
+    }
+
+    func end() {
+        isOver.store(true, ordering: .relaxed)
+        while !isGone.load(ordering: .relaxed) { usleep(1_000) }
+    }
+
+    private func run() {
+        var clients: [RawClient] = []
+        while !isOver.load(ordering: .relaxed) {
+            for _ in clients.count..<max(Self.width, clients.count) {
+                guard let client = try? RawClient(address, port) else { continue }
+                _ = client.sendWithoutWaiting(tlsRequest)
+                clients.append(client)
+            }
+            for client in clients {
+                client.take()
+                if client.received == [UInt8(ascii: "S")] {
+                    _ = client.sendWithoutWaiting(Self.hello)
+                    client.forget(first: 1)
+                }
+            }
+            clients.removeAll { $0.isEnded || !$0.received.isEmpty }
+        }
+        isGone.store(true, ordering: .relaxed)
+    }
+}
