@@ -37,9 +37,10 @@ enum FilesystemCheck {
         return verdict(superblock: bytes)
     }
 
-    /// `e2fsck -p`: repairs what is safe to repair without asking.
-    static func repair(_ device: String) async throws(CommandError) {
-        let command = Command("e2fsck", ["-p", device], deadline: deadline)
+    /// `e2fsck -p`: repairs what is safe to repair without asking. It reads what a tenant has written, so it does that in
+    /// a ``DeviceCell``.
+    static func repair(_ device: LoopDevice) async throws(CommandError) {
+        let command = DeviceCell.command(["e2fsck", "-p", DeviceCell.device], for: device, deadline: deadline)
         let output = try await command.outcome()
         // e2fsck(8): bit 0 corrected, bit 1 corrected and should reboot (the root filesystem's case only).
         guard output.status & ~3 == 0 else {

@@ -139,7 +139,7 @@ extension LoopVolumes {
                 cause: "it holds no ext4 filesystem any more; restore it from a backup")
         case .needsCheck:
             logger.notice("the volume was not unmounted cleanly, checking it", metadata: ["volume": "\(volume)"])
-            do { try await FilesystemCheck.repair(device.path) } catch {
+            do { try await FilesystemCheck.repair(device) } catch {
                 logger.error(
                     "the volume wants more than e2fsck mends by itself: look at it by hand while it is not mounted",
                     metadata: ["volume": "\(volume)", "by": "e2fsck -f \(image(volume))", "error": "\(error)"])

@@ -1,0 +1,49 @@
+import RoostLinux
+import RoostModel
+
+/// A program that reads what a tenant wrote gets one device, and nothing else of the host: a mistake in it is then worth
+/// that tenant's own volume.
+///
+/// Namespaces of its own (mounts, processes, network, System V and POSIX IPC, host name), nobody's user and groups, no
+/// capabilities and none to be had (capabilities(7): `no_new_privs`, an empty bounding set), one device node that is its
+/// own, bounds of memory, time, files and processes. The shell stays as process 1: when the caller ends `unshare`, the kernel
+/// ends it (`--kill-child`), and with it all of the PID namespace. The program itself could not be ended so: the wish for a
+/// signal at the parent's death goes with a change of user (prctl(2), PR_SET_PDEATHSIG).
+enum DeviceCell {
+    /// Where the program finds the device: in a file system of its own that hides the host's sockets.
+    static let device = "/run/volume"
+    /// Nobody's, in every Debian (base-passwd).
+    static let user = 65534
+    /// e2fsck keeps a few bitmaps, one bit for each block and inode: some 100 MiB for a volume of 500 GiB.
+    static let memoryMax = ByteCount.gibibytes(2)
+    static let filesMax = 64
+    static let processesMax = 16
+
+    private static let script = """
+        mount -t tmpfs -o size=64k,mode=0755,nosuid,noexec cell /run
+        mknod -m 0600 "$1" b "$2" "$3"
+        chown "$4:$4" "$1"
+        shift 4
+        "$@" || exit $?
+        exit 0
+        """
+
+    /// - Parameter words: the program and its arguments.
+    static func command(_ words: [String], for loop: LoopDevice, deadline: Duration) -> Command {
+        let place = [device, "\(LoopDevice.major)", "\(loop.number)", "\(user)"]
+        let bounds = [
+            "prlimit", "--as=\(memoryMax.bytes)", "--cpu=\(max(deadline.components.seconds, 1))",
+            "--nofile=\(filesMax)",
+            "--nproc=\(processesMax)", "--core=0", "--",
+        ]
+        let become = [
+            "setpriv", "--reuid=\(user)", "--regid=\(user)", "--clear-groups", "--inh-caps=-all", "--bounding-set=-all",
+            "--no-new-privs", "--",
+        ]
+        let apart = [
+            "--mount", "--pid", "--net", "--ipc", "--uts", "--fork", "--kill-child", "--mount-proc", "--", "sh", "-euc",
+            script, "cell",
+        ]
+        return Command("unshare", apart + place + bounds + become + words, deadline: deadline)
+    }
+}

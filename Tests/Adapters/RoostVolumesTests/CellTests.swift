@@ -1,0 +1,81 @@
+import Glibc
+import RoostLinux
+import RoostModel
+import Testing
+
+@testable import RoostVolumes
+
+/// What checks a file system that a tenant wrote has that one device, and nothing else of the host.
+@Suite(.serialized, .timeLimit(.minutes(2)))
+struct CellTests {
+    /// Runs `body` with a loop device that is free again afterwards.
+    private func withDevice(_ body: (LoopDevice, String) async throws -> Void) async throws {
+        let path = "/var/tmp/roost-cell-test-\(getpid())"
+        let file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        try #require(file >= 0 && ftruncate(file, 64 << 20) == 0)
+        defer {
+            close(file)
+            unlink(path)
+        }
+        let (device, opened) = try LoopDevice.attach(file: file, path: path)
+        defer { close(opened) }
+        try await body(device, path)
+    }
+
+    private func run(_ script: String, _ device: LoopDevice) async throws -> Command.Output {
+        try await DeviceCell.command(["sh", "-c", script], for: device, deadline: .seconds(20)).outcome()
+    }
+
+    @Test("It is nobody, without capabilities, with one device, no network and no process of the host in sight")
+    func nothingElse() async throws {
+        try await withDevice { device, _ in
+            let facts = try await run(
+                """
+                id -u; id -G; grep -E '^(CapEff|CapBnd|CapPrm|NoNewPrivs)' /proc/self/status | tr -d '\t\n'; echo
+                ls /proc | grep -c '^[0-9]'; grep -c : /proc/net/dev; ls /run
+                head -c 512 \(device.path) >/dev/null 2>&1 || echo refused
+                cat /etc/shadow >/dev/null 2>&1 || echo refused
+                head -c 512 \(DeviceCell.device) | wc -c; echo text | dd of=\(DeviceCell.device) 2>/dev/null && echo written
+                ulimit -v; ulimit -n
+                """, device)
+            let lines = facts.standardOutput.split(separator: "\n").map(String.init)
+            let nothing = "CapPrm:0000000000000000CapEff:0000000000000000CapBnd:0000000000000000NoNewPrivs:1"
+            let processes = Int(lines.dropFirst(3).first ?? "") ?? .max
+            #expect(processes < 12, "\(facts)")
+            #expect(lines.prefix(3) == ["65534", "65534", nothing], "\(facts)")
+            #expect(
+                lines.dropFirst(4) == [
+                    "1", "volume", "refused", "refused", "512", "written", "\(DeviceCell.memoryMax.bytes >> 10)",
+                    "\(DeviceCell.filesMax)",
+                ], "\(facts)")
+        }
+    }
+
+    @Test("It ends with its deadline, and all that it has started with it")
+    func deadline() async throws {
+        try await withDevice { device, _ in
+            let mark = "600.\(getpid())"
+            let command = DeviceCell.command(
+                ["sh", "-c", "sleep \(mark) & sleep \(mark)"], for: device, deadline: .milliseconds(800))
+            let error = await #expect(throws: CommandError.self) { try await command.run() }
+            #expect(error?.summary.contains("did not end within") == true, "\(String(describing: error))")
+            let isGone = try await poll(for: .seconds(10)) { () -> Bool? in
+                let left = try await Command("pgrep", ["-f", "^sleep \(mark)"]).outcome()
+                return left.status == 0 ? nil : true
+            }
+            #expect(isGone == true)
+        }
+    }
+
+    @Test("A damaged file system is mended in there")
+    func mends() async throws {
+        try await withDevice { device, path in
+            try await Command("mkfs.ext4", ["-q", "-F", device.path]).run()
+            // As after an error: e2fsck has to look at all of it.
+            try await Command("debugfs", ["-w", "-R", "ssv state 2", device.path]).run()
+            #expect(try FilesystemCheck.verdict(of: device.path) == .needsCheck)
+            try await FilesystemCheck.repair(device)
+            #expect(try FilesystemCheck.verdict(of: device.path) == .clean)
+        }
+    }
+}
