@@ -38,10 +38,13 @@ public struct PlacementHost: Hashable, Sendable {
     /// Virtual CPUs of its machines. May exceed the host's own (CPU is shared by weight, not reserved).
     public var promisedCPUs: Int
     public var machinesByApp: [AppName: Int]
+    /// What the disk can really take, where that is less than what is not promised.
+    public var diskLeft: ByteCount?
 
     public init(
         name: HostName, region: RegionCode, isReachable: Bool, isStoreMember: Bool, capacity: HostCapacity,
-        promisedMemory: ByteCount, promisedDisk: ByteCount, promisedCPUs: Int, machinesByApp: [AppName: Int]
+        promisedMemory: ByteCount, promisedDisk: ByteCount, promisedCPUs: Int, machinesByApp: [AppName: Int],
+        diskLeft: ByteCount? = nil
     ) {
         self.name = name
         self.region = region
@@ -52,6 +55,7 @@ public struct PlacementHost: Hashable, Sendable {
         self.promisedDisk = promisedDisk
         self.promisedCPUs = promisedCPUs
         self.machinesByApp = machinesByApp
+        self.diskLeft = diskLeft
     }
 
     /// Follows from what the host says of itself.
@@ -66,7 +70,7 @@ public struct PlacementHost: Hashable, Sendable {
             promisedMemory: .mebibytes(guests.reduce(0) { $0 + $1.memoryMebibytes }),
             promisedDisk: volumes.reduce(.zero) { $0 + $1.size },
             promisedCPUs: guests.reduce(0) { $0 + $1.cpus },
-            machinesByApp: machines.reduce(into: [:]) { $0[$1.app, default: 0] += 1 })
+            machinesByApp: machines.reduce(into: [:]) { $0[$1.app, default: 0] += 1 }, diskLeft: record.diskLeft)
     }
 
     /// The same host with the asked-for thing promised on it: for who places several things from one view.
@@ -74,13 +78,17 @@ public struct PlacementHost: Hashable, Sendable {
         var host = self
         host.promisedMemory = host.promisedMemory + .mebibytes(request.guest.memoryMebibytes)
         host.promisedDisk = host.promisedDisk + request.disk
+        host.diskLeft = diskLeft.map { $0 - request.disk }
         host.promisedCPUs += request.guest.cpus
         host.machinesByApp[request.app, default: 0] += 1
         return host
     }
 
     public var freeMemory: ByteCount { capacity.memory - promisedMemory }
-    public var freeDisk: ByteCount { capacity.disk - promisedDisk }
+    public var freeDisk: ByteCount {
+        let unpromised = capacity.disk - promisedDisk
+        return diskLeft.map { min($0, unpromised) } ?? unpromised
+    }
 }
 
 /// Why a host was not taken.

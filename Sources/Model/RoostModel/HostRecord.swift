@@ -19,6 +19,8 @@ public struct HostRecord: Hashable, Sendable, Codable {
     public var generation: Generation
     /// From its configuration, not measured.
     public var capacity: HostCapacity
+    /// What the volumes' disk can really take, in whole GiB. Nil: all that ``capacity`` says and volumes have not taken.
+    public var diskLeft: ByteCount?
     /// How the others reach it; it publishes nothing before its own end of the mesh is up.
     public var mesh: MeshIdentity
     /// The host announces the anycast prefixes when healthy.
@@ -43,7 +45,7 @@ public struct HostRecord: Hashable, Sendable, Codable {
         host: HostName, region: RegionCode, generation: Generation, capacity: HostCapacity, mesh: MeshIdentity,
         isEdge: Bool, isStoreMember: Bool, program: String = Release.version,
         capabilities: Set<Capability> = Release.capabilities, layout: Layout = .whole, machines: [MachineRecord] = [],
-        volumes: [VolumeRecord] = []
+        volumes: [VolumeRecord] = [], diskLeft: ByteCount? = nil
     ) {
         self.host = host
         self.region = region
@@ -57,6 +59,7 @@ public struct HostRecord: Hashable, Sendable, Codable {
         self.layout = layout
         self.machines = machines
         self.volumes = volumes
+        self.diskLeft = diskLeft
     }
 
     enum CodingKeys: String, CodingKey {
@@ -64,6 +67,7 @@ public struct HostRecord: Hashable, Sendable, Codable {
         case isEdge = "is_edge"
         case isStoreMember = "is_store_member"
         case program, capabilities, machines, volumes
+        case diskLeft = "disk_left"
     }
 
     public init(from decoder: any Decoder) throws {
@@ -72,6 +76,7 @@ public struct HostRecord: Hashable, Sendable, Codable {
         region = try container.decode(RegionCode.self, forKey: .region)
         generation = try container.decode(Generation.self, forKey: .generation)
         capacity = try container.decode(HostCapacity.self, forKey: .capacity)
+        diskLeft = try container.decodeIfPresent(ByteCount.self, forKey: .diskLeft)
         mesh = try container.decode(MeshIdentity.self, forKey: .mesh)
         isEdge = try container.decode(Bool.self, forKey: .isEdge)
         isStoreMember = try container.decode(Bool.self, forKey: .isStoreMember)
@@ -91,6 +96,7 @@ public struct HostRecord: Hashable, Sendable, Codable {
         try container.encode(region, forKey: .region)
         try container.encode(generation, forKey: .generation)
         try container.encode(capacity, forKey: .capacity)
+        try container.encodeIfPresent(diskLeft, forKey: .diskLeft)
         try container.encode(mesh, forKey: .mesh)
         try container.encode(isEdge, forKey: .isEdge)
         try container.encode(isStoreMember, forKey: .isStoreMember)

@@ -40,6 +40,7 @@ public enum RecordBounds {
         try require((0...cpusMax).contains(capacity.cpus), "its CPUs are not 0 to \(cpusMax)")
         try require((.zero...memoryMax).contains(capacity.memory), "its memory is not 0 to \(memoryMax)")
         try require((.zero...diskMax).contains(capacity.disk), "its disk is not 0 to \(diskMax)")
+        try require((.zero...diskMax).contains(record.diskLeft ?? .zero), "what is left of its disk is not 0 to \(diskMax)")
     }
 
     /// A machine's record. With another address than its own it would draw another machine's traffic.

@@ -53,6 +53,8 @@ public actor HostAgent {
     private var calls: [MachineID: AsyncStream<UInt64>.Continuation] = [:]
     /// Machines that nobody has looked at since the agent started.
     var unseenMachines: Set<MachineID>
+    /// See ``HostRecord/diskLeft``.
+    var diskLeft: ByteCount?
     /// Volumes that are being made or removed, and who waits for that.
     var volumesAtWork: [VolumeID: [CheckedContinuation<Void, Never>]] = [:]
     private let newcomers: AsyncStream<Newcomer>
@@ -121,6 +123,7 @@ public actor HostAgent {
         await withDiscardingTaskGroup { group in
             group.addTask { await self.keepGates(self.gateCallStream) }
             group.addTask { await self.finishVolumes() }
+            group.addTask { await self.watchDisk() }
             for await newcomer in newcomers {
                 group.addTask {
                     await MachineKeeper(machine: newcomer.machine, agent: self, calls: newcomer.calls).run()
@@ -167,7 +170,7 @@ public actor HostAgent {
             capacity: configuration.capacity, mesh: identity, isEdge: configuration.edge != nil,
             isStoreMember: configuration.store.isMember,
             machines: machineRows.values.map(\.record).filter { $0.state != .destroyed }.sorted { $0.id < $1.id },
-            volumes: volumeRows.values.filter { $0.state != .destroyed }.sorted { $0.id < $1.id })
+            volumes: volumeRows.values.filter { $0.state != .destroyed }.sorted { $0.id < $1.id }, diskLeft: diskLeft)
     }
 
     /// The features of one kind that have machines here, by name.

@@ -53,6 +53,19 @@ import Testing
             ])
     }
 
+    @Test("A disk that is fuller than what was promised of it takes what it really can, and no more")
+    func realRoom() throws {
+        var full = try host("full", disk: 100)
+        full.diskLeft = .gibibytes(3)
+        let decision = Placement.decide(request(disk: 4), over: [full])
+        #expect(reasons(decision) == ["full": .disk(needed: .gibibytes(4), free: .gibibytes(3))])
+        #expect(Placement.decide(request(disk: 2), over: [full]).candidates == [full.name])
+        #expect(full.promising(request(disk: 2)).freeDisk == .gibibytes(1))
+        // What is promised counts where it leaves less than the disk has.
+        full.promisedDisk = .gibibytes(99)
+        #expect(full.freeDisk == .gibibytes(1))
+    }
+
     @Test func membersOfOneClusterKeepApartWhileAHostIsFree() throws {
         let occupied: Set = [try HostName("one")]
         let both = Placement.decide(

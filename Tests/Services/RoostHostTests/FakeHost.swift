@@ -98,6 +98,7 @@ final class FakeVolumes: VolumeBackend {
     let making = Mutex(0)
     let isHeld = Mutex(false)
     let refusal = Mutex<VolumeError?>(nil)
+    let free = Mutex(ByteCount.gibibytes(100))
 
     func create(_ volume: VolumeID, size: ByteCount) async throws(VolumeError) {
         making.withLock { $0 += 1 }
@@ -120,7 +121,7 @@ final class FakeVolumes: VolumeBackend {
 
     func usage(of volume: VolumeID) async throws(VolumeError) -> VolumeUsage? { nil }
 
-    func freeSpace() async throws(VolumeError) -> ByteCount { .gibibytes(100) }
+    func freeSpace() async throws(VolumeError) -> ByteCount { free.withLock { $0 } }
 }
 
 final class FakeMesh: Mesh {

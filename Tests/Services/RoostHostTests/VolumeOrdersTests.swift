@@ -64,4 +64,23 @@ import Testing
         #expect(host.volumes.present.withLock { $0.isEmpty })
         #expect(await agent.record().volumes.isEmpty)
     }
+
+    @Test("A host whose disk cannot take what was promised says how much it can take, until it can again")
+    func diskThatIsFuller() async throws {
+        let host = try FakeHost()
+        defer { host.remove() }
+        let agent = try host.agent()
+        let promised = agent.configuration.capacity.disk
+        host.volumes.free.withLock { $0 = promised }
+        await agent.lookAtDisk()
+        #expect(await agent.record().diskLeft == nil)
+        host.volumes.free.withLock { $0 = .gibibytes(2) + .mebibytes(700) }
+        await agent.lookAtDisk()
+        #expect(await agent.record().diskLeft == .gibibytes(2))
+        // A volume's room is taken from both.
+        _ = try await agent.createVolume(try order())
+        host.volumes.free.withLock { $0 = promised - .gibibytes(1) }
+        await agent.lookAtDisk()
+        #expect(await agent.record().diskLeft == nil)
+    }
 }
