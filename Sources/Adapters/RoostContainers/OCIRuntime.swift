@@ -82,6 +82,11 @@ public struct OCIRuntime: MachineRuntime {
             guard access(configuration.initProgram, X_OK) == 0 else {
                 throw SystemError("find (install the package tini)", configuration.initProgram)
             }
+            let parent = Self.cgroupParent(configuration)
+            let weights = try MachineSlice.prepare(parent, in: try MachineCgroup.hierarchies())
+            logger.info(
+                "machines have their share of the host",
+                metadata: ["group": "\(parent)", "weights": "\(weights.joined(separator: " "))"])
             ends = try ProcessEnds()
             logHalves = try LogHalves(folder: configuration.logFolder)
         } catch {
@@ -99,8 +104,12 @@ public struct OCIRuntime: MachineRuntime {
     }
 
     func cgroupPath(_ machine: MachineID) -> String {
+        Self.cgroupParent(configuration) + "/\(machine)"
+    }
+
+    private static func cgroupParent(_ configuration: Configuration) -> String {
         let parent = configuration.cgroupParent
-        return (parent.hasPrefix("/") ? parent : "/" + parent) + "/\(machine)"
+        return parent.hasPrefix("/") ? parent : "/" + parent
     }
 
     public func check(_ image: ImageReference) async throws(RuntimeError) { try await images.check(image) }

@@ -27,6 +27,34 @@ struct ConfinementTests {
         }
     }
 
+    @Test("All machines together weigh half of what the host's own work does, and no less when nothing else runs")
+    func share() async throws {
+        let unified = MachineSlice.weights(isUnified: true, controllers: [])
+        #expect(unified.map(\.file) == ["cpu.weight", "io.weight", "io.bfq.weight"])
+        #expect(unified.map(\.text) == ["50", "default 50", "50"])
+        #expect(MachineSlice.weights(isUnified: false, controllers: ["memory"]).isEmpty)
+        #expect(
+            MachineSlice.weights(isUnified: false, controllers: ["cpu", "cpuacct"])
+                == [.init(file: "cpu.shares", text: "512")])
+        try await Workshop.with { workshop in
+            let launch = try await workshop.launch("exec sleep 600")
+            _ = try await workshop.runtime.launch(launch)
+            // Machines are shared out below the group, whatever the runtime makes of it.
+            let read = { (point: String, file: String) in
+                try DurableFile.read("\(point)\(workshop.cgroupParent)/\(file)").map {
+                    String(decoding: $0, as: UTF8.self).split(whereSeparator: \.isWhitespace).joined(separator: " ")
+                }
+            }
+            var found: [String] = []
+            for hierarchy in try MachineCgroup.hierarchies() {
+                if let text = try read(hierarchy.point, "cpu.shares") { found.append(text) }
+                if let text = try read(hierarchy.point, "cpu.weight") { found.append(text) }
+                #expect(try read(hierarchy.point, "cpu.max").map { $0.hasPrefix("max") } ?? true)
+            }
+            #expect(found == ["512"] || found == ["50"], "\(found)")
+        }
+    }
+
     @Test(arguments: [130, 137, 143]) func aCodeIsNotTakenForASignal(_ code: Int32) async throws {
         try await Workshop.with { workshop in
             let launch = try await workshop.launch("exit \(code)")
