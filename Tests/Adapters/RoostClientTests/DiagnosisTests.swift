@@ -19,6 +19,30 @@ import Testing
         #expect(Set(Probe.allCases) == asked)
     }
 
+    @Test(
+        "Versions are compared as Debian orders them",
+        arguments: [
+            ("1.1.5+ds1-1", "1.1.5+ds1-1+deb12u1", true), ("1.1.5+ds1-1+deb12u1", "1.1.5+ds1-1+deb12u1", false),
+            ("1.1.5+ds1-1+deb12u2", "1.1.5+ds1-1+deb12u1", false), ("1.1.15+ds1-2", "1.1.5+ds1-1+deb12u1", false),
+            ("1.1.4+ds1-9", "1.1.5+ds1-1+deb12u1", true), ("0.4.7+ds-3~bpo1", "0.4.7+ds-3", true),
+        ])
+    func versions(installed: String, least: String, isOlder: Bool) async {
+        #expect(await PackageVersion.isOlder(installed, than: least) == isOlder)
+    }
+
+    @Test("What has a least version says of what package, and a package that is too old is missing, not there")
+    func tooOld() throws {
+        for (probe, least) in PackageVersion.least {
+            let requirement = try #require(Requirement.all.first { $0.probe == probe })
+            #expect(requirement.packages.isEmpty || requirement.packages.contains(least.package), "\(probe)")
+        }
+        var answers = answers(without: [])
+        answers[.runc] = .no("runc 1.1.4 is older than 1.1.5")
+        let diagnosis = Diagnosis(answers)
+        #expect(!diagnosis.ready)
+        #expect(diagnosis.install == "apt-get install -y --no-install-recommends runc")
+    }
+
     @Test func fullComputerIsReady() {
         let diagnosis = Diagnosis(answers(without: []))
         #expect(diagnosis.ready)

@@ -84,7 +84,8 @@ enum Probe: String, CaseIterable, Sendable {
             let output = try await Command(program, arguments, deadline: Self.deadline).outcome()
             let text = output.standardOutput + output.standardError
             let line = Self.firstLine(text) ?? "runs"
-            return output.status == 0 ? .yes(line) : .no("\(program) fails: \(line)")
+            guard output.status == 0 else { return .no("\(program) fails: \(line)") }
+            return await PackageVersion.fault(of: self).map { .no($0) } ?? .yes(line)
         } catch {
             return .no("no \(program)")
         }
