@@ -33,11 +33,16 @@ public struct Refusal: Error, Hashable, Sendable, CustomStringConvertible {
     /// For people: what was attempted on what, why not, and what to do next.
     public let message: String
 
+    /// For the host's log and nobody else: paths, command lines and words of other programs.
+    public let details: String?
+
     /// Thrown where an order is examined.
-    public init(_ code: Code, _ message: String) {
+    public init(_ code: Code, _ message: String, details: String? = nil) {
         self.code = code
         self.message = message
+        self.details = details
     }
 
-    public var description: String { message }
+    /// As it stands in the host's log. To whoever asked goes ``message`` alone.
+    public var description: String { details.map { "\(message): \($0)" } ?? message }
 }

@@ -123,7 +123,7 @@ final class EdgeAssembly: Sendable {
         do {
             try write()
         } catch {
-            throw Refusal(.failed, "the state of the edge could not be kept: \(error)")
+            throw Refusal(.failed, "the state of the edge could not be kept", details: "\(error)")
         }
     }
 

@@ -57,18 +57,27 @@ struct Reception: RouterMiddleware {
             return (try await next(request, context), nil)
         } catch let last as LastOnConnection {
             let refusal = refusal(for: last.cause, request, context)
-            var response = Response(.refusal(refusal))
+            var response = Response(.refusal(refusal.naming(context.requestID)))
             response.headers[.connection] = "close"
             return (response, refusal)
         } catch {
             let refusal = refusal(for: error, request, context)
-            return (Response(.refusal(refusal)), refusal)
+            return (Response(.refusal(refusal.naming(context.requestID))), refusal)
         }
     }
 
     private func refusal(for error: any Error, _ request: Request, _ context: CallContext) -> Refusal {
         switch error {
-        case let refusal as Refusal: return refusal
+        case let refusal as Refusal:
+            if let details = refusal.details {
+                logger.error(
+                    "a call failed",
+                    metadata: [
+                        "error": "\(refusal.message): \(details)", "path": "\(request.uri.path)",
+                        "request": "\(context.requestID)",
+                    ])
+            }
+            return refusal
         case let error as HTTPError where error.status == .notFound || error.status == .methodNotAllowed:
             return FlyPaths.refusal(method: request.method.rawValue, path: request.uri.path)
         case is CancellationError: return Refusal(.unavailable, "this host is shutting down; try another")
@@ -167,6 +176,14 @@ struct Reception: RouterMiddleware {
     static func field(_ name: String) -> HTTPField.Name {
         guard let field = HTTPField.Name(name) else { preconditionFailure("'\(name)' is no name of a header") }
         return field
+    }
+}
+
+extension Refusal {
+    /// With where to find what callers are not told.
+    func naming(_ requestID: String) -> Refusal {
+        guard details != nil else { return self }
+        return Refusal(code, "\(message); the log of this host has more under \(requestID)", details: details)
     }
 }
 

@@ -61,7 +61,9 @@ extension Peers {
     ) async throws(Refusal) -> Value {
         var data: Data?
         if let body {
-            do { data = try JSONEncoder().encode(body) } catch { throw Refusal(.failed, "\(error)") }
+            do { data = try JSONEncoder().encode(body) } catch {
+                throw Refusal(.failed, "the call to another host cannot be written", details: "\(error)")
+            }
         }
         let reply = try await ask(PeerQuestion(method, path, body: data, timeout: timeout), of: host)
         guard reply.isSuccess else { throw reply.refusal(from: host) }

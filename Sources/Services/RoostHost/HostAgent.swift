@@ -83,7 +83,7 @@ public actor HostAgent {
         self.gatedPorts = gatedPorts
         self.logger = logger
         do { try DurableFile.makeFolder(configuration.stateFolder, mode: 0o700) } catch {
-            throw Refusal(.failed, "\(error)")
+            throw Refusal(.failed, "the host cannot make its folder", details: "\(error)")
         }
         ledger = try Ledger(path: configuration.stateFolder + "/ledger.sqlite")
         let now = BootClock.now()

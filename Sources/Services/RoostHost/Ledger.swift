@@ -37,7 +37,7 @@ struct Ledger {
             }
             try migrator.migrate(database)
         } catch {
-            throw Refusal(.failed, "cannot open the ledger \(path): \(error)")
+            throw Refusal(.failed, "the host cannot open its ledger", details: "\(path): \(error)")
         }
     }
 
@@ -58,7 +58,7 @@ struct Ledger {
             }
             return Generation(UInt64(value ?? 1))
         } catch {
-            throw Refusal(.failed, "cannot read the ledger: \(error)")
+            throw Refusal(.failed, "the host cannot read its ledger", details: "\(error)")
         }
     }
 
@@ -93,7 +93,7 @@ struct Ledger {
                 return Generation(UInt64(value ?? 1))
             }
         } catch {
-            throw Refusal(.failed, "cannot write the ledger: \(error)")
+            throw Refusal(.failed, "the host cannot write its ledger", details: "\(error)")
         }
     }
 
@@ -113,7 +113,7 @@ struct Ledger {
                 }
             }
         } catch {
-            throw Refusal(.failed, "cannot read the ledger's \(table): \(error)")
+            throw Refusal(.failed, "the host cannot read its ledger", details: "\(table): \(error)")
         }
         var found = Rows<Row>()
         let decoder = JSONDecoder()

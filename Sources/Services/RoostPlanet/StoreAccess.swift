@@ -14,7 +14,7 @@ extension Store {
         do {
             return (try RecordCodec.read(type, from: entry.value), entry.modified, entry.value)
         } catch {
-            throw Refusal(.failed, "the record at \(key) cannot be read: \(error)")
+            throw Refusal(.failed, "a record of the store cannot be read", details: "\(key): \(error)")
         }
     }
 
@@ -28,7 +28,7 @@ extension Transaction.Operation {
         do {
             return .put(key: key, value: try RecordCodec.write(record), lease: nil)
         } catch {
-            throw Refusal(.failed, "cannot encode the record for \(key): \(error)")
+            throw Refusal(.failed, "a record cannot be written", details: "\(key): \(error)")
         }
     }
 
@@ -37,7 +37,7 @@ extension Transaction.Operation {
         do {
             return .put(key: key, value: try RecordCodec.write(record, over: present), lease: nil)
         } catch {
-            throw Refusal(.failed, "cannot encode the record for \(key): \(error)")
+            throw Refusal(.failed, "a record cannot be written", details: "\(key): \(error)")
         }
     }
 }

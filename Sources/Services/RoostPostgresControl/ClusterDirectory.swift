@@ -72,7 +72,7 @@ public struct ClusterDirectory: Sendable {
                 image: order.image, members: members, createdAt: WallClock.milliseconds())
             let secrets: ClusterSecrets
             do { secrets = try await makeSecrets(order.name, address) } catch {
-                throw Refusal(.failed, "cannot make the cluster's certificates: \(error)")
+                throw Refusal(.failed, "the host cannot make the cluster's certificates", details: "\(error)")
             }
             let now = WallClock.milliseconds()
             let records: [(String, any Encodable)] = [

@@ -57,4 +57,18 @@ import Testing
             #expect(hasHint == (code == .tooMany || code == .unavailable), "\(code)")
         }
     }
+
+    @Test("What is meant for the host's log goes to nobody else; the caller learns where to look")
+    func details() throws {
+        let refusal = Refusal(.failed, "the host cannot write its ledger", details: "/var/lib/roost/ledger.sqlite: EIO")
+        #expect(refusal.description.contains("ledger.sqlite"))
+        let answer = Answer.refusal(refusal.naming("0123"))
+        guard case .bytes(let bytes) = answer.body else {
+            Issue.record("an error is no stream")
+            return
+        }
+        let text = String(decoding: bytes, as: UTF8.self)
+        #expect(!text.contains("ledger.sqlite") && text.contains("under 0123"), "\(text)")
+        #expect(Refusal(.failed, "why").naming("0123").message == "why")
+    }
 }
