@@ -19,6 +19,11 @@ extension RoostAPIClient {
         try await sendForData(.delete, "/v1/postgres/\(name)", timeout: Self.lastingTimeout)
     }
 
+    /// Says from which networks clients may log in; from everywhere with none.
+    public func allow(_ networks: [String], to name: AppName) async throws(APIError) {
+        try await sendForData(.put, "/v1/postgres/\(name)/allow", body: AllowBody(allow: networks))
+    }
+
     /// Asks for a planned change of primary; nil leaves the choice of the member to the cluster.
     ///
     /// - Returns: the wish's id; the cluster's `switchover` says under it whether the leader refused.

@@ -47,7 +47,7 @@ public struct RouteAssembly: Sendable {
             let route = ClusterRoute(
                 app: body.app, epoch: body.epoch, leader: body.leader?.backend, isOpen: body.isOpen,
                 isRecruiting: body.isRecruiting, replicas: body.replicas.map(\.replica),
-                encryption: try encryption(body))
+                encryption: try encryption(body), allowed: body.allowed)
             draft?.routes[body.address] = route
             numbers[body.address] = body.identity
         case .gone(let address):

@@ -57,7 +57,7 @@ extension EdgeRouteBody {
         self.init(
             address: address, app: route.app, epoch: route.epoch, leader: route.leader.map(Backend.init),
             isOpen: route.isOpen, isRecruiting: route.isRecruiting, replicas: route.replicas.map(Replica.init),
-            encryption: EncryptionWord(route.encryption).rawValue, identity: identity)
+            encryption: EncryptionWord(route.encryption).rawValue, identity: identity, allowed: route.allowed)
     }
 }
 

@@ -42,10 +42,12 @@ public struct ClusterRoute: Hashable, Sendable {
     /// All members but the leader.
     public var replicas: [Replica]
     public var encryption: Encryption
+    /// The networks that clients may log in from; nil: all. Empty: none.
+    public var allowed: [IPv4Prefix]?
 
     public init(
         app: AppName, epoch: Epoch, leader: Backend?, isOpen: Bool, isRecruiting: Bool = false,
-        replicas: [Replica] = [], encryption: Encryption = .none
+        replicas: [Replica] = [], encryption: Encryption = .none, allowed: [IPv4Prefix]? = nil
     ) {
         self.app = app
         self.epoch = epoch
@@ -54,7 +56,11 @@ public struct ClusterRoute: Hashable, Sendable {
         self.isRecruiting = isRecruiting
         self.replicas = replicas
         self.encryption = encryption
+        self.allowed = allowed
     }
+
+    /// Whether a client from there may log in.
+    func allows(_ client: IPv4Address) -> Bool { allowed?.contains { $0.contains(client) } ?? true }
 }
 
 public typealias ClusterTable = RouteTable<ClusterRoute>

@@ -18,6 +18,12 @@ extension ErrorResponse {
             hint: "Connect with sslmode=require or stricter.")
     }
 
+    static func notAllowed(_ client: IPv4Address, _ app: AppName) -> Self {
+        ErrorResponse(
+            .invalidAuthorization, "cluster \(app) does not take logins from \(client)",
+            hint: "Its operator says from where: see 'roost pg allow \(app)'.")
+    }
+
     static func certificateUnusable(_ app: AppName) -> Self {
         ErrorResponse(
             .cannotConnectNow,

@@ -62,7 +62,7 @@ extension SessionCore {
             opening.mustNegotiate = true
             beginTLS(identity, opening, early: opening.reader.remainder)
         case .cancel(let request):
-            guard let route else { return finish() }
+            guard let route, route.allows(client) else { return finish() }
             enter(.cancelling, until: now + limits.cancelTime)
             actions.append(.cancel(request, at: route.app, targets: route.cancelTargets(for: access)))
         case .startup(let message):
@@ -96,6 +96,7 @@ extension SessionCore {
         case .required where !isTLS: return refuse(.encryptionRequired(route.app))
         case .none, .optional, .required: break
         }
+        guard route.allows(client) else { return refuse(.notAllowed(client, route.app)) }
         let search = Search(app: route.app, startup: startup, deadline: now + limits.waitMax)
         enter(.joining(search), until: nil)
         actions.append(.join(route.app))

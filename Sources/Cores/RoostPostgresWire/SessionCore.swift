@@ -185,6 +185,8 @@ public struct SessionCore: Sendable {
     }
 
     public let id: SessionID
+    /// Where the client is.
+    let client: IPv4Address
     public let address: IPv4Address
     public let access: Access
     let limits: Limits
@@ -202,8 +204,10 @@ public struct SessionCore: Sendable {
 
     /// A connection to `address` was accepted. `route`: what is served there.
     public init(
-        id: SessionID, address: IPv4Address, access: Access, route: ClusterRoute?, limits: Limits, now: Moment
+        id: SessionID, client: IPv4Address, address: IPv4Address, access: Access, route: ClusterRoute?, limits: Limits,
+        now: Moment
     ) {
+        self.client = client
         self.id = id
         self.address = address
         self.access = access

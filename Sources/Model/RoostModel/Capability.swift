@@ -6,15 +6,18 @@ public enum Capability: OpenEnum {
     case smallRecords
     /// Finds the secrets of clusters apart from their other records.
     case secretsApart
+    /// As an edge lets in clients of a cluster from the networks of its list only.
+    case clientLists
     /// Of a newer version.
     case unknown(String)
 
-    public static let known: [Self] = [.smallRecords, .secretsApart]
+    public static let known: [Self] = [.smallRecords, .secretsApart, .clientLists]
 
     public var rawValue: String {
         switch self {
         case .smallRecords: "small-records"
         case .secretsApart: "secrets-apart"
+        case .clientLists: "client-lists"
         case .unknown(let word): word
         }
     }

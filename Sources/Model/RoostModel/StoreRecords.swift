@@ -76,7 +76,7 @@ public struct IPRecord: Hashable, Sendable, Codable {
     }
 }
 
-/// What a Postgres cluster is to be. Written once by `create`, removed by `destroy`.
+/// What a Postgres cluster is to be. Written by `create`, removed by `destroy`.
 public struct ClusterSpec: Hashable, Sendable, Codable {
     /// Also the name of the app that its machines and volumes are of, and of its network.
     public var name: AppName
@@ -94,6 +94,11 @@ public struct ClusterSpec: Hashable, Sendable, Codable {
     public var createdAt: Int64
     /// Being destroyed: machines and volumes go first, the records last.
     public var isDestroying: Bool
+    /// The networks that clients may log in from, as ``IPv4Prefix`` reads them. Nil or empty: from everywhere. A text
+    /// that a version cannot read stands for nobody.
+    public var allowedClients: [String]?
+    /// In ``allowedClients``.
+    public static let allowedClientsMax = 64
 
     /// One place in the cluster: it stays, whatever host and machine fill it.
     public struct MemberSpec: Hashable, Sendable, Codable {
@@ -112,7 +117,7 @@ public struct ClusterSpec: Hashable, Sendable, Codable {
     /// A new cluster's; how many members there may be is checked before (``PostgresNames/membersMax``).
     public init(
         name: AppName, address: IPv4Address, volumeSize: ByteCount, guest: MachineGuest, image: String,
-        members: [MemberSpec], createdAt: Int64, isDestroying: Bool = false
+        members: [MemberSpec], createdAt: Int64, isDestroying: Bool = false, allowedClients: [String]? = nil
     ) {
         self.name = name
         self.address = address
@@ -122,6 +127,7 @@ public struct ClusterSpec: Hashable, Sendable, Codable {
         self.members = members
         self.createdAt = createdAt
         self.isDestroying = isDestroying
+        self.allowedClients = allowedClients
     }
 
     enum CodingKeys: String, CodingKey {
@@ -130,6 +136,7 @@ public struct ClusterSpec: Hashable, Sendable, Codable {
         case guest, image, members
         case createdAt = "created_at"
         case isDestroying = "is_destroying"
+        case allowedClients = "allowed_clients"
     }
 }
 

@@ -18,6 +18,8 @@ public enum RecordBounds {
     static let textMax = 256
     /// Of a cluster, however many a newer version allows.
     static let membersMax = 64
+    /// Of a cluster's list, however many a newer version allows.
+    static let networksMax = 1024
     /// In reigns, however many a newer version keeps.
     static let historyMax = 1024
     /// WireGuard's keys, in base64.
@@ -40,7 +42,8 @@ public enum RecordBounds {
         try require((0...cpusMax).contains(capacity.cpus), "its CPUs are not 0 to \(cpusMax)")
         try require((.zero...memoryMax).contains(capacity.memory), "its memory is not 0 to \(memoryMax)")
         try require((.zero...diskMax).contains(capacity.disk), "its disk is not 0 to \(diskMax)")
-        try require((.zero...diskMax).contains(record.diskLeft ?? .zero), "what is left of its disk is not 0 to \(diskMax)")
+        try require(
+            (.zero...diskMax).contains(record.diskLeft ?? .zero), "what is left of its disk is not 0 to \(diskMax)")
     }
 
     /// A machine's record. With another address than its own it would draw another machine's traffic.
@@ -82,6 +85,9 @@ public enum RecordBounds {
         try require(record.name == cluster, "it says it is cluster \(record.name)")
         try require(record.members.count <= membersMax, "it has more than \(membersMax) members")
         try require((.zero...diskMax).contains(record.volumeSize), "its volumes are not 0 to \(diskMax)")
+        let networks = record.allowedClients ?? []
+        try require(networks.count <= networksMax, "it lets in more than \(networksMax) networks")
+        try require(networks.allSatisfy { $0.utf8.count <= textMax }, "a network that it lets in is too long")
         try check(record.guest)
     }
 

@@ -160,11 +160,13 @@ public struct EdgeRouteBody: Hashable, Sendable, Codable {
     public var encryption: String
     /// With `optional` and `required`.
     public var identity: UInt32?
+    /// The networks that clients may come from; nil: all. Empty: none.
+    public var allowed: [IPv4Prefix]?
 
     /// As it is sent; nothing is checked.
     public init(
         address: IPv4Address, app: AppName, epoch: Epoch, leader: Backend?, isOpen: Bool, isRecruiting: Bool,
-        replicas: [Replica], encryption: String, identity: UInt32?
+        replicas: [Replica], encryption: String, identity: UInt32?, allowed: [IPv4Prefix]? = nil
     ) {
         self.address = address
         self.app = app
@@ -175,13 +177,14 @@ public struct EdgeRouteBody: Hashable, Sendable, Codable {
         self.replicas = replicas
         self.encryption = encryption
         self.identity = identity
+        self.allowed = allowed
     }
 
     enum CodingKeys: String, CodingKey {
         case address, app, epoch, leader
         case isOpen = "is_open"
         case isRecruiting = "is_recruiting"
-        case replicas, encryption, identity
+        case replicas, encryption, identity, allowed
     }
 }
 

@@ -98,12 +98,14 @@ public struct ClusterBody: Sendable, Codable, Hashable {
     public var members: [MemberBody]
     /// Nil when nobody has asked, or the last wish was carried out.
     public var switchover: SwitchoverState?
+    /// The networks that clients may log in from; nil: from everywhere.
+    public var allow: [String]?
 
     /// Put together by the asked host from the cluster's records.
     public init(
         name: AppName, status: Status, detail: String?, epoch: Epoch, leader: MemberName?, rule: String,
         writeURL: String, readURL: String, authorityCertificate: String, members: [MemberBody],
-        switchover: SwitchoverState? = nil
+        switchover: SwitchoverState? = nil, allow: [String]? = nil
     ) {
         self.name = name
         self.status = status
@@ -116,17 +118,28 @@ public struct ClusterBody: Sendable, Codable, Hashable {
         self.authorityCertificate = authorityCertificate
         self.members = members
         self.switchover = switchover
+        self.allow = allow
     }
 
     /// A primary accepts writes.
     public var isServing: Bool { status == .ready || status == .degraded }
 
     enum CodingKeys: String, CodingKey {
-        case name, status, detail, epoch, leader, rule, members, switchover
+        case name, status, detail, epoch, leader, rule, members, switchover, allow
         case writeURL = "write_url"
         case readURL = "read_url"
         case authorityCertificate = "ca_certificate"
     }
+}
+
+/// `PUT /v1/postgres/{name}/allow`
+public struct AllowBody: Sendable, Codable, Hashable {
+    /// IPv4 networks such as `203.0.113.0/24`, at most ``ClusterSpec/allowedClientsMax``. Empty: clients may come from
+    /// everywhere.
+    public var allow: [String]
+
+    /// The whole list; what was there before is gone.
+    public init(allow: [String]) { self.allow = allow }
 }
 
 /// One member, as the asked host knows it.

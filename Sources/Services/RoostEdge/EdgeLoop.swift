@@ -30,6 +30,9 @@ final class EdgeLoop {
     private var nextNumber: UInt64 = 0
     private var sweeps = 0
     private var isClosed = false
+    /// Logins that are written down, of each cluster; how many were left out since the last line.
+    private var loginLines = RateMeter<IPv4Address>(limit: EdgeConfiguration.loginLinesMax)
+    private var unloggedLogins = 0
     let pulse = LoopPulse()
 
     init(
@@ -67,9 +70,9 @@ final class EdgeLoop {
         switch shared.arrive(from: SourcePrefix(of: remote), isOwn: remote == local) {
         case .admitted(let place):
             counters.sessions.increment()
-            try begin(channel, at: local, for: access, route, place, refusal: nil)
+            try begin(channel, from: remote, at: local, for: access, route, place, refusal: nil)
         case .refused(let refusal, let place):
-            try begin(channel, at: local, for: access, route, place, refusal: refusal)
+            try begin(channel, from: remote, at: local, for: access, route, place, refusal: refusal)
         case .dropped:
             counters.refused.increment()
             SocketOptions.closeByReset(channel)
@@ -78,13 +81,14 @@ final class EdgeLoop {
     }
 
     private func begin(
-        _ channel: any Channel, at address: IPv4Address, for access: Access, _ route: ClusterRoute,
-        _ place: Admission.Place, refusal: Admission.Refusal?
+        _ channel: any Channel, from client: IPv4Address, at address: IPv4Address, for access: Access,
+        _ route: ClusterRoute, _ place: Admission.Place, refusal: Admission.Refusal?
     ) throws {
         nextNumber += 1
         let id = SessionID(nextNumber * UInt64(EdgeConfiguration.loopsMax) + UInt64(index))
         let core = SessionCore(
-            id: id, address: address, access: access, route: route, limits: sessionLimits, now: .present)
+            id: id, client: client, address: address, access: access, route: route, limits: sessionLimits,
+            now: .present)
         let session = Session(core, loop: self, client: channel, place: place, refusal: refusal)
         sessions[id] = session
         settle(session)
@@ -221,6 +225,10 @@ extension EdgeLoop {
         case .established(let member, let isIn):
             counters.established.increment()
             guard isIn else { return }
+            guard loginLines.take(session.address, now: .present) else {
+                unloggedLogins += 1
+                return
+            }
             // Postgres knows the session by this edge's address and the local port: the two logs meet there.
             logger.info(
                 "client logged in",
@@ -229,7 +237,9 @@ extension EdgeLoop {
                     "address": "\(session.address)", "access": "\(session.access.rawValue)",
                     "member": "\(member.member)",
                     "local_port": "\(backend?.context?.channel.localAddress?.port ?? 0)",
+                    "unlogged": "\(unloggedLogins)",
                 ])
+            unloggedLogins = 0
         }
     }
 

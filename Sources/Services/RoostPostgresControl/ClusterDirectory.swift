@@ -184,6 +184,29 @@ public struct ClusterDirectory: Sendable {
         throw Refusal(.unavailable, "too many changes at once; try again")
     }
 
+    /// Says from which networks clients may log in; from everywhere with none. Sessions that there are go on.
+    public func allow(_ networks: [IPv4Prefix], to name: AppName) async throws(Refusal) {
+        guard networks.count <= ClusterSpec.allowedClientsMax else {
+            throw Refusal(.invalid, "a cluster's list has at most \(ClusterSpec.allowedClientsMax) networks")
+        }
+        let key = StoreKeys.clusterSpec(name)
+        for _ in 0..<AppDirectory.triesMax {
+            guard var present = try await store.record(ClusterSpec.self, at: key) else {
+                throw Refusal(.notFound, "Postgres cluster \(name) not found")
+            }
+            // An empty list, not none: what is left out would be kept as something that this version does not know.
+            let texts = networks.map(\.description)
+            guard present.record.allowedClients ?? [] != texts else { return }
+            present.record.allowedClients = texts
+            let outcome = try await store.carryOut(
+                Transaction(
+                    compares: [.modified(key: key, equals: present.revision)],
+                    then: [try .put(present.record, over: present.bytes, at: key)]))
+            if outcome.succeeded { return }
+        }
+        throw Refusal(.unavailable, "too many changes at once; try again")
+    }
+
     /// Writes down what is in the way of the cluster, or that nothing is, if the conditions hold.
     func note(_ obstacle: ClusterObstacle?, of name: AppName, under conditions: [Transaction.Compare])
         async throws(Refusal)

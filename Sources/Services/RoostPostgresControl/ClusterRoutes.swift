@@ -43,6 +43,7 @@ public struct ClusterRoutes: RouteGroup {
                 }
                 return others.map(\.id).max().map(answer.naming) ?? answer
             },
+            APIRoute(.put, "/v1/postgres/:name/allow") { try await allow($0) },
             APIRoute(.post, "/v1/postgres/:name/switchover") { call in
                 let wish = call.body.isEmpty ? SwitchoverBody(target: nil) : try call.wish(SwitchoverBody.self)
                 let target = try wish.target.map { text throws(Refusal) in
@@ -52,6 +53,24 @@ public struct ClusterRoutes: RouteGroup {
                 return try Answer.json(SwitchoverAnswer(id: id.text), status: 202).naming(id)
             },
         ]
+    }
+
+    private func allow(_ call: APICall) async throws(Refusal) -> Answer {
+        let wish = try call.wish(AllowBody.self)
+        var networks: [IPv4Prefix] = []
+        for text in wish.allow {
+            do { networks.append(try IPv4Prefix(text)) } catch { throw Refusal(.invalid, error.description) }
+        }
+        let old = await view.hosts().filter { $0.isEdge && !$0.capabilities.contains(.clientLists) }.map(\.host.text)
+        // Who is kept out by one edge would come in by another.
+        guard networks.isEmpty || old.isEmpty else {
+            throw Refusal(
+                .failedPrecondition,
+                "edges of a version before cannot tell clients apart: upgrade \(old.sorted().joined(separator: ", "))")
+        }
+        let name: AppName = try call.id("name")
+        try await clusters.allow(networks, to: name)
+        return try Answer.json(try await inquiry.body(of: name))
     }
 
     private func order(from wish: CreateClusterRequest) throws(Refusal) -> ClusterDirectory.Order {

@@ -95,6 +95,12 @@ struct RouteBook: Sendable {
         return true
     }
 
+    /// A text that this version cannot read stands for nobody.
+    private static func networks(_ texts: [String]?) -> [IPv4Prefix]? {
+        guard let texts, !texts.isEmpty else { return nil }
+        return texts.compactMap { try? IPv4Prefix($0) }
+    }
+
     private func route(of name: AppName, _ cluster: Planet.ClusterRecords) -> (
         address: IPv4Address, route: ClusterRoute
     )? {
@@ -123,7 +129,8 @@ struct RouteBook: Sendable {
             ClusterRoute(
                 app: name, epoch: rule?.epoch ?? .none,
                 leader: leader.map { Backend(member: $0.member, address: $0.address) }, isOpen: isOpen,
-                isRecruiting: rule?.recruitment != nil, replicas: replicas, encryption: encryption ?? .unusable)
+                isRecruiting: rule?.recruitment != nil, replicas: replicas, encryption: encryption ?? .unusable,
+                allowed: Self.networks(spec.allowedClients))
         )
     }
 }

@@ -76,7 +76,8 @@ struct RouteFeedTests {
                     lag: .milliseconds(7)),
                 Replica(
                     backend: try backend(app + "-3"), roundTrip: nil, isStreaming: false, lagBytes: 0, lag: .zero),
-            ], encryption: encryption)
+            ], encryption: encryption,
+            allowed: epoch.isMultiple(of: 2) ? [try IPv4Prefix("203.0.113.0/24")] : nil)
     }
 
     private func address(_ last: UInt32) -> IPv4Address { IPv4Address(bits: 203 << 24 | 113 << 8 | last) }

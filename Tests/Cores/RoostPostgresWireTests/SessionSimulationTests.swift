@@ -53,11 +53,36 @@ struct SessionCoreTests {
 
     private func at(_ milliseconds: Int) -> Moment { Moment(sinceBoot: .milliseconds(milliseconds)) }
 
-    private func session(_ encryption: Encryption = .none) -> SessionCore {
+    private func session(_ encryption: Encryption = .none, allowed: [IPv4Prefix]? = nil) -> SessionCore {
         var route = route
         route.encryption = encryption
+        route.allowed = allowed
         return SessionCore(
-            id: SessionID(1), address: IPv4Address(bits: 1), access: .write, route: route, limits: .init(), now: at(0))
+            id: SessionID(1), client: IPv4Address(bits: 0xcb00_7107), address: IPv4Address(bits: 1), access: .write,
+            route: route, limits: .init(), now: at(0))
+    }
+
+    @Test("A client from a network that is not on the cluster's list is told so, and cancels nothing there")
+    func list() throws {
+        for (networks, isIn) in [
+            (["203.0.113.0/24"], true), (["10.0.0.0/8", "203.0.113.7/32"], true), (["203.0.112.0/24"], false),
+            ([], false),
+        ] {
+            var session = session(allowed: try networks.map { try IPv4Prefix($0) })
+            let actions = session.receive(.clientSaid(startup), now: at(0))
+            guard !isIn else {
+                #expect(actions == [.join(door.app)])
+                continue
+            }
+            let told = words(actions).first ?? ""
+            #expect(told.contains("28000") && told.contains("does not take logins from 203.0.113.7"), "\(told)")
+        }
+        var stranger = session(allowed: [])
+        let cancel = bigEndian(16) + bigEndian(80_877_102) + bigEndian(1) + bigEndian(2)
+        #expect(
+            stranger.receive(.clientSaid(cancel), now: at(0)).allSatisfy {
+                if case .cancel = $0 { false } else { true }
+            })
     }
 
     /// Up to the connection to the member.

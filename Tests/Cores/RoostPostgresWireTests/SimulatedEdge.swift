@@ -155,7 +155,8 @@ final class SimulatedEdge {
         let source = SourcePrefix(of: IPv4Address(bits: UInt32.random(in: 1...4, using: &random) << 8))
         let answer = admission.arrive(from: source)
         let core = SessionCore(
-            id: id, address: IPv4Address(bits: 1), access: Access.allCases.randomElement(using: &random) ?? .write,
+            id: id, client: IPv4Address(bits: 2), address: IPv4Address(bits: 1),
+            access: Access.allCases.randomElement(using: &random) ?? .write,
             route: route, limits: limits, now: now)
         switch answer {
         case .dropped: return

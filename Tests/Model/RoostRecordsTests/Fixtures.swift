@@ -19,7 +19,7 @@ struct Fixture: Sendable, CustomTestStringConvertible {
     static let all =
         folders.flatMap { folder in names.map { Fixture(folder: folder, name: $0) } }
         + ["operation", "cluster-identity"].map { Fixture(folder: "fourth", name: $0) }
-        + [Fixture(folder: "fifth", name: "host")]
+        + ["host", "cluster-spec"].map { Fixture(folder: "fifth", name: $0) }
 
     var testDescription: String { "\(folder)/\(name)" }
 

@@ -9,6 +9,7 @@ struct PostgresCommand: AsyncParsableCommand {
         subcommands: [
             PostgresCreateCommand.self, PostgresListCommand.self, PostgresStatusCommand.self,
             PostgresConnectCommand.self, PostgresSuperuserCommand.self,
+            PostgresAllowCommand.self,
             PostgresSwitchoverCommand.self, PostgresDestroyCommand.self,
         ], aliases: ["postgres"])
 }
