@@ -33,8 +33,9 @@ run() {
     local name=$1 limit=$2
     shift 2
     echo "== $name"
-    timeout --kill-after=30s "$limit" swift test "${build[@]}" --ignore-lock --skip-build --disable-xctest --no-parallel \
-        "$@" 2>&1 </dev/null | tee "$logs/$name" | grep --line-buffered -vE '^◇ (Test|Suite) .* started\.$'
+    # Line by line, so that a crash leaves on record what ran.
+    timeout --kill-after=30s "$limit" stdbuf -oL swift test "${build[@]}" --ignore-lock --skip-build --disable-xctest \
+        --no-parallel "$@" 2>&1 </dev/null | tee "$logs/$name" | grep --line-buffered -vE '^◇ (Test|Suite) .* started\.$'
     echo "${PIPESTATUS[0]}" >"$logs/$name.status"
 }
 
@@ -48,7 +49,9 @@ tally() {
     passed=$((passed + $(count ✔ passed "$name")))
     skipped=$((skipped + $(count ➜ skipped "$name")))
     if [ "$status" -ne 0 ] && [ "$bad" -eq 0 ]; then
-        echo "$name ended with status $status" >&2
+        echo "$name ended with status $status; begun last, and what a crash said:" >&2
+        grep -E '^◇ Test ' "$logs/$name" | tail -n 1 >&2
+        grep -nE -A 25 'Fatal error|^Thread .* crashed' "$logs/$name" | cut -c1-200 | head -n 60 >&2
         bad=1
     fi
     failed=$((failed + bad))

@@ -125,7 +125,7 @@ struct MachineNamespaces: Sendable {
         do throws(NetlinkError) {
             let host = try RouteSocket()
             var machines: [Int32: MachineID] = [:]
-            let byName = Dictionary(uniqueKeysWithValues: ids.map { (MeshRules.linkName(of: $0), $0) })
+            let byName = Dictionary(ids.map { (MeshRules.linkName(of: $0), $0) }) { first, _ in first }
             for link in try host.links() where link.group == MeshRules.linkGroup {
                 if let id = byName[link.name] { machines[link.index] = id }
             }
