@@ -39,11 +39,17 @@ enum FilesystemCheck {
 
     /// `e2fsck -p`: repairs what is safe to repair without asking. It reads what a tenant has written, so it does that in
     /// a ``DeviceCell``.
-    static func repair(_ device: LoopDevice) async throws(CommandError) {
-        let command = DeviceCell.command(["e2fsck", "-p", DeviceCell.device], for: device, deadline: deadline)
+    ///
+    /// - Throws: also when the superblock still asks for a check: the programs around e2fsck end with its status for
+    ///   "corrected" when they cannot start it, and a file system that nobody has looked at is not to be mounted.
+    static func repair(_ device: LoopDevice, by words: [String] = ["e2fsck", "-p", DeviceCell.device])
+        async throws(CommandError)
+    {
+        let command = DeviceCell.command(words, for: device, deadline: deadline)
         let output = try await command.outcome()
+        let isClean = await BlockingCall.run { (try? verdict(of: device.path)) == .clean }
         // e2fsck(8): bit 0 corrected, bit 1 corrected and should reboot (the root filesystem's case only).
-        guard output.status & ~3 == 0 else {
+        guard output.status & ~3 == 0, isClean else {
             throw CommandError(
                 command: command.line, cause: .exited(output.status, output.standardOutput + output.standardError))
         }

@@ -1,3 +1,4 @@
+import Foundation
 import Glibc
 import RoostLinux
 import RoostModel
@@ -26,7 +27,7 @@ struct CellTests {
         try await DeviceCell.command(["sh", "-c", script], for: device, deadline: .seconds(20)).outcome()
     }
 
-    @Test("It is nobody, without capabilities, with one device, no network and no process of the host in sight")
+    @Test("It has a user of its own, no capabilities, one device, no network, and sees no process of the host")
     func nothingElse() async throws {
         try await withDevice { device, _ in
             let facts = try await run(
@@ -37,12 +38,18 @@ struct CellTests {
                 cat /etc/shadow >/dev/null 2>&1 || echo refused
                 head -c 512 \(DeviceCell.device) | wc -c; echo text | dd of=\(DeviceCell.device) 2>/dev/null && echo written
                 ulimit -v; ulimit -n
+                for place in \(DeviceCell.hidden.joined(separator: " ")); do
+                    touch $place/left 2>/dev/null; ls $place | grep -v '^volume$'
+                done
                 """, device)
             let lines = facts.standardOutput.split(separator: "\n").map(String.init)
             let nothing = "CapPrm:0000000000000000CapEff:0000000000000000CapBnd:0000000000000000NoNewPrivs:1"
             let processes = Int(lines.dropFirst(3).first ?? "") ?? .max
             #expect(processes < 12, "\(facts)")
-            #expect(lines.prefix(3) == ["65534", "65534", nothing], "\(facts)")
+            let users = Set(lines.prefix(2))
+            #expect(
+                users.count == 1 && users.allSatisfy { UInt32($0).map(DeviceCell.users.contains) == true }, "\(facts)")
+            #expect(lines.dropFirst(2).first == nothing, "\(facts)")
             #expect(
                 lines.dropFirst(4) == [
                     "1", "volume", "refused", "refused", "512", "written", "\(DeviceCell.memoryMax.bytes >> 10)",
@@ -64,6 +71,49 @@ struct CellTests {
                 return left.status == 0 ? nil : true
             }
             #expect(isGone == true)
+        }
+    }
+
+    @Test("What tenants run as nobody takes no process from it")
+    func crowd() async throws {
+        let mark = "601.\(getpid())"
+        let crowd = Process()
+        crowd.executableURL = URL(fileURLWithPath: "/bin/sh")
+        crowd.arguments = [
+            "-c",
+            """
+            trap 'kill $all' TERM
+            for i in $(seq \(DeviceCell.processesMax)); do
+                setpriv --reuid=65534 --regid=65534 --clear-groups sleep \(mark) & all="$all $!"
+            done
+            wait
+            """,
+        ]
+        try crowd.run()
+        defer {
+            crowd.terminate()
+            crowd.waitUntilExit()
+        }
+        let isThere = try await poll(for: .seconds(10)) { () -> Bool? in
+            let count = try await Command("pgrep", ["-c", "-u", "65534", "-f", "^sleep \(mark)"]).outcome()
+            return Int(count.standardOutput.filter(\.isNumber)) == DeviceCell.processesMax ? true : nil
+        }
+        #expect(isThere == true)
+        try await withDevice { device, _ in
+            let said = try await run("echo here", device)
+            #expect(said.status == 0 && said.standardOutput == "here\n", "\(said)")
+        }
+    }
+
+    @Test("A check that did not take place is none, whatever its status says", arguments: [0, 1, 3])
+    func unchecked(status: Int) async throws {
+        try await withDevice { device, _ in
+            try await Command("mkfs.ext4", ["-q", "-F", device.path]).run()
+            try await Command("debugfs", ["-w", "-R", "ssv state 2", device.path]).run()
+            await #expect(throws: CommandError.self) {
+                try await FilesystemCheck.repair(device, by: ["sh", "-c", "exit \(status)"])
+            }
+            #expect(try FilesystemCheck.verdict(of: device.path) == .needsCheck)
         }
     }
 
