@@ -194,11 +194,11 @@ public final class EdgeService: Service {
         guard let asker, !loops.isEmpty else { return false }
         let probe = HealthProbe(loops: loops.map(\.eventLoop), asker: asker, port: configuration.writePort)
         let answers = counters.answers
-        let isInTime = await probe.check(target, within: configuration.healthTime)
+        let answer = await probe.check(target, within: configuration.healthTime)
         let sinceShortage =
             Moment.present.sinceBoot.milliseconds - Int64(counters.lastShortage.load(ordering: .relaxed))
         return HealthSigns(
-            isInTime: isInTime, answersClients: counters.answers != answers,
+            answer: answer, answersClients: counters.answers != answers,
             isShort: sinceShortage < 2 * configuration.healthTime.milliseconds,
             stillness: loops.map(\.pulse.stillness).max() ?? .zero
         ).isHealthy

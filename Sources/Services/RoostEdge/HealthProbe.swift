@@ -1,3 +1,4 @@
+import Glibc
 import NIOCore
 import NIOPosix
 import RoostModel
@@ -15,28 +16,38 @@ struct HealthProbe {
     /// SSLRequest (PostgreSQL documentation, "Message Formats"): whatever the answer, one byte of it is enough.
     private static let question: [UInt8] = [0, 0, 0, 8, 4, 210, 22, 47]
 
+    enum Answer: Hashable, Sendable {
+        /// Every loop turned, and the connection was answered.
+        case inTime
+        /// Not all of that, and nothing that says why.
+        case late
+        /// The connection was refused: nobody listens at the address, or no way leads there.
+        case refused
+    }
+
     /// The waiting is bounded by this task's own timer, not by the loops': they are what is in question.
-    func check(_ address: IPv4Address?, within time: Duration) async -> Bool {
+    func check(_ address: IPv4Address?, within time: Duration) async -> Answer {
         let (signs, alive) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingOldest(loops.count + 1))
         for loop in loops { loop.execute { alive.yield() } }
         let expected = loops.count + (address == nil ? 0 : 1)
         if let address { probe(address, within: time, alive: alive) }
-        return await withTaskGroup(of: Bool.self) { group in
+        return await withTaskGroup(of: Answer.self) { group in
             group.addTask {
                 try? await Task.sleep(for: time)
-                return false
+                return .late
             }
             group.addTask {
                 var seen = 0
                 for await _ in signs {
                     seen += 1
-                    if seen == expected { return true }
+                    if seen == expected { return .inTime }
                 }
-                return false
+                // Ended by the probe, or with this task: then the time is over.
+                return Task.isCancelled ? .late : .refused
             }
-            let isAlive = await group.next() ?? false
+            let answer = await group.next() ?? .late
             group.cancelAll()
-            return isAlive
+            return answer
         }
     }
 
@@ -57,9 +68,19 @@ struct HealthProbe {
             }
             .connect(to: target)
             .whenFailure { error in
+                switch SessionCore.ConnectFailure(error) {
                 // Out of ports or files there is nothing to ask with; that the loops turn must do.
-                if SessionCore.ConnectFailure(error) == .unreachable { alive.finish() } else { alive.yield() }
+                case .short: alive.yield()
+                case .unreachable: if !Self.isTimeout(error) { alive.finish() }
+                }
             }
+    }
+
+    /// A queue of connections that is full makes them late, and refuses none.
+    private static func isTimeout(_ error: any Error) -> Bool {
+        let single = (error as? NIOConnectionError)?.connectionErrors.first?.error ?? error
+        if case .connectTimeout? = single as? ChannelError { return true }
+        return (single as? IOError)?.errnoCode == ETIMEDOUT
     }
 
     /// Sends the question, and is content with any answer.
@@ -99,11 +120,11 @@ struct HealthProbe {
 ///
 /// An edge that many clients keep busy answers a check late, and is no less healthy for it: where it withdrew, they would
 /// go to the next edge, and on from there to all. So a late answer counts as long as clients are answered and every loop
-/// turns. It is the same while this host is out of something (ports, files, memory): then nobody can be answered, here as
-/// anywhere, and that the loops turn must do.
+/// turns. A refusal does not, however many are answered at other addresses: clients of this one are turned away. While this
+/// host is out of something (ports, files, memory) nobody can be answered, here as anywhere, and that the loops turn must
+/// do.
 struct HealthSigns: Hashable, Sendable {
-    /// Every loop turned, and the check's own connection was answered, in time.
-    var isInTime: Bool
+    var answer: HealthProbe.Answer
     /// Clients were answered while the check went on.
     var answersClients: Bool
     /// This host was out of something just now.
@@ -115,7 +136,13 @@ struct HealthSigns: Hashable, Sendable {
     /// ``EdgeConfiguration/acceptBurst``.
     static let stillnessMax = Duration.seconds(2)
 
-    var isHealthy: Bool { isInTime || (answersClients || isShort) && stillness < Self.stillnessMax }
+    var isHealthy: Bool {
+        switch answer {
+        case .inTime: true
+        case .late: (answersClients || isShort) && stillness < Self.stillnessMax
+        case .refused: isShort && stillness < Self.stillnessMax
+        }
+    }
 }
 
 /// When an event loop has turned last. Written on the loop, read from anywhere.

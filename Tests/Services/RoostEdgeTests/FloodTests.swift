@@ -12,17 +12,22 @@ import Testing
 struct FloodTests {
     @Test("A late answer is no sign of illness while clients are answered and the loops turn")
     func signs() {
-        var signs = HealthSigns(isInTime: true, answersClients: false, isShort: false, stillness: .zero)
+        var signs = HealthSigns(answer: .inTime, answersClients: false, isShort: false, stillness: .zero)
         #expect(signs.isHealthy)
         // Nobody is answered, and the check is not either.
-        signs.isInTime = false
+        signs.answer = .late
         #expect(!signs.isHealthy)
         signs.answersClients = true
         #expect(signs.isHealthy)
         // Others are answered, by other loops than the one that hangs.
         signs.stillness = HealthSigns.stillnessMax
         #expect(!signs.isHealthy)
-        signs = HealthSigns(isInTime: false, answersClients: false, isShort: true, stillness: .milliseconds(900))
+        // Others are answered, at other addresses than the one where nobody is.
+        signs = HealthSigns(answer: .refused, answersClients: true, isShort: false, stillness: .zero)
+        #expect(!signs.isHealthy)
+        signs.isShort = true
+        #expect(signs.isHealthy)
+        signs = HealthSigns(answer: .late, answersClients: false, isShort: true, stillness: .milliseconds(900))
         #expect(signs.isHealthy)
         signs.stillness = .seconds(3)
         #expect(!signs.isHealthy)

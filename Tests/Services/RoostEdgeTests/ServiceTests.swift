@@ -60,16 +60,16 @@ struct ServiceTests {
         let loops = Array(group.makeIterator())
         let askers = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let probe = HealthProbe(loops: loops, asker: askers.any(), port: 1)
-        #expect(await probe.check(nil, within: .seconds(2)))
+        #expect(await probe.check(nil, within: .seconds(2)) == .inTime)
         let isReleased = Atomic(false)
         loops[1].execute { while !isReleased.load(ordering: .relaxed) { usleep(1_000) } }
         let start = BootClock.now()
-        #expect(await probe.check(nil, within: .milliseconds(200)) == false)
+        #expect(await probe.check(nil, within: .milliseconds(200)) == .late)
         #expect(BootClock.now() - start < .milliseconds(900))
         isReleased.store(true, ordering: .relaxed)
-        #expect(await probe.check(nil, within: .seconds(2)))
+        #expect(await probe.check(nil, within: .seconds(2)) == .inTime)
         // Nobody listens at the address.
-        #expect(await probe.check(EdgeUnderTest.freshAddress(), within: .seconds(2)) == false)
+        #expect(await probe.check(EdgeUnderTest.freshAddress(), within: .seconds(2)) == .refused)
         try await group.shutdownGracefully()
         try await askers.shutdownGracefully()
     }
