@@ -43,8 +43,8 @@ public struct EdgeConfiguration: Sendable {
     /// How often the same shortage of the host is logged.
     static let shortageLogInterval = Duration.seconds(10)
     static let loopsMax = 64
-    /// Lines of the log for logins to one cluster, on each loop: a client that connects for every query must not fill it.
-    static let loginLinesMax = RateLimit(burst: 50, perSecond: 10)
+    /// Lines of the log for one client's logins to one cluster, on each loop.
+    static let loginLinesMax = RateLimit(burst: 20, perSecond: 1)
     static let listenBacklog: Int32 = 4096
     /// Connections taken from a listener's backlog before the event loop looks at its sessions again. A handshake costs
     /// about as much as a thousand small packets: so many at a time keep established sessions waiting for some

@@ -30,9 +30,7 @@ final class EdgeLoop {
     private var nextNumber: UInt64 = 0
     private var sweeps = 0
     private var isClosed = false
-    /// Logins that are written down, of each cluster; how many were left out since the last line.
-    private var loginLines = RateMeter<IPv4Address>(limit: EdgeConfiguration.loginLinesMax)
-    private var unloggedLogins = 0
+    private var loginLog = LoginLog(limit: EdgeConfiguration.loginLinesMax)
     let pulse = LoopPulse()
 
     init(
@@ -225,10 +223,10 @@ extension EdgeLoop {
         case .established(let member, let isIn):
             counters.established.increment()
             guard isIn else { return }
-            guard loginLines.take(session.address, now: .present) else {
-                unloggedLogins += 1
-                return
-            }
+            guard
+                let unlogged = loginLog.take(
+                    session.peer?.v4 ?? session.address, at: session.address, now: .present)
+            else { return }
             // Postgres knows the session by this edge's address and the local port: the two logs meet there.
             logger.info(
                 "client logged in",
@@ -237,9 +235,8 @@ extension EdgeLoop {
                     "address": "\(session.address)", "access": "\(session.access.rawValue)",
                     "member": "\(member.member)",
                     "local_port": "\(backend?.context?.channel.localAddress?.port ?? 0)",
-                    "unlogged": "\(unloggedLogins)",
+                    "unlogged": "\(unlogged)",
                 ])
-            unloggedLogins = 0
         }
     }
 

@@ -64,6 +64,20 @@ struct BoundsTests {
         #expect(meter.take(-1, now: at(5_000)) == true)
     }
 
+    @Test("A client that logs in all the time gets few lines, hides nobody's login, and is counted")
+    func loginLines() {
+        var log = LoginLog(limit: RateLimit(burst: 3, perSecond: 1))
+        let (busy, rare) = (IPv4Address(bits: 0xcb00_7107), IPv4Address(bits: 0xcb00_7108))
+        let (orders, books) = (IPv4Address(bits: 1), IPv4Address(bits: 2))
+        #expect((0..<6).map { _ in log.take(busy, at: orders, now: at(0)) } == [0, 0, 0, nil, nil, nil])
+        // A neighbour of its own network, and itself elsewhere.
+        #expect(log.take(rare, at: books, now: at(0)) == 0)
+        #expect(log.take(rare, at: orders, now: at(0)) == 3)
+        #expect(log.take(busy, at: books, now: at(0)) == 0)
+        #expect(log.take(busy, at: orders, now: at(500)) == nil)
+        #expect(log.take(busy, at: orders, now: at(1_000)) == 1)
+    }
+
     @Test(
         "Any order of logins keeps the bounds, loses no place, and lets nobody wait beside a free one",
         arguments: UInt64(0)..<200)

@@ -79,6 +79,17 @@ struct ShortageTests {
             #expect(UInt64(line["session"] ?? "") != nil)
             #expect((UInt16(line["local_port"] ?? "") ?? 0) > 0)
             client.close()
+            // One that logs in again and again gets its burst, and then a line each second.
+            let (burst, began) = (EdgeConfiguration.loginLinesMax.burst, BootClock.now())
+            for _ in 0..<2 * burst {
+                let again = try RawClient(address, configuration.writePort)
+                try again.send(startup())
+                try await again.receive(until: isReady)
+                again.close()
+            }
+            let seconds = Int((BootClock.now() - began).components.seconds)
+            let written = lines.all.filter { $0["message"] == "client logged in" }.count
+            #expect((burst...burst + 2 + seconds).contains(written), "\(written) lines in \(seconds) s")
             task.cancel()
             _ = await task.result
         }
