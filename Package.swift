@@ -316,9 +316,9 @@ let package = Package(
         tests(
             .services, of: "RoostRoutes",
             uses: [
-                "RoostAPI", "RoostControl", "RoostHost", "RoostPlanet", "RoostClient", "RoostModel", "RoostStore",
-                "RoostVolumes", "RoostRuntime", "RoostMesh", "RoostWire", "RoostLinux", "RoostTelemetry", .logging,
-                .metrics,
+                "RoostAPI", "RoostControl", "RoostHost", "RoostPlanet", "RoostPostgresControl", "RoostClient",
+                "RoostModel", "RoostStore", "RoostVolumes", "RoostRuntime", "RoostMesh", "RoostWire", "RoostLinux",
+                "RoostTelemetry", .logging, .metrics,
             ]),
         .testTarget(
             name: "PlanetTests", dependencies: ["RoostLab", "RoostClient", "RoostWire", "RoostModel", "RoostLinux"],

@@ -20,8 +20,8 @@ extension RoostAPIClient {
     }
 
     /// Says from which networks clients may log in; from everywhere with none.
-    public func allow(_ networks: [String], to name: AppName) async throws(APIError) {
-        try await sendForData(.put, "/v1/postgres/\(name)/allow", body: AllowBody(allow: networks))
+    public func allow(_ networks: [String], to name: AppName) async throws(APIError) -> ClusterBody {
+        try await send(.put, "/v1/postgres/\(name)/allow", body: AllowBody(allow: networks))
     }
 
     /// Asks for a planned change of primary; nil leaves the choice of the member to the cluster.

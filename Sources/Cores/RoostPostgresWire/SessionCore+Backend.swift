@@ -109,7 +109,8 @@ extension SessionCore {
     mutating func review() {
         switch phase {
         case .held(let search, _), .placing(let search):
-            if route?.app != search.app { refuse(.nothing(at: address)) }
+            guard let route, route.app == search.app else { return refuse(.nothing(at: address)) }
+            if !route.allows(client) { refuse(.notAllowed(client, route.app)) }
         case .connecting(let search, var attempt):
             let reason = reasonToCut(&attempt, search.app)
             phase = .connecting(search, attempt)

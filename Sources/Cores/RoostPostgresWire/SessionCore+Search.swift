@@ -71,6 +71,8 @@ extension SessionCore {
     mutating func picked(_ backend: Backend) {
         guard case .choosing(let search) = phase else { return }
         guard let route else { return refuse(.nothing(at: address)) }
+        // While it waited the list may have become another.
+        guard route.allows(client) else { return refuse(.notAllowed(client, route.app)) }
         attempts += 1
         let attempt = Attempt(
             number: attempts, backend: backend,

@@ -185,19 +185,15 @@ public struct ClusterDirectory: Sendable {
     }
 
     /// Says from which networks clients may log in; from everywhere with none. Sessions that there are go on.
-    public func allow(_ networks: [IPv4Prefix], to name: AppName) async throws(Refusal) {
-        guard networks.count <= ClusterSpec.allowedClientsMax else {
-            throw Refusal(.invalid, "a cluster's list has at most \(ClusterSpec.allowedClientsMax) networks")
-        }
+    func allow(_ list: ClientList, to name: AppName) async throws(Refusal) {
         let key = StoreKeys.clusterSpec(name)
         for _ in 0..<AppDirectory.triesMax {
             guard var present = try await store.record(ClusterSpec.self, at: key) else {
                 throw Refusal(.notFound, "Postgres cluster \(name) not found")
             }
             // An empty list, not none: what is left out would be kept as something that this version does not know.
-            let texts = networks.map(\.description)
-            guard present.record.allowedClients ?? [] != texts else { return }
-            present.record.allowedClients = texts
+            guard present.record.allowedClients ?? [] != list.texts else { return }
+            present.record.allowedClients = list.texts
             let outcome = try await store.carryOut(
                 Transaction(
                     compares: [.modified(key: key, equals: present.revision)],

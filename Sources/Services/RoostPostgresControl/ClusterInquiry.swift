@@ -46,7 +46,9 @@ struct ClusterInquiry: Sendable {
             } else {
                 ClusterStatus.body(of: name, in: stored, machines: watcher.planet)?.unheard
             }
-        guard let body else { throw Refusal(.notFound, "Postgres cluster \(name) not found") }
+        guard var body else { throw Refusal(.notFound, "Postgres cluster \(name) not found") }
+        // Hosts of a version before do not tell it.
+        body.allow = ClusterStatus.allow(spec)
         return body.with(records.secrets)
     }
 

@@ -56,21 +56,14 @@ public struct ClusterRoutes: RouteGroup {
     }
 
     private func allow(_ call: APICall) async throws(Refusal) -> Answer {
-        let wish = try call.wish(AllowBody.self)
-        var networks: [IPv4Prefix] = []
-        for text in wish.allow {
-            do { networks.append(try IPv4Prefix(text)) } catch { throw Refusal(.invalid, error.description) }
-        }
-        let old = await view.hosts().filter { $0.isEdge && !$0.capabilities.contains(.clientLists) }.map(\.host.text)
-        // Who is kept out by one edge would come in by another.
-        guard networks.isEmpty || old.isEmpty else {
-            throw Refusal(
-                .failedPrecondition,
-                "edges of a version before cannot tell clients apart: upgrade \(old.sorted().joined(separator: ", "))")
-        }
+        let list = try ClientList(try call.wish(AllowBody.self).allow)
         let name: AppName = try call.id("name")
-        try await clusters.allow(networks, to: name)
-        return try Answer.json(try await inquiry.body(of: name))
+        if let obstacle = list.obstacle(among: await view.hosts()) { throw obstacle }
+        try await clusters.allow(list, to: name)
+        var body = try await inquiry.body(of: name)
+        // This host's copy may be of a moment ago.
+        body.allow = list.shown
+        return try Answer.json(body)
     }
 
     private func order(from wish: CreateClusterRequest) throws(Refusal) -> ClusterDirectory.Order {

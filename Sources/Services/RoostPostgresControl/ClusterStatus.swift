@@ -33,8 +33,10 @@ enum ClusterStatus {
             authorityCertificate: records.secrets?.authorityCertificate ?? "", members: members,
             switchover: records.rule?.switchover.map {
                 SwitchoverState(id: $0.id, target: $0.target, refusal: $0.refusal)
-            }, allow: spec.allowedClients.flatMap { $0.isEmpty ? nil : $0 })
+            }, allow: allow(spec))
     }
+
+    static func allow(_ spec: ClusterSpec) -> [String]? { spec.allowedClients.flatMap { $0.isEmpty ? nil : $0 } }
 
     /// What makes a client notice within ten seconds that an edge's host has died: an anycast address goes on being
     /// answered, by an edge that knows nothing of the connection, only when the client has something to say. A client

@@ -99,6 +99,29 @@ import Testing
         }
     }
 
+    @Test("A list of networks is sent whole and shown as it was taken; without networks nothing is changed")
+    func allow() async throws {
+        let networks = ["203.0.113.0/24", "198.51.100.7/32"]
+        var cluster = try Answers.cluster(.ready)
+        cluster.allow = networks
+        let (listed, open) = (try Answers.json(cluster), try Answers.json(Answers.cluster(.ready)))
+        let answer: @Sendable (ScriptedHost.Request) -> ScriptedHost.Answer = { request in
+            .init(parts: [request.body.contains("[]") ? open : listed])
+        }
+        try await ScriptedHost.run(answering: answer) { host in
+            let set = try await RoostProgram.run(["pg", "allow", "shop"] + networks + ["--api", host.path])
+            #expect(set.status == 0 && set.output == networks.joined(separator: "\n") + "\n", "\(set)")
+            let sent = try #require(host.log.all.first)
+            #expect(sent.line == "PUT /v1/postgres/shop/allow" && host.log.all.count == 1)
+            #expect(try RoostJSON.decode(AllowBody.self, from: .init(sent.body.utf8)).allow == networks)
+            let cleared = try await RoostProgram.run(["pg", "allow", "shop", "--everywhere", "--api", host.path])
+            #expect(cleared.status == 0 && cleared.output.contains("from everywhere"), "\(cleared)")
+            let shown = try await RoostProgram.run(["pg", "allow", "shop", "--api", host.path])
+            #expect(shown.status == 0 && shown.output.contains("198.51.100.7/32"), "\(shown)")
+            #expect(host.log.all.last?.line == "GET /v1/postgres/shop")
+        }
+    }
+
     @Test func switchoverWaitsForALaterEpoch() async throws {
         let before = try Answers.json(Answers.cluster(.ready))
         let after = try Answers.json(Answers.cluster(.ready, epoch: 2, leader: "m2"))

@@ -85,6 +85,26 @@ struct SessionCoreTests {
             })
     }
 
+    @Test("Whom the list has left out while it waited gets to no member")
+    func listThatChanges() throws {
+        var closed = route
+        closed.allowed = [try IPv4Prefix("192.0.2.0/24")]
+        var held = session()
+        _ = held.receive(.clientSaid(startup), now: at(0))
+        _ = held.receive(.joined, now: at(0))
+        var choosing = held
+        _ = held.receive(.decided(.wait(heldTicket())), now: at(0))
+        let told = words(held.receive(.routeChanged(closed), now: at(1))).first ?? ""
+        #expect(told.contains("28000"), "\(told)")
+        // Between two steps.
+        _ = choosing.receive(.decided(.attempt), now: at(0))
+        #expect(choosing.receive(.placed, now: at(0)) == [.pick([a])])
+        _ = choosing.receive(.routeChanged(closed), now: at(0))
+        let actions = choosing.receive(.picked(a), now: at(0))
+        #expect(
+            words(actions).first?.contains("28000") == true && actions.contains(.returnPlace(door.app)), "\(actions)")
+    }
+
     /// Up to the connection to the member.
     private func connecting() -> SessionCore {
         var session = session()

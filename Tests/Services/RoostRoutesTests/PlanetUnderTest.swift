@@ -8,6 +8,7 @@ import RoostLinux
 import RoostMesh
 import RoostModel
 import RoostPlanet
+import RoostPostgresControl
 import RoostStore
 import RoostTelemetry
 import Synchronization
@@ -120,11 +121,19 @@ struct HostUnderTest: Sendable {
             reachability: Reachability(mesh: mesh, host: name, region: configuration.region), apps: apps)
         let dispatch = PlanetDispatch(agent: agent, peers: peers)
         names = MachineNames(store: store, agent: agent, peers: peers)
+        let clusters = ClusterDirectory(
+            store: store, prefixes: [try IPv4Prefix("203.0.113.0/24")], keepsSecretsApart: { true }
+        ) { _, _ in
+            ClusterSecrets(
+                ownerPassword: "o", replicationPassword: "r", authorityCertificate: "a", serverCertificate: "c",
+                serverKey: "k")
+        }
         groups = [
             AppRoutes(view: view, apps: apps), MachineRoutes(view: view, dispatch: dispatch, names: names),
             MachineQuestionRoutes(view: view), VolumeRoutes(view: view, dispatch: dispatch),
             PlatformRoutes(view: view) { _ throws(Refusal) in throw Refusal(.failedPrecondition, "no edge") },
             HostRoutes(view: view), OperationRoutes(view: view, operations: OperationDirectory(store: store)),
+            ClusterRoutes(view: view, clusters: clusters, hearing: ClusterHearing(watcher: watcher)),
             MetricsRoutes(
                 registry: registry,
                 sources: [

@@ -29,10 +29,13 @@ struct PostgresAllowCommand: AsyncParsableCommand {
 
     func run() async throws {
         let planet = try Roostds.find(global)
-        if everywhere || !networks.isEmpty {
-            try await planet.ask { try await $0.allow(networks.map(\.description), to: name) }
-        }
-        let list = try await planet.ask { try await $0.cluster(name) }.allow ?? []
+        let cluster =
+            if everywhere || !networks.isEmpty {
+                try await planet.ask { try await $0.allow(networks.map(\.description), to: name) }
+            } else {
+                try await planet.ask { try await $0.cluster(name) }
+            }
+        let list = cluster.allow ?? []
         Terminal.result(list.isEmpty ? "Clients may log in to \(name) from everywhere." : list.joined(separator: "\n"))
     }
 }
