@@ -88,14 +88,38 @@ import Testing
         }
         try await ScriptedHost.run(answering: answer) { host in
             let outcome = try await RoostProgram.run([
-                "pg", "superuser", "shop", "select 1", "-d", "books", "--api", host.path,
+                "pg", "superuser", "shop", "select 1", "-d", "host=books", "--timeout", "7", "--api", host.path,
             ])
             #expect(outcome.status == 3 && outcome.errors.contains("ERROR:  no"), "\(outcome)")
             let post = try #require(host.log.all.first { $0.line.hasPrefix("POST") })
             #expect(post.line == "POST /v1/apps/shop/machines/0123456789abcd/exec")
             let sent = try RoostJSON.decode(ExecBody.self, from: .init(post.body.utf8))
             #expect(sent.stdin == "select 1")
-            #expect(sent.command?.suffix(6) == ["-U", "roost", "-d", "books", "-f", "-"])
+            #expect(sent.timeout == 7)
+            // The name of a database, whatever is in it, and no schema that users could have put something into.
+            #expect(sent.command?.prefix(3) == ["/usr/bin/env", "PGDATABASE=host=books", "PGOPTIONS=-c search_path="])
+            #expect(sent.command?.suffix(4) == ["-U", "roost", "-f", "-"])
+            // Of a member that there is not, and of a cluster without a primary, nothing is asked.
+            let posts = { host.log.all.filter { $0.line.hasPrefix("POST") }.count }
+            let nobody = try await RoostProgram.run([
+                "pg", "superuser", "shop", "select 1", "--member", "m9", "--api", host.path,
+            ])
+            #expect(nobody.status == 1 && nobody.errors.contains("no member m9"), "\(nobody)")
+            #expect(posts() == 1)
+            let piped = try await RoostProgram.run(
+                ["pg", "superuser", "shop", "--member", "m1", "--api", host.path], input: "select 2;")
+            #expect(piped.status == 3 && posts() == 2, "\(piped)")
+            let last = try #require(host.log.all.last)
+            #expect(try RoostJSON.decode(ExecBody.self, from: .init(last.body.utf8)).stdin == "select 2;")
+        }
+    }
+
+    @Test func withoutAPrimaryNothingIsRunAsTheSuperuser() async throws {
+        let cluster = try Answers.json(Answers.cluster(.creating, leader: nil))
+        try await ScriptedHost.run(answering: { _ in .init(parts: [cluster]) }) { host in
+            let outcome = try await RoostProgram.run(["pg", "superuser", "shop", "select 1", "--api", host.path])
+            #expect(outcome.status == 1 && outcome.errors.contains("no primary yet"), "\(outcome)")
+            #expect(host.log.all.allSatisfy { $0.line.hasPrefix("GET") })
         }
     }
 

@@ -9,8 +9,9 @@ struct PostgresSuperuserCommand: AsyncParsableCommand {
         discussion: """
             The URLs of a cluster are of a role that owns what users make and is no superuser. What takes more (extensions \
             that are not trusted, settings for everybody) goes through psql at the local socket in the primary's machine, \
-            for whoever may run commands there: roost pg superuser orders "create extension pg_stat_statements". \
-            Without SQL it is read from standard input (at most 1 MiB).
+            for whoever may run commands there: roost pg superuser orders "create extension pgstattuple schema public". \
+            Names without a schema are Postgres's own (search_path is empty): what users have put into their schemas must \
+            not be run in place of it. Without SQL it is read from standard input; a request carries 1 MiB.
             """)
 
     @Argument(help: "The cluster's name.", transform: { try AppName($0) })
@@ -35,6 +36,9 @@ struct PostgresSuperuserCommand: AsyncParsableCommand {
 
     mutating func validate() throws {
         guard (1...120).contains(timeout) else { throw ValidationError("--timeout is from 1 to 120 seconds") }
+        guard (1...Self.databaseBytesMax).contains(database.utf8.count), !database.utf8.contains(0) else {
+            throw ValidationError("a database's name has 1 to \(Self.databaseBytesMax) bytes")
+        }
     }
 
     func run() async throws {
@@ -47,12 +51,16 @@ struct PostgresSuperuserCommand: AsyncParsableCommand {
         try answer.passOn(by: output)
     }
 
-    /// The superuser is let in at the socket, and only as who is root in the machine.
+    /// NAMEDATALEN - 1 (PostgreSQL documentation, "Identifiers and Key Words").
+    static let databaseBytesMax = 63
+
+    /// The superuser is let in at the socket, and only as who is root in the machine. As pg_dump does since CVE-2018-1058,
+    /// it looks for names in no schema of users', whatever they have set for the database: a function of theirs would run
+    /// with all rights. psql takes a name with `=` or `://` after -d for a whole connection, in PGDATABASE not (libpq).
     static func command(database: String) -> [String] {
         [
-            "/usr/lib/postgresql/17/bin/psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", "/run/roost-pg", "-U",
-            "roost",
-            "-d", database, "-f", "-",
+            "/usr/bin/env", "PGDATABASE=\(database)", "PGOPTIONS=-c search_path=", "/usr/lib/postgresql/17/bin/psql",
+            "-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", "/run/roost-pg", "-U", "roost", "-f", "-",
         ]
     }
 
