@@ -24,6 +24,12 @@ extension ErrorResponse {
             hint: "Its operator says from where: see 'roost pg allow \(app)'.")
     }
 
+    static func noReplication(_ app: AppName) -> Self {
+        ErrorResponse(
+            .featureNotSupported, "cluster \(app) takes no connections in the replication protocol from clients",
+            hint: "Leave the parameter 'replication' out; pg_dump copies a database without it.")
+    }
+
     static func certificateUnusable(_ app: AppName) -> Self {
         ErrorResponse(
             .cannotConnectNow,

@@ -66,7 +66,7 @@ extension SessionCore {
             enter(.cancelling, until: now + limits.cancelTime)
             actions.append(.cancel(request, at: route.app, targets: route.cancelTargets(for: access)))
         case .startup(let message):
-            seek(message.bytes + opening.reader.remainder, isTLS: opening.isTLS)
+            seek(message, early: opening.reader.remainder, isTLS: opening.isTLS)
         }
     }
 
@@ -89,7 +89,7 @@ extension SessionCore {
                 "received direct SSL connection request without ALPN protocol negotiation extension"))
     }
 
-    private mutating func seek(_ startup: [UInt8], isTLS: Bool) {
+    private mutating func seek(_ message: StartupMessage, early: [UInt8], isTLS: Bool) {
         guard let route else { return refuse(.nothing(at: address)) }
         switch route.encryption {
         case .unusable: return refuse(.certificateUnusable(route.app))
@@ -97,7 +97,10 @@ extension SessionCore {
         case .none, .optional, .required: break
         }
         guard route.allows(client) else { return refuse(.notAllowed(client, route.app)) }
-        let search = Search(app: route.app, startup: startup, deadline: now + limits.waitMax)
+        // No role of a client may replicate, but Postgres would find that out only after it has given a walsender away:
+        // one of the few that the cluster's own members and their supervisors need.
+        guard !message.asksForReplication else { return refuse(.noReplication(route.app)) }
+        let search = Search(app: route.app, startup: message.bytes + early, deadline: now + limits.waitMax)
         enter(.joining(search), until: nil)
         actions.append(.join(route.app))
     }

@@ -83,9 +83,8 @@ public struct StartupReader: Sendable {
             guard code >> 16 == Self.protocolMajor else {
                 throw .versionUnsupported(major: Int(code >> 16), minor: Int(code & 0xffff))
             }
-            // Pairs of texts, each ended by a zero byte, and one more zero byte.
-            guard packet.count > 8, packet.last == 0 else { throw .layoutInvalid }
-            return .startup(StartupMessage(minorVersion: Int(code & 0xffff), bytes: packet))
+            guard let message = StartupMessage(minorVersion: Int(code & 0xffff), packet) else { throw .layoutInvalid }
+            return .startup(message)
         }
     }
 
@@ -94,12 +93,6 @@ public struct StartupReader: Sendable {
         guard packet.count == 8 else { throw .lengthInvalid(packet.count) }
         guard buffer.isEmpty else { throw .dataBeforeEncryption }
     }
-}
-
-/// A StartupMessage of protocol 3.x. Which minor versions are understood is the backend's to say.
-public struct StartupMessage: Hashable, Sendable {
-    public var minorVersion: Int
-    public var bytes: [UInt8]
 }
 
 /// A CancelRequest as it came: the process number and a key of 4 bytes (protocol 3.0) to 256 (3.2).

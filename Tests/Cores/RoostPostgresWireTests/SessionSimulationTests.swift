@@ -21,7 +21,7 @@ struct SessionSimulationTests {
     @Test("Faults of every kind did happen, and clients were served all the same")
     func coverage() throws {
         var manners: Set<Manner> = []
-        var (served, told, cutShort) = (0, 0, 0)
+        var (served, told, cutShort, replicating) = (0, 0, 0, 0)
         for seed in UInt64(0)..<40 {
             let edge = try SimulatedEdge(seed: seed)
             edge.run()
@@ -30,9 +30,11 @@ struct SessionSimulationTests {
                 if session.wasServed { served += 1 }
                 if session.farewell?.isEmpty == false { told += 1 }
                 if session.members.count > 1 { cutShort += 1 }
+                if session.wantsToReplicate, session.hasSaidStartup { replicating += 1 }
             }
         }
         #expect(manners == Set(Manner.allCases))
+        #expect(replicating > 40)
         #expect(served > 40 && told > 10 && cutShort > 20, "\(served) served, \(told) told, \(cutShort) retried")
     }
 }
@@ -103,6 +105,17 @@ struct SessionCoreTests {
         let actions = choosing.receive(.picked(a), now: at(0))
         #expect(
             words(actions).first?.contains("28000") == true && actions.contains(.returnPlace(door.app)), "\(actions)")
+    }
+
+    @Test("A client that wants to replicate is told that it cannot, takes no place, and no member hears of it")
+    func replication() {
+        let body = Array("user\0open\0replication\0database\0\0".utf8)
+        let packet = bigEndian(UInt32(8 + body.count)) + bigEndian(3 << 16) + body
+        var session = session()
+        let actions = session.receive(.clientSaid(packet), now: at(0))
+        let told = words(actions).first ?? ""
+        #expect(told.contains("C0A000") && told.contains("replication"), "\(told)")
+        #expect(actions.count == 2 && actions.first == .note(.refused), "\(actions)")
     }
 
     /// Up to the connection to the member.

@@ -139,6 +139,7 @@ final class SimulatedEdge {
         #expect(queue.count <= Self.holdLimits.edgeMax)
         for session in sessions.values {
             #expect(session.areMembersTrue, "a member got what the client did not say")
+            #expect(!session.wantsToReplicate || session.members.isEmpty, "a member was asked for a walsender")
             #expect(session.isStreamTrue, "the client got what no member said: \(session.got)")
         }
     }
@@ -189,8 +190,8 @@ final class SimulatedEdge {
                 session.hasAskedForTLS = true
             } else if !session.hasAskedForTLS || session.answers == 1 {
                 session.hasSaidStartup = true
-                let startup = bigEndian(30) + bigEndian(3 << 16) + Array("user\0open\0database\0x\0\0".utf8)
-                say(session, Array(startup.prefix(30)))
+                session.wantsToReplicate = whim.isMultiple(of: 8)
+                say(session, startup(session.wantsToReplicate ? "user\0open\0replication\0on\0\0" : "user\0open\0\0"))
                 // Some do not wait for an answer.
                 if whim > 190 { say(session, Array("early".utf8)) }
             }

@@ -21,6 +21,8 @@ final class SimulatedSession {
     var hasEnded = false
     var isStuck = false
     var hasSaidStartup = false
+    /// It asks for one of the places that the cluster's own members need.
+    var wantsToReplicate = false
     var hasAnsweredPassword = false
     var wasServed = false
     /// On their way, in order, not read yet.

@@ -107,6 +107,54 @@ struct StartupReaderTests {
         }
     }
 
+    private func asksForReplication(_ text: String) throws -> Bool? {
+        var reader = StartupReader()
+        guard case .startup(let message)? = try reader.read(startup(text)) else { return nil }
+        return message.asksForReplication
+    }
+
+    /// What PostgreSQL's `parse_bool` takes for true, and "database".
+    @Test(
+        "Whoever asks for a walsender is seen, in all the words that Postgres takes",
+        arguments: [
+            "database", "true", "tru", "tr", "t", "TRUE", "T", "yes", "ye", "y", "YeS", "on", "ON", "1",
+        ])
+    func replication(value: String) throws {
+        #expect(try asksForReplication("user\0me\0replication\0\(value)\0\0") == true)
+        #expect(try asksForReplication("replication\0\(value)\0user\0me\0\0") == true)
+        // Postgres goes by the last of them, and a version to come perhaps by the first.
+        #expect(try asksForReplication("replication\0off\0replication\0\(value)\0\0") == true)
+        #expect(try asksForReplication("replication\0\(value)\0replication\0off\0\0") == true)
+    }
+
+    @Test(
+        "Whoever does not ask for a walsender is not taken for it",
+        arguments: [
+            "false", "f", "off", "of", "no", "n", "0", "", "o", "O", "2", "11", "truex", "true ", " true", "yess",
+            "onn",
+            "Database", "databas", "databases",
+        ])
+    func noReplication(value: String) throws {
+        #expect(try asksForReplication("user\0me\0replication\0\(value)\0\0") == false)
+        // A word somewhere else is no parameter.
+        #expect(try asksForReplication("user\0replication\0database\0true\0\0") == false)
+        #expect(
+            try asksForReplication("options\0-c replication=true\0Replication\0true\0replicatio\0true\0\0") == false)
+    }
+
+    @Test(
+        "A packet that Postgres could not read is no startup packet",
+        arguments: ["user\0\0me\0\0", "user\0me\0\0\0", "user\0me\0x\0", "\0\0", "user\0me\0\0replication\0true\0\0"])
+    func layout(text: String) {
+        var reader = StartupReader()
+        #expect(throws: StartupError.layoutInvalid) { try reader.read(startup(text)) }
+    }
+
+    @Test("A packet without parameters is Postgres's to answer")
+    func noParameters() throws {
+        #expect(try asksForReplication("\0") == false)
+    }
+
     @Test("The longest packet Postgres takes is taken")
     func longest() throws {
         let name = String(repeating: "n", count: StartupReader.packetBytesMax - 4 - 7)

@@ -69,6 +69,26 @@ struct OpeningTests {
         }
     }
 
+    @Test("A startup packet that asks for a walsender gets an answer at both ports, and no member hears of it")
+    func replication() async throws {
+        try await withBackend("a", .primary) { a in
+            try await withEdge { edge in
+                try await edge.serve(try route(leader: a.backend))
+                for (value, port) in [("database", edge.writePort), ("true", edge.readPort), ("1", edge.writePort)] {
+                    let client = try RawClient(edge.address, port)
+                    try client.send(startup("replication\0\(value)\0"))
+                    let told = error(in: try await client.receiveAll())
+                    #expect(
+                        told?.code == "0A000" && told?.text.contains("replication") == true, "\(value): \(told as Any)")
+                }
+                #expect(a.connections == 0)
+                let client = try RawClient(edge.address, edge.writePort)
+                try client.send(startup("replication\0false\0"))
+                #expect(member(in: try await client.receive(until: isReady)) == "a")
+            }
+        }
+    }
+
     @Test("A client that does not come to the point is closed in time")
     func slowClient() async throws {
         try await withEdge { edge in

@@ -230,6 +230,24 @@ struct PostgresTests {
         }
     }
 
+    @Test("Strangers who ask to replicate and never say a password take no walsender from those who do replicate")
+    func strangersReplicating() async throws {
+        try await withServing { edge in
+            var strangers: [RawClient] = []
+            // As many as log in at once from one network, and more than Postgres has senders: ten.
+            for _ in 0..<16 {
+                let stranger = try RawClient(edge.address, edge.writePort)
+                try stranger.send(startup(user: "locked", "replication\0database\0"))
+                try await stranger.receive { !messages(in: $0).isEmpty }
+                strangers.append(stranger)
+            }
+            let target = "host=::1 port=\(pair.primary.port) user=open dbname=postgres replication=database"
+            let follower = try await Command("psql", ["-X", "-A", "-t", target, "-c", "IDENTIFY_SYSTEM"]).outcome()
+            #expect(follower.status == 0, "\(follower.standardError)")
+            for stranger in strangers { #expect(error(in: stranger.received)?.code == "0A000") }
+        }
+    }
+
     @Test("Too many clients is Postgres's answer to give")
     func tooMany() async throws {
         try await withServing { edge in

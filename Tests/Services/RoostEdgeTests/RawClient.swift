@@ -103,8 +103,9 @@ func packet(_ code: UInt32, _ body: [UInt8] = []) -> [UInt8] {
     bigEndian(UInt32(8 + body.count)) + bigEndian(code) + body
 }
 
-func startup(user: String = "open", database: String = "postgres") -> [UInt8] {
-    packet(3 << 16, Array("user\0\(user)\0database\0\(database)\0\0".utf8))
+/// - Parameter more: names and values, each ended by a zero byte.
+func startup(user: String = "open", database: String = "postgres", _ more: String = "") -> [UInt8] {
+    packet(3 << 16, Array("user\0\(user)\0database\0\(database)\0\(more)\0".utf8))
 }
 
 let tlsRequest = packet(80_877_103)
