@@ -43,6 +43,14 @@ extension ErrorResponse {
             hint: "Connect again in a few seconds.")
     }
 
+    static func sourceCrowded(_ app: AppName) -> Self {
+        ErrorResponse(
+            .tooManyConnections,
+            "too many connections from your network (a /\(SourcePrefix.length)) already wait for cluster \(app)"
+                + " at this edge",
+            hint: "Connect again in a few seconds.")
+    }
+
     static func loginsCrowded(_ app: AppName) -> Self {
         ErrorResponse(
             .tooManyConnections, "too many clients are logging in to cluster \(app) at this edge",

@@ -44,11 +44,11 @@ extension SessionCore {
         tryNext(search)
     }
 
-    mutating func placesCrowded() {
+    mutating func placesCrowded(ofSource: Bool) {
         guard case .placing(let search) = phase else { return }
         // It does not even wait for one: there is nothing to leave but the queue.
         phase = .queueing(search)
-        refuse(.loginsCrowded(search.app))
+        refuse(ofSource ? .sourceCrowded(search.app) : .loginsCrowded(search.app))
     }
 
     /// With a place for the login in hand.
@@ -84,6 +84,7 @@ extension SessionCore {
     func response(to refusal: HoldQueue.Refusal, _ search: Search) -> ErrorResponse {
         switch refusal {
         case .crowded: .queueCrowded(search.app)
+        case .sourceCrowded: .sourceCrowded(search.app)
         case .waitedTooLong: .waitedTooLong(search.app, limits.waitMax, search.shortage)
         }
     }

@@ -48,7 +48,8 @@ public struct SessionCore: Sendable {
         case called
         case placed
         case placeDue
-        case placesCrowded
+        /// `ofSource`: only its own source has too many that wait.
+        case placesCrowded(ofSource: Bool)
         case picked(Backend)
         case cancelHandled
         // The member. An attempt that was given up is not heard any more.
@@ -238,7 +239,7 @@ public struct SessionCore: Sendable {
         case .called: called()
         case .placed: placed()
         case .placeDue: return
-        case .placesCrowded: placesCrowded()
+        case .placesCrowded(let ofSource): placesCrowded(ofSource: ofSource)
         case .picked(let backend): picked(backend)
         case .cancelHandled: cancelHandled()
         case .backendConnected(let attempt): backendConnected(attempt)

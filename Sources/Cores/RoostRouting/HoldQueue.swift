@@ -39,25 +39,39 @@ public struct HoldTicket: Hashable, Sendable, Comparable {
 /// not open, it waits, in order of arrival. When the route opens, the first few go; while they fail, a handful tries
 /// again at each retry; the first that succeeds opens the door for everybody. So a dead primary sees a bounded number
 /// of attempts, however many clients wait for it.
+///
+/// Of each of these numbers one source gets a share only: else who has one network and no password stands in front of
+/// everybody else, and where those who try cannot go on (their source has its share of ``LoginPlaces``), nobody would
+/// find out that the door is open.
 public struct HoldQueue: Sendable {
     public struct Limits: Hashable, Sendable {
         public var waitMax: Duration
         public var edgeMax: Int
+        /// Of them, from one source.
+        public var edgeSourceMax: Int
         public var doorMax: Int
+        public var doorSourceMax: Int
         /// Sessions let go at once when a route opens, before one of them has succeeded.
         public var burstMax: Int
+        public var burstSourceMax: Int
         /// Sessions that try at the same time while attempts fail.
         public var scoutsMax: Int
+        public var scoutsSourceMax: Int
 
         public init(
-            waitMax: Duration = .seconds(15), edgeMax: Int = 10_000, doorMax: Int = 2_000, burstMax: Int = 256,
-            scoutsMax: Int = 8
+            waitMax: Duration = .seconds(15), edgeMax: Int = 10_000, edgeSourceMax: Int = 2_500, doorMax: Int = 2_000,
+            doorSourceMax: Int = 500, burstMax: Int = 256, burstSourceMax: Int = 64, scoutsMax: Int = 8,
+            scoutsSourceMax: Int = 2
         ) {
             self.waitMax = waitMax
             self.edgeMax = edgeMax
+            self.edgeSourceMax = edgeSourceMax
             self.doorMax = doorMax
+            self.doorSourceMax = doorSourceMax
             self.burstMax = burstMax
+            self.burstSourceMax = burstSourceMax
             self.scoutsMax = scoutsMax
+            self.scoutsSourceMax = scoutsSourceMax
         }
     }
 
@@ -73,6 +87,8 @@ public struct HoldQueue: Sendable {
     public enum Refusal: Error, Hashable, Sendable {
         /// Too many wait for this cluster, or at this edge.
         case crowded
+        /// Too many from its source wait for this cluster, or at this edge.
+        case sourceCrowded
         /// Waited as long as anybody may.
         case waitedTooLong
     }
@@ -80,100 +96,141 @@ public struct HoldQueue: Sendable {
     private struct Entry {
         var ticket: HoldTicket
         var session: SessionID
+        var source: SourcePrefix
         var isTrying: Bool
     }
 
+    /// Who waits at one door.
+    private struct Line {
+        /// In order of tickets.
+        private(set) var entries: [Entry] = []
+        private(set) var bySource: [SourcePrefix: Int] = [:]
+
+        mutating func insert(_ entry: Entry) {
+            entries.insert(entry, at: place(of: entry.ticket))
+            bySource[entry.source, default: 0] += 1
+        }
+
+        mutating func remove(at place: Int) -> Entry {
+            let entry = entries.remove(at: place)
+            bySource.countDown(entry.source)
+            return entry
+        }
+
+        mutating func setTrying(_ isTrying: Bool, at place: Int) { entries[place].isTrying = isTrying }
+
+        func index(of ticket: HoldTicket) -> Int? {
+            let place = place(of: ticket)
+            return place < entries.count && entries[place].ticket == ticket ? place : nil
+        }
+
+        /// The first index whose ticket is not before `ticket`.
+        private func place(of ticket: HoldTicket) -> Int {
+            var range = 0..<entries.count
+            while !range.isEmpty {
+                let middle = range.lowerBound + range.count / 2
+                range = entries[middle].ticket < ticket ? (middle + 1)..<range.upperBound : range.lowerBound..<middle
+            }
+            return range.lowerBound
+        }
+    }
+
     public let limits: Limits
-    /// In order of tickets. A door without entries is not kept.
-    private var entries: [Door: [Entry]] = [:]
+    /// A door where nobody waits is not kept.
+    private var lines: [Door: Line] = [:]
+    private var bySource: [SourcePrefix: Int] = [:]
     public private(set) var count = 0
     private var nextTicket: UInt64 = 0
 
     public init(limits: Limits = Limits()) { self.limits = limits }
 
+    func waiting(from source: SourcePrefix) -> Int { bySource[source] ?? 0 }
+
     /// A new session. `isOpen`: its route has somebody to connect to.
-    public mutating func arrive(_ session: SessionID, at door: Door, isOpen: Bool, now: Moment) -> Decision {
-        if isOpen, entries[door] == nil { return .attempt }
-        return enter(session, at: door, ticket: nil, now: now)
+    public mutating func arrive(
+        _ session: SessionID, from source: SourcePrefix, at door: Door, isOpen: Bool, now: Moment
+    ) -> Decision {
+        if isOpen, lines[door] == nil { return .attempt }
+        return enter(session, from: source, at: door, ticket: nil, now: now)
     }
 
     /// An attempt came to nothing. `ticket`: the one it waited with before, if it did.
-    public mutating func attemptFailed(_ session: SessionID, at door: Door, ticket: HoldTicket?, now: Moment)
-        -> Decision
-    {
-        enter(session, at: door, ticket: ticket, now: now)
+    public mutating func attemptFailed(
+        _ session: SessionID, from source: SourcePrefix, at door: Door, ticket: HoldTicket?, now: Moment
+    ) -> Decision {
+        enter(session, from: source, at: door, ticket: ticket, now: now)
     }
 
     /// An attempt reached its backend: everybody who waits goes now, in this order.
     public mutating func attemptSucceeded(_ session: SessionID, at door: Door, ticket: HoldTicket?) -> [SessionID] {
-        guard let waiting = entries.removeValue(forKey: door) else { return [] }
-        count -= waiting.count
-        return waiting.filter { !$0.isTrying && $0.session != session }.map(\.session)
+        guard let line = lines.removeValue(forKey: door) else { return [] }
+        count -= line.entries.count
+        for entry in line.entries { bySource.countDown(entry.source) }
+        return line.entries.filter { !$0.isTrying && $0.session != session }.map(\.session)
     }
 
     /// The route leads to somebody new. The first go now.
-    public mutating func opened(_ door: Door) -> [SessionID] { call(at: door, upTo: limits.burstMax) }
+    public mutating func opened(_ door: Door) -> [SessionID] {
+        call(at: door, upTo: limits.burstMax, ofSource: limits.burstSourceMax)
+    }
 
     /// Time to try again: as many as may, counting those that still try.
-    public mutating func retry(_ door: Door) -> [SessionID] { call(at: door, upTo: limits.scoutsMax) }
+    public mutating func retry(_ door: Door) -> [SessionID] {
+        call(at: door, upTo: limits.scoutsMax, ofSource: limits.scoutsSourceMax)
+    }
 
     /// The client went away, or its time is over.
     public mutating func leave(_ door: Door, ticket: HoldTicket) {
-        guard var waiting = entries[door] else { return }
-        let place = Self.place(of: ticket, in: waiting)
-        guard place < waiting.count, waiting[place].ticket == ticket else { return }
-        waiting.remove(at: place)
+        guard var line = lines[door], let place = line.index(of: ticket) else { return }
+        bySource.countDown(line.remove(at: place).source)
         count -= 1
-        entries[door] = waiting.isEmpty ? nil : waiting
+        lines[door] = line.entries.isEmpty ? nil : line
     }
 
-    private mutating func call(at door: Door, upTo max: Int) -> [SessionID] {
-        guard var waiting = entries[door] else { return [] }
-        var free = max - waiting.count(where: \.isTrying)
+    private mutating func call(at door: Door, upTo max: Int, ofSource sourceMax: Int) -> [SessionID] {
+        guard var line = lines[door] else { return [] }
+        var trying: [SourcePrefix: Int] = [:]
+        for entry in line.entries where entry.isTrying { trying[entry.source, default: 0] += 1 }
+        // More than its share does not count: a source whose sessions got stuck takes nothing from the others.
+        var free = max - trying.values.reduce(0) { $0 + min($1, sourceMax) }
         var called: [SessionID] = []
-        for index in waiting.indices where free > 0 && !waiting[index].isTrying {
-            waiting[index].isTrying = true
-            called.append(waiting[index].session)
+        for (place, entry) in line.entries.enumerated() where free > 0 && !entry.isTrying {
+            guard trying[entry.source, default: 0] < sourceMax else { continue }
+            trying[entry.source, default: 0] += 1
+            line.setTrying(true, at: place)
+            called.append(entry.session)
             free -= 1
         }
-        entries[door] = waiting
+        lines[door] = line
         return called
     }
 
-    private mutating func enter(_ session: SessionID, at door: Door, ticket old: HoldTicket?, now: Moment)
-        -> Decision
-    {
-        var waiting = entries[door] ?? []
+    private mutating func enter(
+        _ session: SessionID, from source: SourcePrefix, at door: Door, ticket old: HoldTicket?, now: Moment
+    ) -> Decision {
+        var line = lines[door] ?? Line()
         if let old {
-            let place = Self.place(of: old, in: waiting)
-            let isKept = place < waiting.count && waiting[place].ticket == old
             guard now < old.deadline else {
-                if isKept { leave(door, ticket: old) }
+                leave(door, ticket: old)
                 return .refuse(.waitedTooLong)
             }
-            if isKept {
-                waiting[place].isTrying = false
-                entries[door] = waiting
+            if let place = line.index(of: old) {
+                line.setTrying(false, at: place)
+                lines[door] = line
                 return .wait(old)
             }
         }
-        guard count < limits.edgeMax, waiting.count < limits.doorMax else { return .refuse(.crowded) }
+        guard count < limits.edgeMax, line.entries.count < limits.doorMax else { return .refuse(.crowded) }
+        guard
+            bySource[source, default: 0] < limits.edgeSourceMax,
+            line.bySource[source, default: 0] < limits.doorSourceMax
+        else { return .refuse(.sourceCrowded) }
         let ticket = old ?? HoldTicket(number: nextTicket, deadline: now + limits.waitMax)
         if old == nil { nextTicket += 1 }
-        waiting.insert(
-            Entry(ticket: ticket, session: session, isTrying: false), at: Self.place(of: ticket, in: waiting))
-        entries[door] = waiting
+        line.insert(Entry(ticket: ticket, session: session, source: source, isTrying: false))
+        lines[door] = line
+        bySource[source, default: 0] += 1
         count += 1
         return .wait(ticket)
-    }
-
-    /// The first index whose ticket is not before `ticket`.
-    private static func place(of ticket: HoldTicket, in waiting: [Entry]) -> Int {
-        var range = 0..<waiting.count
-        while !range.isEmpty {
-            let middle = range.lowerBound + range.count / 2
-            range = waiting[middle].ticket < ticket ? (middle + 1)..<range.upperBound : range.lowerBound..<middle
-        }
-        return range.lowerBound
     }
 }

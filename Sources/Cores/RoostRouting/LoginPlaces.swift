@@ -13,11 +13,16 @@ public struct LoginPlaces: Sendable {
         public var sourceMax: Int
         /// Clients of one service that wait for a place.
         public var waitingMax: Int
+        /// Of them, from one source.
+        public var waitingSourceMax: Int
 
-        public init(serviceMax: Int = 48, sourceMax: Int = 16, waitingMax: Int = 2_000) {
+        public init(
+            serviceMax: Int = 48, sourceMax: Int = 16, waitingMax: Int = 2_000, waitingSourceMax: Int = 500
+        ) {
             self.serviceMax = serviceMax
             self.sourceMax = sourceMax
             self.waitingMax = waitingMax
+            self.waitingSourceMax = waitingSourceMax
         }
     }
 
@@ -26,6 +31,8 @@ public struct LoginPlaces: Sendable {
         /// Named by a later ``giveBack(at:from:)`` or ``leave(_:at:from:)``.
         case wait
         case crowded
+        /// Too many from its source wait.
+        case sourceCrowded
     }
 
     private struct Waiter {
@@ -37,6 +44,7 @@ public struct LoginPlaces: Sendable {
         var taken = 0
         var bySource: [SourcePrefix: Int] = [:]
         var waiting: [Waiter] = []
+        var waitingBySource: [SourcePrefix: Int] = [:]
     }
 
     public let limits: Limits
@@ -60,7 +68,9 @@ public struct LoginPlaces: Sendable {
             return .given
         }
         guard service.waiting.count < limits.waitingMax else { return .crowded }
+        guard service.waitingBySource[source, default: 0] < limits.waitingSourceMax else { return .sourceCrowded }
         service.waiting.append(Waiter(session: session, source: source))
+        service.waitingBySource[source, default: 0] += 1
         services[name] = service
         return .wait
     }
@@ -71,8 +81,7 @@ public struct LoginPlaces: Sendable {
     public mutating func giveBack(at name: AppName, from source: SourcePrefix) -> [SessionID] {
         guard var service = services[name] else { return [] }
         service.taken -= 1
-        let left = (service.bySource[source] ?? 1) - 1
-        service.bySource[source] = left == 0 ? nil : left
+        service.bySource.countDown(source)
         var called: [SessionID] = []
         var stillWaiting: [Waiter] = []
         for (index, waiter) in service.waiting.enumerated() {
@@ -82,6 +91,7 @@ public struct LoginPlaces: Sendable {
             }
             if mayEnter(service, waiter.source) {
                 enter(&service, waiter.source)
+                service.waitingBySource.countDown(waiter.source)
                 called.append(waiter.session)
             } else {
                 stillWaiting.append(waiter)
@@ -100,6 +110,7 @@ public struct LoginPlaces: Sendable {
             return giveBack(at: name, from: source)
         }
         services[name]?.waiting.remove(at: place)
+        services[name]?.waitingBySource.countDown(source)
         return []
     }
 

@@ -11,3 +11,11 @@ public struct SourcePrefix: Hashable, Sendable, CustomStringConvertible {
 
     public var description: String { "\(IPv4Address(bits: bits))/\(Self.length)" }
 }
+
+extension Dictionary where Value == Int {
+    /// One less; what is down to none is not kept.
+    mutating func countDown(_ key: Key) {
+        let left = (self[key] ?? 1) - 1
+        self[key] = left > 0 ? left : nil
+    }
+}

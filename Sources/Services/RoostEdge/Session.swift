@@ -83,9 +83,10 @@ final class Session {
         case .close: close()
         case .join(let app): join(app)
         case .enqueue(let door, let isOpen):
-            answer(.decided(loop.shared.arrive(id, at: door, isOpen: isOpen, now: .present)))
+            answer(.decided(loop.shared.arrive(id, from: source, at: door, isOpen: isOpen, now: .present)))
         case .enqueueAgain(let door, let ticket):
-            answer(.decided(loop.shared.attemptFailed(id, at: door, ticket: ticket, now: .present)))
+            answer(
+                .decided(loop.shared.attemptFailed(id, from: source, at: door, ticket: ticket, now: .present)))
         case .leaveQueue(let door, let ticket): loop.shared.leave(door, ticket: ticket)
         case .retryLater(let door): loop.retryLater(door)
         case .reached(let door, let ticket): loop.shared.attemptSucceeded(id, at: door, ticket: ticket)
@@ -131,7 +132,8 @@ final class Session {
         switch loop.shared.askPlace(id, at: app, from: source) {
         case .given: answer(.placed)
         case .wait: answer(.placeDue)
-        case .crowded: answer(.placesCrowded)
+        case .crowded: answer(.placesCrowded(ofSource: false))
+        case .sourceCrowded: answer(.placesCrowded(ofSource: true))
         }
     }
 

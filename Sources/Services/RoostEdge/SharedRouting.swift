@@ -52,12 +52,16 @@ final class SharedRouting: Sendable {
 
     var held: Int { queue.withLock { $0.count } }
 
-    func arrive(_ session: SessionID, at door: Door, isOpen: Bool, now: Moment) -> HoldQueue.Decision {
-        queue.withLock { $0.arrive(session, at: door, isOpen: isOpen, now: now) }
+    func arrive(_ session: SessionID, from source: SourcePrefix, at door: Door, isOpen: Bool, now: Moment)
+        -> HoldQueue.Decision
+    {
+        queue.withLock { $0.arrive(session, from: source, at: door, isOpen: isOpen, now: now) }
     }
 
-    func attemptFailed(_ session: SessionID, at door: Door, ticket: HoldTicket?, now: Moment) -> HoldQueue.Decision {
-        queue.withLock { $0.attemptFailed(session, at: door, ticket: ticket, now: now) }
+    func attemptFailed(
+        _ session: SessionID, from source: SourcePrefix, at door: Door, ticket: HoldTicket?, now: Moment
+    ) -> HoldQueue.Decision {
+        queue.withLock { $0.attemptFailed(session, from: source, at: door, ticket: ticket, now: now) }
     }
 
     func attemptSucceeded(_ session: SessionID, at door: Door, ticket: HoldTicket?) {

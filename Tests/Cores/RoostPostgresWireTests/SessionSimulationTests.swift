@@ -183,7 +183,9 @@ struct SessionCoreTests {
 
     private func heldTicket() -> HoldTicket {
         var queue = HoldQueue()
-        guard case .wait(let ticket) = queue.arrive(SessionID(1), at: door, isOpen: false, now: at(0)) else {
+        let source = SourcePrefix(of: IPv4Address(bits: 0xcb00_7107))
+        guard case .wait(let ticket) = queue.arrive(SessionID(1), from: source, at: door, isOpen: false, now: at(0))
+        else {
             fatalError("a closed door lets nobody through")
         }
         return ticket

@@ -25,8 +25,10 @@ final class SimulatedEdge {
     private var isFaulty = true
     private let app: AppName
     private let limits: SessionCore.Limits
-    static let loginLimits = LoginPlaces.Limits(serviceMax: 3, sourceMax: 2, waitingMax: 4)
-    static let holdLimits = HoldQueue.Limits(edgeMax: 12, doorMax: 8, burstMax: 4, scoutsMax: 2)
+    static let loginLimits = LoginPlaces.Limits(serviceMax: 3, sourceMax: 2, waitingMax: 4, waitingSourceMax: 2)
+    static let holdLimits = HoldQueue.Limits(
+        edgeMax: 12, edgeSourceMax: 6, doorMax: 8, doorSourceMax: 4, burstMax: 4, burstSourceMax: 2, scoutsMax: 2,
+        scoutsSourceMax: 1)
 
     init(seed: UInt64) throws {
         random = SplitMix64(seed: seed)
@@ -137,6 +139,9 @@ final class SimulatedEdge {
     private func check() {
         #expect(logins.taken(at: app) <= Self.loginLimits.serviceMax)
         #expect(queue.count <= Self.holdLimits.edgeMax)
+        for source in Set(sessions.values.map(\.source)) {
+            #expect(queue.waiting(from: source) <= Self.holdLimits.edgeSourceMax)
+        }
         for session in sessions.values {
             #expect(session.areMembersTrue, "a member got what the client did not say")
             #expect(!session.wantsToReplicate || session.members.isEmpty, "a member was asked for a walsender")
@@ -304,9 +309,10 @@ final class SimulatedEdge {
                 answer(session, .turnedAway(error))
             }
         case .enqueue(let door, let isOpen):
-            answer(session, .decided(queue.arrive(id, at: door, isOpen: isOpen, now: now)))
+            answer(session, .decided(queue.arrive(id, from: session.source, at: door, isOpen: isOpen, now: now)))
         case .enqueueAgain(let door, let ticket):
-            answer(session, .decided(queue.attemptFailed(id, at: door, ticket: ticket, now: now)))
+            let source = session.source
+            answer(session, .decided(queue.attemptFailed(id, from: source, at: door, ticket: ticket, now: now)))
         case .leaveQueue(let door, let ticket): queue.leave(door, ticket: ticket)
         case .retryLater(let door): retries[door] = retries[door] ?? now + .milliseconds(75)
         case .reached(let door, let ticket):
@@ -315,7 +321,8 @@ final class SimulatedEdge {
             switch logins.ask(id, at: app, from: session.source) {
             case .given: answer(session, .placed)
             case .wait: answer(session, .placeDue)
-            case .crowded: answer(session, .placesCrowded)
+            case .crowded: answer(session, .placesCrowded(ofSource: false))
+            case .sourceCrowded: answer(session, .placesCrowded(ofSource: true))
             }
         case .leavePlaces(let app): call(logins.leave(id, at: app, from: session.source), .placed)
         case .returnPlace(let app): call(logins.giveBack(at: app, from: session.source), .placed)

@@ -83,7 +83,7 @@ struct BoundsTests {
         arguments: UInt64(0)..<200)
     func logins(seed: UInt64) throws {
         var random = SplitMix64(seed: seed)
-        let limits = LoginPlaces.Limits(serviceMax: 5, sourceMax: 2, waitingMax: 6)
+        let limits = LoginPlaces.Limits(serviceMax: 5, sourceMax: 2, waitingMax: 6, waitingSourceMax: 3)
         var places = LoginPlaces(limits: limits)
         let sources = try (1...4).map { try source("198.18.\($0).1") }
         var inside: [SessionID: SourcePrefix] = [:]
@@ -105,6 +105,7 @@ struct BoundsTests {
                 case .given: inside[SessionID(number)] = source
                 case .wait: waiting.append((SessionID(number), source))
                 case .crowded: #expect(waiting.count == limits.waitingMax)
+                case .sourceCrowded: #expect(waiting.count { $0.1 == source } == limits.waitingSourceMax)
                 }
             case 3:
                 guard let gone = waiting.randomElement(using: &random) else { continue }
@@ -127,6 +128,20 @@ struct BoundsTests {
         for (session, source) in waiting { #expect(places.leave(session, at: db, from: source) == []) }
         for source in inside.values { _ = places.giveBack(at: db, from: source) }
         #expect(places.isEmpty)
+    }
+
+    @Test("One source has a share of those who wait for a place to log in")
+    func waitingShares() {
+        var places = LoginPlaces(limits: .init(serviceMax: 2, sourceMax: 1, waitingMax: 3, waitingSourceMax: 2))
+        func ask(_ number: UInt64, _ source: SourcePrefix) -> LoginPlaces.Answer {
+            places.ask(SessionID(number), at: db, from: source)
+        }
+        #expect([ask(1, near), ask(2, near), ask(3, near)] == [.given, .wait, .wait])
+        #expect(ask(4, near) == .sourceCrowded)
+        #expect([ask(5, far), ask(6, far), ask(7, far)] == [.given, .wait, .crowded])
+        #expect(places.leave(SessionID(3), at: db, from: near) == [])
+        #expect(places.giveBack(at: db, from: near) == [SessionID(2)])
+        #expect([ask(8, near), ask(9, near)] == [.wait, .wait])
     }
 
     @Test("A silent member is passed over, tried by one at a time, and forgotten once it answers")

@@ -1,6 +1,7 @@
 import RoostModel
-import RoostRouting
 import Testing
+
+@testable import RoostRouting
 
 @Suite("Sessions that wait")
 struct HoldQueueTests {
@@ -10,6 +11,11 @@ struct HoldQueueTests {
     init() throws { door = Door(app: try AppName("db"), access: .write) }
 
     private func at(_ milliseconds: Int) -> Moment { Moment(sinceBoot: .milliseconds(milliseconds)) }
+
+    /// A source of its own for each.
+    private func own(_ number: Int) -> SourcePrefix {
+        SourcePrefix(of: IPv4Address(bits: UInt32(0xcb00_0000) + UInt32(number) << 8))
+    }
 
     private func ticket(_ decision: HoldQueue.Decision) throws -> HoldTicket {
         guard case .wait(let ticket) = decision else { throw Unexpected(decision: decision) }
@@ -21,7 +27,7 @@ struct HoldQueueTests {
     @Test("Nobody waits at an open door")
     func open() {
         var queue = HoldQueue(limits: limits)
-        #expect(queue.arrive(SessionID(1), at: door, isOpen: true, now: at(0)) == .attempt)
+        #expect(queue.arrive(SessionID(1), from: own(1), at: door, isOpen: true, now: at(0)) == .attempt)
         #expect(queue.count == 0)
     }
 
@@ -31,7 +37,9 @@ struct HoldQueueTests {
         var tickets: [HoldTicket] = []
         for number in 1...5 {
             tickets.append(
-                try ticket(queue.arrive(SessionID(UInt64(number)), at: door, isOpen: number > 1, now: at(number))))
+                try ticket(
+                    queue.arrive(
+                        SessionID(UInt64(number)), from: own(number), at: door, isOpen: number > 1, now: at(number))))
         }
         #expect(tickets == tickets.sorted())
         #expect(tickets.map(\.deadline) == (1...5).map { at($0) + limits.waitMax })
@@ -47,14 +55,17 @@ struct HoldQueueTests {
         var tickets: [HoldTicket] = []
         for number in 1...4 {
             tickets.append(
-                try ticket(queue.arrive(SessionID(UInt64(number)), at: door, isOpen: false, now: at(number))))
+                try ticket(
+                    queue.arrive(SessionID(UInt64(number)), from: own(number), at: door, isOpen: false, now: at(number))
+                ))
         }
         for round in 1...5 {
             #expect(queue.retry(door) == [1, 2].map { SessionID($0) })
             #expect(queue.retry(door) == [])
             for number in [2, 1] {
                 let decision = queue.attemptFailed(
-                    SessionID(UInt64(number)), at: door, ticket: tickets[number - 1], now: at(100 * round))
+                    SessionID(UInt64(number)), from: own(number), at: door, ticket: tickets[number - 1],
+                    now: at(100 * round))
                 #expect(decision == .wait(tickets[number - 1]))
             }
         }
@@ -65,13 +76,13 @@ struct HoldQueueTests {
     func relapse() throws {
         var queue = HoldQueue(limits: limits)
         let tickets = try (1...4).map {
-            try ticket(queue.arrive(SessionID(UInt64($0)), at: door, isOpen: false, now: at($0)))
+            try ticket(queue.arrive(SessionID(UInt64($0)), from: own($0), at: door, isOpen: false, now: at($0)))
         }
         #expect(queue.retry(door).count == 2)
         #expect(queue.attemptSucceeded(SessionID(1), at: door, ticket: tickets[0]) == [3, 4].map { SessionID($0) })
         for number in [4, 2, 3] {
             let back = queue.attemptFailed(
-                SessionID(UInt64(number)), at: door, ticket: tickets[number - 1], now: at(50))
+                SessionID(UInt64(number)), from: own(number), at: door, ticket: tickets[number - 1], now: at(50))
             #expect(back == .wait(tickets[number - 1]))
         }
         #expect(queue.opened(door) == [2, 3, 4].map { SessionID($0) })
@@ -82,22 +93,69 @@ struct HoldQueueTests {
         var queue = HoldQueue(limits: limits)
         let other = Door(app: try AppName("other"), access: .write)
         for number in 1...5 {
-            _ = try ticket(queue.arrive(SessionID(UInt64(number)), at: door, isOpen: false, now: at(0)))
+            _ = try ticket(
+                queue.arrive(SessionID(UInt64(number)), from: own(number), at: door, isOpen: false, now: at(0)))
         }
-        #expect(queue.arrive(SessionID(6), at: door, isOpen: false, now: at(0)) == .refuse(.crowded))
+        #expect(queue.arrive(SessionID(6), from: own(6), at: door, isOpen: false, now: at(0)) == .refuse(.crowded))
         for number in 7...9 {
-            _ = try ticket(queue.arrive(SessionID(UInt64(number)), at: other, isOpen: false, now: at(0)))
+            _ = try ticket(
+                queue.arrive(SessionID(UInt64(number)), from: own(number), at: other, isOpen: false, now: at(0)))
         }
-        #expect(queue.arrive(SessionID(10), at: other, isOpen: false, now: at(0)) == .refuse(.crowded))
+        #expect(queue.arrive(SessionID(10), from: own(10), at: other, isOpen: false, now: at(0)) == .refuse(.crowded))
         #expect(queue.count == 8)
+    }
+
+    @Test("One source has a share of those who wait, at a door and at the edge, and is told when it is full")
+    func shares() throws {
+        var queue = HoldQueue(limits: .init(edgeMax: 8, edgeSourceMax: 4, doorMax: 5, doorSourceMax: 3))
+        let other = Door(app: try AppName("other"), access: .write)
+        func arrive(_ number: Int, from source: SourcePrefix, at door: Door) -> HoldQueue.Decision {
+            queue.arrive(SessionID(UInt64(number)), from: source, at: door, isOpen: false, now: at(number))
+        }
+        let first = try ticket(arrive(1, from: own(0), at: door))
+        for number in 2...3 { _ = try ticket(arrive(number, from: own(0), at: door)) }
+        #expect(arrive(4, from: own(0), at: door) == .refuse(.sourceCrowded))
+        for number in 5...6 { _ = try ticket(arrive(number, from: own(number), at: door)) }
+        _ = try ticket(arrive(7, from: own(0), at: other))
+        #expect(arrive(8, from: own(0), at: other) == .refuse(.sourceCrowded))
+        _ = try ticket(arrive(9, from: own(9), at: other))
+        queue.leave(door, ticket: first)
+        _ = try ticket(arrive(10, from: own(0), at: door))
+        #expect(queue.attemptSucceeded(SessionID(5), at: door, ticket: nil).count == 4)
+        #expect(queue.waiting(from: own(0)) == 1 && queue.count == 2)
+    }
+
+    @Test("Who stands in front in great numbers does not keep the others from trying")
+    func crowdInFront() throws {
+        var queue = HoldQueue(limits: .init(burstMax: 8, burstSourceMax: 4, scoutsMax: 4, scoutsSourceMax: 2))
+        var tickets: [HoldTicket] = []
+        for number in 1...102 {
+            let source = own(number <= 100 ? 0 : number)
+            tickets.append(
+                try ticket(
+                    queue.arrive(SessionID(UInt64(number)), from: source, at: door, isOpen: false, now: at(number))))
+        }
+        #expect(queue.opened(door) == [1, 2, 3, 4, 101, 102].map { SessionID($0) })
+        // The crowd's four never come to an end: they wait for places that their source has taken.
+        for round in 1...3 {
+            for number in [101, 102] {
+                let decision = queue.attemptFailed(
+                    SessionID(UInt64(number)), from: own(number), at: door, ticket: tickets[number - 1],
+                    now: at(200 * round))
+                #expect(decision == .wait(tickets[number - 1]))
+            }
+            #expect(queue.retry(door) == [101, 102].map { SessionID($0) })
+        }
+        #expect(queue.attemptSucceeded(SessionID(101), at: door, ticket: tickets[100]).count == 96)
+        #expect(queue.count == 0)
     }
 
     @Test("Nobody waits longer than the limit")
     func deadline() throws {
         var queue = HoldQueue(limits: limits)
-        let ticket = try ticket(queue.arrive(SessionID(1), at: door, isOpen: false, now: at(0)))
+        let ticket = try ticket(queue.arrive(SessionID(1), from: own(1), at: door, isOpen: false, now: at(0)))
         #expect(queue.opened(door) == [SessionID(1)])
-        let late = queue.attemptFailed(SessionID(1), at: door, ticket: ticket, now: at(15_000))
+        let late = queue.attemptFailed(SessionID(1), from: own(1), at: door, ticket: ticket, now: at(15_000))
         #expect(late == .refuse(.waitedTooLong))
         #expect(queue.count == 0)
     }
@@ -107,7 +165,15 @@ struct HoldQueueTests {
     @Test("Any order of events keeps the queue's promises", arguments: UInt64(0)..<300)
     func simulation(seed: UInt64) throws {
         var random = SplitMix64(seed: seed)
-        var queue = HoldQueue(limits: HoldQueue.Limits(edgeMax: 40, doorMax: 30, burstMax: 5, scoutsMax: 2))
+        let limits = HoldQueue.Limits(
+            edgeMax: 40, edgeSourceMax: 20, doorMax: 30, doorSourceMax: 12, burstMax: 5, burstSourceMax: 3,
+            scoutsMax: 2,
+            scoutsSourceMax: 1)
+        var queue = HoldQueue(limits: limits)
+        // Half of them come from one source.
+        func source(_ session: SessionID) -> SourcePrefix {
+            own(session.number.isMultiple(of: 2) ? 0 : Int(session.number))
+        }
         var waiting: [SessionID: HoldTicket] = [:]
         var trying: [SessionID: HoldTicket?] = [:]
         var now = at(0)
@@ -133,12 +199,14 @@ struct HoldQueueTests {
             case 0, 1, 2:
                 next += 1
                 let isOpen = Bool.random(using: &random)
-                follow(SessionID(next), queue.arrive(SessionID(next), at: door, isOpen: isOpen, now: now))
+                follow(
+                    SessionID(next),
+                    queue.arrive(SessionID(next), from: source(SessionID(next)), at: door, isOpen: isOpen, now: now))
             case 3: take(queue.opened(door))
             case 4: take(queue.retry(door))
             case 5:
                 guard let (session, ticket) = trying.min(by: { $0.key < $1.key }) else { continue }
-                follow(session, queue.attemptFailed(session, at: door, ticket: ticket, now: now))
+                follow(session, queue.attemptFailed(session, from: source(session), at: door, ticket: ticket, now: now))
             case 6:
                 guard Int.random(in: 0..<4, using: &random) == 0 else { continue }
                 guard let (session, ticket) = trying.max(by: { $0.key < $1.key }) else { continue }
@@ -151,7 +219,7 @@ struct HoldQueueTests {
                 queue.leave(door, ticket: ticket)
             }
             #expect(queue.count >= waiting.count && queue.count <= waiting.count + trying.count)
-            #expect(queue.count <= 30)
+            #expect(queue.count <= limits.doorMax && queue.waiting(from: own(0)) <= limits.doorSourceMax)
         }
     }
 }

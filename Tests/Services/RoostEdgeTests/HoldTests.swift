@@ -104,6 +104,9 @@ struct HoldTests {
             try await withEdge({
                 $0.session.firstReplyTime = .milliseconds(300)
                 $0.logins = .init(serviceMax: 1_000, sourceMax: 1_000)
+                // All of them come from one source here.
+                $0.hold.burstSourceMax = 256
+                $0.hold.scoutsSourceMax = 8
             }) { edge in
                 try await edge.serve(try route(leader: a.backend, isOpen: false, isRecruiting: true))
                 let clients = try (0..<300).map { _ in try connect(edge) }
@@ -140,6 +143,19 @@ struct HoldTests {
                 #expect(waited?.text.contains("cluster db") == true)
             }
             try await expectStats(edge) { $0.held == 0 && $0.sessions == 0 }
+        }
+    }
+
+    @Test("A network whose share of the queue is full is told so")
+    func share() async throws {
+        try await withEdge({ $0.hold.doorSourceMax = 1 }) { edge in
+            try await edge.serve(try route(leader: nil))
+            let first = try connect(edge)
+            try await expectStats(edge) { $0.held == 1 }
+            let told = error(in: try await connect(edge).receiveAll())
+            #expect(told?.code == "53300" && told?.text.contains("your network") == true, "\(told as Any)")
+            first.close()
+            try await expectStats(edge) { $0.held == 0 }
         }
     }
 
