@@ -67,7 +67,7 @@ extension OCIRuntime {
             guard error.code == .notRunning else { throw error }
             return error
         }
-        let group = try cgroup(machine)
+        let group = cgroup(machine)
         let cause: String
         if let (count, limit) = await BlockingCall.run({ group.processCount() }), count >= limit {
             cause = "the machine has \(count) processes, as many as it may have"

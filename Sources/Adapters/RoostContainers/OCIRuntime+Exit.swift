@@ -51,7 +51,7 @@ extension OCIRuntime {
     func observe(_ machine: MachineID) async throws(RuntimeError) -> MachineObservation {
         let folders = folders(machine)
         guard let record = try? JSONFile.read(LaunchRecord.self, from: folders.record) else {
-            let places = try cgroup(machine).folders + [folders.state, folders.run, folders.runtimeState]
+            let places = cgroup(machine).folders + [folders.state, folders.run, folders.runtimeState]
             return places.contains { path in access(path, F_OK) == 0 } ? .remains : .absent
         }
         if let exit = try readExit(machine) { return .exited(exit, attempt: record.attempt) }
@@ -119,7 +119,7 @@ extension OCIRuntime {
         guard let bytes, let code = Int32(String(decoding: bytes, as: UTF8.self).filter { !$0.isWhitespace }) else {
             return nil
         }
-        let counted = try cgroup(machine).outOfMemoryKills()
+        let counted = cgroup(machine).outOfMemoryKills()
         let kills = access(folders.persistent + "/oom", F_OK) == 0 ? max(counted, 1) : counted
         let isKilled = code == Self.codeKilled
         let oomKilled = isKilled && kills > 0

@@ -43,7 +43,7 @@ extension OCIRuntime {
 
     private func begin(_ launch: MachineLaunch, _ image: UnpackedImage) async throws(RuntimeError) -> RunningMachine {
         let folders = folders(launch.id)
-        let group = try cgroup(launch.id)
+        let group = cgroup(launch.id)
         let user = try await BlockingCall.run { () throws(RuntimeError) in
             try ImageUser(image.user, root: image.rootPath, image: launch.image.description)
         }

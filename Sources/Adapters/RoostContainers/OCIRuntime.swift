@@ -52,6 +52,9 @@ public struct OCIRuntime: MachineRuntime {
     public let configuration: Configuration
     let images: any ImageStore
     let ends: ProcessEnds
+    /// As they are when the program starts: a host mounts them when it boots. To look for them costs a reading of all
+    /// mounts, of which every machine has some.
+    private let hierarchies: [MachineCgroup.Hierarchy]
     /// Alive for as long as the runtime is.
     private let logHalves: LogHalves
     let logger: Logger
@@ -83,7 +86,8 @@ public struct OCIRuntime: MachineRuntime {
                 throw SystemError("find (install the package tini)", configuration.initProgram)
             }
             let parent = Self.cgroupParent(configuration)
-            let weights = try MachineSlice.prepare(parent, in: try MachineCgroup.hierarchies())
+            hierarchies = try MachineCgroup.hierarchies()
+            let weights = try MachineSlice.prepare(parent, in: hierarchies)
             logger.info(
                 "machines have their share of the host",
                 metadata: ["group": "\(parent)", "weights": "\(weights.joined(separator: " "))"])
@@ -97,10 +101,8 @@ public struct OCIRuntime: MachineRuntime {
 
     func folders(_ machine: MachineID) -> MachineFolders { MachineFolders(machine, configuration) }
 
-    func cgroup(_ machine: MachineID) throws(RuntimeError) -> MachineCgroup {
-        try report("find the control group", machine) { () throws(SystemError) in
-            MachineCgroup(path: cgroupPath(machine), hierarchies: try MachineCgroup.hierarchies())
-        }
+    func cgroup(_ machine: MachineID) -> MachineCgroup {
+        MachineCgroup(path: cgroupPath(machine), hierarchies: hierarchies)
     }
 
     func cgroupPath(_ machine: MachineID) -> String {
@@ -150,7 +152,7 @@ public struct OCIRuntime: MachineRuntime {
     }
 
     public func kill(_ machine: MachineID) async throws(RuntimeError) {
-        let group = try cgroup(machine)
+        let group = cgroup(machine)
         let process = readProcess(machine)
         let end = BootClock.now() + Self.killPatience
         var pause = Duration.milliseconds(2)

@@ -22,17 +22,22 @@ public struct MountTable: Sendable {
     public static func current() throws(SystemError) -> MountTable {
         let path = "/proc/self/mountinfo"
         guard let bytes = try DurableFile.read(path) else { throw SystemError("open", path) }
-        return MountTable(mountinfo: String(decoding: bytes, as: UTF8.self))
+        return MountTable(mountinfo: bytes)
     }
 
     /// The format of proc_pid_mountinfo(5).
-    public init(mountinfo text: String) {
-        mounts = text.split(separator: "\n").compactMap { line in
-            let fields = line.split(separator: " ")
-            guard let dash = fields.firstIndex(of: "-"), dash >= 6, fields.count > dash + 2 else { return nil }
+    public init(mountinfo text: String) { self.init(mountinfo: Array(text.utf8)) }
+
+    /// Taken apart as bytes: a host has some mounts of each of its machines, and characters take eight times as long.
+    private init(mountinfo bytes: [UInt8]) {
+        mounts = bytes.split(separator: UInt8(ascii: "\n")).compactMap { line in
+            let fields = line.split(separator: UInt8(ascii: " "))
+            guard let dash = fields.firstIndex(where: { $0.elementsEqual("-".utf8) }), dash >= 6,
+                fields.count > dash + 2
+            else { return nil }
             return Mount(
-                device: String(fields[2]), point: Self.unescape(fields[4]), type: String(fields[dash + 1]),
-                source: Self.unescape(fields[dash + 2]),
+                device: String(decoding: fields[2], as: UTF8.self), point: Self.unescape(fields[4]),
+                type: String(decoding: fields[dash + 1], as: UTF8.self), source: Self.unescape(fields[dash + 2]),
                 options: fields.count > dash + 3 ? Self.unescape(fields[dash + 3]) : "")
         }
     }
@@ -41,13 +46,13 @@ public struct MountTable: Sendable {
     public func at(_ path: String) -> Mount? { mounts.last { $0.point == path } }
 
     /// Space, tab, newline and backslash are written as `\` and three octal digits.
-    private static func unescape(_ text: Substring) -> String {
-        guard text.utf8.contains(UInt8(ascii: "\\")) else { return String(text) }
+    private static func unescape(_ all: ArraySlice<UInt8>) -> String {
+        let backslash = UInt8(ascii: "\\")
+        guard all.contains(backslash) else { return String(decoding: all, as: UTF8.self) }
         var bytes: [UInt8] = []
-        let all = Array(text.utf8)
-        var index = 0
-        while index < all.count {
-            if all[index] == UInt8(ascii: "\\"), index + 3 < all.count,
+        var index = all.startIndex
+        while index < all.endIndex {
+            if all[index] == backslash, index + 3 < all.endIndex,
                 let value = UInt8(String(decoding: all[(index + 1)...(index + 3)], as: UTF8.self), radix: 8)
             {
                 bytes.append(value)
