@@ -100,13 +100,27 @@ extension OCIRuntime {
 
     /// The machine's conmon, if it lives.
     func watcher(_ machine: MachineID) -> ProcessIdentity? {
-        guard let process = ProcessIdentity(file: folders(machine).watcherPidFile),
-            let bytes = try? DurableFile.read("/proc/\(process.pid)/cmdline")
-        else { return nil }
+        guard let process = ProcessIdentity(file: folders(machine).watcherPidFile) else { return nil }
         // The number may have been given to somebody else since.
-        let arguments = bytes.split(separator: 0).map { String(decoding: $0, as: UTF8.self) }
-        let isOurs = arguments.contains(machine.text) && arguments.contains(folders(machine).exits)
-        return isOurs ? process : nil
+        return isWatcher(process.pid, of: machine) ? process : nil
+    }
+
+    /// Every conmon of the machine. One that was cut off from us before it had written its number down is found by its
+    /// arguments, among all processes: only a launch that came to nothing is looked at so.
+    func watchers(_ machine: MachineID) -> [ProcessIdentity] {
+        let folders = folders(machine)
+        guard access(folders.run, F_OK) == 0 else { return [] }
+        if access(folders.watcherPidFile, F_OK) == 0 { return watcher(machine).map { [$0] } ?? [] }
+        return ((try? FolderListing.names(in: "/proc")) ?? []).compactMap { Int32($0) }
+            .filter { isWatcher($0, of: machine) }.compactMap { ProcessIdentity(pid: $0) }
+    }
+
+    private func isWatcher(_ pid: Int32, of machine: MachineID) -> Bool {
+        guard let bytes = try? DurableFile.read("/proc/\(pid)/cmdline") else { return false }
+        let arguments = bytes.split(separator: 0)
+        return [machine.text, folders(machine).exits].allSatisfy { text in
+            arguments.contains { $0.elementsEqual(text.utf8) }
+        }
     }
 
     /// conmon writes the exit code, or 128 and the signal, into a file named after the machine. By that number alone

@@ -164,9 +164,9 @@ extension OCIRuntime {
         return text
     }
 
-    private func create(_ machine: MachineID) async throws(RuntimeError) -> Int32 {
+    func watcher(for machine: MachineID) -> Watcher {
         let folders = folders(machine)
-        let watcher = Watcher(
+        return Watcher(
             program: configuration.watcherProgram,
             arguments: [
                 "--api-version", "1", "--cid", machine.text, "--cuuid", machine.text, "--name", machine.text,
@@ -180,6 +180,10 @@ extension OCIRuntime {
                 "\(configuration.logSizeMax.bytes / 2)", "--no-sync-log", "--socket-dir-path",
                 configuration.attachFolder, "--full-attach",
             ], directory: folders.run)
+    }
+
+    private func create(_ machine: MachineID) async throws(RuntimeError) -> Int32 {
+        let watcher = watcher(for: machine)
         do { return try await watcher.create() } catch {
             logger.error("a machine was not created", metadata: ["machine": "\(machine)", "error": "\(error)"])
             let cause: String

@@ -19,7 +19,7 @@ extension OCIRuntime {
     func takeApart(_ machine: MachineID) async throws(RuntimeError) {
         let folders = folders(machine)
         try await kill(machine)
-        try await endWatcher(machine)
+        try await endWatchers(machine)
         if access(folders.runtimeState, F_OK) == 0 {
             // It refuses where its own state is half made; the folder goes all the same.
             let outcome = try? await runtime(["delete", machine.text]).outcome()
@@ -40,14 +40,28 @@ extension OCIRuntime {
         try await command("remove", machine, Command("rm", ["-rf", "--one-file-system"] + places))
     }
 
-    private func endWatcher(_ machine: MachineID) async throws(RuntimeError) {
-        guard let watcher = watcher(machine) else { return }
+    /// With the runtime that it may still wait for: both are in a process group of the watcher's own.
+    private func endWatchers(_ machine: MachineID) async throws(RuntimeError) {
+        let watchers = await BlockingCall.run { self.watchers(machine) }
+        guard !watchers.isEmpty else { return }
         // With the machine gone it ends by itself, after it has written the last of the log.
         let patience = Duration.seconds(2)
-        let ended = try? await poll(for: patience, every: .milliseconds(3)) { watcher.isAlive ? nil : true }
-        guard ended != true else { return }
-        _ = try report("end the watcher of", machine) { () throws(SystemError) in try watcher.signal(SIGKILL) }
-        _ = try? await poll(for: patience, every: .milliseconds(10)) { watcher.isAlive ? nil : true }
+        let ended = try? await poll(for: patience, every: .milliseconds(3)) {
+            watchers.contains { $0.isAlive } ? nil : true
+        }
+        if ended != true {
+            for watcher in watchers {
+                _ = try report("end the watcher of", machine) { () throws(SystemError) in
+                    if watcher.isAlive, getpgid(watcher.pid) == watcher.pid { _ = Glibc.kill(-watcher.pid, SIGKILL) }
+                    return try watcher.signal(SIGKILL)
+                }
+            }
+            _ = try? await poll(for: patience, every: .milliseconds(10)) {
+                watchers.contains { $0.isAlive } ? nil : true
+            }
+        }
+        // What the runtime has begun meanwhile.
+        try await kill(machine)
     }
 
     /// Asks no table of mounts, which has some of every machine: the kernel says when nothing is left (umount(2)).

@@ -47,8 +47,9 @@ struct Watcher: Sendable {
             child = try spawn(report: ends[1])
         } catch { throw .system(error) }
         let line = read(ends[0])
-        // The process we started ends once it has handed over to its detached child. One that hangs is ended, with all
-        // that is of its session: the runtime too.
+        // The process we started ends once it has handed over to its detached child, which has a session of its own.
+        // One that hangs before is ended here, with all that is of its session; a child whose runtime hangs is ended
+        // by whoever takes the launch apart.
         if line == nil { kill(-child, SIGKILL) }
         var status: Int32 = 0
         while waitpid(child, &status, 0) < 0, errno == EINTR {}

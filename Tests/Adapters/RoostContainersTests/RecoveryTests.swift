@@ -138,6 +138,42 @@ struct RecoveryTests {
         }
     }
 
+    /// Nothing of a launch is left although its runtime never comes to an end: also where conmon was cut off before it
+    /// had written down its number.
+    @Test(arguments: [true, false]) func aRuntimeThatHangsIsEndedWithItsWatcher(hasNumber: Bool) async throws {
+        try await Workshop.with { workshop in
+            let script = workshop.folder + "/hangs"
+            let mark = workshop.folder + "/pid"
+            try DurableFile.write("#!/bin/sh\necho $$ > \(mark)\nexec sleep 600\n", to: script, mode: 0o755)
+            var configuration = workshop.runtime.configuration
+            configuration.runtimeProgram = script
+            let runtime = try OCIRuntime(configuration: configuration, images: workshop.images)
+            let id = Workshop.newID()
+            let folders = runtime.folders(id)
+            for folder in [folders.exits, folders.persistent, folders.state] { try DurableFile.makeFolder(folder) }
+            var watcher = runtime.watcher(for: id)
+            watcher.startDeadline = .seconds(1)
+            do throws(Watcher.Failure) {
+                _ = try await watcher.create()
+                Issue.record("it was created")
+            } catch {
+                guard case .deadline = error else {
+                    Issue.record(error)
+                    return
+                }
+            }
+            let hanging = try #require(ProcessIdentity(file: mark))
+            let process = try #require(runtime.watcher(id))
+            if !hasNumber { unlink(folders.watcherPidFile) }
+            #expect(runtime.watchers(id) == [process])
+            try await runtime.remove(id)
+            #expect(!process.isAlive)
+            let ended = try await poll(for: .seconds(5), every: .milliseconds(5)) { hanging.isAlive ? nil : true }
+            #expect(ended == true, "the runtime goes on")
+            #expect(try await runtime.inspect(id) == .absent)
+        }
+    }
+
     @Test func aLaunchThatCannotSucceedLeavesNothing() async throws {
         try await Workshop.with { workshop in
             var launch = try await workshop.launch("true")
