@@ -150,7 +150,8 @@ let package = Package(
         room(.adapters, "RoostVolumes", uses: ["RoostModel", "RoostLinux", "CLinux", .logging]),
         room(.adapters, "RoostRuntime", uses: ["RoostModel"]),
         room(
-            .adapters, "RoostContainers", uses: ["RoostRuntime", "RoostModel", "RoostLinux", "CLinux", .logging]),
+            .adapters, "RoostContainers",
+            uses: ["RoostRuntime", "RoostModel", "RoostLinux", "RoostTelemetry", "CLinux", .logging]),
         room(
             .adapters, "RoostImages", uses: ["RoostRuntime", "RoostModel", "RoostLinux", "CLinux", .crypto, .logging]),
         room(

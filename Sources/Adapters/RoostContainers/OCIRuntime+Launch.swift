@@ -4,16 +4,21 @@ import Logging
 import RoostLinux
 import RoostModel
 public import RoostRuntime
+import RoostTelemetry
 
 extension OCIRuntime {
-    public func launch(_ launch: MachineLaunch) async throws(RuntimeError) -> RunningMachine {
+    public func launch(
+        _ launch: MachineLaunch, attach: @escaping @Sendable () async throws(RuntimeError) -> Void
+    ) async throws(RuntimeError) -> RunningMachine {
         guard !launch.attempt.isEmpty, launch.attempt.utf8.count <= 128 else {
             throw RuntimeError(
                 code: .invalid, operation: "launch", subject: "machine \(launch.id)",
                 cause: "an attempt's name has 1 to 128 bytes")
         }
         // Fetching an image can take minutes: not under the machine's lock.
+        let began = BootClock.now()
         let image = try await images.ensure(launch.image)
+        StartStep.image.note(BootClock.now() - began, of: launch.id, to: logger)
         return try await locked(launch.id, "launch") { () throws(RuntimeError) in
             switch try await observe(launch.id) {
             case .running(let running):
@@ -30,7 +35,7 @@ extension OCIRuntime {
             case .exited, .remains: try await takeApart(launch.id)
             case .absent: break
             }
-            do throws(RuntimeError) { return try await begin(launch, image) } catch {
+            do throws(RuntimeError) { return try await begin(launch, image, attach) } catch {
                 do { try await takeApart(launch.id) } catch let second {
                     logger.warning(
                         "remains of a failed launch are left for the next one",
@@ -41,70 +46,157 @@ extension OCIRuntime {
         }
     }
 
-    private func begin(_ launch: MachineLaunch, _ image: UnpackedImage) async throws(RuntimeError) -> RunningMachine {
-        let folders = folders(launch.id)
-        let group = cgroup(launch.id)
-        let user = try await BlockingCall.run { () throws(RuntimeError) in
-            try ImageUser(image.user, root: image.rootPath, image: launch.image.description)
+    /// The network is made beside the root and while the watcher loads. The bundle's configuration is put in place
+    /// when all of it is there, and the watcher gets its word.
+    private func begin(
+        _ launch: MachineLaunch, _ image: UnpackedImage,
+        _ attach: @escaping @Sendable () async throws(RuntimeError) -> Void
+    ) async throws(RuntimeError) -> RunningMachine {
+        async let attached = Self.outcome(of: attach)
+        let prepared: PreparedLaunch
+        do throws(RuntimeError) { prepared = try await prepare(launch, image) } catch {
+            _ = await attached
+            throw error
         }
+        do throws(RuntimeError) { try await attached.get() } catch {
+            await BlockingCall.run { prepared.watcher.abandon() }
+            throw error
+        }
+        let began = BootClock.now()
+        let created = try await BlockingCall.run { () throws(RuntimeError) in try create(launch, prepared) }
+        if !created.isLetGo { try await start(launch.id) }
+        try note(created.process, at: folders(launch.id).processFile, launch.id)
+        StartStep.enter.note(BootClock.now() - began - created.took, of: launch.id, to: logger)
+        return RunningMachine(pid: created.process.pid, attempt: launch.attempt)
+    }
+
+    private static func outcome(
+        of attach: @Sendable () async throws(RuntimeError) -> Void
+    ) async -> Result<Void, RuntimeError> {
+        do throws(RuntimeError) {
+            try await attach()
+            return .success(())
+        } catch { return .failure(error) }
+    }
+
+    /// A launch of which only the word is missing.
+    private struct PreparedLaunch: Sendable {
+        var document: [UInt8]
+        var watcher: Watcher.Waiting
+    }
+
+    /// A process 1 that the runtime has made.
+    private struct CreatedProcess: Sendable {
+        var process: ProcessIdentity
+        /// How long the runtime has worked on it.
+        var took: Duration
+        /// It runs the program already; else the runtime must be told to start it.
+        var isLetGo: Bool
+    }
+
+    private func prepare(
+        _ launch: MachineLaunch, _ image: UnpackedImage
+    ) async throws(RuntimeError) -> PreparedLaunch {
+        let group = cgroup(launch.id)
+        return try await BlockingCall.run { () throws(RuntimeError) in
+            let began = BootClock.now()
+            let prepared = try prepare(launch, image, group)
+            StartStep.prepare.note(BootClock.now() - began, of: launch.id, to: logger)
+            return prepared
+        }
+    }
+
+    /// Blocks.
+    private func prepare(
+        _ launch: MachineLaunch, _ image: UnpackedImage, _ group: MachineCgroup
+    ) throws(RuntimeError) -> PreparedLaunch {
+        let folders = folders(launch.id)
+        let user = try ImageUser(image.user, root: image.rootPath, image: launch.image.description)
         let spec = MachineSpec(
             launch: launch, image: image, user: user, folders: folders, cgroup: group.path,
             limitsSwap: MachineCgroup.limitsSwap(group.hierarchies), openFilesMax: Self.openFilesMax,
             initProgram: configuration.initProgram)
         let bundle = try spec.make()
-        try await requireProgram(try spec.arguments()[0], bundle.process, image, launch)
-        let document = try encode(bundle, launch.id)
+        try requireProgram(try spec.arguments()[0], bundle.process, image, launch)
         let record = try encode(
             LaunchRecord(
                 machine: launch.id, attempt: launch.attempt, image: launch.image.description, digest: image.digest,
                 launchedAt: WallClock.milliseconds(), hasInit: true), launch.id)
-
-        switch launch.network.attachment {
-        case .namespace(let path): try requireNamespace(path, launch.id)
-        }
         let options = try overlayOptions(image, launch.id)
-        let nameservers = configuration.nameservers
-
-        try await onDisk("launch", launch.id) { () throws(SystemError) in
+        try report("launch", launch.id) { () throws(SystemError) in
             // From here on the world changes. The record comes first, so that whatever is left can be named.
             for folder in [folders.upper, folders.work, folders.etc, folders.root, folders.exits, folders.persistent] {
                 try DurableFile.makeFolder(folder)
             }
             try PlainFile.replace(record, at: folders.record)
+            // The watcher opens its log as soon as it has loaded.
+            Self.rotateLogs(folders)
+        }
+        let watcher = try startWatcher(launch.id)
+        do throws(RuntimeError) {
+            try furnish(spec, options, image)
+            return PreparedLaunch(document: try encode(bundle, launch.id), watcher: watcher)
+        } catch {
+            watcher.abandon()
+            throw error
+        }
+    }
+
+    private func furnish(_ spec: MachineSpec, _ options: String, _ image: UnpackedImage) throws(RuntimeError) {
+        let folders = spec.folders
+        let nameservers = configuration.nameservers
+        try report("launch", spec.launch.id) { () throws(SystemError) in
             for name in MachineSpec.etcFiles {
                 try PlainFile.write(spec.etcFile(name, nameservers: nameservers), to: "\(folders.etc)/\(name)")
             }
-            try PlainFile.write(document, to: folders.bundleFile, mode: 0o600)
             // No file of a machine's root gives anybody on the host the rights of its owner.
             guard Glibc.mount("overlay", folders.root, "overlay", UInt(MS_NODEV | MS_NOSUID), options) == 0 else {
                 throw SystemError("mount an overlay at", folders.root)
             }
-            for disk in launch.disks { try FirstUse.prepare(disk, image: image, user: user) }
-            Self.rotateLogs(folders)
+            for disk in spec.launch.disks { try FirstUse.prepare(disk, image: image, user: spec.user) }
         }
+    }
 
-        let pid = try await create(launch.id)
+    /// Blocks from the word to the running program.
+    private func create(_ launch: MachineLaunch, _ prepared: PreparedLaunch) throws(RuntimeError) -> CreatedProcess {
+        let folders = folders(launch.id)
+        do throws(RuntimeError) {
+            switch launch.network.attachment {
+            case .namespace(let path): try requireNamespace(path, launch.id)
+            }
+            try report("launch", launch.id) { () throws(SystemError) in
+                try PlainFile.replace(prepared.document, at: folders.bundleFile)
+            }
+        } catch {
+            prepared.watcher.abandon()
+            throw error
+        }
+        let began = BootClock.now()
+        let pid = try awaitCreation(of: launch.id, by: prepared.watcher)
+        let took = BootClock.now() - began
+        StartStep.create.note(took, of: launch.id, to: logger)
         guard let process = ProcessIdentity(pid: pid) else {
             throw RuntimeError(
                 code: .failed, operation: "launch", subject: "machine \(launch.id)",
                 cause: "its process ended before it was started: \(runtimeWords(launch.id) ?? "nobody said why")")
         }
-        if await !StartDoor(folders.runtimeState).open(for: process) {
-            do { try await runtime(["start", launch.id.text]).run() } catch {
-                logger.error("a machine was not started", metadata: ["machine": "\(launch.id)", "error": "\(error)"])
-                throw RuntimeError(
-                    code: .failed, operation: "start", subject: "machine \(launch.id)",
-                    cause: runtimeWords(launch.id) ?? error.summary)
-            }
+        let isLetGo = StartDoor(folders.runtimeState).open(for: process)
+        return CreatedProcess(process: process, took: took, isLetGo: isLetGo)
+    }
+
+    private func start(_ machine: MachineID) async throws(RuntimeError) {
+        do { try await runtime(["start", machine.text]).run() } catch {
+            logger.error("a machine was not started", metadata: ["machine": "\(machine)", "error": "\(error)"])
+            throw RuntimeError(
+                code: .failed, operation: "start", subject: "machine \(machine)",
+                cause: runtimeWords(machine) ?? error.summary)
         }
-        try note(process, at: folders.processFile, launch.id)
-        return RunningMachine(pid: pid, attempt: launch.attempt)
     }
 
     private func requireProgram(
         _ program: String, _ process: RuntimeSpec.Process, _ image: UnpackedImage, _ launch: MachineLaunch
-    ) async throws(RuntimeError) {
-        let isMissing = try await onDisk("look for the program of", launch.id) { () throws(SystemError) in
+    ) throws(RuntimeError) {
+        let isMissing = try report("look for the program of", launch.id) { () throws(SystemError) in
             try ProgramCheck.isMissing(
                 program, environment: process.env, workingDirectory: process.cwd, root: image.rootPath,
                 disks: launch.disks)
@@ -164,10 +256,35 @@ extension OCIRuntime {
         return text
     }
 
+    private func startWatcher(_ machine: MachineID) throws(RuntimeError) -> Watcher.Waiting {
+        let watcher = watcher(for: machine)
+        do throws(SystemError) { return try watcher.start() } catch { throw notCreated(machine, .system(error)) }
+    }
+
+    private func awaitCreation(
+        of machine: MachineID, by waiting: Watcher.Waiting
+    ) throws(RuntimeError) -> Int32 {
+        do throws(Watcher.Failure) { return try waiting.create() } catch { throw notCreated(machine, error) }
+    }
+
+    private func notCreated(_ machine: MachineID, _ error: Watcher.Failure) -> RuntimeError {
+        logger.error("a machine was not created", metadata: ["machine": "\(machine)", "error": "\(error)"])
+        let cause: String
+        var code = RuntimeError.Code.failed
+        switch error {
+        case .system(let error): cause = String(cString: strerror(error.code))
+        case .refused(let words): cause = runtimeWords(machine) ?? publicWords(words, machine)
+        case .deadline:
+            cause = "\(configuration.watcherProgram) gave no answer within \(Watcher.startDeadlineDefault)"
+            code = .deadlineExceeded
+        }
+        return RuntimeError(code: code, operation: "create", subject: "machine \(machine)", cause: cause)
+    }
+
     func watcher(for machine: MachineID) -> Watcher {
         let folders = folders(machine)
         return Watcher(
-            program: configuration.watcherProgram,
+            program: SearchPath.find(configuration.watcherProgram) ?? configuration.watcherProgram,
             arguments: [
                 "--api-version", "1", "--cid", machine.text, "--cuuid", machine.text, "--name", machine.text,
                 "--runtime",
@@ -180,23 +297,6 @@ extension OCIRuntime {
                 "\(configuration.logSizeMax.bytes / 2)", "--no-sync-log", "--socket-dir-path",
                 configuration.attachFolder, "--full-attach",
             ], directory: folders.run)
-    }
-
-    private func create(_ machine: MachineID) async throws(RuntimeError) -> Int32 {
-        let watcher = watcher(for: machine)
-        do { return try await watcher.create() } catch {
-            logger.error("a machine was not created", metadata: ["machine": "\(machine)", "error": "\(error)"])
-            let cause: String
-            var code = RuntimeError.Code.failed
-            switch error {
-            case .system(let error): cause = String(cString: strerror(error.code))
-            case .refused(let words): cause = runtimeWords(machine) ?? publicWords(words, machine)
-            case .deadline:
-                cause = "\(configuration.watcherProgram) gave no answer within \(watcher.startDeadline)"
-                code = .deadlineExceeded
-            }
-            throw RuntimeError(code: code, operation: "create", subject: "machine \(machine)", cause: cause)
-        }
     }
 
     private static var openFilesMax: UInt64 {

@@ -61,9 +61,17 @@ extension OCIRuntime {
     }
 
     /// Before a launch: its log starts empty, and the one before is kept as the previous. On a thread that may wait.
+    ///
+    /// A log with nothing in it takes nobody's place: launches that come to nothing, one after the other, leave the log
+    /// of the last one that ran.
     static func rotateLogs(_ folders: MachineFolders) {
+        var present = stat()
+        guard stat(folders.log, &present) == 0 else {
+            unlink(folders.heldLog)
+            return
+        }
+        if present.st_size == 0, access(folders.olderLog, F_OK) != 0 { return }
         unlink(folders.heldLog)
-        guard access(folders.log, F_OK) == 0 else { return }
         keepFirst(folders)
         if rename(folders.olderLog, folders.previousOlderLog) != 0 { unlink(folders.previousOlderLog) }
         rename(folders.log, folders.previousLog)

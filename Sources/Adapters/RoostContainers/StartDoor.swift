@@ -14,26 +14,25 @@ struct StartDoor: Sendable {
 
     init(_ runtimeState: String) { path = runtimeState + "/exec.fifo" }
 
+    /// Blocks.
     /// - Returns: false when there is no such door or nobody came through: then ask the runtime.
-    func open(for process: ProcessIdentity) async -> Bool {
-        await BlockingCall.run {
-            var file = stat()
-            guard lstat(path, &file) == 0, file.st_mode & S_IFMT == S_IFIFO else { return false }
-            let door = Glibc.open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
-            guard door >= 0 else { return false }
-            defer { close(door) }
-            let end = BootClock.now() + Self.patience
-            while BootClock.now() < end {
-                var waiting = pollfd(fd: door, events: Int16(POLLIN), revents: 0)
-                let ready = poll(&waiting, 1, Self.roundMilliseconds)
-                var byte: UInt8 = 0
-                if ready > 0, read(door, &byte, 1) == 1 {
-                    unlink(path)
-                    return true
-                }
-                guard process.isAlive else { return false }
+    func open(for process: ProcessIdentity) -> Bool {
+        var file = stat()
+        guard lstat(path, &file) == 0, file.st_mode & S_IFMT == S_IFIFO else { return false }
+        let door = Glibc.open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
+        guard door >= 0 else { return false }
+        defer { close(door) }
+        let end = BootClock.now() + Self.patience
+        while BootClock.now() < end {
+            var waiting = pollfd(fd: door, events: Int16(POLLIN), revents: 0)
+            let ready = poll(&waiting, 1, Self.roundMilliseconds)
+            var byte: UInt8 = 0
+            if ready > 0, read(door, &byte, 1) == 1 {
+                unlink(path)
+                return true
             }
-            return false
+            guard process.isAlive else { return false }
         }
+        return false
     }
 }

@@ -9,8 +9,11 @@ public protocol Mesh: Sendable {
     /// The other hosts, and the machine addresses each of them has now. Replaces what was set before.
     func setPeers(_ peers: [MeshPeer]) async throws(MeshError)
 
+    /// Where the machine's network namespace is bound, or will be.
+    func namespacePath(of machine: MachineID) -> String
     /// Makes the machine's network namespace with its link, address and rules.
     /// - Returns: the path of the namespace.
+    @discardableResult
     func attach(_ machine: MachineLink) async throws(MeshError) -> String
     func detach(_ machine: MachineID) async throws(MeshError)
     /// Namespaces that exist now, whatever the ledger says.

@@ -101,7 +101,10 @@ public final class WireGuardMesh: Mesh, Service {
         }
     }
 
+    public func namespacePath(of machine: MachineID) -> String { configuration.namespacePath(of: machine) }
+
     /// The machine's address is a function of its id and network: attaching it again with another is not foreseen.
+    @discardableResult
     public func attach(_ machine: MachineLink) async throws(MeshError) -> String {
         try await linkTurns.pass(machine.machine) { () async throws(MeshError) in
             try await inHost { () throws(MeshError) in try self.namespaces.attach(machine) }

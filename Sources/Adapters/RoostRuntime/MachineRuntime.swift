@@ -8,7 +8,12 @@ public protocol MachineRuntime: Sendable {
     func check(_ image: ImageReference) async throws(RuntimeError)
 
     /// Prepares root, namespaces and watcher and starts process 1. If this launch already runs, says so.
-    func launch(_ launch: MachineLaunch) async throws(RuntimeError) -> RunningMachine
+    ///
+    /// - Parameter attach: makes the launch's network. Called at most once, and beside everything that does not need
+    ///   the network; not called when the machine already runs.
+    func launch(
+        _ launch: MachineLaunch, attach: @escaping @Sendable () async throws(RuntimeError) -> Void
+    ) async throws(RuntimeError) -> RunningMachine
 
     /// What really is there: running machines, and machines whose process has ended with how it ended.
     func inspect(_ machine: MachineID) async throws(RuntimeError) -> MachineObservation
@@ -28,6 +33,13 @@ public protocol MachineRuntime: Sendable {
 
     /// The last bytes of the machine's log.
     func logTail(_ machine: MachineID, bytesMax: Int) async throws(RuntimeError) -> String
+}
+
+extension MachineRuntime {
+    /// A launch whose network is there already.
+    public func launch(_ launch: MachineLaunch) async throws(RuntimeError) -> RunningMachine {
+        try await self.launch(launch, attach: {})
+    }
 }
 
 /// Everything a launch needs; a function of the machine's record and its host.
@@ -91,7 +103,7 @@ public enum HostLink: Hashable, Sendable {
 
 /// How a machine is joined to its network.
 public enum NetworkAttachment: Hashable, Sendable {
-    /// A network namespace that already exists, with the machine's link and address inside.
+    /// A network namespace with the machine's link and address inside; there once the launch's `attach` has returned.
     case namespace(path: String)
 }
 

@@ -18,11 +18,15 @@ extension HostAgent {
             after: finding, as: row.record.config, at: BootClock.now(), attempt: InstanceID.make())
         for news in turn.news { changed.add(news) }
         if !changed.life.phase.mayServe { changed.openPorts = [] }
+        let began = BootClock.now()
         do { try write(changed, over: row) } catch {
             logger.error(
                 "a machine's change cannot be written to the ledger",
                 metadata: ["machine": "\(machine)", "error": "\(error)"])
             return .notTold
+        }
+        if turn.isOfStart {
+            StartStep.record.note(BootClock.now() - began, of: machine, to: logger)
         }
         for news in turn.news { log(news, of: changed) }
         return .told(turn.step, order: order)
@@ -103,6 +107,14 @@ extension HostAgent {
         else { return }
         logger.info(
             "machine taken over, it runs", metadata: ["machine": "\(machine)", "attempt": "\(running.attempt)"])
+    }
+}
+
+extension MachineTurn {
+    /// A launch begins, or runs.
+    fileprivate var isOfStart: Bool {
+        if case .launch = step { return true }
+        return news.contains { $0.kind == .start }
     }
 }
 

@@ -141,9 +141,11 @@ struct MachineKeeper: Sendable {
                 "a launch waits for its ports to be closed", metadata: ["machine": "\(machine)", "error": "\(error)"])
             return .failed
         }
+        let asked = BootClock.now()
         do {
             let running = try await agent.places.withPlace {
-                try await begin(row.record, attempt: attempt)
+                StartStep.place.note(BootClock.now() - asked, of: machine, to: agent.logger)
+                return try await begin(row.record, attempt: attempt)
             }
             return .done(.seen(.running(running)))
         } catch {
@@ -166,29 +168,42 @@ struct MachineKeeper: Sendable {
                 BootClock.now() - began, isRunning ? "ok" : Task.isCancelled ? "broken_off" : "failed")
         }
         let launch = try await prepare(record, attempt: attempt)
-        let running = try await agent.runtime.launch(launch)
+        let link = MachineLink(machine: machine, network: record.network, address: record.address)
+        let running = try await agent.runtime.launch(launch) { () throws(RuntimeError) in try await attach(link) }
         isRunning = true
         return running
     }
 
+    private func attach(_ link: MachineLink) async throws(RuntimeError) {
+        let began = BootClock.now()
+        do { try await agent.mesh.attach(link) } catch {
+            agent.logger.error(
+                "a machine's network cannot be made", metadata: ["machine": "\(machine)", "error": "\(error)"])
+            throw RuntimeError(
+                code: .failed, operation: "make the network of", subject: "machine \(machine)",
+                cause: "the host's log says why")
+        }
+        Metric.machineAttach.observe(BootClock.now() - began)
+        StartStep.attach.note(BootClock.now() - began, of: machine, to: agent.logger)
+    }
+
     private func prepare(_ record: MachineRecord, attempt: String) async throws -> MachineLaunch {
         var disks: [MachineDisk] = []
+        let mounting = BootClock.now()
         for mount in record.config.mounts {
             let began = BootClock.now()
             let folder = try await agent.volumeBackend.mount(mount.volume)
             Metric.volumeMount.observe(BootClock.now() - began)
             disks.append(MachineDisk(.folder(path: folder), at: mount.path))
         }
+        if !disks.isEmpty { StartStep.volumes.note(BootClock.now() - mounting, of: machine, to: agent.logger) }
         var hostLink: HostLink?
         if record.owner != nil {
             let folder = agent.configuration.machineFolder(machine)
             try await BlockingCall.run { () throws(SystemError) in try DurableFile.makeFolder(folder) }
             hostLink = .unix(folder: folder)
         }
-        let link = MachineLink(machine: machine, network: record.network, address: record.address)
-        let began = BootClock.now()
-        let namespace = try await agent.mesh.attach(link)
-        Metric.machineAttach.observe(BootClock.now() - began)
+        let namespace = agent.mesh.namespacePath(of: machine)
         return MachineLaunch(
             id: machine, attempt: attempt, hostname: machine.text, image: try ImageReference(record.config.image),
             config: record.config, environment: StandardEnvironment.make(for: record), disks: disks,

@@ -30,35 +30,45 @@ int roost_setns(int fd, int type) { return setns(fd, type) == 0 ? 0 : -errno; }
 int roost_new_network_namespace(void) { return unshare(CLONE_NEWNET) == 0 ? 0 : -errno; }
 
 int roost_spawn_detached(const char *program, char *const argv[], char *const envp[], const char *directory,
-                         int report) {
+                         int report, int start) {
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
     sigset_t none, all;
     sigemptyset(&none);
     sigfillset(&all);
-    int failure = posix_spawn_file_actions_init(&actions);
-    if (failure) return -failure;
-    failure = posix_spawnattr_init(&attributes);
-    if (failure) {
-        posix_spawn_file_actions_destroy(&actions);
-        return -failure;
+    // Their numbers may be those that they shall get, or that are opened below.
+    int high_report = fcntl(report, F_DUPFD_CLOEXEC, 5);
+    if (high_report < 0) return -errno;
+    int high_start = fcntl(start, F_DUPFD_CLOEXEC, 5);
+    if (high_start < 0) {
+        int code = errno;
+        close(high_report);
+        return -code;
     }
-    // The report first: its number may be one of those that are opened below.
-    if (!failure) failure = posix_spawn_file_actions_adddup2(&actions, report, 3);
+    pid_t child = -1;
+    int failure = posix_spawn_file_actions_init(&actions);
+    if (failure) goto no_actions;
+    failure = posix_spawnattr_init(&attributes);
+    if (failure) goto no_attributes;
+    failure = posix_spawn_file_actions_adddup2(&actions, high_report, 3);
+    if (!failure) failure = posix_spawn_file_actions_adddup2(&actions, high_start, 4);
     if (!failure) failure = posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
     if (!failure) failure = posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
     if (!failure) failure = posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
-    if (!failure) failure = posix_spawn_file_actions_addclosefrom_np(&actions, 4);
+    if (!failure) failure = posix_spawn_file_actions_addclosefrom_np(&actions, 5);
     if (!failure) failure = posix_spawn_file_actions_addchdir_np(&actions, directory);
     if (!failure) failure = posix_spawnattr_setsigmask(&attributes, &none);
     if (!failure) failure = posix_spawnattr_setsigdefault(&attributes, &all);
     if (!failure)
         failure = posix_spawnattr_setflags(
             &attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
-    pid_t child = -1;
     if (!failure) failure = posix_spawnp(&child, program, &actions, &attributes, argv, envp);
     posix_spawnattr_destroy(&attributes);
+no_attributes:
     posix_spawn_file_actions_destroy(&actions);
+no_actions:
+    close(high_report);
+    close(high_start);
     return failure ? -failure : child;
 }
 

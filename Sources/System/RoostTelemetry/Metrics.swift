@@ -3,10 +3,11 @@
 extension Metric {
     /// All of them, in the order of the page that describes them.
     public static let all: [Metric] = [
-        buildInfo, startTime, machines, machineEvents, machineLaunch, machineAttach, volumes, volumeMount, apiCalls,
-        apiDuration, storeLive, storeCalls, storeDuration, storeWatchLag, meshPeerUp, meshPeerRoundTrip, meshPeerLoss,
-        dutyHeld, planSteps, memberUp, memberLeads, memberLagBytes, memberLag, leaseLosses, edgeSessions,
-        edgeAccepted, edgeEstablished, edgeRefused, edgeCut, edgeAttemptsFailed, edgeShortages, edgeListenersMissing,
+        buildInfo, startTime, machines, machineEvents, machineLaunch, machineStartStep, machineAttach, volumes,
+        volumeMount, apiCalls, apiDuration, storeLive, storeCalls, storeDuration, storeWatchLag, meshPeerUp,
+        meshPeerRoundTrip, meshPeerLoss, dutyHeld, planSteps, memberUp, memberLeads, memberLagBytes, memberLag,
+        leaseLosses, edgeSessions, edgeAccepted, edgeEstablished, edgeRefused, edgeCut, edgeAttemptsFailed,
+        edgeShortages, edgeListenersMissing,
     ]
 
     // The program.
@@ -33,6 +34,11 @@ extension Metric {
         "roost_machine_launch_seconds", .histogram,
         "A machine's launch, from its first step to the running program; without waiting for a place.",
         labels: ["result"])
+    /// Where the time of a start goes.
+    public static let machineStartStep = Metric(
+        "roost_machine_start_step_seconds", .histogram,
+        "The steps of a machine's start: place, volumes, image, attach and (beside it) prepare, create, enter, record.",
+        labels: ["step"])
     /// The making of a machine's network.
     public static let machineAttach = Metric(
         "roost_machine_attach_seconds", .histogram, "The making of a machine's network namespace and link.")

@@ -153,15 +153,7 @@ struct RecoveryTests {
             for folder in [folders.exits, folders.persistent, folders.state] { try DurableFile.makeFolder(folder) }
             var watcher = runtime.watcher(for: id)
             watcher.startDeadline = .seconds(1)
-            do throws(Watcher.Failure) {
-                _ = try await watcher.create()
-                Issue.record("it was created")
-            } catch {
-                guard case .deadline = error else {
-                    Issue.record(error)
-                    return
-                }
-            }
+            #expect(await Self.failure(of: watcher) == "deadline")
             let hanging = try #require(ProcessIdentity(file: mark))
             let process = try #require(runtime.watcher(id))
             if !hasNumber { unlink(folders.watcherPidFile) }
@@ -171,6 +163,21 @@ struct RecoveryTests {
             let ended = try await poll(for: .seconds(5), every: .milliseconds(5)) { hanging.isAlive ? nil : true }
             #expect(ended == true, "the runtime goes on")
             #expect(try await runtime.inspect(id) == .absent)
+        }
+    }
+
+    /// What came of its whole work, in a word.
+    static func failure(of watcher: Watcher) async -> String {
+        await BlockingCall.run {
+            let waiting: Watcher.Waiting
+            do throws(SystemError) { waiting = try watcher.start() } catch { return "not started: \(error)" }
+            do throws(Watcher.Failure) { return "created: \(try waiting.create())" } catch {
+                switch error {
+                case .system(let error): return "\(error)"
+                case .refused(let words): return words
+                case .deadline: return "deadline"
+                }
+            }
         }
     }
 

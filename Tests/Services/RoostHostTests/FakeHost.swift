@@ -29,7 +29,10 @@ final class FakeRuntime: MachineRuntime {
 
     func check(_ image: ImageReference) async throws(RuntimeError) {}
 
-    func launch(_ launch: MachineLaunch) async throws(RuntimeError) -> RunningMachine {
+    func launch(
+        _ launch: MachineLaunch, attach: @escaping @Sendable () async throws(RuntimeError) -> Void
+    ) async throws(RuntimeError) -> RunningMachine {
+        try await attach()
         launching.withLock { $0 = ($0.now + 1, max($0.most, $0.now + 1)) }
         defer { launching.withLock { $0.now -= 1 } }
         let time = launchTime.withLock { $0 }
@@ -131,6 +134,8 @@ final class FakeMesh: Mesh {
 
     func start() async throws(MeshError) -> MeshIdentity { FakeHost.identity }
     func setPeers(_ peers: [MeshPeer]) async throws(MeshError) {}
+
+    func namespacePath(of machine: MachineID) -> String { "/run/netns/\(machine)" }
 
     func attach(_ machine: MachineLink) async throws(MeshError) -> String {
         links.withLock { _ = $0.insert(machine.machine) }

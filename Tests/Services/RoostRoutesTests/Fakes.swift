@@ -20,7 +20,10 @@ final class FakeRuntime: MachineRuntime {
 
     func check(_ image: ImageReference) async throws(RuntimeError) {}
 
-    func launch(_ launch: MachineLaunch) async throws(RuntimeError) -> RunningMachine {
+    func launch(
+        _ launch: MachineLaunch, attach: @escaping @Sendable () async throws(RuntimeError) -> Void
+    ) async throws(RuntimeError) -> RunningMachine {
+        try await attach()
         machines.withLock { $0[launch.id] = Machine(attempt: launch.attempt) }
         return RunningMachine(pid: 1, attempt: launch.attempt)
     }
@@ -108,6 +111,8 @@ final class FakeMesh: Mesh {
 
     func start() async throws(MeshError) -> MeshIdentity { identity }
     func setPeers(_ peers: [MeshPeer]) async throws(MeshError) {}
+
+    func namespacePath(of machine: MachineID) -> String { "/run/netns/\(machine)" }
 
     func attach(_ machine: MachineLink) async throws(MeshError) -> String {
         links.withLock { _ = $0.insert(machine.machine) }

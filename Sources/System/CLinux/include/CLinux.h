@@ -38,10 +38,11 @@ extern const int roost_clone_newns;
 extern const int roost_open_direct;
 
 /// Starts a program in a session of its own, found by PATH, standing in `directory`, with `report` as its
-/// descriptor 3, standard input and outputs /dev/null, all other descriptors closed and all signal settings at their
-/// defaults: what it and its children inherit is nobody's accident. The process id or -errno.
+/// descriptor 3 and `start` as its descriptor 4, standard input and outputs /dev/null, all other descriptors closed and
+/// all signal settings at their defaults: what it and its children inherit is nobody's accident. The process id or
+/// -errno.
 int roost_spawn_detached(const char *program, char *const argv[], char *const envp[], const char *directory,
-                         int report);
+                         int report, int start);
 
 /// fallocate(2), mode 0.
 int roost_fallocate(int fd, int64_t offset, int64_t length);
