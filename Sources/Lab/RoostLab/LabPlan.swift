@@ -59,6 +59,9 @@ public struct LabPlan: Sendable {
         wan = Self.wan(shape, hosts: hosts, clients: clients, pops: pops)
     }
 
+    /// The store's members first: everybody else waits for what they keep.
+    var hostsInBootOrder: [LabHost] { hosts.filter(\.isStoreMember) + hosts.filter { !$0.isStoreMember } }
+
     var siteNames: [String] { hosts.map(\.name.text) + clients.map(\.name) + pops.map(\.name) }
 
     static func hostName(_ region: RegionCode, _ number: Int) -> HostName {

@@ -14,6 +14,9 @@ extension LabPlanet {
     static let hostsReadyMax = Duration.seconds(90)
     /// Programs started at the same time while the lab comes up.
     static let startsAtOnceMax = 6
+    /// Up to so many hosts are booted without waiting for one another. Of a larger lab, so many are on their way into the
+    /// planet at one time: whoever starts asks the store for everything, and all at once would make it too slow for any.
+    static let hostsOnTheirWayMax = 10
 
     /// Builds a lab and waits until all of it answers. What was built is removed again if it fails or is cancelled.
     ///
@@ -74,7 +77,7 @@ extension LabPlanet {
         try await waitForRoutes()
 
         progress("\(plan.hosts.count) hosts: \(plan.hosts.map(\.name.text).joined(separator: ", "))")
-        try await inParallel(plan.hosts) { try await boot($0) }
+        try await bootAll()
         if !plan.shape.isNetworkOnly {
             progress("waiting until every host knows every other")
             try await waitForHosts()
@@ -169,20 +172,36 @@ extension LabPlanet {
         }
     }
 
+    private func bootAll() async throws {
+        let isLarge = plan.hosts.count > Self.hostsOnTheirWayMax && !plan.shape.isNetworkOnly
+        try await inParallel(
+            plan.hostsInBootOrder, atOnce: isLarge ? Self.hostsOnTheirWayMax : Self.startsAtOnceMax
+        ) { host in
+            try await boot(host)
+            if isLarge { try await wait(for: host, "hear the store") { $0.contains { $0.name != host.name } } }
+        }
+    }
+
     private func waitForHosts() async throws {
         let wanted = Set(plan.hosts.map(\.name))
         for host in plan.hosts {
-            let ready: Bool? = try await poll(for: Self.hostsReadyMax, every: .milliseconds(250)) {
-                guard access(paths.apiSocket(host.name.text), F_OK) == 0,
-                    let seen = try? await api(of: host.name).hosts()
-                else { return nil }
-                return wanted.isSubset(of: seen.filter(\.isReachable).map(\.name)) ? true : nil
-            }
-            guard ready != nil else {
-                throw LabError(
-                    .failed, "\(host.name) did not see all hosts within \(Self.hostsReadyMax)",
-                    advice: logTail(of: host))
-            }
+            try await wait(for: host, "see all hosts") { wanted.isSubset(of: $0.filter(\.isReachable).map(\.name)) }
+        }
+    }
+
+    /// Until what a host says of the planet's hosts is what it should be.
+    private func wait(
+        for host: LabHost, _ purpose: String, until isDone: @Sendable ([ListHostsBody.Host]) -> Bool
+    ) async throws {
+        let done: Bool? = try await poll(for: Self.hostsReadyMax, every: .milliseconds(250)) {
+            guard access(paths.apiSocket(host.name.text), F_OK) == 0,
+                let seen = try? await api(of: host.name).hosts()
+            else { return nil }
+            return isDone(seen) ? true : nil
+        }
+        guard done != nil else {
+            throw LabError(
+                .failed, "\(host.name) did not \(purpose) within \(Self.hostsReadyMax)", advice: logTail(of: host))
         }
     }
 
@@ -209,13 +228,13 @@ extension LabPlanet {
     }
 }
 
-/// Runs the work on all items, a bounded number at a time. The first failure cancels the rest.
+/// Runs the work on all items, in their order, a bounded number at a time. The first failure cancels the rest.
 func inParallel<Item: Sendable>(
-    _ items: [Item], _ work: @Sendable @escaping (Item) async throws -> Void
+    _ items: [Item], atOnce: Int = LabPlanet.startsAtOnceMax, _ work: @Sendable @escaping (Item) async throws -> Void
 ) async throws {
     try await withThrowingTaskGroup(of: Void.self) { group in
         for (index, item) in items.enumerated() {
-            if index >= LabPlanet.startsAtOnceMax { try await group.next() }
+            if index >= atOnce { try await group.next() }
             group.addTask { try await work(item) }
         }
         try await group.waitForAll()

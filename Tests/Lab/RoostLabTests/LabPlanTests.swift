@@ -66,6 +66,25 @@ import Testing
         #expect(try members(["ams", "iad", "sin", "syd"], 3) == ["ams3", "iad3", "sin3"])
     }
 
+    @Test(arguments: shapes) func membersOfTheStoreBootFirst(regions: [String], hosts: Int) throws {
+        let plan = try plan(regions, hosts)
+        let order = plan.hostsInBootOrder
+        #expect(Set(order.map(\.name)) == Set(plan.hosts.map(\.name)) && order.count == plan.hosts.count)
+        let members = plan.hosts.filter(\.isStoreMember).count
+        #expect(order.prefix(members).map(\.isStoreMember) == Array(repeating: true, count: members))
+    }
+
+    @Test("In the scripts of a store's member, etcd takes its precedence before it becomes etcd")
+    func theStoreComesFirst() throws {
+        let plan = try plan(["ams", "iad", "sin"], 2)
+        let member = try #require(plan.hosts.first { $0.isStoreMember })
+        let scripts = SiteScripts(plan: plan, cgroups: .freezer, programFolder: "/programs")
+        let run = try #require(scripts.services(of: member).first { $0.name == "etcd" }).run
+        let parts = run.components(separatedBy: "\nexec etcd ")
+        #expect(parts.count == 2)
+        #expect(parts[0].contains("{ echo -15 >/proc/self/autogroup; } 2>/dev/null || true"))
+    }
+
     @Test func linksTakeHalfTheRoundTrip() throws {
         let plan = try plan(["ams", "iad", "sin"], 2)
         func delay(_ name: String) throws -> Int64 {
