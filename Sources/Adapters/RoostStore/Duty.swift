@@ -27,8 +27,11 @@ public final class DutyHolder: Sendable {
     public static let timeToLiveDefault = Duration.seconds(10)
     /// Renewals in one time to live: two may fail.
     static let renewalsPerLife = 3
-    /// Between two tries to take the duty while the store does not answer.
+    /// Between two tries to take the duty while the store does not answer: from a half of it to one and a half.
     static let retryDelay = Duration.seconds(1)
+    /// Those who waited for the duty try one after the other, at a moment by chance: of the hosts of a large planet, most
+    /// find that another was faster before they ask for anything.
+    static let vacancyPauseMax = Duration.seconds(1)
 
     public init(
         _ name: String, for holder: HostName, in store: any Store,
@@ -59,13 +62,14 @@ public final class DutyHolder: Sendable {
             do throws(StoreError) {
                 guard try await take() else {
                     await waitForVacancy()
+                    try? await Task.sleep(for: Self.vacancyPauseMax * Double.random(in: 0...1))
                     continue
                 }
                 logger.info("took a duty", metadata: ["duty": "\(name)"])
                 await keep()
             } catch {
                 logger.debug("cannot take a duty", metadata: ["duty": "\(name)", "error": "\(error)"])
-                try? await Task.sleep(for: Self.retryDelay)
+                try? await Task.sleep(for: Self.retryDelay * Double.random(in: 0.5...1.5))
             }
         }
     }
@@ -109,7 +113,7 @@ public final class DutyHolder: Sendable {
 
     /// Until the key is gone, or the watch may have missed something.
     private func waitForVacancy() async {
-        for await event in store.watch(.key(key), from: nil) {
+        for await event in store.watch(.key(key), from: nil, noticing: .late) {
             switch event {
             case .listing(let listing): if listing.entries.isEmpty { return }
             case .changes(let changes, _):

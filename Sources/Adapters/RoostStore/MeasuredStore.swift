@@ -36,6 +36,12 @@ public struct MeasuredStore: Store {
         base.watch(range, from: revision)
     }
 
+    public func watch(
+        _ range: KeyRange, from revision: Revision?, noticing: WatchNotice
+    ) -> AsyncStream<WatchEvent> {
+        base.watch(range, from: revision, noticing: noticing)
+    }
+
     public func grantLease(timeToLive: Duration) async throws(StoreError) -> LeaseID {
         try await measure("grant") { () async throws(StoreError) in try await base.grantLease(timeToLive: timeToLive) }
     }

@@ -14,6 +14,9 @@ public protocol Store: Sendable {
     /// is compacted away, a whole listing first. The stream reconnects by itself and ends only by cancellation.
     func watch(_ range: KeyRange, from revision: Revision?) -> AsyncStream<WatchEvent>
 
+    /// The same, for who may notice late that its connection is lost. A backend that cannot lose one makes no difference.
+    func watch(_ range: KeyRange, from revision: Revision?, noticing: WatchNotice) -> AsyncStream<WatchEvent>
+
     /// Keys put with a lease vanish when it is not kept alive for its time to live (``LeaseID/timeToLiveMin`` to
     /// ``LeaseID/timeToLiveMax``; a backend may round it up).
     func grantLease(timeToLive: Duration) async throws(StoreError) -> LeaseID
@@ -22,6 +25,23 @@ public protocol Store: Sendable {
     func keepAlive(_ lease: LeaseID) async throws(StoreError) -> Bool
     /// The lease's keys vanish at once, in one revision. A lease that is already gone is no error.
     func revoke(_ lease: LeaseID) async throws(StoreError)
+}
+
+/// How soon a watch notices that what feeds it has died without a word, or is cut off from the others. To notice is to ask,
+/// and all hosts ask the same few.
+public enum WatchNotice: Hashable, Sendable {
+    /// In one to two seconds: who leads and where clients go depends on it.
+    case soon
+    /// In some seconds.
+    case late
+}
+
+extension Store {
+    public func watch(
+        _ range: KeyRange, from revision: Revision?, noticing: WatchNotice
+    ) -> AsyncStream<WatchEvent> {
+        watch(range, from: revision)
+    }
 }
 
 /// The store's logical clock: grows with every change.

@@ -61,6 +61,14 @@ public enum PlanetPart: Hashable, Sendable {
 }
 
 extension PlanetPart {
+    /// What is said of a cluster may be that another member leads; the rest changes by people's hands.
+    var notice: WatchNotice {
+        switch self {
+        case .clusters, .cluster, .secrets, .identities: .soon
+        case .hosts, .apps, .addresses, .operations: .late
+        }
+    }
+
     /// Its changes say nothing of how far a cluster's other records are known.
     var isSecret: Bool {
         switch self {

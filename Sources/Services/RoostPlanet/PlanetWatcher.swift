@@ -155,7 +155,8 @@ public final class PlanetWatcher: Service, Sendable {
     private func follow(_ feed: FollowedParts.Feed, until stop: AsyncStream<Void>) async {
         await withTaskGroup(of: Void.self) { group in
             group.addTask {
-                for await event in self.store.watch(feed.part.range, from: nil) { self.take(event, of: feed) }
+                let events = self.store.watch(feed.part.range, from: nil, noticing: feed.part.notice)
+                for await event in events { self.take(event, of: feed) }
             }
             group.addTask { for await _ in stop {} }
             await group.next()

@@ -8,16 +8,20 @@ extension EtcdTransport {
     /// For what may be asked twice: the next endpoint is asked too when one fails or is slow, and the first answer
     /// counts.
     ///
+    /// - Parameters:
+    ///   - limit: over all tries; nil: as for any operation.
+    ///   - hedge: after which the next endpoint is asked too; nil: as for any read.
     /// - Returns: the answer and who gave it.
     func askAny(
-        _ path: String, _ body: ByteBuffer
+        _ path: String, _ body: ByteBuffer, within limit: Duration? = nil, hedge: Duration? = nil
     ) async throws(EtcdFailure) -> (answer: ByteBuffer, endpoint: EtcdEndpoints.Index) {
         enum Event: Sendable {
             case answered(EtcdEndpoints.Index, Result<ByteBuffer, EtcdFailure>)
             case slow
         }
         let order = endpoints.order
-        let end = BootClock.now() + timing.request
+        let end = BootClock.now() + (limit ?? timing.request)
+        let hedge = hedge ?? timing.hedge
         let result = await withTaskGroup(of: Event.self) { group -> Result<(ByteBuffer, Int), EtcdFailure> in
             defer { group.cancelAll() }
             var asked = 0
@@ -31,8 +35,8 @@ extension EtcdTransport {
                 let left = end - BootClock.now()
                 group.addTask { [self] in .answered(endpoint, await post(path, body, to: endpoint, within: left)) }
                 guard asked < order.count else { return }
-                group.addTask { [timing] in
-                    try? await Task.sleep(for: timing.hedge)
+                group.addTask {
+                    try? await Task.sleep(for: hedge)
                     return .slow
                 }
             }

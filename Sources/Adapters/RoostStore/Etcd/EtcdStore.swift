@@ -52,7 +52,14 @@ public final class EtcdStore: Store {
     }
 
     public func watch(_ range: KeyRange, from revision: Revision?) -> AsyncStream<WatchEvent> {
-        let feed = EtcdWatchFeed(EtcdWatch(transport: transport, range: range, from: revision, logger: logger))
+        watch(range, from: revision, noticing: .soon)
+    }
+
+    public func watch(
+        _ range: KeyRange, from revision: Revision?, noticing notice: WatchNotice
+    ) -> AsyncStream<WatchEvent> {
+        let feed = EtcdWatchFeed(
+            EtcdWatch(transport: transport, range: range, from: revision, notice: notice, logger: logger))
         return AsyncStream(unfolding: { await feed.channel.next() })
     }
 
@@ -96,8 +103,11 @@ public final class EtcdStore: Store {
 }
 
 extension EtcdTransport {
-    func list(_ range: KeyRange, at revision: Revision? = nil) async throws(EtcdFailure) -> Listing {
-        let bytes = try await askAny("kv/range", try Self.encode(EtcdRange(range, at: revision))).answer
+    func list(
+        _ range: KeyRange, at revision: Revision? = nil, within limit: Duration? = nil, hedge: Duration? = nil
+    ) async throws(EtcdFailure) -> Listing {
+        let question = try Self.encode(EtcdRange(range, at: revision))
+        let bytes = try await askAny("kv/range", question, within: limit, hedge: hedge).answer
         let answer: EtcdRangeAnswer = try Self.decode(bytes)
         let now = try answer.header.known()
         return Listing(entries: (answer.kvs ?? []).map(\.entry), revision: revision ?? now)

@@ -7,13 +7,36 @@ public struct EtcdTiming: Sendable {
     public var connect = Duration.milliseconds(1000)
     /// A read that has no answer by then is asked at the next endpoint too.
     public var hedge = Duration.milliseconds(700)
-    /// How often an endpoint that feeds a watch shows that it still has its quorum.
-    public var pulse = Duration.milliseconds(500)
-    /// An endpoint that shows nothing for so long is left.
-    public var silence = Duration.milliseconds(1500)
+    /// The listing that a watch begins with, over all its tries: it may be the whole planet, asked for by everybody at once.
+    public var listing = Duration.seconds(15)
+    /// The listing of a watch that may notice late and has no answer by then is asked at the next endpoint too. Sooner it
+    /// would be asked of all members of a store that is only slow.
+    public var listingHedge = Duration.seconds(2)
+    /// Until a stream of changes has begun. An endpoint that says nothing at all is left before that.
+    public var opening = Duration.seconds(10)
+    /// For watches that must notice soon.
+    public var soon = EtcdPulse(interval: .milliseconds(500), silence: .milliseconds(1500))
+    /// For watches that may notice late. Most hosts have no others: fifty of them that ask twice a second are more work
+    /// for the store than all that changes in it.
+    public var late = EtcdPulse(interval: .seconds(2), silence: .seconds(5))
     /// Before a watch tries again after a failure: from the first to the last, doubling.
     public var retryFirst = Duration.milliseconds(50)
     public var retryLast = Duration.milliseconds(1000)
 
     public init() {}
+
+    func pulse(_ notice: WatchNotice) -> EtcdPulse {
+        switch notice {
+        case .soon: soon
+        case .late: late
+        }
+    }
+}
+
+/// How the endpoint that feeds a watch is watched itself.
+public struct EtcdPulse: Sendable {
+    /// How often it shows that it still has its quorum.
+    public var interval: Duration
+    /// One that shows nothing for so long is left.
+    public var silence: Duration
 }

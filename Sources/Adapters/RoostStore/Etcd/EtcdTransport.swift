@@ -10,6 +10,7 @@ import Synchronization
 final class EtcdTransport: Sendable {
     let endpoints: EtcdEndpoints
     let timing: EtcdTiming
+    let knock: EtcdKnock
     private let client: HTTPClient
     /// Every watch holds a connection for as long as it lasts. These are apart from those of requests: however much is
     /// watched, no lease waits for a connection.
@@ -17,12 +18,14 @@ final class EtcdTransport: Sendable {
 
     static let requestConnectionsMax = 128
     static let watchesMax = 1024
-    static let connectionIdleMax = TimeAmount.minutes(5)
+    /// The one that was used last is used next: beyond what is needed all the time, each costs probes and nothing else.
+    static let connectionIdleMax = TimeAmount.seconds(30)
     static let answerBytesMax = 64 << 20
 
     init(endpoints: [String], timing: EtcdTiming) {
         self.endpoints = EtcdEndpoints(endpoints)
         self.timing = timing
+        knock = EtcdKnock(first: timing.retryFirst, last: timing.retryLast)
         var configuration = HTTPClient.Configuration()
         configuration.httpVersion = .http1Only
         configuration.redirectConfiguration = .disallow
@@ -34,6 +37,8 @@ final class EtcdTransport: Sendable {
         configuration.http1_1ConnectionDebugInitializer = Self.probeWhenQuiet
         client = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
         configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = Self.watchesMax
+        // A watch looks after its endpoint by itself.
+        configuration.http1_1ConnectionDebugInitializer = nil
         watching = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
     }
 
@@ -92,7 +97,7 @@ final class EtcdTransport: Sendable {
         do {
             response = try await watching.execute(
                 request(path, body, to: endpoint, departure),
-                deadline: .now() + .nanoseconds(timing.request.milliseconds * 1_000_000))
+                deadline: .now() + .nanoseconds(timing.opening.milliseconds * 1_000_000))
         } catch {
             throw departure.failure("\(error)")
         }

@@ -9,13 +9,17 @@ import Synchronization
 struct EtcdWatch: Sendable {
     let transport: EtcdTransport
     let range: KeyRange
+    let notice: WatchNotice
     let logger: Logger
     let channel = WatchChannel()
     private let progress: WatchProgress
 
-    init(transport: EtcdTransport, range: KeyRange, from revision: Revision?, logger: Logger) {
+    init(
+        transport: EtcdTransport, range: KeyRange, from revision: Revision?, notice: WatchNotice, logger: Logger
+    ) {
         self.transport = transport
         self.range = range
+        self.notice = notice
         self.logger = logger
         // etcd takes zero for "from now on"; here it is before everything.
         progress = WatchProgress(next: revision.flatMap { $0.number > 0 ? $0 : nil })
@@ -24,8 +28,12 @@ struct EtcdWatch: Sendable {
     /// Until cancelled.
     func run() async {
         var delay = transport.timing.retryFirst
+        var isFirst = true
         while !Task.isCancelled {
+            var isAnswered = isFirst
             do {
+                if !isFirst { try await transport.waitForAnswer() }
+                (isFirst, isAnswered) = (false, true)
                 let endpoint = try await position()
                 try await follow(at: endpoint)
                 delay = transport.timing.retryFirst
@@ -34,6 +42,8 @@ struct EtcdWatch: Sendable {
                 logger.debug("watch of \(range.text) is interrupted", metadata: ["cause": "\(error)"])
                 if progress.takeWasConnected() { delay = transport.timing.retryFirst }
                 if progress.interrupt() { await channel.send(.interrupted) }
+                // Where nobody answers, the pause is one for all watches.
+                guard isAnswered else { continue }
                 // Spread, so that not all watches of all hosts come back in the same moment.
                 try? await Task.sleep(for: delay * Double.random(in: 0.5...1))
                 delay = min(delay * 2, transport.timing.retryLast)
@@ -48,11 +58,13 @@ struct EtcdWatch: Sendable {
     private func position() async throws(EtcdFailure) -> EtcdEndpoints.Index {
         if progress.next == nil {
             try range.checkForWatch()
-            let listing = try await transport.list(range)
+            let timing = transport.timing
+            let hedge = notice == .soon ? timing.hedge : timing.listingHedge
+            let listing = try await transport.list(range, within: timing.listing, hedge: hedge)
             progress.listed(at: listing.revision)
             await channel.send(.listing(listing))
-        } else if !transport.isFresh(transport.endpoints.preferred) {
-            _ = try await transport.askAny("kv/range", try EtcdTransport.encode(EtcdRange.pulse))
+        } else {
+            try await transport.waitForAnswer()
         }
         return transport.endpoints.preferred
     }
@@ -111,30 +123,40 @@ struct EtcdWatch: Sendable {
     /// The stream says nothing while nothing changes, so a linearizable read now and then shows that the endpoint
     /// is neither frozen nor cut off from its quorum.
     private func guardPulse(of endpoint: EtcdEndpoints.Index) async throws(EtcdFailure) {
-        let timing = transport.timing
+        let pulse = transport.timing.pulse(notice)
         let opened = BootClock.now()
-        let pulse = try EtcdTransport.encode(EtcdRange.pulse)
+        let question = try EtcdTransport.encode(EtcdRange.pulse)
         while !Task.isCancelled {
             let now = BootClock.now()
-            if transport.endpoints.claimPulse(endpoint, every: timing.pulse, now: now) {
-                _ = await transport.post("kv/range", pulse, to: endpoint, within: timing.silence)
+            if transport.endpoints.claimPulse(endpoint, every: pulse.interval, now: now) {
+                _ = await transport.post("kv/range", question, to: endpoint, within: pulse.silence)
             }
             let heard = transport.endpoints.lastHeard(endpoint) ?? opened
-            guard BootClock.now() - max(heard, opened) < timing.silence else {
-                throw .unclear("\(transport.endpoints.urls[endpoint]) was silent for \(timing.silence)")
+            guard BootClock.now() - max(heard, opened) < pulse.silence else {
+                throw .unclear("\(transport.endpoints.urls[endpoint]) was silent for \(pulse.silence)")
             }
-            guard progress.isConnected || BootClock.now() - opened < timing.request else {
+            guard progress.isConnected || BootClock.now() - opened < transport.timing.opening else {
                 throw .unclear("\(transport.endpoints.urls[endpoint]) did not begin the watch")
             }
-            try? await Task.sleep(for: timing.pulse / 2)
+            try? await Task.sleep(for: pulse.interval / 2)
         }
     }
 }
 
 extension EtcdTransport {
-    /// Has it answered so lately that there is no need to ask?
-    func isFresh(_ endpoint: EtcdEndpoints.Index) -> Bool {
-        endpoints.lastHeard(endpoint).map { BootClock.now() - $0 < timing.pulse } ?? false
+    /// The endpoint that is asked first has answered so lately that there is no need to ask whether it does.
+    var isFresh: Bool {
+        endpoints.lastHeard(endpoints.preferred).map { BootClock.now() - $0 < timing.soon.interval } ?? false
+    }
+
+    /// Until an endpoint with a quorum behind it has answered, which then is asked first.
+    func waitForAnswer() async throws(EtcdFailure) {
+        guard !isFresh else { return }
+        let question = try Self.encode(EtcdRange.pulse)
+        try await knock.answer {
+            await outcome { () throws(EtcdFailure) in _ = try await self.askAny("kv/range", question) }
+        }
+        .get()
     }
 }
 
