@@ -102,6 +102,8 @@ struct Holdings: Hashable, Sendable {
     // MARK: - Machines and volumes that are records of their own
 
     mutating func put(_ machine: MachineRecord, on host: HostName) {
+        var machine = machine
+        shareConfig(of: &machine)
         guard hosts[host]?.layout == .small else {
             waiting[host, default: Things()].machines.put(machine)
             return
@@ -135,6 +137,20 @@ struct Holdings: Hashable, Sendable {
         }
         guard let index = hosts[host]?.volumes.place(of: volume), index.isThere else { return }
         if let former = hosts[host]?.volumes.remove(at: index.position) { forget(former, on: host) }
+    }
+
+    /// Other machines of the app whose config is looked at.
+    private static let configsComparedMax = 4
+
+    /// Machines of an app mostly have the same config, which is the larger part of what a machine takes: it is kept once.
+    private func shareConfig(of machine: inout MachineRecord) {
+        for other in (appMachines[machine.app] ?? []).prefix(Self.configsComparedMax) {
+            guard let host = machineHosts[other]?.first, let machines = hosts[host]?.machines else { continue }
+            let place = machines.place(of: other)
+            guard place.isThere, machines[place.position].config == machine.config else { continue }
+            machine.config = machines[place.position].config
+            return
+        }
     }
 
     // MARK: - Indices

@@ -201,33 +201,48 @@ public final class PlanetWatcher: Service, Sendable {
 
     private func save() async {
         guard let disk else { return }
+        var desk = SavingDesk()
+        for await _ in saves.stream {
+            // What was listed is let go of in there.
+            if await save(to: disk, &desk) { await BlockingCall.run { HeapMemory.trim() } }
+            try? await Task.sleep(for: Self.savePause)
+        }
+    }
+
+    private struct SavingDesk {
         var reports: [String: Entry?] = [:]
         var reportsDue = BootClock.now()
         var hasFormer = true
-        for await _ in saves.stream {
-            var changes = unsaved.withLock { unsaved in
-                defer { unsaved = PlanetCopy.Changes() }
-                return unsaved
-            }
-            changes.put(back: reports)
-            reports = [:]
-            let now = BootClock.now()
-            if now >= reportsDue { reportsDue = now + Self.reportPause } else { reports = changes.takeReports() }
-            let removesFormer = hasFormer && hasHeard
-            guard !changes.isEmpty || removesFormer else { continue }
-            do {
-                try await BlockingCall.run { [formerFile, changes] () throws(any Error) in
-                    try disk.write(changes)
-                    // It has the secrets of the whole planet in it.
-                    if removesFormer { try DurableFile.remove(formerFile) }
-                }
-                if removesFormer { hasFormer = false }
-            } catch {
-                logger.error("cannot keep the planet on disk", metadata: ["error": "\(error)"])
-                // What was not written is written with what comes next.
-                unsaved.withLock { $0 = changes.followed(by: $0) }
-            }
-            try? await Task.sleep(for: Self.savePause)
+    }
+
+    /// - Returns: whether a part was listed anew: many times what is kept of it was in memory.
+    private func save(to disk: PlanetCopy, _ desk: inout SavingDesk) async -> Bool {
+        var changes = unsaved.withLock { unsaved in
+            defer { unsaved = PlanetCopy.Changes() }
+            return unsaved
         }
+        changes.put(back: desk.reports)
+        desk.reports = [:]
+        let now = BootClock.now()
+        if now >= desk.reportsDue {
+            desk.reportsDue = now + Self.reportPause
+        } else {
+            desk.reports = changes.takeReports()
+        }
+        let removesFormer = desk.hasFormer && hasHeard
+        guard !changes.isEmpty || removesFormer else { return false }
+        do {
+            try await BlockingCall.run { [formerFile, changes] () throws(any Error) in
+                try disk.write(changes)
+                // It has the secrets of the whole planet in it.
+                if removesFormer { try DurableFile.remove(formerFile) }
+            }
+            if removesFormer { desk.hasFormer = false }
+        } catch {
+            logger.error("cannot keep the planet on disk", metadata: ["error": "\(error)"])
+            // What was not written is written with what comes next.
+            unsaved.withLock { $0 = changes.followed(by: $0) }
+        }
+        return !changes.listings.isEmpty
     }
 }

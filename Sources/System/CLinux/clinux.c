@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
+#include <malloc.h>
 #include <net/if.h>
 #include <sched.h>
 #include <signal.h>
@@ -142,6 +143,8 @@ int roost_supervise(const char *program, char *const argv[], char *const envp[],
     if (child == 0) supervise(program, argv, envp, stdio, report);
     return child;
 }
+
+void roost_trim_heap(void) { malloc_trim(0); }
 
 int roost_memory_file(const char *name) {
     int fd = memfd_create(name, MFD_CLOEXEC);

@@ -64,6 +64,21 @@ import Testing
         #expect(planet.machines(of: machine.app).count == 2)
     }
 
+    @Test("What machines of an app have in common is kept once") func shared() throws {
+        var host = try StoredRecords.host(named: "ams-7", machines: 3, layout: .small)
+        let environment = ["A_SETTING": "a value that is too long to be kept in place"]
+        for index in host.machines.indices { host.machines[index].config.environment = environment }
+        host.machines[1].config.environment["OTHER"] = "1"
+        var planet = Planet()
+        for entry in try StoredRecords.entries(of: host) {
+            planet.apply(.changes([.put(entry)], revision: entry.modified))
+        }
+        let kept = try host.machines.map { try #require(planet.machine($0.id)).config.environment }
+        #expect(kept == host.machines.map(\.config.environment))
+        let places = kept.map { unsafeBitCast($0, to: UInt.self) }
+        #expect(places[0] == places[2] && places[0] != places[1])
+    }
+
     @Test("A host that splits its record, and one that joins it again, has all of its machines at every moment")
     func layouts() throws {
         var host = try StoredRecords.host(named: "ams-2", machines: 3, layout: .whole)

@@ -71,6 +71,9 @@ struct roost_end {
 /// id or -errno; the caller reaps it.
 int roost_supervise(const char *program, char *const argv[], char *const envp[], const int stdio[3], int report);
 
+/// malloc_trim(3): gives the pages back to the kernel in which nothing is kept any more, of all arenas.
+void roost_trim_heap(void);
+
 /// memfd_create(2), closed on exec; the file descriptor or -errno.
 int roost_memory_file(const char *name);
 
