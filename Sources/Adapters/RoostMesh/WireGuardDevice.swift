@@ -127,8 +127,15 @@ struct WireGuardDevice: Sendable {
         if inKernel.succeeded { return }
         // Without -f it puts itself into the background once the interface is there; in a session of its own no
         // signal meant for us reaches it. What a killed one left in /run/wireguard it clears away itself.
-        try await commands.run("create", of: interface, "setsid", ["--wait", "wireguard-go", interface])
+        try await commands.run("create", of: interface, "setsid", ["--wait", "sh", "-c", Self.start, interface])
     }
+
+    /// Whatever hosts say to each other goes through it, leases and the store's heartbeats too: it comes somewhat before
+    /// those who wait for that. Among the processes of its group, and as a session of its own where the kernel shares the
+    /// processor among sessions first (sched(7), "The autogroup feature"); a kernel without that has no such file.
+    private static let start =
+        "{ echo \(nice) >/proc/self/autogroup; } 2>/dev/null; exec nice -n \(nice) wireguard-go \"$0\""
+    private static let nice = -5
 
     /// Takes the interface away; wireguard-go ends with it.
     func remove() async throws(MeshError) {
