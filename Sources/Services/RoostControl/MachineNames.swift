@@ -96,7 +96,7 @@ public struct MachineNames: Sendable {
     }
 
     private func renounce(_ machine: MachineID, on host: HostName) async throws(Refusal) -> Bool {
-        if host == agent.configuration.host { return await agent.renounce(machine) }
+        if host == agent.configuration.host { return try await agent.renounce(machine) }
         let reply = try await peers.ask(
             PeerQuestion("PUT", "/v1/internal/machines/\(machine)/renounced", timeout: Self.questionMax), of: host)
         if reply.isSuccess { return true }

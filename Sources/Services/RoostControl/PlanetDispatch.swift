@@ -33,8 +33,7 @@ public struct PlanetDispatch: HostDispatch {
     public func destroyMachine(_ machine: MachineID, of app: AppName, on host: HostName) async throws(Refusal) {
         do throws(Refusal) {
             if isHere(host) {
-                _ = try await agent.destroy(machine, force: true)
-                _ = try await agent.wait(for: machine, states: [.destroyed], timeout: Self.destroyTimeout)
+                _ = try await agent.takeBack(machine, timeout: Self.destroyTimeout)
             } else {
                 let reply = try await peers.ask(
                     PeerQuestion(
@@ -50,7 +49,7 @@ public struct PlanetDispatch: HostDispatch {
     public func destroyVolume(_ volume: VolumeID, of app: AppName, on host: HostName) async throws(Refusal) {
         do throws(Refusal) {
             if isHere(host) {
-                _ = try await agent.destroyVolume(volume)
+                _ = try await agent.takeBack(volume)
             } else {
                 let reply = try await peers.ask(
                     PeerQuestion("DELETE", "/v1/internal/volumes/\(volume)"), of: host)

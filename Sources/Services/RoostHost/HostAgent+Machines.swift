@@ -29,7 +29,7 @@ extension HostAgent {
                 .invalid,
                 "host \(configuration.host) does not know what machines of '\(owner.kind)' need; use a newer host")
         }
-        try refuseIfRenounced(order)
+        try refuseIfRenounced(order.id.text, "machine")
         try Self.validate(order.config)
         guard order.config.guest.cpus <= configuration.capacity.cpus else {
             throw Refusal(

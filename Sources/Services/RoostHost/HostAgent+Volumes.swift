@@ -22,6 +22,7 @@ extension HostAgent {
             guard present.state == .creating else { throw unknownState(of: present) }
         } else {
             try requireReadable(order.id.text)
+            try refuseIfRenounced(order.id.text, "volume")
             try admit(order)
             let record = VolumeRecord(
                 id: order.id, name: order.name, app: order.app, region: configuration.region, state: .creating,
@@ -40,7 +41,7 @@ extension HostAgent {
 
     /// Waits while somebody makes or removes the volume.
     /// - Returns: whether somebody did. Then look again.
-    private func isAtWork(_ id: VolumeID) async -> Bool {
+    func isAtWork(_ id: VolumeID) async -> Bool {
         guard volumesAtWork[id] != nil else { return false }
         await withCheckedContinuation { volumesAtWork[id, default: []].append($0) }
         return true
@@ -81,8 +82,8 @@ extension HostAgent {
         defer { endWork(on: id) }
         do throws(VolumeError) { try await volumeBackend.create(id, size: record.size) } catch {
             logger.error("cannot make a volume", metadata: ["volume": "\(id)", "error": "\(error)"])
-            // Nobody was told that it exists.
-            try forget(id)
+            // Nobody was told that it exists. Whoever ordered it may order it again.
+            try forget(id, isFinal: false)
             throw Refusal(volume: error)
         }
         var present = record
@@ -92,9 +93,12 @@ extension HostAgent {
         return present
     }
 
-    private func forget(_ id: VolumeID) throws(Refusal) {
-        generation = try ledger.write(removingVolumes: [id])
+    /// - Parameter isFinal: it is never made again.
+    private func forget(_ id: VolumeID, isFinal: Bool) throws(Refusal) {
+        let renounced = isFinal ? [id.text] : []
+        generation = try ledger.write(removingVolumes: [id], renouncing: renounced)
         volumeRows[id] = nil
+        remember(renounced: renounced)
         changes.send([.volume(id)])
     }
 
@@ -141,7 +145,7 @@ extension HostAgent {
         beginWork(on: id)
         defer { endWork(on: id) }
         do throws(VolumeError) { try await volumeBackend.destroy(id) } catch { throw Refusal(volume: error) }
-        try forget(id)
+        try forget(id, isFinal: true)
         logger.info("volume destroyed", metadata: ["volume": "\(id)", "app": "\(record.app)"])
         record.state = .destroyed
         return record

@@ -30,7 +30,7 @@ public actor HostAgent {
     var volumeRows: [VolumeID: VolumeRecord] = [:]
     public internal(set) var generation: Generation
     var identity: MeshIdentity
-    var renounced = RenouncedMachines()
+    var renounced: RenouncedIDs
     /// Set when the store holds a newer generation than this ledger: the ledger is an old copy, or another host
     /// uses the same name. Nothing is carried out any more.
     public private(set) var isSuperseded = false
@@ -99,6 +99,7 @@ public actor HostAgent {
         unreadableRows = unreadable
         unseenMachines = Set(machineRows.keys)
         generation = try ledger.generation()
+        renounced = RenouncedIDs(try ledger.renounced())
         (newcomers, newcomersContinuation) = AsyncStream.makeStream(of: Newcomer.self)
         (gateCallStream, gateCalls) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
         for row in unreadable {
@@ -247,10 +248,13 @@ public actor HostAgent {
             .sorted { $0.record.updatedAt > $1.record.updatedAt }
         let old = destroyed.dropFirst(Self.destroyedRowsMax).map(\.record.id)
         guard !old.isEmpty else { return }
-        generation = try ledger.write(removingMachines: old)
+        // As long as there is a row, it says itself that its id was used.
+        let renounced = old.map(\.text)
+        generation = try ledger.write(removingMachines: old, renouncing: renounced)
         for id in old {
             machineRows[id] = nil
             signals.send(id)
         }
+        remember(renounced: renounced)
     }
 }

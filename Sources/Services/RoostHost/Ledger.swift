@@ -20,10 +20,6 @@ struct Ledger {
                 try database.execute(sql: "PRAGMA journal_mode = WAL")
                 try database.execute(sql: "PRAGMA synchronous = FULL")
             }
-            // Machines' environments are in it. SQLite gives the files beside it the same mode.
-            let file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
-            guard file >= 0, fchmod(file, 0o600) == 0 else { throw SystemError("open", path) }
-            close(file)
             database = try DatabaseQueue(path: path, configuration: configuration)
             var migrator = DatabaseMigrator()
             migrator.registerMigration("machines, volumes, generation") { database in
@@ -33,6 +29,13 @@ struct Ledger {
                         CREATE TABLE volumes (id TEXT PRIMARY KEY, row BLOB NOT NULL);
                         CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
                         INSERT INTO counters VALUES ('generation', 1);
+                        """)
+            }
+            migrator.registerMigration("renounced ids") { database in
+                try database.execute(
+                    sql: """
+                        CREATE TABLE renounced (
+                            number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, since_ms INTEGER NOT NULL);
                         """)
             }
             try migrator.migrate(database)
@@ -62,11 +65,57 @@ struct Ledger {
         }
     }
 
+    // MARK: - Ids that are not used again
+
+    /// The oldest first.
+    func renounced() throws(Refusal) -> [RenouncedIDs.Entry] {
+        do {
+            return try database.read { database in
+                try GRDB.Row.fetchAll(database, sql: "SELECT id, since_ms FROM renounced ORDER BY number").map {
+                    RenouncedIDs.Entry(id: $0["id"], since: $0["since_ms"])
+                }
+            }
+        } catch {
+            throw Refusal(.failed, "the host cannot read its ledger", details: "\(error)")
+        }
+    }
+
+    /// Nothing of it is published, so the generation stays.
+    func renounce(_ ids: [String]) throws(Refusal) {
+        do { try database.write { try Self.renounce(ids, in: $0) } } catch {
+            throw Refusal(.failed, "the host cannot write its ledger", details: "\(error)")
+        }
+    }
+
+    func forget(renounced ids: [String]) throws(Refusal) {
+        do {
+            try database.write { database in
+                for id in ids {
+                    try database.execute(sql: "DELETE FROM renounced WHERE id = ?", arguments: [id])
+                }
+            }
+        } catch {
+            throw Refusal(.failed, "the host cannot write its ledger", details: "\(error)")
+        }
+    }
+
+    private static func renounce(_ ids: [String], in database: Database) throws {
+        for id in ids {
+            try database.execute(
+                sql: "INSERT OR IGNORE INTO renounced (id, since_ms) VALUES (?, ?)",
+                arguments: [id, WallClock.milliseconds()])
+        }
+    }
+
+    // MARK: - Rows
+
     /// Writes the given rows, removes the given ids and raises the generation, all or nothing.
+    ///
+    /// - Parameter renouncing: ids that are never used again.
     /// - Returns: the new generation.
     func write(
         machines: [MachineRow] = [], volumes: [VolumeRecord] = [], removingMachines: [MachineID] = [],
-        removingVolumes: [VolumeID] = []
+        removingVolumes: [VolumeID] = [], renouncing: [String] = []
     ) throws(Refusal) -> Generation {
         do {
             let encoder = JSONEncoder()
@@ -87,6 +136,7 @@ struct Ledger {
                 for id in removingVolumes {
                     try database.execute(sql: "DELETE FROM volumes WHERE id = ?", arguments: [id.text])
                 }
+                try Self.renounce(renouncing, in: database)
                 try database.execute(sql: "UPDATE counters SET value = value + 1 WHERE name = 'generation'")
                 let value = try Int64.fetchOne(
                     database, sql: "SELECT value FROM counters WHERE name = 'generation'")

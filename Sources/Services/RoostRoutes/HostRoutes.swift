@@ -30,7 +30,11 @@ public struct HostRoutes: RouteGroup {
                 return try Answer.json(try await agent.createVolume(order))
             },
             APIRoute(.delete, "/v1/internal/volumes/:volume") { call in
-                try Answer.json(try await agent.destroyVolume(try call.id("volume")))
+                let id: VolumeID = try call.id("volume")
+                guard let gone = try await agent.takeBack(id) else {
+                    throw Refusal(.notFound, "volume \(id) not found")
+                }
+                return try Answer.json(gone)
             },
             APIRoute(.get, "/v1/internal/machines/:machine") { call in
                 let id: MachineID = try call.id("machine")
@@ -45,14 +49,15 @@ public struct HostRoutes: RouteGroup {
             },
             APIRoute(.put, "/v1/internal/machines/:machine/renounced") { call in
                 let id: MachineID = try call.id("machine")
-                guard await agent.renounce(id) else { throw Refusal(.alreadyExists, "machine \(id) is here") }
+                guard try await agent.renounce(id) else { throw Refusal(.alreadyExists, "machine \(id) is here") }
                 return try Answer.ok()
             },
             APIRoute(.delete, "/v1/internal/machines/:machine") { call in
                 let id: MachineID = try call.id("machine")
-                _ = try await agent.destroy(id, force: true)
-                return try Answer.json(
-                    try await agent.wait(for: id, states: [.destroyed], timeout: PlanetDispatch.destroyTimeout))
+                guard let gone = try await agent.takeBack(id, timeout: PlanetDispatch.destroyTimeout) else {
+                    throw Refusal(.notFound, "machine \(id) not found")
+                }
+                return try Answer.json(gone)
             },
         ]
     }

@@ -85,7 +85,7 @@ import Testing
                 id: lost, name: "web", app: try AppName("shop"), network: NetworkNumber(1),
                 config: MachineConfig(image: "redis:7"), owner: nil, startsAtOnce: true)
             let refusal = await #expect(throws: Refusal.self) { try await owner.agent.createMachine(late) }
-            #expect(refusal?.code == .nameTaken)
+            #expect(refusal?.code == .failedPrecondition)
         }
     }
 
