@@ -104,6 +104,10 @@ public struct MachineRoutes: RouteGroup {
             id: id, name: name ?? "machine-\(id)", app: app.name, network: app.network, config: wish.config,
             owner: nil, startsAtOnce: wish.skipLaunch != true)
         let (record, chosen) = try await make(order, hasOwnName: name != nil, in: region)
+        try await view.confirm(app) { () throws(Refusal) in
+            try await dispatch.destroyMachine(id, of: app.name, on: chosen)
+            if name != nil { try await names.release(order.name, of: app.name, by: id) }
+        }
         await view.settle(on: chosen) { $0.machines.contains { $0.id == id } }
         return try Answer.json(MachineBody(record, events: [], on: chosen))
     }

@@ -79,12 +79,14 @@ public struct VolumeRoutes: RouteGroup {
             region: region ?? view.agent.configuration.region,
             guest: wish.compute ?? MachineGuest(memoryMebibytes: 0), disk: order.size, app: app.name,
             occupied: occupied)
-        let made = try await view.place(placement) { candidate throws(Refusal) in
-            let record = try await dispatch.createVolume(order, on: candidate)
-            await view.settle(on: candidate) { $0.volumes.contains { $0.id == order.id && $0.state == .created } }
-            return await body(of: record, on: candidate, isReachable: true)
+        let (record, chosen) = try await view.place(placement) { candidate throws(Refusal) in
+            (try await dispatch.createVolume(order, on: candidate), candidate)
         }
-        return try Answer.json(made)
+        try await view.confirm(app) { () throws(Refusal) in
+            try await dispatch.destroyVolume(order.id, of: app.name, on: chosen)
+        }
+        await view.settle(on: chosen) { $0.volumes.contains { $0.id == order.id && $0.state == .created } }
+        return try Answer.json(await body(of: record, on: chosen, isReachable: true))
     }
 
     static let filesystem = "ext4"

@@ -1,7 +1,11 @@
 import Foundation
 import RoostClient
+import RoostControl
+import RoostHost
 import RoostLinux
 import RoostModel
+import RoostPlanet
+import RoostStore
 import Synchronization
 import Testing
 
@@ -49,6 +53,61 @@ import Testing
             #expect(refused.string("code") == "failed_precondition")
             #expect(refused.string("error").hasPrefix("failed_precondition: unable to destroy"))
             #expect(refused.response.requestID == "01A-b")
+        }
+    }
+
+    @Test(
+        "Nothing is made for an app that is gone, or that is a cluster by now, through a host that has not heard of it")
+    func formerApp() async throws {
+        try await PlanetUnderTest.run(["ams1", "iad1"], deaf: ["iad1"], apps: ["shop"]) { planet in
+            let (near, deaf) = (try planet["ams1"], try planet["iad1"])
+            func expectNothing(_ status: Int) async throws {
+                #expect(deaf.watcher.planet.apps[try AppName("shop")]?.owner == nil)
+                for body in [Self.config, #"{"name":"web","config":{"image":"redis:7"}}"#] {
+                    let reply = try await deaf.call("POST /v1/apps/shop/machines", body)
+                    #expect(reply.status == status, "\(reply.text)")
+                }
+                let reply = try await deaf.call("POST /v1/apps/shop/volumes", #"{"name":"data"}"#)
+                #expect(reply.status == status, "\(reply.text)")
+                for host in planet.hosts.values {
+                    #expect(await host.agent.record().machines.isEmpty)
+                    #expect(await host.agent.record().volumes.isEmpty)
+                }
+                let names = try await planet.store.read(.prefix("/roost/machine-names/shop/"), at: nil)
+                #expect(names.entries.isEmpty)
+            }
+            #expect(try await near.call("DELETE /v1/apps/shop").status == 202)
+            try await expectNothing(404)
+            _ = try await AppDirectory(store: planet.store).create(try AppName("shop"), network: nil, owner: .postgres)
+            try await expectNothing(412)
+        }
+    }
+
+    @Test("An order that comes to another host after it was taken back makes nothing there")
+    func lateOrders() async throws {
+        try await PlanetUnderTest.run(["ams1", "iad1"]) { planet in
+            let (near, far) = (try planet["ams1"], try planet["iad1"])
+            let dispatch = PlanetDispatch(agent: near.agent, peers: near.view.peers)
+            var random = SystemRandomNumberGenerator()
+            let app = try AppName("shop")
+            for host in [near, far] {
+                let machine = MachineOrder(
+                    id: .random(using: &random), name: "late", app: app, network: NetworkNumber(1),
+                    config: MachineConfig(image: "redis:7"), owner: nil, startsAtOnce: true)
+                let volume = VolumeOrder(
+                    id: .random(using: &random), name: "data", app: app, size: .gibibytes(1), reserved: nil)
+                try await dispatch.destroyMachine(machine.id, of: app, on: host.name)
+                try await dispatch.destroyVolume(volume.id, of: app, on: host.name)
+                let ofMachine = await #expect(throws: Refusal.self) {
+                    try await dispatch.createMachine(machine, on: host.name)
+                }
+                let ofVolume = await #expect(throws: Refusal.self) {
+                    try await dispatch.createVolume(volume, on: host.name)
+                }
+                #expect([ofMachine?.code, ofVolume?.code] == [.failedPrecondition, .failedPrecondition])
+                #expect(await host.agent.record().machines.isEmpty)
+                #expect(await host.agent.record().volumes.isEmpty)
+            }
         }
     }
 

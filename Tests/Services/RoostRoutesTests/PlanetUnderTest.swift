@@ -30,9 +30,12 @@ struct PlanetUnderTest: Sendable {
 
     /// Runs the hosts for the time of the body.
     ///
-    /// - Parameter deaf: hosts that hear of the others when they start, and of nothing that happens later.
+    /// - Parameters:
+    ///   - deaf: hosts that hear of the others when they start, and of nothing that happens later.
+    ///   - apps: are there before any host starts.
     static func run(
-        _ names: [String] = ["ams1"], deaf: [String] = [], registry: MetricsRegistry = MetricsRegistry(),
+        _ names: [String] = ["ams1"], deaf: [String] = [], apps: [String] = [],
+        registry: MetricsRegistry = MetricsRegistry(),
         _ body: @Sendable (PlanetUnderTest) async throws -> Void
     ) async throws {
         let folder = NSTemporaryDirectory() + "roost-routes-\(getpid())-\(UInt32.random(in: 0 ... .max))"
@@ -42,6 +45,7 @@ struct PlanetUnderTest: Sendable {
         let lag = WatchLag()
         let store = MeasuredStore(try SQLiteStore(path: folder + "/store.sqlite", logger: quiet), lag: lag)
         let names = try names.map { try HostName($0) }
+        for app in apps { _ = try await AppDirectory(store: store).create(try AppName(app), network: nil) }
         let deaf = Set(try deaf.map { try HostName($0) })
         var hosts: [HostName: HostUnderTest] = [:]
         for name in names {
@@ -66,7 +70,7 @@ struct PlanetUnderTest: Sendable {
                 try await withThrowingTaskGroup(of: Void.self) { hearing in
                     hearing.addTask { try await host.watcher.run() }
                     _ = try await poll(for: .seconds(10)) {
-                        host.watcher.planet.hosts.count == names.count ? true : nil
+                        host.watcher.isLive && host.watcher.planet.hosts.count == names.count ? true : nil
                     }
                     hearing.cancelAll()
                 }
