@@ -242,9 +242,11 @@ public final class BirdAnnouncer: Service {
             try DurableFile.makeFolder(paths.birdFolder)
             try user?.give(paths.birdFolder, mode: 0o750)
             // It may hold passwords of sessions: for BIRD to read, for nobody to write.
-            try DurableFile.write(
-                text, to: paths.birdPath, mode: user == nil ? 0o600 : 0o640,
-                owner: user.map { DurableFile.Owner(user: 0, group: $0.group) })
+            try await BlockingCall.run { () throws(SystemError) in
+                try DurableFile.write(
+                    text, to: paths.birdPath, mode: user == nil ? 0o600 : 0o640,
+                    owner: user.map { DurableFile.Owner(user: 0, group: $0.group) })
+            }
         } catch {
             throw AnycastError(operation: "write", subject: paths.birdPath, cause: error.description)
         }

@@ -279,7 +279,7 @@ final class Operations: Sendable {
         var found = try await instance.endOfLog(within: limit)
         if try instance.hasLeftovers(above: found.timeline) {
             await instance.stop(.fast, within: .seconds(4))
-            try instance.removeLeftovers(above: found.timeline)
+            try await instance.removeLeftovers(above: found.timeline)
             try await startOrReload(within: limit)
             found = try await instance.endOfLog(within: limit)
         }
@@ -304,11 +304,7 @@ final class Operations: Sendable {
     // MARK: - What the store knows
 
     private func configure(_ role: PostgresSettings.Role) async throws {
-        let instance = instance
-        let secrets = known.view.secrets
-        let settings = try settings(role)
-        // It flushes several files.
-        try await BlockingCall.run { () throws(PostgresError) in try instance.configure(settings, secrets) }
+        try await instance.configure(try settings(role), known.view.secrets)
     }
 
     private func settings(_ role: PostgresSettings.Role) throws -> PostgresSettings {

@@ -86,7 +86,7 @@ extension PostgresInstance {
             try await removeRemains()
             var stopped = settings
             stopped.role = .standby(upstream: nil)
-            try configure(stopped, secrets)
+            try await configure(stopped, secrets)
             // Recovery in single-user mode refuses to work as a standby.
             try layout.remove(layout.data + "/standby.signal")
             let connection = settings.connection(to: upstream, layout, application: "roost_rewind")
@@ -131,7 +131,7 @@ extension PostgresInstance {
 
     /// What a copy needs to reach the leader: the password, which is gone again afterwards however `body` ends.
     func withPassword(_ secrets: MemberSecrets, _ body: () async throws -> Void) async throws {
-        try writePassword(secrets)
+        try await BlockingCall.run { () throws(SystemError) in try self.writePassword(secrets) }
         do { try await body() } catch {
             try layout.remove(layout.passwordFile)
             throw error

@@ -115,12 +115,14 @@ extension PostgresInstance {
         try !LogFiles(layout.outside(layout.data + "/pg_wal")).above(timeline).isEmpty
     }
 
-    public func removeLeftovers(above timeline: UInt32) throws(PostgresError) {
+    public func removeLeftovers(above timeline: UInt32) async throws(PostgresError) {
         guard !isRunning else { throw PostgresError("remove leftovers of the log", "Postgres runs") }
-        let files = LogFiles(layout.outside(layout.data + "/pg_wal"))
-        do {
-            for name in try files.above(timeline) { try layout.remove("\(layout.data)/pg_wal/\(name)") }
-            try files.flush()
+        do throws(SystemError) {
+            try await layout.onDisk { layout throws(SystemError) in
+                let files = LogFiles(layout.outside(layout.data + "/pg_wal"))
+                for name in try files.above(timeline) { try layout.remove("\(layout.data)/pg_wal/\(name)") }
+                try files.flush()
+            }
         } catch {
             throw PostgresError("remove leftovers of the log", "\(error)")
         }

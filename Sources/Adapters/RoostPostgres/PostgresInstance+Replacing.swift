@@ -22,9 +22,9 @@ extension PostgresInstance {
             if layout.exists(layout.unfinished) {
                 if layout.exists(layout.data) {
                     try await Command("rm", ["-rf", layout.outside(layout.aside)], deadline: Self.removalDeadline).run()
-                    try layout.move(layout.data, to: layout.aside)
+                    try await layout.move(layout.data, to: layout.aside)
                 }
-                try layout.move(layout.unfinished, to: layout.data)
+                try await layout.move(layout.unfinished, to: layout.data)
             }
             guard hasData else { throw PostgresError("find the data", "there is neither a copy nor data") }
             try await removeCopies()

@@ -139,7 +139,7 @@ public final class PostgresInstance: Sendable {
                     "password_encryption=scram-sha-256", "postgres",
                 ], input: ClusterRoles.statements(secrets), deadline: deadline
             ).run()
-            try finish()
+            try await layout.move(layout.unfinished, to: layout.data)
         } catch {
             throw PostgresError("initialise the data", "\(error)")
         }
@@ -152,7 +152,7 @@ public final class PostgresInstance: Sendable {
         try await removeCopies()
         guard layout.exists(layout.data) else { return }
         // Out of the way first: half a data folder must not look like one.
-        try layout.move(layout.data, to: layout.aside)
+        try await layout.move(layout.data, to: layout.aside)
         try await removeCopies()
     }
 
@@ -165,11 +165,6 @@ public final class PostgresInstance: Sendable {
             throw SystemError("make folder", layout.unfinished)
         }
         try layout.give(layout.unfinished, mode: 0o700)
-    }
-
-    /// The unfinished folder becomes the data, in one step.
-    func finish() throws(SystemError) {
-        try layout.move(layout.unfinished, to: layout.data)
     }
 
     // MARK: - Configuration
@@ -218,6 +213,12 @@ public final class PostgresInstance: Sendable {
         }
     }
 
+    /// As the other, on a thread of its own: it flushes several files, and tasks do not wait for the disk. In their code
+    /// the compiler takes this one.
+    public func configure(_ settings: PostgresSettings, _ secrets: MemberSecrets) async throws(PostgresError) {
+        try await BlockingCall.run { () throws(PostgresError) in try self.configure(settings, secrets) }
+    }
+
     private func write(_ settings: PostgresSettings, _ secrets: MemberSecrets) throws(SystemError) {
         try layout.prepare()
         // The first of all, for a standby that is to follow no more: see stopFollowing.
@@ -252,6 +253,7 @@ public final class PostgresInstance: Sendable {
         return stat(layout.outside(path), &facts) == 0 && facts.st_size == 0
     }
 
+    @available(*, noasync, message: "it waits for the disk; use a BlockingCall")
     func writePassword(_ secrets: MemberSecrets) throws(SystemError) {
         var escaped = ""
         for letter in secrets.replicationPassword {

@@ -90,7 +90,8 @@ public struct PostgresLayout: Hashable, Sendable {
         guard chmod(outside(path), mode) == 0 else { throw SystemError("chmod", outside(path)) }
     }
 
-    /// Writes a file that belongs to Postgres's user.
+    /// Writes a file that belongs to Postgres's user, and flushes it.
+    @available(*, noasync, message: "it waits for the disk; use onDisk")
     func write(_ text: String, to path: String, mode: mode_t = 0o600) throws(SystemError) {
         try DurableFile.write(text, to: outside(path), mode: mode, owner: try owner())
     }
@@ -104,6 +105,7 @@ public struct PostgresLayout: Hashable, Sendable {
     }
 
     /// Makes what was renamed or removed in the volume's folder durable.
+    @available(*, noasync, message: "it waits for the disk; use onDisk")
     func flushVolume() throws(SystemError) {
         let folder = open(outside(volume), O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         guard folder >= 0 else { throw SystemError("open", volume) }
@@ -115,6 +117,20 @@ public struct PostgresLayout: Hashable, Sendable {
         guard rename(outside(path), outside(target)) == 0 else { throw SystemError("rename \(path) to", target) }
         try flushVolume()
     }
+
+    /// What flushes waits for the disk, and tasks do not: in their code the compiler takes this one.
+    func move(_ path: String, to target: String) async throws(SystemError) {
+        try await onDisk { layout throws(SystemError) in try layout.move(path, to: target) }
+    }
+
+    /// Runs what flushes on a thread of its own.
+    func onDisk<Value: Sendable>(
+        _ work: @escaping @Sendable (PostgresLayout) throws(SystemError) -> Value
+    ) async throws(SystemError) -> Value {
+        let layout = self
+        return try await BlockingCall.run { () throws(SystemError) in try work(layout) }
+    }
+
     /// What of the volume is used up, in words; nil when there is room, or it cannot be told.
     public func shortage() -> String? {
         var facts = statvfs()

@@ -67,7 +67,10 @@ public struct PostgresImage: Sendable {
         if needsDebian { try await makeBase(recipe, tag: base, report: report) }
         report("adding \(program)")
         try await addProgram(program, to: base)
-        try DurableFile.write(stamp, to: stampFile, mode: 0o644)
+        let stampFile = stampFile
+        try await BlockingCall.run { () throws(SystemError) in
+            try DurableFile.write(stamp, to: stampFile, mode: 0o644)
+        }
         for old in try await self.tags() where old.hasPrefix("debian-") && old != base { try await remove(tag: old) }
         try await umoci(["gc", "--layout", layout])
         return needsDebian ? .built : .programRenewed

@@ -94,7 +94,7 @@ final class EdgeAssembly: Sendable {
     func set(_ state: EdgeRequest.State) async throws(Refusal) {
         switch state {
         case .stopped:
-            try note { try DurableFile.write("stopped\n", to: file) }
+            try await note { [file] () throws(SystemError) in try DurableFile.write("stopped\n", to: file) }
             let isStopped = wanted.withLock { wanted in
                 if wanted == .healthy { wanted = .draining }
                 return wanted == .down
@@ -111,7 +111,7 @@ final class EdgeAssembly: Sendable {
             announcer.want(.down)
             keeper.setAccepting(false)
         case .started:
-            try note { try DurableFile.remove(file) }
+            try await note { [file] () throws(SystemError) in try DurableFile.remove(file) }
             wanted.withLock { $0 = .healthy }
             keeper.setAccepting(true)
             announcer.want(.healthy)
@@ -119,9 +119,9 @@ final class EdgeAssembly: Sendable {
         }
     }
 
-    private func note(_ write: () throws -> Void) throws(Refusal) {
-        do {
-            try write()
+    private func note(_ write: @escaping @Sendable () throws(SystemError) -> Void) async throws(Refusal) {
+        do throws(SystemError) {
+            try await BlockingCall.run(write)
         } catch {
             throw Refusal(.failed, "the state of the edge could not be kept", details: "\(error)")
         }
