@@ -45,6 +45,7 @@ public final class Member: Sendable {
     private let file: MemberFile
     /// Somebody waits for what the next sample of Postgres says.
     private let isAwaited = Atomic(false)
+    private let volumeFault = Mutex<String?>(nil)
 
     /// Waits for the host to say what this member is a member of, and makes ready to take part.
     ///
@@ -108,6 +109,7 @@ public final class Member: Sendable {
         await withTaskGroup(of: Void.self) { group in
             group.addTask { await self.observe() }
             group.addTask { await self.tendSlots() }
+            group.addTask { await self.watchVolume() }
             for await _ in over {}
             group.cancelAll()
         }
@@ -189,7 +191,7 @@ public final class Member: Sendable {
         if let why = detail, !instance.isRunning, let words = instance.lastWords, !why.contains(words) {
             detail = "\(why): \(words)"
         }
-        let all = [detail, instance.layout.shortage()].compactMap(\.self)
+        let all = [volumeFault.withLock { $0 }, detail, instance.layout.shortage()].compactMap(\.self)
         return all.isEmpty ? nil : all.joined(separator: "; ")
     }
 
@@ -221,6 +223,19 @@ public final class Member: Sendable {
             }
             usleep(UInt32(Self.hostPause.milliseconds * 1000))
         }
+    }
+
+    /// No process in the machine can mend it. The data is left as it is: the host checks the file system when the
+    /// machine starts, and the machine's restart policy has the pauses between tries.
+    private func watchVolume() async {
+        guard let fault = await VolumeWatch(layout: instance.layout).untilFault() else { return }
+        logger.critical("the machine ends", metadata: ["why": "\(fault)"])
+        volumeFault.withLock { $0 = fault }
+        // What it says it has written it may not have. As after a crash, another one takes over.
+        instance.kill()
+        // The report that says why.
+        guard (try? await Task.sleep(for: timings.reportInterval)) != nil else { return }
+        _exit(VolumeWatch.exitCode)
     }
 
     private func tendSlots() async {

@@ -20,7 +20,7 @@ extension LoopVolumes {
                         code: .failed, operation: "mount", volume: volume,
                         cause: "something else is mounted in its place on the host: unmount it")
                 }
-                guard Self.isReadOnly(mounted) else { return point }
+                guard mounted.isReadOnly else { return point }
                 logger.warning(
                     "the volume has turned read-only after an error: it is checked and mounted anew",
                     metadata: ["volume": "\(volume)"])

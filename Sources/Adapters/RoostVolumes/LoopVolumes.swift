@@ -117,7 +117,7 @@ public struct LoopVolumes: VolumeBackend {
                 blockSize: Int64(filesystem.f_frsize), blocks: Int64(filesystem.f_blocks),
                 blocksFree: Int64(filesystem.f_bfree), blocksAvailable: Int64(filesystem.f_bavail),
                 inodes: Int64(filesystem.f_files), inodesFree: Int64(filesystem.f_ffree),
-                isReadOnly: Self.isReadOnly(mount))
+                isReadOnly: mount.isReadOnly)
         }
         guard let outcome else {
             throw VolumeError(
@@ -190,10 +190,5 @@ public struct LoopVolumes: VolumeBackend {
                 code: error.code == ENOSPC ? .noSpace : .failed, operation: operation, volume: volume,
                 cause: String(cString: strerror(error.code)))
         }
-    }
-
-    /// ext4 says `emergency_ro` since Linux 6.14, and `ro` before.
-    static func isReadOnly(_ mount: MountTable.Mount) -> Bool {
-        mount.options.split(separator: ",").contains { $0 == "ro" || $0 == "emergency_ro" || $0 == "shutdown" }
     }
 }

@@ -12,6 +12,12 @@ public struct MountTable: Sendable {
         public var source: String
         /// The superblock's options, comma-separated.
         public var options: String
+
+        /// The filesystem takes no writes, whoever asks. After an error ext4 says `emergency_ro` since Linux 6.14, and
+        /// `ro` before.
+        public var isReadOnly: Bool {
+            options.split(separator: ",").contains { $0 == "ro" || $0 == "emergency_ro" || $0 == "shutdown" }
+        }
     }
 
     /// In the order of the table: of several at one point the last is the one that is seen.

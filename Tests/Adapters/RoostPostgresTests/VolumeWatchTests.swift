@@ -1,0 +1,47 @@
+import Foundation
+import Glibc
+import RoostLinux
+import Testing
+
+@testable import RoostPostgres
+
+@Suite struct VolumeWatchTests {
+    @Test("A volume that has turned read-only is noticed, and one that takes writes is not taken for it")
+    func turned() async throws {
+        let folder = NSTemporaryDirectory() + "roost-volume-watch-\(getpid())"
+        try DurableFile.makeFolder(folder)
+        defer {
+            umount2(folder, Int32(MNT_DETACH))
+            rmdir(folder)
+        }
+        let watch = VolumeWatch(layout: PostgresLayout(volume: folder))
+        // Nothing is mounted there: where the data is a plain folder nobody can mount it anew.
+        #expect(watch.fault() == nil)
+        try #require(mount("tmpfs", folder, "tmpfs", UInt(MS_NOATIME), "size=64k") == 0)
+        #expect(watch.fault() == nil)
+        let fault = try await withThrowingTaskGroup(of: String?.self) { group in
+            group.addTask { await watch.untilFault(every: .milliseconds(5)) }
+            group.addTask {
+                try await Task.sleep(for: .seconds(10))
+                return nil
+            }
+            defer { group.cancelAll() }
+            #expect(mount("tmpfs", folder, "tmpfs", UInt(MS_REMOUNT | MS_RDONLY), nil) == 0)
+            return try await group.next() ?? nil
+        }
+        #expect(fault?.contains("takes no writes") == true)
+        #expect(mount("tmpfs", folder, "tmpfs", UInt(MS_REMOUNT), nil) == 0)
+        #expect(watch.fault() == nil)
+    }
+
+    @Test(
+        "The words of the kernel for a file system that takes no writes",
+        arguments: [
+            ("rw,relatime", false), ("ro,relatime", true), ("rw,emergency_ro", true), ("rw,shutdown", true),
+            ("rw,errors=remount-ro", false),
+        ])
+    func options(_ options: String, isReadOnly: Bool) {
+        let line = "36 35 7:1 / /data rw,noatime - ext4 /dev/loop1 \(options)"
+        #expect(MountTable(mountinfo: line).at("/data")?.isReadOnly == isReadOnly)
+    }
+}
