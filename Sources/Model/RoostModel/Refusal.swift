@@ -6,6 +6,8 @@ public struct Refusal: Error, Hashable, Sendable, CustomStringConvertible {
         case invalid
         /// There is no such thing on any host that could be asked.
         case notFound
+        /// The path exists, and something else can be done there.
+        case methodNotAllowed
         /// The thing exists but is not in a state that allows the order.
         case failedPrecondition
         /// The id is used by another thing.

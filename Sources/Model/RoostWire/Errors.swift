@@ -33,8 +33,8 @@ public struct ErrorBody: Sendable, Codable, Hashable {
             switch refusal.code {
             case .insufficientCapacity: .insufficientCapacity
             case .nameTaken: .nameTaken
-            case .invalid, .notFound, .failedPrecondition, .alreadyExists, .deadlineExceeded, .tooMany, .unavailable,
-                .outcomeUnknown, .notImplemented, .failed:
+            case .invalid, .notFound, .methodNotAllowed, .failedPrecondition, .alreadyExists, .deadlineExceeded,
+                .tooMany, .unavailable, .outcomeUnknown, .notImplemented, .failed:
                 .unknown
             }
         code = refusal.code.word
@@ -64,6 +64,7 @@ extension Refusal.Code {
         switch self {
         case .invalid: "invalid"
         case .notFound: "not_found"
+        case .methodNotAllowed: "method_not_allowed"
         case .failedPrecondition: "failed_precondition"
         case .alreadyExists: "already_exists"
         case .nameTaken: "name_taken"
@@ -82,6 +83,7 @@ extension Refusal.Code {
         switch self {
         case .invalid: 400
         case .notFound: 404
+        case .methodNotAllowed: 405
         case .failedPrecondition: 412
         case .alreadyExists: 409
         case .nameTaken, .insufficientCapacity: 422
@@ -114,8 +116,8 @@ extension Refusal.Code {
     /// True when the refusal is also the word that nothing was changed.
     public var changedNothing: Bool {
         switch self {
-        case .invalid, .notFound, .failedPrecondition, .alreadyExists, .nameTaken, .insufficientCapacity,
-            .tooMany, .unavailable, .notImplemented:
+        case .invalid, .notFound, .methodNotAllowed, .failedPrecondition, .alreadyExists, .nameTaken,
+            .insufficientCapacity, .tooMany, .unavailable, .notImplemented:
             true
         case .deadlineExceeded, .outcomeUnknown, .failed: false
         }

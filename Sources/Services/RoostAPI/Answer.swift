@@ -58,8 +58,8 @@ public struct Answer: Sendable {
         var answer = error(body, status: refusal.code.status)
         switch refusal.code {
         case .tooMany, .unavailable: answer.headers.append(("retry-after", retryAfter))
-        case .invalid, .notFound, .failedPrecondition, .alreadyExists, .nameTaken, .insufficientCapacity,
-            .deadlineExceeded, .outcomeUnknown, .notImplemented, .failed:
+        case .invalid, .notFound, .methodNotAllowed, .failedPrecondition, .alreadyExists, .nameTaken,
+            .insufficientCapacity, .deadlineExceeded, .outcomeUnknown, .notImplemented, .failed:
             break
         }
         return answer

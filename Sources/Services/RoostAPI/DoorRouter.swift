@@ -17,17 +17,18 @@ struct DoorRouter: Sendable {
 
     func build() -> Router<CallContext> {
         let router = Router(context: CallContext.self)
-        router.add(middleware: Reception(callers: door.callers, logger: logger))
+        router.add(middleware: Reception(callers: door.callers, paths: RoutePaths(groups), logger: logger))
         for group in groups {
             for route in group.routes {
-                guard let method = HTTPRequest.Method(rawValue: route.method.rawValue) else { continue }
-                let callers = group.callers
-                router.on(RouterPath(route.path), method: method) { request, context in
-                    // To whoever it is not for, there is no such path.
-                    guard let kind = context.caller?.kind, kind == callers || route.alsoFor.contains(kind) else {
-                        throw HTTPError(.notFound)
+                let callers = route.alsoFor.union([group.callers])
+                for method in route.methods.compactMap(HTTPRequest.Method.init(rawValue:)) {
+                    router.on(RouterPath(route.path), method: method) { request, context in
+                        // To whoever it is not for, there is no such path.
+                        guard let kind = context.caller?.kind, callers.contains(kind) else {
+                            throw HTTPError(.notFound)
+                        }
+                        return try await answer(request, context, route)
                     }
-                    return try await answer(request, context, route)
                 }
             }
         }

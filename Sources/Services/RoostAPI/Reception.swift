@@ -27,6 +27,7 @@ struct Reception: RouterMiddleware {
     typealias Context = CallContext
 
     let callers: APIDoor.Callers
+    let paths: RoutePaths
     let logger: Logger
 
     static let requestIDLengthMax = 64
@@ -39,7 +40,9 @@ struct Reception: RouterMiddleware {
         var context = context
         context.requestID = Self.requestID(of: request)
         let (answered, refusal) = await answer(request, &context, next)
-        var response = answered
+        // Its headers are those of the answer that a GET would have got, and what comes next on the connection is the next
+        // answer.
+        var response = request.method == .head ? answered.createHeadResponse() : answered
         response.headers[Self.field(CallHeader.requestID)] = context.requestID
         log(request, context, response.status.code, refusal, took: .now - began)
         count(request, context, response.status.code, took: .now - began)
@@ -62,7 +65,11 @@ struct Reception: RouterMiddleware {
             return (response, refusal)
         } catch {
             let refusal = refusal(for: error, request, context)
-            return (Response(.refusal(refusal.naming(context.requestID))), refusal)
+            var response = Response(.refusal(refusal.naming(context.requestID)))
+            if refusal.code == .methodNotAllowed {
+                response.headers[.allow] = methods(at: request, context).joined(separator: ", ")
+            }
+            return (response, refusal)
         }
     }
 
@@ -79,7 +86,7 @@ struct Reception: RouterMiddleware {
             }
             return refusal
         case let error as HTTPError where error.status == .notFound || error.status == .methodNotAllowed:
-            return FlyPaths.refusal(method: request.method.rawValue, path: request.uri.path)
+            return missing(request, context)
         case is CancellationError: return Refusal(.unavailable, "this host is shutting down; try another")
         default:
             logger.error(
@@ -87,6 +94,21 @@ struct Reception: RouterMiddleware {
                 metadata: ["error": "\(error)", "path": "\(request.uri.path)", "request": "\(context.requestID)"])
             return Refusal(.failed, "internal error; the log of this host has more under \(context.requestID)")
         }
+    }
+
+    /// Nothing is served by this method at this path.
+    private func missing(_ request: Request, _ context: CallContext) -> Refusal {
+        let refusal = FlyPaths.refusal(method: request.method.rawValue, path: request.uri.path)
+        let methods = methods(at: request, context)
+        guard refusal.code == .notFound, !methods.isEmpty else { return refusal }
+        return Refusal(
+            .methodNotAllowed,
+            "\(request.method.rawValue) is not what can be done at \(request.uri.path): it takes \(methods.joined(separator: ", "))"
+        )
+    }
+
+    private func methods(at request: Request, _ context: CallContext) -> [String] {
+        context.caller.map { paths.methods(at: request.uri.path, for: $0.kind) } ?? []
     }
 
     // MARK: - Who calls

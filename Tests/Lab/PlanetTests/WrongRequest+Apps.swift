@@ -107,15 +107,17 @@ extension WrongRequest {
         [
             "GET /", "GET /v1", "GET /v2/apps", "GET /v1/bogus", "GET /v1/apps/{shop}/bogus", "GET /v1/apps/../../etc",
             "GET /v1/apps/{shop}/machines/{machine}/bogus", "GET /v1/platform", "GET /v1/platform/bogus",
-            "GET /v1/postgres/{db}/bogus", "GET /index.html", "PUT /v1/apps",
-            "PATCH /v1/apps/{shop}",
-            "POST /v1/apps/{shop}", "PUT /v1/apps/{shop}/machines", "PUT /v1/apps/{shop}/machines/{machine}",
-            "GET /v1/apps/{shop}/machines/{machine}/start", "POST /v1/apps/{shop}/machines/{machine}/wait",
-            "POST /v1/apps/{shop}/volumes/{volume}", "DELETE /v1/postgres", "PUT /v1/postgres/{db}",
-            "GET /v1/postgres/{db}/switchover", "GET /v1/platform/hosts/ams1/edge", "POST /v1/platform/ips",
-            "DELETE /v1/platform/mesh", "GET /v1/internal/mesh", "DELETE /v1/internal/machines/{machine}",
-            "OPTIONS /v1/apps", "TRACE /v1/apps",
+            "GET /v1/postgres/{db}/bogus", "GET /index.html", "GET /v1/internal/mesh",
+            "DELETE /v1/internal/machines/{machine}",
         ].map { .init($0, nil, 404, "not found") }
+        + [
+            "PUT /v1/apps", "PATCH /v1/apps/{shop}", "POST /v1/apps/{shop}", "PUT /v1/apps/{shop}/machines",
+            "PUT /v1/apps/{shop}/machines/{machine}", "GET /v1/apps/{shop}/machines/{machine}/start",
+            "POST /v1/apps/{shop}/machines/{machine}/wait", "POST /v1/apps/{shop}/volumes/{volume}",
+            "DELETE /v1/postgres", "PUT /v1/postgres/{db}", "GET /v1/postgres/{db}/switchover",
+            "GET /v1/platform/hosts/ams1/edge", "POST /v1/platform/ips", "DELETE /v1/platform/mesh",
+            "OPTIONS /v1/apps", "TRACE /v1/apps",
+        ].map { .init($0, nil, 405, "it takes ") }
         + [.init("POST /v1/bogus", large, 404, "not found")]
         + [
             "GET /v1/apps/{shop}/certificates", "POST /v1/apps/{shop}/certificates/acme",

@@ -231,6 +231,65 @@ private struct EchoRoutes: RouteGroup {
         return code == 0 ? descriptor : -1
     }
 
+    /// Sends the text as it is, and hands back all that comes until the door ends the connection.
+    private static func exchange(_ text: String, at path: String) async throws -> String {
+        let descriptor = connect(to: path)
+        defer { close(descriptor) }
+        #expect(send(descriptor, text, text.utf8.count, Int32(MSG_NOSIGNAL)) == text.utf8.count)
+        var answer: [UInt8] = []
+        var piece = [UInt8](repeating: 0, count: 64 << 10)
+        _ = try await poll(for: .seconds(10), every: .milliseconds(10)) {
+            while true {
+                let count = recv(descriptor, &piece, piece.count, Int32(MSG_DONTWAIT))
+                if count == 0 { return true }
+                guard count > 0 else { return nil }
+                answer += piece[..<count]
+            }
+        }
+        return String(decoding: answer, as: UTF8.self)
+    }
+
+    @Test(
+        "HEAD is answered as GET is, without a body: the next answer on the connection follows at once",
+        arguments: [
+            ("whoami", 200), ("whoami?wrong=1", 400), ("nothing", 404), ("machines/a/hold", 405), ("size", 405),
+        ])
+    func head(target: String, status: Int) async throws {
+        try await atDoor(.root) { client, path in
+            let target = "/v1/user/\(target)"
+            let answers = try await Self.exchange(
+                "HEAD \(target) HTTP/1.1\r\nhost: a\r\n\r\nGET /v1/user/whoami HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n",
+                at: path)
+            let parts = answers.components(separatedBy: "\r\n\r\n")
+            holds(parts.count == 3)
+            holds(parts[0].hasPrefix("HTTP/1.1 \(status) "))
+            holds(parts[1].hasPrefix("HTTP/1.1 200 "))
+            guard status == 200 || status == 400 else { return }
+            let read = try await client.execute(
+                APIRequest(.get, target, headers: [(CallHeader.requestID, String(repeating: "a", count: 32))]))
+            let length = read.header("content-length")
+            #expect(length == "\(read.body.count)")
+            #expect("\(parts[0].lowercased())\r\n".contains("content-length: \(length ?? "")\r\n"))
+        }
+    }
+
+    @Test("A method that a path does not take is refused with those that it takes for this caller")
+    func methods() async throws {
+        try await atDoor(.root) { client, _ in
+            let read = try await client.execute(APIRequest(.delete, "/v1/user/whoami"))
+            #expect(read.status == 405 && read.header("allow") == "GET, HEAD")
+            let written = try await client.execute(APIRequest(.get, "/v1/user/size"))
+            #expect(written.status == 405 && written.header("allow") == "PUT")
+            let body = try JSONDecoder().decode(ErrorBody.self, from: written.body)
+            #expect(body.code == "method_not_allowed" && body.error.contains("takes PUT"))
+            let hidden = try await client.execute(APIRequest(.get, "/v1/member/size"))
+            #expect(hidden.status == 404 && hidden.header("allow") == nil)
+            // Fly.io has it, Roost has not.
+            let flys = try await client.execute(APIRequest(.put, "/v1/apps/a/volumes/vol_1"))
+            #expect(flys.status == 501)
+        }
+    }
+
     @Test("So many calls of a kind may be under way, and one whose caller hangs up ends and makes room")
     func concurrency() async throws {
         try await atDoor(.root) { client, _ in

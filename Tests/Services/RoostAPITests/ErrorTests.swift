@@ -8,7 +8,8 @@ import Testing
 @Suite struct ErrorTests {
     @Test func everyRefusalHasItsStatus() {
         let table: [Refusal.Code: Int] = [
-            .invalid: 400, .notFound: 404, .failedPrecondition: 412, .alreadyExists: 409, .nameTaken: 422,
+            .invalid: 400, .notFound: 404, .methodNotAllowed: 405, .failedPrecondition: 412, .alreadyExists: 409,
+            .nameTaken: 422,
             .insufficientCapacity: 422, .deadlineExceeded: 408, .tooMany: 429, .unavailable: 503,
             .outcomeUnknown: 504, .notImplemented: 501, .failed: 500,
         ]
