@@ -301,7 +301,7 @@ public struct WaitBody: Sendable, Codable {
 
 /// `POST …/machines/{id}/exec`, Fly's `MachineExecRequest`.
 public struct ExecBody: Sendable, Codable {
-    /// A line for `/bin/sh -c` in the machine; without a meaning beside ``command``.
+    /// A line for `/bin/sh -c` in the machine; refused beside ``command``.
     public var cmd: String?
     /// Program and arguments, at most 128 KiB; one of this and ``cmd`` must be there.
     public var command: [String]?

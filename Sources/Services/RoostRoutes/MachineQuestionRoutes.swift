@@ -65,9 +65,7 @@ public struct MachineQuestionRoutes: RouteGroup {
 
     private func execute(_ call: APICall) async throws -> Answer {
         let wish = try call.wish(ExecBody.self)
-        guard let command = wish.command ?? wish.cmd.map({ ["/bin/sh", "-c", $0] }), !command.isEmpty else {
-            throw Refusal(.invalid, "field 'command' (a list) or 'cmd' (a shell line) is missing")
-        }
+        let command = try Self.command(of: wish)
         let size = command.reduce(0) { $0 + $1.utf8.count + 1 }
         guard size <= Self.commandBytesMax, !command.contains(where: { $0.utf8.contains(0) }) else {
             throw Refusal(
@@ -82,6 +80,19 @@ public struct MachineQuestionRoutes: RouteGroup {
         return try await view.onOwnerOfMachine(call, timeout: time + Self.passageMax * 2) { id in
             let result = try await view.agent.runCommand(command, input: wish.stdin ?? "", timeout: time, in: id)
             return try Answer.json(ExecResponse(result))
+        }
+    }
+
+    /// An empty one counts as not sent, as everywhere. Of two that ask for something nobody knows which one is meant.
+    private static func command(of wish: ExecBody) throws(Refusal) -> [String] {
+        let words = wish.command ?? []
+        let line = wish.cmd.flatMap(\.ifNotEmpty)
+        switch (words.isEmpty, line) {
+        case (false, nil): return words
+        case (true, let line?): return ["/bin/sh", "-c", line]
+        case (true, nil): throw Refusal(.invalid, "field 'command' (a list) or 'cmd' (a shell line) is missing")
+        case (false, .some):
+            throw Refusal(.invalid, "field 'command' and field 'cmd' exclude each other: send one of them")
         }
     }
 }

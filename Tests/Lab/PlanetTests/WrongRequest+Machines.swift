@@ -167,7 +167,9 @@ extension WrongRequest {
             "POST /v1/apps/{shop}/machines/{machine}/exec",
             [
                 ("{}", 400, "field 'command' (a list) or 'cmd' (a shell line) is missing"),
-                ("{\"command\":[]}", 400, "field 'command'"), ("{\"command\":\"ls\"}", 400, "has the wrong type"),
+                ("{\"command\":[]}", 400, "field 'command'"),
+                ("{\"command\":[\"ls\"],\"cmd\":\"ls\"}", 400, "exclude each other"),
+                ("{\"command\":\"ls\"}", 400, "has the wrong type"),
                 ("{\"command\":[5]}", 400, "has the wrong type"), ("{\"cmd\":[\"ls\"]}", 400, "has the wrong type"),
                 ("{\"command\":[\"\"]}", 400, "give a command"), ("{\"command\":[\"-ls\"]}", 400, "give a command"),
                 ("{\"command\":[\"ls\",\"a\\u0000b\"]}", 400, "no NUL"), ("{\"cmd\":\"a\\u0000b\"}", 400, "no NUL"),

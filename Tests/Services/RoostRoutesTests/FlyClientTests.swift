@@ -142,6 +142,15 @@ import Testing
             #expect(answer.status == 200, "\(answer.text)")
             #expect(answer.string("stdout") == "/bin/sh -c ls -l")
             #expect(answer.object["exit_code"] as? Int == 7)
+            for (body, ran) in [
+                (#"{"cmd":"","command":["ls","-a"]}"#, "ls -a"), (#"{"cmd":"ls","command":[]}"#, "/bin/sh -c ls"),
+            ] {
+                let one = try await host.call("POST /v1/apps/shop/machines/\(id)/exec", body)
+                #expect(one.string("stdout") == ran, "\(one.text)")
+            }
+            let both = try await host.call(
+                "POST /v1/apps/shop/machines/\(id)/exec", #"{"cmd":"ls","command":["ls"]}"#)
+            #expect(both.status == 400 && both.string("error").contains("exclude each other"), "\(both.text)")
         }
     }
 
