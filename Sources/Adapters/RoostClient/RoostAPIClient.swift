@@ -4,6 +4,7 @@ import Glibc
 import NIOCore
 import NIOHTTP1
 import NIOPosix
+import RoostModel
 import RoostWire
 
 /// Speaks to one `roostd`. A value: cheap to make, and all of them share one pool of connections that lives as long
@@ -62,7 +63,7 @@ public struct RoostAPIClient: Sendable {
             return try JSONDecoder().decode(type, from: data)
         } catch {
             throw APIError(
-                .unreadable(Self.explain(error)), operation: "\(method.rawValue) \(path)", endpoint: endpoint)
+                .unreadable(JSONFault(error).text(of: "it")), operation: "\(method.rawValue) \(path)", endpoint: endpoint)
         }
     }
 
@@ -78,7 +79,7 @@ public struct RoostAPIClient: Sendable {
                 request.body = try RoostJSON.encode(body)
             } catch {
                 throw APIError(
-                    .unreadable("the request cannot be written as JSON: \(error)"), operation: request.operation,
+                    .unreadable("the request cannot be written as JSON"), operation: request.operation,
                     endpoint: endpoint)
             }
         }
@@ -142,7 +143,7 @@ public struct RoostAPIClient: Sendable {
     }
 
     static func explain(_ error: any Error) -> String {
-        guard let error = error as? IOError else { return RoostJSON.explain(error) }
+        guard let error = error as? IOError else { return "\(error)" }
         switch error.errnoCode {
         case ENOENT: return "there is no such socket"
         case ECONNREFUSED: return "nothing listens there"

@@ -48,7 +48,7 @@ extension HostSettings {
             "store.backend", .word(Store.Backend.allCases.map(\.rawValue)),
             .byDefault(.text(Store.Backend.sqlite.rawValue)), "`sqlite` on a single host, `etcd` on several"),
         Setting(
-            "store.endpoints", .texts(Setting.Rule(words: "http://[address]:port", check: isEndpointURL)),
+            "store.endpoints", .texts(Setting.Rule(words: "a URL such as http://[fdaa::1]:2379", check: isEndpointURL)),
             .byDefault(.list([])), "all members of etcd, the nearest first"),
         Setting("store.member", .flag, .byDefault(.bool(false)), "a member of etcd runs on this host"),
         Setting(
@@ -139,25 +139,40 @@ extension HostSettings {
         Setting.Rule(words: words, check: check)
     }
 
-    private static func isEndpoint(_ text: String) -> Bool {
-        guard let colon = text.lastIndex(of: ":"), let port = UInt16(text[text.index(after: colon)...]), port > 0 else {
-            return false
-        }
-        let host = text[..<colon]
+    private static func isEndpoint(_ text: String) -> Bool { host(beforePortIn: text[...]).map(isAddress) ?? false }
+
+    /// As a client of HTTP can use it: a name or a whole address, and nothing behind the port.
+    private static func isEndpointURL(_ text: String) -> Bool {
+        let scheme = "http://"
+        guard text.hasPrefix(scheme) else { return false }
+        return host(beforePortIn: text.dropFirst(scheme.count)).map { isAddress($0) || isDomainName($0) } ?? false
+    }
+
+    /// What stands before a colon and a port of 1 to 65535; nil where there is no such port.
+    private static func host(beforePortIn text: Substring) -> Substring? {
+        guard let colon = text.lastIndex(of: ":"), let port = UInt16(text[text.index(after: colon)...]), port > 0,
+            String(port) == text[text.index(after: colon)...]
+        else { return nil }
+        return text[..<colon]
+    }
+
+    /// An IPv4 address, or an IPv6 address in brackets.
+    private static func isAddress(_ host: Substring) -> Bool {
         if host.hasPrefix("["), host.hasSuffix("]") {
             return (try? IPv6Address(String(host.dropFirst().dropLast()))) != nil
         }
         return (try? IPv4Address(String(host))) != nil
     }
 
-    private static func isEndpointURL(_ text: String) -> Bool {
-        let scheme = "http://"
-        guard text.hasPrefix(scheme) else { return false }
-        let rest = text.dropFirst(scheme.count)
-        guard let colon = rest.lastIndex(of: ":"), colon > rest.startIndex,
-            let port = UInt16(rest[rest.index(after: colon)...])
-        else { return false }
-        return port > 0 && !rest.contains("/")
+    /// Labels of RFC 1123 with a letter somewhere, so that an address with a mistake in it is no name.
+    private static func isDomainName(_ host: Substring) -> Bool {
+        (1...253).contains(host.utf8.count)
+            && host.split(separator: ".", omittingEmptySubsequences: false).allSatisfy { label in
+                (1...63).contains(label.utf8.count) && label.first != "-" && label.last != "-"
+                    && label.utf8.allSatisfy { isPlain($0) && $0 != UInt8(ascii: "_") }
+            }
+            && host.split(separator: ".").last?.utf8.contains { !(UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }
+                == true
     }
 
     private static func isKey(_ text: String) -> Bool {

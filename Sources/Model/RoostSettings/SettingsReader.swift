@@ -35,7 +35,7 @@ public struct SettingsInForce: Sendable {
     {
         let tree: JSONTree
         do { tree = try JSONDecoder().decode(JSONTree.self, from: file) } catch {
-            throw SettingsError(path: path, problems: ["it is not JSON: \(error)"])
+            throw SettingsError(path: path, problems: [JSONFault(error).text(of: "it")])
         }
         guard case .object(let members) = tree else {
             throw SettingsError(path: path, problems: ["it must be one JSON object"])
@@ -53,7 +53,7 @@ public struct SettingsInForce: Sendable {
             let data = try JSONEncoder().encode(Self.nested(reading.values))
             settings = try JSONDecoder().decode(HostSettings.self, from: data)
         } catch {
-            throw SettingsError(path: path, problems: ["\(error)"])
+            throw SettingsError(path: path, problems: [JSONFault(error).text(of: "it")])
         }
         values = reading.values
         origins = reading.origins

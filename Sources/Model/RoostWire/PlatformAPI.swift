@@ -401,7 +401,7 @@ public struct MeshMatrixBody: Sendable, Codable {
 /// `POST /v1/platform/hosts/{host}/edge`
 public struct EdgeRequest: Sendable, Codable {
     /// What can be asked of an edge.
-    public enum State: String, Sendable, Codable {
+    public enum State: String, ClosedEnum {
         /// `started`: it announces and takes connections. `stopped`: it drains, withdraws, then takes none, also after a
         /// restart.
         case started, stopped

@@ -56,28 +56,8 @@ enum BodyReader {
     static func decode<Value: Decodable>(_ type: Value.Type, from data: Data) throws(Refusal) -> Value {
         do {
             return try JSONDecoder().decode(type, from: data)
-        } catch let error as DecodingError {
-            throw Refusal(.invalid, explain(error))
         } catch {
-            throw Refusal(.invalid, "the request's body cannot be read: \(error)")
-        }
-    }
-
-    private static func explain(_ error: DecodingError) -> String {
-        func path(_ context: DecodingError.Context) -> String {
-            context.codingPath.map(\.stringValue).joined(separator: ".")
-        }
-        switch error {
-        case .keyNotFound(let key, let context):
-            let place = (context.codingPath.map(\.stringValue) + [key.stringValue]).joined(separator: ".")
-            return "field '\(place)' is missing"
-        case .typeMismatch(_, let context), .valueNotFound(_, let context):
-            return "field '\(path(context))' has the wrong type: \(context.debugDescription)"
-        case .dataCorrupted(let context):
-            return context.codingPath.isEmpty
-                ? "the request's body is not valid JSON, or a number in it does not fit where it stands"
-                : "field '\(path(context))': \(context.debugDescription)"
-        @unknown default: return "the request's body cannot be read"
+            throw Refusal(.invalid, JSONFault(error).text(of: "the request's body"))
         }
     }
 }

@@ -1,4 +1,5 @@
 import FoundationEssentials
+import RoostModel
 
 /// Small records on disk, as JSON.
 public enum JSONFile {
@@ -52,5 +53,8 @@ public struct JSONFileError: Error, CustomStringConvertible {
     public let cause: any Error
 
     /// For the host's own log: it names the path.
-    public var description: String { "\(operation) \(path): \(cause)" }
+    public var description: String {
+        let why = cause is DecodingError ? JSONFault(cause).text(of: "it") : "\(cause)"
+        return "\(operation) \(path): \(why)"
+    }
 }

@@ -93,7 +93,7 @@ extension WrongRequest {
         + bodies(
             "POST /v1/platform/hosts/ams1/edge",
             [
-                ("{}", 400, "field 'state' is missing"), ("{\"state\":\"paused\"}", 400, "field 'state'"),
+                ("{}", 400, "field 'state' is missing"), ("{\"state\":\"paused\"}", 400, "none of started, stopped"),
                 ("{\"state\":true}", 400, "field 'state' has the wrong type"),
                 ("{\"state\":\"started\",\"drain\":1}", 400, "field 'drain' is not supported"),
             ])

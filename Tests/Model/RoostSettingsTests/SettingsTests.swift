@@ -142,6 +142,45 @@ import Testing
                 == "'mesh' must be an object")
     }
 
+    @Test(
+        "A URL of the store that no client can use is refused here, not found out by a host that does not start",
+        arguments: [
+            "http://[fdaa:…::1]:2379", "http://[fdaa:0:…]:2379", "http://[fdaa::1:2379", "http://fdaa::1:2379",
+            "http://[fdaa::1%eth0]:2379", "http://[fdaa::1]:02379", "http://[fdaa::1]:+2379", "http://[fdaa::1]:0",
+            "http://[fdaa::1]", "http://[fdaa::1]:2379/", "http://[fdaa::1]:2379?a", "http://a b:2379", "http://:2379",
+            "http://192.0.2.300:2379", "http://user@host:2379", "http://-a:2379", "https://[fdaa::1]:2379",
+            "[fdaa::1]:2379",
+        ])
+    func endpointURLs(wrong: String) throws {
+        #expect(
+            try Self.problems("http://[fdaa::1]:2379", wrong) == [
+                "'store.endpoints' is [\"\(wrong)\"]; it must be a list, each a URL such as http://[fdaa::1]:2379"
+            ])
+    }
+
+    @Test(arguments: [
+        "http://192.0.2.1:2379", "http://etcd-1.example.com:2379", "http://localhost:1", "http://9a:65535",
+    ])
+    func usableEndpointURLs(right: String) throws {
+        #expect(try Self.problems("http://[fdaa::1]:2379", right).isEmpty)
+    }
+
+    @Test("A file that is no JSON is said to be none, without the words of this program's language")
+    func noJSON() throws {
+        for text in ["", "{", "[1", "{\"host\" \"ams1\"}"] {
+            #expect(
+                throws: SettingsError(
+                    path: "test.json",
+                    problems: [
+                        "it is not valid JSON, or a number in it does not fit where it stands"
+                    ])
+            ) { try Self.read(text) }
+        }
+        #expect(throws: SettingsError(path: "test.json", problems: ["it must be one JSON object"])) {
+            try Self.read("[]")
+        }
+    }
+
     @Test("Everything that is wrong is said at once")
     func allAtOnce() throws {
         do {

@@ -55,8 +55,11 @@ import Testing
     @Test func typesAreNamedWithTheirPlace() {
         let text = refusal(
             of: "{\"config\":{\"image\":\"a\",\"guest\":{\"cpus\":\"2\"}}}", as: CreateMachineRequest.self)
-        #expect(text.hasPrefix("field 'config.guest.cpus' has the wrong type"), "\(text)")
+        #expect(text == "field 'config.guest.cpus' has the wrong type: it is not a whole number")
         let large = refusal(of: "{\"name\":\"a\",\"size_gb\":1.5}", as: CreateVolumeRequest.self)
         #expect(large.contains("a number in it does not fit"), "\(large)")
+        #expect(
+            refusal(of: "{\"state\":\"paused\"}", as: EdgeRequest.self)
+                == "field 'state' is wrong: 'paused' is none of started, stopped, replaced")
     }
 }

@@ -94,7 +94,7 @@ extension EtcdTransport {
         do {
             return ByteBuffer(bytes: try encoder.encode(message))
         } catch {
-            throw .refused(.invalid, "cannot be written as JSON: \(error)")
+            throw .refused(.invalid, "cannot be written as JSON")
         }
     }
 
@@ -102,7 +102,7 @@ extension EtcdTransport {
         do {
             return try JSONDecoder().decode(Message.self, from: Data(bytes.readableBytesView))
         } catch {
-            throw .unclear("an answer that cannot be read: \(error)")
+            throw .unclear("an answer that cannot be read: \(JSONFault(error).text(of: "it"))")
         }
     }
 }

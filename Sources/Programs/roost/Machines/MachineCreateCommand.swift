@@ -111,7 +111,7 @@ struct MachineCreateCommand: AsyncParsableCommand {
             }
             return read
         } catch let error where !(error is UsageMistake) {
-            throw UsageMistake("--config \(config) is not a machine config: \(RoostJSON.explain(error))")
+            throw UsageMistake("--config \(config) is not a machine config: \(JSONFault(error).text(of: "it"))")
         }
     }
 
