@@ -52,13 +52,11 @@ public struct AppRoutes: RouteGroup {
     private func delete(_ call: APICall) async throws(Refusal) -> Answer {
         let app = try await view.app(try call.id("app"))
         try view.refuseIfOwned(app)
-        let records = await view.hosts()
-        let machines = records.flatMap(\.machines).filter { $0.app == app.name }
-        let volumes = records.flatMap(\.volumes).filter { $0.app == app.name }
-        guard machines.isEmpty, volumes.isEmpty else {
+        let held = await AppHoldings(view: view).of(app.name)
+        guard held.isNothing else {
             throw Refusal(
                 .failedPrecondition,
-                "app \(app.name) still has \(machines.count) machines and \(volumes.count) volumes; destroy them first")
+                "app \(app.name) still has \(held.machines) machines and \(held.volumes) volumes; destroy them first")
         }
         try await apps.delete(app.name)
         await view.settle(by: { $0.concerns(app: app.name) }, until: { $0.apps[app.name] == nil })

@@ -9,6 +9,8 @@ import RoostStore
 import Synchronization
 import Testing
 
+@testable import RoostRoutes
+
 /// What one host was told, at another.
 @Suite struct ManyHostsTests {
     private static let config = #"{"region":"iad","config":{"image":"redis:7"}}"#
@@ -37,6 +39,32 @@ import Testing
             #expect(nothing.string("code") == "not_found")
             let other = try await deaf.call("GET /v1/apps/other/machines/\(made.string("id"))")
             #expect(other.status == 404)
+        }
+    }
+
+    @Test(
+        "What an app has is asked of every host before it is deleted: one's copy knows neither what was made nor what went"
+    )
+    func holdings() async throws {
+        try await PlanetUnderTest.run(["ams1", "iad1", "sin1"]) { planet in
+            let (near, deaf) = (try planet["ams1"], try planet["sin1"])
+            let app = try AppName("shop")
+            _ = try await near.call("POST /v1/apps", #"{"name":"shop"}"#)
+            let before = try await near.call("POST /v1/apps/shop/volumes", #"{"name":"data","region":"iad"}"#)
+            let id = try VolumeID(before.string("id"))
+            let isHeard = try await poll(for: .seconds(10)) {
+                deaf.watcher.read { $0.host(of: id) } != nil ? true : nil
+            }
+            #expect(isHeard == true)
+            try await planet.deafen("sin1")
+            #expect(try await near.call("DELETE /v1/apps/shop/volumes/\(id)").status == 200)
+            #expect(deaf.watcher.read { $0.host(of: id) } != nil)
+            #expect(await AppHoldings(view: deaf.view).of(app).isNothing)
+            let machine = try await near.call("POST /v1/apps/shop/machines", Self.config)
+            #expect(machine.status == 200, "\(machine.text)")
+            let refused = try await deaf.call("DELETE /v1/apps/shop")
+            #expect(refused.status == 412, "\(refused.text)")
+            #expect(refused.string("error").contains("still has 1 machines and 0 volumes"))
         }
     }
 

@@ -19,6 +19,7 @@ import Synchronization
 struct PlanetUnderTest: Sendable {
     let hosts: [HostName: HostUnderTest]
     let store: any Store
+    private let hearing = Hearing()
     static let token = "0123456789abcdef-planet"
 
     subscript(_ name: String) -> HostUnderTest {
@@ -63,9 +64,12 @@ struct PlanetUnderTest: Sendable {
                 group.addTask {
                     try await MachineNameRelease(names: host.names, agent: host.agent, logger: quiet).run()
                 }
-                if !deaf.contains(host.name) { group.addTask { try await host.watcher.run() } }
+                if !deaf.contains(host.name) { planet.hearing.begin(host) }
             }
-            defer { group.cancelAll() }
+            defer {
+                group.cancelAll()
+                planet.hearing.endAll()
+            }
             for host in hosts.values where deaf.contains(host.name) {
                 try await withThrowingTaskGroup(of: Void.self) { hearing in
                     hearing.addTask { try await host.watcher.run() }
@@ -82,6 +86,31 @@ struct PlanetUnderTest: Sendable {
             }
             try await body(planet)
         }
+    }
+}
+
+extension PlanetUnderTest {
+    /// From now on the host hears of nothing that happens elsewhere.
+    func deafen(_ name: String) async throws { await hearing.end(try HostName(name)) }
+
+    /// Who follows the store.
+    private final class Hearing: Sendable {
+        private let tasks = Mutex<[HostName: Task<Void, Never>]>([:])
+
+        func begin(_ host: HostUnderTest) {
+            let task = Task { await Self.follow(host) }
+            tasks.withLock { $0[host.name] = task }
+        }
+
+        func end(_ name: HostName) async {
+            guard let task = tasks.withLock({ $0.removeValue(forKey: name) }) else { return }
+            task.cancel()
+            await task.value
+        }
+
+        func endAll() { for task in tasks.withLock({ Array($0.values) }) { task.cancel() } }
+
+        private static func follow(_ host: HostUnderTest) async { try? await host.watcher.run() }
     }
 }
 
