@@ -169,11 +169,12 @@ struct HostAssembly {
     /// The API for users and hosts: a Unix socket for root on this host, and TCP on the mesh address.
     private func doors(for groups: [any RouteGroup], token: PlanetToken, bounds: CallBounds) -> [any Service] {
         let logger = Logger(label: "roost.api")
-        let address = MeshAddress.host(configuration.host).description
-        let socket = APIDoor(.socket(path: configuration.apiSocket), for: .root, limits: .planet)
+        let host = configuration.host
+        let address = MeshAddress.host(host).description
+        let socket = APIDoor(.socket(path: configuration.apiSocket), for: .root, limits: .planet, of: host)
         let tcp = APIDoor(
             .tcp(host: address, port: Int(configuration.api.tcpPort)),
-            for: .credentials(token) { MeshAddress.host($0).description }, limits: .planet)
+            for: .credentials(token) { MeshAddress.host($0).description }, limits: .planet, of: host)
         return [socket, tcp].map { APIServer($0, groups, bounds: bounds, logger: logger) }
     }
 

@@ -21,11 +21,14 @@ public struct APIDoor: Sendable {
     public var place: Place
     public var callers: Callers
     public var limits: DoorLimits
+    /// Whose door it is, for words that another host may pass on.
+    public var host: HostName?
 
-    public init(_ place: Place, for callers: Callers, limits: DoorLimits) {
+    public init(_ place: Place, for callers: Callers, limits: DoorLimits, of host: HostName? = nil) {
         self.place = place
         self.callers = callers
         self.limits = limits
+        self.host = host
     }
 }
 

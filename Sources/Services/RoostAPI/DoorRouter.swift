@@ -17,7 +17,7 @@ struct DoorRouter: Sendable {
 
     func build() -> Router<CallContext> {
         let router = Router(context: CallContext.self)
-        router.add(middleware: Reception(callers: door.callers, paths: RoutePaths(groups), logger: logger))
+        router.add(middleware: Reception(door: door, paths: RoutePaths(groups), logger: logger))
         for group in groups {
             for route in group.routes {
                 let callers = route.alsoFor.union([group.callers])

@@ -26,7 +26,7 @@ struct CallContext: RequestContext {
 struct Reception: RouterMiddleware {
     typealias Context = CallContext
 
-    let callers: APIDoor.Callers
+    let door: APIDoor
     let paths: RoutePaths
     let logger: Logger
 
@@ -60,12 +60,12 @@ struct Reception: RouterMiddleware {
             return (try await next(request, context), nil)
         } catch let last as LastOnConnection {
             let refusal = refusal(for: last.cause, request, context)
-            var response = Response(.refusal(refusal.naming(context.requestID)))
+            var response = Response(.refusal(refusal.naming(context.requestID, at: door.host)))
             response.headers[.connection] = "close"
             return (response, refusal)
         } catch {
             let refusal = refusal(for: error, request, context)
-            var response = Response(.refusal(refusal.naming(context.requestID)))
+            var response = Response(.refusal(refusal.naming(context.requestID, at: door.host)))
             if refusal.code == .methodNotAllowed {
                 response.headers[.allow] = methods(at: request, context).joined(separator: ", ")
             }
@@ -87,12 +87,14 @@ struct Reception: RouterMiddleware {
             return refusal
         case let error as HTTPError where error.status == .notFound || error.status == .methodNotAllowed:
             return missing(request, context)
-        case is CancellationError: return Refusal(.unavailable, "this host is shutting down; try another")
+        case is CancellationError:
+            return Refusal(.unavailable, "\(Self.name(of: door.host)) is shutting down; try another")
         default:
             logger.error(
                 "a call failed",
                 metadata: ["error": "\(error)", "path": "\(request.uri.path)", "request": "\(context.requestID)"])
-            return Refusal(.failed, "internal error; the log of this host has more under \(context.requestID)")
+            return Refusal(
+                .failed, "internal error; the log of \(Self.name(of: door.host)) has more under \(context.requestID)")
         }
     }
 
@@ -114,7 +116,7 @@ struct Reception: RouterMiddleware {
     // MARK: - Who calls
 
     private func identify(_ request: Request, _ context: CallContext) -> (Principal, HostName?)? {
-        switch callers {
+        switch door.callers {
         case .root: return (.user(origin: "this host"), nil)
         case .member(let machine): return (.member(machine), nil)
         case .credentials(let token, let addressOfPeer):
@@ -195,6 +197,9 @@ struct Reception: RouterMiddleware {
         Metric.apiDuration.observe(took, method, route)
     }
 
+    /// Who reads an answer may have asked another host.
+    static func name(of host: HostName?) -> String { host.map { "host \($0)" } ?? "this host" }
+
     static func field(_ name: String) -> HTTPField.Name {
         guard let field = HTTPField.Name(name) else { preconditionFailure("'\(name)' is no name of a header") }
         return field
@@ -203,9 +208,10 @@ struct Reception: RouterMiddleware {
 
 extension Refusal {
     /// With where to find what callers are not told.
-    func naming(_ requestID: String) -> Refusal {
+    func naming(_ requestID: String, at host: HostName? = nil) -> Refusal {
         guard details != nil else { return self }
-        return Refusal(code, "\(message); the log of this host has more under \(requestID)", details: details)
+        return Refusal(
+            code, "\(message); the log of \(Reception.name(of: host)) has more under \(requestID)", details: details)
     }
 }
 

@@ -29,7 +29,7 @@ struct ClusterInquiry: Sendable {
             // The store does not answer: what others hear, or what was heard last.
             let told = await others(hearing: name)
             if let told, told.status != .unheard { return told }
-            if let body = ClusterStatus.body(of: name, in: watcher.planet, isCurrent: false) {
+            if let body = ClusterStatus.body(of: name, in: watcher.planet, lostBy: view.host) {
                 return body.with(watcher.read { $0.clusters[name]?.secrets })
             }
             if let told { return told }
@@ -60,7 +60,7 @@ struct ClusterInquiry: Sendable {
 
     /// As ``heard(_:)``, or, where the store is lost, what was heard last of a cluster that this host follows.
     func heardLast(_ name: AppName) -> ClusterBody? {
-        heard(name) ?? ClusterStatus.body(of: name, in: watcher.planet, isCurrent: false)
+        heard(name) ?? ClusterStatus.body(of: name, in: watcher.planet, lostBy: view.host)
     }
 
     private func others(hearing name: AppName) async -> ClusterBody? {
@@ -104,7 +104,7 @@ struct ClusterInquiry: Sendable {
         }
         if needsRecords {
             // Of clusters that were made a moment ago the store knows before this host does.
-            names.formUnion(stored?.clusters.filter { $0.value.spec != nil }.keys.map(\.self) ?? [])
+            for (name, records) in stored?.clusters ?? [:] where records.spec != nil { names.insert(name) }
             let others = await told(names.filter { bodies[$0] == nil })
             for name in names where bodies[name] == nil {
                 if let stored, stored.clusters[name]?.spec == nil { continue }
@@ -112,7 +112,7 @@ struct ClusterInquiry: Sendable {
                 let own = stored.flatMap { ClusterStatus.body(of: name, in: $0, machines: planet) }
                 bodies[name] =
                     (isNew ? own : others[name] ?? own?.unheard)
-                    ?? ClusterStatus.body(of: name, in: planet, isCurrent: false)
+                    ?? ClusterStatus.body(of: name, in: planet, lostBy: view.host)
                 if let silence, bodies[name] == nil { throw silence }
             }
         }

@@ -9,16 +9,16 @@ enum ClusterStatus {
     ///
     /// - Parameters:
     ///   - machines: where the members' machines are known from; nil: the same planet.
-    ///   - isCurrent: the planet is what the store says now, not what it said before it was lost.
+    ///   - loser: who has lost the store, where the planet is what it said before; nil: what it says now.
     ///   - silence: for how long this host has heard nothing new of whom.
     static func body(
-        of name: AppName, in planet: Planet, machines: Planet? = nil, isCurrent: Bool = true,
+        of name: AppName, in planet: Planet, machines: Planet? = nil, lostBy loser: HostName? = nil,
         silence: ClusterSilence = ClusterSilence()
     ) -> ClusterBody? {
         guard let records = planet.clusters[name], let spec = records.spec else { return nil }
         let machines = machines ?? planet
-        let members = spec.members.map { body(of: $0, records, machines, isCurrent ? silence : ClusterSilence()) }
-        let (status, words) = isCurrent ? verdict(spec, records, silence) : lastHeard(spec, records)
+        let members = spec.members.map { body(of: $0, records, machines, loser == nil ? silence : ClusterSilence()) }
+        let (status, words) = loser.map { lastHeard(by: $0, spec, records) } ?? verdict(spec, records, silence)
         // What the hosts met while they worked on it says more than what is missing.
         let obstacle = status == .ready ? nil : records.obstacle?.reason
         let detail = [words, obstacle].compactMap(\.self).joined(separator: "; ")
@@ -111,11 +111,14 @@ enum ClusterStatus {
         return "not heard from for \(silence.components.seconds) s"
     }
 
+    /// In words that another host can pass on.
     private static func lastHeard(
-        _ spec: ClusterSpec, _ records: Planet.ClusterRecords
+        by host: HostName, _ spec: ClusterSpec, _ records: Planet.ClusterRecords
     ) -> (ClusterBody.Status, String?) {
         let before = verdict(spec, records, ClusterSilence()).0.rawValue
-        return (.unheard, "this host has lost the store; what it heard last is shown, the cluster was \(before) then")
+        return (
+            .unheard, "host \(host) has lost the store; what it heard last is shown, the cluster was \(before) then"
+        )
     }
 
     static func isReady(_ spec: ClusterSpec, _ records: Planet.ClusterRecords) -> Bool {

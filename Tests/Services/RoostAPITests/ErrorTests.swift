@@ -71,5 +71,7 @@ import Testing
         let text = String(decoding: bytes, as: UTF8.self)
         #expect(!text.contains("ledger.sqlite") && text.contains("under 0123"), "\(text)")
         #expect(Refusal(.failed, "why").naming("0123").message == "why")
+        // Another host may pass it on, and its log has nothing of it.
+        #expect(refusal.naming("0123", at: try HostName("iad1")).message.contains("the log of host iad1 has more"))
     }
 }
