@@ -226,11 +226,11 @@ public final class PostgresInstance: Sendable {
         case .standby(.some): try writePassword(secrets)
         case .standby(nil), .leader: try layout.remove(layout.passwordFile)
         }
-        // Of a version that ended TLS here.
-        for file in layout.formerFiles { try layout.remove(file) }
         try layout.write(settings.identityMap, to: layout.identFile)
         try layout.write(settings.accessRules, to: layout.accessFile)
         try layout.write(settings.configuration(layout), to: layout.configFile)
+        // Of a version that ended TLS here, and whose configuration named them until now.
+        for file in layout.formerFiles { try layout.remove(file) }
         guard hasData else { return }
         // It outranks the configuration file, and pg_basebackup brings the leader's.
         try makeEmpty(layout.data + "/postgresql.auto.conf")
