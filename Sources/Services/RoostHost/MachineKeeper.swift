@@ -154,7 +154,7 @@ struct MachineKeeper: Sendable {
             let isPermanent = (error as? RuntimeError)?.isPermanent ?? false
             return .done(
                 .launchFailed(
-                    attempt: attempt, why: String("\(error)".prefix(Self.reasonCharactersMax)),
+                    attempt: attempt, why: String(reasonOfLaunch(error, of: machine).prefix(Self.reasonCharactersMax)),
                     isPermanent: isPermanent))
         }
     }

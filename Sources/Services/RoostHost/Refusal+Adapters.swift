@@ -42,3 +42,16 @@ extension Refusal {
         }
     }
 }
+
+/// Why a launch failed, for the machine's events, which whoever may ask for the machine reads.
+func reasonOfLaunch(_ error: any Error, of machine: MachineID) -> String {
+    switch error {
+    // Their words are for whoever gave the order.
+    case let error as RuntimeError: return error.description
+    case let error as VolumeError: return error.description
+    case let refusal as Refusal where refusal.details == nil: return refusal.message
+    default:
+        failures.error("a launch failed", metadata: ["machine": "\(machine)", "error": "\(error)"])
+        return "the host could not prepare it; the host's log says why"
+    }
+}

@@ -131,6 +131,8 @@ final class FakeMesh: Mesh {
     let links = Mutex<Set<MachineID>>([])
     let closed = Mutex<[ClosedPort]>([])
     let refusesPorts = Mutex(false)
+    /// Why no machine can be attached.
+    let fault = Mutex<String?>(nil)
 
     func start() async throws(MeshError) -> MeshIdentity { FakeHost.identity }
     func setPeers(_ peers: [MeshPeer]) async throws(MeshError) {}
@@ -138,6 +140,7 @@ final class FakeMesh: Mesh {
     func namespacePath(of machine: MachineID) -> String { "/run/netns/\(machine)" }
 
     func attach(_ machine: MachineLink) async throws(MeshError) -> String {
+        if let fault = fault.withLock({ $0 }) { throw MeshError(operation: "attach", subject: "it", cause: fault) }
         links.withLock { _ = $0.insert(machine.machine) }
         return "/run/netns/\(machine.machine)"
     }

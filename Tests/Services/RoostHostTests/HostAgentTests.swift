@@ -269,6 +269,20 @@ import Testing
         }
     }
 
+    @Test("What the host's own parts say of themselves is in its log, not in a machine's events")
+    func insides() async throws {
+        let host = try FakeHost()
+        defer { host.remove() }
+        let order = try order(restart: .no)
+        host.mesh.fault.withLock { $0 = "ip link add in /run/netns/secret-place" }
+        try await host.withAgent { agent in
+            _ = try await agent.createMachine(order)
+            _ = try await agent.wait(for: order.id, states: [.failed], timeout: .seconds(5))
+            let told = await agent.machine(order.id)?.events.first { $0.type == .failure }?.request?.message ?? ""
+            #expect(told.contains("the host's log says why") && !told.contains("secret-place"), "\(told)")
+        }
+    }
+
     @Test func aFaultThatCannotHealIsNotTriedAgain() async throws {
         let host = try FakeHost()
         defer { host.remove() }
