@@ -41,27 +41,31 @@ struct MachineSlice: Sendable {
         for hierarchy in hierarchies {
             let weights = weights(isUnified: hierarchy.isUnified, controllers: hierarchy.controllers)
             guard !weights.isEmpty else { continue }
-            // A version 2 without controllers (beside version 1) shares nothing out.
-            if hierarchy.isUnified, !handOn(from: hierarchy.point, to: parent) { continue }
             let folder = hierarchy.point + parent
+            let shared = hierarchy.isUnified ? sharedOut(at: hierarchy.point) : []
+            // A version 2 without controllers (beside version 1) shares nothing out.
+            if hierarchy.isUnified, shared.isEmpty { continue }
+            // All of the way down, before a group on it can hand anything on.
             try DurableFile.makeFolder(folder)
+            handOn(shared, from: hierarchy.point, to: parent)
             for weight in weights where write(weight.text, to: "\(folder)/\(weight.file)") { taken.append(weight.file) }
         }
         return taken
     }
 
-    /// Version 2 shares out in a group what the groups above it hand on.
-    /// - Returns: whether there is anything to share out.
-    private static func handOn(from point: String, to parent: String) -> Bool {
-        guard let bytes = try? DurableFile.read(point + "/cgroup.controllers") else { return false }
+    private static func sharedOut(at point: String) -> [String] {
+        guard let bytes = try? DurableFile.read(point + "/cgroup.controllers") else { return [] }
         let there = Set(String(decoding: bytes, as: UTF8.self).split(whereSeparator: \.isWhitespace))
-        let wanted = ["cpu", "io"].filter { there.contains(Substring($0)) }
+        return ["cpu", "io"].filter { there.contains(Substring($0)) }
+    }
+
+    /// Version 2 shares out in a group what the groups above it hand on.
+    private static func handOn(_ controllers: [String], from point: String, to parent: String) {
         var folder = point
         for part in [""] + parent.split(separator: "/").dropLast().map(String.init) {
             if !part.isEmpty { folder += "/" + part }
-            for controller in wanted { _ = write("+\(controller)", to: folder + "/cgroup.subtree_control") }
+            for controller in controllers { _ = write("+\(controller)", to: folder + "/cgroup.subtree_control") }
         }
-        return !wanted.isEmpty
     }
 
     private static func write(_ text: String, to path: String) -> Bool {
