@@ -7,10 +7,11 @@ public struct EtcdTiming: Sendable {
     public var connect = Duration.milliseconds(1000)
     /// A read that has no answer by then is asked at the next endpoint too.
     public var hedge = Duration.milliseconds(700)
-    /// The listing that a watch begins with, over all its tries: it may be the whole planet, asked for by everybody at once.
+    /// The listing that a watch begins with, over all its tries, from a store that is known to answer: it may be the whole
+    /// planet, asked for by everybody at once.
     public var listing = Duration.seconds(15)
-    /// The listing of a watch that may notice late and has no answer by then is asked at the next endpoint too. Sooner it
-    /// would be asked of all members of a store that is only slow.
+    /// Such a listing that has no answer by then is asked at the next endpoint too. Sooner it would be asked of all members
+    /// of a store that is only slow.
     public var listingHedge = Duration.seconds(2)
     /// Until a stream of changes has begun. An endpoint that says nothing at all is left before that.
     public var opening = Duration.seconds(10)

@@ -30,11 +30,12 @@ struct EtcdWatch: Sendable {
         var delay = transport.timing.retryFirst
         var isFirst = true
         while !Task.isCancelled {
+            let isAgain = !isFirst
             var isAnswered = isFirst
             do {
-                if !isFirst { try await transport.waitForAnswer() }
+                if isAgain { try await transport.waitForAnswer() }
                 (isFirst, isAnswered) = (false, true)
-                let endpoint = try await position()
+                let endpoint = try await position(isAgain: isAgain)
                 try await follow(at: endpoint)
                 delay = transport.timing.retryFirst
             } catch {
@@ -54,13 +55,16 @@ struct EtcdWatch: Sendable {
 
     /// Makes sure that there is a revision to go on from.
     ///
+    /// - Parameter isAgain: the store is known to answer. The first time it may be about to choose its leader, and what is
+    ///   asked before that is soonest answered by asking again.
     /// - Returns: an endpoint that has just answered with a quorum behind it.
-    private func position() async throws(EtcdFailure) -> EtcdEndpoints.Index {
+    private func position(isAgain: Bool) async throws(EtcdFailure) -> EtcdEndpoints.Index {
         if progress.next == nil {
             try range.checkForWatch()
             let timing = transport.timing
-            let hedge = notice == .soon ? timing.hedge : timing.listingHedge
-            let listing = try await transport.list(range, within: timing.listing, hedge: hedge)
+            let listing = try await transport.list(
+                range, within: isAgain ? timing.listing : timing.request,
+                hedge: isAgain ? timing.listingHedge : timing.hedge)
             progress.listed(at: listing.revision)
             await channel.send(.listing(listing))
         } else {
