@@ -30,8 +30,9 @@ public struct OperationKeeper: Service {
     let fence: @Sendable () -> Transaction.Compare?
     let logger: Logger
 
-    /// Between two looks at the planet.
+    /// Between two looks at the planet, and, while somebody else has the duty, whether that is still so.
     static let interval = Duration.milliseconds(500)
+    static let interludeInterval = Duration.seconds(1)
     /// Operations that have ended are kept for so long…
     public static let ageMax = Duration.seconds(7 * 24 * 3600)
     /// …and so many of them, the newest.
@@ -52,11 +53,12 @@ public struct OperationKeeper: Service {
     public func run() async throws {
         await cancelWhenGracefulShutdown {
             while !Task.isCancelled {
-                if watcher.isLive, let fence = fence() {
+                let fence = fence()
+                if let fence, watcher.isLive {
                     await Self.look(
                         at: watcher.planet, operations: operations, judges: judges, under: fence, logger: logger)
                 }
-                try? await Task.sleep(for: Self.interval)
+                try? await Task.sleep(for: fence == nil ? Self.interludeInterval : Self.interval)
             }
         }
     }

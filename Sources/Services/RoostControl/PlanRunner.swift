@@ -19,8 +19,9 @@ public final class PlanRunner<Kind: Reconciler>: Service, Sendable {
     private let logger: Logger
     private let queue = Mutex(WorkQueue<Kind.Thing>(workersMax: PlanRunner.workersMax))
 
-    /// Between two looks at the planet.
+    /// Between two looks at the planet, and, while somebody else has the duty, whether that is still so.
     static var interval: Duration { .milliseconds(500) }
+    static var interludeInterval: Duration { .seconds(1) }
     /// Things worked on at once.
     static var workersMax: Int { 64 }
 
@@ -45,10 +46,11 @@ public final class PlanRunner<Kind: Reconciler>: Service, Sendable {
         await cancelWhenGracefulShutdown { [self] in
             await withDiscardingTaskGroup { group in
                 while !Task.isCancelled {
-                    if watcher.isLive, fence() != nil {
+                    let isOnDuty = fence() != nil
+                    if isOnDuty, watcher.isLive {
                         for job in await look() { group.addTask { await self.work(job) } }
                     }
-                    try? await Task.sleep(for: Self.interval)
+                    try? await Task.sleep(for: isOnDuty ? Self.interval : Self.interludeInterval)
                 }
             }
         }

@@ -12,7 +12,7 @@ public struct ClusterInterest: Service {
     let hasDuty: @Sendable () -> Bool
 
     /// Between two looks whether the duty has come or gone.
-    static let interval = Duration.milliseconds(250)
+    static let interval = Duration.seconds(1)
 
     public init(
         agent: HostAgent, watcher: PlanetWatcher, isEdge: Bool, hasDuty: @escaping @Sendable () -> Bool

@@ -29,6 +29,8 @@ public final class LeaseWarden: Service, Sendable {
     private let logger: Logger
     private let kill: @Sendable (MachineID) async throws -> Void
     private let state: Mutex<State>
+    /// A lease is held, after none was.
+    private let wakes = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
 
     /// - Parameters:
     ///   - file: where it keeps which machines hold a lease.
@@ -53,9 +55,14 @@ public final class LeaseWarden: Service, Sendable {
 
     /// A heartbeat of the machine's member was accepted by the store; it was asked for at `requestedAt`.
     public func noteRenewal(by machine: MachineID, epoch: Epoch, requestedAt: Moment) {
-        state.withLock {
-            $0.watches[machine, default: LeaseHeld(epoch: epoch, renewedAt: requestedAt)].renew(epoch, requestedAt)
+        let isFirst = state.withLock { state in
+            defer {
+                state.watches[machine, default: LeaseHeld(epoch: epoch, renewedAt: requestedAt)].renew(
+                    epoch, requestedAt)
+            }
+            return state.watches.isEmpty
         }
+        if isFirst { wakes.continuation.yield() }
     }
 
     /// What the member says of itself, whether or not the store could be told. A member whose Postgres may still be a
@@ -71,6 +78,7 @@ public final class LeaseWarden: Service, Sendable {
     public func run() async throws {
         await cancelWhenGracefulShutdown { [self] in
             await withDiscardingTaskGroup { group in
+                var wake = wakes.stream.makeAsyncIterator()
                 while !Task.isCancelled {
                     // A kill that takes long holds up nobody.
                     for (machine, renewedAt) in overdue(at: BootClock.now()) {
@@ -78,12 +86,16 @@ public final class LeaseWarden: Service, Sendable {
                     }
                     // As does a disk that hangs.
                     group.addTask { await self.save() }
-                    try? await Task.sleep(for: Self.checkInterval)
+                    // Most hosts have no leader.
+                    if isQuiet { _ = await wake.next() } else { try? await Task.sleep(for: Self.checkInterval) }
                 }
                 group.cancelAll()
             }
         }
     }
+
+    /// No lease is held, and the disk knows it.
+    private var isQuiet: Bool { state.withLock { $0.watches.isEmpty && $0.saved.isEmpty } }
 
     /// The machines to kill now, each with the renewal that ran out.
     func overdue(at now: Moment) -> [(MachineID, Moment)] {
