@@ -104,6 +104,9 @@ class WallsTests(unittest.TestCase):
     def test_a_core_reads_a_clock(self):
         self.expect("a core uses ContinuousClock", self.says("RoostPaths", "let now = ContinuousClock.now\n"))
 
+    def test_a_moment_is_of_another_clock(self):
+        self.expect("makes a Moment", self.says("RoostStore", "let now = Moment(sinceBoot: .nanoseconds(uptime()))\n"))
+
     def test_a_function_is_too_long(self):
         body = "".join(f"    step({number})\n" for number in range(80))
         self.expect("at most 70", self.says("RoostStore", "func long() {\n" + body + "}\n"))

@@ -47,6 +47,10 @@ BESIDE = {
     "RoostBench": {"RoostDemo", "RoostLab"},
 }
 
+# Who makes a Moment: the clock itself, and who reads back what another process of the host has written of it.
+MOMENT_MAKERS = {"Sources/System/RoostLinux/Clock.swift", "Sources/Adapters/RoostPostgres/LeaseWatch.swift"}
+MOMENT_MADE = re.compile(r"\(\s*sinceBoot:")
+
 # What must never be, whatever the floors say: (room, room that it must not reach even through others, why).
 NEVER = [
     (edge, other, f"an edge has {why}")
@@ -201,6 +205,8 @@ class House:
                 self.check_core(where, lines)
             if floor in DOCUMENTED:
                 self.check_comments(where, lines)
+            if where.as_posix() not in MOMENT_MAKERS and floor != "Cores" and room != "RoostModel":
+                self.check_moments(where, lines)
             if room in UNSPEAKABLE:
                 self.check_words(where, lines, UNSPEAKABLE[room])
             self.check_functions(where, lines)
@@ -250,6 +256,12 @@ class House:
             found = pattern.search(line)
             if found:
                 self.say(f"{where}:{number}: says '{found.group(0)}', which this room must not know (Postgres is an owner)")
+
+    def check_moments(self, where, lines):
+        """A Moment made of two clocks compiles, and is wrong by the time that the host slept."""
+        for number, line in enumerate(lines, 1):
+            if MOMENT_MADE.search(without_text(line)):
+                self.say(f"{where}:{number}: makes a Moment; only BootClock may, all of them are of one clock")
 
     def check_functions(self, where, lines):
         number = 0
