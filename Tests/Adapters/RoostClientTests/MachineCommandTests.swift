@@ -1,6 +1,7 @@
 import FoundationEssentials
 import RoostModel
 import RoostWire
+import Synchronization
 import Testing
 
 @testable import RoostClient
@@ -39,6 +40,33 @@ import Testing
             #expect(sent.config.initial.exec == ["sleep", "-1"])
             #expect(host.log.all[1].line.hasPrefix("GET /v1/apps/shop/machines/0123456789abcd/wait?state=started"))
             #expect(try RoostJSON.decode(MachineBody.self, from: .init(outcome.output.utf8)).state == .started)
+        }
+    }
+
+    /// The answer to the order says only that it was taken.
+    @Test func destroyWaitsUntilItIsGone() async throws {
+        let isGone = Mutex(false)
+        let answer: @Sendable (ScriptedHost.Request) -> ScriptedHost.Answer = { request in
+            guard request.line.contains("/wait") else { return .init(parts: [#"{"ok":true}"#]) }
+            // The first wait ends before the machine does.
+            let wasGone = isGone.withLock { isGone in
+                defer { isGone = true }
+                return isGone
+            }
+            return wasGone
+                ? .init(parts: [#"{"ok":true,"state":"destroyed","version":"1"}"#])
+                : .init(status: 408, parts: [#"{"error":"deadline_exceeded","status":"unknown"}"#])
+        }
+        try await ScriptedHost.run(answering: answer) { host in
+            let words = ["machines", "destroy", "shop", "0123456789abcd", "--force", "--api", host.path]
+            let ordered = try await RoostProgram.run(words + ["--no-wait"])
+            #expect(ordered.output.contains("is being destroyed"), "\(ordered)")
+            #expect(!isGone.withLock { $0 })
+            let outcome = try await RoostProgram.run(words)
+            #expect(outcome.status == 0, "\(outcome)")
+            #expect(outcome.output.contains("is destroyed"))
+            let waits = host.log.all.filter { $0.line.contains("/wait?") }
+            #expect(waits.count == 2 && waits.allSatisfy { $0.line.contains("state=destroyed") })
         }
     }
 
