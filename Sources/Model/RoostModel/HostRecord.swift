@@ -21,6 +21,8 @@ public struct HostRecord: Hashable, Sendable, Codable {
     public var capacity: HostCapacity
     /// What the volumes' disk can really take, in whole GiB. Nil: all that ``capacity`` says and volumes have not taken.
     public var diskLeft: ByteCount?
+    /// Rows of its ledger that its program cannot read: of machines and volumes that it has and does nothing to. Nil: none.
+    public var unreadableRows: Int?
     /// How the others reach it; it publishes nothing before its own end of the mesh is up.
     public var mesh: MeshIdentity
     /// The host announces the anycast prefixes when healthy.
@@ -45,7 +47,8 @@ public struct HostRecord: Hashable, Sendable, Codable {
         host: HostName, region: RegionCode, generation: Generation, capacity: HostCapacity, mesh: MeshIdentity,
         isEdge: Bool, isStoreMember: Bool, program: String = Release.version,
         capabilities: Set<Capability> = Release.capabilities, layout: Layout = .whole, machines: [MachineRecord] = [],
-        volumes: [VolumeRecord] = [], diskLeft: ByteCount? = nil
+        volumes: [VolumeRecord] = [], diskLeft: ByteCount? = nil,
+        unreadableRows: Int? = nil
     ) {
         self.host = host
         self.region = region
@@ -60,6 +63,7 @@ public struct HostRecord: Hashable, Sendable, Codable {
         self.machines = machines
         self.volumes = volumes
         self.diskLeft = diskLeft
+        self.unreadableRows = unreadableRows
     }
 
     enum CodingKeys: String, CodingKey {
@@ -68,6 +72,7 @@ public struct HostRecord: Hashable, Sendable, Codable {
         case isStoreMember = "is_store_member"
         case program, capabilities, machines, volumes
         case diskLeft = "disk_left"
+        case unreadableRows = "unreadable_rows"
     }
 
     public init(from decoder: any Decoder) throws {
@@ -77,6 +82,7 @@ public struct HostRecord: Hashable, Sendable, Codable {
         generation = try container.decode(Generation.self, forKey: .generation)
         capacity = try container.decode(HostCapacity.self, forKey: .capacity)
         diskLeft = try container.decodeIfPresent(ByteCount.self, forKey: .diskLeft)
+        unreadableRows = try container.decodeIfPresent(Int.self, forKey: .unreadableRows)
         mesh = try container.decode(MeshIdentity.self, forKey: .mesh)
         isEdge = try container.decode(Bool.self, forKey: .isEdge)
         isStoreMember = try container.decode(Bool.self, forKey: .isStoreMember)
@@ -97,6 +103,7 @@ public struct HostRecord: Hashable, Sendable, Codable {
         try container.encode(generation, forKey: .generation)
         try container.encode(capacity, forKey: .capacity)
         try container.encodeIfPresent(diskLeft, forKey: .diskLeft)
+        try container.encodeIfPresent(unreadableRows, forKey: .unreadableRows)
         try container.encode(mesh, forKey: .mesh)
         try container.encode(isEdge, forKey: .isEdge)
         try container.encode(isStoreMember, forKey: .isStoreMember)

@@ -44,6 +44,7 @@ public enum RecordBounds {
         try require((.zero...diskMax).contains(capacity.disk), "its disk is not 0 to \(diskMax)")
         try require(
             (.zero...diskMax).contains(record.diskLeft ?? .zero), "what is left of its disk is not 0 to \(diskMax)")
+        try require(record.unreadableRows ?? 0 >= 0, "its unreadable rows are fewer than none")
     }
 
     /// A machine's record. With another address than its own it would draw another machine's traffic.

@@ -301,10 +301,15 @@ public struct ListHostsBody: Sendable, Codable {
         /// What is not promised; never below zero. CPUs are shared by weight, so all of them are always free.
         public var free: HostCapacity
 
+        /// Machines and volumes beside those, of which its program cannot read what they are; it does nothing to them.
+        /// Nil: none.
+        public var unreadableRows: Int?
+
         /// From the host's own record.
         public init(
             name: HostName, region: RegionCode, isReachable: Bool, isEdge: Bool, isStoreMember: Bool,
-            address: IPv6Address, machines: Int, volumes: Int, capacity: HostCapacity, free: HostCapacity
+            address: IPv6Address, machines: Int, volumes: Int, capacity: HostCapacity, free: HostCapacity,
+            unreadableRows: Int?
         ) {
             self.name = name
             self.region = region
@@ -316,10 +321,12 @@ public struct ListHostsBody: Sendable, Codable {
             self.volumes = volumes
             self.capacity = capacity
             self.free = free
+            self.unreadableRows = unreadableRows
         }
 
         enum CodingKeys: String, CodingKey {
             case name, region, address, machines, volumes, capacity, free
+            case unreadableRows = "unreadable_rows"
             case isReachable = "reachable"
             case isEdge = "edge"
             case isStoreMember = "store_member"

@@ -171,7 +171,8 @@ public actor HostAgent {
             capacity: configuration.capacity, mesh: identity, isEdge: configuration.edge != nil,
             isStoreMember: configuration.store.isMember,
             machines: machineRows.values.map(\.record).filter { $0.state != .destroyed }.sorted { $0.id < $1.id },
-            volumes: volumeRows.values.filter { $0.state != .destroyed }.sorted { $0.id < $1.id }, diskLeft: diskLeft)
+            volumes: volumeRows.values.filter { $0.state != .destroyed }.sorted { $0.id < $1.id }, diskLeft: diskLeft,
+            unreadableRows: unreadableRows.isEmpty ? nil : unreadableRows.count)
     }
 
     /// The features of one kind that have machines here, by name.

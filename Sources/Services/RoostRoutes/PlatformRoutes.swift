@@ -75,7 +75,8 @@ public struct PlatformRoutes: RouteGroup {
             isStoreMember: record.isStoreMember, address: record.mesh.address, machines: record.machines.count,
             volumes: record.volumes.count, capacity: record.capacity,
             free: HostCapacity(
-                cpus: record.capacity.cpus, memory: max(host.freeMemory, .zero), disk: max(host.freeDisk, .zero)))
+                cpus: record.capacity.cpus, memory: max(host.freeMemory, .zero), disk: max(host.freeDisk, .zero)),
+            unreadableRows: record.unreadableRows)
     }
 
     /// Every host knows its own row; the others are asked, each for a bounded time.

@@ -20,6 +20,7 @@ struct Fixture: Sendable, CustomTestStringConvertible {
         folders.flatMap { folder in names.map { Fixture(folder: folder, name: $0) } }
         + ["operation", "cluster-identity"].map { Fixture(folder: "fourth", name: $0) }
         + ["host", "cluster-spec"].map { Fixture(folder: "fifth", name: $0) }
+        + ["host"].map { Fixture(folder: "sixth", name: $0) }
 
     var testDescription: String { "\(folder)/\(name)" }
 

@@ -36,6 +36,7 @@ import Testing
         }
         try await host.withAgent { agent in
             #expect(await agent.unreadableRows.map(\.id) == [strange.id.text])
+            #expect(await agent.record().unreadableRows == 1)
             _ = try await agent.restart(plain.id, signal: nil, timeout: nil)
             _ = try await agent.wait(for: plain.id, states: [.started], timeout: .seconds(10))
             #expect(host.runtime.machines.withLock { $0[strange.id]?.exit == nil && $0[strange.id] != nil })

@@ -54,11 +54,17 @@ struct HostsCommand: AsyncParsableCommand {
             }
         }
 
+        private static func state(of host: ListHostsBody.Host) -> Cell {
+            guard host.isReachable else { return Cell("away", .bad) }
+            guard let rows = host.unreadableRows else { return Cell("reachable", .good) }
+            return Cell("\(rows) unreadable row\(rows == 1 ? "" : "s"), see its log", .bad)
+        }
+
         private static func cells(_ host: ListHostsBody.Host) -> [Cell] {
             let roles = [host.isEdge ? "edge" : nil, host.isStoreMember ? "store" : nil].compactMap { $0 }
             return [
                 Cell(host.name.text), Cell(host.region.text),
-                host.isReachable ? Cell("reachable", .good) : Cell("away", .bad),
+                state(of: host),
                 Cell(roles.isEmpty ? "-" : roles.joined(separator: ", ")), .number(host.machines),
                 .number(host.volumes), .number(host.capacity.cpus),
                 .number("\(host.free.memory) of \(host.capacity.memory)"),
