@@ -225,7 +225,8 @@ let package = Package(
             uses: ["RoostModel", "RoostSettings", "RoostWire", "RoostClient", "RoostLinux", "RoostWAN", "CLinux"]),
         room(.lab, "RoostDemo", uses: ["RoostLab", "RoostModel", "RoostWire", "RoostClient", "RoostLinux"]),
         room(
-            .lab, "RoostBench", uses: ["RoostDemo", "RoostLab", "RoostModel", "RoostWire", "RoostClient", "RoostLinux"]),
+            .lab, "RoostBench",
+            uses: ["RoostDemo", "RoostLab", "RoostModel", "RoostWire", "RoostClient", "RoostLinux", "RoostTelemetry"]),
 
         // Programs. Argument parsing and assembly, nothing else.
         program(
@@ -327,7 +328,7 @@ let package = Package(
             swiftSettings: plain, linkerSettings: linker),
         tests(.lab, of: "RoostWAN", uses: ["RoostModel", "RoostLinux"]),
         tests(.lab, of: "RoostDemo", uses: ["RoostModel", "RoostLinux"]),
-        tests(.lab, of: "RoostBench", uses: ["RoostModel", "RoostLinux"]),
+        tests(.lab, of: "RoostBench", uses: ["RoostModel", "RoostLinux", "RoostTelemetry"]),
         tests(.lab, of: "RoostLab", uses: ["RoostModel", "RoostSettings", "RoostLinux", "RoostWAN"]),
     ]
 )

@@ -50,7 +50,9 @@ public struct Bench: Sendable {
         }
         let alone = parts.filter(\.isOfOneHost)
         if !alone.isEmpty {
-            let one = try LabShape(name: shape.name, regions: [shape.regions[0].text], hostsPerRegion: 1)
+            let one = try LabShape(
+                name: shape.name, regions: [shape.regions[0].text], hostsPerRegion: 1,
+                hostMemory: ManyBench.hostMemory)
             try await measure(alone, on: one, &report)
         }
         let together = parts.filter { !$0.isOfOneHost && $0 != .feed }
@@ -93,6 +95,8 @@ public struct Bench: Sendable {
         case .feed: break
         case .machines:
             report.results += try await MachineBench(demo.planet, progress).run(rounds)
+        case .many:
+            report.results += try await ManyBench(demo.planet, progress).run(rounds)
         case .volumes:
             report.results += try await VolumeBench(demo.planet, progress).run(rounds)
         case .edge:

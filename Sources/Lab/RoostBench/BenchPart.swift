@@ -4,6 +4,8 @@ public enum BenchPart: String, Sendable, Codable, CaseIterable {
     case feed
     /// From the order to make a machine until it runs.
     case machines
+    /// Many machines at once, and after a power loss.
+    case many
     /// Writes that are on the disk.
     case volumes
     /// Postgres through an edge.
@@ -17,6 +19,7 @@ public enum BenchPart: String, Sendable, Codable, CaseIterable {
         switch self {
         case .feed: 3
         case .machines: 15
+        case .many: 1
         case .volumes: 7
         case .edge: 5
         case .gaps: 10
@@ -26,7 +29,7 @@ public enum BenchPart: String, Sendable, Codable, CaseIterable {
     /// What one host does is measured on a planet of one, where nobody else takes its processors.
     var isOfOneHost: Bool {
         switch self {
-        case .machines, .volumes: true
+        case .machines, .many, .volumes: true
         case .feed, .edge, .gaps: false
         }
     }
@@ -36,6 +39,7 @@ public enum BenchPart: String, Sendable, Codable, CaseIterable {
         switch self {
         case .feed: [("etcd", "etcd-server")]
         case .machines: [("bash", "bash"), ("runc", "runc"), ("podman", "podman"), ("busybox", "busybox-static")]
+        case .many: [("runc", "runc"), ("busybox", "busybox-static")]
         case .volumes: [("fio", "fio"), ("busybox", "busybox-static")]
         case .edge: [("haproxy", "haproxy"), ("pgbench", "postgresql"), ("psql", "postgresql-client")]
         case .gaps: [("psql", "postgresql-client")]

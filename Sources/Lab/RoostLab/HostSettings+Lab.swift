@@ -12,7 +12,9 @@ extension HostSettings {
         self.init(
             host: host.name, region: host.region, stateFolder: paths.hostState(host.name.text),
             runFolder: paths.hostRun(host.name.text),
-            capacity: Capacity(cpus: 4, memoryMebibytes: 4096, diskGibibytes: 20),
+            capacity: Capacity(
+                cpus: 4, memoryMebibytes: (plan.shape.hostMemory ?? LabShape.hostMemoryDefault).wholeMebibytes,
+                diskGibibytes: 20),
             cgroupParent: paths.cgroup(host.name.text), images: Images(allowedDirectories: [paths.imagesFolder]),
             store: members.isEmpty
                 ? Store()

@@ -8,16 +8,19 @@ public struct LabShape: Sendable, Hashable, Codable {
     public let hostsPerRegion: Int
     /// Hosts without `roostd` and store: the network alone, for its own tests.
     public let isNetworkOnly: Bool
+    /// What the machines of one host may have together; nil: ``hostMemoryDefault``.
+    public let hostMemory: ByteCount?
 
     public static let nameDefault = "planet"
     public static let nameBytesMax = 32
     public static let regionsMax = 12
     public static let hostsPerRegionMax = 16
+    public static let hostMemoryDefault = ByteCount.gibibytes(4)
 
     /// - Throws: `usage` for a name, region or number that cannot be.
     public init(
         name: String = LabShape.nameDefault, regions: [String] = ["ams", "iad", "sin"], hostsPerRegion: Int = 2,
-        isNetworkOnly: Bool = false
+        isNetworkOnly: Bool = false, hostMemory: ByteCount? = nil
     ) throws(LabError) {
         self.name = try Self.validated(name: name)
         guard (1...Self.regionsMax).contains(regions.count) else {
@@ -41,6 +44,7 @@ public struct LabShape: Sendable, Hashable, Codable {
         self.regions = codes
         self.hostsPerRegion = hostsPerRegion
         self.isNetworkOnly = isNetworkOnly
+        self.hostMemory = hostMemory
     }
 
     /// Lower-case letters, digits and '-': the name becomes part of file names.
@@ -57,5 +61,6 @@ public struct LabShape: Sendable, Hashable, Codable {
         case name, regions
         case hostsPerRegion = "hosts_per_region"
         case isNetworkOnly = "network_only"
+        case hostMemory = "host_memory"
     }
 }

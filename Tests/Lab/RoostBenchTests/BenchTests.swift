@@ -1,5 +1,6 @@
 import FoundationEssentials
 import RoostModel
+import RoostTelemetry
 import Testing
 
 @testable import RoostBench
@@ -82,6 +83,26 @@ import Testing
         #expect(login.address == "203.0.113.7" && login.port == 5432)
         #expect(DatabaseLogin(url: "postgres://postgres@203.0.113.7/postgres") == nil)
         #expect(DatabaseLogin(url: "postgres://postgres:a%20b@203.0.113.7:5432/postgres") == nil)
+    }
+
+    @Test func readsTheStepsOfAStart() {
+        func exposition(_ create: String, _ more: String = "") -> String {
+            """
+            # TYPE roost_machine_start_step_seconds histogram
+            roost_machine_start_step_seconds_bucket{step="create",le="0.1"} 3
+            roost_machine_start_step_seconds_sum{step="create"} \(create)
+            roost_machine_start_step_seconds_count{step="create"} 3
+            roost_machine_start_step_seconds_sum{step="of a newer version"} 7
+            roost_machine_launch_seconds_sum{result="ok"} 9
+            \(more)
+            """
+        }
+        let before = StartTrace(exposition: exposition("1.5"))
+        let after = StartTrace(
+            exposition: exposition("1.75", "roost_machine_start_step_seconds_sum{step=\"attach\"} 0.5"))
+        #expect(before.seconds == [.create: 1.5])
+        #expect(after.milliseconds(since: before) == [.create: 250, .attach: 500])
+        #expect(StartTrace(exposition: "").milliseconds(since: before) == [:])
     }
 
     // MARK: - Bundles
