@@ -15,13 +15,16 @@ public struct Admission: Sendable {
         public var serviceMax: Int
         /// Connections that are being told that they are too many.
         public var refusalsMax: Int
+        /// Of them, from one source.
+        public var refusalsSourceMax: Int
         /// Cancel requests from one source, and to one service: at once, and then each second.
         public var sourceCancels: RateLimit
         public var serviceCancels: RateLimit
 
         public init(
             edgeMax: Int = 20_000, sourceMax: Int = 4_000, sourceOpeningsMax: Int = 1_000, serviceMax: Int = 8_000,
-            refusalsMax: Int = 512, sourceCancels: RateLimit = RateLimit(burst: 50, perSecond: 10),
+            refusalsMax: Int = 512, refusalsSourceMax: Int = 128,
+            sourceCancels: RateLimit = RateLimit(burst: 50, perSecond: 10),
             serviceCancels: RateLimit = RateLimit(burst: 200, perSecond: 50)
         ) {
             self.edgeMax = edgeMax
@@ -29,6 +32,7 @@ public struct Admission: Sendable {
             self.sourceOpeningsMax = sourceOpeningsMax
             self.serviceMax = serviceMax
             self.refusalsMax = refusalsMax
+            self.refusalsSourceMax = refusalsSourceMax
             self.sourceCancels = sourceCancels
             self.serviceCancels = serviceCancels
         }
@@ -67,7 +71,8 @@ public struct Admission: Sendable {
     private struct Source {
         var connections = 0
         var openings = 0
-        var isEmpty: Bool { connections == 0 && openings == 0 }
+        var refusals = 0
+        var isEmpty: Bool { connections == 0 && openings == 0 && refusals == 0 }
     }
 
     public let limits: Limits
@@ -93,18 +98,22 @@ public struct Admission: Sendable {
             connections += 1
             return .admitted(Place(source: source, kind: .exempt))
         }
-        let known = sources[source] ?? Source()
+        var known = sources[source] ?? Source()
         let refusal: Refusal? =
             connections >= limits.edgeMax
             ? .edgeFull
             : known.connections >= limits.sourceMax || known.openings >= limits.sourceOpeningsMax ? .sourceFull : nil
         if let refusal {
-            guard refusals < limits.refusalsMax else { return .dropped }
+            guard refusals < limits.refusalsMax, known.refusals < limits.refusalsSourceMax else { return .dropped }
             refusals += 1
+            known.refusals += 1
+            sources[source] = known
             return .refused(refusal, Place(source: source, kind: .refused))
         }
         connections += 1
-        sources[source] = Source(connections: known.connections + 1, openings: known.openings + 1)
+        known.connections += 1
+        known.openings += 1
+        sources[source] = known
         return .admitted(Place(source: source, kind: .opening))
     }
 
@@ -121,6 +130,8 @@ public struct Admission: Sendable {
         switch place.kind {
         case .refused:
             refusals -= 1
+            sources[place.source]?.refusals -= 1
+            forget(place.source)
         case .exempt:
             connections -= 1
         case .opening:
@@ -136,6 +147,10 @@ public struct Admission: Sendable {
     private mutating func leaveSource(_ source: SourcePrefix) {
         connections -= 1
         sources[source]?.connections -= 1
+        forget(source)
+    }
+
+    private mutating func forget(_ source: SourcePrefix) {
         if sources[source]?.isEmpty ?? false { sources[source] = nil }
     }
 

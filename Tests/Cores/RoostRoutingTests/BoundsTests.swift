@@ -51,6 +51,22 @@ struct BoundsTests {
         #expect(admission.isEmpty)
     }
 
+    @Test("One network that is too many does not take the words from the others")
+    func refusals() throws {
+        var admission = Admission(limits: .init(edgeMax: 0, refusalsMax: 3, refusalsSourceMax: 2))
+        var told: [Admission.Place] = []
+        for source in [near, near, far] {
+            guard case .refused(.edgeFull, let place) = admission.arrive(from: source) else { throw Unexpected() }
+            told.append(place)
+            if told.count == 2 { #expect(admission.arrive(from: near) == .dropped) }
+        }
+        #expect(admission.arrive(from: far) == .dropped)
+        admission.leave(told[0])
+        guard case .refused(.edgeFull, let again) = admission.arrive(from: near) else { throw Unexpected() }
+        for place in [told[1], told[2], again] { admission.leave(place) }
+        #expect(admission.isEmpty)
+    }
+
     private struct Unexpected: Error {}
 
     @Test("A rate is a burst and then so many a second, for each key, and keys are forgotten")
