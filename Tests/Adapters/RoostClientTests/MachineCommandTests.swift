@@ -7,15 +7,58 @@ import Testing
 @testable import RoostClient
 
 @Suite struct MachineCommandTests {
-    private static func machine(_ state: MachineState) throws -> String {
-        let id = try MachineID("0123456789abcd")
-        return try Answers.json(
-            MachineBody(
-                id: id, name: "web", state: state, region: try RegionCode("ams"), instanceID: "1",
-                privateIP: MeshAddress.machine(id, in: NetworkNumber(1)), config: MachineConfig(image: "/image"),
-                imageRef: .init(registry: "", repository: "", tag: "", digest: ""), events: [],
-                createdAt: "2026-01-01T00:00:00Z", updatedAt: "2026-01-01T00:00:00Z", hostStatus: "ok",
-                host: try HostName("ams1")))
+    private static func machine(_ state: MachineState) throws -> String { try Answers.json(try body(state)) }
+
+    private static func body(
+        _ state: MachineState, _ id: String = "0123456789abcd", named name: String = "web", on host: String = "ams1"
+    ) throws -> MachineBody {
+        let id = try MachineID(id)
+        return MachineBody(
+            id: id, name: name, state: state, region: try RegionCode("ams"), instanceID: "1",
+            privateIP: MeshAddress.machine(id, in: NetworkNumber(1)), config: MachineConfig(image: "/image"),
+            imageRef: .init(registry: "", repository: "", tag: "", digest: ""), events: [],
+            createdAt: "2026-01-01T00:00:00Z", updatedAt: "2026-01-01T00:00:00Z", hostStatus: "ok",
+            host: try HostName(host))
+    }
+
+    @Test("A machine is found by its name; two of one name are told apart by their ids; none is an absence")
+    func names() async throws {
+        let list = try Answers.json([
+            try Self.body(.started), try Self.body(.started, "0123456789abce", named: "twin"),
+            try Self.body(.stopped, "0123456789abcf", named: "twin", on: "iad1"),
+        ])
+        let answer: @Sendable (ScriptedHost.Request) -> ScriptedHost.Answer = { request in
+            if request.line == "GET /v1/apps/shop/machines" { return .init(parts: [list]) }
+            if request.line.hasSuffix("/logs?bytes=65536") { return .init(parts: ["so far"]) }
+            return .init(parts: [#"{"ok":true,"state":"stopped","version":"1"}"#])
+        }
+        try await ScriptedHost.run(answering: answer) { host in
+            func run(_ words: [String]) async throws -> RoostProgram.Outcome {
+                try await RoostProgram.run(["machines"] + words + ["--api", host.path])
+            }
+            let logs = try await run(["logs", "shop", "web"])
+            #expect(logs.status == 0 && logs.output == "so far\n", "\(logs)")
+            let stop = try await run(["stop", "shop", "web"])
+            #expect(stop.status == 0 && stop.output == "Machine web is stopped.\n", "\(stop)")
+            let lines = host.log.all.map(\.line)
+            #expect(lines.contains("GET /v1/apps/shop/machines/0123456789abcd/logs?bytes=65536"))
+            #expect(lines.contains("POST /v1/apps/shop/machines/0123456789abcd/stop"))
+            let twin = try await run(["stop", "shop", "twin"])
+            #expect(twin.status == 1)
+            #expect(twin.errors.contains("2 machines named twin: 0123456789abce on ams1, 0123456789abcf on iad1"))
+            let none = try await run(["destroy", "shop", "nobody"])
+            #expect(none.status == 1 && none.errors.contains("app shop has no machine named nobody"), "\(none)")
+            let lax = try await run(["destroy", "shop", "nobody", "--if-exists"])
+            #expect(lax.status == 0 && lax.errors.contains("nothing to destroy"), "\(lax)")
+            #expect(!host.log.all.contains { $0.line.hasPrefix("DELETE") })
+        }
+    }
+
+    @Test("What is waited for is said in the help as it is taken")
+    func waitStates() async throws {
+        let help = try await RoostProgram.run(["machines", "wait", "--help"])
+        #expect(help.status == 0)
+        for state in MachineState.known { #expect(help.output.contains(state.rawValue), "\(state) in \(help.output)") }
     }
 
     @Test func createSendsTheWholeConfigAndWaits() async throws {

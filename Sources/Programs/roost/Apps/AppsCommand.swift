@@ -101,7 +101,7 @@ typealias Cell = Table.Cell
 func ignoringMissing(_ ifExists: Bool, _ destroy: () async throws -> Void) async throws {
     do {
         try await destroy()
-    } catch let error as APIError where ifExists && error.isNotFound {
+    } catch  where ifExists && ((error as? APIError)?.isNotFound ?? (error as? CommandFailure)?.isAbsence ?? false) {
         Terminal.say("There was nothing to destroy.")
     }
 }

@@ -13,9 +13,10 @@ struct MachineStartCommand: AsyncParsableCommand {
     func run() async throws {
         let planet = try Roostds.find(global)
         try await Progress.show("starting machine \(argument.machine)") { _ in
-            try await planet.ask { try await $0.startMachine(argument.machine, of: argument.app) }
+            let id = try await argument.id(on: planet)
+            try await planet.ask { try await $0.startMachine(id, of: argument.app) }
             try await MachineWaitCommand.wait(
-                for: .started, argument.machine, of: argument.app, on: planet, timeout: .seconds(60))
+                for: .started, id, of: argument.app, on: planet, timeout: .seconds(60))
         }
         Terminal.result("Machine \(argument.machine) is started.")
     }
@@ -32,13 +33,14 @@ struct MachineStopCommand: AsyncParsableCommand {
     func run() async throws {
         let planet = try Roostds.find(global)
         try await Progress.show("stopping machine \(argument.machine)") { _ in
+            let id = try await argument.id(on: planet)
             try await planet.ask { client in
                 try await client.stopMachine(
-                    argument.machine, of: argument.app, with: .init(signal: order.signal, timeout: order.timeout))
+                    id, of: argument.app, with: .init(signal: order.signal, timeout: order.timeout))
             }
             let limit = (order.timeout?.duration ?? StopConfig.timeoutMax) + .seconds(30)
             try await MachineWaitCommand.wait(
-                for: .stopped, argument.machine, of: argument.app, on: planet, timeout: limit)
+                for: .stopped, id, of: argument.app, on: planet, timeout: limit)
         }
         Terminal.result("Machine \(argument.machine) is stopped.")
     }
@@ -54,13 +56,14 @@ struct MachineRestartCommand: AsyncParsableCommand {
     func run() async throws {
         let planet = try Roostds.find(global)
         try await Progress.show("restarting machine \(argument.machine)") { _ in
+            let id = try await argument.id(on: planet)
             try await planet.ask { client in
                 try await client.restartMachine(
-                    argument.machine, of: argument.app, signal: order.signal, timeout: order.timeout)
+                    id, of: argument.app, signal: order.signal, timeout: order.timeout)
             }
             let limit = (order.timeout?.duration ?? StopConfig.timeoutMax) + .seconds(60)
             try await MachineWaitCommand.wait(
-                for: .started, argument.machine, of: argument.app, on: planet, timeout: limit)
+                for: .started, id, of: argument.app, on: planet, timeout: limit)
         }
         Terminal.result("Machine \(argument.machine) is started again.")
     }
@@ -107,10 +110,11 @@ struct MachineDestroyCommand: AsyncParsableCommand {
         let planet = try Roostds.find(global)
         try await ignoringMissing(ifExists) {
             try await Progress.show("destroying machine \(argument.machine)") { _ in
+                let id = try await argument.id(on: planet)
                 try await planet.ask { client in
-                    try await client.destroyMachine(argument.machine, of: argument.app, force: force)
+                    try await client.destroyMachine(id, of: argument.app, force: force)
                 }
-                if !skipsWait { try await waitUntilGone(on: planet) }
+                if !skipsWait { try await wait(until: id, isGoneFrom: planet) }
             }
             Terminal.result("Machine \(argument.machine) is \(skipsWait ? "being destroyed" : "destroyed").")
         }
@@ -120,10 +124,10 @@ struct MachineDestroyCommand: AsyncParsableCommand {
 extension MachineDestroyCommand {
     /// The order was taken; its volumes are free only when it has been carried out. A machine that is not known any
     /// more is gone.
-    private func waitUntilGone(on planet: Roostds) async throws {
+    private func wait(until id: MachineID, isGoneFrom planet: Roostds) async throws {
         do {
             try await MachineWaitCommand.wait(
-                for: .destroyed, argument.machine, of: argument.app, on: planet, timeout: timeout.duration)
+                for: .destroyed, id, of: argument.app, on: planet, timeout: timeout.duration)
         } catch let error as APIError where error.isNotFound {
             return
         }
@@ -136,7 +140,7 @@ struct MachineWaitCommand: AsyncParsableCommand {
 
     @OptionGroup var argument: MachineArgument
 
-    @Option(help: .init("started, stopped or destroyed.", valueName: "state"), transform: { try choice($0) })
+    @Option(help: .init("One of \(MachineState.choices).", valueName: "state"), transform: { try choice($0) })
     var state = MachineState.started
 
     @Option(help: "How long at most, for example 30s.", transform: { try DurationText($0) })
@@ -148,7 +152,7 @@ struct MachineWaitCommand: AsyncParsableCommand {
         let planet = try Roostds.find(global)
         try await Progress.show("waiting for machine \(argument.machine) to be \(state.rawValue)") { _ in
             try await Self.wait(
-                for: state, argument.machine, of: argument.app, on: planet, timeout: timeout.duration)
+                for: state, try await argument.id(on: planet), of: argument.app, on: planet, timeout: timeout.duration)
         }
         Terminal.result("Machine \(argument.machine) is \(state.rawValue).")
     }
@@ -215,7 +219,8 @@ struct MachineExecCommand: AsyncParsableCommand {
         let request = ExecBody(command: command, stdin: input, timeout: timeout)
         let planet = try Roostds.find(global)
         // No progress line: standard error is the command's own.
-        let answer = try await planet.ask { try await $0.exec(request, on: argument.machine, of: argument.app) }
+        let id = try await argument.id(on: planet)
+        let answer = try await planet.ask { try await $0.exec(request, on: id, of: argument.app) }
         try answer.passOn(by: output)
     }
 }

@@ -13,15 +13,6 @@ struct MachinesCommand: AsyncParsableCommand {
         ], aliases: ["machine"])
 }
 
-/// The machine a command is about.
-struct MachineArgument: ParsableArguments {
-    @Argument(help: "The app's name.", transform: { try AppName($0) })
-    var app: AppName
-
-    @Argument(help: "The machine's id, 14 hexadecimal digits.", transform: { try MachineID($0) })
-    var machine: MachineID
-}
-
 struct MachineListCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "list", abstract: "List the machines of an app, or of all apps.")
@@ -73,9 +64,9 @@ struct MachineShowCommand: AsyncParsableCommand {
     @OptionGroup var output: OutputOptions
 
     func run() async throws {
-        let machine = try await Roostds.find(global).ask { client in
-            try await client.machine(argument.machine, of: argument.app)
-        }
+        let planet = try Roostds.find(global)
+        let id = try await argument.id(on: planet)
+        let machine = try await planet.ask { try await $0.machine(id, of: argument.app) }
         try output.show(machine) { $0.facts.text }
     }
 }
@@ -97,9 +88,9 @@ struct MachineEventsCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let events = try await Roostds.find(global).ask { client in
-            try await client.events(of: argument.machine, in: argument.app, limit: limit)
-        }
+        let planet = try Roostds.find(global)
+        let id = try await argument.id(on: planet)
+        let events = try await planet.ask { try await $0.events(of: id, in: argument.app, limit: limit) }
         try output.showList(events, nothing: "Nothing has happened to the machine yet.") { events in
             var table = Table("TIME", "EVENT", "STATE", "BY", "DETAIL")
             for event in events {
@@ -129,9 +120,9 @@ struct MachineLogsCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let text = try await Roostds.find(global).ask { client in
-            try await client.logs(of: argument.machine, in: argument.app, bytes: bytes)
-        }
+        let planet = try Roostds.find(global)
+        let id = try await argument.id(on: planet)
+        let text = try await planet.ask { try await $0.logs(of: id, in: argument.app, bytes: bytes) }
         Terminal.putForeign(text.isEmpty || text.hasSuffix("\n") ? text : text + "\n", on: .output)
     }
 }

@@ -76,10 +76,13 @@ enum ExitStatus {
 struct CommandFailure: Error {
     var message: String
     var advice: String?
+    /// What the command is about is not there.
+    var isAbsence: Bool
 
-    init(_ message: String, advice: String? = nil) {
+    init(_ message: String, advice: String? = nil, isAbsence: Bool = false) {
         self.message = message
         self.advice = advice
+        self.isAbsence = isAbsence
     }
 }
 

@@ -1,0 +1,63 @@
+import ArgumentParser
+import RoostClient
+import RoostModel
+import RoostWire
+
+/// The machine a command is about: by its id, or by its name in the app.
+enum MachineReference: Hashable, CustomStringConvertible {
+    case id(MachineID)
+    case name(AppName)
+
+    init(_ text: String) throws {
+        if let id = try? MachineID(text) {
+            self = .id(id)
+        } else if let name = try? AppName(text) {
+            self = .name(name)
+        } else {
+            throw InvalidValue(kind: "machine", value: text, rule: "give its name, or its id of 14 hexadecimal digits")
+        }
+    }
+
+    var description: String {
+        switch self {
+        case .id(let id): id.text
+        case .name(let name): name.text
+        }
+    }
+
+    /// The one machine of that name.
+    static func only(_ name: AppName, of app: AppName, among machines: [MachineBody]) throws(CommandFailure)
+        -> MachineID
+    {
+        let found = machines.filter { $0.name == name.text }.sorted { $0.id < $1.id }
+        switch found.count {
+        case 1: return found[0].id
+        case 0:
+            throw CommandFailure(
+                "app \(app) has no machine named \(name)", advice: "See them: roost machines list \(app)",
+                isAbsence: true)
+        default:
+            let all = found.map { "\($0.id) on \($0.host)" }.joined(separator: ", ")
+            throw CommandFailure(
+                "app \(app) has \(found.count) machines named \(name): \(all)", advice: "Say which one by its id.")
+        }
+    }
+}
+
+struct MachineArgument: ParsableArguments {
+    @Argument(help: "The app's name.", transform: { try AppName($0) })
+    var app: AppName
+
+    @Argument(
+        help: "The machine's name, or its id of 14 hexadecimal digits.", transform: { try MachineReference($0) })
+    var machine: MachineReference
+
+    /// The machine's id. A name is looked up among the machines that the app has now.
+    func id(on planet: Roostds) async throws -> MachineID {
+        switch machine {
+        case .id(let id): id
+        case .name(let name):
+            try MachineReference.only(name, of: app, among: try await planet.ask { try await $0.machines(of: app) })
+        }
+    }
+}
