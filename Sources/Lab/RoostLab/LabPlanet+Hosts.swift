@@ -164,18 +164,22 @@ extension LabPlanet {
     // MARK: - Single processes
 
     /// Sends a signal to every process of the host with this name, in its machines too.
-    /// - Returns: how many there were.
+    /// - Returns: for how many it meant something: SIGCONT does nothing to those that run.
     @discardableResult
     public func signal(_ number: Int32, process program: String, on name: String) throws -> Int {
-        let found = try processes(named: program, on: name)
-        for process in found where kill(process, number) != 0 && errno != ESRCH {
+        let found = try entries(named: program, on: name)
+        for process in found where kill(process.id, number) != 0 && errno != ESRCH {
             throw SystemError("signal", "\(program) on \(name)")
         }
-        return found.count
+        return found.count { number != SIGCONT || $0.state == "T" }
     }
 
     /// Processes of the host with this name, by their numbers out here. Never empty.
     public func processes(named program: String, on name: String) throws -> [pid_t] {
+        try entries(named: program, on: name).map(\.id)
+    }
+
+    private func entries(named program: String, on name: String) throws -> [ProcessTable.Entry] {
         let host = try host(name)
         guard let first = firstProcess(of: host.name.text) else {
             throw LabError(.failed, "\(name) is down", advice: "run 'roost lab fault start-host \(name)'")
@@ -186,6 +190,6 @@ extension LabPlanet {
                 .failed, "no process '\(program)' runs on \(name)",
                 advice: "see them with 'roost lab exec \(name) -- ps -e'")
         }
-        return found.map(\.id)
+        return found
     }
 }

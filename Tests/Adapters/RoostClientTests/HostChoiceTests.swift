@@ -1,5 +1,6 @@
 import FoundationEssentials
 import Glibc
+import RoostLinux
 import Testing
 
 @testable import RoostClient
@@ -31,6 +32,34 @@ import Testing
                 #expect(!healthy.log.all.isEmpty)
             }
         }
+    }
+
+    @Test("Whoever may not open the sockets of a lab is told that root may, not that nobody answers")
+    func aLabIsRoots() async throws {
+        let lab = "cli-closed-\(getpid())"
+        let folder = "/run/roost-lab/\(lab)"
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        var sockets: [Int32] = []
+        defer { for socket in sockets { close(socket) } }
+        for host in ["ams1", "iad1"] {
+            let place = "\(folder)/\(host)"
+            try FileManager.default.createDirectory(atPath: place, withIntermediateDirectories: true)
+            let file = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+            sockets.append(file)
+            try bindSocket(file, to: place + "/api.sock")
+            try #require(chown(place + "/api.sock", 65534, 65534) == 0 && chmod(place + "/api.sock", 0o600) == 0)
+        }
+        // The same user, but without the right to open what is another's.
+        let outcome = try await Command(
+            "setpriv",
+            [
+                "--bounding-set=-dac_override,-dac_read_search", "--", RoostProgram.path, "regions", "list", "--lab",
+                lab,
+            ]
+        ).outcome()
+        #expect(outcome.status == 1)
+        #expect(outcome.standardError.contains("the hosts of lab '\(lab)' can be asked by root only"))
+        #expect(outcome.standardError.contains("sudo"))
     }
 
     @Test func missingLabIsExplained() async throws {

@@ -50,7 +50,8 @@ import Testing
 
             let birds = try planet.processes(named: "bird", on: "ams2")
             #expect(birds.count == 1)
-            try planet.signal(SIGSTOP, process: "bird", on: "ams2")
+            #expect(try planet.signal(SIGCONT, process: "bird", on: "ams2") == 0, "none is frozen")
+            #expect(try planet.signal(SIGSTOP, process: "bird", on: "ams2") == 1)
             #expect(try await planet.faults().map(\.description) == ["process bird on ams2 is frozen"])
             #expect(try await planet.waits(for: 10) { try await planet.landing(of: "client-ams") == "iad2" })
             #expect(try await planet.reaches("198.18.1.12", from: "client-sin"), "the host itself stays reachable")

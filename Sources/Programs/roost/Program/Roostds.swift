@@ -44,16 +44,24 @@ struct Roostds: Sendable {
         let names = ((try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []).sorted()
         let paths: [String] = names.map { name in "\(folder)/\(name)/api.sock" }
         let sockets = paths.filter { path in access(path, F_OK) == 0 }
+        // Writing is what a connection needs.
+        guard !sockets.contains(where: { access($0, W_OK) != 0 && errno == EACCES }), !isClosed(folder) else {
+            throw CommandFailure(
+                "the hosts of lab '\(lab)' can be asked by root only",
+                advice: "Try again with sudo, or say where another roostd is: --api http://host:4280 --token …")
+        }
         guard !sockets.isEmpty else {
             throw CommandFailure(
-                access(folder, F_OK) == 0 && access(folder, R_OK) != 0
-                    ? "\(folder) cannot be read" : "no roostd is running here: no \(localSocket), no lab '\(lab)'",
+                "no roostd is running here: no \(localSocket), no lab '\(lab)'",
                 advice: geteuid() == 0
                     ? "Start a lab with 'roost lab up', or say where a roostd is with --api URL."
                     : "A roostd's socket belongs to root: run this as root, or use --api http://host:4280 --token …")
         }
         return Roostds(clients: sockets.map { RoostAPIClient(.socket(path: $0)) }, lab: lab)
     }
+
+    /// Whether there is such a folder, or one above it, that is not for this user to look into.
+    private static func isClosed(_ folder: String) -> Bool { access(folder, R_OK | X_OK) != 0 && errno == EACCES }
 
     /// Asks the first host that is there. The next one is asked only if the one before cannot have done anything:
     /// it could not be reached, or it says that the store did not carry it out (503).
