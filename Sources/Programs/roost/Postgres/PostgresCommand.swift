@@ -108,7 +108,13 @@ struct PostgresSwitchoverCommand: AsyncParsableCommand {
         let before = try await planet.ask { try await $0.cluster(name) }
         if let to, before.leader == to {
             Terminal.say("\(to) leads already.")
-            return try output.show(try AuthorityFile.trusting(before)) { $0.report }
+            try output.show(try AuthorityFile.trusting(before)) { $0.report }
+            guard before.isServing else {
+                let why = before.detail.map { ": \($0)" } ?? ""
+                throw CommandFailure(
+                    "\(name) is \(before.status.rawValue)\(why)", advice: "See it: roost pg status \(name) --watch")
+            }
+            return
         }
         let advice = "The cluster goes on by itself. See it: roost pg status \(name)"
         let after = try await interruptible(advice: advice) {
