@@ -172,7 +172,9 @@ let package = Package(
         room(.adapters, "RoostPostgresImage", uses: ["RoostModel", "RoostLinux"]),
         room(
             .adapters, "RoostPostgres",
-            uses: ["RoostModel", "RoostWire", "RoostFailover", "RoostLinux", "CLinux", "CLibPQ", .logging]),
+            uses: [
+                "RoostModel", "RoostRecords", "RoostWire", "RoostFailover", "RoostLinux", "CLinux", "CLibPQ", .logging,
+            ]),
 
         // Services: long-running parts.
         room(

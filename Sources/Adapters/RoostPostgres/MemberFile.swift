@@ -1,8 +1,12 @@
-import FoundationEssentials
 public import RoostFailover
 import RoostLinux
+import RoostModel
+import RoostRecords
 
 /// What a member must still know after a crash, in a file beside its data: lost together or not at all.
+///
+/// A machine's image may be exchanged for another version's and back: what the other has put into the file is still
+/// there when it comes back.
 public struct MemberFile: Sendable {
     public let path: String
 
@@ -15,19 +19,25 @@ public struct MemberFile: Sendable {
     public func read() throws(MemberFileError) -> DurableState? {
         do {
             guard let bytes = try DurableFile.read(path) else { return nil }
-            return try JSONDecoder().decode(DurableState.self, from: Data(bytes))
+            return try RecordCodec.read(DurableState.self, from: bytes)
         } catch {
-            throw MemberFileError(path: path, operation: "read", cause: "\(error)")
+            throw MemberFileError(path: path, operation: "read", cause: Self.words(for: error))
         }
     }
 
-    /// On disk for good when this returns.
+    /// On disk for good when this returns, beside what this version does not know.
     public func write(_ state: DurableState) throws(MemberFileError) {
         do {
-            try DurableFile.write(Array(try JSONEncoder().encode(state)), to: path)
+            let present = try DurableFile.read(path)
+            let bytes = try present.map { try RecordCodec.write(state, over: $0) } ?? RecordCodec.write(state)
+            try DurableFile.write(bytes, to: path)
         } catch {
-            throw MemberFileError(path: path, operation: "write", cause: "\(error)")
+            throw MemberFileError(path: path, operation: "write", cause: Self.words(for: error))
         }
+    }
+
+    private static func words(for error: any Error) -> String {
+        error is DecodingError ? JSONFault(error).text(of: "it") : "\(error)"
     }
 }
 
