@@ -126,6 +126,21 @@ import Testing
         #expect(try AuthorityFile.trusting(trusting, in: folder) == trusting)
     }
 
+    @Test("Service files of clusters of one name on two planets do not take each other's place")
+    func serviceFiles() throws {
+        let folder = NSTemporaryDirectory() + "roost-services-\(ProcessInfo.processInfo.processIdentifier)"
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let texts = ["203.0.113.1", "203.0.113.2"].compactMap { host in
+            ConnectTarget(url: "postgres://postgres:p@\(host):5432/postgres")?.service(beside: { _ in nil })
+        }
+        let paths = try texts.map { try AuthorityFile.keep($0, of: try AppName("shop"), as: "service", in: folder) }
+        #expect(texts.count == 2 && Set(paths).count == 2)
+        for (path, text) in zip(paths, texts) {
+            #expect(try String(contentsOfFile: path, encoding: .utf8) == text)
+            #expect(try AuthorityFile.keep(text, of: try AppName("shop"), as: "service", in: folder) == path)
+        }
+    }
+
     @Test func meshMatrixHasAColumnForAHostThatIsSilent() throws {
         let ams = try HostName("ams1")
         let iad = try HostName("iad1")

@@ -104,6 +104,28 @@ import Testing
                 == "host iad1 has lost the store; what it heard last is shown, the cluster was ready then")
     }
 
+    @Test("The URLs of a cluster make a client notice a dead edge in ten seconds, and know whom it speaks to")
+    func urls() throws {
+        let body = try #require(ClusterStatus.body(of: name, in: try planet([try obstacle("no place")])))
+        for (url, port) in [(body.writeURL, 5432), (body.readURL, 5433)] {
+            let parts = url.split(separator: "?").map(String.init)
+            #expect(
+                parts.count == 2 && parts[0].hasPrefix("postgres://postgres@")
+                    && parts[0].hasSuffix(":\(port)/postgres"))
+            let parameters = try #require(parts.last).split(separator: "&").map {
+                $0.split(separator: "=").map(String.init)
+            }
+            let values = Dictionary(uniqueKeysWithValues: parameters.map { ($0[0], $0[1]) })
+            #expect(values["sslmode"] == "verify-full")
+            let number = { (name: String) throws -> Int in try #require(values[name].flatMap { Int($0) }, "\(name)") }
+            let silence = try number("keepalives_idle") + number("keepalives_interval") * number("keepalives_count")
+            #expect(silence <= 10, "a client that waits for an answer")
+            #expect((1...10_000).contains(try number("tcp_user_timeout")), "a client that has sent something")
+            // Longer than an edge holds a client while nobody leads.
+            #expect((16...30).contains(try number("connect_timeout")))
+        }
+    }
+
     @Test("A status of a newer version is read, shown as it is, and taken for neither good nor bad")
     func aStatusOfTheFuture() throws {
         let body = try #require(ClusterStatus.body(of: name, in: try planet([try obstacle("no place")])))
