@@ -28,7 +28,7 @@ struct RuntimeBundle: Sendable {
         }
         let etc = "\(site.planet.paths.hostState(site.name))/machines/machines-oci/\(machine)/etc"
         let text = String(decoding: bytes, as: UTF8.self)
-        let document = try JSONDecoder().decode(JSONValue.self, from: Data(text.utf8)).mapped { text in
+        let document = try JSONDecoder().decode(JSONTree.self, from: Data(text.utf8)).mapped { text in
             if text == "\(cgroup)/\(machine)" { return "\(cgroup)/\(Self.name)" }
             if text == source + "/root" { return root }
             for place in [source, etc] where text.hasPrefix(place + "/") { return folder + text.dropFirst(place.count) }
@@ -48,52 +48,12 @@ struct RuntimeBundle: Sendable {
     func remove() async throws { try await site.run(runtime + ["delete", "--force", Self.name]) }
 }
 
-/// Any JSON: a bundle has many more fields than are changed here.
-enum JSONValue: Hashable, Codable {
-    case null
-    case bool(Bool)
-    case integer(Int64)
-    case number(Double)
-    case text(String)
-    case list([JSONValue])
-    case object([String: JSONValue])
-
-    init(from decoder: any Decoder) throws {
-        let container = try decoder.singleValueContainer()
-        if container.decodeNil() {
-            self = .null
-        } else if let value = try? container.decode(Bool.self) {
-            self = .bool(value)
-        } else if let value = try? container.decode(Int64.self) {
-            self = .integer(value)
-        } else if let value = try? container.decode(Double.self) {
-            self = .number(value)
-        } else if let value = try? container.decode(String.self) {
-            self = .text(value)
-        } else if let value = try? container.decode([JSONValue].self) {
-            self = .list(value)
-        } else {
-            self = .object(try container.decode([String: JSONValue].self))
-        }
-    }
-
-    func encode(to encoder: any Encoder) throws {
-        var container = encoder.singleValueContainer()
-        switch self {
-        case .null: try container.encodeNil()
-        case .bool(let value): try container.encode(value)
-        case .integer(let value): try container.encode(value)
-        case .number(let value): try container.encode(value)
-        case .text(let value): try container.encode(value)
-        case .list(let values): try container.encode(values)
-        case .object(let values): try container.encode(values)
-        }
-    }
-
+/// A bundle has many more fields than are changed here.
+extension JSONTree {
     /// With every text replaced.
-    func mapped(_ replace: (String) -> String) -> JSONValue {
+    func mapped(_ replace: (String) -> String) -> JSONTree {
         switch self {
-        case .null, .bool, .integer, .number: self
+        case .null, .bool, .integer, .natural, .number: self
         case .text(let value): .text(replace(value))
         case .list(let values): .list(values.map { $0.mapped(replace) })
         case .object(let values): .object(values.mapValues { $0.mapped(replace) })
@@ -101,9 +61,9 @@ enum JSONValue: Hashable, Codable {
     }
 
     /// A bundle whose network namespace the runtime makes, instead of one that is there.
-    func withOwnNetwork() -> JSONValue {
+    func withOwnNetwork() -> JSONTree {
         switch self {
-        case .null, .bool, .integer, .number, .text: self
+        case .null, .bool, .integer, .natural, .number, .text: self
         case .list(let values): .list(values.map { $0.withOwnNetwork() })
         case .object(let values):
             if values["type"] == .text("network"), values["path"] != nil {

@@ -112,7 +112,7 @@ import Testing
             {"linux":{"cgroupsPath":"/lab/m1","namespaces":[{"type":"pid"},{"path":"/run/netns/m1","type":"network"}],\
             "z":[1,-2,0.5,true,null]},"root":{"path":"/run/m1/root"}}
             """
-        let value = try JSONDecoder().decode(JSONValue.self, from: Data(text.utf8))
+        let value = try JSONDecoder().decode(JSONTree.self, from: Data(text.utf8))
         let changed = value.mapped { $0 == "/run/m1/root" ? "/other" : $0 }.withOwnNetwork()
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
