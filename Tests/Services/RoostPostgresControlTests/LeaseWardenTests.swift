@@ -92,6 +92,22 @@ import Testing
         _ = try await running.value
     }
 
+    @Test func aLeaseIsWatchedAlsoWhenNoneWasHeldForLong() async throws {
+        let warden = warden()
+        let running = Task { try await warden.run() }
+        // Longer than between two looks: the guard has nothing to do and waits.
+        _ = try await poll(for: LeaseWarden.checkInterval * 2, every: .milliseconds(50)) { () -> Bool? in nil }
+        let longAgo = Moment(sinceBoot: BootClock.now().sinceBoot - .seconds(20))
+        warden.noteRenewal(by: one, epoch: .first, requestedAt: longAgo)
+        let isGone = try await poll(for: .seconds(5), every: .milliseconds(10)) {
+            runtime.killed.withLock { $0 } == [one] && warden.held.isEmpty ? true : nil
+        }
+        #expect(isGone == true)
+        running.cancel()
+        _ = try await running.value
+        unlink(file)
+    }
+
     @Test func theGuardOutlivesItsProgram() async throws {
         let first = warden()
         for machine in [one, two] { first.noteRenewal(by: machine, epoch: .first, requestedAt: BootClock.now()) }
