@@ -27,6 +27,8 @@ public struct HostRecord: Hashable, Sendable, Codable {
     public var mesh: MeshIdentity
     /// The host announces the anycast prefixes when healthy.
     public var isEdge: Bool
+    /// Somebody has stopped its edge by hand: it announces nothing until somebody starts it again.
+    public var isEdgeStopped: Bool
     /// The host runs a member of the store. Databases are rather placed elsewhere.
     public var isStoreMember: Bool
     /// The version of the program that runs; empty for the first one.
@@ -47,8 +49,8 @@ public struct HostRecord: Hashable, Sendable, Codable {
         host: HostName, region: RegionCode, generation: Generation, capacity: HostCapacity, mesh: MeshIdentity,
         isEdge: Bool, isStoreMember: Bool, program: String = Release.version,
         capabilities: Set<Capability> = Release.capabilities, layout: Layout = .whole, machines: [MachineRecord] = [],
-        volumes: [VolumeRecord] = [], diskLeft: ByteCount? = nil,
-        unreadableRows: Int? = nil
+        volumes: [VolumeRecord] = [], diskLeft: ByteCount? = nil, unreadableRows: Int? = nil,
+        isEdgeStopped: Bool = false
     ) {
         self.host = host
         self.region = region
@@ -56,6 +58,7 @@ public struct HostRecord: Hashable, Sendable, Codable {
         self.capacity = capacity
         self.mesh = mesh
         self.isEdge = isEdge
+        self.isEdgeStopped = isEdgeStopped
         self.isStoreMember = isStoreMember
         self.program = program
         self.capabilities = capabilities
@@ -69,6 +72,7 @@ public struct HostRecord: Hashable, Sendable, Codable {
     enum CodingKeys: String, CodingKey {
         case host, region, generation, capacity, mesh
         case isEdge = "is_edge"
+        case isEdgeStopped = "edge_stopped"
         case isStoreMember = "is_store_member"
         case program, capabilities, machines, volumes
         case diskLeft = "disk_left"
@@ -85,6 +89,7 @@ public struct HostRecord: Hashable, Sendable, Codable {
         unreadableRows = try container.decodeIfPresent(Int.self, forKey: .unreadableRows)
         mesh = try container.decode(MeshIdentity.self, forKey: .mesh)
         isEdge = try container.decode(Bool.self, forKey: .isEdge)
+        isEdgeStopped = try container.decodeIfPresent(Bool.self, forKey: .isEdgeStopped) ?? false
         isStoreMember = try container.decode(Bool.self, forKey: .isStoreMember)
         program = try container.decodeIfPresent(String.self, forKey: .program) ?? ""
         capabilities = try container.decodeIfPresent(Set<Capability>.self, forKey: .capabilities) ?? []
@@ -106,6 +111,7 @@ public struct HostRecord: Hashable, Sendable, Codable {
         try container.encodeIfPresent(unreadableRows, forKey: .unreadableRows)
         try container.encode(mesh, forKey: .mesh)
         try container.encode(isEdge, forKey: .isEdge)
+        if isEdgeStopped { try container.encode(true, forKey: .isEdgeStopped) }
         try container.encode(isStoreMember, forKey: .isStoreMember)
         try container.encode(program, forKey: .program)
         try container.encode(capabilities.sorted { $0.rawValue < $1.rawValue }, forKey: .capabilities)

@@ -286,8 +286,10 @@ public struct ListHostsBody: Sendable, Codable {
         /// It answered one of the asked host's probes of late; the asked host itself always does. Another may see it
         /// otherwise.
         public var isReachable: Bool
-        /// It announces the anycast prefixes when healthy; whether it does so now only it knows.
+        /// It announces the anycast prefixes when healthy and not stopped; whether it does so now only it knows.
         public var isEdge: Bool
+        /// Its edge was stopped by hand. Nil on a host that is none, and from hosts that do not say.
+        public var isEdgeStopped: Bool?
         /// It runs a member of the store.
         public var isStoreMember: Bool
         /// On the mesh; its API listens there.
@@ -307,14 +309,15 @@ public struct ListHostsBody: Sendable, Codable {
 
         /// From the host's own record.
         public init(
-            name: HostName, region: RegionCode, isReachable: Bool, isEdge: Bool, isStoreMember: Bool,
-            address: IPv6Address, machines: Int, volumes: Int, capacity: HostCapacity, free: HostCapacity,
-            unreadableRows: Int?
+            name: HostName, region: RegionCode, isReachable: Bool, isEdge: Bool, isEdgeStopped: Bool?,
+            isStoreMember: Bool, address: IPv6Address, machines: Int, volumes: Int, capacity: HostCapacity,
+            free: HostCapacity, unreadableRows: Int?
         ) {
             self.name = name
             self.region = region
             self.isReachable = isReachable
             self.isEdge = isEdge
+            self.isEdgeStopped = isEdgeStopped
             self.isStoreMember = isStoreMember
             self.address = address
             self.machines = machines
@@ -329,6 +332,7 @@ public struct ListHostsBody: Sendable, Codable {
             case unreadableRows = "unreadable_rows"
             case isReachable = "reachable"
             case isEdge = "edge"
+            case isEdgeStopped = "edge_stopped"
             case isStoreMember = "store_member"
         }
     }
@@ -414,6 +418,17 @@ public struct EdgeRequest: Sendable, Codable {
         case started, stopped
         /// Another process of the program that is installed now takes over; no connection is cut. Nothing else changes.
         case replaced
+
+        /// - Throws: what is wrong in words that somebody understands who does not know this type.
+        public init(from decoder: any Decoder) throws {
+            let container = try decoder.singleValueContainer()
+            let word = try container.decode(String.self)
+            guard let state = Self(rawValue: word) else {
+                throw DecodingError.dataCorruptedError(
+                    in: container, debugDescription: "'\(word)' is none of started, stopped and replaced")
+            }
+            self = state
+        }
     }
 
     /// What it is to be from now on.

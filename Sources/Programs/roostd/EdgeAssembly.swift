@@ -86,6 +86,9 @@ final class EdgeAssembly: Sendable {
         ]
     }
 
+    /// Somebody stopped it, and nobody has started it since.
+    var isStopped: Bool { wanted.withLock { $0 != .healthy } }
+
     var services: [any Service] { [announcer, keeper, routing] }
 
     /// Stopping drains, withdraws and then closes the door, in this order. One that is stopped already stays so.

@@ -18,6 +18,7 @@ import RoostSettings
 import RoostStore
 import RoostTelemetry
 import RoostVolumes
+import RoostWire
 import ServiceLifecycle
 import UnixSignals
 
@@ -54,6 +55,7 @@ struct HostAssembly {
         let clusters = clusterDirectory(store: store, watcher: watcher)
         let hearing = ClusterHearing(watcher: watcher)
         let edge = try await makeEdge(watcher: watcher, mesh: mesh)
+        await agent.setEdgeStopped(edge?.isStopped ?? false)
         let host = configuration.host
         let peers = PeerClient(port: configuration.api.tcpPort, credential: token.credential(of: host))
         let dispatch = PlanetDispatch(agent: agent, peers: peers)
@@ -88,8 +90,7 @@ struct HostAssembly {
                 AppRoutes(view: view, apps: apps), MachineRoutes(view: view, dispatch: dispatch, names: names),
                 MachineQuestionRoutes(view: view), VolumeRoutes(view: view, dispatch: dispatch),
                 PlatformRoutes(view: view) { state throws(Refusal) in
-                    guard let edge else { throw Refusal(.failedPrecondition, "host \(host) is not an edge") }
-                    try await edge.set(state)
+                    try await Self.set(edge, to: state, of: agent)
                 },
                 ClusterRoutes(view: view, clusters: clusters, hearing: hearing), HostRoutes(view: view),
                 OperationRoutes(view: view, operations: OperationDirectory(store: store)),
@@ -103,6 +104,16 @@ struct HostAssembly {
         group.maximumGracefulShutdownDuration = Self.shutdownMax
         try await ServiceGroup(configuration: group).run()
         logger.info("ends; machines go on", metadata: ["host": "\(host)"])
+    }
+
+    private static func set(_ edge: EdgeAssembly?, to state: EdgeRequest.State, of agent: HostAgent)
+        async throws(Refusal)
+    {
+        guard let edge else {
+            throw Refusal(.failedPrecondition, "host \(agent.configuration.host) is not an edge")
+        }
+        try await edge.set(state)
+        await agent.setEdgeStopped(edge.isStopped)
     }
 
     private func sayWhatStarts(_ logger: Logger) {

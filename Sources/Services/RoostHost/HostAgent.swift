@@ -55,6 +55,8 @@ public actor HostAgent {
     var unseenMachines: Set<MachineID>
     /// See ``HostRecord/diskLeft``.
     var diskLeft: ByteCount?
+    /// See ``HostRecord/isEdgeStopped``.
+    private var isEdgeStopped = false
     /// Volumes that are being made or removed, and who waits for that.
     var volumesAtWork: [VolumeID: [CheckedContinuation<Void, Never>]] = [:]
     private let newcomers: AsyncStream<Newcomer>
@@ -172,7 +174,14 @@ public actor HostAgent {
             isStoreMember: configuration.store.isMember,
             machines: machineRows.values.map(\.record).filter { $0.state != .destroyed }.sorted { $0.id < $1.id },
             volumes: volumeRows.values.filter { $0.state != .destroyed }.sorted { $0.id < $1.id }, diskLeft: diskLeft,
-            unreadableRows: unreadableRows.isEmpty ? nil : unreadableRows.count)
+            unreadableRows: unreadableRows.isEmpty ? nil : unreadableRows.count, isEdgeStopped: isEdgeStopped)
+    }
+
+    /// Tells the planet whether somebody has stopped this host's edge.
+    public func setEdgeStopped(_ isStopped: Bool) {
+        guard isStopped != isEdgeStopped else { return }
+        isEdgeStopped = isStopped
+        changes.send([.all])
     }
 
     /// The features of one kind that have machines here, by name.

@@ -72,7 +72,8 @@ public struct PlatformRoutes: RouteGroup {
         let host = PlacementHost(record: record, isReachable: isReachable)
         return .init(
             name: record.host, region: record.region, isReachable: isReachable, isEdge: record.isEdge,
-            isStoreMember: record.isStoreMember, address: record.mesh.address, machines: record.machines.count,
+            isEdgeStopped: record.isEdge ? record.isEdgeStopped : nil, isStoreMember: record.isStoreMember,
+            address: record.mesh.address, machines: record.machines.count,
             volumes: record.volumes.count, capacity: record.capacity,
             free: HostCapacity(
                 cpus: record.capacity.cpus, memory: max(host.freeMemory, .zero), disk: max(host.freeDisk, .zero)),

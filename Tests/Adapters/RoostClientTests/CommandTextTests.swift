@@ -162,6 +162,22 @@ import Testing
         #expect(try cell() == "80.3 ms, 100 % lost")
     }
 
+    @Test("A stopped edge is seen in the list of hosts; a host of another version says nothing of it")
+    func stoppedEdge() throws {
+        func roles(_ fields: String) throws -> String {
+            let json = """
+                {"name":"ams1","region":"ams","reachable":true,"store_member":true,"address":"fdaa::1","machines":0,
+                "volumes":0,"capacity":{"cpus":1,"memory":1,"disk":1},"free":{"cpus":1,"memory":1,"disk":1},\(fields)}
+                """
+            let host = try JSONDecoder().decode(ListHostsBody.Host.self, from: Data(json.utf8))
+            return HostsCommand.List.cells(host)[3].text
+        }
+        #expect(try roles(#""edge":true,"edge_stopped":true"#) == "edge (stopped), store")
+        #expect(try roles(#""edge":true,"edge_stopped":false"#) == "edge, store")
+        #expect(try roles(#""edge":true"#) == "edge, store")
+        #expect(try roles(#""edge":false"#) == "store")
+    }
+
     @Test(arguments: [
         (80, "creating cluster shop: no host in region ams fits (3 s)"), (30, "creating cluster shop:… (3 s)"),
     ])

@@ -51,7 +51,8 @@ import Testing
         "apps create", "apps list", "apps show", "apps destroy", "machines create", "machines list", "machines show",
         "machines start", "machines stop", "machines restart", "machines destroy", "machines wait", "machines events",
         "machines exec", "machines logs", "volumes create", "volumes list", "volumes show", "volumes destroy",
-        "regions list", "hosts list", "ips list", "mesh status", "image build", "doctor", "pg create", "pg list",
+        "regions list", "hosts list", "hosts stop-edge", "hosts start-edge", "ips list", "mesh status", "image build",
+        "doctor", "pg create", "pg list",
         "pg status", "pg connect", "pg switchover", "pg destroy", "lab up", "lab down", "lab status", "lab list",
         "lab exec", "lab demo", "lab bench", "lab fault list", "lab fault cut",
     ])

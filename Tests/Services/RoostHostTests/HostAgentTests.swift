@@ -37,6 +37,19 @@ import Testing
         _ = try await agent.wait(for: id, states: [.started], timeout: .seconds(5))
     }
 
+    @Test("A host's record says whether its edge is stopped")
+    func stoppedEdge() async throws {
+        let host = try FakeHost()
+        defer { host.remove() }
+        let agent = try host.agent()
+        #expect(await agent.record().isEdgeStopped == false)
+        await agent.setEdgeStopped(true)
+        await agent.setEdgeStopped(true)
+        #expect(await agent.record().isEdgeStopped == true)
+        await agent.setEdgeStopped(false)
+        #expect(await agent.record().isEdgeStopped == false)
+    }
+
     @Test func aMachineStartsStopsAndIsDestroyed() async throws {
         let host = try FakeHost()
         defer { host.remove() }

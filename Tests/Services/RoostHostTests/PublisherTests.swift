@@ -20,6 +20,27 @@ import Testing
         host = try RecordCodec.read(HostRecord.self, from: Array(try Data(contentsOf: file)))
     }
 
+    @Test(
+        "A stopped edge is a part of the record, and is no more when it is started; a record that does not say is of none"
+    )
+    func stoppedEdge() throws {
+        #expect(!host.isEdgeStopped)
+        var publication = HostPublication(host.host, whole: nil, things: [])
+        var next = record(.small, generation: 9)
+        for isStopped in [true, false] {
+            next.isEdgeStopped = isStopped
+            let steps = try publication.steps(to: next)
+            let entries = carryOut(steps, over: [:])
+            let bytes = try #require(entries[StoreKeys.host(host.host)])
+            #expect(try RecordCodec.read(HostRecord.self, from: bytes).isEdgeStopped == isStopped)
+            #expect(String(decoding: bytes, as: UTF8.self).contains("edge_stopped") == isStopped)
+            publication = HostPublication(
+                host.host,
+                whole: Entry(key: StoreKeys.host(host.host), value: bytes, created: Revision(1), modified: Revision(1)),
+                things: [])
+        }
+    }
+
     func record(_ layout: HostRecord.Layout, generation: UInt64) -> HostRecord {
         var record = host
         record.layout = layout

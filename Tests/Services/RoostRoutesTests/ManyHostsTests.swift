@@ -185,6 +185,27 @@ import Testing
         }
     }
 
+    @Test("What is asked of an edge is told apart in the words of the API, through any host")
+    func edgeWords() async throws {
+        try await PlanetUnderTest.run(["ams1", "iad1"]) { planet in
+            let near = try planet["ams1"]
+            for host in ["ams1", "iad1"] {
+                let path = "POST /v1/platform/hosts/\(host)/edge"
+                for (body, text) in [
+                    (#"{"state":"off"}"#, "field 'state': 'off' is none of started, stopped and replaced"),
+                    ("{}", "field 'state' is missing"),
+                ] {
+                    let reply = try await near.call(path, body)
+                    #expect(reply.status == 400 && reply.text.contains(text), "\(reply.text)")
+                    #expect(!reply.text.contains("State"), "\(reply.text)")
+                }
+                let none = try await near.call(path, #"{"state":"stopped"}"#)
+                #expect(none.status == 412 && none.text.contains("no edge"), "\(none.text)")
+            }
+            #expect(try await near.call("POST /v1/platform/hosts/sin9/edge", #"{"state":"stopped"}"#).status == 404)
+        }
+    }
+
     @Test("The routes of hosts are no routes of users")
     func internalRoutes() async throws {
         try await PlanetUnderTest.run { planet in

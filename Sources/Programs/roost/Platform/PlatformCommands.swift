@@ -32,7 +32,7 @@ struct RegionsCommand: AsyncParsableCommand {
 struct HostsCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "hosts", abstract: "Hosts: the computers that carry machines.",
-        subcommands: [List.self, ReplaceEdge.self],
+        subcommands: [List.self, StopEdge.self, StartEdge.self, ReplaceEdge.self],
         defaultSubcommand: List.self)
 
     struct List: AsyncParsableCommand {
@@ -60,12 +60,15 @@ struct HostsCommand: AsyncParsableCommand {
             return Cell("\(rows) unreadable row\(rows == 1 ? "" : "s"), see its log", .bad)
         }
 
-        private static func cells(_ host: ListHostsBody.Host) -> [Cell] {
-            let roles = [host.isEdge ? "edge" : nil, host.isStoreMember ? "store" : nil].compactMap { $0 }
+        static func cells(_ host: ListHostsBody.Host) -> [Cell] {
+            let isStopped = host.isEdgeStopped ?? false
+            let edge = host.isEdge ? isStopped ? "edge (stopped)" : "edge" : nil
+            let roles = [edge, host.isStoreMember ? "store" : nil].compactMap { $0 }
             return [
                 Cell(host.name.text), Cell(host.region.text),
                 state(of: host),
-                Cell(roles.isEmpty ? "-" : roles.joined(separator: ", ")), .number(host.machines),
+                Cell(roles.isEmpty ? "-" : roles.joined(separator: ", "), isStopped ? .warning : .plain),
+                .number(host.machines),
                 .number(host.volumes), .number(host.capacity.cpus),
                 .number("\(host.free.memory) of \(host.capacity.memory)"),
                 .number("\(host.free.disk) of \(host.capacity.disk)"), Cell(host.address.description),
@@ -75,6 +78,40 @@ struct HostsCommand: AsyncParsableCommand {
 }
 
 extension HostsCommand {
+    struct StopEdge: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Take an edge off the air: it announces nothing and takes no new clients, until it is started.",
+            discussion: """
+                Clients that come go to the next edge; those that are there stay. The edge stays stopped when its host \
+                or roostd starts again. Stopping one that is stopped changes nothing.
+                """)
+
+        @Argument(help: "A host that is an edge.", transform: { try HostName($0) })
+        var host: HostName
+
+        @OptionGroup var global: GlobalOptions
+
+        func run() async throws {
+            try await Roostds.find(global).ask { try await $0.setEdge(of: host, to: .stopped) }
+            Terminal.result("The edge of \(host) is stopped. To start it: roost hosts start-edge \(host)")
+        }
+    }
+
+    struct StartEdge: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Let an edge that was stopped announce and serve again. One that is not stopped goes on.")
+
+        @Argument(help: "A host that is an edge.", transform: { try HostName($0) })
+        var host: HostName
+
+        @OptionGroup var global: GlobalOptions
+
+        func run() async throws {
+            try await Roostds.find(global).ask { try await $0.setEdge(of: host, to: .started) }
+            Terminal.result("The edge of \(host) is started: it announces as soon as it is well.")
+        }
+    }
+
     struct ReplaceEdge: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Let another process of the installed roost-edge take over. No connection is cut.")
