@@ -191,6 +191,28 @@ struct EvidenceTests {
         }
     }
 
+    @Test("Rules that were written between two equal configurations have Postgres told of the second")
+    func rulesBetweenConfigurations() async throws {
+        try await TestGround.with("rules") { ground in
+            let m1 = try ground.member(1)
+            let instance = m1.instance
+            // Nothing else makes the second configuration another one.
+            let data = instance.layout.outside(instance.layout.data)
+            try DurableFile.makeFolder(data)
+            try DurableFile.write("", to: data + "/postgresql.auto.conf")
+            func configure() throws -> Bool {
+                try m1.configure(.standby(upstream: nil))
+                defer { instance.written.withLock { $0.isUntold = false } }
+                return instance.written.withLock { $0.isUntold }
+            }
+            #expect(try configure())
+            #expect(try !configure(), "the same is told once")
+            try instance.admit(true)
+            #expect(try configure(), "the file says again that nobody comes in, Postgres was told that all may")
+            #expect(try !configure())
+        }
+    }
+
     @Test func aFullVolumeKeepsNobodyOut() async throws {
         try await TestGround.with("full") { ground in
             let m1 = try ground.member(1)
