@@ -42,7 +42,7 @@ struct HostAssembly {
         try DurableFile.makePrivateFolder(configuration.runFolder, mode: 0o711)
         let logger = Logger(label: "roost")
         sayWhatStarts(logger)
-        let token = try Self.readToken(configuration.api.tokenFile)
+        let token = try PlanetToken.read(from: configuration.api.tokenFile)
         let mesh = try makeMesh()
         let identity = try await mesh.start()
         let lag = WatchLag()
@@ -187,24 +187,6 @@ struct HostAssembly {
             .tcp(host: address, port: Int(configuration.api.tcpPort)),
             for: .credentials(token) { MeshAddress.host($0).description }, limits: .planet, of: host)
         return [socket, tcp].map { APIServer($0, groups, bounds: bounds, logger: logger) }
-    }
-
-    static func readToken(_ path: String) throws -> PlanetToken {
-        var status = stat()
-        if stat(path, &status) == 0, status.st_mode & 0o077 != 0 {
-            throw SettingsError(
-                path: path, problems: ["can be read by others than its owner; run 'chmod 600 \(path)'"])
-        }
-        let bytes = try DurableFile.read(path) ?? []
-        let token = String(decoding: bytes, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
-        guard token.utf8.count >= 16 else {
-            throw SettingsError(
-                path: path,
-                problems: [
-                    "must hold the planet's token, at least 16 characters; make one with 'openssl rand -hex 32'"
-                ])
-        }
-        return PlanetToken(token)
     }
 
     /// What an edge serves to the world. The rules are there before the prefixes are this host's own.

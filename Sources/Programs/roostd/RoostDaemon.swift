@@ -100,7 +100,7 @@ struct ScrapeTokenCommand: AsyncParsableCommand {
 
     func run() async throws {
         let path = try options.inForce().settings.api.tokenFile
-        try RoostDaemon.telling { print(try HostAssembly.readToken(path).scrapeCredential) }
+        try RoostDaemon.telling { print(try PlanetToken.read(from: path).scrapeCredential) }
     }
 }
 

@@ -1,3 +1,4 @@
+import Foundation
 import RoostModel
 import Testing
 
@@ -5,6 +6,37 @@ import Testing
 
 @Suite struct PlanetTokenTests {
     let token = PlanetToken("fm2_0123456789abcdef")
+
+    @Test("The token's file is for its owner alone, and has a token in it that cannot be guessed")
+    func file() throws {
+        let path = NSTemporaryDirectory() + "roost-token-\(getpid())-\(UInt32.random(in: 0 ... .max))"
+        defer { unlink(path) }
+        func problem() -> String? {
+            do throws(TokenFileError) {
+                _ = try PlanetToken.read(from: path)
+                return nil
+            } catch {
+                return error.problem
+            }
+        }
+        #expect(problem()?.contains("must hold the planet's token") == true)
+        try Data("0123456789abcdef\n".utf8).write(to: URL(fileURLWithPath: path))
+        for (mode, isRead) in [
+            (0o600, true), (0o400, true), (0o640, false), (0o604, false), (0o601, false), (0o620, false),
+        ] {
+            #expect(chmod(path, mode_t(mode)) == 0)
+            let said = problem()
+            #expect(
+                isRead ? said == nil : said?.contains("chmod 600 \(path)") == true, "mode \(String(mode, radix: 8))")
+        }
+        #expect(chmod(path, 0o600) == 0)
+        #expect(try PlanetToken.read(from: path).scrapeCredential == PlanetToken("0123456789abcdef").scrapeCredential)
+        for text in ["", "\n", "   0123456789abcde  \n"] {
+            try Data(text.utf8).write(to: URL(fileURLWithPath: path))
+            #expect(chmod(path, 0o600) == 0)
+            #expect(problem()?.contains("at least 16 characters") == true, "'\(text)'")
+        }
+    }
     let host: HostName
     init() throws { host = try HostName("ams1") }
 
