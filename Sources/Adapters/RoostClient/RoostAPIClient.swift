@@ -63,7 +63,8 @@ public struct RoostAPIClient: Sendable {
             return try JSONDecoder().decode(type, from: data)
         } catch {
             throw APIError(
-                .unreadable(JSONFault(error).text(of: "it")), operation: "\(method.rawValue) \(path)", endpoint: endpoint)
+                .unreadable(JSONFault(error).text(of: "it")), operation: "\(method.rawValue) \(path)",
+                endpoint: endpoint)
         }
     }
 
