@@ -51,8 +51,7 @@ extension HostAgent {
             volume.attachedMachine = order.id
             volumes = [volume]
         }
-        try save(machines: [row], volumes: volumes)
-        try forgetOldDestroyed()
+        try save(machines: [row], volumes: volumes, forgetting: oldDestroyed)
         logger.info("machine created", metadata: ["machine": "\(order.id)", "app": "\(order.app)"])
         announce(order.id)
         return record

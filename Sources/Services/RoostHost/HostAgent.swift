@@ -228,13 +228,22 @@ public actor HostAgent {
         return row
     }
 
-    /// Writes rows durably, then makes them known.
-    func save(machines: [MachineRow] = [], volumes: [VolumeRecord] = []) throws(Refusal) {
-        generation = try ledger.write(machines: machines, volumes: volumes)
+    /// Writes rows durably, all of them or none, then makes them known.
+    ///
+    /// - Parameter forgotten: destroyed machines whose rows go.
+    func save(
+        machines: [MachineRow] = [], volumes: [VolumeRecord] = [], forgetting forgotten: [MachineID] = []
+    ) throws(Refusal) {
+        // As long as there is a row, it says itself that its id was used.
+        let renounced = forgotten.map(\.text)
+        generation = try ledger.write(
+            machines: machines, volumes: volumes, removingMachines: forgotten, renouncing: renounced)
+        for id in forgotten { machineRows[id] = nil }
+        if !renounced.isEmpty { remember(renounced: renounced) }
         for row in machines { machineRows[row.record.id] = row }
         for row in volumes { volumeRows[row.id] = row }
         changes.send(Set(machines.map { .machine($0.record.id) } + volumes.map { .volume($0.id) }))
-        for row in machines { signals.send(row.record.id) }
+        for id in machines.map(\.record.id) + forgotten { signals.send(id) }
     }
 
     /// Gives the machine a keeper, unless it has one. What is ordered from here on rings there.
@@ -253,18 +262,11 @@ public actor HostAgent {
         newestOrders[machine] = nil
     }
 
-    func forgetOldDestroyed() throws(Refusal) {
+    /// The destroyed machines that are one too many to be kept for those who ask.
+    var oldDestroyed: [MachineID] {
         let destroyed = machineRows.values.filter { $0.record.state == .destroyed }
-            .sorted { $0.record.updatedAt > $1.record.updatedAt }
-        let old = destroyed.dropFirst(Self.destroyedRowsMax).map(\.record.id)
-        guard !old.isEmpty else { return }
-        // As long as there is a row, it says itself that its id was used.
-        let renounced = old.map(\.text)
-        generation = try ledger.write(removingMachines: old, renouncing: renounced)
-        for id in old {
-            machineRows[id] = nil
-            signals.send(id)
-        }
-        remember(renounced: renounced)
+        guard destroyed.count > Self.destroyedRowsMax else { return [] }
+        return destroyed.sorted { $0.record.updatedAt > $1.record.updatedAt }.dropFirst(Self.destroyedRowsMax)
+            .map(\.record.id)
     }
 }

@@ -52,6 +52,33 @@ import Testing
         #expect(after == newer)
     }
 
+    /// What has to go for a new machine goes in the same transaction: no machine is made that its caller was refused.
+    @Test func aMachineIsMadeWithAllThatBelongsToItOrNotAtAll() async throws {
+        let host = try FakeHost()
+        defer { host.remove() }
+        try await host.withAgent { agent in
+            for number in 0...HostAgent.destroyedRowsMax {
+                let order = try MachineOrdersTests().order("m\(number)", startsAtOnce: false)
+                _ = try await agent.createMachine(order)
+                _ = try await agent.destroy(order.id, force: false)
+                _ = try await agent.wait(for: order.id, states: [.destroyed], timeout: .seconds(10))
+            }
+            try await ledger(of: host).write { database in
+                try database.execute(
+                    sql: """
+                        CREATE TRIGGER kept BEFORE DELETE ON machines BEGIN SELECT RAISE(ABORT, 'kept'); END
+                        """)
+            }
+            let order = try MachineOrdersTests().order("new")
+            await #expect(throws: Refusal.self) { _ = try await agent.createMachine(order) }
+            #expect(await agent.machine(order.id) == nil)
+            try await ledger(of: host).write { try $0.execute(sql: "DROP TRIGGER kept") }
+            _ = try await agent.createMachine(order)
+            _ = try await agent.wait(for: order.id, states: [.started], timeout: .seconds(10))
+            #expect(await agent.machines(of: order.app).count == HostAgent.destroyedRowsMax + 1)
+        }
+    }
+
     @Test("Rows of any damage are set aside", arguments: ["x'00'", "NULL", "'{}'", "17"])
     func damagedRow(value: String) async throws {
         let host = try FakeHost()
