@@ -35,8 +35,8 @@ struct Watcher: Sendable {
 
     /// Starts it; it loads, and then waits for its word (`_OCI_STARTPIPE`) before it does anything. Blocks.
     ///
-    /// When this process dies meanwhile, conmon reads an end and goes on without a word. So whoever starts it early puts
-    /// the bundle's configuration in place last of all: until then there is nothing to run, and it ends.
+    /// When this process dies meanwhile, conmon reads an end and goes on without a word. So whoever starts it early
+    /// puts the bundle's configuration in place last of all: until then there is nothing to run, and it ends.
     func start() throws(SystemError) -> Waiting {
         let (word, wordThere) = try UnixSocket.pair()
         let ends: (report: Int32, there: Int32)

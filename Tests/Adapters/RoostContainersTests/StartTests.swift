@@ -7,8 +7,8 @@ import Testing
 
 @testable import RoostContainers
 
-/// A machine's network is made while its watcher loads and its root is mounted. Whatever happens meanwhile, nothing runs
-/// before the network is there, and nothing half made stays.
+/// A machine's network is made while its watcher loads and its root is mounted. Whatever happens meanwhile,
+/// nothing runs before the network is there, and nothing half made stays.
 @Suite(.serialized, .timeLimit(.minutes(3)))
 struct StartTests {
     private static let patience = Duration.seconds(20)
