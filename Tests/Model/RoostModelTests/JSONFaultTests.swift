@@ -52,12 +52,9 @@ import Testing
     @Test func missingFieldsAndOwnRules() throws {
         struct Named: Codable { var host: HostName }
         func text(_ json: String) -> String {
-            do {
-                _ = try JSONDecoder().decode([Named].self, from: Data(json.utf8))
-                return ""
-            } catch {
-                return JSONFault(error).text(of: "it")
-            }
+            let read = Result { try JSONDecoder().decode([Named].self, from: Data(json.utf8)) }
+            guard case .failure(let error) = read else { return "" }
+            return JSONFault(error).text(of: "it")
         }
         #expect(text("[{}]") == "field '0.host' is missing")
         #expect(text(#"[{"host":"UPPER"}]"#).hasPrefix("field '0.host' is wrong: 'UPPER' is not a valid host name"))
