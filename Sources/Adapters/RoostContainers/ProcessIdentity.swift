@@ -10,12 +10,7 @@ struct ProcessIdentity: Hashable, Sendable, Codable {
 
     /// The process that has this id now; nil if there is none, or if only its exit status is left.
     init?(pid: Int32) {
-        guard pid > 0, let bytes = try? DurableFile.read("/proc/\(pid)/stat") else { return nil }
-        // proc_pid_stat(5): the name, in parentheses, may contain anything; field 3 is the state, 22 the start.
-        let text = String(decoding: bytes, as: UTF8.self)
-        guard let name = text.lastIndex(of: ")") else { return nil }
-        let fields = text[text.index(after: name)...].split(separator: " ")
-        guard fields.count > 19, fields[0] != "Z", fields[0] != "X", let ticks = UInt64(fields[19]) else { return nil }
+        guard let ticks = ProcessStart.ticks(of: pid) else { return nil }
         self.pid = pid
         startTicks = ticks
     }

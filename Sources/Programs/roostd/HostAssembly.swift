@@ -66,8 +66,8 @@ struct HostAssembly {
         let names = MachineNames(store: store, agent: agent, peers: peers)
         let bounds = CallBounds()
         let warden = LeaseWarden(
-            file: configuration.stateFolder + "/leases.json", logger: Logger(label: "roost.lease")
-        ) { try await agent.kill($0) }
+            file: configuration.stateFolder + "/leases.json", logger: Logger(label: "roost.lease"),
+            began: { await agent.began($0) }, kill: { try await agent.kill($0) })
         let duty = DutyHolder("clusters", for: host, in: store, logger: Logger(label: "roost.duty"))
         var services: [any Service] = [
             mesh, AgentService(agent: agent), watcher,

@@ -217,6 +217,12 @@ public actor HostAgent {
         do { try await runtime.kill(machine) } catch { throw Refusal(runtime: error) }
     }
 
+    /// When the process that is a machine now began; nil where none runs, or where that cannot be found out.
+    public nonisolated func began(_ machine: MachineID) async -> Moment? {
+        guard case .running(let running) = try? await runtime.inspect(machine) else { return nil }
+        return ProcessStart.moment(of: running.pid)
+    }
+
     // MARK: - Rows
 
     func row(_ machine: MachineID) -> MachineRow? { machineRows[machine] }

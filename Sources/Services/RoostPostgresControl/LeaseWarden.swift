@@ -28,16 +28,22 @@ public final class LeaseWarden: Service, Sendable {
     private let file: String
     private let logger: Logger
     private let kill: @Sendable (MachineID) async throws -> Void
+    private let began: @Sendable (MachineID) async -> Moment?
     private let state: Mutex<State>
     /// A lease is held, after none was.
     private let wakes = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
 
     /// - Parameters:
     ///   - file: where it keeps which machines hold a lease.
+    ///   - began: when what runs of the machine now began; nil where nothing runs, or nobody knows.
     ///   - kill: returns when nothing of the machine is left.
-    public init(file: String, logger: Logger, kill: @escaping @Sendable (MachineID) async throws -> Void) {
+    public init(
+        file: String, logger: Logger, began: @escaping @Sendable (MachineID) async -> Moment?,
+        kill: @escaping @Sendable (MachineID) async throws -> Void
+    ) {
         self.file = file
         self.logger = logger
+        self.began = began
         self.kill = kill
         var state = State()
         let now = BootClock.now()
@@ -109,21 +115,30 @@ public final class LeaseWarden: Service, Sendable {
 
     /// One attempt. The watch ends when the machine has, and not before.
     func end(_ machine: MachineID, renewedAt: Moment) async {
+        // A machine that was launched since, after a power loss of the host for example, never had this lease.
+        if let began = await began(machine), began > renewedAt {
+            logger.info("a leader's lease ended with its machine", metadata: ["machine": "\(machine)"])
+            return forget(machine, renewedAt)
+        }
         Metric.leaseLosses.add()
         logger.error(
             "a leader's lease ran out and its member did not stop it; killing the machine",
             metadata: ["machine": "\(machine)"])
         do {
             try await kill(machine)
-            state.withLock { state in
-                // Renewed meanwhile: that is the next life of the machine.
-                if state.watches[machine]?.renewedAt == renewedAt { state.watches[machine] = nil }
-            }
+            forget(machine, renewedAt)
         } catch {
             logger.critical(
                 "cannot kill an overdue leader; it is tried again",
                 metadata: ["machine": "\(machine)", "error": "\(error)"])
             state.withLock { $0.watches[machine]?.failed(at: BootClock.now()) }
+        }
+    }
+
+    private func forget(_ machine: MachineID, _ renewedAt: Moment) {
+        state.withLock { state in
+            // Renewed meanwhile: that is the next life of the machine.
+            if state.watches[machine]?.renewedAt == renewedAt { state.watches[machine] = nil }
         }
     }
 

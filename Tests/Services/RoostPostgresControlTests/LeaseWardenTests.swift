@@ -16,6 +16,7 @@ import Testing
         let hanging = Mutex<Set<MachineID>>([])
         let killed = Mutex<[MachineID]>([])
         let asked = Mutex<[MachineID]>([])
+        let began = Mutex<[MachineID: Moment]>([:])
 
         func kill(_ machine: MachineID) async throws {
             asked.withLock { $0.append(machine) }
@@ -42,7 +43,10 @@ import Testing
     }
 
     private func warden() -> LeaseWarden {
-        LeaseWarden(file: file, logger: Logger(label: "test")) { [runtime] in try await runtime.kill($0) }
+        LeaseWarden(
+            file: file, logger: Logger(label: "test"),
+            began: { [runtime] machine in runtime.began.withLock { $0[machine] } },
+            kill: { [runtime] in try await runtime.kill($0) })
     }
 
     private func report(_ role: MemberReport.Role, _ state: MemberReport.State) throws -> MemberReport {
@@ -120,6 +124,24 @@ import Testing
         let overdue = second.overdue(at: BootClock.now() + long)
         #expect(overdue.map(\.0) == [one])
         await second.end(one, renewedAt: try #require(overdue.first?.1))
+        await second.save()
+        #expect(warden().held.isEmpty)
+    }
+
+    /// The host lost its power: the lease is on disk, and the machine that runs now is another one.
+    @Test func aMachineThatWasLaunchedSinceIsNotKilledForTheLeaseOfTheOneBefore() async throws {
+        let first = warden()
+        for machine in [one, two] { first.noteRenewal(by: machine, epoch: .first, requestedAt: BootClock.now()) }
+        await first.save()
+        runtime.began.withLock { $0[two] = BootClock.now() }
+        let second = warden()
+        defer { unlink(file) }
+        runtime.began.withLock { $0[one] = BootClock.now() + .milliseconds(1) }
+        for (machine, renewedAt) in second.overdue(at: BootClock.now() + long) {
+            await second.end(machine, renewedAt: renewedAt)
+        }
+        #expect(runtime.killed.withLock { $0 } == [two])
+        #expect(second.held.isEmpty)
         await second.save()
         #expect(warden().held.isEmpty)
     }
