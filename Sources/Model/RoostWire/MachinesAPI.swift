@@ -358,7 +358,7 @@ public struct ExecResponse: Sendable, Codable {
             let scalar = text.unicodeScalars[index]
             let width =
                 switch scalar {
-                case "\"", "\\": 2
+                case "\"", "\\", "/", "\n", "\r", "\t", "\u{8}", "\u{c}": 2
                 case "\u{0}"..<" ": 6
                 default: UTF8.width(scalar)
                 }
