@@ -18,7 +18,7 @@ extension PostgresInstance {
             guard !isRunning else { return }
             try await removeRemains()
             // Connections to the Postgres before this one.
-            for database in [probe, control, lengthy, identity] { await database.disconnect() }
+            for database in [observer, probe, control, lengthy, identity] { await database.disconnect() }
             let line = layout.program(
                 "postgres", ["-D", layout.data, "-c", "config_file=\(layout.configFile)"])
             words.withLock { $0 = nil }
@@ -26,6 +26,8 @@ extension PostgresInstance {
                 self?.words.withLock { $0 = last }
             }
             defer { log.closeInput() }
+            // It reads what is written now; what is written from here on it has to be told.
+            written.withLock { $0.isUntold = false }
             let new = try Postmaster(line, log: log.input) { [weak self] ended in
                 if !ended.isWanted { self?.listener.withLock { $0 }?.crashed() }
             }

@@ -6,7 +6,7 @@ extension PostgresInstance {
     ///
     /// - Parameter epoch: for a primary: streams of other epochs do not count and are not listed.
     public func observe(epoch: Epoch) async throws(DatabaseError) -> PostgresObservation {
-        let row = try await row(Self.observationStatement, count: 8)
+        let row = try await row(Self.observationStatement, count: 8, by: observer, within: Self.observationDeadline)
         let position = { (index: Int) in row[index].flatMap { LSN(text: $0) } ?? .zero }
         let timeline = row[7].flatMap { UInt32($0) } ?? 0
         guard row[0] == "t" else {
@@ -23,9 +23,9 @@ extension PostgresInstance {
     /// The rows of this primary's `pg_stat_replication` that are streams of `epoch`. Copies in progress carry other
     /// names.
     func streams(of epoch: Epoch) async throws(DatabaseError) -> [StreamObservation] {
-        let rows = try await probe.query(
+        let rows = try await observer.query(
             "SELECT application_name, state, flush_lsn FROM pg_stat_replication "
-                + "WHERE usename = '\(PostgresSettings.replicator)' ORDER BY 1", within: Self.probeDeadline)
+                + "WHERE usename = '\(PostgresSettings.replicator)' ORDER BY 1", within: Self.observationDeadline)
         return rows.compactMap { row in
             guard let name = row[0].flatMap({ StreamName($0, epoch: epoch) }) else { return nil }
             return StreamObservation(
@@ -48,16 +48,18 @@ extension PostgresInstance {
             """
             SELECT pg_is_in_recovery(), pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn(),
               (SELECT wait_event FROM pg_stat_activity WHERE backend_type = 'startup')
-            """, count: 4)
+            """, count: 4, by: probe, within: Self.probeDeadline)
         return Recovery(
             isInRecovery: row[0] == "t", received: row[1].flatMap { LSN(text: $0) } ?? .zero,
             replayed: row[2].flatMap { LSN(text: $0) } ?? .zero, wait: row[3] ?? "")
     }
 
-    private func row(_ statement: String, count: Int) async throws(DatabaseError) -> Database.Row {
-        let rows = try await probe.query(statement, within: Self.probeDeadline)
+    private func row(
+        _ statement: String, count: Int, by database: Database, within deadline: Duration
+    ) async throws(DatabaseError) -> Database.Row {
+        let rows = try await database.query(statement, within: deadline)
         guard let row = rows.first, row.count == count else {
-            throw DatabaseError(database: probe.name, statement: statement, cause: .connection("unexpected answer"))
+            throw DatabaseError(database: database.name, statement: statement, cause: .connection("unexpected answer"))
         }
         return row
     }

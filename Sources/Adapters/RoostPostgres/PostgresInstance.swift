@@ -24,7 +24,9 @@ public final class PostgresInstance: Sendable {
     public let layout: PostgresLayout
     let member: MemberName
     let logger: Logger
-    /// Quick questions, many times a second.
+    /// What it says of itself, many times a second.
+    let observer: Database
+    /// Quick questions that somebody waits for.
     let probe: Database
     /// Statements that may last.
     let control: Database
@@ -74,7 +76,12 @@ public final class PostgresInstance: Sendable {
     let words = Mutex<String?>(nil)
     private let owner: DurableFile.Owner
 
+    /// For a question that somebody waits for. On the connection of such questions.
     static let probeDeadline = Duration.milliseconds(900)
+    /// For what is asked all the time to see that Postgres lives, on a connection of its own. A question that is broken
+    /// off costs Postgres a new process, so one on a computer that is busy would never come to its answer, however
+    /// well it serves its clients. Less than ``FailoverTimings/postgresSilenceMax``.
+    static let observationDeadline = Duration.seconds(8)
     static let controlDeadline = Duration.seconds(10)
 
     public init(
@@ -95,6 +102,7 @@ public final class PostgresInstance: Sendable {
         // such connections too, without arguments (PostgreSQL manual, 53.4).
         let sender = parameters + [("replication", "database")]
         probe = try Database(member.text, parameters: sender, connectDeadline: Self.probeDeadline)
+        observer = try Database(member.text, parameters: sender, connectDeadline: Self.observationDeadline)
         control = try Database(member.text, parameters: sender, connectDeadline: .seconds(3))
         lengthy = try Database(member.text, parameters: sender, connectDeadline: .seconds(3))
         identity = try Database(
@@ -171,9 +179,10 @@ public final class PostgresInstance: Sendable {
 
     /// Lets clients in or keeps them out, whatever the role and through every change of it.
     public func admit(_ isOpen: Bool) throws(PostgresError) {
+        let isNews: Bool
         do {
-            try written.withLock { written throws(SystemError) in
-                guard written.isOpen != isOpen else { return }
+            isNews = try written.withLock { written throws(SystemError) in
+                guard written.isOpen != isOpen else { return written.isUntold }
                 var settings = written.settings
                 settings?.isOpen = isOpen
                 // Not known to be done before it is done: whoever asks again after a failure must find it open still.
@@ -183,11 +192,14 @@ public final class PostgresInstance: Sendable {
                 written.texts = []
                 written.settings = settings
                 written.isOpen = isOpen
+                written.isUntold = true
+                return true
             }
         } catch {
             throw PostgresError("write the access rules", "\(error)")
         }
-        if isRunning { try reload() }
+        // The gate is set again and again, to be sure; a reload each time would fill Postgres's log.
+        if isNews, isRunning { try reload() }
     }
 
     /// Writes everything Postgres is configured by. Takes effect with the next start or ``reload()``. Clients are let

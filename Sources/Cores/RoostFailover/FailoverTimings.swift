@@ -53,8 +53,9 @@ public struct FailoverTimings: Hashable, Sendable {
     public var observationInterval: Duration = .milliseconds(200)
     /// The same while somebody waits for it: clients for a leader that is not open yet, a leader for its standby.
     public var observationIntervalWhileClosed: Duration = .milliseconds(50)
-    /// A running Postgres that could not be sampled for this long hangs.
-    public var postgresSilenceMax: Duration = .seconds(5)
+    /// A running Postgres that could not be sampled for this long hangs. Long enough for one that a busy computer has
+    /// made slow: to end that one makes everything slower still, and cuts off all its clients.
+    public var postgresSilenceMax: Duration = .seconds(10)
     /// The first wait after a failed operation; doubles up to `retryMax`.
     public var retryMin: Duration = .milliseconds(500)
     public var retryMax: Duration = .seconds(15)
@@ -81,7 +82,8 @@ public struct FailoverTimings: Hashable, Sendable {
         case .clone: .seconds(24 * 3600)
         case .exchange, .discard: .seconds(600)
         case .rewind: .seconds(3600)
-        case .sever: .seconds(3)
+        // Each of its steps has a shorter bound; what is broken off has to begin again.
+        case .sever: .seconds(10)
         case .readEnd: .seconds(120)
         case .follow: .seconds(120)
         case .promote: .seconds(60)

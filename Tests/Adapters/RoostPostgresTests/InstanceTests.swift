@@ -131,6 +131,58 @@ struct InstanceTests {
         }
     }
 
+    /// The gate's word is repeated every few seconds for as long as a member lives.
+    @Test func aGateThatIsSetAgainTellsPostgresNothing() async throws {
+        try await TestGround.with("again") { ground in
+            let m1 = try ground.member(1)
+            try await m1.instance.initialize(ground.secrets, within: .seconds(60))
+            try await m1.lead(.first)
+            let hasReloaded = { (limit: Duration, isOpen: Bool) async throws -> Bool in
+                let before = try await m1.query("SELECT pg_conf_load_time()")
+                try m1.instance.admit(isOpen)
+                return try await poll(for: limit, every: .milliseconds(50)) {
+                    try await m1.query("SELECT pg_conf_load_time()") == before ? nil : true
+                } ?? false
+            }
+            for isOpen in [true, false] {
+                #expect(try await hasReloaded(.seconds(10), isOpen))
+                #expect(try await !hasReloaded(.seconds(1), isOpen))
+            }
+            await m1.instance.stop(.immediate, within: .seconds(5))
+        }
+    }
+
+    /// A computer that is busy answers late. A question that was broken off would cost Postgres a new process each time.
+    @Test func aPostgresThatAnswersLateIsWaitedForOnTheSameConnection() async throws {
+        try await TestGround.with("late") { ground in
+            let m1 = try ground.member(1)
+            try await m1.instance.initialize(ground.secrets, within: .seconds(60))
+            try await m1.lead(.first)
+            _ = try await m1.instance.observe(epoch: .first)
+            // The one that asked last what streams there are.
+            let asking = """
+                SELECT pid, backend_start FROM pg_stat_activity
+                WHERE query LIKE 'SELECT application_name, state, flush_lsn FROM %' AND pid <> pg_backend_pid()
+                """
+            let before = try await m1.query(asking)
+            #expect(before.count == 1)
+            let processes = m1.instance.processes.all()
+            for process in processes { kill(process, SIGSTOP) }
+            async let sample = m1.instance.observe(epoch: .first)
+            let answered = try await poll(for: PostgresInstance.probeDeadline * 2, every: .milliseconds(100)) {
+                await m1.instance.isAnswering() ? true : nil
+            }
+            for process in processes { kill(process, SIGCONT) }
+            #expect(answered == nil, "it was frozen")
+            guard case .primary = try await sample else {
+                Issue.record("no primary")
+                return
+            }
+            #expect(try await m1.query(asking) == before)
+            await m1.instance.stop(.immediate, within: .seconds(5))
+        }
+    }
+
     @Test func aStandbyConfirmsFollowsAndStopsFollowingForGood() async throws {
         try await TestGround.with("follow") { ground in
             let (m1, m2) = (try ground.member(1), try ground.member(2))
