@@ -9,6 +9,12 @@ public enum BootClock {
         clock_gettime(CLOCK_BOOTTIME, &time)
         return Moment(sinceBoot: .seconds(time.tv_sec) + .nanoseconds(time.tv_nsec))
     }
+
+    /// What the kernel says in clock ticks since boot (proc_pid_stat(5)), down to a tick, which is 10 ms.
+    static func moment(ticks: UInt64) -> Moment {
+        let perSecond = max(Int64(sysconf(Int32(_SC_CLK_TCK))), 1)
+        return Moment(sinceBoot: .milliseconds(Int64(clamping: ticks) * 1000 / perSecond))
+    }
 }
 
 /// The wall clock, for people and records; never for decisions.

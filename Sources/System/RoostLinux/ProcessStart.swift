@@ -1,4 +1,3 @@
-import Glibc
 public import RoostModel
 
 /// When a process began, by the kernel's account: no other process with its number has the same.
@@ -16,8 +15,6 @@ public enum ProcessStart {
 
     /// The same on the clock of ``BootClock``, up to a tick early (10 ms).
     public static func moment(of process: Int32) -> Moment? {
-        guard let ticks = ticks(of: process) else { return nil }
-        let perSecond = max(Int64(sysconf(Int32(_SC_CLK_TCK))), 1)
-        return Moment(sinceBoot: .milliseconds(Int64(clamping: ticks) * 1000 / perSecond))
+        ticks(of: process).map(BootClock.moment)
     }
 }
