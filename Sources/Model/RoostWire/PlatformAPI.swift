@@ -418,17 +418,6 @@ public struct EdgeRequest: Sendable, Codable {
         case started, stopped
         /// Another process of the program that is installed now takes over; no connection is cut. Nothing else changes.
         case replaced
-
-        /// - Throws: what is wrong in words that somebody understands who does not know this type.
-        public init(from decoder: any Decoder) throws {
-            let container = try decoder.singleValueContainer()
-            let word = try container.decode(String.self)
-            guard let state = Self(rawValue: word) else {
-                throw DecodingError.dataCorruptedError(
-                    in: container, debugDescription: "'\(word)' is none of started, stopped and replaced")
-            }
-            self = state
-        }
     }
 
     /// What it is to be from now on.

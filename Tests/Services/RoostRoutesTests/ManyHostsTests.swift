@@ -192,7 +192,7 @@ import Testing
             for host in ["ams1", "iad1"] {
                 let path = "POST /v1/platform/hosts/\(host)/edge"
                 for (body, text) in [
-                    (#"{"state":"off"}"#, "field 'state': 'off' is none of started, stopped and replaced"),
+                    (#"{"state":"off"}"#, "field 'state' is wrong: 'off' is none of started, stopped, replaced"),
                     ("{}", "field 'state' is missing"),
                 ] {
                     let reply = try await near.call(path, body)
