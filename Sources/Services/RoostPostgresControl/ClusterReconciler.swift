@@ -148,28 +148,36 @@ public struct ClusterReconciler: Reconciler {
         _ placement: MemberPlacement, of spec: ClusterSpec, in network: NetworkNumber,
         under conditions: [Transaction.Compare]
     ) async throws(Refusal) {
-        do throws(Refusal) {
-            try await order(placement, of: spec, in: network)
-        } catch {
-            guard error.code == .insufficientCapacity else { throw error }
-            // The host has the last word. Forget the choice, ask the next one.
-            try await dispatch.destroyVolume(placement.volume, of: spec.name, on: placement.host)
-            try await forget(placement, of: spec, under: conditions)
-            throw error
-        }
-    }
-
-    private func order(_ placement: MemberPlacement, of spec: ClusterSpec, in network: NetworkNumber)
-        async throws(Refusal)
-    {
         let volume = VolumeOrder(
             id: placement.volume, name: "pg_data", app: spec.name, size: spec.volumeSize, reserved: spec.guest)
-        _ = try await dispatch.createVolume(volume, on: placement.host)
+        do throws(Refusal) {
+            _ = try await dispatch.createVolume(volume, on: placement.host)
+        } catch {
+            // No room; or the host has given the id up, when a former try was cut off before it forgot the choice. A
+            // volume that is there and usable is never refused.
+            guard error.code == .insufficientCapacity || error.code == .failedPrecondition else { throw error }
+            try await giveUp(placement, of: spec, under: conditions)
+            throw error
+        }
         let machine = MachineOrder(
             id: placement.machine, name: placement.member.text, app: spec.name, network: network,
             config: Self.config(of: spec, volume: placement.volume),
             owner: MachineOwner(kind: .postgres, name: spec.name, role: placement.member), startsAtOnce: true)
-        _ = try await dispatch.createMachine(machine, on: placement.host)
+        do throws(Refusal) {
+            _ = try await dispatch.createMachine(machine, on: placement.host)
+        } catch {
+            guard error.code == .insufficientCapacity else { throw error }
+            try await giveUp(placement, of: spec, under: conditions)
+            throw error
+        }
+    }
+
+    /// The host has the last word. Forget the choice, ask the next one.
+    private func giveUp(_ placement: MemberPlacement, of spec: ClusterSpec, under conditions: [Transaction.Compare])
+        async throws(Refusal)
+    {
+        try await dispatch.destroyVolume(placement.volume, of: spec.name, on: placement.host)
+        try await forget(placement, of: spec, under: conditions)
     }
 
     /// Forgets exactly this placement: one that has taken its key meanwhile stays.

@@ -114,6 +114,22 @@ import Testing
         #expect(placed.values.filter { $0.host != world.names[0] }.count >= 2)
     }
 
+    @Test("A choice whose volume was given up, and that was not forgotten then, is forgotten now and made anew")
+    func cutOffBeforeForgetting() async throws {
+        let world = try await ClusterWorld()
+        defer { world.remove() }
+        let fence = try await world.takeDuty()
+        try await world.create(members: 1)
+        _ = try await world.round(under: fence)
+        let former = try #require(try await world.look().clusters[world.cluster]?.placements.values.first)
+        try await world.hosts.destroyVolume(former.volume, of: world.cluster, on: former.host)
+        #expect(try await world.settle(under: fence))
+        let present = try #require(try await world.look().clusters[world.cluster]?.placements.values.first)
+        #expect(present.volume != former.volume)
+        #expect(world.volumes.map(\.order.id) == [present.volume])
+        #expect(world.machines.map(\.order.id) == [present.machine])
+    }
+
     @Test("A placement that another host has written meanwhile is not forgotten by a late one")
     func lateForgetting() async throws {
         let world = try await ClusterWorld()

@@ -78,6 +78,7 @@ final class OrderedHosts: HostDispatch {
         var machines: [MachineID: MachineOrder] = [:]
         var volumes: [VolumeID: VolumeOrder] = [:]
         var destroyed: Set<MachineID> = []
+        var destroyedVolumes: Set<VolumeID> = []
     }
 
     let cuts: Cuts
@@ -107,7 +108,12 @@ final class OrderedHosts: HostDispatch {
             guard !full.withLock({ $0.contains(host) }) else {
                 throw Refusal(.insufficientCapacity, "host \(host) is full")
             }
-            contents.withLock { $0[host, default: .init()].volumes[order.id] = order }
+            let isGone = contents.withLock { contents in
+                if contents[host, default: .init()].destroyedVolumes.contains(order.id) { return true }
+                contents[host, default: .init()].volumes[order.id] = order
+                return false
+            }
+            if isGone { throw Refusal(.failedPrecondition, "volume \(order.id) was destroyed") }
             return record(order)
         }
     }
@@ -150,7 +156,10 @@ final class OrderedHosts: HostDispatch {
 
     func destroyVolume(_ volume: VolumeID, of app: AppName, on host: HostName) async throws(Refusal) {
         try await order(host) { () throws(Refusal) in
-            contents.withLock { $0[host, default: .init()].volumes[volume] = nil }
+            contents.withLock {
+                $0[host, default: .init()].volumes[volume] = nil
+                $0[host, default: .init()].destroyedVolumes.insert(volume)
+            }
         }
     }
 }
