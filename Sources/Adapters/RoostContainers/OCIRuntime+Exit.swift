@@ -74,6 +74,13 @@ extension OCIRuntime {
         try? JSONFile.read(ProcessIdentity.self, from: folders(machine).processFile)
     }
 
+    public func began(_ machine: MachineID) async -> Moment? {
+        await BlockingCall.run {
+            guard let process = readProcess(machine), process.isAlive else { return nil }
+            return ProcessStart.moment(of: process.pid)
+        }
+    }
+
     /// Process 1 of a launch that got as far as starting it. The runtime is asked where we were cut off between
     /// starting it and writing that down.
     private func findProcess(_ machine: MachineID) async throws(RuntimeError) -> ProcessIdentity? {

@@ -18,6 +18,9 @@ public protocol MachineRuntime: Sendable {
     /// What really is there: running machines, and machines whose process has ended with how it ended.
     func inspect(_ machine: MachineID) async throws(RuntimeError) -> MachineObservation
     func list() async throws(RuntimeError) -> [MachineID]
+    /// When the process that is the machine now began; nil where none runs, or where nobody knows. It waits neither for
+    /// the disk nor for what else is done with the machine.
+    func began(_ machine: MachineID) async -> Moment?
 
     /// Returns when process 1 of the machine has ended. Survives nothing: ask again after a restart.
     func waitForExit(of machine: MachineID) async throws(RuntimeError) -> MachineExit

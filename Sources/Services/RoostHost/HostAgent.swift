@@ -178,7 +178,10 @@ public actor HostAgent {
     }
 
     /// Tells the planet whether somebody has stopped this host's edge.
-    public func setEdgeStopped(_ isStopped: Bool) {
+    ///
+    /// - Parameter read: asked in the turn of this call: of two at once the later one knows the truth.
+    public func setEdgeStopped(_ read: @autoclosure @Sendable () -> Bool) {
+        let isStopped = read()
         guard isStopped != isEdgeStopped else { return }
         isEdgeStopped = isStopped
         changes.send([.all])
@@ -219,8 +222,7 @@ public actor HostAgent {
 
     /// When the process that is a machine now began; nil where none runs, or where that cannot be found out.
     public nonisolated func began(_ machine: MachineID) async -> Moment? {
-        guard case .running(let running) = try? await runtime.inspect(machine) else { return nil }
-        return ProcessStart.moment(of: running.pid)
+        await runtime.began(machine)
     }
 
     // MARK: - Rows

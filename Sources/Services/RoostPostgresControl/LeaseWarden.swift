@@ -17,6 +17,8 @@ public final class LeaseWarden: Service, Sendable {
     /// …until so many are under way; and one that failed is tried again after a pause.
     static let attemptsMax = 4
     static let retryPause = Duration.seconds(1)
+    /// For what the kernel says of a machine's process.
+    static let answerMax = Duration.milliseconds(200)
 
     private struct State {
         var watches: [MachineID: LeaseHeld] = [:]
@@ -116,7 +118,7 @@ public final class LeaseWarden: Service, Sendable {
     /// One attempt. The watch ends when the machine has, and not before.
     func end(_ machine: MachineID, renewedAt: Moment) async {
         // A machine that was launched since, after a power loss of the host for example, never had this lease.
-        if let began = await began(machine), began > renewedAt {
+        if let began = await answer(of: machine), began > renewedAt {
             logger.info("a leader's lease ended with its machine", metadata: ["machine": "\(machine)"])
             return forget(machine, renewedAt)
         }
@@ -133,6 +135,19 @@ public final class LeaseWarden: Service, Sendable {
                 metadata: ["machine": "\(machine)", "error": "\(error)"])
             state.withLock { $0.watches[machine]?.failed(at: BootClock.now()) }
         }
+    }
+
+    /// When the machine began, if that is said at once: a kill waits for nobody.
+    private func answer(of machine: MachineID) async -> Moment? {
+        final class Answer: Sendable { let given = Mutex<Moment??>(nil) }
+        let answer = Answer()
+        // Without a parent, which would wait for it.
+        Task { [began] in
+            let moment = await began(machine)
+            answer.given.withLock { $0 = .some(moment) }
+        }
+        let given = try? await poll(for: Self.answerMax, every: .milliseconds(5)) { answer.given.withLock { $0 } }
+        return (given ?? nil) ?? nil
     }
 
     private func forget(_ machine: MachineID, _ renewedAt: Moment) {

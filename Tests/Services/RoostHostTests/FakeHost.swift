@@ -72,6 +72,8 @@ final class FakeRuntime: MachineRuntime {
         if signal == "SIGTERM" || signal == "SIGINT" { end(machine, code: 0) }
     }
 
+    func began(_ machine: MachineID) async -> Moment? { nil }
+
     func kill(_ machine: MachineID) async throws(RuntimeError) { end(machine, code: 137, signal: 9) }
 
     func execute(_ machine: MachineID, _ request: ExecRequest) async throws(RuntimeError) -> ExecResult {

@@ -146,6 +146,21 @@ import Testing
         #expect(warden().held.isEmpty)
     }
 
+    @Test func aKillDoesNotWaitForAnAnswer() async throws {
+        let warden = LeaseWarden(
+            file: file, logger: Logger(label: "test"),
+            began: { _ in
+                try? await Task.sleep(for: .seconds(3600))
+                return nil
+            }, kill: { [runtime] in try await runtime.kill($0) })
+        let longAgo = Moment(sinceBoot: BootClock.now().sinceBoot - .seconds(20))
+        warden.noteRenewal(by: one, epoch: .first, requestedAt: longAgo)
+        let asked = BootClock.now()
+        await warden.end(one, renewedAt: longAgo)
+        #expect(runtime.killed.withLock { $0 } == [one])
+        #expect(BootClock.now() - asked < .seconds(5))
+    }
+
     @Test func aMemberThatIsStillStoppingIsWatched() throws {
         let warden = warden()
         warden.noteRenewal(by: one, epoch: .first, requestedAt: BootClock.now())

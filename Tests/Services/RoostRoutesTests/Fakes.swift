@@ -52,6 +52,8 @@ final class FakeRuntime: MachineRuntime {
         if signal == "SIGTERM" || signal == "SIGINT" { end(machine, code: 0) }
     }
 
+    func began(_ machine: MachineID) async -> Moment? { nil }
+
     func kill(_ machine: MachineID) async throws(RuntimeError) {
         machines.withLock { $0[machine]?.signals.append("SIGKILL") }
         signalled.withLock { $0.append("SIGKILL") }
