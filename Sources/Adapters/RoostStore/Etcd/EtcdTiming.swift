@@ -13,13 +13,14 @@ public struct EtcdTiming: Sendable {
     /// Such a listing that has no answer by then is asked at the next endpoint too. Sooner it would be asked of all members
     /// of a store that is only slow.
     public var listingHedge = Duration.seconds(2)
-    /// Until a stream of changes has begun. An endpoint that says nothing at all is left before that.
+    /// Until a stream of changes has begun, for any watch.
     public var opening = Duration.seconds(10)
     /// For watches that must notice soon.
-    public var soon = EtcdPulse(interval: .milliseconds(500), silence: .milliseconds(1500))
+    public var soon = EtcdPulse(
+        interval: .milliseconds(500), silence: .milliseconds(1500), opening: .seconds(4))
     /// For watches that may notice late. Most hosts have no others: fifty of them that ask twice a second are more work
     /// for the store than all that changes in it.
-    public var late = EtcdPulse(interval: .seconds(2), silence: .seconds(5))
+    public var late = EtcdPulse(interval: .seconds(2), silence: .seconds(5), opening: .seconds(10))
     /// Before a watch tries again after a failure: from the first to the last, doubling.
     public var retryFirst = Duration.milliseconds(50)
     public var retryLast = Duration.milliseconds(1000)
@@ -38,6 +39,8 @@ public struct EtcdTiming: Sendable {
 public struct EtcdPulse: Sendable {
     /// How often it shows that it still has its quorum.
     public var interval: Duration
-    /// One that shows nothing for so long is left.
+    /// One that shows nothing for so long is left…
     public var silence: Duration
+    /// …and so is one that answers, but has not begun to tell of changes by then.
+    public var opening: Duration
 }

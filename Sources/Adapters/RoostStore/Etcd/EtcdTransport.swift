@@ -34,11 +34,11 @@ final class EtcdTransport: Sendable {
         configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = Self.requestConnectionsMax
         // A refused connection is an answer: the next endpoint is tried at once.
         configuration.connectionPool.retryConnectionEstablishment = false
-        configuration.http1_1ConnectionDebugInitializer = Self.probeWhenQuiet
+        configuration.http1_1ConnectionDebugInitializer = { Self.probe($0, whenQuietFor: 2, every: 1) }
         client = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
         configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = Self.watchesMax
-        // A watch looks after its endpoint by itself.
-        configuration.http1_1ConnectionDebugInitializer = nil
+        // A watch looks after its endpoint by itself, on other connections: that its own is dead, nobody else tells.
+        configuration.http1_1ConnectionDebugInitializer = { Self.probe($0, whenQuietFor: 5, every: 2) }
         watching = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
     }
 
@@ -49,11 +49,15 @@ final class EtcdTransport: Sendable {
 
     /// A connection to a host that died and came back gives no sign of life and none of death; a probe of the
     /// kernel's is answered with a reset, and the connection leaves the pool before a change is sent on it.
-    @Sendable private static func probeWhenQuiet(_ channel: any Channel) -> EventLoopFuture<Void> {
+    ///
+    /// - Parameters: in seconds (tcp(7), TCP_KEEPIDLE and TCP_KEEPINTVL).
+    @Sendable private static func probe(
+        _ channel: any Channel, whenQuietFor idle: CInt, every interval: CInt
+    ) -> EventLoopFuture<Void> {
         let options: [(ChannelOptions.Types.SocketOption, SocketOptionValue)] = [
             (.init(level: .socket, name: .so_keepalive), 1),
-            (.init(level: .tcp, name: .init(rawValue: TCP_KEEPIDLE)), 2),
-            (.init(level: .tcp, name: .init(rawValue: TCP_KEEPINTVL)), 1),
+            (.init(level: .tcp, name: .init(rawValue: TCP_KEEPIDLE)), .init(idle)),
+            (.init(level: .tcp, name: .init(rawValue: TCP_KEEPINTVL)), .init(interval)),
             (.init(level: .tcp, name: .init(rawValue: TCP_KEEPCNT)), 3),
         ]
         return EventLoopFuture.andAllSucceed(

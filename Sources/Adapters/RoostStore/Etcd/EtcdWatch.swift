@@ -133,13 +133,16 @@ struct EtcdWatch: Sendable {
         while !Task.isCancelled {
             let now = BootClock.now()
             if transport.endpoints.claimPulse(endpoint, every: pulse.interval, now: now) {
-                _ = await transport.post("kv/range", question, to: endpoint, within: pulse.silence)
+                // No longer than it may be silent in all.
+                let silent = now - max(transport.endpoints.lastHeard(endpoint) ?? opened, opened)
+                let left = max(pulse.silence - silent, pulse.interval / 4)
+                _ = await transport.post("kv/range", question, to: endpoint, within: left)
             }
             let heard = transport.endpoints.lastHeard(endpoint) ?? opened
             guard BootClock.now() - max(heard, opened) < pulse.silence else {
                 throw .unclear("\(transport.endpoints.urls[endpoint]) was silent for \(pulse.silence)")
             }
-            guard progress.isConnected || BootClock.now() - opened < transport.timing.opening else {
+            guard progress.isConnected || BootClock.now() - opened < pulse.opening else {
                 throw .unclear("\(transport.endpoints.urls[endpoint]) did not begin the watch")
             }
             try? await Task.sleep(for: pulse.interval / 2)
