@@ -55,6 +55,8 @@ final class Operations: Sendable {
             await self.giveUp(previous)
             let began = BootClock.now()
             let outcome = await self.carryOut(operation)
+            // Its place among Postgres's senders is for a standby.
+            await self.instance.probe.disconnect()
             self.logger.info(
                 "operation ended",
                 metadata: [

@@ -1,17 +1,20 @@
 public import RoostFailover
+import RoostLinux
 public import RoostModel
 
 extension PostgresInstance {
-    /// What Postgres says of itself now, in one or two quick questions.
+    /// What Postgres says of itself now, in one or two quick questions, which have ``observationDeadline`` together.
     ///
     /// - Parameter epoch: for a primary: streams of other epochs do not count and are not listed.
     public func observe(epoch: Epoch) async throws(DatabaseError) -> PostgresObservation {
+        let end = BootClock.now() + Self.observationDeadline
         let row = try await row(Self.observationStatement, count: 8, by: observer, within: Self.observationDeadline)
         let position = { (index: Int) in row[index].flatMap { LSN(text: $0) } ?? .zero }
         let timeline = row[7].flatMap { UInt32($0) } ?? 0
         guard row[0] == "t" else {
             return .primary(
-                PrimaryObservation(timeline: timeline, flushed: position(1), standbys: try await streams(of: epoch)))
+                PrimaryObservation(
+                    timeline: timeline, flushed: position(1), standbys: try await streams(of: epoch, until: end)))
         }
         let milliseconds = { (index: Int) in row[index].flatMap { Int64($0) }.map { Duration.milliseconds($0) } }
         return .standby(
@@ -22,10 +25,13 @@ extension PostgresInstance {
 
     /// The rows of this primary's `pg_stat_replication` that are streams of `epoch`. Copies in progress carry other
     /// names.
-    func streams(of epoch: Epoch) async throws(DatabaseError) -> [StreamObservation] {
+    func streams(
+        of epoch: Epoch, until end: Moment = BootClock.now() + observationDeadline
+    ) async throws(DatabaseError) -> [StreamObservation] {
         let rows = try await observer.query(
             "SELECT application_name, state, flush_lsn FROM pg_stat_replication "
-                + "WHERE usename = '\(PostgresSettings.replicator)' ORDER BY 1", within: Self.observationDeadline)
+                + "WHERE usename = '\(PostgresSettings.replicator)' ORDER BY 1",
+            within: max(end - BootClock.now(), .milliseconds(1)))
         return rows.compactMap { row in
             guard let name = row[0].flatMap({ StreamName($0, epoch: epoch) }) else { return nil }
             return StreamObservation(

@@ -80,8 +80,9 @@ public final class PostgresInstance: Sendable {
     static let probeDeadline = Duration.milliseconds(900)
     /// For what is asked all the time to see that Postgres lives, on a connection of its own. A question that is broken
     /// off costs Postgres a new process, so one on a computer that is busy would never come to its answer, however
-    /// well it serves its clients. Less than ``FailoverTimings/postgresSilenceMax``.
-    static let observationDeadline = Duration.seconds(8)
+    /// well it serves its clients. A Postgres gets two of them before it counts as
+    /// hanging (``FailoverTimings/postgresSilenceMax``).
+    static let observationDeadline = Duration.seconds(4)
     static let controlDeadline = Duration.seconds(10)
 
     public init(

@@ -139,7 +139,10 @@ extension FailoverMember {
         if now - reigning.heardAt >= timings.postgresSilenceMax {
             return crashed("Postgres does not answer", now)
         }
-        if let since = reigning.isolatedSince, now - since >= isolationLimit, othersCouldLead(rule, now) {
+        // A Postgres that answers late says nothing about now.
+        if now - reigning.heardAt <= timings.sampleAgeMax,
+            let since = reigning.isolatedSince, now - since >= isolationLimit, othersCouldLead(rule, now)
+        {
             isolationLimit = min(isolationLimit * 2, timings.isolationMax)
             return standDown("too few standbys can reach it, while others could lead", now)
         }

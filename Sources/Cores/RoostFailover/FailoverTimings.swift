@@ -47,8 +47,9 @@ public struct FailoverTimings: Hashable, Sendable {
     public var decisionPatience: Duration = .milliseconds(1500)
     /// A leader whose Postgres crashed restarts it in place this often…
     public var restartsMax: Int = 3
-    /// …in this window, then resigns.
-    public var restartWindow: Duration = .seconds(20)
+    /// …in this window, then resigns. One that starts, answers and hangs again and again must fall into it too, and
+    /// each time takes `postgresSilenceMax` to be seen.
+    public var restartWindow: Duration = .seconds(120)
     /// Shell: sample a running Postgres this often.
     public var observationInterval: Duration = .milliseconds(200)
     /// The same while somebody waits for it: clients for a leader that is not open yet, a leader for its standby.
@@ -82,7 +83,7 @@ public struct FailoverTimings: Hashable, Sendable {
         case .clone: .seconds(24 * 3600)
         case .exchange, .discard: .seconds(600)
         case .rewind: .seconds(3600)
-        // Each of its steps has a shorter bound; what is broken off has to begin again.
+        // What is broken off has to begin again; a busy computer needs more than the moment that it takes otherwise.
         case .sever: .seconds(10)
         case .readEnd: .seconds(120)
         case .follow: .seconds(120)
