@@ -21,6 +21,8 @@ final class EdgeAssembly: Sendable {
     private let routing: EdgeRouting
     /// What is to be announced while the proxy is well.
     private let wanted: Mutex<EdgeHealth>
+    /// What is written down and what is wanted change together.
+    private let turns = Turnstile()
     private let file: String
 
     /// From "take another edge if there is one" to withdrawing: the neighbours have chosen the next edge, and told
@@ -97,27 +99,33 @@ final class EdgeAssembly: Sendable {
     func set(_ state: EdgeRequest.State) async throws(Refusal) {
         switch state {
         case .stopped:
-            try await note { [file] () throws(SystemError) in try DurableFile.write("stopped\n", to: file) }
-            let isStopped = wanted.withLock { wanted in
-                if wanted == .healthy { wanted = .draining }
-                return wanted == .down
+            let isStopped = try await turns.pass { () async throws(Refusal) in
+                try await note { [file] () throws(SystemError) in try DurableFile.write("stopped\n", to: file) }
+                return wanted.withLock { wanted in
+                    if wanted == .healthy { wanted = .draining }
+                    return wanted == .down
+                }
             }
             if isStopped { return }
             announcer.want(.draining)
             try? await Task.sleep(for: Self.drainTime)
             // Somebody may have started it again meanwhile.
-            let isOver = wanted.withLock { wanted in
-                if wanted == .draining { wanted = .down }
-                return wanted == .down
+            await turns.pass {
+                let isOver = wanted.withLock { wanted in
+                    if wanted == .draining { wanted = .down }
+                    return wanted == .down
+                }
+                guard isOver else { return }
+                announcer.want(.down)
+                keeper.setAccepting(false)
             }
-            guard isOver else { return }
-            announcer.want(.down)
-            keeper.setAccepting(false)
         case .started:
-            try await note { [file] () throws(SystemError) in try DurableFile.remove(file) }
-            wanted.withLock { $0 = .healthy }
-            keeper.setAccepting(true)
-            announcer.want(.healthy)
+            try await turns.pass { () async throws(Refusal) in
+                try await note { [file] () throws(SystemError) in try DurableFile.remove(file) }
+                wanted.withLock { $0 = .healthy }
+                keeper.setAccepting(true)
+                announcer.want(.healthy)
+            }
         case .replaced: keeper.replace()
         }
     }

@@ -1,7 +1,7 @@
 import Synchronization
 
 /// Lets one caller through at a time, in the order they came. For work that awaits (commands) and must not overlap.
-final class Turnstile: Sendable {
+public final class Turnstile: Sendable {
     private struct State {
         var isTaken = false
         var waiting: [CheckedContinuation<Void, Never>] = []
@@ -9,7 +9,12 @@ final class Turnstile: Sendable {
 
     private let state = Mutex(State())
 
-    func pass<Result, Failure: Error>(_ body: () async throws(Failure) -> Result) async throws(Failure) -> Result {
+    /// Nobody is at it.
+    public init() {}
+
+    /// Runs the body when all who came before have done.
+    public func pass<Result, Failure: Error>(_ body: () async throws(Failure) -> Result) async throws(Failure) -> Result
+    {
         await enter()
         defer { leave() }
         return try await body()
@@ -38,34 +43,5 @@ final class Turnstile: Sendable {
             return state.waiting.removeFirst()
         }
         next?.resume()
-    }
-}
-
-/// A turnstile for each key, as long as anybody is at it: what concerns one machine does not overlap, machines do not
-/// wait for each other.
-final class Turnstiles<Key: Hashable & Sendable>: Sendable {
-    private struct Entry {
-        let turnstile = Turnstile()
-        var users = 0
-    }
-
-    private let entries = Mutex<[Key: Entry]>([:])
-
-    func pass<Result, Failure: Error>(
-        _ key: Key, _ body: () async throws(Failure) -> Result
-    ) async throws(Failure) -> Result {
-        let turnstile = entries.withLock { entries in
-            var entry = entries[key] ?? Entry()
-            entry.users += 1
-            entries[key] = entry
-            return entry.turnstile
-        }
-        defer {
-            entries.withLock { entries in
-                entries[key]?.users -= 1
-                if entries[key]?.users == 0 { entries[key] = nil }
-            }
-        }
-        return try await turnstile.pass(body)
     }
 }
