@@ -164,12 +164,14 @@ extension HostSettings {
         return (try? IPv4Address(String(host))) != nil
     }
 
-    /// Labels of RFC 1123 with a letter somewhere, so that an address with a mistake in it is no name.
-    private static func isDomainName(_ host: Substring) -> Bool {
-        (1...253).contains(host.utf8.count)
+    /// Labels of RFC 1123, with underscores as resolvers take them and with a letter somewhere, so that an address with
+    /// a mistake in it is no name. A last dot says that the name is whole.
+    private static func isDomainName(_ text: Substring) -> Bool {
+        let host = text.hasSuffix(".") ? text.dropLast() : text
+        return (1...253).contains(host.utf8.count)
             && host.split(separator: ".", omittingEmptySubsequences: false).allSatisfy { label in
                 (1...63).contains(label.utf8.count) && label.first != "-" && label.last != "-"
-                    && label.utf8.allSatisfy { isPlain($0) && $0 != UInt8(ascii: "_") }
+                    && label.utf8.allSatisfy(isPlain)
             }
             && host.split(separator: ".").last?.utf8.contains { !(UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }
                 == true
