@@ -20,7 +20,8 @@ enum ClusterStatus {
         let members = spec.members.map { body(of: $0, records, machines, loser == nil ? silence : ClusterSilence()) }
         let (status, words) = loser.map { lastHeard(by: $0, spec, records) } ?? verdict(spec, records, silence)
         // What the hosts met while they worked on it says more than what is missing.
-        let obstacle = status == .ready ? nil : records.obstacle?.reason
+        let isQuiet = status == .ready || loser != nil && isReady(spec, records)
+        let obstacle = isQuiet ? nil : records.obstacle?.reason
         let detail = [words, obstacle].compactMap(\.self).joined(separator: "; ")
         let standbys = max(spec.members.count - 1, 0)
         let rule = records.rule.map {
