@@ -66,6 +66,8 @@ public struct Admission: Sendable {
 
         public let source: SourcePrefix
         fileprivate var kind: Kind
+        /// From the edge's own host: no client.
+        public var isOwn: Bool { kind == .exempt }
     }
 
     private struct Source {

@@ -47,9 +47,10 @@ public struct HoldQueue: Sendable {
     public struct Limits: Hashable, Sendable {
         public var waitMax: Duration
         public var edgeMax: Int
-        /// Of them, from one source.
+        /// Of them, from one source, once half of the places are taken.
         public var edgeSourceMax: Int
         public var doorMax: Int
+        /// As at the edge.
         public var doorSourceMax: Int
         /// Sessions let go at once when a route opens, before one of them has succeeded.
         public var burstMax: Int
@@ -221,10 +222,13 @@ public struct HoldQueue: Sendable {
             }
         }
         guard count < limits.edgeMax, line.entries.count < limits.doorMax else { return .refuse(.crowded) }
-        guard
-            bySource[source, default: 0] < limits.edgeSourceMax,
-            line.bySource[source, default: 0] < limits.doorSourceMax
-        else { return .refuse(.sourceCrowded) }
+        // While there is room for everybody, one network may take it: behind it may be many honest clients.
+        if count >= limits.edgeMax / 2, bySource[source, default: 0] >= limits.edgeSourceMax {
+            return .refuse(.sourceCrowded)
+        }
+        if line.entries.count >= limits.doorMax / 2, line.bySource[source, default: 0] >= limits.doorSourceMax {
+            return .refuse(.sourceCrowded)
+        }
         let ticket = old ?? HoldTicket(number: nextTicket, deadline: now + limits.waitMax)
         if old == nil { nextTicket += 1 }
         line.insert(Entry(ticket: ticket, session: session, source: source, isTrying: false))

@@ -13,7 +13,7 @@ public struct LoginPlaces: Sendable {
         public var sourceMax: Int
         /// Clients of one service that wait for a place.
         public var waitingMax: Int
-        /// Of them, from one source.
+        /// Of them, from one source, once half of the places are taken.
         public var waitingSourceMax: Int
 
         public init(
@@ -68,7 +68,12 @@ public struct LoginPlaces: Sendable {
             return .given
         }
         guard service.waiting.count < limits.waitingMax else { return .crowded }
-        guard service.waitingBySource[source, default: 0] < limits.waitingSourceMax else { return .sourceCrowded }
+        // While there is room for everybody, one network may take it: behind it may be many honest clients.
+        if service.waiting.count >= limits.waitingMax / 2,
+            service.waitingBySource[source, default: 0] >= limits.waitingSourceMax
+        {
+            return .sourceCrowded
+        }
         service.waiting.append(Waiter(session: session, source: source))
         service.waitingBySource[source, default: 0] += 1
         services[name] = service

@@ -56,6 +56,8 @@ final class EdgeLoop {
 
     /// A client's connection, before its first byte. The handler goes into the channel here.
     func accept(_ channel: any Channel, for access: Access) throws {
+        // A turn with many clients in it is a long one, and no standstill.
+        pulse.beat()
         // The edge's own checks are no clients.
         if channel.localAddress?.v4 != channel.remoteAddress?.v4 { counters.accepted.increment() }
         guard let local = channel.localAddress?.v4, let remote = channel.remoteAddress?.v4, let route = routes[local]
@@ -198,6 +200,11 @@ final class EdgeLoop {
 
 extension EdgeLoop {
     func note(_ note: SessionCore.Note, of session: Session, through backend: Leg?) {
+        pulse.beat()
+        switch note {
+        case .encrypted, .refused, .established: if !session.isOwn { counters.answers.increment() }
+        case .held, .short, .silent, .answered, .attemptFailed, .cut: break
+        }
         switch note {
         case .encrypted: counters.tls.increment()
         case .held: counters.everHeld.increment()

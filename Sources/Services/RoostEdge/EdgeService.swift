@@ -193,12 +193,12 @@ public final class EdgeService: Service {
         }
         guard let asker, !loops.isEmpty else { return false }
         let probe = HealthProbe(loops: loops.map(\.eventLoop), asker: asker, port: configuration.writePort)
-        let answers = counters.answers
+        let answers = counters.answers.load(ordering: .relaxed)
         let answer = await probe.check(target, within: configuration.healthTime)
         let sinceShortage =
             Moment.present.sinceBoot.milliseconds - Int64(counters.lastShortage.load(ordering: .relaxed))
         return HealthSigns(
-            answer: answer, answersClients: counters.answers != answers,
+            answer: answer, answersClients: counters.answers.load(ordering: .relaxed) != answers,
             isShort: sinceShortage < 2 * configuration.healthTime.milliseconds,
             stillness: loops.map(\.pulse.stillness).max() ?? .zero
         ).isHealthy

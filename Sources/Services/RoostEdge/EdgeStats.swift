@@ -71,11 +71,8 @@ final class EdgeCounters: Sendable {
     /// When the last one was, in milliseconds since boot; before all time at first.
     let lastShortage = Atomic(Int.min / 2)
     let tls = Atomic(0)
-
-    /// Grows with every client that got an answer.
-    var answers: Int {
-        tls.load(ordering: .relaxed) + established.load(ordering: .relaxed) + refused.load(ordering: .relaxed)
-    }
+    /// Grows with every client that was told something; those that were dropped, and the edge's own checks, are none.
+    let answers = Atomic(0)
 
     var stats: EdgeStats {
         var stats = EdgeStats()

@@ -132,8 +132,8 @@ struct HealthSigns: Hashable, Sendable {
     /// For how long the stillest of the loops has not turned.
     var stillness: Duration
 
-    /// A loop that does not turn for so long hangs, however much there is to do: each turn is bounded by
-    /// ``EdgeConfiguration/acceptBurst``.
+    /// A loop that does nothing for so long hangs, however much there is to do: every client that it takes in or answers
+    /// is a sign that it does not.
     static let stillnessMax = Duration.seconds(2)
 
     var isHealthy: Bool {
@@ -145,7 +145,7 @@ struct HealthSigns: Hashable, Sendable {
     }
 }
 
-/// When an event loop has turned last. Written on the loop, read from anywhere.
+/// When an event loop has turned, or done something in a turn, last. Written on the loop, read from anywhere.
 final class LoopPulse: Sendable {
     private let turned = Atomic(LoopPulse.clock)
 

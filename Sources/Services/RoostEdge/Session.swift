@@ -16,6 +16,8 @@ final class Session {
 
     private var core: SessionCore
     private var place: Admission.Place
+    /// A check by the edge itself, and no client.
+    let isOwn: Bool
     /// Told as soon as the client can be told anything.
     private let refusal: Admission.Refusal?
     private(set) lazy var client = Leg(.client, of: self)
@@ -35,6 +37,7 @@ final class Session {
         peer = client.remoteAddress
         source = place.source
         self.place = place
+        isOwn = place.isOwn
         self.refusal = refusal
     }
 

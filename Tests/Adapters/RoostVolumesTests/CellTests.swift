@@ -77,23 +77,11 @@ struct CellTests {
     @Test("What tenants run as nobody takes no process from it")
     func crowd() async throws {
         let mark = "601.\(getpid())"
-        let crowd = Process()
-        crowd.executableURL = URL(fileURLWithPath: "/bin/sh")
-        crowd.arguments = [
-            "-c",
-            """
-            trap 'kill $all' TERM
-            for i in $(seq \(DeviceCell.processesMax)); do
-                setpriv --reuid=65534 --regid=65534 --clear-groups sleep \(mark) & all="$all $!"
-            done
-            wait
-            """,
-        ]
-        try crowd.run()
-        defer {
-            crowd.terminate()
-            crowd.waitUntilExit()
+        let crowd = try (0..<DeviceCell.processesMax).map { _ in
+            try ChildProcess(
+                "setpriv", arguments: ["--reuid=65534", "--regid=65534", "--clear-groups", "--", "sleep", mark])
         }
+        defer { for process in crowd { process.end() } }
         let isThere = try await poll(for: .seconds(10)) { () -> Bool? in
             let count = try await Command("pgrep", ["-c", "-u", "65534", "-f", "^sleep \(mark)"]).outcome()
             return Int(count.standardOutput.filter(\.isNumber)) == DeviceCell.processesMax ? true : nil

@@ -105,6 +105,19 @@ struct HoldQueueTests {
         #expect(queue.count == 8)
     }
 
+    @Test("One source may take more than its share while half of the places are free, and no more then")
+    func roomForMany() throws {
+        var queue = HoldQueue(limits: .init(edgeMax: 12, edgeSourceMax: 3, doorMax: 8, doorSourceMax: 2))
+        func arrive(_ number: Int, from source: SourcePrefix) -> HoldQueue.Decision {
+            queue.arrive(SessionID(UInt64(number)), from: source, at: door, isOpen: false, now: at(number))
+        }
+        for number in 1...4 { _ = try ticket(arrive(number, from: own(0))) }
+        #expect(arrive(5, from: own(0)) == .refuse(.sourceCrowded))
+        for number in 6...7 { _ = try ticket(arrive(number, from: own(1))) }
+        #expect(arrive(8, from: own(1)) == .refuse(.sourceCrowded))
+        _ = try ticket(arrive(9, from: own(2)))
+    }
+
     @Test("One source has a share of those who wait, at a door and at the edge, and is told when it is full")
     func shares() throws {
         var queue = HoldQueue(limits: .init(edgeMax: 8, edgeSourceMax: 4, doorMax: 5, doorSourceMax: 3))
@@ -219,7 +232,7 @@ struct HoldQueueTests {
                 queue.leave(door, ticket: ticket)
             }
             #expect(queue.count >= waiting.count && queue.count <= waiting.count + trying.count)
-            #expect(queue.count <= limits.doorMax && queue.waiting(from: own(0)) <= limits.doorSourceMax)
+            #expect(queue.count <= limits.doorMax && queue.waiting(from: own(0)) <= limits.doorMax / 2)
         }
     }
 }

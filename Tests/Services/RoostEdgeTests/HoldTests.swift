@@ -148,7 +148,10 @@ struct HoldTests {
 
     @Test("A network whose share of the queue is full is told so")
     func share() async throws {
-        try await withEdge({ $0.hold.doorSourceMax = 1 }) { edge in
+        try await withEdge({
+            $0.hold.doorMax = 2
+            $0.hold.doorSourceMax = 1
+        }) { edge in
             try await edge.serve(try route(leader: nil))
             let first = try connect(edge)
             try await expectStats(edge) { $0.held == 1 }
