@@ -22,6 +22,18 @@ enum Answers {
             readURL: "postgres://postgres:secret@203.0.113.1:5433/postgres", authorityCertificate: "", members: members)
     }
 
+    static func machine(
+        _ state: MachineState, _ id: String = "0123456789abcd", named name: String = "web", on host: String = "ams1"
+    ) throws -> MachineBody {
+        let id = try MachineID(id)
+        return MachineBody(
+            id: id, name: name, state: state, region: try RegionCode("ams"), instanceID: "1",
+            privateIP: MeshAddress.machine(id, in: NetworkNumber(1)), config: MachineConfig(image: "/image"),
+            imageRef: .init(registry: "", repository: "", tag: "", digest: ""), events: [],
+            createdAt: "2026-01-01T00:00:00Z", updatedAt: "2026-01-01T00:00:00Z", hostStatus: "ok",
+            host: try HostName(host))
+    }
+
     static func json(_ value: some Encodable) throws -> String {
         String(decoding: try RoostJSON.encode(value), as: UTF8.self)
     }

@@ -11,15 +11,7 @@ import Testing
 
     private static func body(
         _ state: MachineState, _ id: String = "0123456789abcd", named name: String = "web", on host: String = "ams1"
-    ) throws -> MachineBody {
-        let id = try MachineID(id)
-        return MachineBody(
-            id: id, name: name, state: state, region: try RegionCode("ams"), instanceID: "1",
-            privateIP: MeshAddress.machine(id, in: NetworkNumber(1)), config: MachineConfig(image: "/image"),
-            imageRef: .init(registry: "", repository: "", tag: "", digest: ""), events: [],
-            createdAt: "2026-01-01T00:00:00Z", updatedAt: "2026-01-01T00:00:00Z", hostStatus: "ok",
-            host: try HostName(host))
-    }
+    ) throws -> MachineBody { try Answers.machine(state, id, named: name, on: host) }
 
     @Test("A machine is found by its name; two of one name are told apart by their ids; none is an absence")
     func names() async throws {

@@ -23,9 +23,16 @@ struct AppsCommand: AsyncParsableCommand {
         @OptionGroup var output: OutputOptions
 
         func run() async throws {
-            let app = try await Roostds.find(global).ask { client in
-                try await client.createApp(CreateAppRequest(name: name.text, network: network?.text))
-                return try await client.app(name)
+            let planet = try Roostds.find(global)
+            let advice = """
+                It may be made all the same. See it: roost apps show \(name)
+                Take it back: roost apps destroy \(name)
+                """
+            let app = try await interruptible(advice: advice) {
+                try await planet.ask { client in
+                    try await client.createApp(CreateAppRequest(name: name.text, network: network?.text))
+                    return try await client.app(name)
+                }
             }
             try output.show(app) { "App \($0.name) is there, on network \($0.network)." }
         }
@@ -88,7 +95,9 @@ struct AppsCommand: AsyncParsableCommand {
             try confirmation.confirm("Destroy app \(name)?")
             let planet = try Roostds.find(global)
             try await ignoringMissing(ifExists) {
-                try await planet.ask { try await $0.destroyApp(name) }
+                try await interruptible(advice: "It may be destroyed all the same. See it: roost apps show \(name)") {
+                    try await planet.ask { try await $0.destroyApp(name) }
+                }
                 Terminal.result("App \(name) is destroyed.")
             }
         }

@@ -35,9 +35,15 @@ struct ImageCommand: AsyncParsableCommand {
             let program = program ?? "\(OwnProgram.folder)/roost-pg"
             let begin = ContinuousClock.now
             do {
-                let outcome = try await Progress.show("building \(layout):\(tag)") { progress in
-                    try await PostgresImage.build(to: layout, tag: tag, program: program, refresh: refresh) {
-                        progress.say($0)
+                let advice = """
+                    The build is broken off; an image that was there before is still there.
+                    Begin again: roost image build postgres
+                    """
+                let outcome = try await interruptible(advice: advice) {
+                    try await Progress.show("building \(layout):\(tag)") { progress in
+                        try await PostgresImage.build(to: layout, tag: tag, program: program, refresh: refresh) {
+                            progress.say($0)
+                        }
                     }
                 }
                 Terminal.result(Self.words(outcome, "\(layout):\(tag)", ContinuousClock.now - begin))

@@ -49,7 +49,8 @@ struct LabDownCommand: AsyncParsableCommand {
 
     func run() async throws {
         try await inLab {
-            let wasThere = try await LabPlanet.down(lab.name)
+            let advice = "What can be removed was removed all the same. Make sure: roost lab down --name \(lab.name)"
+            let wasThere = try await interruptible(advice: advice) { try await LabPlanet.down(lab.name) }
             Terminal.say(wasThere ? "The lab '\(lab.name)' is gone." : "There is no lab '\(lab.name)'.")
         }
     }

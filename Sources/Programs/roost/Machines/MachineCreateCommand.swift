@@ -70,12 +70,26 @@ struct MachineCreateCommand: AsyncParsableCommand {
         let request = CreateMachineRequest(
             name: name, region: region?.text, config: try machineConfig(), skipLaunch: skipLaunch ? true : nil)
         let planet = try Roostds.find(global)
-        let machine = try await Progress.show("creating a machine of \(app)") { progress in
-            let machine = try await planet.ask { try await $0.createMachine(request, in: app) }
-            guard wait, !skipLaunch else { return machine }
-            progress.say("starting machine \(machine.id) on \(machine.host)")
-            try await MachineWaitCommand.wait(for: .started, machine.id, of: app, on: planet, timeout: .seconds(60))
-            return try await planet.ask { try await $0.machine(machine.id, of: app) }
+        let advice = InterruptionAdvice(
+            """
+            No host has answered, and one may go on making the machine. See it: roost machines list \(app)
+            Take it back: roost machines destroy --force \(app) \(name ?? "ID")
+            """)
+        let machine = try await interruptible(advice: advice.text) {
+            try await Progress.show("creating a machine of \(app)") { progress in
+                let machine = try await planet.ask { try await $0.createMachine(request, in: app) }
+                advice.become(
+                    """
+                    Machine \(machine.id) is made\(skipLaunch ? "" : ", and \(machine.host) goes on starting it"). \
+                    See it: roost machines show \(app) \(machine.id)
+                    Take it back: roost machines destroy --force \(app) \(machine.id)
+                    """)
+                guard wait, !skipLaunch else { return machine }
+                progress.say("starting machine \(machine.id) on \(machine.host)")
+                try await MachineWaitCommand.wait(
+                    for: .started, machine.id, of: app, on: planet, timeout: .seconds(60))
+                return try await planet.ask { try await $0.machine(machine.id, of: app) }
+            }
         }
         try output.show(machine) { $0.facts.text }
     }

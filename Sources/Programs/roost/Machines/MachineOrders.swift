@@ -12,11 +12,14 @@ struct MachineStartCommand: AsyncParsableCommand {
 
     func run() async throws {
         let planet = try Roostds.find(global)
-        try await Progress.show("starting machine \(argument.machine)") { _ in
-            let id = try await argument.id(on: planet)
-            try await planet.ask { try await $0.startMachine(id, of: argument.app) }
-            try await MachineWaitCommand.wait(
-                for: .started, id, of: argument.app, on: planet, timeout: .seconds(60))
+        let advice = argument.advice("starting it", undo: "stop")
+        try await interruptible(advice: advice) {
+            try await Progress.show("starting machine \(argument.machine)") { _ in
+                let id = try await argument.id(on: planet)
+                try await planet.ask { try await $0.startMachine(id, of: argument.app) }
+                try await MachineWaitCommand.wait(
+                    for: .started, id, of: argument.app, on: planet, timeout: .seconds(60))
+            }
         }
         Terminal.result("Machine \(argument.machine) is started.")
     }
@@ -32,15 +35,18 @@ struct MachineStopCommand: AsyncParsableCommand {
 
     func run() async throws {
         let planet = try Roostds.find(global)
-        try await Progress.show("stopping machine \(argument.machine)") { _ in
-            let id = try await argument.id(on: planet)
-            try await planet.ask { client in
-                try await client.stopMachine(
-                    id, of: argument.app, with: .init(signal: order.signal, timeout: order.timeout))
+        let advice = argument.advice("stopping it", undo: "start")
+        try await interruptible(advice: advice) {
+            try await Progress.show("stopping machine \(argument.machine)") { _ in
+                let id = try await argument.id(on: planet)
+                try await planet.ask { client in
+                    try await client.stopMachine(
+                        id, of: argument.app, with: .init(signal: order.signal, timeout: order.timeout))
+                }
+                let limit = (order.timeout?.duration ?? StopConfig.timeoutMax) + .seconds(30)
+                try await MachineWaitCommand.wait(
+                    for: .stopped, id, of: argument.app, on: planet, timeout: limit)
             }
-            let limit = (order.timeout?.duration ?? StopConfig.timeoutMax) + .seconds(30)
-            try await MachineWaitCommand.wait(
-                for: .stopped, id, of: argument.app, on: planet, timeout: limit)
         }
         Terminal.result("Machine \(argument.machine) is stopped.")
     }
@@ -55,15 +61,18 @@ struct MachineRestartCommand: AsyncParsableCommand {
 
     func run() async throws {
         let planet = try Roostds.find(global)
-        try await Progress.show("restarting machine \(argument.machine)") { _ in
-            let id = try await argument.id(on: planet)
-            try await planet.ask { client in
-                try await client.restartMachine(
-                    id, of: argument.app, signal: order.signal, timeout: order.timeout)
+        let advice = argument.advice("restarting it", undo: "stop")
+        try await interruptible(advice: advice) {
+            try await Progress.show("restarting machine \(argument.machine)") { _ in
+                let id = try await argument.id(on: planet)
+                try await planet.ask { client in
+                    try await client.restartMachine(
+                        id, of: argument.app, signal: order.signal, timeout: order.timeout)
+                }
+                let limit = (order.timeout?.duration ?? StopConfig.timeoutMax) + .seconds(60)
+                try await MachineWaitCommand.wait(
+                    for: .started, id, of: argument.app, on: planet, timeout: limit)
             }
-            let limit = (order.timeout?.duration ?? StopConfig.timeoutMax) + .seconds(60)
-            try await MachineWaitCommand.wait(
-                for: .started, id, of: argument.app, on: planet, timeout: limit)
         }
         Terminal.result("Machine \(argument.machine) is started again.")
     }
@@ -109,12 +118,15 @@ struct MachineDestroyCommand: AsyncParsableCommand {
         try confirmation.confirm("Destroy machine \(argument.machine) of \(argument.app)?")
         let planet = try Roostds.find(global)
         try await ignoringMissing(ifExists) {
-            try await Progress.show("destroying machine \(argument.machine)") { _ in
-                let id = try await argument.id(on: planet)
-                try await planet.ask { client in
-                    try await client.destroyMachine(id, of: argument.app, force: force)
+            let advice = argument.advice("destroying it", undo: nil)
+            try await interruptible(advice: advice) {
+                try await Progress.show("destroying machine \(argument.machine)") { _ in
+                    let id = try await argument.id(on: planet)
+                    try await planet.ask { client in
+                        try await client.destroyMachine(id, of: argument.app, force: force)
+                    }
+                    if !skipsWait { try await wait(until: id, isGoneFrom: planet) }
                 }
-                if !skipsWait { try await wait(until: id, isGoneFrom: planet) }
             }
             Terminal.result("Machine \(argument.machine) is \(skipsWait ? "being destroyed" : "destroyed").")
         }
@@ -219,8 +231,11 @@ struct MachineExecCommand: AsyncParsableCommand {
         let request = ExecBody(command: command, stdin: input, timeout: timeout)
         let planet = try Roostds.find(global)
         // No progress line: standard error is the command's own.
-        let id = try await argument.id(on: planet)
-        let answer = try await planet.ask { try await $0.exec(request, on: id, of: argument.app) }
+        let advice = "Its host ends the command and all that it has begun, and nothing of its output is kept."
+        let answer = try await interruptible(advice: advice) {
+            let id = try await argument.id(on: planet)
+            return try await planet.ask { try await $0.exec(request, on: id, of: argument.app) }
+        }
         try answer.passOn(by: output)
     }
 }

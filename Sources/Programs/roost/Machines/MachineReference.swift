@@ -61,3 +61,11 @@ struct MachineArgument: ParsableArguments {
         }
     }
 }
+
+extension MachineArgument {
+    /// What to say when an order is interrupted. Its host may have it by then, and carries it out.
+    func advice(_ doing: String, undo: String?) -> String {
+        let see = "A host that has the order goes on \(doing). See it: roost machines show \(app) \(machine)"
+        return see + (undo.map { "\nTake it back: roost machines \($0) \(app) \(machine)" } ?? "")
+    }
+}

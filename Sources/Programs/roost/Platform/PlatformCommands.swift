@@ -92,7 +92,10 @@ extension HostsCommand {
         @OptionGroup var global: GlobalOptions
 
         func run() async throws {
-            try await Roostds.find(global).ask { try await $0.setEdge(of: host, to: .stopped) }
+            let planet = try Roostds.find(global)
+            try await interruptible(advice: "Its edge may be stopped all the same. See it: roost hosts list") {
+                try await planet.ask { try await $0.setEdge(of: host, to: .stopped) }
+            }
             Terminal.result("The edge of \(host) is stopped. To start it: roost hosts start-edge \(host)")
         }
     }
@@ -107,7 +110,10 @@ extension HostsCommand {
         @OptionGroup var global: GlobalOptions
 
         func run() async throws {
-            try await Roostds.find(global).ask { try await $0.setEdge(of: host, to: .started) }
+            let planet = try Roostds.find(global)
+            try await interruptible(advice: "Its edge may be started all the same. See it: roost hosts list") {
+                try await planet.ask { try await $0.setEdge(of: host, to: .started) }
+            }
             Terminal.result("The edge of \(host) is started: it announces as soon as it is well.")
         }
     }
@@ -122,7 +128,10 @@ extension HostsCommand {
         @OptionGroup var global: GlobalOptions
 
         func run() async throws {
-            try await Roostds.find(global).ask { try await $0.setEdge(of: host, to: .replaced) }
+            let planet = try Roostds.find(global)
+            try await interruptible(advice: "Its edge may be replaced all the same. See it: roost hosts list") {
+                try await planet.ask { try await $0.setEdge(of: host, to: .replaced) }
+            }
             Terminal.result("The edge of \(host) is being replaced.")
         }
     }

@@ -47,7 +47,13 @@ struct PostgresSuperuserCommand: AsyncParsableCommand {
         let cluster = try await planet.ask { try await $0.cluster(name) }
         let request = ExecBody(command: Self.command(database: database), stdin: text, timeout: timeout)
         let machine = try Self.machine(of: member, in: cluster)
-        let answer = try await planet.ask { try await $0.exec(request, on: machine, of: name) }
+        let advice = """
+            psql is ended, but Postgres may carry out to its end what it was told last. See it: \
+            roost pg superuser \(name) 'select pid, query from pg_stat_activity'
+            """
+        let answer = try await interruptible(advice: advice) {
+            try await planet.ask { try await $0.exec(request, on: machine, of: name) }
+        }
         try answer.passOn(by: output)
     }
 

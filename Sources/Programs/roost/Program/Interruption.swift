@@ -1,3 +1,4 @@
+import Synchronization
 import UnixSignals
 
 /// Runs `work` and ends it when the user presses Ctrl-C (or a supervisor sends SIGTERM), with words about what is
@@ -16,4 +17,16 @@ func interruptible<Value: Sendable>(
         guard let value = try await group.next() else { throw CancellationError() }
         return value
     }
+}
+
+/// What an interrupted command says, for one that learns on the way what it has made.
+final class InterruptionAdvice: Sendable {
+    private let words: Mutex<String>
+
+    init(_ words: String) { self.words = Mutex(words) }
+
+    var text: String { words.withLock { $0 } }
+
+    /// From here on `words` are true.
+    func become(_ words: String) { self.words.withLock { $0 = words } }
 }

@@ -45,8 +45,14 @@ struct VolumesCommand: AsyncParsableCommand {
             let request = CreateVolumeRequest(
                 name: name, region: region?.text, sizeGigabytes: size, compute: compute)
             let planet = try Roostds.find(global)
-            let volume = try await Progress.show("writing a volume of \(size) GB") { _ in
-                try await planet.ask { try await $0.createVolume(request, in: app) }
+            let advice = """
+                No host has answered, and one may go on making the volume. See it: roost volumes list \(app)
+                Take it back: roost volumes destroy \(app) ID
+                """
+            let volume = try await interruptible(advice: advice) {
+                try await Progress.show("writing a volume of \(size) GB") { _ in
+                    try await planet.ask { try await $0.createVolume(request, in: app) }
+                }
             }
             try output.show(volume) { $0.facts.text }
         }
@@ -112,8 +118,11 @@ struct VolumesCommand: AsyncParsableCommand {
         func run() async throws {
             try confirmation.confirm("Destroy volume \(argument.volume) of \(argument.app) and all that is on it?")
             let planet = try Roostds.find(global)
+            let advice = "A host that has the order goes on destroying it. See it: roost volumes list \(argument.app)"
             try await ignoringMissing(ifExists) {
-                _ = try await planet.ask { try await $0.destroyVolume(argument.volume, of: argument.app) }
+                try await interruptible(advice: advice) {
+                    _ = try await planet.ask { try await $0.destroyVolume(argument.volume, of: argument.app) }
+                }
                 Terminal.result("Volume \(argument.volume) is destroyed.")
             }
         }
