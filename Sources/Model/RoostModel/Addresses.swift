@@ -141,15 +141,27 @@ public struct IPv4Prefix: Hashable, Sendable, CustomStringConvertible {
     public let length: Int
 
     /// Reads `network/length`.
-    /// - Throws: ``InvalidValue`` for a length outside 8 to 32, or an address with bits set behind it: such a text says
-    ///   two things.
+    /// - Throws: ``InvalidValue`` for a length outside 8 to 32 or with a leading zero, or an address with bits set
+    ///   behind it: such a text says two things.
     public init(_ text: String) throws(InvalidValue) {
-        let wrong = InvalidValue(kind: "IPv4 prefix", value: text, rule: "for example 203.0.113.0/24")
+        func wrong(_ rule: String) -> InvalidValue { InvalidValue(kind: "IPv4 prefix", value: text, rule: rule) }
         let parts = text.split(separator: "/", omittingEmptySubsequences: false)
-        guard parts.count == 2, let length = Int(parts[1]), (8...32).contains(length) else { throw wrong }
-        network = try IPv4Address(String(parts[0]))
+        guard parts.count == 2, let length = Int(parts[1]), String(length) == parts[1] else {
+            throw wrong("for example 203.0.113.0/24")
+        }
+        guard (8...32).contains(length) else { throw wrong("it has 8 to 32 bits, for example 203.0.113.0/24") }
+        let address = try IPv4Address(String(parts[0]))
+        network = IPv4Address(bits: address.bits & Self.mask(length))
         self.length = length
-        guard network.bits & ~Self.mask(length) == 0 else { throw wrong }
+        guard network == address else {
+            throw wrong("bits are set behind the first \(length); the network is \(network)/\(length)")
+        }
+    }
+
+    /// The prefix of this one address, of 32 bits.
+    public init(of address: IPv4Address) {
+        network = address
+        length = 32
     }
 
     private static func mask(_ length: Int) -> UInt32 { length == 0 ? 0 : ~UInt32(0) << UInt32(32 - length) }

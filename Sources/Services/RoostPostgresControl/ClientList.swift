@@ -19,9 +19,7 @@ struct ClientList: Hashable, Sendable {
         for text in texts {
             let network: IPv4Prefix
             do { network = try IPv4Prefix(text) } catch {
-                throw Refusal(
-                    .invalid,
-                    "\(error); a network has 8 to 32 bits and nothing behind them, and an empty list is everywhere")
+                throw Refusal(.invalid, "\(error); an empty list is everywhere")
             }
             guard !networks.contains(network) else { throw Refusal(.invalid, "network \(network) is named twice") }
             networks.append(network)

@@ -52,6 +52,7 @@ import Testing
             ("volumes destroy shop vol_0123456789abcdef", "DELETE ", ["volumes list shop"]),
             ("hosts stop-edge ams1", "POST ", ["hosts list"]),
             ("pg create shop --region ams", "POST ", ["pg status shop", "pg destroy shop"]),
+            ("pg allow shop 203.0.113.0/24", "PUT ", ["pg allow shop"]),
             ("pg destroy shop", "DELETE ", ["pg list"]),
         ] as [(String, String, [String])])
     func unanswered(words: String, line: String, advice: [String]) async throws {

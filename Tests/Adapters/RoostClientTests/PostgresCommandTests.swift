@@ -143,6 +143,27 @@ import Testing
             let shown = try await RoostProgram.run(["pg", "allow", "shop", "--api", host.path])
             #expect(shown.status == 0 && shown.output.contains("198.51.100.7/32"), "\(shown)")
             #expect(host.log.all.last?.line == "GET /v1/postgres/shop")
+            let list = try await RoostProgram.run(["pg", "allow", "shop", "--json", "--api", host.path])
+            #expect(try RoostJSON.decode(AllowBody.self, from: .init(list.output.utf8)).allow == networks)
+            let status = try await RoostProgram.run(["pg", "status", "shop", "--api", host.path])
+            #expect(status.output.contains("from 203.0.113.0/24, 198.51.100.7/32"), "\(status)")
+        }
+    }
+
+    @Test("An address alone is a network of 32 bits; everybody is let in by --everywhere, not by a network of no bits")
+    func allowOneAddress() async throws {
+        let open = try Answers.json(Answers.cluster(.ready))
+        try await ScriptedHost.run(answering: { _ in .init(parts: [open]) }) { host in
+            _ = try await RoostProgram.run(["pg", "allow", "shop", "198.51.100.7", "--api", host.path])
+            let sent = try #require(host.log.all.first)
+            #expect(try RoostJSON.decode(AllowBody.self, from: .init(sent.body.utf8)).allow == ["198.51.100.7/32"])
+            for (network, words) in [
+                ("0.0.0.0/0", "--everywhere"), ("198.18.1.7/24", "198.18.1.0/24"), ("1.2.3.4/032", "1.2.3.4/032"),
+            ] {
+                let refused = try await RoostProgram.run(["pg", "allow", "shop", network, "--api", host.path])
+                #expect(refused.status == 2 && refused.errors.contains(words), "\(refused)")
+            }
+            #expect(host.log.all.count == 1)
         }
     }
 

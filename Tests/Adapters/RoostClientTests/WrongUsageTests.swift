@@ -43,7 +43,7 @@ import Testing
         ["pg", "superuser", "shop", "select 1", "-d", ""],
         ["pg", "superuser", "shop", "select 1", "-d", String(repeating: "d", count: 64)],
         ["pg", "allow"], ["pg", "allow", "SHOP"], ["pg", "allow", "shop", "0.0.0.0/0"],
-        ["pg", "allow", "shop", "203.0.113.7/24"], ["pg", "allow", "shop", "203.0.113.7"],
+        ["pg", "allow", "shop", "203.0.113.7/24"], ["pg", "allow", "shop", "203.0.113"],
         ["pg", "allow", "shop", "2001:db8::/32"], ["pg", "allow", "shop", "--everywhere", "203.0.113.0/24"],
         ["pg", "destroy"], ["pg", "list", "shop"], ["image", "build", "mysql"], ["doctor", "--fix"],
         ["regions", "list", "--api", "ftp://x"], ["regions", "list", "--api", "/a", "--lab", "b"],

@@ -27,7 +27,19 @@ import Testing
         #expect(prefix.contains(try IPv4Address("203.0.113.7")))
         #expect(!prefix.contains(try IPv4Address("203.0.113.8")))
         #expect(prefix.serviceAddresses.map(\.description) == (1...6).map { "203.0.113.\($0)" })
-        #expect(throws: InvalidValue.self) { try IPv4Prefix("203.0.113.1/24") }
+        #expect(try IPv4Prefix("203.0.113.7/32") == IPv4Prefix(of: try IPv4Address("203.0.113.7")))
+    }
+
+    @Test(
+        "A text that says two things is no prefix, and the words name the network that was meant",
+        arguments: [
+            ("203.0.113.7/24", "203.0.113.0/24"), ("1.2.3.4/032", "for example"), ("1.2.3.4/+32", "for example"),
+            ("0.0.0.0/0", "8 to 32 bits"), ("1.2.3.4/33", "8 to 32 bits"), ("1.2.3.4", "for example"),
+            ("1.2.3.4/", "for example"), ("1.2.3/24", "IPv4 address"),
+        ])
+    func wrongPrefixes(text: String, words: String) {
+        let error = #expect(throws: InvalidValue.self) { try IPv4Prefix(text) }
+        #expect(error?.description.contains(words) == true, "\(error?.description ?? "")")
     }
 
     @Test func aMachineAddressIsAFunctionOfNetworkAndMachineOnly() throws {

@@ -32,6 +32,17 @@ extension ClusterBody {
         return "\(status.rawValue), \(running) of \(members.count) members up"
     }
 
+    /// How many networks of the list are shown; there may be 64.
+    private static let networksShownMax = 8
+
+    /// From where they may log in.
+    var clients: String {
+        guard let allow else { return "from everywhere" }
+        let shown = allow.prefix(Self.networksShownMax).joined(separator: ", ")
+        let more = allow.count - Self.networksShownMax
+        return "from \(shown)" + (more > 0 ? " and \(more) more: roost pg allow \(name)" : "")
+    }
+
     /// What `status` shows to a person.
     var report: String { report(showsPassword: false) }
 
@@ -45,7 +56,7 @@ extension ClusterBody {
             ),
             ("Epoch", "\(epoch)"),
             ("Leader", (leader?.text ?? "none") + (leading?.host.map { " on \($0)" } ?? "")),
-            ("Rule", rule),
+            ("Rule", rule), ("Clients", clients),
         ])
         for (label, url) in [("Write", writeURL), ("Read", readURL)] where !url.isEmpty {
             facts.facts.append((label, showsPassword ? url : Self.withoutPassword(url)))
