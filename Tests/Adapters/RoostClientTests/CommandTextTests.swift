@@ -26,6 +26,16 @@ import Testing
     ])
     func decimals(value: Double, digits: Int, text: String) { #expect(Figure.decimal(value, digits) == text) }
 
+    @Test(
+        "A time limit has units or is a number of seconds",
+        arguments: [
+            ("20", 20_000), ("15s", 15_000), ("1m30s", 90_000), ("300ms", 300), ("0", 0), ("", nil), ("-5", nil),
+            ("1.5", nil), ("5x", nil), ("99999999999", nil),
+        ] as [(String, Int64?)])
+    func timeLimits(text: String, milliseconds: Int64?) {
+        #expect((try? timeLimit(text))?.duration.milliseconds == milliseconds)
+    }
+
     @Test func timesAreRFC3339() {
         #expect(Timestamp.text(milliseconds: 0) == "1970-01-01T00:00:00.000Z")
         #expect(Timestamp.text(milliseconds: 1_767_225_599_042) == "2025-12-31T23:59:59.042Z")

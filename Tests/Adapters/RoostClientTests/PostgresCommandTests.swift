@@ -88,7 +88,7 @@ import Testing
         }
         try await ScriptedHost.run(answering: answer) { host in
             let outcome = try await RoostProgram.run([
-                "pg", "superuser", "shop", "select 1", "-d", "host=books", "--timeout", "7", "--api", host.path,
+                "pg", "superuser", "shop", "select 1", "-d", "host=books", "--timeout", "7s", "--api", host.path,
             ])
             #expect(outcome.status == 3 && outcome.errors.contains("ERROR:  no"), "\(outcome)")
             let post = try #require(host.log.all.first { $0.line.hasPrefix("POST") })

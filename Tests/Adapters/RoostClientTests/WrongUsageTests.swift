@@ -39,6 +39,8 @@ import Testing
         ["pg", "superuser"], ["pg", "superuser", "SHOP", "select 1"], ["pg", "superuser", "shop", "select", "1"],
         ["pg", "superuser", "shop", "select 1", "--timeout", "0"],
         ["pg", "superuser", "shop", "select 1", "--timeout", "121"],
+        ["pg", "superuser", "shop", "select 1", "--timeout", "1500ms"],
+        ["machines", "exec", "shop", id, "--timeout", "3m", "--", "ls"], ["pg", "destroy", "shop", "--timeout", "5x"],
         ["pg", "superuser", "shop", "select 1", "--member", "No_1"], ["pg", "superuser", "shop", "select 1", "-d"],
         ["pg", "superuser", "shop", "select 1", "-d", ""],
         ["pg", "superuser", "shop", "select 1", "-d", String(repeating: "d", count: 64)],

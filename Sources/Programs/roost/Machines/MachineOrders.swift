@@ -83,7 +83,7 @@ struct StopOptions: ParsableArguments {
     @Option(help: "The signal to send, for example SIGTERM.")
     var signal: String?
 
-    @Option(help: "How long it may take before SIGKILL, for example 10s.", transform: { try DurationText($0) })
+    @Option(help: "How long it may take before SIGKILL, for example 10s.", transform: { try timeLimit($0) })
     var timeout: DurationText?
 
     mutating func validate() throws {
@@ -108,7 +108,7 @@ struct MachineDestroyCommand: AsyncParsableCommand {
     @Flag(name: .customLong("no-wait"), help: "Do not wait until it is gone.")
     var skipsWait = false
 
-    @Option(help: "How long to wait at most, for example 30s.", transform: { try DurationText($0) })
+    @Option(help: "How long to wait at most, for example 30s.", transform: { try timeLimit($0) })
     var timeout = DurationText(.seconds(60))
 
     @OptionGroup var confirmation: ConfirmationOptions
@@ -155,7 +155,7 @@ struct MachineWaitCommand: AsyncParsableCommand {
     @Option(help: .init("One of \(MachineState.choices).", valueName: "state"), transform: { try choice($0) })
     var state = MachineState.started
 
-    @Option(help: "How long at most, for example 30s.", transform: { try DurationText($0) })
+    @Option(help: "How long at most, for example 30s.", transform: { try timeLimit($0) })
     var timeout = DurationText(.seconds(60))
 
     @OptionGroup var global: GlobalOptions
@@ -207,8 +207,7 @@ struct MachineExecCommand: AsyncParsableCommand {
 
     @OptionGroup var argument: MachineArgument
 
-    @Option(help: "How long it may run, in seconds.")
-    var timeout = 60
+    @OptionGroup var limit: CommandTimeOptions
 
     @Flag(help: "Pass on standard input (at most 1 MiB).")
     var stdin = false
@@ -223,12 +222,11 @@ struct MachineExecCommand: AsyncParsableCommand {
         if command.isEmpty {
             throw ValidationError("write the command after --, for example: roost machines exec APP ID -- ls /")
         }
-        guard (1...120).contains(timeout) else { throw ValidationError("--timeout is from 1 to 120 seconds") }
     }
 
     func run() async throws {
         let input = stdin ? String(decoding: try StandardInput.readAll(), as: UTF8.self) : nil
-        let request = ExecBody(command: command, stdin: input, timeout: timeout)
+        let request = ExecBody(command: command, stdin: input, timeout: limit.seconds)
         let planet = try Roostds.find(global)
         // No progress line: standard error is the command's own.
         let advice = "Its host ends the command and all that it has begun, and nothing of its output is kept."

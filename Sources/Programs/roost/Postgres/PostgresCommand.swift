@@ -97,7 +97,7 @@ struct PostgresSwitchoverCommand: AsyncParsableCommand {
         transform: { try MemberName($0) })
     var to: MemberName?
 
-    @Option(help: "How long it may take, for example 30s.", transform: { try DurationText($0) })
+    @Option(help: "How long it may take, for example 30s.", transform: { try timeLimit($0) })
     var timeout = DurationText(.seconds(60))
 
     @OptionGroup var global: GlobalOptions
@@ -149,7 +149,7 @@ struct PostgresDestroyCommand: AsyncParsableCommand {
     @Flag(help: "It is no failure if there is no such cluster.")
     var ifExists = false
 
-    @Option(help: "How long it may take, for example 2m.", transform: { try DurationText($0) })
+    @Option(help: "How long it may take, for example 2m.", transform: { try timeLimit($0) })
     var timeout = DurationText(.seconds(120))
 
     @OptionGroup var confirmation: ConfirmationOptions

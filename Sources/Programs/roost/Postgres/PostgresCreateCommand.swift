@@ -35,7 +35,7 @@ struct PostgresCreateCommand: AsyncParsableCommand {
     @Option(help: "The members' image (else the hosts' own).")
     var image: String?
 
-    @Option(help: "How long it may take to be ready, for example 5m.", transform: { try DurationText($0) })
+    @Option(help: "How long it may take to be ready, for example 5m.", transform: { try timeLimit($0) })
     var timeout = DurationText(.seconds(300))
 
     @OptionGroup var global: GlobalOptions

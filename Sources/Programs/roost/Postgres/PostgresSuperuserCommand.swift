@@ -28,14 +28,12 @@ struct PostgresSuperuserCommand: AsyncParsableCommand {
         transform: { try MemberName($0) })
     var member: MemberName?
 
-    @Option(help: "How long it may run, in seconds.")
-    var timeout = 60
+    @OptionGroup var limit: CommandTimeOptions
 
     @OptionGroup var global: GlobalOptions
     @OptionGroup var output: OutputOptions
 
     mutating func validate() throws {
-        guard (1...120).contains(timeout) else { throw ValidationError("--timeout is from 1 to 120 seconds") }
         guard (1...Self.databaseBytesMax).contains(database.utf8.count), !database.utf8.contains(0) else {
             throw ValidationError("a database's name has 1 to \(Self.databaseBytesMax) bytes")
         }
@@ -45,7 +43,7 @@ struct PostgresSuperuserCommand: AsyncParsableCommand {
         let text = try sql ?? String(decoding: StandardInput.readAll(), as: UTF8.self)
         let planet = try Roostds.find(global)
         let cluster = try await planet.ask { try await $0.cluster(name) }
-        let request = ExecBody(command: Self.command(database: database), stdin: text, timeout: timeout)
+        let request = ExecBody(command: Self.command(database: database), stdin: text, timeout: limit.seconds)
         let machine = try Self.machine(of: member, in: cluster)
         let advice = """
             psql is ended, but Postgres may carry out to its end what it was told last. See it: \
