@@ -66,12 +66,27 @@ import Testing
         }
     }
 
-    @Test(arguments: [["--help"], ["--version"], ["help", "pg", "create"], ["pg", "create", "--help"]])
+    @Test(arguments: [
+        ["--help"], ["--version"], ["help", "pg", "create"], ["help"], ["help", "help"], ["pg", "create", "--help"],
+    ])
     func helpIsAResult(arguments: [String]) async throws {
         let outcome = try await RoostProgram.run(arguments)
         #expect(outcome.status == 0)
         #expect(!outcome.output.isEmpty)
         #expect(outcome.errors.isEmpty)
+    }
+
+    @Test(
+        "Help is asked for a command that there is; of another one its nearest neighbour is named",
+        arguments: [
+            (["help", "nope"], "'nope'"), (["help", "machnes"], "'roost machines'"),
+            (["help", "pg", "swichover"], "'roost pg switchover'"), (["help", "pg", "create", "shop"], "'shop'"),
+            (["help", "pg", "nope"], "superuser"),
+        ])
+    func helpForNothing(arguments: [String], words: String) async throws {
+        let outcome = try await RoostProgram.run(arguments)
+        #expect(outcome.status == 2 && outcome.output.isEmpty, "\(outcome)")
+        #expect(outcome.errors.contains(words), "\(outcome)")
     }
 
     @Test(arguments: ["bash", "zsh", "fish"])

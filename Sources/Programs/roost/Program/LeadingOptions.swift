@@ -17,7 +17,7 @@ enum LeadingOptions {
             if let taken = option(at: rest) {
                 options += taken
                 rest = rest.dropFirst(taken.count)
-            } else if let next = subcommand(word, of: command) {
+            } else if let next = CommandNames.child(word, of: command) {
                 command = next
                 names.append(word)
                 rest = rest.dropFirst()
@@ -35,14 +35,5 @@ enum LeadingOptions {
         if let equals = word.firstIndex(of: "="), withValue.contains(String(word[..<equals])) { return [word] }
         guard withValue.contains(word), let value = rest.dropFirst().first else { return nil }
         return [word, value]
-    }
-
-    private static func subcommand(_ word: String, of command: any ParsableCommand.Type) -> (any ParsableCommand.Type)?
-    {
-        let configuration = command.configuration
-        let all = configuration.subcommands + configuration.groupedSubcommands.flatMap(\.subcommands)
-        return all.first { candidate in
-            candidate._commandName == word || candidate.configuration.aliases.contains(word)
-        }
     }
 }

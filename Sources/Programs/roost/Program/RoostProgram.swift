@@ -11,8 +11,10 @@ enum RoostProgram {
     static func main() async {
         do {
             Terminal.claimStandardDescriptors()
-            var command = try RoostCommand.parseAsRoot(
-                LeadingOptions.behindTheCommand(Array(CommandLine.arguments.dropFirst()), of: RoostCommand.self))
+            let words = LeadingOptions.behindTheCommand(
+                Array(CommandLine.arguments.dropFirst()), of: RoostCommand.self)
+            try CommandNames.checkHelp(words, of: RoostCommand.self)
+            var command = try RoostCommand.parseAsRoot(words)
             if var command = command as? any AsyncParsableCommand {
                 try await command.run()
             } else {

@@ -1,0 +1,61 @@
+import ArgumentParser
+
+/// The commands below a command, by the names that a person types.
+enum CommandNames {
+    typealias CommandType = any ParsableCommand.Type
+
+    static func children(of command: CommandType) -> [CommandType] {
+        let configuration = command.configuration
+        return configuration.subcommands + configuration.groupedSubcommands.flatMap(\.subcommands)
+    }
+
+    static func child(_ word: String, of command: CommandType) -> CommandType? {
+        children(of: command).first { $0._commandName == word || $0.configuration.aliases.contains(word) }
+    }
+
+    /// The parser shows the help of the last name that it knows and is content with that: a script would take the help
+    /// of another command, and status 0, for an answer.
+    ///
+    /// - Throws: for `help` with a name that there is not.
+    static func checkHelp(_ words: [String], of root: CommandType) throws(UsageMistake) {
+        guard words.first == "help" else { return }
+        var command = root
+        var path = "roost"
+        for word in words.dropFirst() where !word.hasPrefix("-") {
+            if let next = child(word, of: command) {
+                command = next
+                path += " " + next._commandName
+            } else if path != "roost" || word != "help" {
+                throw UsageMistake("'\(path)' has no command '\(word)'" + hint(word, at: command, path))
+            }
+        }
+    }
+
+    private static func hint(_ word: String, at command: CommandType, _ path: String) -> String {
+        let names = children(of: command).flatMap { [$0._commandName] + $0.configuration.aliases }
+        if let near = nearest(to: word, among: names) { return "; did you mean '\(path) \(near)'?" }
+        return names.isEmpty ? "" : "; there are \(names.joined(separator: ", "))"
+    }
+
+    /// The one that is fewest changes of a letter away, if a slip of the hand can explain it.
+    static func nearest(to word: String, among names: [String]) -> String? {
+        let near = names.map { (distance(Array(word.utf8), Array($0.utf8)), $0) }.min { $0.0 < $1.0 }
+        guard let near, near.0 <= max(1, word.utf8.count / 3) else { return nil }
+        return near.1
+    }
+
+    /// Levenshtein's: letters put in, left out or exchanged.
+    private static func distance(_ left: [UInt8], _ right: [UInt8]) -> Int {
+        var row = Array(0...right.count)
+        for (index, letter) in left.enumerated() {
+            var diagonal = row[0]
+            row[0] = index + 1
+            for column in right.indices {
+                let exchanged = diagonal + (letter == right[column] ? 0 : 1)
+                diagonal = row[column + 1]
+                row[column + 1] = min(exchanged, row[column] + 1, row[column + 1] + 1)
+            }
+        }
+        return row[right.count]
+    }
+}
