@@ -58,7 +58,9 @@ struct Requirement: Sendable {
         .init(.strip, "strip", for: "the Postgres image", .always, packages: "binutils"),
         .init(.etcd, "etcd", for: "the store of several hosts", .always, packages: "etcd-server"),
         .init(.bird, "BIRD", for: "anycast", .always, packages: "bird2"),
-        .init(.psql, "psql", for: "roost pg connect, the demo", .always, packages: "postgresql-client"),
+        .init(
+            .psql, "psql", for: "roost pg connect, the demo (\\l and pg_dump: 17)", .always,
+            packages: "postgresql-client"),
         .init(.tini, "tini", for: "process 1 of machines, hosts of a lab", .always, packages: "tini"),
         .init(.runit, "runit", for: "hosts of a lab", .always, packages: "runit"),
         .init(.reflink, "shared extents", for: "copies of volumes at once (XFS, btrfs)", .notUsed),

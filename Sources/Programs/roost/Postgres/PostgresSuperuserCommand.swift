@@ -11,7 +11,7 @@ struct PostgresSuperuserCommand: AsyncParsableCommand {
             that are not trusted, settings for everybody) goes through psql at the local socket in the primary's machine, \
             for whoever may run commands there: roost pg superuser orders "create extension pgstattuple schema public". \
             Names without a schema are Postgres's own (search_path is empty): what users have put into their schemas must \
-            not be run in place of it. Without SQL it is read from standard input; a request carries 1 MiB.
+            not be run in place of it. Views, triggers and functions of theirs that it touches run with all rights. Without SQL it is read from standard input; a request carries 1 MiB.
             """)
 
     @Argument(help: "The cluster's name.", transform: { try AppName($0) })
