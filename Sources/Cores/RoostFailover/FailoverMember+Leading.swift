@@ -119,7 +119,8 @@ extension FailoverMember {
             reigning.isOpen = true
             isolationLimit = timings.isolationPatience
         } else {
-            detail = "waits until \(rule.confirmations) standbys have its log up to \(required)"
+            let standbys = counted(rule.confirmations, "standby has", plural: "standbys have")
+            detail = "waits until \(standbys) its log up to \(required)"
         }
     }
 

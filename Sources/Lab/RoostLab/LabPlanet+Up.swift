@@ -76,7 +76,7 @@ extension LabPlanet {
         if !plan.shape.isNetworkOnly { try await writeHostConfigurations() }
         try await waitForRoutes()
 
-        progress("\(plan.hosts.count) hosts: \(plan.hosts.map(\.name.text).joined(separator: ", "))")
+        progress(counted(plan.hosts.count, "host") + ": \(plan.hosts.map(\.name.text).joined(separator: ", "))")
         try await bootAll()
         if !plan.shape.isNetworkOnly {
             progress("waiting until every host knows every other")

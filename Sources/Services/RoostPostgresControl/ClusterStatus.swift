@@ -85,7 +85,7 @@ enum ClusterStatus {
             region: member.region, address: placement?.address, role: isLeader ? .primary : .standby,
             state: state, timeline: report?.timeline ?? 0, lagBytes: isLeader ? 0 : lagBytes(of: member.name, records),
             lagSeconds: isSilent ? nil : report.map { isLeader ? 0 : Double($0.lagMilliseconds) / 1000 },
-            detail: details(of: member.name, records, silence))
+            detail: details(of: member.name, records, silence, isPast: machine.map { $0.state != .started } ?? false))
     }
 
     /// Nil where nobody knows: of a standby that its leader does not see.
@@ -100,11 +100,12 @@ enum ClusterStatus {
     }
 
     private static func details(
-        of member: MemberName, _ records: Planet.ClusterRecords, _ silence: ClusterSilence
+        of member: MemberName, _ records: Planet.ClusterRecords, _ silence: ClusterSilence, isPast: Bool
     ) -> String? {
         let own = records.reports[member]?.detail
-        guard let words = words(for: silence.members[member], max: ClusterSilence.reportMax) else { return own }
-        return [words, own].compactMap(\.self).joined(separator: "; ")
+        let words = words(for: silence.members[member], max: ClusterSilence.reportMax)
+        guard words != nil || isPast && own != nil else { return own }
+        return [words, own.map { "it said last: \($0)" }].compactMap(\.self).joined(separator: "; ")
     }
 
     private static func words(for silence: Duration?, max: Duration) -> String? {
@@ -137,7 +138,9 @@ enum ClusterStatus {
         let standbys = rule.members.filter { $0 != rule.leader }
         let confirming = standbys.filter(records.confirms)
         if let recruitment = rule.recruitment {
-            let waiting = rule.members.compactMap { reports[$0]?.detail }.first
+            // What one says that is silent now was about something else.
+            let heard = rule.members.filter { words(for: silence.members[$0], max: ClusterSilence.reportMax) == nil }
+            let waiting = heard.compactMap { reports[$0]?.detail }.first
             return (
                 .unavailable,
                 "recruiting for epoch \(recruitment.epoch) (\(recruitment.reason.rawValue))"
@@ -159,7 +162,10 @@ enum ClusterStatus {
             if isFirstClone { return (.creating, words) }
             guard confirming.count < rule.confirmations else { return (.degraded, words) }
             // The leader lets clients in, and what they commit waits.
-            return (.unavailable, "commits wait for \(rule.confirmations - confirming.count) more standbys; \(words)")
+            return (
+                .unavailable,
+                "commits wait for \(counted(rule.confirmations - confirming.count, "more standby")); \(words)"
+            )
         }
         let silent = rule.members.compactMap { member in
             words(for: silence.members[member], max: ClusterSilence.reportMax).map { "\(member) was \($0)" }

@@ -56,7 +56,8 @@ public struct AppRoutes: RouteGroup {
         guard held.isNothing else {
             throw Refusal(
                 .failedPrecondition,
-                "app \(app.name) still has \(held.machines) machines and \(held.volumes) volumes; destroy them first")
+                "app \(app.name) still has \(counted(held.machines, "machine")) and \(counted(held.volumes, "volume")); "
+                    + "destroy them first")
         }
         try await apps.delete(app.name)
         await view.settle(by: { $0.concerns(app: app.name) }, until: { $0.apps[app.name] == nil })

@@ -36,6 +36,16 @@ import Testing
         #expect((try? timeLimit(text))?.duration.milliseconds == milliseconds)
     }
 
+    @Test(
+        "Who asked for something that is not there is led to the list of such things",
+        arguments: [
+            ("GET /v1/postgres/shop", "pg"), ("PUT /v1/postgres/shop/allow", "pg"), ("GET /v1/apps/shop", "apps"),
+            ("GET /v1/apps/machines", "apps"), ("POST /v1/apps/shop/machines/0123456789abcd/stop", "machines"),
+            ("DELETE /v1/apps/shop/volumes/vol_1", "volumes"), ("POST /v1/platform/hosts/nope/edge", "hosts"),
+            ("GET /v1/operations/op", "operations"),
+        ])
+    func families(operation: String, family: String) { #expect(Advice.family(of: operation) == family) }
+
     @Test func timesAreRFC3339() {
         #expect(Timestamp.text(milliseconds: 0) == "1970-01-01T00:00:00.000Z")
         #expect(Timestamp.text(milliseconds: 1_767_225_599_042) == "2025-12-31T23:59:59.042Z")

@@ -203,14 +203,14 @@ import Testing
 
     @Test("A cluster whose leader is the wished one and lets nobody in is no success")
     func switchoverToALeaderThatServesNobody() async throws {
-        let body = try Answers.json(Answers.cluster(.unavailable, detail: "commits wait for 1 more standbys"))
+        let body = try Answers.json(Answers.cluster(.unavailable, detail: "commits wait for 1 more standby"))
         try await ScriptedHost.run { _ in
             .init(parts: [body])
         } _: { host in
             let outcome = try await RoostProgram.run(["pg", "switchover", "shop", "--to", "m1", "--api", host.path])
             #expect(outcome.status == 1, "\(outcome)")
             #expect(outcome.errors.contains("m1 leads already"))
-            #expect(outcome.errors.contains("shop is unavailable: commits wait for 1 more standbys"))
+            #expect(outcome.errors.contains("shop is unavailable: commits wait for 1 more standby"))
             #expect(host.log.all.allSatisfy { $0.line.hasPrefix("GET") })
         }
     }

@@ -23,7 +23,7 @@ extension WrongRequest {
         + [
             .init("GET /v1/apps/nothing", nil, 404, "app nothing not found"),
             .init("DELETE /v1/apps/nothing", nil, 404, "app nothing not found"),
-            .init("DELETE /v1/apps/{shop}", nil, 412, "still has 2 machines and 1 volumes"),
+            .init("DELETE /v1/apps/{shop}", nil, 412, "still has 2 machines and 1 volume"),
             .init("DELETE /v1/apps/{db}", nil, 412, "roost pg destroy {db}".replacing("{db}", with: Stock.cluster)),
         ]
 

@@ -69,6 +69,12 @@ import Testing
         #expect(throws: InvalidValue.self) { try DurationText("999999999h") }
     }
 
+    @Test(arguments: [(0, "0 processes"), (1, "1 process"), (2, "2 processes")])
+    func oneIsNotMany(number: Int, words: String) {
+        #expect(counted(number, "process", plural: "processes") == words)
+        #expect(counted(number, "volume") == "\(number) volume" + (number == 1 ? "" : "s"))
+    }
+
     @Test func idsAreMadeValid() throws {
         var random = SystemRandomNumberGenerator()
         for _ in 0..<100 {

@@ -49,13 +49,13 @@ import Testing
         try entry(StoreKeys.clusterObstacle(name), ClusterObstacle(reason: reason))
     }
 
-    private func report(_ member: MemberName, isStreaming: Bool) throws -> Entry {
+    private func report(_ member: MemberName, isStreaming: Bool, words: String? = nil) throws -> Entry {
         try entry(
             StoreKeys.report(name, member),
             MemberReport(
                 member: member, role: isStreaming ? .standby : .primary, state: .running, promised: .first,
                 position: Position(epoch: .first, end: LSN(1)), timeline: 1, replayed: LSN(1),
-                isStreaming: isStreaming, lagBytes: 0, lagMilliseconds: 0))
+                isStreaming: isStreaming, lagBytes: 0, lagMilliseconds: 0, detail: words))
     }
 
     private var rule: ClusterRule {
@@ -139,7 +139,7 @@ import Testing
     }
 
     /// A cluster of three whose members say that all is well, as its leader sees it.
-    private func three(_ confirming: [Bool], isOpen: Bool = true) throws -> Planet {
+    private func three(_ confirming: [Bool], isOpen: Bool = true, words: String? = nil) throws -> Planet {
         let names = try (1...3).map { try MemberName("orders-\($0)") }
         var spec = spec
         spec.members = try names.map { .init(name: $0, region: try RegionCode("ams")) }
@@ -153,7 +153,7 @@ import Testing
             [
                 try entry(StoreKeys.clusterRule(name), rule), try entry(StoreKeys.clusterHeartbeat(name), beat),
                 try report(names[0], isStreaming: false), try report(names[1], isStreaming: true),
-                try report(names[2], isStreaming: true),
+                try report(names[2], isStreaming: true, words: words),
             ], spec: spec)
     }
 
@@ -168,7 +168,7 @@ import Testing
         // Every commit hangs.
         let hanging = try #require(ClusterStatus.body(of: name, in: try three([false, false])))
         #expect(hanging.status == .unavailable)
-        #expect(hanging.detail == "commits wait for 1 more standbys; not streaming: orders-2, orders-3")
+        #expect(hanging.detail == "commits wait for 1 more standby; not streaming: orders-2, orders-3")
         #expect(!hanging.isServing)
     }
 
@@ -180,10 +180,28 @@ import Testing
         #expect(degraded.status == .degraded)
         #expect(degraded.detail == "orders-3 was not heard from for 11 s")
         #expect(degraded.members[2].detail == "not heard from for 11 s")
+        let words = try #require(
+            ClusterStatus.body(of: name, in: try three([true, true], words: "clones"), silence: silent))
+        #expect(words.members.map(\.detail) == [nil, nil, "not heard from for 11 s; it said last: clones"])
         let dead = try #require(
             ClusterStatus.body(of: name, in: planet, silence: ClusterSilence(leader: .seconds(7))))
         #expect(dead.status == .unavailable)
         #expect(dead.detail == "the primary orders-1 was not heard from for 7 s")
+    }
+
+    @Test("A recruitment does not show what a member said that is silent now")
+    func recruitmentWords() throws {
+        var rule = rule
+        rule.recruitment = Recruitment(epoch: Epoch(2), proposer: members[1], reason: .leaderSilent)
+        let planet = try planet([
+            try entry(StoreKeys.clusterRule(name), rule), try report(members[0], isStreaming: false, words: "waits"),
+            try report(members[1], isStreaming: true, words: "counts"),
+        ])
+        let detail = { (silence: ClusterSilence) in
+            ClusterStatus.body(of: name, in: planet, silence: silence)?.detail ?? ""
+        }
+        #expect(detail(ClusterSilence()).hasSuffix(": waits"))
+        #expect(detail(ClusterSilence(members: [members[0]: .seconds(11)])).hasSuffix(": counts"))
     }
 
     @Test func aPrimaryThatLetsNobodyInIsNotReady() throws {

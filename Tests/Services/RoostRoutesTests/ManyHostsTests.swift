@@ -64,7 +64,7 @@ import Testing
             #expect(machine.status == 200, "\(machine.text)")
             let refused = try await deaf.call("DELETE /v1/apps/shop")
             #expect(refused.status == 412, "\(refused.text)")
-            #expect(refused.string("error").contains("still has 1 machines and 0 volumes"))
+            #expect(refused.string("error").contains("still has 1 machine and 0 volumes"))
         }
     }
 

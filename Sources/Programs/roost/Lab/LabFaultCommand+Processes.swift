@@ -1,6 +1,7 @@
 import ArgumentParser
 import Glibc
 import RoostLab
+import RoostModel
 
 extension LabFaultCommand {
     struct ProcessArguments: ParsableArguments {
@@ -15,7 +16,7 @@ extension LabFaultCommand {
         func signal(_ number: Int32, _ done: String) async throws {
             try await inLab {
                 let count = try lab.planet().signal(number, process: program, on: host)
-                Terminal.say("\(done) \(count) \(count == 1 ? "process" : "processes") '\(program)' on \(host).")
+                Terminal.say("\(done) \(counted(count, "process", plural: "processes")) '\(program)' on \(host).")
             }
         }
     }

@@ -19,7 +19,11 @@ extension MachineBody {
             ("ID", id.text), ("Name", name), ("State", Terminal.paint(state.rawValue, state.style)),
             ("Region", region.text), ("Host", hostStatus == "ok" ? host.text : "\(host) (\(hostStatus))"),
             ("Address", privateIP.description), ("Image", config.image),
-            ("Guest", "\(config.guest.cpus) \(config.guest.cpuKind.rawValue) CPU, \(config.guest.memoryMebibytes) MiB"),
+            (
+                "Guest",
+                counted(config.guest.cpus, "\(config.guest.cpuKind.rawValue) CPU")
+                    + ", \(config.guest.memoryMebibytes) MiB"
+            ),
             ("Restart", config.restart.policy.rawValue), ("Instance", instanceID), ("Created", createdAt),
             ("Updated", updatedAt),
         ])

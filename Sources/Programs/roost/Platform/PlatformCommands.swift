@@ -20,7 +20,7 @@ struct RegionsCommand: AsyncParsableCommand {
                 for region in body.regions.sorted(by: { $0.code < $1.code }) {
                     table.add(
                         Cell(region.code.text), Cell(region.name), .number(region.hosts),
-                        .number("\(region.capacity) machines of 256 MiB"),
+                        .number(counted(region.capacity, "machine") + " of 256 MiB"),
                         Cell(region.code == body.nearest ? "nearest" : "", .good))
                 }
                 return table.text()
@@ -57,7 +57,7 @@ struct HostsCommand: AsyncParsableCommand {
         private static func state(of host: ListHostsBody.Host) -> Cell {
             guard host.isReachable else { return Cell("away", .bad) }
             guard let rows = host.unreadableRows else { return Cell("reachable", .good) }
-            return Cell("\(rows) unreadable row\(rows == 1 ? "" : "s"), see its log", .bad)
+            return Cell(counted(rows, "unreadable row") + ", see its log", .bad)
         }
 
         static func cells(_ host: ListHostsBody.Host) -> [Cell] {

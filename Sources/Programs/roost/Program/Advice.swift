@@ -12,17 +12,29 @@ enum Advice {
         case .unreadable:
             "Check that --api points at a roostd of the same version ('roost --version')."
         case .cancelled: nil
-        case .refused(let status, let body): refused(status, capacity: body.status == .insufficientCapacity)
+        case .refused(let status, let body): refused(status, error, capacity: body.status == .insufficientCapacity)
         }
     }
 
-    private static func refused(_ status: Int, capacity: Bool) -> String? {
+    private static func refused(_ status: Int, _ error: APIError, capacity: Bool) -> String? {
         switch status {
-        case 401, 403: "Give the host's token with --token or ROOST_TOKEN, or use its socket as root."
-        case 404: "See what there is: 'roost apps list', 'roost machines list', 'roost pg list'."
+        case 401, 403: "Give the host's token with --token-file, --token or ROOST_TOKEN, or use its socket as root."
+        case 404: "See what there is: roost \(family(of: error.operation)) list"
         case 503 where !capacity: "Nothing was changed. Try again, or see 'roost hosts list' for what is away."
         case 504: "Nobody knows yet whether it was done: look with 'list' or 'status' before you try again."
         default: capacity ? "See 'roost hosts list' for what is free where." : nil
+        }
+    }
+
+    /// The commands for things of the kind that the path is about.
+    static func family(of operation: String) -> String {
+        let parts = operation.split(separator: " ").last?.split(separator: "/").map(String.init) ?? []
+        // v1, then postgres/NAME, platform/hosts/NAME, operations/ID or apps/NAME/machines/ID; a name may be any word.
+        switch parts.dropFirst().first {
+        case "postgres": return "pg"
+        case "operations": return "operations"
+        case "platform": return "hosts"
+        default: return parts.count > 3 && parts[3] == "volumes" ? "volumes" : parts.count > 3 ? "machines" : "apps"
         }
     }
 }
