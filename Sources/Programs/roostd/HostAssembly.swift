@@ -67,7 +67,7 @@ struct HostAssembly {
         let bounds = CallBounds()
         let warden = LeaseWarden(
             file: configuration.stateFolder + "/leases.json", logger: Logger(label: "roost.lease"),
-            began: { await agent.began($0) }, kill: { try await agent.kill($0) })
+            began: { await agent.began($0) }, kill: { try await agent.kill($0, because: "its lease ran out") })
         let duty = DutyHolder("clusters", for: host, in: store, logger: Logger(label: "roost.duty"))
         var services: [any Service] = [
             mesh, AgentService(agent: agent), watcher,

@@ -16,7 +16,8 @@ extension HostAgent {
         var changed = row
         let turn = changed.life.next(
             after: finding, as: row.record.config, at: BootClock.now(), attempt: InstanceID.make())
-        for news in turn.news { changed.add(news) }
+        let allNews = turn.news.map { ownKills.explained($0, of: machine) }
+        for news in allNews { changed.add(news) }
         if !changed.life.phase.mayServe { changed.openPorts = [] }
         let began = BootClock.now()
         do { try write(changed, over: row) } catch {
@@ -25,10 +26,11 @@ extension HostAgent {
                 metadata: ["machine": "\(machine)", "error": "\(error)"])
             return .notTold
         }
+        ownKills.told(allNews, of: machine)
         if turn.isOfStart {
             StartStep.record.note(BootClock.now() - began, of: machine, to: logger)
         }
-        for news in turn.news { log(news, of: changed) }
+        for news in allNews { log(news, of: changed) }
         return .told(turn.step, order: order)
     }
 

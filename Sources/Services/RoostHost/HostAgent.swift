@@ -42,6 +42,7 @@ public actor HostAgent {
     public nonisolated let changes = ChangeFeed<HostChange>()
     /// Tells those who wait for a machine that its row has changed.
     nonisolated let signals = MachineSignals()
+    nonisolated let ownKills = OwnKills()
     /// The bytes of configs as they are published, by the instance that has them.
     var configSizes: [MachineID: (instance: String, bytes: Int)] = [:]
     var gates = GateBook()
@@ -216,7 +217,10 @@ public actor HostAgent {
     }
 
     /// Ends a machine at once, whatever it is doing; its keeper then decides what follows by the restart policy.
-    public nonisolated func kill(_ machine: MachineID) async throws(Refusal) {
+    ///
+    /// - Parameter reason: for the event that tells the end.
+    public nonisolated func kill(_ machine: MachineID, because reason: String) async throws(Refusal) {
+        ownKills.note(machine, because: reason)
         do { try await runtime.kill(machine) } catch { throw Refusal(runtime: error) }
     }
 

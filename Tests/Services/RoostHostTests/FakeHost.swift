@@ -26,6 +26,8 @@ final class FakeRuntime: MachineRuntime {
     /// How many launches were worked on at once, at most.
     let launching = Mutex((now: 0, most: 0))
     let launchTime = Mutex(Duration.zero)
+    /// Then an end by SIGKILL is told by its exit code alone.
+    let isUnsureOfSignals = Mutex(false)
 
     func check(_ image: ImageReference) async throws(RuntimeError) {}
 
@@ -74,7 +76,9 @@ final class FakeRuntime: MachineRuntime {
 
     func began(_ machine: MachineID) async -> Moment? { nil }
 
-    func kill(_ machine: MachineID) async throws(RuntimeError) { end(machine, code: 137, signal: 9) }
+    func kill(_ machine: MachineID) async throws(RuntimeError) {
+        end(machine, code: 137, signal: isUnsureOfSignals.withLock { $0 } ? nil : 9)
+    }
 
     func execute(_ machine: MachineID, _ request: ExecRequest) async throws(RuntimeError) -> ExecResult {
         ExecResult(exitCode: 0, signal: nil, standardOutput: request.input, standardError: "")

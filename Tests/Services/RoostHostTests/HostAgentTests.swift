@@ -93,6 +93,53 @@ import Testing
         }
     }
 
+    @Test("The event of an end that the host made says why, also where the runtime knows the exit code alone")
+    func ownKills() async throws {
+        let host = try FakeHost()
+        defer { host.remove() }
+        host.runtime.isUnsureOfSignals.withLock { $0 = true }
+        let order = try order(restart: .always)
+        try await host.withAgent { agent in
+            func ends(_ count: Int) async throws -> [MachineEvent.Detail] {
+                let events = try await poll(for: .seconds(5)) {
+                    let events = await agent.machine(order.id)?.events ?? []
+                    return events.filter { $0.type == .start }.count > count ? events : nil
+                }
+                return try #require(events).filter { $0.type == .exit }.compactMap(\.request)
+            }
+            _ = try await agent.createMachine(order)
+            try await started(agent, order.id)
+            try await agent.kill(order.id, because: "its lease ran out")
+            let first = try #require(try await ends(1).first)
+            #expect(first.message == "ended by its host: its lease ran out")
+            #expect(first.exitEvent?.signal == 9 && first.exitEvent?.requestedStop == false)
+            // What ends like it afterwards was not the host's doing.
+            host.runtime.end(order.id, code: 137)
+            let second = try #require(try await ends(2).first)
+            #expect(second.message == nil && second.exitEvent?.exitCode == 137 && second.exitEvent?.signal == nil)
+        }
+    }
+
+    @Test("A kill of what had ended already leaves no reason for the launch that follows")
+    func killsOfNothing() async throws {
+        let host = try FakeHost()
+        defer { host.remove() }
+        let order = try order(restart: .no)
+        try await host.withAgent { agent in
+            _ = try await agent.createMachine(order)
+            try await started(agent, order.id)
+            host.runtime.end(order.id, code: 1)
+            _ = try await agent.wait(for: order.id, states: [.stopped], timeout: .seconds(5))
+            try await agent.kill(order.id, because: "its lease ran out")
+            _ = try await agent.start(order.id)
+            try await started(agent, order.id)
+            host.runtime.end(order.id, code: 3)
+            _ = try await agent.wait(for: order.id, states: [.stopped], timeout: .seconds(5))
+            let last = await agent.machine(order.id)?.events.first { $0.type == .exit }?.request
+            #expect(last?.exitEvent?.exitCode == 3 && last?.message == nil)
+        }
+    }
+
     @Test func theDeathOfTheAgentLeavesMachinesRunningAndTheNextOneTakesThemOver() async throws {
         let host = try FakeHost()
         defer { host.remove() }
