@@ -40,6 +40,9 @@ public struct SettingsInForce: Sendable {
         guard case .object(let members) = tree else {
             throw SettingsError(path: path, problems: ["it must be one JSON object"])
         }
+        if let name = JSONKeys.repeated(in: Array(file)) {
+            throw SettingsError(path: path, problems: ["'\(name)' is there twice"])
+        }
         var reading = SettingsReading(HostSettings.catalogue)
         for (name, value) in members.sorted(by: { $0.key < $1.key }) { reading.take(value, at: name, from: .file) }
         reading.takeEnvironment(environment, foreign: Self.foreignVariables)

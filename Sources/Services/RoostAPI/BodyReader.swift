@@ -12,6 +12,10 @@ enum BodyReader {
             throw Refusal(.invalid, "the request's body is not valid JSON")
         }
         guard sent is [String: Any] else { throw Refusal(.invalid, "the request's body is not a JSON object") }
+        // Its writer meant one of the two, and nobody can tell which.
+        if let field = JSONKeys.repeated(in: Array(data)) {
+            throw Refusal(.invalid, "field '\(field)' is there twice")
+        }
         let value = try decode(type, from: data)
         // What was understood comes out again; a field that does not was passed over.
         guard let understood = try? JSONSerialization.jsonObject(with: JSONEncoder().encode(value)) else {

@@ -137,6 +137,22 @@ import Testing
         #expect(try tree(text).firstMember(notIn: tree(known)) == path)
     }
 
+    @Test(
+        "A name that an object has twice is found, however it is written; in two objects it may be",
+        arguments: [
+            (#"{"allow":[],"allow":["10.0.0.0/8"]}"#, "allow"), (#"{"a":1,"b":{"c":1,"d":"c","c":2}}"#, "c"),
+            (#"{"a":"x","\u0061":1}"#, "a"), (#"{"a\"b":1,"a\u0022b":2}"#, "a\"b"),
+            (#"{"\ud83d\ude00":1,"😀":2}"#, "😀"), (#"[{"a":1},{"b":[{"e":1,"e":2}]}]"#, "e"),
+            (#"{"":1,"":2}"#, ""), (#"{"a":{"a":{"a":["a","a",{"a":1}]}},"b":"{\"b\":1,"}"#, nil),
+            (#"[{"a":1},{"a":2}]"#, nil), (#"["a","a"]"#, nil), (#""a""#, nil), (#"{"\\":1,"\\\\":2}"#, nil),
+            (#"{"a": [1, 2], "b": "a", "c": "a"}"#, nil), ("{}", nil), ("", nil), (#"{"\ud83d":1,"x"#, nil),
+        ] as [(String, String?)])
+    func namesTwice(text: String, name: String?) {
+        #expect(JSONKeys.repeated(in: Array(text.utf8)) == name)
+        let wide = text.utf16.flatMap { [UInt8(truncatingIfNeeded: $0), UInt8($0 >> 8)] }
+        #expect(JSONKeys.repeated(in: wide) == nil)
+    }
+
     @Test func aConfigSurvivesItsJSON() throws {
         let json = """
             {"image":"oci:/x:1","guest":{"cpus":2,"memory_mb":512},"env":{"A":"b"},"restart":{"policy":"always"},

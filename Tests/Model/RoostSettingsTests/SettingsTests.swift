@@ -57,6 +57,14 @@ import Testing
         #expect(least.log == .init(level: "info", format: .text))
     }
 
+    @Test("A name that is written twice is refused: its writer meant one of the two")
+    func namesTwice() throws {
+        #expect(
+            try Self.problems("\"host\": \"ams1\",", "\"host\": \"ams1\", \"host\": \"ams2\",", of: Self.least) == [
+                "'host' is there twice"
+            ])
+    }
+
     @Test("A name that is not known is refused wherever it stands, and the nearest known one is named")
     func unknownNames() throws {
         let cases = [

@@ -22,6 +22,7 @@ import Testing
         ("{}", "field 'config' is missing"), ("{\"config\":{}}", "field 'config.image' is missing"),
         ("{\"config\":{\"image\":\"a\"},\"zone\":1}", "field 'zone' is not supported"),
         ("{\"config\":{\"image\":\"a\",\"checks\":{\"up\":{\"port\":1}}}}", "field 'config.checks' is not supported"),
+        ("{\"config\":{\"image\":\"a\",\"image\":\"b\"}}", "field 'image' is there twice"),
         ("{\"config\":{\"image\":\"a\",\"guest\":{\"gpus\":1}}}", "field 'config.guest.gpus' is not supported"),
         (
             "{\"config\":{\"image\":\"a\",\"mounts\":[{\"volume\":\"vol_0123456789abcdef\",\"path\":\"/d\",\"name\":\"d\"}]}}",

@@ -118,6 +118,9 @@ struct MachineCreateCommand: AsyncParsableCommand {
         }
         do {
             let tree = try RoostJSON.decode(JSONTree.self, from: Data(bytes))
+            if let field = JSONKeys.repeated(in: bytes) {
+                throw UsageMistake("--config \(config): field '\(field)' is there twice")
+            }
             let read = try RoostJSON.decode(MachineConfig.self, from: Data(bytes))
             let written = try RoostJSON.decode(JSONTree.self, from: JSONEncoder().encode(read))
             if let field = tree.firstMember(notIn: written) {
