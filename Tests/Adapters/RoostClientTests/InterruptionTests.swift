@@ -14,9 +14,12 @@ import Testing
     ) async throws -> Command.Output {
         let file = "\(host.path).pid"
         defer { unlink(file) }
+        // A shell that runs the tests in the background has them ignore SIGINT.
         async let outcome = Command(
             "sh",
-            ["-c", "echo $$ >\(file); exec \"$0\" \"$@\"", RoostProgram.path] + words + ["--api", host.path] + behind,
+            ["-c", "echo $$ >\(file); exec env --default-signal=INT \"$0\" \"$@\"", RoostProgram.path] + words + [
+                "--api", host.path,
+            ] + behind,
             environment: ["ROOST_API": "", "ROOST_TOKEN": "", "ROOST_LAB": ""], deadline: .seconds(30)
         ).outcome()
         let isAsked = try await poll(for: .seconds(20), every: .milliseconds(10)) {
