@@ -14,7 +14,8 @@ databases='RoostPostgresTests|RoostStoreTests'
 rooms_limit=30m
 lab_limit=45m
 # Optimised, since labs carry real traffic. Tests look inside rooms, so those are built to be looked into.
-build=(-c release --scratch-path .build/testing -Xswiftc -enable-testing)
+# Without what only a debugger reads, which takes time and room.
+build=(-c release --scratch-path .build/testing -Xswiftc -enable-testing -debug-info-format none)
 
 logs=$(mktemp -d /tmp/roost-test.XXXXXX)
 lane=
