@@ -1,4 +1,4 @@
-import Foundation
+import FoundationEssentials
 import RoostModel
 
 /// How records become bytes and come back.
