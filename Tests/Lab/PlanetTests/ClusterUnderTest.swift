@@ -85,9 +85,12 @@ final class Writers {
     let cluster: ClusterUnderTest
     let client: String
     private let folder: String
-    private var processes: [Process] = []
+    private var processes: [ChildProcess] = []
     private let prefix: String
     private let url: String
+
+    /// What a writer that was told to end has for the row that it waits for.
+    private static let farewellMax = Duration.seconds(20)
 
     init(
         _ cluster: ClusterUnderTest, on client: String = "client-ams", count: Int = 12, url: String? = nil
@@ -106,14 +109,7 @@ final class Writers {
                     program, "writer", "--url", self.url, "--table", table(index), "--interval", "0", "--timeout", "3",
                     "--json",
                 ])
-            let process = Process()
-            process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-            process.arguments = line
-            try Data().write(to: URL(fileURLWithPath: file(index)))
-            process.standardOutput = try FileHandle(forWritingTo: URL(fileURLWithPath: file(index)))
-            process.standardError = FileHandle.nullDevice
-            try process.run()
-            processes.append(process)
+            processes.append(try ChildProcess("env", arguments: line, writingTo: file(index)))
         }
     }
 
@@ -154,8 +150,8 @@ final class Writers {
     }
 
     func stop() {
-        for process in processes where process.isRunning { kill(process.processIdentifier, SIGTERM) }
-        for process in processes { process.waitUntilExit() }
+        for process in processes where !process.hasEnded() { kill(process.pid, SIGTERM) }
+        for process in processes { process.end(after: Self.farewellMax) }
     }
 
     /// Counts what was confirmed and looks for every row of it in the database.

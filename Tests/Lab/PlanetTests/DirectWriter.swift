@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 import RoostLab
 import RoostLinux
 import RoostModel
@@ -9,8 +10,11 @@ import Testing
 /// another member, by `psql`, a row at a time, noting when each was sent and confirmed.
 final class DirectWriter {
     private let cluster: ClusterUnderTest
-    private let process = Process()
+    private let process: ChildProcess
     private let file: String
+
+    /// The last row, and all that stands in front of it.
+    private static let farewellMax = Duration.seconds(30)
 
     init(_ cluster: ClusterUnderTest, to address: IPv6Address, avoiding host: HostName) async throws {
         self.cluster = cluster
@@ -18,7 +22,6 @@ final class DirectWriter {
         let other = try #require(body.members.first { $0.host != host })
         let machine = try #require(other.machine)
         file = NSTemporaryDirectory() + "roost-direct-\(UUID().uuidString)"
-        try Data().write(to: URL(fileURLWithPath: file))
         // The loop ends when this file is gone: a signal would reach `nsenter`, not the shell behind it.
         try Data().write(to: URL(fileURLWithPath: file + ".run"))
         let password = try #require(URLComponents(string: body.writeURL)?.password)
@@ -37,11 +40,7 @@ final class DirectWriter {
             """
         let inside = ["nsenter", "--net=\(cluster.planet.namespacePath(of: machine, on: try #require(other.host)))"]
         let line = try cluster.planet.commandLine(in: try #require(other.host).text, inside + ["bash", "-c", script])
-        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        process.arguments = line
-        process.standardOutput = try FileHandle(forWritingTo: URL(fileURLWithPath: file))
-        process.standardError = FileHandle.nullDevice
-        try process.run()
+        process = try ChildProcess("env", arguments: line, writingTo: file)
     }
 
     private var rows: [(id: Int, sent: Int64, confirmed: Int64)] {
@@ -63,14 +62,24 @@ final class DirectWriter {
     /// - Returns: the ids of all confirmed rows, joined by commas.
     func stop() async throws -> String {
         try FileManager.default.removeItem(atPath: file + ".run")
-        process.waitUntilExit()
+        process.end(after: Self.farewellMax)
         return rows.map { String($0.id) }.joined(separator: ",")
     }
 
     deinit {
         try? FileManager.default.removeItem(atPath: file + ".run")
-        process.waitUntilExit()
+        process.end(after: Self.farewellMax)
         try? FileManager.default.removeItem(atPath: file)
+    }
+}
+
+extension ChildProcess {
+    /// One whose words are kept in a new file.
+    init(_ program: String, arguments: [String], writingTo path: String) throws {
+        let file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0o600)
+        guard file >= 0 else { throw SystemError("open", path) }
+        defer { close(file) }
+        try self.init(program, arguments: arguments, output: file)
     }
 }
 
