@@ -171,7 +171,9 @@ extension PostgresInstance {
                 return recovery.isInRecovery ? nil : true
             }
             guard isDone != nil else { throw PostgresError("promote", "recovery did not end within \(deadline)") }
-            guard case .primary(let primary) = try await observe(epoch: .none),
+            // It may stand behind a question of the observation's that Postgres has not answered yet.
+            let sample = try await poll(for: deadline, every: .milliseconds(10)) { try? await observe(epoch: .none) }
+            guard case .primary(let primary)? = sample,
                 let ancestor = try history(of: primary.timeline)?.last
             else { throw PostgresError("promote", "the new timeline has no history") }
             return TimelineSwitch(timeline: primary.timeline, parent: ancestor.timeline, begin: ancestor.end)

@@ -77,7 +77,7 @@ extension FailoverMember {
 
     mutating func beginReign(_ now: Moment) {
         failures = 0
-        phase = .leading(Reigning(heardAt: now))
+        phase = .leading(Reigning(began: now, heardAt: now))
     }
 
     mutating func observedPrimary(_ sample: PrimaryObservation, _ now: Moment) {
@@ -87,6 +87,7 @@ extension FailoverMember {
         switch phase {
         case .leading(var reigning):
             reigning.heardAt = now
+            if now - reigning.began >= timings.soundAfter { crashes = 0 }
             weigh(sample, &reigning, now)
             phase = .leading(reigning)
             if reigning.isOpen, !gateIsOpen { open(now) }
@@ -166,14 +167,13 @@ extension FailoverMember {
         switch phase {
         case .leading, .draining, .restarting:
             close(now)
-            crashes.append(now)
-            crashes.removeAll { now - $0 > timings.restartWindow }
+            crashes += 1
             detail = reason
-            if crashes.count > timings.restartsMax, let rule = view?.rule, rule.members.count > 1 {
+            if crashes > timings.restartsMax, let rule = view?.rule, rule.members.count > 1 {
                 return standDown(reason, now)
             }
             phase = .restarting
-            if crashes.count > 1 { retryLater(reason, now) } else { retryAt = now }
+            if crashes > 1 { retryLater(reason, now) } else { retryAt = now }
         case .following:
             couldNotFollow(reason, now)
         case .waiting:

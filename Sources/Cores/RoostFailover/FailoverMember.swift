@@ -74,7 +74,7 @@ public struct FailoverMember: Sendable {
     /// Attempts to follow that came to nothing, since it last streamed.
     var stumbles = 0
     var retryAt = Moment.zero
-    var crashes: [Moment] = []
+    var crashes = 0
     var isolationLimit: Duration
     /// The switchover this leader gave up, with the reason, until the store has it.
     var abandoned: SwitchoverRequest?

@@ -36,8 +36,8 @@ public struct FailoverTimings: Hashable, Sendable {
     public var reportInterval: Duration = .seconds(2)
     /// Renewed this often also when nothing changes: it shows that the member lives.
     public var reportTick: Duration = MemberReport.tick
-    /// A sample of Postgres older than this says nothing about now.
-    public var sampleAgeMax: Duration = .seconds(3)
+    /// A sample of Postgres older than this says nothing about now. More than the shell waits for one.
+    public var sampleAgeMax: Duration = .seconds(5)
     /// A standby that has less on disk than its leader had this long ago confirms nothing that clients wait for.
     public var confirmationPatience: Duration = .seconds(5)
     /// A report that was not stored is sent again after this.
@@ -45,11 +45,11 @@ public struct FailoverTimings: Hashable, Sendable {
     /// Members that answered a recruitment wait this long for better answers (a switchover's target; enough standbys
     /// to do without a leader that failed) before they decide with what they have.
     public var decisionPatience: Duration = .milliseconds(1500)
-    /// A leader whose Postgres crashed restarts it in place this often…
+    /// A leader whose Postgres crashed restarts it in place this often in a row, then resigns. How far apart they are says
+    /// nothing: one that hangs takes `postgresSilenceMax` to be seen, and may take long to recover.
     public var restartsMax: Int = 3
-    /// …in this window, then resigns. One that starts, answers and hangs again and again must fall into it too, and
-    /// each time takes `postgresSilenceMax` to be seen.
-    public var restartWindow: Duration = .seconds(120)
+    /// A Postgres that has answered for this long begins a new row.
+    public var soundAfter: Duration = .seconds(120)
     /// Shell: sample a running Postgres this often.
     public var observationInterval: Duration = .milliseconds(200)
     /// The same while somebody waits for it: clients for a leader that is not open yet, a leader for its standby.

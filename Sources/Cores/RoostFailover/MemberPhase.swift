@@ -71,6 +71,8 @@ struct Repair: Hashable, Sendable {
 }
 
 struct Reigning: Hashable, Sendable {
+    /// When its Postgres was there.
+    var began: Moment
     /// Standbys must have this much before clients may come in; nil until the first sample of Postgres.
     var required: LSN?
     var isOpen = false

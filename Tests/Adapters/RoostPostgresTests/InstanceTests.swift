@@ -169,7 +169,7 @@ struct InstanceTests {
             let processes = m1.instance.processes.all()
             for process in processes { kill(process, SIGSTOP) }
             async let sample = m1.instance.observe(epoch: .first)
-            let answered = try await poll(for: PostgresInstance.probeDeadline * 2, every: .milliseconds(100)) {
+            let answered = try await poll(for: PostgresInstance.probeDeadline, every: .milliseconds(100)) {
                 await m1.instance.isAnswering() ? true : nil
             }
             for process in processes { kill(process, SIGCONT) }

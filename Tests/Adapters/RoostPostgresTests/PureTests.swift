@@ -173,15 +173,18 @@ import Testing
         var state = try #require(try file.read())
         try file.write(state)
         #expect(String(decoding: try DurableFile.read(path) ?? [], as: UTF8.self) == text)
-        // The next version has a field of its own. (In a reign it would be lost: the elements of that list have no name.)
-        try DurableFile.write(text.replacing(#""led""#, with: #""future":{"a":[1,true]},"led""#), to: path)
-        #expect(try file.read() == state)
+        // The next version has a field of its own, in the whole and in a reign.
+        try DurableFile.write(
+            text.replacing(#""led""#, with: #""future":{"a":[1,true]},"led""#)
+                .replacing(#""epoch":1,"#, with: #""epoch":1,"future":"kept","#), to: path)
+        state = try #require(try file.read())
         state.promised = Epoch(9)
         state.timeline = nil
         try file.write(state)
         try file.write(state)
         let after = String(decoding: try DurableFile.read(path) ?? [], as: UTF8.self)
-        #expect(after.contains(#""future":{"a":[1,true]}"#), "\(after)")
+        #expect(
+            after.contains(#""future":{"a":[1,true]}"#) && after.contains(#""epoch":1,"future":"kept""#), "\(after)")
         #expect(after.contains(#""promised":9"#) && !after.contains("timeline"), "\(after)")
         #expect(try file.read() == state)
         // A word says what the data is worth: one that is not known is no state to act on.
