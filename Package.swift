@@ -315,7 +315,7 @@ let package = Package(
             uses: [
                 "RoostControl", "RoostHost", "RoostPlanet", "RoostPlans", "RoostPlacement", "RoostRouting",
                 "RoostPostgresWire", "RoostModel", "RoostRecords", "RoostMesh", "RoostStore", "RoostAPI", "RoostWire",
-                "RoostLinux", .logging,
+                "RoostLinux", "RoostRuntime", .logging,
             ]),
         tests(
             .services, of: "RoostRoutes",

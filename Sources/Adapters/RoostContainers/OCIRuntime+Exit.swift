@@ -74,10 +74,13 @@ extension OCIRuntime {
         try? JSONFile.read(ProcessIdentity.self, from: folders(machine).processFile)
     }
 
-    public func began(_ machine: MachineID) async -> Moment? {
-        await BlockingCall.run {
-            guard let process = readProcess(machine), process.isAlive else { return nil }
-            return ProcessStart.moment(of: process.pid)
+    public func began(_ machine: MachineID) async -> MachineBeginning {
+        let group = cgroup(machine)
+        return await BlockingCall.run {
+            if let process = readProcess(machine), process.isAlive, let moment = ProcessStart.moment(of: process.pid) {
+                return .running(since: moment)
+            }
+            return group.processes().isEmpty ? .nothing : .unknown
         }
     }
 

@@ -18,9 +18,8 @@ public protocol MachineRuntime: Sendable {
     /// What really is there: running machines, and machines whose process has ended with how it ended.
     func inspect(_ machine: MachineID) async throws(RuntimeError) -> MachineObservation
     func list() async throws(RuntimeError) -> [MachineID]
-    /// When the process that is the machine now began; nil where none runs, or where nobody knows. It waits neither for
-    /// the disk nor for what else is done with the machine.
-    func began(_ machine: MachineID) async -> Moment?
+    /// When what runs of the machine now began. It waits neither for the disk nor for what else is done with the machine.
+    func began(_ machine: MachineID) async -> MachineBeginning
 
     /// Returns when process 1 of the machine has ended. Survives nothing: ask again after a restart.
     func waitForExit(of machine: MachineID) async throws(RuntimeError) -> MachineExit
@@ -36,6 +35,16 @@ public protocol MachineRuntime: Sendable {
 
     /// The last bytes of the machine's log.
     func logTail(_ machine: MachineID, bytesMax: Int) async throws(RuntimeError) -> String
+}
+
+/// What the kernel knows of a machine, whoever started it.
+public enum MachineBeginning: Hashable, Sendable {
+    /// Its process 1 began then.
+    case running(since: Moment)
+    /// It has no process.
+    case nothing
+    /// Something of it runs that nobody has written down.
+    case unknown
 }
 
 extension MachineRuntime {

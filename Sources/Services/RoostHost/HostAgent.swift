@@ -224,8 +224,8 @@ public actor HostAgent {
         do { try await runtime.kill(machine) } catch { throw Refusal(runtime: error) }
     }
 
-    /// When the process that is a machine now began; nil where none runs, or where that cannot be found out.
-    public nonisolated func began(_ machine: MachineID) async -> Moment? {
+    /// When what runs of a machine now began, by the kernel's account.
+    public nonisolated func began(_ machine: MachineID) async -> MachineBeginning {
         await runtime.began(machine)
     }
 

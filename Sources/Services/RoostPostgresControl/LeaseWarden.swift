@@ -2,6 +2,7 @@ import Foundation
 public import Logging
 import RoostLinux
 public import RoostModel
+public import RoostRuntime
 import RoostTelemetry
 public import ServiceLifecycle
 import Synchronization
@@ -30,17 +31,17 @@ public final class LeaseWarden: Service, Sendable {
     private let file: String
     private let logger: Logger
     private let kill: @Sendable (MachineID) async throws -> Void
-    private let began: @Sendable (MachineID) async -> Moment?
+    private let began: @Sendable (MachineID) async -> MachineBeginning
     private let state: Mutex<State>
     /// A lease is held, after none was.
     private let wakes = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
 
     /// - Parameters:
     ///   - file: where it keeps which machines hold a lease.
-    ///   - began: when what runs of the machine now began; nil where nothing runs, or nobody knows.
+    ///   - began: when what runs of the machine now began.
     ///   - kill: returns when nothing of the machine is left.
     public init(
-        file: String, logger: Logger, began: @escaping @Sendable (MachineID) async -> Moment?,
+        file: String, logger: Logger, began: @escaping @Sendable (MachineID) async -> MachineBeginning,
         kill: @escaping @Sendable (MachineID) async throws -> Void
     ) {
         self.file = file
@@ -117,10 +118,14 @@ public final class LeaseWarden: Service, Sendable {
 
     /// One attempt. The watch ends when the machine has, and not before.
     func end(_ machine: MachineID, renewedAt: Moment) async {
-        // A machine that was launched since, after a power loss of the host for example, never had this lease.
-        if let began = await answer(of: machine), began > renewedAt {
-            logger.info("a leader's lease ended with its machine", metadata: ["machine": "\(machine)"])
-            return forget(machine, renewedAt)
+        let present = await answer(of: machine)
+        // This program ends; the lease is on disk.
+        guard !Task.isCancelled else { return }
+        switch present {
+        // One that was launched since, after a power loss of the host for example, never had this lease.
+        case .running(let began) where began > renewedAt: return forgetGone(machine, renewedAt)
+        case .nothing: return forgetGone(machine, renewedAt)
+        case .running, .unknown: break
         }
         Metric.leaseLosses.add()
         logger.error(
@@ -138,16 +143,21 @@ public final class LeaseWarden: Service, Sendable {
     }
 
     /// When the machine began, if that is said at once: a kill waits for nobody.
-    private func answer(of machine: MachineID) async -> Moment? {
-        final class Answer: Sendable { let given = Mutex<Moment??>(nil) }
+    private func answer(of machine: MachineID) async -> MachineBeginning {
+        final class Answer: Sendable { let given = Mutex<MachineBeginning?>(nil) }
         let answer = Answer()
         // Without a parent, which would wait for it.
         Task { [began] in
-            let moment = await began(machine)
-            answer.given.withLock { $0 = .some(moment) }
+            let beginning = await began(machine)
+            answer.given.withLock { $0 = beginning }
         }
         let given = try? await poll(for: Self.answerMax, every: .milliseconds(5)) { answer.given.withLock { $0 } }
-        return (given ?? nil) ?? nil
+        return (given ?? nil) ?? .unknown
+    }
+
+    private func forgetGone(_ machine: MachineID, _ renewedAt: Moment) {
+        logger.info("a leader's lease ended with its machine", metadata: ["machine": "\(machine)"])
+        forget(machine, renewedAt)
     }
 
     private func forget(_ machine: MachineID, _ renewedAt: Moment) {

@@ -2,6 +2,7 @@ import Foundation
 import Logging
 import RoostLinux
 import RoostModel
+import RoostRuntime
 import Synchronization
 import Testing
 
@@ -16,7 +17,7 @@ import Testing
         let hanging = Mutex<Set<MachineID>>([])
         let killed = Mutex<[MachineID]>([])
         let asked = Mutex<[MachineID]>([])
-        let began = Mutex<[MachineID: Moment]>([:])
+        let began = Mutex<[MachineID: MachineBeginning]>([:])
 
         func kill(_ machine: MachineID) async throws {
             asked.withLock { $0.append(machine) }
@@ -45,7 +46,7 @@ import Testing
     private func warden() -> LeaseWarden {
         LeaseWarden(
             file: file, logger: Logger(label: "test"),
-            began: { [runtime] machine in runtime.began.withLock { $0[machine] } },
+            began: { [runtime] machine in runtime.began.withLock { $0[machine] ?? .unknown } },
             kill: { [runtime] in try await runtime.kill($0) })
     }
 
@@ -133,10 +134,10 @@ import Testing
         let first = warden()
         for machine in [one, two] { first.noteRenewal(by: machine, epoch: .first, requestedAt: BootClock.now()) }
         await first.save()
-        runtime.began.withLock { $0[two] = BootClock.now() }
+        runtime.began.withLock { $0[two] = .running(since: BootClock.now()) }
         let second = warden()
         defer { unlink(file) }
-        runtime.began.withLock { $0[one] = BootClock.now() + .milliseconds(1) }
+        runtime.began.withLock { $0[one] = .running(since: BootClock.now() + .milliseconds(1)) }
         for (machine, renewedAt) in second.overdue(at: BootClock.now() + long) {
             await second.end(machine, renewedAt: renewedAt)
         }
@@ -146,12 +147,23 @@ import Testing
         #expect(warden().held.isEmpty)
     }
 
+    /// The host comes back slowly: nothing of the machine is there yet, and nobody is blamed.
+    @Test func aLeaseOfAMachineThatIsGoneIsForgotten() async throws {
+        let warden = warden()
+        defer { unlink(file) }
+        let longAgo = Moment(sinceBoot: BootClock.now().sinceBoot - .seconds(20))
+        warden.noteRenewal(by: one, epoch: .first, requestedAt: longAgo)
+        runtime.began.withLock { $0[one] = .nothing }
+        await warden.end(one, renewedAt: longAgo)
+        #expect(warden.held.isEmpty && runtime.asked.withLock { $0 }.isEmpty)
+    }
+
     @Test func aKillDoesNotWaitForAnAnswer() async throws {
         let warden = LeaseWarden(
             file: file, logger: Logger(label: "test"),
             began: { _ in
                 try? await Task.sleep(for: .seconds(3600))
-                return nil
+                return .nothing
             }, kill: { [runtime] in try await runtime.kill($0) })
         let longAgo = Moment(sinceBoot: BootClock.now().sinceBoot - .seconds(20))
         warden.noteRenewal(by: one, epoch: .first, requestedAt: longAgo)
