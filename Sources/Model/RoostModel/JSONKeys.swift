@@ -5,8 +5,9 @@ public enum JSONKeys {
     public static func repeated(in text: [UInt8]) -> String? {
         // No JSON in UTF-8 has a zero byte, and every other encoding of it has.
         guard !text.contains(0) else { return nil }
-        // The names so far of each object that is open; nil for a list.
-        var open: [Set<String>?] = []
+        // The names so far of each object that is open; nil for a list. As bytes: a text is compared in its normal form,
+        // which takes long where somebody means it to.
+        var open: [Set<[UInt8]>?] = []
         var isNameNext = false
         var index = 0
         while index < text.count {
@@ -25,7 +26,9 @@ public enum JSONKeys {
                 let string = string(in: text, &index)
                 guard isNameNext else { continue }
                 isNameNext = false
-                if open[open.count - 1]?.insert(string).inserted == false { return string }
+                if open[open.count - 1]?.insert(string).inserted == false {
+                    return String(decoding: string, as: UTF8.self)
+                }
             default: break
             }
         }
@@ -33,7 +36,7 @@ public enum JSONKeys {
     }
 
     /// The rest of a string behind its first quote, unescaped (RFC 8259, 7). Half of a surrogate pair is U+FFFD.
-    private static func string(in text: [UInt8], _ index: inout Int) -> String {
+    private static func string(in text: [UInt8], _ index: inout Int) -> [UInt8] {
         var bytes: [UInt8] = []
         while index < text.count, text[index] != UInt8(ascii: "\"") {
             let byte = text[index]
@@ -55,7 +58,7 @@ public enum JSONKeys {
             }
         }
         index += 1
-        return String(decoding: bytes, as: UTF8.self)
+        return bytes
     }
 
     /// What stands behind `\u`, with the other half of its pair.

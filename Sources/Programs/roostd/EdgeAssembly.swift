@@ -101,13 +101,14 @@ final class EdgeAssembly: Sendable {
         case .stopped:
             let isStopped = try await turns.pass { () async throws(Refusal) in
                 try await note { [file] () throws(SystemError) in try DurableFile.write("stopped\n", to: file) }
-                return wanted.withLock { wanted in
+                let isDown = wanted.withLock { wanted in
                     if wanted == .healthy { wanted = .draining }
                     return wanted == .down
                 }
+                if !isDown { announcer.want(.draining) }
+                return isDown
             }
             if isStopped { return }
-            announcer.want(.draining)
             try? await Task.sleep(for: Self.drainTime)
             // Somebody may have started it again meanwhile.
             await turns.pass {

@@ -13,13 +13,15 @@ final class OwnKills: Sendable {
 
     /// The news with the reason, where it is the end that this host made.
     func explained(_ news: MachineNews, of machine: MachineID) -> MachineNews {
-        guard news.kind == .exit, news.exit?.requestedStop == false, let reason = reasons.withLock({ $0[machine] })
+        // 128 and SIGKILL: one that ended by itself just before is not the host's.
+        guard news.kind == .exit, news.exit?.requestedStop == false, news.exit?.exitCode == 137,
+            let reason = reasons.withLock({ $0[machine] })
         else { return news }
         var news = news
         let words = "ended by its host: \(reason)"
         news.message = news.message.map { "\(words); \($0)" } ?? words
-        // 128 and SIGKILL: the runtime may not know that it was this host's.
-        if news.exit?.exitCode == 137, news.exit?.signal == nil { news.exit?.signal = 9 }
+        // The runtime may not know that it was a signal.
+        if news.exit?.signal == nil { news.exit?.signal = 9 }
         return news
     }
 

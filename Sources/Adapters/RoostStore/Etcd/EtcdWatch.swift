@@ -135,7 +135,7 @@ struct EtcdWatch: Sendable {
             if transport.endpoints.claimPulse(endpoint, every: pulse.interval, now: now) {
                 // No longer than it may be silent in all.
                 let silent = now - max(transport.endpoints.lastHeard(endpoint) ?? opened, opened)
-                let left = max(pulse.silence - silent, pulse.interval / 4)
+                let left = max(pulse.silence - silent, pulse.interval)
                 _ = await transport.post("kv/range", question, to: endpoint, within: left)
             }
             let heard = transport.endpoints.lastHeard(endpoint) ?? opened
