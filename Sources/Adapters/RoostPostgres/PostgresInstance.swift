@@ -80,9 +80,9 @@ public final class PostgresInstance: Sendable {
     static let probeDeadline = Duration.milliseconds(900)
     /// For what is asked all the time to see that Postgres lives, on a connection of its own. A question that is broken
     /// off costs Postgres a new process, so one on a computer that is busy would never come to its answer, however
-    /// well it serves its clients. A Postgres gets two of them before it counts as
+    /// well it serves its clients. A Postgres gets some of them before it counts as
     /// hanging (``FailoverTimings/postgresSilenceMax``).
-    static let observationDeadline = Duration.seconds(4)
+    static let observationDeadline = Duration.milliseconds(2500)
     static let controlDeadline = Duration.seconds(10)
 
     public init(

@@ -36,8 +36,8 @@ public struct FailoverTimings: Hashable, Sendable {
     public var reportInterval: Duration = .seconds(2)
     /// Renewed this often also when nothing changes: it shows that the member lives.
     public var reportTick: Duration = MemberReport.tick
-    /// A sample of Postgres older than this says nothing about now. More than the shell waits for one.
-    public var sampleAgeMax: Duration = .seconds(5)
+    /// A sample of Postgres older than this says nothing about now. The shell waits less for one.
+    public var sampleAgeMax: Duration = .seconds(3)
     /// A standby that has less on disk than its leader had this long ago confirms nothing that clients wait for.
     public var confirmationPatience: Duration = .seconds(5)
     /// A report that was not stored is sent again after this.
