@@ -61,7 +61,7 @@ import Testing
             for (networks, words) in [
                 (["0.0.0.0/0"], "an empty list is everywhere"), (["10.0.0.0/7"], "8 to 32 bits"),
                 (["203.0.113.7/24"], "203.0.113.7/24"), (["203.0.113.7"], "203.0.113.7"),
-                (["2001:db8::/32"], "2001:db8::/32"), ([""], "not a valid IPv4 prefix"),
+                (["2001:db8::/32"], "2001:db8::"), ([""], "not a valid IPv4 prefix"),
                 (["198.51.100.0/24", "10.0.0.0/33"], "10.0.0.0/33"),
                 (["198.51.100.0/24", "10.0.0.0/8", "198.51.100.0/24"], "198.51.100.0/24 is named twice"),
                 (tooMany, "at most \(ClusterSpec.allowedClientsMax)"),
