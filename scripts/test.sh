@@ -9,7 +9,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 filter=${1:-}
-lab='RoostLabTests|PlanetTests'
+lab='^RoostLabTests|^PlanetTests'
 databases='RoostPostgresTests|RoostStoreTests'
 rooms_limit=30m
 lab_limit=45m

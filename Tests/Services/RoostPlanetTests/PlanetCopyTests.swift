@@ -163,7 +163,10 @@ final class ToldStore: Store {
         let entries = try StoredRecords.store(of: "second")
         try PlanetCopy(path: file, rule: rule).write(changes([(StoredRecords.listing(entries), [])]))
         let kept = try PlanetCopy(path: file, rule: rule).entries()
-        let holder = try DatabaseQueue(path: file)
+        var configuration = Configuration()
+        // GRDB ends the process that leaves a transaction open without having said so.
+        configuration.allowsUnsafeTransactions = true
+        let holder = try DatabaseQueue(path: file, configuration: configuration)
         try holder.inDatabase { try $0.beginTransaction(.exclusive) }
         #expect(throws: DatabaseError.self) {
             try PlanetCopy(path: file, rule: rule, lockedMax: .milliseconds(20))
