@@ -13,17 +13,21 @@ import Testing
 
 /// What is made of a cluster's records: names, ages, who may be read from.
 @Suite struct ClusterRecordsTests {
-    @Test func aClusterWhoseNamePostgresWouldCutIsRefusedAndLeavesNothing() async throws {
-        let path = "/tmp/roost-names-\(getpid()).sqlite"
-        defer { for end in ["", "-wal", "-shm"] { unlink(path + end) } }
-        let store = try SQLiteStore(path: path, logger: Logger(label: "test"))
-        let directory = ClusterDirectory(
+    private static func directory(in store: SQLiteStore) throws -> ClusterDirectory {
+        ClusterDirectory(
             store: store, prefixes: [try IPv4Prefix("203.0.113.0/24")], keepsSecretsApart: { true }
         ) { _, _ in
             ClusterSecrets(
                 ownerPassword: "s", replicationPassword: "r", authorityCertificate: "a", serverCertificate: "c",
                 serverKey: "k")
         }
+    }
+
+    @Test func aClusterWhoseNamePostgresWouldCutIsRefusedAndLeavesNothing() async throws {
+        let path = "/tmp/roost-names-\(getpid()).sqlite"
+        defer { for end in ["", "-wal", "-shm"] { unlink(path + end) } }
+        let store = try SQLiteStore(path: path, logger: Logger(label: "test"))
+        let directory = try Self.directory(in: store)
         let region = try RegionCode("ams")
         func order(_ length: Int) throws -> ClusterDirectory.Order {
             ClusterDirectory.Order(
@@ -48,13 +52,7 @@ import Testing
         let path = "/tmp/roost-allow-\(getpid()).sqlite"
         defer { for end in ["", "-wal", "-shm"] { unlink(path + end) } }
         let store = try SQLiteStore(path: path, logger: Logger(label: "test"))
-        let directory = ClusterDirectory(
-            store: store, prefixes: [try IPv4Prefix("203.0.113.0/24")], keepsSecretsApart: { true }
-        ) { _, _ in
-            ClusterSecrets(
-                ownerPassword: "s", replicationPassword: "r", authorityCertificate: "a", serverCertificate: "c",
-                serverKey: "k")
-        }
+        let directory = try Self.directory(in: store)
         let spec = try await directory.create(
             ClusterDirectory.Order(
                 name: name, regions: [try RegionCode("ams")], volumeSize: .gibibytes(1), guest: MachineGuest(),
