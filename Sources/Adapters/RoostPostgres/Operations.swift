@@ -55,8 +55,9 @@ final class Operations: Sendable {
             await self.giveUp(previous)
             let began = BootClock.now()
             let outcome = await self.carryOut(operation)
-            // Its place among Postgres's senders is for a standby.
-            await self.instance.probe.disconnect()
+            // A primary's places for senders are for its standbys. A standby keeps the connection: the next fence and
+            // the next promotion begin with a question, and a new connection may take a busy computer too long.
+            if operation.leavesPrimary { await self.instance.probe.disconnect() }
             self.logger.info(
                 "operation ended",
                 metadata: [

@@ -161,25 +161,35 @@ extension PostgresInstance {
     /// - Returns: the new timeline and where it begins.
     public func promote(within deadline: Duration) async throws(PostgresError) -> TimelineSwitch {
         do {
-            if try await recovery().isInRecovery {
+            if try await answer(within: deadline, { try? await recovery() }).isInRecovery {
                 try reload()
                 try await control.query("SELECT pg_promote(false)", within: Self.controlDeadline)
             }
-            let isDone = try await poll(for: deadline, every: .milliseconds(10)) { () -> Bool? in
-                guard isRunning else { throw PostgresError("promote", exit ?? "Postgres does not run") }
+            _ = try await answer(within: deadline) { () -> Bool? in
                 guard let recovery = try? await recovery() else { return nil }
                 return recovery.isInRecovery ? nil : true
             }
-            guard isDone != nil else { throw PostgresError("promote", "recovery did not end within \(deadline)") }
             // It may stand behind a question of the observation's that Postgres has not answered yet.
-            let sample = try await poll(for: deadline, every: .milliseconds(10)) { try? await observe(epoch: .none) }
-            guard case .primary(let primary)? = sample,
+            let sample = try await answer(within: deadline) { try? await observe(epoch: .none) }
+            guard case .primary(let primary) = sample,
                 let ancestor = try history(of: primary.timeline)?.last
             else { throw PostgresError("promote", "the new timeline has no history") }
             return TimelineSwitch(timeline: primary.timeline, parent: ancestor.timeline, begin: ancestor.end)
         } catch {
             throw PostgresError("promote", "\(error)")
         }
+    }
+
+    /// Asks until there is an answer: a single question may come too early, or find a computer that is busy.
+    private func answer<Answer: Sendable>(
+        within deadline: Duration, _ question: () async throws -> Answer?
+    ) async throws -> Answer {
+        let answer = try await poll(for: deadline, every: .milliseconds(10)) { () -> Answer? in
+            guard isRunning else { throw PostgresError("promote", exit ?? "Postgres does not run") }
+            return try await question()
+        }
+        guard let answer else { throw PostgresError("promote", "no answer, or still in recovery, after \(deadline)") }
+        return answer
     }
 
     /// Whether Postgres runs as a primary, as far as it answers.

@@ -159,6 +159,14 @@ extension PostgresOperation {
         }
     }
 
+    /// When it has ended well, Postgres is a primary.
+    public var leavesPrimary: Bool {
+        switch self {
+        case .promote, .startPrimary, .checkpoint: true
+        case .initialize, .clone, .exchange, .discard, .rewind, .sever, .readEnd, .follow, .stop: false
+        }
+    }
+
     /// When it has ended well, Postgres is no primary.
     var stopsPrimary: Bool {
         switch self {

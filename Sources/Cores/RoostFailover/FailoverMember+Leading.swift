@@ -72,6 +72,8 @@ extension FailoverMember {
             return standDown("promoted to timeline \(timeline) instead of \(parent + 1)", now)
         }
         save { $0.led = max($0.led, $0.promised) }
+        // Crashes of an earlier reign say nothing about this one.
+        crashes = 0
         beginReign(now)
     }
 

@@ -128,7 +128,41 @@ import Testing
 
     @Test func aCrashIsClosedAndStartedInPlaceAFewTimes() throws {
         var dialogue = try Dialogue.leader()
-        for _ in 0..<3 {
+        try crashInPlace(&dialogue, times: 3)
+        _ = dialogue.tell(.postgresExited(after: dialogue.operation))
+        var called = dialogue.rule
+        called?.recruitment = Recruitment(epoch: Epoch(2), proposer: dialogue.names[0], reason: .leaderResigned)
+        #expect(dialogue.ended() == [.changeRule(try #require(called), expectedRevision: 5)])
+    }
+
+    @Test func crashesOfAnEarlierReignDoNotCount() throws {
+        var dialogue = try Dialogue.leader()
+        let names = dialogue.names
+        try crashInPlace(&dialogue, times: 3)
+        _ = dialogue.tell(.postgresExited(after: dialogue.operation))
+        _ = dialogue.ended()
+        dialogue.change { $0.recruitment = Recruitment(epoch: Epoch(2), proposer: names[0], reason: .leaderResigned) }
+        _ = dialogue.watch()
+        _ = dialogue.ended()
+        _ = dialogue.ended(.end(LSN(500), timeline: 1))
+        dialogue.change {
+            $0.recruitment = nil
+            $0.epoch = Epoch(2)
+            $0.leader = names[0]
+            $0.history.append(Reign(epoch: Epoch(2), leader: names[0], begin: LSN(500)))
+        }
+        for case .heartbeat(let beat, _) in dialogue.all(.viewed(dialogue.view, by: .watch)) {
+            _ = dialogue.tell(.heartbeatAnswered(sequence: beat.sequence, .applied(revision: 60)))
+        }
+        _ = dialogue.ended(.promoted(switchPoint: LSN(500), timeline: 2))
+        #expect(dialogue.member.state.led == Epoch(2))
+        _ = dialogue.observed(try dialogue.primary(501, ["m2": 501]))
+        _ = dialogue.tell(.postgresExited(after: dialogue.operation))
+        #expect(dialogue.member.status.phase == .restarting)
+    }
+
+    private func crashInPlace(_ dialogue: inout Dialogue, times: Int) throws {
+        for _ in 0..<times {
             _ = dialogue.observed(try dialogue.primary(500, ["m2": 500]))
             let actions = dialogue.tell(.postgresExited(after: dialogue.operation))
             #expect(actions.first == .setGate(isOpen: false))
@@ -140,10 +174,6 @@ import Testing
             dialogue.tell(.tick)
             _ = dialogue.ended()
         }
-        _ = dialogue.tell(.postgresExited(after: dialogue.operation))
-        var called = dialogue.rule
-        called?.recruitment = Recruitment(epoch: Epoch(2), proposer: dialogue.names[0], reason: .leaderResigned)
-        #expect(dialogue.ended() == [.changeRule(try #require(called), expectedRevision: 5)])
     }
 
     @Test func aLeaderThatNobodyHearsMakesWayForThoseWhoHearEachOther() throws {
