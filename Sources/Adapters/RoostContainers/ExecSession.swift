@@ -100,7 +100,7 @@ struct ExecSession: Sendable {
             switch line.next(until: end) {
             case .end(let report) where report.is_adopted == 0: if report.status != 0 { return .notBegun }
             case .end(let report):
-                let command = ProcessNumber.read(pidFile)
+                let command = try? ProcessNumber.read(pidFile)
                 if command == nil || command == report.pid { return .ended(status: report.status) }
             case .closed: return .notBegun
             case .timedOut: return .timedOut
@@ -114,11 +114,12 @@ struct ExecSession: Sendable {
         switch outcome {
         case .ended, .notBegun: break
         case .timedOut, .cancelled:
-            if ProcessIdentity(file: pidFile) == nil {
+            // What cannot be seen is ended as far as it is the supervisor's.
+            if (try? ProcessIdentity(file: pidFile)) == nil {
                 // The runtime itself hangs: it is of the supervisor's session.
                 kill(-supervisor, SIGKILL)
             }
-            if let command = ProcessIdentity(file: pidFile) { ProcessTree.end(command) }
+            if let command = try? ProcessIdentity(file: pidFile) { ProcessTree.end(command) }
         }
         var status: Int32 = 0
         let end = BootClock.now() + Self.reapPatience
@@ -186,8 +187,9 @@ final class ReportLine: Sendable {
 
 /// A process id in a file.
 enum ProcessNumber {
-    static func read(_ path: String) -> Int32? {
-        guard let bytes = try? DurableFile.read(path) else { return nil }
+    /// Nil: there is no such file, or no number in it yet.
+    static func read(_ path: String) throws(SystemError) -> Int32? {
+        guard let bytes = try DurableFile.read(path) else { return nil }
         return Int32(String(decoding: bytes, as: UTF8.self).filter { !$0.isWhitespace })
     }
 }

@@ -20,8 +20,11 @@ struct MachineCgroup: Sendable {
     static let killRoundsMax = 50
     static let removeTriesMax = 100
 
-    static func hierarchies() throws(SystemError) -> [Hierarchy] {
-        try MountTable.current().mounts.compactMap { mount in
+    static func hierarchies() throws(SystemError) -> [Hierarchy] { try hierarchies(in: MountTable.current()) }
+
+    /// - Throws: when there is none: nobody could say then what runs of a machine, or end it.
+    static func hierarchies(in table: MountTable) throws(SystemError) -> [Hierarchy] {
+        let found = table.mounts.compactMap { mount -> Hierarchy? in
             switch mount.type {
             case "cgroup2": Hierarchy(point: mount.point, isUnified: true, controllers: [])
             case "cgroup":
@@ -31,32 +34,64 @@ struct MachineCgroup: Sendable {
             default: nil
             }
         }
+        guard !found.isEmpty else { throw SystemError("find mounted", "control groups", code: ENOENT) }
+        return found
     }
 
     var folders: [String] { hierarchies.map { $0.point + path }.filter { access($0, F_OK) == 0 } }
 
     /// Every process in it or below it, by this PID namespace's numbers.
-    func processes() -> Set<Int32> {
-        var all: Set<Int32> = []
-        for folder in folders { Self.collect(folder, depth: 0, into: &all) }
-        return all
+    /// - Throws: when a part of it could not be seen: none is something else than none seen.
+    func processes() throws(SystemError) -> Set<Int32> {
+        let sight = look()
+        if let failure = sight.failure { throw failure }
+        return sight.processes
     }
 
     private static let depthMax = 8
 
-    private static func collect(_ folder: String, depth: Int, into all: inout Set<Int32>) {
-        if let bytes = try? DurableFile.read(folder + "/cgroup.procs") {
-            // Processes of other PID namespaces read as 0.
-            all.formUnion(
-                String(decoding: bytes, as: UTF8.self).split(separator: "\n").compactMap { Int32($0) }.filter { $0 > 0 }
-            )
-        }
-        guard depth < depthMax else { return }
-        for child in subfolders(folder) { collect(child, depth: depth + 1, into: &all) }
+    private struct Sight {
+        var processes: Set<Int32> = []
+        /// Of what could not be seen, the first.
+        var failure: SystemError?
     }
 
-    private static func subfolders(_ folder: String) -> [String] {
-        ((try? FolderListing.names(in: folder)) ?? []).map { folder + "/" + $0 }.filter { path in
+    private func look() -> Sight {
+        var sight = Sight()
+        for hierarchy in hierarchies { Self.look(at: hierarchy.point + path, depth: 0, into: &sight) }
+        return sight
+    }
+
+    private static func look(at folder: String, depth: Int, into sight: inout Sight) {
+        do throws(SystemError) {
+            let bytes = try DurableFile.read(folder + "/cgroup.procs") ?? []
+            // Processes of other PID namespaces read as 0.
+            sight.processes.formUnion(
+                String(decoding: bytes, as: UTF8.self).split(separator: "\n").compactMap { Int32($0) }.filter { $0 > 0 }
+            )
+        } catch {
+            switch error.code {
+            // It was removed meanwhile.
+            case ENOENT, ENODEV: return
+            // A threaded group (cgroup-v2.rst): its processes are listed in the group above that is their domain.
+            case EOPNOTSUPP where depth > 0: break
+            default: sight.failure = sight.failure ?? error
+            }
+        }
+        do throws(SystemError) {
+            let below = try subfolders(folder)
+            guard depth < depthMax || below.isEmpty else {
+                throw SystemError("look into", folder, code: ENAMETOOLONG)
+            }
+            for child in below { look(at: child, depth: depth + 1, into: &sight) }
+        } catch {
+            guard error.code != ENOENT, error.code != ENODEV else { return }
+            sight.failure = sight.failure ?? error
+        }
+    }
+
+    private static func subfolders(_ folder: String) throws(SystemError) -> [String] {
+        try FolderListing.names(in: folder).map { folder + "/" + $0 }.filter { path in
             var file = stat()
             return lstat(path, &file) == 0 && file.st_mode & S_IFMT == S_IFDIR
         }
@@ -64,7 +99,8 @@ struct MachineCgroup: Sendable {
 
     /// One round of SIGKILL to all there are.
     /// - Returns: whether there was anybody.
-    func killRound() -> Bool {
+    /// - Throws: when a part of it could not be seen, after all others had their signal.
+    func killRound() throws(SystemError) -> Bool {
         for hierarchy in hierarchies where hierarchy.isUnified {
             // One write for all of them, new ones included (cgroup v2, Linux 5.14).
             let file = open(hierarchy.point + path + "/cgroup.kill", O_WRONLY | O_CLOEXEC)
@@ -72,9 +108,10 @@ struct MachineCgroup: Sendable {
             write(file, "1", 1)
             close(file)
         }
-        let processes = processes()
-        for process in processes { kill(process, SIGKILL) }
-        return !processes.isEmpty
+        let sight = look()
+        for process in sight.processes { kill(process, SIGKILL) }
+        if let failure = sight.failure { throw failure }
+        return !sight.processes.isEmpty
     }
 
     /// Removes the group and what is below it; fails while processes are in it.
@@ -94,7 +131,9 @@ struct MachineCgroup: Sendable {
 
     private static func removeTree(_ folder: String, depth: Int) -> SystemError? {
         if depth < depthMax {
-            for child in subfolders(folder) { if let error = removeTree(child, depth: depth + 1) { return error } }
+            let below: [String]
+            do throws(SystemError) { below = try subfolders(folder) } catch { return error }
+            for child in below { if let error = removeTree(child, depth: depth + 1) { return error } }
         }
         return rmdir(folder) == 0 || errno == ENOENT ? nil : SystemError("remove the control group", folder)
     }

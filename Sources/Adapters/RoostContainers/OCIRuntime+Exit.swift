@@ -1,5 +1,6 @@
 import CLinux
 import Glibc
+import Logging
 import RoostLinux
 public import RoostModel
 public import RoostRuntime
@@ -13,8 +14,10 @@ extension OCIRuntime {
             throw RuntimeError(
                 code: .notFound, operation: "wait for", subject: "machine \(machine)", cause: "it does not run here")
         case .running(let running):
-            // Nil: it has ended since.
-            guard let identity = ProcessIdentity(pid: running.pid) else { return try await exit(of: machine) }
+            let seen = try report("wait for", machine) { () throws(SystemError) in try ProcessIdentity(pid: running.pid)
+            }
+            // It has ended since.
+            guard let identity = seen else { return try await exit(of: machine) }
             process = identity
         }
         let hasEnded: Bool
@@ -34,7 +37,7 @@ extension OCIRuntime {
                 try await poll(for: Self.exitFilePatience, every: .milliseconds(3)) { () -> MachineExit?? in
                     if let exit = try readExit(machine) { return .some(exit) }
                     // Without a watcher nobody will write it, unless it did so this moment.
-                    return watcher(machine) == nil ? .some(try readExit(machine)) : nil
+                    return try findWatcher(machine) == nil ? .some(try readExit(machine)) : nil
                 } ?? nil
         } catch let error as RuntimeError { throw error } catch { throw cancelled(machine, "wait for") }
         guard let found else {
@@ -50,12 +53,15 @@ extension OCIRuntime {
     /// Called under the machine's lock.
     func observe(_ machine: MachineID) async throws(RuntimeError) -> MachineObservation {
         let folders = folders(machine)
-        guard let record = try? JSONFile.read(LaunchRecord.self, from: folders.record) else {
+        let noted = try report("inspect", machine) { () throws(SystemError) in
+            try Self.readNote(LaunchRecord.self, from: folders.record)
+        }
+        guard let record = noted else {
             let places = cgroup(machine).folders + [folders.state, folders.run, folders.runtimeState]
             return places.contains { path in access(path, F_OK) == 0 } ? .remains : .absent
         }
         if let exit = try readExit(machine) { return .exited(exit, attempt: record.attempt) }
-        if let process = try await findProcess(machine), process.isAlive {
+        if let process = try await findProcess(machine), try isAlive(process, machine) {
             return .running(RunningMachine(pid: process.pid, attempt: record.attempt))
         }
         // It may have ended this moment, with its watcher about to say how.
@@ -64,69 +70,118 @@ extension OCIRuntime {
             last =
                 try await poll(for: Self.exitFilePatience, every: .milliseconds(3)) { () -> MachineExit?? in
                     if let exit = try readExit(machine) { return .some(exit) }
-                    return watcher(machine) == nil || ProcessIdentity(file: folders.pidFile) != nil ? .some(nil) : nil
+                    let isSeen = try findWatcher(machine) == nil || ProcessIdentity(file: folders.pidFile) != nil
+                    return isSeen ? .some(nil) : nil
                 } ?? nil
         } catch let error as RuntimeError { throw error } catch { throw cancelled(machine, "inspect") }
         return last.map { .exited($0, attempt: record.attempt) } ?? .remains
     }
 
-    func readProcess(_ machine: MachineID) -> ProcessIdentity? {
-        try? JSONFile.read(ProcessIdentity.self, from: folders(machine).processFile)
+    func readProcess(_ machine: MachineID) throws(SystemError) -> ProcessIdentity? {
+        try Self.readNote(ProcessIdentity.self, from: folders(machine).processFile)
+    }
+
+    /// What a launch has written down; nil where it was cut off before it was through with that. A file that is there
+    /// and cannot be read is an error: who took it for none would take a machine that runs for one that does not.
+    private static func readNote<Value: Decodable>(_ type: Value.Type, from path: String) throws(SystemError) -> Value?
+    {
+        guard let bytes = try DurableFile.read(path, bytesMax: JSONFile.bytesMaxDefault) else { return nil }
+        return try? JSONFile.decode(type, from: bytes)
+    }
+
+    private func isAlive(_ process: ProcessIdentity, _ machine: MachineID) throws(RuntimeError) -> Bool {
+        try report("look at the process of", machine) { () throws(SystemError) in try process.isAlive }
     }
 
     public func began(_ machine: MachineID) async -> MachineBeginning {
         let group = cgroup(machine)
         return await BlockingCall.run {
-            if let process = readProcess(machine), process.isAlive, let moment = ProcessStart.moment(of: process.pid) {
-                return .running(since: moment)
+            do throws(SystemError) {
+                if let process = try readProcess(machine), try process.isAlive,
+                    let moment = try ProcessStart.moment(of: process.pid)
+                {
+                    return .running(since: moment)
+                }
+                return try group.processes().isEmpty ? .nothing : .unknown
+            } catch {
+                logger.error(
+                    "cannot see what runs of a machine", metadata: ["machine": "\(machine)", "error": "\(error)"])
+                return .unknown
             }
-            return group.processes().isEmpty ? .nothing : .unknown
         }
     }
 
     /// Process 1 of a launch that got as far as starting it. The runtime is asked where we were cut off between
     /// starting it and writing that down.
     private func findProcess(_ machine: MachineID) async throws(RuntimeError) -> ProcessIdentity? {
-        if let process = readProcess(machine) { return process }
+        let noted = try report("look for the process of", machine) { () throws(SystemError) in try readProcess(machine)
+        }
+        if let noted { return noted }
         guard access(folders(machine).runtimeState, F_OK) == 0 else { return nil }
         struct State: Decodable {
             var status: String
             var pid: Int32
         }
-        guard let output = try? await runtime(["state", machine.text]).outcome(), output.status == 0,
-            let state = try? JSONFile.decode(State.self, from: output.standardOutput), state.status == "running",
-            let process = ProcessIdentity(pid: state.pid)
+        let output: Command.Output
+        do { output = try await runtime(["state", machine.text]).outcome() } catch {
+            // It was not heard: nobody knows.
+            logger.error(
+                "a program failed", metadata: ["machine": "\(machine)", "operation": "state", "error": "\(error)"])
+            throw RuntimeError(
+                code: .failed, operation: "look for the process of", subject: "machine \(machine)",
+                cause: error.summary)
+        }
+        guard output.status == 0, let state = try? JSONFile.decode(State.self, from: output.standardOutput),
+            state.status == "running"
         else { return nil }
+        let found = try report("look for the process of", machine) { () throws(SystemError) in
+            try ProcessIdentity(pid: state.pid)
+        }
+        guard let process = found else { return nil }
         try note(process, at: folders(machine).processFile, machine)
         return process
     }
 
     func running(_ machine: MachineID, _ operation: String) async throws(RuntimeError) -> ProcessIdentity {
-        guard let process = try await findProcess(machine), process.isAlive else {
+        guard let process = try await findProcess(machine), try isAlive(process, machine) else {
             throw notRunning(machine, operation)
         }
         return process
     }
 
     /// The machine's conmon, if it lives.
-    func watcher(_ machine: MachineID) -> ProcessIdentity? {
-        guard let process = ProcessIdentity(file: folders(machine).watcherPidFile) else { return nil }
+    func watcher(_ machine: MachineID) throws(SystemError) -> ProcessIdentity? {
+        guard let process = try ProcessIdentity(file: folders(machine).watcherPidFile) else { return nil }
         // The number may have been given to somebody else since.
-        return isWatcher(process.pid, of: machine) ? process : nil
+        return try isWatcher(process.pid, of: machine) ? process : nil
+    }
+
+    private func findWatcher(_ machine: MachineID) throws(RuntimeError) -> ProcessIdentity? {
+        try report("look for the watcher of", machine) { () throws(SystemError) in try watcher(machine) }
     }
 
     /// Every conmon of the machine. One that was cut off from us before it had written its number down is found by its
     /// arguments, among all processes: only a launch that came to nothing is looked at so.
-    func watchers(_ machine: MachineID) -> [ProcessIdentity] {
+    func watchers(_ machine: MachineID) throws(SystemError) -> [ProcessIdentity] {
         let folders = folders(machine)
         guard access(folders.run, F_OK) == 0 else { return [] }
-        if access(folders.watcherPidFile, F_OK) == 0 { return watcher(machine).map { [$0] } ?? [] }
-        return ((try? FolderListing.names(in: "/proc")) ?? []).compactMap { Int32($0) }
-            .filter { isWatcher($0, of: machine) }.compactMap { ProcessIdentity(pid: $0) }
+        if access(folders.watcherPidFile, F_OK) == 0 { return try watcher(machine).map { [$0] } ?? [] }
+        var found: [ProcessIdentity] = []
+        for name in try FolderListing.names(in: "/proc", mustExist: true) {
+            guard let pid = Int32(name), try isWatcher(pid, of: machine) else { continue }
+            if let process = try ProcessIdentity(pid: pid) { found.append(process) }
+        }
+        return found
     }
 
-    private func isWatcher(_ pid: Int32, of machine: MachineID) -> Bool {
-        guard let bytes = try? DurableFile.read("/proc/\(pid)/cmdline") else { return false }
+    private func isWatcher(_ pid: Int32, of machine: MachineID) throws(SystemError) -> Bool {
+        let read: [UInt8]?
+        do { read = try DurableFile.read("/proc/\(pid)/cmdline") } catch {
+            // It ended after the file was opened.
+            guard error.code == ESRCH else { throw error }
+            return false
+        }
+        guard let bytes = read else { return false }
         let arguments = bytes.split(separator: 0)
         return [machine.text, folders(machine).exits].allSatisfy { text in
             arguments.contains { $0.elementsEqual(text.utf8) }
@@ -154,12 +209,4 @@ extension OCIRuntime {
 
     /// 128 and SIGKILL.
     static let codeKilled: Int32 = 137
-}
-
-extension ProcessIdentity {
-    /// The process whose id is in this file, if it lives.
-    init?(file: String) {
-        guard let pid = ProcessNumber.read(file) else { return nil }
-        self.init(pid: pid)
-    }
 }

@@ -175,7 +175,10 @@ extension OCIRuntime {
         let pid = try awaitCreation(of: launch.id, by: prepared.watcher)
         let took = BootClock.now() - began
         StartStep.create.note(took, of: launch.id, to: logger)
-        guard let process = ProcessIdentity(pid: pid) else {
+        let made = try report("look at the process of", launch.id) { () throws(SystemError) in
+            try ProcessIdentity(pid: pid)
+        }
+        guard let process = made else {
             throw RuntimeError(
                 code: .failed, operation: "launch", subject: "machine \(launch.id)",
                 cause: "its process ended before it was started: \(runtimeWords(launch.id) ?? "nobody said why")")

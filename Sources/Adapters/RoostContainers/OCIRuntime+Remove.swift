@@ -42,22 +42,26 @@ extension OCIRuntime {
 
     /// With the runtime that it may still wait for: both are in a process group of the watcher's own.
     private func endWatchers(_ machine: MachineID) async throws(RuntimeError) {
-        let watchers = await BlockingCall.run { self.watchers(machine) }
+        let watchers = try await onDisk("end the watcher of", machine) { () throws(SystemError) in
+            try self.watchers(machine)
+        }
         guard !watchers.isEmpty else { return }
         // With the machine gone it ends by itself, after it has written the last of the log.
         let patience = Duration.seconds(2)
         let ended = try? await poll(for: patience, every: .milliseconds(3)) {
-            watchers.contains { $0.isAlive } ? nil : true
+            try watchers.contains { try $0.isAlive } ? nil : true
         }
         if ended != true {
             for watcher in watchers {
                 _ = try report("end the watcher of", machine) { () throws(SystemError) in
-                    if watcher.isAlive, getpgid(watcher.pid) == watcher.pid { _ = Glibc.kill(-watcher.pid, SIGKILL) }
+                    if try watcher.isAlive, getpgid(watcher.pid) == watcher.pid {
+                        _ = Glibc.kill(-watcher.pid, SIGKILL)
+                    }
                     return try watcher.signal(SIGKILL)
                 }
             }
             _ = try? await poll(for: patience, every: .milliseconds(10)) {
-                watchers.contains { $0.isAlive } ? nil : true
+                try watchers.contains { try $0.isAlive } ? nil : true
             }
         }
         // What the runtime has begun meanwhile.

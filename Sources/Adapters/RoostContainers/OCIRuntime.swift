@@ -153,17 +153,20 @@ public struct OCIRuntime: MachineRuntime {
 
     public func kill(_ machine: MachineID) async throws(RuntimeError) {
         let group = cgroup(machine)
-        let process = readProcess(machine)
+        let mark = folders(machine).killedMark
+        let process = Result { () throws(SystemError) in try readProcess(machine) }
         let end = BootClock.now() + Self.killPatience
         var pause = Duration.milliseconds(2)
-        if process?.isAlive == true { try? PlainFile.write("", to: folders(machine).killedMark) }
+        if let first = try? process.get(), (try? first.isAlive) == true { try? PlainFile.write("", to: mark) }
         while true {
-            // Process 1 first: with it the kernel ends all of its PID namespace.
-            let hadFirst = try report("kill", machine) { () throws(SystemError) in
-                try process?.signal(SIGKILL) ?? false
+            let hadAny = try await onDisk("kill", machine) { () throws(SystemError) in
+                // Process 1 first: with it the kernel ends all of its PID namespace. Whether it was found or not, the
+                // others get their signal; and whoever could not be seen is not gone.
+                let first = Result { () throws(SystemError) in try process.get()?.signal(SIGKILL) ?? false }
+                let hadOthers = try group.killRound()
+                return try first.get() || hadOthers
             }
-            let hadOthers = await BlockingCall.run { group.killRound() }
-            guard hadOthers || hadFirst else { return }
+            guard hadAny else { return }
             guard BootClock.now() < end else {
                 throw RuntimeError(
                     code: .deadlineExceeded, operation: "kill", subject: "machine \(machine)",

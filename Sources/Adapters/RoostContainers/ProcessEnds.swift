@@ -23,9 +23,14 @@ final class ProcessEnds: Sendable {
             throw SystemError("watch", "process \(process.pid)", code: -descriptor)
         }
         // Opened by number: make sure that it is still the one that was meant.
-        guard process.isAlive else {
+        do throws(SystemError) {
+            guard try process.isAlive else {
+                close(descriptor)
+                return true
+            }
+        } catch {
             close(descriptor)
-            return true
+            throw error
         }
         let token = core.newToken()
         let outcome = await withTaskCancellationHandler {

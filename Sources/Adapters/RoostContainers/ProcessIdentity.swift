@@ -9,19 +9,26 @@ struct ProcessIdentity: Hashable, Sendable, Codable {
     var startTicks: UInt64
 
     /// The process that has this id now; nil if there is none, or if only its exit status is left.
-    init?(pid: Int32) {
-        guard let ticks = ProcessStart.ticks(of: pid) else { return nil }
+    /// - Throws: when that could not be seen.
+    init?(pid: Int32) throws(SystemError) {
+        guard let ticks = try ProcessStart.ticks(of: pid) else { return nil }
         self.pid = pid
         startTicks = ticks
     }
 
-    var isAlive: Bool { ProcessIdentity(pid: pid) == self }
+    /// The process whose id is in this file, if it lives.
+    init?(file: String) throws(SystemError) {
+        guard let pid = try ProcessNumber.read(file) else { return nil }
+        try self.init(pid: pid)
+    }
+
+    var isAlive: Bool { get throws(SystemError) { try ProcessIdentity(pid: pid) == self } }
 
     /// Sends a signal unless the process is gone.
     /// - Returns: whether there was somebody to receive it.
     @discardableResult
     func signal(_ number: Int32) throws(SystemError) -> Bool {
-        guard isAlive else { return false }
+        guard try isAlive else { return false }
         guard kill(pid, number) == 0 else {
             if errno == ESRCH { return false }
             throw SystemError("send signal \(number) to", "process \(pid)")

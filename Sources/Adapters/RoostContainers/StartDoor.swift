@@ -31,7 +31,8 @@ struct StartDoor: Sendable {
                 unlink(path)
                 return true
             }
-            guard process.isAlive else { return false }
+            // Only one that is seen to be gone is gone.
+            if (try? process.isAlive) == false { return false }
         }
         return false
     }

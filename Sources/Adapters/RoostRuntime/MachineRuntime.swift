@@ -43,7 +43,7 @@ public enum MachineBeginning: Hashable, Sendable {
     case running(since: Moment)
     /// It has no process.
     case nothing
-    /// Something of it runs that nobody has written down.
+    /// Something of it runs that nobody has written down, or it could not be seen whether anything does.
     case unknown
 }
 

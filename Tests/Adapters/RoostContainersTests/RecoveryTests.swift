@@ -26,7 +26,7 @@ struct RecoveryTests {
             }
             #expect(running.attempt == "first")
             // Watched by a conmon of its own session, a child of nobody here.
-            let watcher = try #require(workshop.runtime.watcher(id))
+            let watcher = try #require(try workshop.runtime.watcher(id))
             #expect(getsid(watcher.pid) != getsid(0) && getpgid(watcher.pid) != getpgid(0))
             #expect(try Self.parent(of: watcher.pid) != getpid())
             #expect(try Self.parent(of: running.pid) == watcher.pid)
@@ -124,7 +124,7 @@ struct RecoveryTests {
         try await Workshop.with { workshop in
             let launch = try await workshop.launch("sleep 60")
             _ = try await workshop.runtime.launch(launch)
-            let watcher = try #require(workshop.runtime.watcher(launch.id))
+            let watcher = try #require(try workshop.runtime.watcher(launch.id))
             try watcher.signal(SIGKILL)
             guard case .running = try await workshop.runtime.inspect(launch.id) else {
                 Issue.record("the machine went down with its watcher")
@@ -154,13 +154,13 @@ struct RecoveryTests {
             var watcher = runtime.watcher(for: id)
             watcher.startDeadline = .seconds(1)
             #expect(await Self.failure(of: watcher) == "deadline")
-            let hanging = try #require(ProcessIdentity(file: mark))
-            let process = try #require(runtime.watcher(id))
+            let hanging = try #require(try ProcessIdentity(file: mark))
+            let process = try #require(try runtime.watcher(id))
             if !hasNumber { unlink(folders.watcherPidFile) }
-            #expect(runtime.watchers(id) == [process])
+            #expect(try runtime.watchers(id) == [process])
             try await runtime.remove(id)
-            #expect(!process.isAlive)
-            let ended = try await poll(for: .seconds(5), every: .milliseconds(5)) { hanging.isAlive ? nil : true }
+            #expect(try !process.isAlive)
+            let ended = try await poll(for: .seconds(5), every: .milliseconds(5)) { try hanging.isAlive ? nil : true }
             #expect(ended == true, "the runtime goes on")
             #expect(try await runtime.inspect(id) == .absent)
         }

@@ -17,7 +17,7 @@ struct StartTests {
     private static func isPrepared(_ machine: MachineID, in workshop: Workshop) -> Bool {
         let folders = workshop.runtime.folders(machine)
         let isMounted = (try? MountTable.current().at(folders.root)) != nil
-        return isMounted && !workshop.runtime.watchers(machine).isEmpty
+        return isMounted && (try? workshop.runtime.watchers(machine).isEmpty) == false
     }
 
     private static func waitUntilPrepared(_ machine: MachineID, in workshop: Workshop) async -> Bool {
@@ -47,7 +47,7 @@ struct StartTests {
             var made = stat()
             #expect(stat("/proc/\(running.pid)/ns/net", &inside) == 0 && stat(path, &made) == 0)
             #expect(inside.st_ino == made.st_ino && inside.st_dev == made.st_dev)
-            #expect(workshop.runtime.watcher(id) != nil)
+            #expect(try workshop.runtime.watcher(id) != nil)
         }
     }
 
@@ -67,7 +67,7 @@ struct StartTests {
             }
             let runtime = workshop.runtime
             let haveEnded = try await poll(for: Self.patience, every: .milliseconds(5)) {
-                runtime.watchers(id).isEmpty ? true : nil
+                try runtime.watchers(id).isEmpty ? true : nil
             }
             #expect(haveEnded == true, "its watcher stayed")
             #expect(try await runtime.inspect(id) == .remains)
@@ -86,10 +86,10 @@ struct StartTests {
             let folders = workshop.runtime.folders(id)
             for folder in [folders.exits, folders.persistent, folders.state] { try DurableFile.makeFolder(folder) }
             let waiting = try workshop.runtime.watcher(for: id).start()
-            let watchers = workshop.runtime.watchers(id)
+            let watchers = try workshop.runtime.watchers(id)
             #expect(watchers.count == 1)
             try await workshop.runtime.remove(id)
-            #expect(watchers.allSatisfy { !$0.isAlive })
+            #expect(try watchers.allSatisfy { try !$0.isAlive })
             #expect(try await workshop.runtime.inspect(id) == .absent)
             waiting.abandon()
         }
@@ -113,7 +113,7 @@ struct StartTests {
                 }
                 #expect(refused?.cause == "no room")
                 #expect(try await workshop.runtime.inspect(id) == .absent)
-                #expect(workshop.runtime.watchers(id).isEmpty)
+                #expect(try workshop.runtime.watchers(id).isEmpty)
             }
             #expect(try await workshop.runtime.logTail(id, bytesMax: 100) == "one\n")
         }
@@ -151,7 +151,7 @@ struct StartTests {
             try await workshop.runtime.kill(id)
             try await workshop.runtime.remove(id)
             #expect(try await workshop.runtime.inspect(id) == .absent)
-            #expect(workshop.runtime.watchers(id).isEmpty && workshop.cgroups(of: id).isEmpty)
+            #expect(try workshop.runtime.watchers(id).isEmpty && workshop.cgroups(of: id).isEmpty)
         }
     }
 }

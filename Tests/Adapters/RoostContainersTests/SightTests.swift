@@ -1,0 +1,93 @@
+import Glibc
+import RoostLinux
+import RoostModel
+import RoostRuntime
+import Testing
+
+@testable import RoostContainers
+
+/// What could not be read is not what is not there: whoever takes the one for the other lets a machine run on. Files
+/// that point to themselves stand here for those that cannot be opened (ELOOP for EMFILE: root may read all others).
+@Suite(.serialized, .timeLimit(.minutes(3)))
+struct SightTests {
+    private func isUnseen(_ path: String) -> Bool { symlink(path, path) == 0 }
+
+    @Test func aMachineThatCannotBeSeenIsNotGone() async throws {
+        try await Workshop.with { workshop in
+            let runtime = workshop.runtime
+            let id = Workshop.newID()
+            let folders = runtime.folders(id)
+            #expect(await runtime.began(id) == .nothing)
+            try DurableFile.makeFolder(folders.run)
+            #expect(await runtime.began(id) == .nothing)
+            #expect(isUnseen(folders.processFile))
+            #expect(await runtime.began(id) == .unknown)
+            #expect(await refusal { try await runtime.kill(id) }?.code == .failed)
+            unlink(folders.processFile)
+            #expect(await runtime.began(id) == .nothing)
+            try await runtime.kill(id)
+        }
+    }
+
+    @Test func aMachineWhoseFilesCannotBeReadIsNotTakenForItsRemains() async throws {
+        try await Workshop.with { workshop in
+            let launch = try await workshop.launch("exec sleep 600")
+            let running = try await workshop.runtime.launch(launch)
+            let folders = workshop.runtime.folders(launch.id)
+            for file in [folders.record, folders.processFile] {
+                #expect(rename(file, file + ".aside") == 0 && isUnseen(file))
+                #expect(await refusal { _ = try await workshop.runtime.inspect(launch.id) }?.code == .failed)
+                // Nor is it taken apart for its next launch.
+                #expect(await refusal { _ = try await workshop.runtime.launch(launch) }?.code == .failed)
+                #expect(rename(file + ".aside", file) == 0)
+            }
+            #expect(try await workshop.runtime.inspect(launch.id) == .running(running))
+            guard case .running = await workshop.runtime.began(launch.id) else {
+                Issue.record("it runs")
+                return
+            }
+            // Its end is ordered all the same, by its group, and is not confirmed.
+            #expect(rename(folders.processFile, folders.processFile + ".aside") == 0 && isUnseen(folders.processFile))
+            #expect(await refusal { try await workshop.runtime.kill(launch.id) }?.code == .failed)
+            #expect(rename(folders.processFile + ".aside", folders.processFile) == 0)
+            #expect(try await workshop.runtime.waitForExit(of: launch.id).code == OCIRuntime.codeKilled)
+        }
+    }
+
+    @Test func aGroupThatCannotBeReadIsNotEmpty() throws {
+        let folder = "/tmp/roost-sight-\(getpid())-\(UInt32.random(in: 0 ... .max))"
+        let hierarchies = ["a", "b"].map {
+            MachineCgroup.Hierarchy(point: "\(folder)/\($0)", isUnified: false, controllers: ["memory"])
+        }
+        let group = MachineCgroup(path: "/machine", hierarchies: hierarchies)
+        defer {
+            for file in ["a/machine/below/cgroup.procs", "b/machine/cgroup.procs"] { unlink("\(folder)/\(file)") }
+            for place in ["a/machine/below", "a/machine", "b/machine", "a", "b"] { rmdir("\(folder)/\(place)") }
+            rmdir(folder)
+        }
+        // Nothing is there.
+        #expect(try group.processes().isEmpty)
+        #expect(try group.killRound() == false)
+        for place in ["a/machine/below", "b/machine"] { try DurableFile.makeFolder("\(folder)/\(place)") }
+        #expect(try group.processes().isEmpty)
+        #expect(isUnseen("\(folder)/a/machine/below/cgroup.procs"))
+        #expect(throws: SystemError.self) { try group.processes() }
+        #expect(throws: SystemError.self) { try group.killRound() }
+        // Those that are seen are ended all the same.
+        var child: pid_t = 0
+        var arguments: [UnsafeMutablePointer<CChar>?] = [strdup("sleep"), strdup("600"), nil]
+        defer { for argument in arguments { free(argument) } }
+        #expect(posix_spawnp(&child, "sleep", nil, nil, &arguments, environ) == 0)
+        try DurableFile.write("\(child)\n", to: "\(folder)/b/machine/cgroup.procs")
+        #expect(throws: SystemError.self) { try group.killRound() }
+        var status: Int32 = 0
+        #expect(waitpid(child, &status, 0) == child && status & 0x7f == SIGKILL)
+    }
+
+    @Test func aComputerWithoutControlGroupsRunsNoMachines() throws {
+        let bare = MountTable(mountinfo: "25 1 0:23 / /proc rw - proc proc rw\n")
+        #expect(throws: SystemError.self) { try MachineCgroup.hierarchies(in: bare) }
+        let unified = MountTable(mountinfo: "30 1 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n")
+        #expect(try MachineCgroup.hierarchies(in: unified).map(\.point) == ["/sys/fs/cgroup"])
+    }
+}
