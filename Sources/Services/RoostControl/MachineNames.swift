@@ -13,7 +13,7 @@ public struct MachineNames: Sendable {
     let peers: any Peers
 
     /// A reservation whose machine is not there yet is that of a creation under way. After this it is one that was cut
-    /// off.
+    /// off; so is one of a later date than this from now, of a host whose clock was wrong.
     static let creationMax = Duration.seconds(60)
     static let questionMax = Duration.seconds(3)
 
@@ -74,7 +74,8 @@ public struct MachineNames: Sendable {
             switch try await state(of: machine, on: host) {
             case .destroyed: return nil
             case nil:
-                if age < Self.creationMax { return "it is being made" }
+                // Hosts' clocks differ. Whatever they say, the name is given away only when no machine can come any more.
+                if age > .zero - Self.creationMax, age < Self.creationMax { return "it is being made" }
                 return try await renounce(machine, on: host) ? nil : "machine \(machine) on host \(host)"
             case .some: return "machine \(machine) on host \(host)"
             }

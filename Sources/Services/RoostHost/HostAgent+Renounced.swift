@@ -52,7 +52,7 @@ extension HostAgent {
 
     /// These are in the ledger already.
     func remember(renounced ids: [String]) {
-        let forgotten = renounced.add(ids, at: WallClock.milliseconds())
+        let forgotten = renounced.add(ids)
         guard !forgotten.isEmpty else { return }
         do { try ledger.forget(renounced: forgotten) } catch {
             // They are forgotten by the next process that comes so far.

@@ -68,12 +68,10 @@ struct Ledger {
     // MARK: - Ids that are not used again
 
     /// The oldest first.
-    func renounced() throws(Refusal) -> [RenouncedIDs.Entry] {
+    func renounced() throws(Refusal) -> [String] {
         do {
             return try database.read { database in
-                try GRDB.Row.fetchAll(database, sql: "SELECT id, since_ms FROM renounced ORDER BY number").map {
-                    RenouncedIDs.Entry(id: $0["id"], since: $0["since_ms"])
-                }
+                try String.fetchAll(database, sql: "SELECT id FROM renounced ORDER BY number")
             }
         } catch {
             throw Refusal(.failed, "the host cannot read its ledger", details: "\(error)")

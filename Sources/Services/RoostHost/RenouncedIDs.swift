@@ -4,24 +4,18 @@
 ///
 /// They are in the ledger, since an order can outlive the process: whoever sends it may have been asleep. Who gives an
 /// order by an id of its own choice gives it once; a late one is late by a time-out, or by the sleep of a host that was
-/// frozen and woke up.
+/// frozen and woke up. They are bounded by their number alone: a host's clock may begin in 1970 and be set later, and
+/// then whatever it was given up at is long ago.
 struct RenouncedIDs: Sendable {
-    struct Entry: Hashable, Sendable {
-        var id: String
-        /// Milliseconds of the wall clock.
-        var since: Int64
-    }
-
-    private var entries: [Entry]
+    private var entries: [String]
     private var ids: Set<String>
 
     static let countMax = 16_384
-    static let ageMax = Duration.seconds(30 * 24 * 3600)
 
     /// - Parameter entries: the oldest first.
-    init(_ entries: [Entry] = []) {
+    init(_ entries: [String] = []) {
         self.entries = entries
-        ids = Set(entries.map(\.id))
+        ids = Set(entries)
     }
 
     func contains(_ id: String) -> Bool { ids.contains(id) }
@@ -31,16 +25,11 @@ struct RenouncedIDs: Sendable {
 
     /// - Returns: what is forgotten for it. An eighth at once when there are too many, so that not every addition moves
     ///   all others.
-    mutating func add(_ new: [String], at now: Int64) -> [String] {
-        for id in new where ids.insert(id).inserted { entries.append(Entry(id: id, since: now)) }
-        let oldest = now - Int64(Self.ageMax / .milliseconds(1))
-        var forgotten = entries.prefix { $0.since < oldest }.count
-        if entries.count - forgotten > Self.countMax {
-            forgotten = max(forgotten, entries.count - Self.countMax + Self.countMax / 8)
-        }
-        guard forgotten > 0 else { return [] }
-        let dropped = entries.prefix(forgotten).map(\.id)
-        entries.removeFirst(forgotten)
+    mutating func add(_ new: [String]) -> [String] {
+        for id in new where ids.insert(id).inserted { entries.append(id) }
+        guard entries.count > Self.countMax else { return [] }
+        let dropped = Array(entries.prefix(entries.count - Self.countMax + Self.countMax / 8))
+        entries.removeFirst(dropped.count)
         ids.subtract(dropped)
         return dropped
     }
