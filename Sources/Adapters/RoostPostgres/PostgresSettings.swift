@@ -101,7 +101,7 @@ public struct PostgresSettings: Hashable, Sendable {
             ("ident_file", layout.identFile),
             ("cluster_name", member.text),
             ("allow_alter_system", "off"),
-            // TLS ends at the edge, and the mesh encrypts the rest of the way: no key comes here that could be stolen.
+            // TLS ends at the edge, and the mesh encrypts the rest of the way: no key has to lie where Postgres runs.
             ("ssl", "off"),
             ("password_encryption", "scram-sha-256"),
             // Strangers hold a place until they have said the password; Postgres's own 60 s are a long time to be full.

@@ -68,7 +68,8 @@ struct MemberRoutes: RouteGroup {
         return view
     }
 
-    /// Members' programs come with their machines' image, and stay when the host's program changes.
+    /// Members' programs come with their machines' image, and stay when the host's program changes. What they say is all
+    /// that tells the versions apart: it spares a program the key, and keeps it from nobody who is root in the machine.
     static func needsServerKey(_ header: String?) -> Bool { header != "edge" }
 
     static func view(
