@@ -92,6 +92,7 @@ public final class PlanRunner<Kind: Reconciler>: Service, Sendable {
                         return (Kind.words(for: step), nil)
                     } catch {
                         Metric.planSteps.add(Kind.name, Kind.name(of: step), "failed")
+                        self.logger.warning("a step failed", metadata: ["of": "\(job.thing)", "error": "\(error)"])
                         return (nil, error.message)
                     }
                 }

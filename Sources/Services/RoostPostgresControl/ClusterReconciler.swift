@@ -101,7 +101,7 @@ public struct ClusterReconciler: Reconciler {
             do throws(Refusal) {
                 try await make(placement, of: spec, in: network, under: conditions)
             } catch {
-                throw Refusal(error.code, "\(placement.member) cannot be made: \(error.message)")
+                throw Self.saying("\(placement.member) cannot be made", error)
             }
         case .remove(let placement):
             do throws(Refusal) {
@@ -109,13 +109,18 @@ public struct ClusterReconciler: Reconciler {
                 try await dispatch.destroyVolume(placement.volume, of: spec.name, on: placement.host)
                 try await forget(placement, of: spec, under: conditions)
             } catch {
-                throw Refusal(error.code, "\(placement.member) cannot be removed: \(error.message)")
+                throw Self.saying("\(placement.member) cannot be removed", error)
             }
         case .forget:
             do throws(Refusal) { try await clusters.remove(spec, under: conditions) } catch {
-                throw Refusal(error.code, "the records cannot be removed: \(error.message)")
+                throw Self.saying("the records cannot be removed", error)
             }
         }
+    }
+
+    /// The cause goes with it, for the log.
+    private static func saying(_ what: String, _ error: Refusal) -> Refusal {
+        Refusal(error.code, "\(what): \(error.message)", details: error.details)
     }
 
     /// What a plan for the cluster rests on: the wish for it as it was then. A cluster that was destroyed, or made anew

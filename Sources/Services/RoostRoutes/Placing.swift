@@ -13,6 +13,8 @@ extension PlanetView {
         let reachable = await reachability.hosts()
         var decision = Placement.decide(
             request, over: await hosts().map { PlacementHost(record: $0, isReachable: reachable.contains($0.host)) })
+        // For the log of who asked: a host that is this one has written it nowhere.
+        var details: [String] = []
         for candidate in decision.candidates {
             try await prepare(candidate)
             do throws(Refusal) {
@@ -20,8 +22,11 @@ extension PlanetView {
             } catch {
                 guard error.code == .insufficientCapacity || error.code == .unavailable else { throw error }
                 decision.refusals.append(.init(host: candidate, reason: .refusedByHost(error.message)))
+                if let more = error.details { details.append("\(candidate): \(more)") }
             }
         }
-        throw Refusal(.insufficientCapacity, decision.explanation(for: request))
+        throw Refusal(
+            .insufficientCapacity, decision.explanation(for: request),
+            details: details.isEmpty ? nil : details.joined(separator: "; "))
     }
 }

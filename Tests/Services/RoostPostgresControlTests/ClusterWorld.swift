@@ -85,6 +85,8 @@ final class OrderedHosts: HostDispatch {
     let contents = Mutex<[HostName: Contents]>([:])
     /// Hosts that refuse every volume for want of room.
     let full = Mutex<Set<HostName>>([])
+    /// What every host says to an order for a volume.
+    let fault = Mutex<Refusal?>(nil)
     /// Hosts that do not answer until they are taken out.
     let silent = Mutex<Set<HostName>>([])
 
@@ -105,6 +107,7 @@ final class OrderedHosts: HostDispatch {
 
     func createVolume(_ order: VolumeOrder, on host: HostName) async throws(Refusal) -> VolumeRecord {
         try await self.order(host) { () throws(Refusal) in
+            if let refusal = fault.withLock({ $0 }) { throw refusal }
             guard !full.withLock({ $0.contains(host) }) else {
                 throw Refusal(.insufficientCapacity, "host \(host) is full")
             }

@@ -1,6 +1,5 @@
 import Foundation
 import Logging
-import RoostControl
 import RoostHost
 import RoostLinux
 import RoostModel
@@ -9,6 +8,7 @@ import RoostStore
 import Synchronization
 import Testing
 
+@testable import RoostControl
 @testable import RoostPostgresControl
 
 @Suite("Running plans") struct PlanRunnerTests {
@@ -72,5 +72,49 @@ import Testing
             #expect(noted == true)
             group.cancelAll()
         }
+    }
+
+    @Test("Why a step failed is in the log of who carries it out, and what is for the log alone is nowhere else")
+    func causes() async throws {
+        let world = try await ClusterWorld(hosts: 1)
+        defer { world.remove() }
+        let fence = try await world.takeDuty()
+        try await world.create(members: 1)
+        _ = try await world.round(under: fence)
+        let cause = "mkfs.ext4: no such device"
+        world.hosts.fault.withLock { $0 = Refusal(.failed, "the volume cannot be made", details: cause) }
+        let lines = LinesOfALog()
+        let runner = PlanRunner(
+            world.reconciler,
+            watcher: PlanetWatcher(
+                store: world.store, stateFolder: world.folder, following: [.clusters], logger: Logger(label: "test")),
+            fence: { fence }, reachable: { Set(world.names) }, logger: Logger(label: "test") { _ in lines })
+        let planet = try await world.look()
+        let plan = try #require(
+            world.reconciler.plan(for: world.cluster, in: planet, reachable: Set(world.names)))
+        await runner.work(.init(thing: world.cluster, plan: plan, planet: planet))
+        #expect(lines.all.contains { $0.contains(cause) })
+        let obstacle = try #require(try await world.look().clusters[world.cluster]?.obstacle?.reason)
+        #expect(obstacle.contains("the volume cannot be made") && !obstacle.contains(cause))
+    }
+}
+
+/// What was logged, with what belongs to it.
+struct LinesOfALog: LogHandler {
+    private final class Kept: Sendable { let lines = Mutex<[String]>([]) }
+
+    private let kept = Kept()
+    var metadata: Logger.Metadata = [:]
+    var logLevel = Logger.Level.trace
+
+    var all: [String] { kept.lines.withLock { $0 } }
+
+    subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+        get { metadata[key] }
+        set { metadata[key] = newValue }
+    }
+
+    func log(event: LogEvent) {
+        kept.lines.withLock { $0.append("\(event.message) \(event.metadata ?? [:])") }
     }
 }
