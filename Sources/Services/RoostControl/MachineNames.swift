@@ -66,6 +66,11 @@ public struct MachineNames: Sendable {
         throw Refusal(.unavailable, "too many changes at once; try again")
     }
 
+    /// The machine that has the name, made or being made.
+    public func holder(of name: String, in app: AppName) async throws(Refusal) -> MachineID? {
+        try await store.record(MachineNameRecord.self, at: StoreKeys.machineName(app, name))?.record.machine
+    }
+
     /// Nil: the name is free, and the machine it was reserved for will never be made.
     private func reasonToKeep(_ holder: MachineNameRecord) async -> String? {
         let (machine, host) = (holder.machine, holder.host)

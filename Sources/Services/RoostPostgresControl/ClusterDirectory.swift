@@ -191,7 +191,7 @@ public struct ClusterDirectory: Sendable {
             guard var present = try await store.record(ClusterSpec.self, at: key) else {
                 throw Refusal(.notFound, "Postgres cluster \(name) not found")
             }
-            // An empty list, not none: what is left out would be kept as something that this version does not know.
+            // No list in the record means the same as an empty one: from everywhere.
             guard present.record.allowedClients ?? [] != list.texts else { return }
             present.record.allowedClients = list.texts
             let outcome = try await store.carryOut(

@@ -123,9 +123,18 @@ public struct MachineRoutes: RouteGroup {
                 try await names.reserve(order.name, of: order.app, for: order.id, on: host)
             }
         } catch {
-            if hasOwnName, error.code.changedNothing {
-                try? await names.release(order.name, of: order.app, by: order.id)
+            guard hasOwnName, error.code.changedNothing else { throw error }
+            // It took so long that another got the name, and its host promised not to make this one any more. Whoever
+            // asked has chosen the name, and never saw the id that was refused.
+            if error.code == .failedPrecondition, let holder = try? await names.holder(of: order.name, in: order.app),
+                holder != order.id
+            {
+                throw Refusal(
+                    .nameTaken,
+                    "app \(order.app) has a machine named \(order.name) already: machine \(holder), ordered while this one took its time"
+                )
             }
+            try? await names.release(order.name, of: order.app, by: order.id)
             throw error
         }
     }

@@ -18,7 +18,12 @@ final class FakeRuntime: MachineRuntime {
     /// Commands that are running.
     let commands = Mutex(0)
 
-    func check(_ image: ImageReference) async throws(RuntimeError) {}
+    /// An image that is looked at until it is taken out.
+    let heldImage = Mutex<String?>(nil)
+
+    func check(_ image: ImageReference) async throws(RuntimeError) {
+        while heldImage.withLock({ $0 == image.description }) { try? await Task.sleep(for: .milliseconds(2)) }
+    }
 
     func launch(
         _ launch: MachineLaunch, attach: @escaping @Sendable () async throws(RuntimeError) -> Void

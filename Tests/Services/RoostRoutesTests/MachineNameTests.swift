@@ -91,6 +91,30 @@ import Testing
         }
     }
 
+    @Test("A creation that was so slow that another got its name is told so, by the name")
+    func slow() async throws {
+        try await PlanetUnderTest.run(["ams1"]) { planet in
+            let host = try planet["ams1"]
+            _ = try await host.call("POST /v1/apps", #"{"name":"shop"}"#)
+            host.runtime.heldImage.withLock { $0 = "slow:1" }
+            async let slow = host.call(
+                "POST /v1/apps/shop/machines", #"{"name":"web","config":{"image":"slow:1"}}"#)
+            var reserved = try #require(
+                try await poll(for: .seconds(10), every: .milliseconds(5)) { try await holder(in: planet.store) })
+            reserved.reservedAt -= 61_000
+            try await put(reserved, in: planet.store)
+            let made = try await host.call("POST /v1/apps/shop/machines", Self.wish("ams"))
+            #expect(made.status == 200, "\(made.text)")
+            host.runtime.heldImage.withLock { $0 = nil }
+            let late = try await slow
+            #expect(late.status == 422)
+            #expect(late.string("status") == "name_taken")
+            #expect(late.text.contains("named web") && !late.text.contains(reserved.machine.text))
+            // It gave up nothing that is not its own.
+            #expect(try await holder(in: planet.store)?.machine.text == made.string("id"))
+        }
+    }
+
     @Test("A host that does not answer keeps its machine's name, and a creation that fails keeps none")
     func silence() async throws {
         try await PlanetUnderTest.run { planet in
