@@ -228,7 +228,11 @@ public final class Member: Sendable {
     /// No process in the machine can mend it. The data is left as it is: the host checks the file system when the
     /// machine starts, and the machine's restart policy has the pauses between tries.
     private func watchVolume() async {
-        guard let fault = await VolumeWatch(layout: instance.layout).untilFault() else { return }
+        let instance = instance
+        let found = await VolumeWatch(layout: instance.layout).untilFault(trying: {
+            instance.isRunning ? VolumeWatch.trialInterval : VolumeWatch.trialIntervalWithoutPostgres
+        })
+        guard let fault = found else { return }
         logger.critical("the machine ends", metadata: ["why": "\(fault)"])
         volumeFault.withLock { $0 = fault }
         // What it says it has written it may not have. As after a crash, another one takes over.

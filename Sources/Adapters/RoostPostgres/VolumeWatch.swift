@@ -1,26 +1,55 @@
+import Glibc
 import RoostLinux
+import RoostModel
 
-/// Sees when the volume takes no more writes. After an error of the disk the kernel makes its file system read-only, and
-/// so it stays until it is mounted anew: by the host, between two lives of the machine, after a check.
+/// Sees when the volume takes no more writes. After an error of the disk the kernel refuses them, and so it stays until
+/// it is mounted anew: by the host, between two lives of the machine, after a check.
+///
+/// Most kernels say it in the table of mounts. Some of them do not (``MountTable/Mount/isReadOnly``), so a small file is
+/// written too, now and then.
 struct VolumeWatch: Sendable {
     let layout: PostgresLayout
 
     static let interval = Duration.seconds(1)
+    /// Between two files that are written to try it: each is a flush beside Postgres's own.
+    static let trialInterval = Duration.seconds(30)
+    /// The same while no Postgres runs: it may be the reason why it did not start.
+    static let trialIntervalWithoutPostgres = Duration.seconds(5)
     /// Of the member's program then: EX_IOERR of sysexits(3).
     static let exitCode: Int32 = 74
 
     /// In words; nil when there is nothing wrong, or nothing is mounted there.
-    func fault() -> String? {
-        guard let mount = try? MountTable.current().at(layout.outside(layout.volume)), mount.isReadOnly else {
-            return nil
-        }
-        return "the volume takes no writes after an error of the disk: the machine starts anew to have it checked"
+    func fault() -> String? { fault(mount()) }
+
+    private func mount() -> MountTable.Mount? { try? MountTable.current().at(layout.outside(layout.volume)) }
+
+    private func fault(_ mount: MountTable.Mount?) -> String? {
+        guard let mount, mount.isReadOnly else { return nil }
+        return Self.words
     }
 
+    private static let words =
+        "the volume takes no writes after an error of the disk: the machine starts anew to have it checked"
+
     /// Waits for it. Nil: cancelled.
-    func untilFault(every interval: Duration = interval) async -> String? {
+    ///
+    /// - Parameter pause: between two trials, at this moment.
+    func untilFault(
+        every interval: Duration = interval, trying pause: @Sendable () -> Duration = { trialInterval }
+    ) async -> String? {
+        let trial = VolumeTrial(folder: layout.outside(layout.volume))
+        var triedAt: Moment?
         while !Task.isCancelled {
-            if let fault = fault() { return fault }
+            // A plain folder nobody can mount anew.
+            if let mount = mount() {
+                if let fault = fault(mount) { return fault }
+                if let error = trial.fault { return "\(Self.words) (\(error))" }
+                let now = BootClock.now()
+                if triedAt.map({ now - $0 >= pause() }) ?? true {
+                    trial.begin()
+                    triedAt = now
+                }
+            }
             try? await Task.sleep(for: interval)
         }
         return nil

@@ -20,10 +20,11 @@ extension LoopVolumes {
                         code: .failed, operation: "mount", volume: volume,
                         cause: "something else is mounted in its place on the host: unmount it")
                 }
-                guard mounted.isReadOnly else { return point }
+                let errors = await BlockingCall.run { errorsCounted(on: mounted) }
+                guard mounted.isReadOnly || errors > 0 else { return point }
                 logger.warning(
-                    "the volume has turned read-only after an error: it is checked and mounted anew",
-                    metadata: ["volume": "\(volume)"])
+                    "there was an error of the volume's file system: it is checked and mounted anew",
+                    metadata: ["volume": "\(volume)", "errors": "\(errors)"])
                 try await detach(volume, "mount")
             }
             try await waitUntilFree(volume, "mount")
@@ -35,6 +36,14 @@ extension LoopVolumes {
     public func unmount(_ volume: VolumeID) async throws(VolumeError) {
         guard hasMount(volume) else { return }
         try await locked(volume, "unmount") { () throws(VolumeError) in try await detach(volume, "unmount") }
+    }
+
+    /// The errors that ext4 has met since the last check of the file system; zero where the kernel does not say. After one
+    /// it may take no more writes and still be called writable (``MountTable/Mount/isReadOnly``).
+    private func errorsCounted(on mount: MountTable.Mount) -> Int {
+        let device = mount.source.split(separator: "/").last ?? ""
+        guard let bytes = try? DurableFile.read("\(counts)/\(device)/errors_count") else { return 0 }
+        return Int(String(decoding: bytes, as: UTF8.self).filter { !$0.isWhitespace }) ?? 0
     }
 
     // MARK: - Steps

@@ -14,6 +14,8 @@ public struct LoopVolumes: VolumeBackend {
     public let pool: String
     public let mountRoot: String
     let writtenOnce: ByteCount
+    /// Where the kernel says what ext4 has seen of each device (Documentation/ABI/testing/sysfs-fs-ext4).
+    let counts: String
     let logger: Logger
 
     public static let sizeMin = ByteCount.mebibytes(16)
@@ -35,9 +37,15 @@ public struct LoopVolumes: VolumeBackend {
         pool: String, mountRoot: String, writtenOnce: ByteCount = LoopVolumes.writtenOnceDefault,
         logger: Logger = Logger(label: "roost.volumes")
     ) {
+        self.init(
+            pool: pool, mountRoot: mountRoot, writtenOnce: writtenOnce, counts: "/sys/fs/ext4", logger: logger)
+    }
+
+    init(pool: String, mountRoot: String, writtenOnce: ByteCount, counts: String, logger: Logger) {
         self.pool = pool
         self.mountRoot = mountRoot
         self.writtenOnce = writtenOnce
+        self.counts = counts
         self.logger = logger
     }
 

@@ -13,8 +13,11 @@ public struct MountTable: Sendable {
         /// The superblock's options, comma-separated.
         public var options: String
 
-        /// The filesystem takes no writes, whoever asks. After an error ext4 says `emergency_ro` since Linux 6.14, and
-        /// `ro` before.
+        /// The kernel says that the filesystem takes no writes, whoever asks. After an error ext4 said `ro` before Linux
+        /// 6.12 (d3476f3dad4a: "don't set SB_RDONLY after filesystem errors"), and says `emergency_ro` or `shutdown` since
+        /// the series "correct behaviors under errors=remount-ro mode" of January 2025. Kernels between the two, such as
+        /// that of Debian 13, say `rw` although every write fails: there only a write or ext4's own count of errors
+        /// tells.
         public var isReadOnly: Bool {
             options.split(separator: ",").contains { $0 == "ro" || $0 == "emergency_ro" || $0 == "shutdown" }
         }

@@ -34,6 +34,48 @@ import Testing
         #expect(watch.fault() == nil)
     }
 
+    @Test("A volume that is called writable and takes no writes is noticed, and a full one is not taken for it")
+    func refusesWrites() async throws {
+        let folder = NSTemporaryDirectory() + "roost-volume-trial-\(getpid())"
+        try DurableFile.makeFolder(folder)
+        defer {
+            umount2(folder, Int32(MNT_DETACH))
+            rmdir(folder)
+        }
+        try #require(mount("tmpfs", folder, "tmpfs", UInt(MS_NOATIME), "size=64k,mode=755") == 0)
+        #expect(VolumeTrial.failure(in: folder) == nil)
+        // What somebody has put in its place is neither waited for nor written to.
+        #expect(symlink(folder + "/aim", folder + "/roost-trial") == 0)
+        #expect(VolumeTrial.failure(in: folder) == nil)
+        #expect(mkfifo(folder + "/roost-trial", 0o600) == 0)
+        #expect(VolumeTrial.failure(in: folder) == nil)
+        #expect(try FolderListing.names(in: folder).isEmpty)
+        let watch = VolumeWatch(layout: PostgresLayout(volume: folder))
+        let filler = open(folder + "/filler", O_WRONLY | O_CREAT, 0o600)
+        let chunk = [UInt8](repeating: 1, count: 4096)
+        while write(filler, chunk, chunk.count) > 0 {}
+        close(filler)
+        #expect(VolumeTrial.failure(in: folder)?.code == ENOSPC)
+        #expect(try await fault(of: watch, within: .milliseconds(200)) == nil)
+        // This mount alone takes no writes: the file system behind it is writable, and so it is called.
+        #expect(unlink(folder + "/filler") == 0)
+        #expect(mount(nil, folder, nil, UInt(MS_REMOUNT | MS_BIND | MS_RDONLY), nil) == 0)
+        #expect(watch.fault() == nil)
+        #expect(try await fault(of: watch, within: .seconds(10))?.contains("takes no writes") == true)
+    }
+
+    private func fault(of watch: VolumeWatch, within time: Duration) async throws -> String? {
+        try await withThrowingTaskGroup(of: String?.self) { group in
+            group.addTask { await watch.untilFault(every: .milliseconds(5), trying: { .milliseconds(20) }) }
+            group.addTask {
+                try await Task.sleep(for: time)
+                return nil
+            }
+            defer { group.cancelAll() }
+            return try await group.next() ?? nil
+        }
+    }
+
     @Test(
         "The words of the kernel for a file system that takes no writes",
         arguments: [

@@ -1,4 +1,5 @@
 import Glibc
+import Logging
 import RoostLinux
 import RoostModel
 import Testing
@@ -209,6 +210,31 @@ struct LoopVolumesTests {
             try DurableFile.write("more", to: folder + "/more")
             #expect(try DurableFile.read(folder + "/data") == Array("kept".utf8))
             #expect(try await pool.volumes.usage(of: id)?.isReadOnly == false)
+        }
+    }
+
+    /// As on a kernel that goes on calling it writable: here ext4's own count is a folder of the test's.
+    @Test func aVolumeWhoseErrorsWereCountedIsCheckedAndMountedAnew() async throws {
+        try await Pool.with { pool in
+            let id = Pool.newID()
+            let counts = pool.folder + "/counts"
+            let volumes = LoopVolumes(
+                pool: pool.volumes.pool, mountRoot: pool.volumes.mountRoot,
+                writtenOnce: LoopVolumes.writtenOnceDefault, counts: counts, logger: Logger(label: "test"))
+            try await volumes.create(id, size: size)
+            let folder = try await volumes.mount(id)
+            let device = try #require(try await pool.loops(of: id).first?.split(separator: " ").first?.dropFirst(5))
+            // A mount takes it away.
+            let mark = folder + "/lost+found"
+            for (count, isMountedAnew) in [(nil, false), ("0\n", false), ("2\n", true)] as [(String?, Bool)] {
+                if let count {
+                    try DurableFile.makeFolder("\(counts)/\(device)")
+                    try DurableFile.write(count, to: "\(counts)/\(device)/errors_count")
+                }
+                try DurableFile.makeFolder(mark)
+                #expect(try await volumes.mount(id) == folder)
+                #expect((access(mark, F_OK) != 0) == isMountedAnew)
+            }
         }
     }
 
