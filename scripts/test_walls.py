@@ -41,6 +41,13 @@ class WallsTests(unittest.TestCase):
                 targets.append({
                     "name": room, "type": "regular", "path": f"Sources/{floor}/{room}",
                     "dependencies": [{"byName": [used, None]} for used in uses]})
+            (root / "docs/decisions").mkdir(parents=True)
+            (root / "docs/architecture.md").write_text(
+                "## The rooms\n\n| floor | room | what lives there |\n|---|---|---|\n"
+                + "".join(f"| {floor} | `{room}` | something |\n" for room, (floor, _, _) in house.items())
+                + "\n## Words\n")
+            (root / "docs/decisions/0001-a-choice.md").write_text("# A choice\n")
+            (root / "docs/decisions/README.md").write_text("- [0001 A choice](0001-a-choice.md)\n")
             write(root)
             dump = root / "dump.json"
             dump.write_text(json.dumps({"targets": targets}))
@@ -152,6 +159,39 @@ class WallsTests(unittest.TestCase):
 
         result = self.run_walls(change)
         self.assertEqual(result.returncode, 0, result.stderr)
+
+    def rewrites(self, file, old, new):
+        def write(root):
+            text = (root / file).read_text()
+            self.assertIn(old, text)
+            (root / file).write_text(text.replace(old, new))
+        return write
+
+    def test_a_room_without_a_row(self):
+        row = "| Services | `RoostEdge` | something |\n"
+        self.expect("no row says what lives in RoostEdge", write=self.rewrites("docs/architecture.md", row, ""))
+
+    def test_a_row_on_another_floor(self):
+        self.expect(
+            "RoostEdge is on the floor Services",
+            write=self.rewrites("docs/architecture.md", "| Services | `RoostEdge`", "| Lab | `RoostEdge`"))
+
+    def test_a_row_without_a_room(self):
+        self.expect(
+            "there is no room RoostSky", write=self.rewrites("docs/architecture.md", "`roostd`", "`roostd`, `RoostSky`"))
+
+    def test_a_decision_that_is_not_listed(self):
+        self.expect(
+            "0002-another.md is not listed",
+            write=lambda root: (root / "docs/decisions/0002-another.md").write_text("# Another\n"))
+
+    def test_a_decision_that_is_listed_and_not_there(self):
+        self.expect(
+            "there is no page 0001-a-choice.md", write=lambda root: (root / "docs/decisions/0001-a-choice.md").unlink())
+
+    def test_a_decision_that_has_another_title(self):
+        self.expect(
+            "calls itself 'A choice'", write=self.rewrites("docs/decisions/README.md", "A choice", "Another choice"))
 
     def test_a_room_without_a_text(self):
         self.expect("no README.md", write=lambda root: (root / "Sources/Services/RoostEdge/README.md").unlink())

@@ -193,6 +193,47 @@ class House:
             if not text.is_file():
                 self.say(f"{self.targets[room]['path']}: no README.md that says what the room is for")
 
+    # What the documents say of the house.
+
+    def check_map(self):
+        """Each room has a row in the table of rooms, under its floor, and no row is of a room that is not there."""
+        text = self.root / "docs/architecture.md"
+        rows, floor = {}, None
+        for number, line in section(text.read_text().splitlines(), "## The rooms"):
+            cells = [cell.strip() for cell in line.split("|")]
+            if len(cells) != 5:
+                continue
+            floor = cells[1] or floor
+            for room in re.findall(r"`([\w-]+)`", cells[2]):
+                rows[room] = (number, floor)
+        for room in self.rooms():
+            if room not in rows:
+                self.say(f"docs/architecture.md: no row says what lives in {room}")
+            elif self.floor(room) != rows[room][1]:
+                self.say(f"docs/architecture.md:{rows[room][0]}: {room} is on the floor {self.floor(room)}")
+        for room, (number, _) in rows.items():
+            if room not in self.targets:
+                self.say(f"docs/architecture.md:{number}: there is no room {room}")
+
+    def check_decisions(self):
+        """Each page of a decision is listed, by the title it has, and each that is listed is there."""
+        folder = self.root / "docs/decisions"
+        listed = {}
+        for number, line in enumerate((folder / "README.md").read_text().splitlines(), 1):
+            found = re.match(r"- \[(\d{4}) (.+)\]\(([^)]+)\)$", line)
+            if found:
+                listed[found.group(3)] = (number, found.group(1), found.group(2))
+        for page in sorted(folder.glob("[0-9]*.md")):
+            if page.name not in listed:
+                self.say(f"docs/decisions/README.md: {page.name} is not listed")
+                continue
+            number, digits, title = listed.pop(page.name)
+            said = page.read_text().splitlines()[0].removeprefix("# ")
+            if not page.name.startswith(digits + "-") or re.sub(r"^\d+\.? ", "", said) != title:
+                self.say(f"docs/decisions/README.md:{number}: {page.name} calls itself '{said}'")
+        for name, (number, _, _) in listed.items():
+            self.say(f"docs/decisions/README.md:{number}: there is no page {name}")
+
     # What a file says.
 
     def check_files(self):
@@ -337,6 +378,16 @@ def declarations(lines):
             types.append((indent, opened.group(2), opened.group(3), re.findall(r"\w+", opened.group(4) or "")))
 
 
+def section(lines, heading):
+    """The numbered lines below a heading, up to the next of its rank."""
+    inside = False
+    for number, line in enumerate(lines, 1):
+        if line.startswith("## "):
+            inside = line == heading
+        elif inside:
+            yield number, line
+
+
 def is_commented(lines, number):
     """The line above the declaration and its attributes is of a comment for readers of the documentation."""
     above = number - 1
@@ -386,6 +437,8 @@ def main():
     house.check_never()
     house.check_mirror()
     house.check_texts()
+    house.check_map()
+    house.check_decisions()
     house.check_files()
     house.check_used()
     for breach in house.breaches:
