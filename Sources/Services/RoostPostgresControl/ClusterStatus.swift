@@ -43,7 +43,12 @@ enum ClusterStatus {
     /// answered, by an edge that knows nothing of the connection, only when the client has something to say. A client
     /// that waits for an answer asks whether the other end is there after 4 s, then every 2 s; one that has sent
     /// something gives up after 10 s without an acknowledgement
-    /// (https://www.postgresql.org/docs/17/libpq-connect.html#LIBPQ-PARAMKEYWORDS).
+    /// (https://www.postgresql.org/docs/17/libpq-connect.html#LIBPQ-PARAMKEYWORDS). libpq sets both before it connects, so
+    /// they count during the login, too.
+    ///
+    /// `connect_timeout` finds no dead edge, and may not: it is for the whole way to the login, and an edge that lives
+    /// holds a client for up to 15 s while no member is open (`HoldQueue.Limits.waitMax`), and then says why. A client
+    /// that gave up after ten would lose the login that a failover brings, and the reason when none comes.
     private static let liveness =
         "connect_timeout=20&keepalives_idle=4&keepalives_interval=2&keepalives_count=3&tcp_user_timeout=10000"
 

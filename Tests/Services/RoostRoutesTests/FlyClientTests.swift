@@ -62,8 +62,15 @@ import Testing
             let made = try await machine(host)
             let (id, instance) = (made.string("id"), made.string("instance_id"))
             let path = "/v1/apps/shop/machines/\(id)"
-            let wait = try await host.call("GET \(path)/wait?state=started&timeout=60&version=\(instance)")
-            #expect(wait.status == 200, "\(wait.text)")
+            // Older ones say `instance_id` for what is `version` now.
+            for name in ["version", "instance_id"] {
+                let wait = try await host.call("GET \(path)/wait?\(name)=\(instance)&state=started&timeout=60")
+                #expect(wait.status == 200, "\(wait.text)")
+                #expect(wait.string("version") == instance)
+            }
+            let after = try await host.call("GET \(path)/wait?from_event_id=\(instance)&state=started&timeout=60")
+            #expect(after.status == 400)
+            #expect(after.text.contains("'from_event_id' is not supported here; there are: state, timeout"))
             let restart = try await host.call("POST \(path)/restart?force_stop=false")
             #expect(restart.status == 200, "\(restart.text)")
             #expect(try await host.call("GET \(path)/wait?state=started&timeout=60").status == 200)
