@@ -22,4 +22,6 @@ package enum Breakage: String, Hashable, Sendable, CaseIterable {
     case ignoresStrayPrimary
     /// Says that its Postgres has stopped when it begins to stop it.
     case saysStoppedEarly
+    /// Looks at its log after it has stopped its Postgres, before it has asked for a successor.
+    case staysAfterResigning
 }

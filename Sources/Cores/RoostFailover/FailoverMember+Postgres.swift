@@ -9,7 +9,7 @@ extension FailoverMember {
         case .suspending: suspended(outcome, now)
         case .resigning:
             if case .failed(let reason) = outcome { return retryLater(reason, now) }
-            phase = .resigning(hasStopped: true)
+            phase = breakage == .staysAfterResigning ? .reading : .resigning(hasStopped: true)
         case .initializing, .severing, .reading, .cloning, .exchanging, .discarding, .rewinding, .following,
             .promoting, .restarting:
             switch outcome {

@@ -22,7 +22,14 @@ public struct FailoverMember: Sendable {
     public private(set) var wakeAt: Moment
 
     let breakage: Breakage?
-    var phase = MemberPhase.starting
+    var phase = MemberPhase.starting {
+        didSet {
+            let step = PhaseStep(from: oldValue.label, to: phase.label)
+            if step.from != step.to { steps.append(step) }
+        }
+    }
+    /// The changes of phase that the last event led to. Nothing here looks at them.
+    package private(set) var steps: [PhaseStep] = []
     var actions: [FailoverAction] = []
     /// Why it waits or what failed last.
     var detail: String?
@@ -146,6 +153,7 @@ public struct FailoverMember: Sendable {
     }
 
     public mutating func receive(_ event: FailoverEvent, now: Moment) -> [FailoverAction] {
+        steps.removeAll()
         // First of all: a process that was frozen must not act on what it was told before.
         stopWithoutLease(now)
         take(event, now)

@@ -11,9 +11,9 @@ public struct FailoverStatus: Hashable, Sendable {
     /// The gate is open.
     public var isOpen: Bool
 
-    public enum Phase: String, Hashable, Sendable, Codable {
+    public enum Phase: String, Hashable, Sendable, Codable, CaseIterable {
         case starting, empty, initializing, founding, severing, reading, waiting, cloning, exchanging, discarding,
             rewinding
-        case following, claiming, promoting, restarting, leading, draining, resigning, suspended, leaving
+        case following, claiming, promoting, restarting, leading, draining, suspended, resigning, leaving
     }
 }

@@ -1,27 +1,34 @@
 import RoostModel
 
-/// Where a member stands. Every phase but `leaving` can become `severing` when the rule calls for a higher epoch,
-/// and `leaving` when the machine is asked to stop.
+/// Where a member stands. Every phase becomes `leaving` when the machine is asked to stop. Where Postgres may run or its
+/// data may be changing, a rule that calls for a higher epoch makes it `severing`; `starting`, `empty`, `initializing`,
+/// `founding`, `reading` and `waiting` are behind a fence already, and stay what they are.
+///
+/// What else each becomes is said here with its reason, and for the simulation in ``PhaseStep``: the two are one list.
 enum MemberPhase: Hashable, Sendable {
-    /// The process is new; Postgres is stopped; the store was not read yet. Becomes `empty`, `founding`, `reading` or
-    /// `claiming`.
+    /// The process is new; Postgres is stopped; the store was not read yet. Without a rule it becomes `initializing` or
+    /// `founding` if it is the first member; with one `claiming` when it led and still does, else `reading`,
+    /// `exchanging` or `empty` by the data it has.
     case starting
     /// No data that counts; Postgres is stopped. Becomes `initializing` when there is no rule and it is the first
     /// member, `cloning` when there is a leader to copy from, `discarding` when that needs room.
     case empty
     /// initdb runs. Becomes `founding`, or `empty` when it failed.
     case initializing
-    /// Has data, but there is no rule: creates it. Becomes `claiming`.
+    /// Has data, but there is no rule: creates it. Becomes `claiming`, or `reading` when others have called a recruitment
+    /// meanwhile.
     case founding
     /// The fence is going up. Becomes `reading`, `empty` without usable data, or `exchanging`.
     case severing
     /// Behind the fence; the end of the log is being read. Becomes `waiting`; `cloning` when Postgres cannot be started
-    /// for long.
+    /// for long; `severing` when its data turned out to be spoiled.
     case reading
     /// Behind the fence, Postgres detached, the end of the log known: answers recruitments. Becomes `following`,
-    /// `rewinding`, `cloning`, `discarding` or `claiming` once the rule says whom to follow.
+    /// `rewinding`, `cloning`, `discarding` or `claiming` once the rule says whom to follow; `reading` again when Postgres
+    /// ended, and `severing` when somebody else made a primary of it.
     case waiting(end: LSN)
-    /// A copy is being made beside the data, which counts as before. Becomes `exchanging`, or what it was before.
+    /// A copy is being made beside the data, which counts as before. Becomes `exchanging`, or what it was before: `waiting`,
+    /// `reading` or `empty`.
     case cloning(Copying)
     /// The copy takes the data's place. Becomes `reading`.
     case exchanging
@@ -33,15 +40,19 @@ enum MemberPhase: Hashable, Sendable {
     /// somebody else made a primary of it.
     case following(MemberName)
     /// The rule names this member, and it asks the store for its lease. Becomes `promoting` (`end` known: Postgres is
-    /// a detached standby) or `restarting` (Postgres is a stopped primary of this very epoch).
+    /// a detached standby) or `restarting` (Postgres is a stopped primary of this very epoch); `resigning` when its log does
+    /// not end where the rule has its reign begin.
     case claiming(end: LSN?)
-    /// Becomes `leading`, or `resigning` when it failed.
+    /// Becomes `leading`; `resigning` when it failed; `suspending` when the lease ran out.
     case promoting(end: LSN)
-    /// The stopped primary starts again in its epoch. Becomes `leading`, or `resigning` after too many crashes.
+    /// The stopped primary starts again in its epoch. Becomes `leading`; `resigning` after too many crashes; `suspending` when
+    /// the lease ran out.
     case restarting
     /// Postgres runs as primary. Becomes `restarting`, `draining`, `suspending` or `resigning`.
     case leading(Reigning)
-    /// A planned switchover. Becomes `severing` when the recruitment it asks for is in the rule, else `restarting`.
+    /// A planned switchover. Becomes `severing` when the recruitment it asks for is in the rule. If none comes, it becomes
+    /// `leading` again while Postgres still runs, else `restarting`; and what a leader becomes by a crash or without a lease:
+    /// `restarting`, `resigning`, `suspending`.
     case draining(Drain)
     /// The lease ran out: Postgres is being stopped. Becomes `claiming` (or `severing`).
     case suspending

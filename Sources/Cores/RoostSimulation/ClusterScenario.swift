@@ -1,3 +1,5 @@
+package import RoostFailover
+
 /// What a simulated cluster goes through. Everything else follows from the seed.
 public struct ClusterScenario: Sendable, CustomStringConvertible {
     public enum Fault: String, Sendable, CaseIterable {
@@ -125,6 +127,8 @@ public struct ClusterRun: Sendable, CustomStringConvertible {
     public var secondsToWhole: Double?
     /// Filled when the run was asked to keep it.
     public var trace: [String]
+    /// The changes of phase that members went through.
+    package var steps: Set<PhaseStep>
 
     public var description: String {
         "\(scenario)\n\(violation.map { "\($0)" } ?? "no violation"), epoch \(epochs), "

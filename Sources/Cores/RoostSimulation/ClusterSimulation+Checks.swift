@@ -60,6 +60,13 @@ extension ClusterSimulation {
         for piece in shown.pieces { expose(epoch: piece.epoch, end: piece.end) }
     }
 
+    func checkSteps(_ member: Int) {
+        guard let core = members[member].core else { return }
+        for step in core.steps where steps.insert(step).inserted && !step.isLegal {
+            fail("\(core.name) goes from \(step.from) to \(step.to), which is in no table")
+        }
+    }
+
     func checkBeginning(_ operation: PostgresOperation, on member: Int) {
         switch operation {
         case .promote(let epoch, _, _), .startPrimary(let epoch, _, _):

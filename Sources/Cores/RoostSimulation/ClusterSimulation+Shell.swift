@@ -66,6 +66,7 @@ extension ClusterSimulation {
         let now = moment(of: member)
         guard let actions = members[member].core?.receive(event, now: now) else { return }
         if keepsTrace { traceCore(member, event, actions) }
+        checkSteps(member)
         for action in actions {
             if let left = members[member].actionsToLive {
                 if left == 0 {

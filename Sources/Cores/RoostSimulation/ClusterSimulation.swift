@@ -72,6 +72,8 @@ public final class ClusterSimulation {
 
     /// By epoch: the end of the last byte that was confirmed, or shown to clients, and must never be lost.
     var exposed: [SimulatedLog.Piece] = []
+    /// The changes of phase that any member went through.
+    var steps: Set<PhaseStep> = []
     var confirmed = 0
     var confirmedAt: Int?
     var longestGap = 0
@@ -131,7 +133,8 @@ public final class ClusterSimulation {
             scenario: scenario, violation: violation, epochs: store.view.rule?.epoch.number ?? 0, confirmed: confirmed,
             longestGapSeconds: Double(longestGap) / 1e6, events: events,
             secondsToPrimary: primaryAt.map { Double($0 - healedAt) / 1e6 },
-            secondsToWhole: wholeAt.map { Double($0 - healedAt) / 1e6 }, trace: trace)
+            secondsToWhole: wholeAt.map { Double($0 - healedAt) / 1e6 }, trace: trace,
+            steps: steps)
     }
 
     private func handle(_ occurrence: Occurrence) {

@@ -1,5 +1,6 @@
 import RoostFailover
 import RoostModel
+import Testing
 
 /// Speaks to one member's core as its shell would, and keeps what it answers.
 struct Dialogue {
@@ -39,6 +40,7 @@ struct Dialogue {
 
     mutating func all(_ event: FailoverEvent) -> [FailoverAction] {
         var actions = member.receive(event, now: now)
+        for step in member.steps { #expect(step.isLegal, "\(step) on \(event)") }
         while let report = Self.reported(actions), report != stored {
             stored = report
             actions += member.receive(.reportAnswered(.applied(revision: revision)), now: now)
