@@ -279,6 +279,7 @@ struct ClusterTests {
 
     private static func expectOneLeaderInEachEpoch(_ cluster: TestCluster) throws {
         var leaders: [UInt64: MemberName] = [:]
+        #expect(!cluster.store.rules.isEmpty)
         for rule in cluster.store.rules {
             if let known = leaders[rule.epoch.number] { #expect(known == rule.leader) }
             leaders[rule.epoch.number] = rule.leader

@@ -21,16 +21,24 @@ struct HostileTests {
             for number in TestCluster.numbers { try cluster.start(number) }
             let first = try await cluster.waitUntilReady(standbys: 2, within: .seconds(120))
             _ = try await cluster.query(first, "CREATE TABLE rows (row int); CREATE ROLE lowly LOGIN PASSWORD 'x'")
+            for number in TestCluster.numbers {
+                let name = try TestCluster.name(number)
+                let isIn = try await poll(for: .seconds(20)) { cluster.store.isOpen(name) ? true : nil }
+                #expect(isIn == true, "\(name)")
+            }
             cluster.store.forgetStates()
             for number in TestCluster.numbers {
                 for phrase in Self.phrases {
                     // Without any account, as the name of a user; then as an error and as a statement.
-                    _ = try? await Self.login(cluster, number, user: phrase)
+                    await #expect(throws: (any Error).self) { try await Self.login(cluster, number, user: phrase) }
                     let quoted = phrase.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "''")
-                    _ = try? await cluster.query(number, "SELECT '\(quoted)'::int")
-                    _ = try? await cluster.query(
-                        number, "DO $$ BEGIN RAISE LOG E'\\n2026-01-01 00:00:00 UTC [1] FATAL:  \(quoted)'; END $$")
+                    await #expect(throws: (any Error).self) {
+                        try await cluster.query(number, "SELECT '\(quoted)'::int")
+                    }
+                    _ = try await cluster.query(
+                        number, "DO $$ BEGIN RAISE LOG E'\\n\(Self.head)\(quoted)'; END $$")
                 }
+                try await expectArrived(at: number, of: cluster)
             }
             // Longer than a member looks before it asks its leader.
             let changed = try await poll(for: .seconds(5)) {
@@ -40,6 +48,28 @@ struct HostileTests {
             #expect(try await cluster.waitUntilReady(standbys: 2, within: .seconds(5)) == first)
             _ = try await cluster.query(first, "INSERT INTO rows VALUES (1)")
         }
+    }
+
+    /// What the line of a process of Postgres itself begins with.
+    private static let head = "2026-01-01 00:00:00 UTC [1] FATAL:  "
+    /// Of a name Postgres takes 63 bytes.
+    private static let nameBytes = 60
+
+    /// Attacks that reach no log prove nothing.
+    private func expectArrived(at number: Int, of cluster: TestCluster) async throws {
+        let words = Self.phrases.flatMap { phrase in
+            [
+                "user \"\(phrase.prefix(Self.nameBytes))", "invalid input syntax for type integer: \"\(phrase)\"",
+                "\t\(Self.head)\(phrase)\n",
+            ]
+        }
+        var missing = words
+        let haveArrived = try await poll(for: .seconds(10)) { () -> Bool? in
+            let text = try cluster.log(number)
+            missing.removeAll { text.contains($0) }
+            return missing.isEmpty ? true : nil
+        }
+        #expect(haveArrived == true, "the log of m\(number) has no \(missing)")
     }
 
     private static func login(_ cluster: TestCluster, _ number: Int, user: String) async throws -> String {

@@ -54,9 +54,16 @@ final class TestCluster: Sendable {
                 ground.root, ground.program, "run", "--api", "\(folder)/api", "--volume",
                 "\(folder)/data", "--run-folder", "\(folder)/run", "--log-level", "info",
             ]
-        let process = try TestProcess.start(line, log: "\(ground.root)\(folder)/postgres.log")
+        let process = try TestProcess.start(line, log: logFile(number))
         machines.withLock { $0[number] = process }
     }
+
+    /// What the machine has written: the lines of its supervisor, and those of its Postgres.
+    func log(_ number: Int) throws -> String {
+        String(decoding: try DurableFile.read(logFile(number)) ?? [], as: UTF8.self)
+    }
+
+    private func logFile(_ number: Int) -> String { "\(ground.root)\(ground.folder)/m\(number)/postgres.log" }
 
     /// Everything of the machine dies at once.
     func kill(_ number: Int) {

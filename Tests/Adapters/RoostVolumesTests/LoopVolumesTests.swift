@@ -139,7 +139,10 @@ struct LoopVolumesTests {
                 }
                 #expect(held == true)
                 // Attached is not yet mounted: an idle device would be taken over.
-                _ = try await poll(for: .seconds(10)) { isClaimed(try await pool.loops(of: id)) ? true : nil }
+                let claimed = try await poll(for: .seconds(10)) {
+                    isClaimed(try await pool.loops(of: id)) ? true : nil
+                }
+                #expect(claimed == true)
                 let error = await refusal { _ = try await pool.volumes.mount(id) }
                 #expect(error?.code == .busy)
                 #expect(await refusal { try await pool.volumes.destroy(id) }?.code == .busy)

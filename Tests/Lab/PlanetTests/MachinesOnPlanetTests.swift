@@ -241,14 +241,17 @@ struct MachinesOnPlanetTests {
         #expect(matrix.silent.isEmpty)
         let expected = ["ams-iad": 80.0, "ams-sin": 160.0, "iad-sin": 220.0]
         let regions = Dictionary(uniqueKeysWithValues: planet.plan.hosts.map { ($0.name, $0.region.text) })
+        var found: Set<String> = []
         for row in matrix.rows {
             for path in row.paths {
                 let pair = [row.region.text, regions[path.peer] ?? ""].sorted().joined(separator: "-")
                 guard let milliseconds = expected[pair] else { continue }
+                found.insert(pair)
                 let measured = Double(try #require(path.roundTripMicroseconds)) / 1000
                 #expect(abs(measured - milliseconds) < milliseconds * 0.1, "\(row.host)–\(path.peer): \(measured) ms")
             }
         }
+        #expect(found == Set(expected.keys))
     }
 
     private func clear(_ app: AppName) async throws {
