@@ -109,9 +109,11 @@ class House:
         self.root = root
         self.breaches = []
         self.targets = self.read_targets(dump)
-        self.sources = {}
-        for path in sorted((root / "Sources").rglob("*.swift")):
-            self.sources[path] = path.read_text().splitlines()
+        self.sources = self.read("Sources")
+        self.tests = self.read("Tests")
+
+    def read(self, folder):
+        return {path: path.read_text().splitlines() for path in sorted((self.root / folder).rglob("*.swift"))}
 
     def say(self, text):
         self.breaches.append(text)
@@ -319,24 +321,129 @@ class House:
     # Public symbols that nothing but tests uses.
 
     def check_used(self):
-        counts = {}
-        for lines in self.sources.values():
-            for line in lines:
-                for word in re.findall(r"\w+", without_comment(line)):
-                    counts[word] = counts.get(word, 0) + 1
+        by_sources = Uses(self.sources.values())
+        by_all = Uses(list(self.sources.values()) + list(self.tests.values()))
         for path, lines in self.sources.items():
-            if self.room_of(path)[0] == "Programs":
+            floor, room = self.room_of(path)
+            if floor == "Programs":
                 continue
-            for number, line in enumerate(lines, 1):
-                found = PUBLIC.match(line)
-                if not found or not re.fullmatch(r"\w+", found.group(2) or ""):
+            uses = by_all if room in FOR_TESTS else by_sources
+            for number, kind, name, owner, label in published(lines):
+                if name in WITNESSES or lines[number - 1].strip().lstrip("/ ") == "For a protocol of the library.":
                     continue
-                if found.group(2) in WITNESSES or lines[number - 2].strip() == "// For a protocol of the library.":
-                    continue
-                if counts.get(found.group(2), 0) < 2:
+                if kind == "init":
+                    is_used = uses.makes(owner, label)
+                    text = f"init({label}:) of {owner}"
+                else:
+                    is_used = uses.of(name) and (kind != "func" or uses.calls(name, label))
+                    text = f"{kind} {name}" if label is None or not uses.of(name) else f"func {name}({label}:)"
+                if not is_used:
                     self.say(
-                        f"{path.relative_to(self.root)}:{number}: public {found.group(1)} {found.group(2)}"
-                        " is used by nothing but tests")
+                        f"{path.relative_to(self.root)}:{number + 1}: public {text} is used by nothing but tests")
+
+
+# Rooms that are there for tests: what those use of them is used.
+FOR_TESTS = {"RoostSimulation", "RoostLab"}
+
+MODIFIERS = r"(?:@\w+(?:\([^)]*\))? |(?:public|package|internal|private|fileprivate|open|static|class|final|mutating|nonmutating|nonisolated|indirect|convenience|required|override|lazy|weak|dynamic|prefix|postfix)(?:\([a-z]+\))? )*"
+DECLARED = re.compile(r"^\s*" + MODIFIERS + r"(func|struct|class|actor|enum|protocol|typealias|associatedtype) `?(\w+)`?")
+# Of variables only those that are surely no local ones: what is `let` in a function has no access and no accessors.
+DECLARED_VARIABLE = re.compile(r"^\s*(?:" + MODIFIERS + r"(?:public|package) (?:static )?(?:var|let) (\w+)|(?:static )?var (\w+): [^{=]*\{ get )")
+EXTENDED = re.compile(r"^\s*" + MODIFIERS + r"(?:struct|class|actor|enum|protocol|extension) ([\w.]+)")
+PARAMETERS = re.compile(r"^\s*" + MODIFIERS + r"(?:func `?\w+`?|init[?!]?)(?:<[^(]*>)?\((.*)$")
+CALLED = re.compile(r"(?<![\w`])`?(\w+)`?(?:<[\w.:, <>\[\]?]*>)?[?!]?\((?=\s*(?:(\w+):)?)")
+
+
+class Uses:
+    """What the sources name and call, apart from what they declare: a requirement of a protocol and its witnesses are
+    declarations, and so is each overload."""
+
+    def __init__(self, sources):
+        self.words, self.declared, self.called, self.aliases, self.protocols = {}, {}, {}, {}, set()
+        for lines in sources:
+            code = [without_comment(line) for line in lines]
+            for line in code:
+                for word in re.findall(r"\w+", line):
+                    self.words[word] = self.words.get(word, 0) + 1
+                for pattern in (DECLARED, DECLARED_VARIABLE):
+                    found = pattern.match(line)
+                    if found:
+                        name = found.group(found.lastindex)
+                        self.declared[name] = self.declared.get(name, 0) + 1
+                        if found.group(1) == "protocol":
+                            self.protocols.add(name)
+                found = re.search(r"\btypealias (\w+)(?:<[^>]*>)? = (?:\w+\.)*(\w+)", line)
+                if found:
+                    self.aliases.setdefault(found.group(2), set()).add(found.group(1))
+            text = "\n".join(code)
+            for found in CALLED.finditer(text):
+                if not text.endswith("func ", 0, found.start()):
+                    self.called.setdefault(found.group(1), set()).add(found.group(2))
+            # Handed on by name, with its labels.
+            for name, label in re.findall(r"(?<!func )\b(\w+)\((\w+):(?:\w+:)*\)", text):
+                self.called.setdefault(name, set()).add(label)
+
+    def of(self, name):
+        return self.words.get(name, 0) > self.declared.get(name, 0)
+
+    def calls(self, name, label):
+        return label is None or label in self.called.get(name, ())
+
+    def makes(self, owner, label):
+        """`Owner(label:`, or `.init(label:` of whatever type: who is meant only the compiler knows."""
+        if label is None:
+            return True
+        if owner in self.protocols:
+            return any(label in labels for labels in self.called.values())
+        names = {owner, "init", "Self"} | self.aliases.get(owner, set())
+        return any(label in self.called.get(name, ()) for name in names)
+
+
+def published(lines):
+    """The public symbols of a file: the number of the line, the kind, the name, for an initialiser the type it makes, and
+    the label by which a call is known: that of the first parameter, unless a call may leave it out."""
+    types = []
+    for number, line in enumerate(lines):
+        code = without_comment(line).rstrip()
+        if not code.strip():
+            continue
+        indent = len(code) - len(code.lstrip())
+        while types and indent <= types[-1][0]:
+            types.pop()
+        found = PUBLIC.match(code)
+        name = found.group(2).split("<")[0] if found else ""
+        if found and found.group(1) == "init":
+            yield number, "init", "", types[-1][1] if types else "", label_of(lines, number)
+        elif re.fullmatch(r"\w+", name):
+            yield number, found.group(1), name, "", label_of(lines, number) if found.group(1) == "func" else None
+        opened = EXTENDED.match(code)
+        if opened:
+            types.append((indent, opened.group(1).split(".")[-1]))
+
+
+def label_of(lines, number):
+    found = PARAMETERS.match(without_comment(lines[number]))
+    if not found:
+        return None
+    text = first_parameter(found.group(1).strip() or without_comment(lines[number + 1]).strip())
+    named = re.match(r"(\w+)(?: \w+)?: ", text)
+    # A call may leave out what has a value of its own, and a closure that stands behind it.
+    if not named or named.group(1) == "_" or " = " in text or "->" in text:
+        return None
+    return named.group(1)
+
+
+def first_parameter(text):
+    """Up to the comma or the bracket that ends it."""
+    depth = 0
+    for place, letter in enumerate(text):
+        if letter in "([":
+            depth += 1
+        elif depth == 0 and letter in ",)":
+            return text[:place]
+        elif letter in ")]":
+            depth -= 1
+    return text
 
 
 # Names that a protocol of the language or of a library asks for: whoever uses them does not name them.

@@ -26,14 +26,11 @@ public struct PathStatistics: Sendable {
         /// What an answer may be late by itself, on the steadiest path (RFC 6298's G): both ends look at their packets
         /// so many times a second only.
         public var granularity: Duration
-        /// What a path that loses everything would cost; a path that loses 5 % costs a twentieth of it.
-        /// With one second, 5 % of loss weigh as much as 50 ms of detour.
-        public var penaltyOfTotalLoss: Duration
 
         public init(
             window: Duration = .seconds(5), windowProbesMin: Int = 20, silence: Duration = .seconds(5),
             silenceProbesMin: Int = 5, patienceMin: Duration = .milliseconds(200), patienceMax: Duration = .seconds(1),
-            granularity: Duration = .milliseconds(100), penaltyOfTotalLoss: Duration = .seconds(1)
+            granularity: Duration = .milliseconds(100)
         ) {
             precondition(windowProbesMin >= silenceProbesMin && silenceProbesMin > 0 && patienceMin <= patienceMax)
             self.window = window
@@ -43,7 +40,6 @@ public struct PathStatistics: Sendable {
             self.patienceMin = patienceMin
             self.patienceMax = patienceMax
             self.granularity = granularity
-            self.penaltyOfTotalLoss = penaltyOfTotalLoss
         }
     }
 
@@ -166,13 +162,6 @@ public struct PathStatistics: Sendable {
             }
         }
         return false
-    }
-
-    /// What the path costs: smoothed round trip plus a penalty for loss; the lower the better.
-    /// Nil when the other end does not answer: the path leads nowhere.
-    public func score(at now: Moment) -> Duration? {
-        guard let smoothed, isAnswering(at: now) else { return nil }
-        return smoothed.roundTrip + limits.penaltyOfTotalLoss * loss
     }
 
     private struct Probe: Sendable {

@@ -13,7 +13,6 @@ struct Holdings: Hashable, Sendable {
     private(set) var volumeHosts: [VolumeID: [HostName]] = [:]
     private(set) var appMachines: [AppName: Set<MachineID>] = [:]
     private(set) var appVolumes: [AppName: Set<VolumeID>] = [:]
-    private(set) var addresses: [IPv6Address: MachineID] = [:]
 
     private struct Things: Hashable {
         var machines: [MachineRecord] = []
@@ -158,7 +157,6 @@ struct Holdings: Hashable, Sendable {
     private mutating func note(_ machine: MachineRecord, on host: HostName) {
         machineHosts.note(machine.id, on: host)
         appMachines[machine.app, default: []].insert(machine.id)
-        addresses[machine.address] = machine.id
     }
 
     private mutating func note(_ volume: VolumeRecord, on host: HostName) {
@@ -177,7 +175,6 @@ struct Holdings: Hashable, Sendable {
     private mutating func unindex(_ machine: MachineRecord?) {
         guard let machine else { return }
         appMachines.remove(machine.id, from: machine.app)
-        if addresses[machine.address] == machine.id { addresses[machine.address] = nil }
     }
 
     private mutating func unindex(_ volume: VolumeRecord?) {

@@ -265,9 +265,6 @@ extension Planet {
         host(of: id).flatMap { hosts[$0]?.volumes.first { $0.id == id } }
     }
 
-    /// The machine that has an address on the mesh.
-    public func machine(at address: IPv6Address) -> MachineID? { holdings.addresses[address] }
-
     public func machines(of app: AppName) -> [MachineRecord] {
         (holdings.appMachines[app] ?? []).compactMap { machine($0) }.sorted { $0.id < $1.id }
     }

@@ -45,7 +45,6 @@ struct PathStatisticsTests {
         _ = statistics.send(at: .zero)
         #expect(statistics.roundTrip == nil)
         #expect(statistics.jitter == nil)
-        #expect(statistics.score(at: .zero) == nil)
         #expect(statistics.loss == 0)
     }
 
@@ -54,7 +53,7 @@ struct PathStatisticsTests {
         path.run(probes: 100)
         #expect(path.statistics.roundTrip == .milliseconds(80))
         #expect(path.statistics.loss == 0)
-        #expect(path.statistics.score(at: path.now) == .milliseconds(80))
+        #expect(path.statistics.isAnswering(at: path.now))
         #expect(path.statistics.probesSent == 100)
         #expect((path.statistics.jitter ?? .seconds(1)) < .milliseconds(1))
     }
@@ -85,7 +84,7 @@ struct PathStatisticsTests {
         #expect(abs(total / Double(runs) - there - back) < 0.03)
     }
 
-    @Test func totalLossOfOneDirectionIsSeenWithinASecondAndHasNoScore() {
+    @Test func totalLossOfOneDirectionIsSeenWithinASecondAndIsNoAnswer() {
         var path = SimulatedPath(seed: 3)
         path.run(probes: 60)
         path.lossBack = 1
@@ -94,11 +93,12 @@ struct PathStatisticsTests {
         #expect(path.statistics.loss >= 0.1)
         path.run(probes: 60)
         #expect(path.statistics.loss == 1)
-        #expect(path.statistics.score(at: path.now) == nil)
+        #expect(!path.statistics.isAnswering(at: path.now))
         path.lossBack = 0
         path.run(probes: 70)
         #expect(path.statistics.loss == 0)
-        #expect(path.statistics.score(at: path.now) == .milliseconds(80))
+        #expect(path.statistics.isAnswering(at: path.now))
+        #expect(path.statistics.roundTrip == .milliseconds(80))
     }
 
     /// Half a second more delay than was ever seen: the answers come after they were given up, and still count.
@@ -110,18 +110,6 @@ struct PathStatisticsTests {
         #expect(path.statistics.loss == 0)
         let roundTrip = try #require(path.statistics.roundTrip)
         #expect(roundTrip > .milliseconds(550))
-    }
-
-    @Test func lossWeighsAsDelay() throws {
-        var lossy = SimulatedPath(seed: 5)
-        lossy.lossThere = 0.2
-        lossy.run(probes: 200)
-        var detour = SimulatedPath(seed: 5)
-        detour.roundTrip = .milliseconds(100)
-        detour.run(probes: 200)
-        let lossyScore = try #require(lossy.statistics.score(at: lossy.now))
-        let detourScore = try #require(detour.statistics.score(at: detour.now))
-        #expect(lossyScore > detourScore)
     }
 
     @Test func duplicateAndUnknownAnswersChangeNothing() {

@@ -15,7 +15,6 @@ import Testing
         let shop = try AppName("shop")
         let machine = try #require(planet.machines(of: shop).first)
         #expect(planet.host(of: machine.id) == (try HostName("ams-1")))
-        #expect(planet.machine(at: machine.address) == machine.id)
         #expect(planet.volumes(of: shop).map(\.attachedMachine) == [machine.id])
         let cluster = try #require(planet.clusters[shop])
         #expect(cluster.spec != nil && cluster.rule != nil && cluster.heartbeat != nil && cluster.secrets != nil)
@@ -60,7 +59,6 @@ import Testing
         planet.apply(
             .changes([.delete(key: StoreKeys.machine(machine.id, on: host.host))], revision: Revision(11)))
         #expect(planet.machine(machine.id) == nil)
-        #expect(planet.machine(at: machine.address) == nil)
         #expect(planet.machines(of: machine.app).count == 2)
     }
 
