@@ -4,7 +4,6 @@ import RoostHost
 import RoostLinux
 import RoostModel
 import RoostPlanet
-import RoostStore
 import RoostWire
 
 /// What a member may ask of its host (RoostWire, MemberAPI.swift has the list): its own cluster and nothing else.
@@ -12,10 +11,8 @@ struct MemberRoutes: RouteGroup {
     let caller: Caller
     let agent: HostAgent
     let watcher: PlanetWatcher
-    let store: any Store
+    let store: MemberStore
     let warden: LeaseWarden
-    /// What this member may still write.
-    let allowance = ByteAllowance(MemberBounds.bytesPerSecondMax, burst: MemberBounds.burstBytesMax)
 
     /// Who is on the other end of one socket.
     struct Caller: Hashable, Sendable {
@@ -48,19 +45,9 @@ struct MemberRoutes: RouteGroup {
     // MARK: - Views
 
     private func freshView(for call: APICall) async throws(Refusal) -> ClusterView {
-        let listing: Listing
-        do { listing = try await store.read(.prefix(StoreKeys.cluster(caller.cluster)), at: nil) } catch {
-            throw Refusal(store: error)
-        }
-        var planet = Planet()
-        _ = planet.apply(.listing(listing))
-        // What was just read counts more than what was heard before.
-        var secrets = planet.clusters[caller.cluster]?.secrets ?? watcher.read { $0.clusters[caller.cluster]?.secrets }
-        if secrets == nil {
-            secrets = try await store.record(ClusterSecrets.self, at: StoreKeys.secrets(caller.cluster))?.record
-        }
+        let (found, secrets) = try await store.read()
         let withServerKey = Self.needsServerKey(call.header(CallHeader.tlsEndsBefore))
-        guard let records = planet.clusters[caller.cluster],
+        guard let records = found,
             let view = Self.view(for: caller, records, secrets, withServerKey: withServerKey)
         else {
             throw Refusal(.notFound, "cluster \(caller.cluster) not found")
@@ -108,12 +95,10 @@ struct MemberRoutes: RouteGroup {
             throw Refusal(.invalid, "member \(caller.member) is not in the rule it wants to write")
         }
         try MemberBounds.check(wish.rule)
-        let key = StoreKeys.clusterRule(caller.cluster)
         let former = watcher.read { $0.clusters[caller.cluster]?.rule }
-        return try await apply(
-            compares: [try await isThere(), .modified(key: key, equals: Revision(wish.expectedRevision))],
-            MemberBounds.cut(wish.rule), at: key
-        ) { Self.log(wish.rule, over: former, of: caller, by: call.logger) }
+        let outcome = try await store.put(MemberBounds.cut(wish.rule), over: wish.expectedRevision)
+        if outcome.isApplied { Self.log(wish.rule, over: former, of: caller, by: call.logger) }
+        return try Answer.json(outcome)
     }
 
     /// Who leads, and why somebody else shall, is what people look for first.
@@ -138,12 +123,11 @@ struct MemberRoutes: RouteGroup {
         guard wish.heartbeat.leader == caller.member else {
             throw Refusal(.invalid, "member \(caller.member) cannot renew the lease of \(wish.heartbeat.leader)")
         }
-        let rule = StoreKeys.clusterRule(caller.cluster)
-        let response = try await apply(
-            compares: [.modified(key: rule, equals: Revision(wish.ruleRevision))], wish.heartbeat,
-            at: StoreKeys.clusterHeartbeat(caller.cluster)
-        ) { warden.noteRenewal(by: caller.machine, epoch: wish.heartbeat.epoch, requestedAt: asked) }
-        return response
+        let outcome = try await store.put(wish.heartbeat, under: wish.ruleRevision)
+        if outcome.isApplied {
+            warden.noteRenewal(by: caller.machine, epoch: wish.heartbeat.epoch, requestedAt: asked)
+        }
+        return try Answer.json(outcome)
     }
 
     private func report(_ call: APICall) async throws(Refusal) -> Answer {
@@ -153,34 +137,6 @@ struct MemberRoutes: RouteGroup {
         }
         try MemberBounds.check(report)
         warden.noteReport(report, by: caller.machine)
-        return try await apply(
-            compares: [try await isThere()], MemberBounds.cut(report),
-            at: StoreKeys.report(caller.cluster, caller.member))
-    }
-
-    /// A cluster that was destroyed stays destroyed: a record that comes late is not taken for one of a new cluster of
-    /// the same name.
-    private func isThere() async throws(Refusal) -> Transaction.Compare {
-        let key = StoreKeys.clusterSpec(caller.cluster)
-        if let records = watcher.read({ $0.clusters[caller.cluster] }), records.spec != nil {
-            return .modified(key: key, equals: Revision(records.specRevision))
-        }
-        // A member that has just been made is there before this host follows its cluster.
-        guard let stored = try await store.record(ClusterSpec.self, at: key) else {
-            throw Refusal(.notFound, "cluster \(caller.cluster) not found")
-        }
-        return .modified(key: key, equals: stored.revision)
-    }
-
-    /// A put under compares.
-    private func apply(
-        compares: [Transaction.Compare], _ record: some Encodable, at key: String, then: () -> Void = {}
-    ) async throws(Refusal) -> Answer {
-        let put = try Transaction.Operation.put(record, at: key)
-        if case .put(_, let value, _) = put { try MemberBounds.check(bytes: value.count, allowance) }
-        let outcome = try await store.carryOut(Transaction(compares: compares, then: [put]))
-        if outcome.succeeded { then() }
-        return try Answer.json(
-            ChangeOutcome(isApplied: outcome.succeeded, revision: outcome.revision.number))
+        return try Answer.json(try await store.put(MemberBounds.cut(report)))
     }
 }

@@ -84,7 +84,9 @@ public struct MemberSockets: Service {
             }
             try? await Task.sleep(for: Self.retryPause)
         }
-        let routes = MemberRoutes(caller: caller, agent: agent, watcher: watcher, store: store, warden: warden)
+        let routes = MemberRoutes(
+            caller: caller, agent: agent, watcher: watcher,
+            store: MemberStore(caller: caller, watcher: watcher, store: store), warden: warden)
         let door = APIDoor(.socket(path: folder + "/api"), for: .member(caller.machine), limits: .member)
         await APIServer(door, [routes], bounds: bounds, logger: logger).keepServing()
     }
