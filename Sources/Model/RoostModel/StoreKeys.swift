@@ -1,6 +1,6 @@
 /// Where each record lives in the store. One place, so that two parts never disagree on a key.
 public enum StoreKeys {
-    /// All that Roost keeps in the store; every host watches the whole of it.
+    /// All that Roost keeps in the store but secrets. Hosts follow the parts of it that they need.
     public static let root = "/roost/"
 
     /// Of all hosts, and below each its machines and volumes.

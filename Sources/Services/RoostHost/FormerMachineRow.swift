@@ -15,6 +15,10 @@ struct FormerMachineRow: Codable {
     var stopTimeoutMilliseconds: Int64?
     var isGateOpen: Bool
 
+    enum CodingKeys: String, CodingKey, CaseIterable {
+        case goal, attempt, restartAttempt, concludedAttempt, restarts, stopSignal, stopTimeoutMilliseconds, isGateOpen
+    }
+
     init(_ life: MachineLife, isGateOpen: Bool) {
         restarts = life.restarts
         self.isGateOpen = isGateOpen

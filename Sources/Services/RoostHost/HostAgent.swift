@@ -25,7 +25,7 @@ public actor HostAgent {
     nonisolated let gatedPorts: [OwnerKind: [UInt16]]
     nonisolated let places = LaunchPlaces()
 
-    let ledger: Ledger
+    var ledger: Ledger
     var machineRows: [MachineID: MachineRow] = [:]
     var volumeRows: [VolumeID: VolumeRecord] = [:]
     public internal(set) var generation: Generation
@@ -88,7 +88,7 @@ public actor HostAgent {
         do { try DurableFile.makeFolder(configuration.stateFolder, mode: 0o700) } catch {
             throw Refusal(.failed, "the host cannot make its folder", details: "\(error)")
         }
-        ledger = try Ledger(path: configuration.stateFolder + "/ledger.sqlite")
+        var ledger = try Ledger(path: configuration.stateFolder + "/ledger.sqlite")
         let now = BootClock.now()
         let machines = try ledger.machines()
         for var row in machines.rows {
@@ -103,6 +103,7 @@ public actor HostAgent {
         unseenMachines = Set(machineRows.keys)
         generation = try ledger.generation()
         renounced = RenouncedIDs(try ledger.renounced())
+        self.ledger = ledger
         (newcomers, newcomersContinuation) = AsyncStream.makeStream(of: Newcomer.self)
         (gateCallStream, gateCalls) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
         for row in unreadable {

@@ -15,6 +15,10 @@ struct HostPublication {
     private var record: HostRecord?
     private var machines: [MachineID: MachineRecord] = [:]
     private var volumes: [VolumeID: VolumeRecord] = [:]
+    /// What a newer program of this host has put into its own record, without machines and volumes.
+    private var newer: NewerFields?
+    /// Into machines and volumes, by their ids.
+    private var newerInThings: [String: NewerFields] = [:]
     /// Keys of machines and volumes, readable or not.
     private var keys: Set<String> = []
     private var isClaimed = false
@@ -41,6 +45,9 @@ struct HostPublication {
         let guarded = whole.flatMap { try? RecordCodec.read(Guarded.self, from: $0.value) }
         generation = guarded?.generation ?? Generation(0)
         generationRevision = .absent
+        if let whole, let record { newer = Self.newer(in: whole, of: record) }
+        // The host's own record may come to have no machines and volumes in it, and they records of their own.
+        newerInThings = NewerFields.takeElements(of: [Self.machinesMember, Self.volumesMember], from: &newer)
         for entry in things {
             switch StoreKey(entry.key) {
             case .generation:
@@ -51,9 +58,11 @@ struct HostPublication {
             case .machine(let id, _):
                 keys.insert(entry.key)
                 machines[id] = try? RecordCodec.read(MachineRecord.self, from: entry.value)
+                if let machine = machines[id] { newerInThings[id.text] = Self.newer(in: entry, of: machine) }
             case .volume(let id, _):
                 keys.insert(entry.key)
                 volumes[id] = try? RecordCodec.read(VolumeRecord.self, from: entry.value)
+                if let volume = volumes[id] { newerInThings[id.text] = Self.newer(in: entry, of: volume) }
             // What a newer program of this host has put there is its own.
             case .host, .app, .address, .cluster, .secrets, .identity, .operation, .other: break
             }
@@ -76,19 +85,23 @@ struct HostPublication {
             for machine in next.machines {
                 let key = StoreKeys.machine(machine.id, on: host)
                 wanted.insert(key)
-                if machines[machine.id] != machine { small.append(try Self.put(machine, at: key)) }
+                if machines[machine.id] != machine {
+                    small.append(try Self.put(machine, beside: newerInThings[machine.id.text], at: key))
+                }
             }
             for volume in next.volumes {
                 let key = StoreKeys.volume(volume.id, on: host)
                 wanted.insert(key)
-                if volumes[volume.id] != volume { small.append(try Self.put(volume, at: key)) }
+                if volumes[volume.id] != volume {
+                    small.append(try Self.put(volume, beside: newerInThings[volume.id.text], at: key))
+                }
             }
         }
         small += keys.subtracting(wanted).sorted().map { (Transaction.Operation.delete(.key($0)), $0.utf8.count) }
         var steps = Self.pack(small)
         let own = Self.published(next)
         if record.map({ Self.isSame($0, own) }) != true {
-            let put = try Self.put(own, at: StoreKeys.host(host))
+            let put = try Self.put(own, beside: newer(of: next.layout), at: StoreKeys.host(host))
             let step = Step(operations: [put.0], bytes: put.1, hasHost: true)
             switch next.layout {
             case .small: steps.append(step)
@@ -96,7 +109,7 @@ struct HostPublication {
             }
         }
         if steps.isEmpty, !isClaimed, generation != next.generation { steps = [Step()] }
-        let number = try Self.put(next.generation, at: StoreKeys.generation(host))
+        let number = try Self.put(next.generation, beside: nil, at: StoreKeys.generation(host))
         return steps.map { step in
             var step = step
             step.operations.append(number.0)
@@ -119,6 +132,8 @@ struct HostPublication {
         let isSmall = next.layout == .small
         machines = isSmall ? Dictionary(next.machines.map { ($0.id, $0) }, uniquingKeysWith: { $1 }) : [:]
         volumes = isSmall ? Dictionary(next.volumes.map { ($0.id, $0) }, uniquingKeysWith: { $1 }) : [:]
+        let ids = Set(next.machines.map(\.id.text) + next.volumes.map(\.id.text))
+        newerInThings = newerInThings.filter { ids.contains($0.key) }
         keys = Set(
             machines.keys.map { StoreKeys.machine($0, on: host) } + volumes.keys.map { StoreKeys.volume($0, on: host) })
     }
@@ -138,8 +153,33 @@ struct HostPublication {
         return one == other
     }
 
-    private static func put(_ record: some Encodable, at key: String) throws -> (Transaction.Operation, Int) {
-        let value = try RecordCodec.write(record)
+    // MARK: - What a newer program has put there
+
+    private static let machinesMember = "machines"
+    private static let volumesMember = "volumes"
+
+    private static func newer(in entry: Entry, of record: some Encodable) -> NewerFields? {
+        // It was read as a record: it is JSON.
+        try? NewerFields(in: entry.value, of: record)
+    }
+
+    private func newer(of layout: HostRecord.Layout) -> NewerFields? {
+        switch layout {
+        case .small: return newer
+        case .whole:
+            var all = newer
+            // By their form no id of a machine is that of a volume; where there is no such element, nothing comes of it.
+            NewerFields.put(newerInThings, in: Self.machinesMember, of: &all)
+            NewerFields.put(newerInThings, in: Self.volumesMember, of: &all)
+            return all
+        }
+    }
+
+    private static func put(
+        _ record: some Encodable, beside newer: NewerFields?, at key: String
+    ) throws -> (Transaction.Operation, Int) {
+        var newer = newer
+        let value = try RecordCodec.write(record, beside: &newer)
         return (.put(key: key, value: value, lease: nil), key.utf8.count + value.count)
     }
 

@@ -3,13 +3,17 @@ import GRDB
 import Glibc
 import RoostLinux
 import RoostModel
+import RoostRecords
 
 /// The host's own truth, in SQLite: its machines, its volumes and the generation of what it publishes.
 ///
-/// Rows are written whole. Every change of anything that is published raises the generation in the same
-/// transaction. `synchronous=FULL`: what was confirmed to a caller survives a power loss.
+/// Rows are written whole, with what a newer program has put into them. Every change of anything that is published raises
+/// the generation in the same transaction. `synchronous=FULL`: what was confirmed to a caller survives a power loss.
 struct Ledger {
     private let database: DatabaseQueue
+    /// By the id of the row that they are in; as a rule there are none. Kept from the reading of the rows on, so that no
+    /// row has to be read again to be written.
+    private var newer: [String: NewerFields] = [:]
 
     init(path: String) throws(Refusal) {
         do {
@@ -51,8 +55,13 @@ struct Ledger {
         guard fchmod(file, 0o600) == 0 else { throw SystemError("change the mode of", path) }
     }
 
-    func machines() throws(Refusal) -> Rows<MachineRow> { try rows(of: "machines") }
-    func volumes() throws(Refusal) -> Rows<VolumeRecord> { try rows(of: "volumes") }
+    /// To be read before one of them is written.
+    mutating func machines() throws(Refusal) -> Rows<MachineRow> {
+        try rows(of: "machines", former: MachineRow.formerMembers)
+    }
+
+    /// As ``machines()``.
+    mutating func volumes() throws(Refusal) -> Rows<VolumeRecord> { try rows(of: "volumes", former: []) }
 
     func generation() throws(Refusal) -> Generation {
         do {
@@ -111,28 +120,34 @@ struct Ledger {
     ///
     /// - Parameter renouncing: ids that are never used again.
     /// - Returns: the new generation.
-    func write(
+    mutating func write(
         machines: [MachineRow] = [], volumes: [VolumeRecord] = [], removingMachines: [MachineID] = [],
         removingVolumes: [VolumeID] = [], renouncing: [String] = []
     ) throws(Refusal) -> Generation {
         do {
-            let encoder = JSONEncoder()
-            return try database.write { database in
-                for row in machines {
+            var next = newer
+            var rows: [(table: String, id: String, bytes: Data)] = []
+            for row in machines {
+                let id = row.record.id.text
+                rows.append(("machines", id, Data(try RecordCodec.write(row, beside: &next[id]))))
+            }
+            for row in volumes {
+                rows.append(("volumes", row.id.text, Data(try RecordCodec.write(row, beside: &next[row.id.text]))))
+            }
+            let removed =
+                removingMachines.map { (table: "machines", id: $0.text) }
+                + removingVolumes.map { (table: "volumes", id: $0.text) }
+            let generation = try database.write { [rows] database in
+                for row in rows {
+                    // Not replaced: a newer program may have given the table another column.
                     try database.execute(
-                        sql: "INSERT OR REPLACE INTO machines VALUES (?, ?)",
-                        arguments: [row.record.id.text, try encoder.encode(row)])
+                        sql: """
+                            INSERT INTO \(row.table) (id, row) VALUES (?, ?)
+                            ON CONFLICT (id) DO UPDATE SET row = excluded.row
+                            """, arguments: [row.id, row.bytes])
                 }
-                for row in volumes {
-                    try database.execute(
-                        sql: "INSERT OR REPLACE INTO volumes VALUES (?, ?)",
-                        arguments: [row.id.text, try encoder.encode(row)])
-                }
-                for id in removingMachines {
-                    try database.execute(sql: "DELETE FROM machines WHERE id = ?", arguments: [id.text])
-                }
-                for id in removingVolumes {
-                    try database.execute(sql: "DELETE FROM volumes WHERE id = ?", arguments: [id.text])
+                for row in removed {
+                    try database.execute(sql: "DELETE FROM \(row.table) WHERE id = ?", arguments: [row.id])
                 }
                 try Self.renounce(renouncing, in: database)
                 try database.execute(sql: "UPDATE counters SET value = value + 1 WHERE name = 'generation'")
@@ -140,6 +155,9 @@ struct Ledger {
                     database, sql: "SELECT value FROM counters WHERE name = 'generation'")
                 return Generation(UInt64(value ?? 1))
             }
+            for row in removed { next[row.id] = nil }
+            newer = next
+            return generation
         } catch {
             throw Refusal(.failed, "the host cannot write its ledger", details: "\(error)")
         }
@@ -151,7 +169,10 @@ struct Ledger {
         var unreadable: [UnreadableRow] = []
     }
 
-    private func rows<Row: Decodable & Sendable>(of table: String) throws(Refusal) -> Rows<Row> {
+    /// - Parameter former: members of a row that this version knows and does not always write.
+    private mutating func rows<Row: Codable & Sendable>(
+        of table: String, former: Set<String>
+    ) throws(Refusal) -> Rows<Row> {
         let stored: [(id: String, row: Data)]
         do {
             stored = try database.read { database in
@@ -166,7 +187,11 @@ struct Ledger {
         var found = Rows<Row>()
         let decoder = JSONDecoder()
         for (id, bytes) in stored {
-            do { found.rows.append(try decoder.decode(Row.self, from: bytes)) } catch {
+            do {
+                let row = try decoder.decode(Row.self, from: bytes)
+                newer[id] = try NewerFields(in: Array(bytes), of: row, former: former)
+                found.rows.append(row)
+            } catch {
                 found.unreadable.append(
                     UnreadableRow(
                         table: table, id: id, reason: String("\(error)".prefix(UnreadableRow.reasonCharactersMax)),

@@ -13,7 +13,6 @@ public struct MachineRow: Hashable, Sendable, Codable {
     public var events: [MachineEvent]
     /// The first version wrote down that the gate was open, and there was one port.
     var hadOpenGate = false
-    private var unknownFields = UnknownFields()
 
     public static let eventsMax = 50
 
@@ -32,9 +31,10 @@ public struct MachineRow: Hashable, Sendable, Codable {
     private enum CodingKeys: String, CodingKey {
         case record, life, events
         case openPorts = "open_ports"
-        /// The first version's, written on for it.
-        case goal, attempt, restartAttempt, concludedAttempt, restarts, stopSignal, stopTimeoutMilliseconds, isGateOpen
     }
+
+    /// The first version's, written on for it where it needs them.
+    static let formerMembers = Set(FormerMachineRow.CodingKeys.allCases.map(\.stringValue))
 
     public init(from decoder: any Decoder) throws {
         let container = try decoder.container(keyedBy: CodingKeys.self)
@@ -43,7 +43,6 @@ public struct MachineRow: Hashable, Sendable, Codable {
         if let life = try container.decodeIfPresent(MachineLife.self, forKey: .life) {
             self.life = life
             openPorts = try container.decode(Set<UInt16>.self, forKey: .openPorts)
-            unknownFields = try UnknownFields(of: decoder, besides: CodingKeys.self)
         } else {
             let former = try FormerMachineRow(from: decoder)
             life = MachineLife(phase: former.phase(of: record, events), restarts: former.restarts)
@@ -56,10 +55,10 @@ public struct MachineRow: Hashable, Sendable, Codable {
         var container = encoder.container(keyedBy: CodingKeys.self)
         try container.encode(record, forKey: .record)
         try container.encode(life, forKey: .life)
-        try container.encode(openPorts, forKey: .openPorts)
+        // In an order, so that equal rows are equal bytes.
+        try container.encode(openPorts.sorted(), forKey: .openPorts)
         try container.encode(events, forKey: .events)
         try FormerMachineRow(life, isGateOpen: !openPorts.isEmpty).encode(to: encoder)
-        try unknownFields.encode(beside: encoder)
     }
 }
 

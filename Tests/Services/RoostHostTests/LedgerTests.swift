@@ -112,14 +112,14 @@ import Testing
         }
     }
 
-    @Test("A row is written also as the first version reads it, and a field of a newer version survives")
+    @Test("A row is written also as the first version reads it")
     func takenBackAndForward() throws {
         let text =
             #"{"record":{"id":"1bda8edc1efa37","name":"one","app":"web","region":"ams","state":"restarting","#
             + #""instance":"01J","config":{"image":"a"},"network":7,"address":"fdaa::1","created_at":1,"updated_at":2},"#
             + #""life":{"phase":{"name":"ending","attempt":"A","then":"launch","signal":"SIGINT","timeout_ms":5000,"#
             + #""since_ms":7,"is_signalled":true,"has_run":true},"restarts":{"restarts_in_a_row":2}},"#
-            + #""open_ports":[5432],"events":[],"colour":"blue"}"#
+            + #""open_ports":[5432],"events":[]}"#
         let row = try JSONDecoder().decode(MachineRow.self, from: Data(text.utf8))
         let written = try JSONEncoder().encode(row)
         let former = try JSONDecoder().decode(FormerMachineRow.self, from: written)
@@ -128,7 +128,6 @@ import Testing
         #expect(former.restartAttempt == "A")
         #expect(former.restarts.restartsInARow == 2)
         #expect(former.isGateOpen)
-        #expect(String(decoding: written, as: UTF8.self).contains(#""colour":"blue""#))
         let again = try JSONDecoder().decode(MachineRow.self, from: written)
         #expect(again.life == row.life)
         #expect(again.openPorts == [5432])

@@ -122,6 +122,47 @@ import Testing
         #expect(entries[key] == [1])
     }
 
+    /// The host with a change to its machine, its volume and itself.
+    func changed(_ layout: HostRecord.Layout, _ number: Int) -> HostRecord {
+        var next = record(layout, generation: UInt64(number))
+        next.machines[0].updatedAt = Int64(number)
+        // Whatever is in these two is known.
+        next.machines[0].config.environment["x_future"] = "kept"
+        next.machines[0].config.metadata["x_future"] = "kept"
+        next.volumes[0].createdAt = Int64(number)
+        next.diskLeft = .gibibytes(number)
+        return next
+    }
+
+    /// The store when a newer program has published the host, with something of its own at every depth.
+    func future(of next: HostRecord) throws -> [String: JSONTree] {
+        try carryOut(try publication(of: [:]).steps(to: next), over: [:]).mapValues {
+            try JSONTree(json: $0).fromTheFuture
+        }
+    }
+
+    @Test(
+        "What a newer program of this host has published is there after every change, in whichever layout",
+        arguments: [
+            [HostRecord.Layout.small, .small, .small], [.whole, .whole, .whole], [.whole, .small, .whole],
+            [.small, .whole, .small],
+        ])
+    func newer(_ layouts: [HostRecord.Layout]) throws {
+        var entries = try future(of: changed(layouts[0], 7)).mapValues { try $0.json() }
+        func trees() throws -> [String: JSONTree] { try entries.mapValues { try JSONTree(json: $0) } }
+        var publication = publication(of: entries)
+        for (index, layout) in layouts.enumerated() {
+            let next = changed(layout, 8 + index)
+            entries = carryOut(try publication.steps(to: next), over: entries)
+            publication.noteDone(next)
+            #expect(try trees() == future(of: next), "\(layout), change \(index)")
+        }
+        // And by a process that looks at the store anew.
+        let next = changed(layouts[0], 20)
+        entries = carryOut(try self.publication(of: entries).steps(to: next), over: entries)
+        #expect(try trees() == future(of: next))
+    }
+
     @Test("Many machines are written in steps that the store takes") func packed() throws {
         var next = record(.small, generation: 8)
         let sample = next.machines[0]
