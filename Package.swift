@@ -263,7 +263,7 @@ let package = Package(
 
         // Tests: cores by simulation, adapters against the real programs, the whole on the lab.
         tests(.model, of: "RoostModel"),
-        tests(.model, of: "RoostRecords", uses: ["RoostModel"], resources: [.copy("Fixtures")]),
+        tests(.model, of: "RoostRecords", uses: ["RoostModel", "RoostWire"], resources: [.copy("Fixtures")]),
         tests(.model, of: "RoostSettings", uses: ["RoostModel"]),
         tests(.system, of: "RoostLinux", uses: ["RoostModel"]),
         tests(.system, of: "RoostTelemetry", uses: ["RoostModel", .logging, .metrics]),

@@ -7,8 +7,9 @@ import Testing
 @testable import RoostPlanet
 
 @Suite struct PlanetTests {
-    @Test("A store of any version is read whole", arguments: ["first", "second"]) func versions(_ folder: String) throws
-    {
+    @Test("A store of any version is read whole", arguments: ["first", "second", "third", "seventh"]) func versions(
+        _ folder: String
+    ) throws {
         var planet = Planet()
         let update = planet.apply(StoredRecords.listing(try StoredRecords.store(of: folder)))
         #expect(update.unreadable.isEmpty)
@@ -21,7 +22,9 @@ import Testing
         #expect(cluster.placements.count == 1 && cluster.reports.count == 1 && cluster.obstacle != nil)
     }
 
-    @Test("A store of a newer version is read, and its unknown words are kept", arguments: ["first", "second"])
+    @Test(
+        "A store of a newer version is read, and its unknown words are kept",
+        arguments: ["first", "second", "third", "seventh"])
     func future(_ folder: String) throws {
         let entries = try StoredRecords.store(of: folder).map { entry in
             var text = String(decoding: entry.value, as: UTF8.self)
