@@ -47,13 +47,6 @@ public enum MachineBeginning: Hashable, Sendable {
     case unknown
 }
 
-extension MachineRuntime {
-    /// A launch whose network is there already.
-    public func launch(_ launch: MachineLaunch) async throws(RuntimeError) -> RunningMachine {
-        try await self.launch(launch, attach: {})
-    }
-}
-
 /// Everything a launch needs; a function of the machine's record and its host.
 public struct MachineLaunch: Hashable, Sendable {
     public var id: MachineID

@@ -184,3 +184,10 @@ func refusal(
         return nil
     }
 }
+
+extension MachineRuntime {
+    /// A launch whose network is there already.
+    func launch(_ launch: MachineLaunch) async throws(RuntimeError) -> RunningMachine {
+        try await self.launch(launch, attach: {})
+    }
+}
