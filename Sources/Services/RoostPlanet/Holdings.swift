@@ -152,6 +152,9 @@ struct Holdings: Hashable, Sendable {
         }
     }
 
+    func machine(_ id: MachineID, on host: HostName) -> MachineRecord? { hosts[host]?.machines.named(id) }
+    func volume(_ id: VolumeID, on host: HostName) -> VolumeRecord? { hosts[host]?.volumes.named(id) }
+
     // MARK: - Indices
 
     private mutating func note(_ machine: MachineRecord, on host: HostName) {
@@ -220,6 +223,11 @@ extension Array where Element: Identified {
             if self[middle].id < id { low = middle + 1 } else { high = middle }
         }
         return (low, low < count && self[low].id == id)
+    }
+
+    fileprivate func named(_ id: ID<Element.Kind>) -> Element? {
+        let (position, isThere) = place(of: id)
+        return isThere ? self[position] : nil
     }
 
     /// - Returns: what it replaced.

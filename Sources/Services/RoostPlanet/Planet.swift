@@ -258,11 +258,14 @@ extension Planet {
     }
 
     public func machine(_ id: MachineID) -> MachineRecord? {
-        host(of: id).flatMap { hosts[$0]?.machines.first { $0.id == id } }
+        host(of: id).flatMap { holdings.machine(id, on: $0) }
     }
 
+    /// As the host says, whoever else claims it.
+    public func machine(_ id: MachineID, on host: HostName) -> MachineRecord? { holdings.machine(id, on: host) }
+
     public func volume(_ id: VolumeID) -> VolumeRecord? {
-        host(of: id).flatMap { hosts[$0]?.volumes.first { $0.id == id } }
+        host(of: id).flatMap { holdings.volume(id, on: $0) }
     }
 
     public func machines(of app: AppName) -> [MachineRecord] {

@@ -70,7 +70,7 @@ enum ClusterStatus {
         let placement = records.placements[member.name]
         let report = records.reports[member.name]
         let machine = placement.flatMap { placement in
-            planet.hosts[placement.host]?.machines.first { $0.id == placement.machine }
+            planet.machine(placement.machine, on: placement.host)
         }
         let isLeader = records.rule?.leader == member.name
         // What it said last is not how it is.

@@ -1,5 +1,6 @@
 public import RoostAPI
 public import RoostControl
+import RoostHost
 import RoostModel
 import RoostPlanet
 import RoostWire
@@ -24,17 +25,17 @@ public struct AppRoutes: RouteGroup {
             APIRoute(.post, "/v1/apps", query: ["wait"]) { try await create($0) },
             APIRoute(.get, "/v1/apps/:app") { call in
                 let app = try await view.app(try call.id("app"))
-                return try Answer.json(body(of: app, on: await view.hosts()))
+                return try Answer.json(body(of: app, own: await view.agent.record()))
             },
             APIRoute(.delete, "/v1/apps/:app") { try await delete($0) },
         ]
     }
 
     private func list(_ call: APICall) async throws(Refusal) -> Answer {
-        let records = await view.hosts()
+        let own = await view.agent.record()
         let isWithoutRole = try call.query.text("app_role") == nil
         let apps = isWithoutRole ? view.watcher.planet.apps.values.sorted { $0.name < $1.name } : []
-        return try Answer.json(ListAppsBody(apps: apps.map { body(of: $0, on: records) }))
+        return try Answer.json(ListAppsBody(apps: apps.map { body(of: $0, own: own) }))
     }
 
     private func create(_ call: APICall) async throws(Refusal) -> Answer {
@@ -46,7 +47,7 @@ public struct AppRoutes: RouteGroup {
         }
         let app = try await apps.create(name, network: network)
         await view.settle(by: { $0.concerns(app: name) }, until: { $0.apps[name] != nil })
-        return try Answer.json(body(of: app, on: []), status: 201)
+        return try Answer.json(body(of: app, machines: 0, volumes: 0), status: 201)
     }
 
     private func delete(_ call: APICall) async throws(Refusal) -> Answer {
@@ -64,13 +65,17 @@ public struct AppRoutes: RouteGroup {
         return try Answer.ok(status: 202)
     }
 
-    private func body(of app: AppRecord, on hosts: [HostRecord]) -> AppBody {
-        let machines = hosts.flatMap(\.machines).filter { $0.app == app.name }
-        let volumes = hosts.flatMap(\.volumes).filter { $0.app == app.name }
-        return AppBody(
+    private func body(of app: AppRecord, own: HostRecord) -> AppBody {
+        body(
+            of: app, machines: view.machines(of: app.name, own: own).count,
+            volumes: view.volumes(of: app.name, own: own).count)
+    }
+
+    private func body(of app: AppRecord, machines: Int, volumes: Int) -> AppBody {
+        AppBody(
             id: app.name.text, name: app.name, network: app.networkName.text,
-            status: machines.isEmpty ? "pending" : "deployed", machineCount: machines.count,
-            volumeCount: volumes.count, createdAt: app.createdAt)
+            status: machines == 0 ? "pending" : "deployed", machineCount: machines, volumeCount: volumes,
+            createdAt: app.createdAt)
     }
 }
 

@@ -164,14 +164,12 @@ public struct MachineRoutes: RouteGroup {
         let filter = try MachineFilter(call.query, in: view)
         let reachable = await view.reachability.hosts()
         var bodies: [MachineBody] = []
-        for record in await view.hosts() {
-            for machine in record.machines
-            where machine.app == app && filter.accepts(machine.region, machine.state, machine.config) {
-                let events = record.host == view.host ? await view.agent.machine(machine.id)?.events ?? [] : []
-                bodies.append(
-                    MachineBody(
-                        machine, events: events, on: record.host, isReachable: reachable.contains(record.host)))
-            }
+        for held in await view.machines(of: app) {
+            let machine = held.record
+            guard filter.accepts(machine.region, machine.state, machine.config) else { continue }
+            let events = held.host == view.host ? await view.agent.machine(machine.id)?.events ?? [] : []
+            bodies.append(
+                MachineBody(machine, events: events, on: held.host, isReachable: reachable.contains(held.host)))
         }
         if filter.includesDeleted {
             bodies += await DestroyedMachines(view: view).of(app)

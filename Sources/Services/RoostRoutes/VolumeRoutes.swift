@@ -44,12 +44,10 @@ public struct VolumeRoutes: RouteGroup {
         _ = try call.query.flag("summary")
         let reachable = await view.reachability.hosts()
         var bodies: [VolumeBody] = []
-        for record in await view.hosts() {
-            for volume in record.volumes where volume.app == app {
-                bodies.append(await body(of: volume, on: record.host, isReachable: reachable.contains(record.host)))
-            }
+        for held in await view.volumes(of: app) {
+            bodies.append(await body(of: held.record, on: held.host, isReachable: reachable.contains(held.host)))
         }
-        return try Answer.json(bodies.sorted { $0.id < $1.id })
+        return try Answer.json(bodies)
     }
 
     private func create(_ call: APICall) async throws(Refusal) -> Answer {
@@ -67,9 +65,7 @@ public struct VolumeRoutes: RouteGroup {
         }
         let region = try wish.region.flatMap(\.ifNotEmpty).map { text throws(Refusal) in try view.region(text) }
         // Fly's default: volumes of one name on hosts of their own, as long as there are any.
-        let siblings = await view.hosts().filter { record in
-            record.volumes.contains { $0.app == app.name && $0.name == name }
-        }
+        let siblings = await view.volumes(of: app.name).filter { $0.record.name == name }
         let occupied = wish.requireUniqueZone == false ? [] : Set(siblings.map(\.host))
         var random = SystemRandomNumberGenerator()
         let order = VolumeOrder(

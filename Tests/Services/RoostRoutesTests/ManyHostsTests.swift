@@ -42,6 +42,42 @@ import Testing
         }
     }
 
+    @Test("Lists of one app have what all hosts have of it, once each and nothing of another app")
+    func lists() async throws {
+        try await PlanetUnderTest.run(["ams1", "iad1"]) { planet in
+            let (near, far) = (try planet["ams1"], try planet["iad1"])
+            for app in ["shop", "blog"] { _ = try await near.call("POST /v1/apps", #"{"name":"\#(app)"}"#) }
+            var made: [String] = []
+            for region in ["ams", "iad"] {
+                let config = #"{"region":"\#(region)","config":{"image":"redis:7"}}"#
+                made.append(try await near.call("POST /v1/apps/shop/machines", config).string("id"))
+                _ = try await near.call("POST /v1/apps/blog/machines", config)
+                let volume = try await near.call(
+                    "POST /v1/apps/shop/volumes", #"{"name":"data","region":"\#(region)"}"#)
+                #expect(volume.status == 200, "\(volume.text)")
+            }
+            let isHeard = try await poll(for: .seconds(10)) {
+                let counts = [near, far].map { host in
+                    ["shop", "blog"].map { app in
+                        (try? AppName(app)).map { app in host.watcher.read { $0.machines(of: app).count } }
+                    }
+                }
+                return counts == [[2, 2], [2, 2]] ? true : nil
+            }
+            #expect(isHeard == true)
+            for host in [near, far] {
+                let machines = try await host.call("GET /v1/apps/shop/machines")
+                #expect(machines.list.compactMap { $0["id"] as? String } == made.sorted())
+                #expect(Set(machines.list.compactMap { $0["host"] as? String }) == ["ams1", "iad1"])
+                let volumes = try await host.call("GET /v1/apps/shop/volumes")
+                #expect(volumes.list.count == 2)
+                #expect(Set(volumes.list.compactMap { $0["zone"] as? String }) == ["ams1", "iad1"])
+                let app = try await host.call("GET /v1/apps/shop")
+                #expect(app.object["machine_count"] as? Int == 2 && app.object["volume_count"] as? Int == 2)
+            }
+        }
+    }
+
     @Test(
         "What an app has is asked of every host before it is deleted: one's copy knows neither what was made nor what went"
     )
