@@ -129,6 +129,7 @@ let package = Package(
         room(.cores, "RoostFailover", uses: ["RoostModel"], settings: dataPath),
         room(.cores, "RoostMachineLife", uses: ["RoostModel"], settings: dataPath),
         room(.cores, "RoostPaths", uses: ["RoostModel", .deque]),
+        room(.cores, "RoostPeers", uses: ["RoostModel"]),
         room(.cores, "RoostRouting", uses: ["RoostModel"]),
         room(.cores, "RoostPostgresWire", uses: ["RoostModel", "RoostRouting"], settings: dataPath),
         room(
@@ -157,7 +158,7 @@ let package = Package(
         room(
             .adapters, "RoostMesh",
             uses: [
-                "RoostModel", "RoostPaths", "RoostLinux", "CLinux", .crypto, .lifecycle, .logging,
+                "RoostModel", "RoostPaths", "RoostPeers", "RoostLinux", "CLinux", .crypto, .lifecycle, .logging,
             ]),
         room(
             .adapters, "RoostAnycast", uses: ["RoostModel", "RoostWire", "RoostLinux", "CLinux", .lifecycle, .logging]),
@@ -183,9 +184,9 @@ let package = Package(
         room(
             .services, "RoostHost",
             uses: [
-                "RoostPlanet", "RoostMachineLife", "RoostModel", "RoostRecords", "RoostStore", "RoostVolumes",
-                "RoostRuntime", "RoostMesh", "RoostAnycast", "RoostLinux", "RoostTelemetry", .grdb, .lifecycle,
-                .logging,
+                "RoostPlanet", "RoostMachineLife", "RoostPeers", "RoostModel", "RoostRecords", "RoostStore",
+                "RoostVolumes", "RoostRuntime", "RoostMesh", "RoostAnycast", "RoostLinux", "RoostTelemetry", .grdb,
+                .lifecycle, .logging,
             ]),
         room(
             .services, "RoostAPI",
@@ -235,7 +236,7 @@ let package = Package(
             "roostd",
             uses: [
                 "RoostPostgresControl", "RoostRoutes", "RoostControl", "RoostHost", "RoostPlanet", "RoostAPI",
-                "RoostEdgeProcess", "RoostAnycast", "RoostMesh", "RoostStore",
+                "RoostEdgeProcess", "RoostAnycast", "RoostMesh", "RoostPeers", "RoostStore",
                 "RoostContainers", "RoostImages", "RoostVolumes", "RoostCertificates", "RoostModel", "RoostRecords",
                 "RoostWire", "RoostLinux", "RoostSettings", "RoostTelemetry",
                 .argumentParser, .lifecycle, .logging, .metrics, .unixSignals,
@@ -272,6 +273,7 @@ let package = Package(
         tests(.cores, of: "RoostSimulation", uses: ["RoostFailover", "RoostMachineLife", "RoostModel"]),
         tests(.cores, of: "RoostMachineLife", uses: ["RoostModel"]),
         tests(.cores, of: "RoostPaths", uses: ["RoostModel"]),
+        tests(.cores, of: "RoostPeers", uses: ["RoostModel"]),
         tests(.cores, of: "RoostRouting", uses: ["RoostModel"]),
         tests(.cores, of: "RoostEdgeWire", uses: ["RoostModel", "RoostWire", "RoostRouting", "RoostPostgresWire"]),
         tests(.cores, of: "RoostPostgresWire", uses: ["RoostModel", "RoostRouting"]),
@@ -283,7 +285,7 @@ let package = Package(
         tests(.adapters, of: "RoostRuntime", uses: ["RoostModel"]),
         tests(.adapters, of: "RoostContainers", uses: ["RoostRuntime", "RoostImages", "RoostModel", "RoostLinux"]),
         tests(.adapters, of: "RoostImages", uses: ["RoostRuntime", "RoostModel", "RoostLinux", "CLinux"]),
-        tests(.adapters, of: "RoostMesh", uses: ["RoostModel", "RoostLinux", .crypto]),
+        tests(.adapters, of: "RoostMesh", uses: ["RoostPeers", "RoostModel", "RoostLinux", .crypto]),
         tests(.adapters, of: "RoostAnycast", uses: ["RoostModel", "RoostWire", "RoostLinux", "CLinux", .logging]),
         tests(
             .adapters, of: "RoostPostgres",
@@ -304,8 +306,8 @@ let package = Package(
         tests(
             .services, of: "RoostHost",
             uses: [
-                "RoostPlanet", "RoostRecords", "RoostMachineLife", "RoostModel", "RoostStore", "RoostVolumes",
-                "RoostRuntime", "RoostMesh", "RoostLinux", .grdb, .logging,
+                "RoostPlanet", "RoostRecords", "RoostMachineLife", "RoostPeers", "RoostModel", "RoostStore",
+                "RoostVolumes", "RoostRuntime", "RoostMesh", "RoostLinux", .grdb, .logging,
             ]),
         tests(.services, of: "RoostControl", uses: ["RoostModel", "RoostStore", "RoostLinux"]),
         tests(
@@ -321,8 +323,8 @@ let package = Package(
             .services, of: "RoostRoutes",
             uses: [
                 "RoostAPI", "RoostControl", "RoostHost", "RoostPlanet", "RoostPostgresControl", "RoostClient",
-                "RoostModel", "RoostStore", "RoostVolumes", "RoostRuntime", "RoostMesh", "RoostWire", "RoostLinux",
-                "RoostTelemetry", .logging, .metrics,
+                "RoostModel", "RoostPeers", "RoostStore", "RoostVolumes", "RoostRuntime", "RoostMesh", "RoostWire",
+                "RoostLinux", "RoostTelemetry", .logging, .metrics,
             ]),
         .testTarget(
             name: "PlanetTests", dependencies: ["RoostLab", "RoostClient", "RoostWire", "RoostModel", "RoostLinux"],

@@ -1,13 +1,17 @@
 public import RoostModel
+public import RoostPeers
 
 /// The host's part of the mesh: its WireGuard interface, its routes to machines, the links of its own machines
-/// and the rules on them. Every call is idempotent and takes the whole desired state, never a difference.
+/// and the rules on them. Every call is idempotent; all but ``changePeers(_:)`` take the whole desired state.
 public protocol Mesh: Sendable {
     /// Brings the interface up with the host's own key (made here on first use) and address.
     func start() async throws(MeshError) -> MeshIdentity
 
     /// The other hosts, and the machine addresses each of them has now. Replaces what was set before.
     func setPeers(_ peers: [MeshPeer]) async throws(MeshError)
+    /// What is another than the last call said, of one or the other kind. After an error it is not known what of it was
+    /// done: the whole is to be set again.
+    func changePeers(_ changes: [PeerChange]) async throws(MeshError)
 
     /// Where the machine's network namespace is bound, or will be.
     func namespacePath(of machine: MachineID) -> String
@@ -25,18 +29,6 @@ public protocol Mesh: Sendable {
 
     /// What the probes have measured, by peer.
     func measurements() async -> [PathMeasurement]
-}
-
-public struct MeshPeer: Hashable, Sendable {
-    public var host: HostName
-    public var identity: MeshIdentity
-    public var machines: [IPv6Address]
-
-    public init(host: HostName, identity: MeshIdentity, machines: [IPv6Address]) {
-        self.host = host
-        self.identity = identity
-        self.machines = machines
-    }
 }
 
 public struct MachineLink: Hashable, Sendable {

@@ -1,4 +1,5 @@
 public import RoostModel
+public import RoostPeers
 
 /// What a host's mesh is made of. Two hosts on one computer (a lab, a test) need different network namespaces and,
 /// since wireguard-go keeps its control sockets in /run/wireguard, either different interface names or different

@@ -2,6 +2,7 @@ import Crypto
 public import Logging
 import RoostLinux
 public import RoostModel
+public import RoostPeers
 public import ServiceLifecycle
 import Synchronization
 
@@ -25,14 +26,12 @@ public final class WireGuardMesh: Mesh, Service {
     private let peers: Mutex<Peers>
 
     private struct Peers {
-        /// Seeds, and the last that were set.
-        var wanted: [MeshPeer]
+        /// Whom the planet names, and who of them can be had. Nil until this host's key is there.
+        var plan: PeerPlan?
         /// Somebody has said who the peers are. Until then those that a process before us has set go on.
         var isSet = false
-        /// What the device has, as far as we set it; nil when that must be asked.
-        var applied: [HostName: MeshPeer]?
-        /// What was accepted last, whatever came of it.
-        var accepted: [HostName: MeshPeer] = [:]
+        /// The device has what the plan says, as far as we set it; else it must be asked.
+        var isCarriedOut = false
         var refusals: [PeerPlan.Refusal] = []
         /// The endpoint each public key was last given.
         var told: [String: String] = [:]
@@ -44,6 +43,8 @@ public final class WireGuardMesh: Mesh, Service {
     public static let repairInterval = Duration.seconds(3)
     /// Every so many times it asks WireGuard too, which starts a program.
     private static let repairsPerQuestion = 10
+    /// Every so many times (five minutes) it puts right what somebody else has done to the device's peers.
+    private static let repairsPerReconciliation = 100
     /// How often ``run()`` looks whether the rules are what they should be; at once, too, when the kernel says that
     /// somebody has changed any.
     public static let ruleInterval = Duration.seconds(2)
@@ -66,7 +67,7 @@ public final class WireGuardMesh: Mesh, Service {
             endpoint: UnderlayEndpoint(address: configuration.endpoint.address, port: configuration.probePort),
             namespace: configuration.networkNamespace,
             datagramBytes: configuration.mtu + Self.wireGuardOverheadBytes, logger: logger)
-        peers = Mutex(Peers(wanted: configuration.seeds))
+        peers = Mutex(Peers())
     }
 
     public func start() async throws(MeshError) -> MeshIdentity {
@@ -78,9 +79,9 @@ public final class WireGuardMesh: Mesh, Service {
                 let links = try self.namespaces.linked()
                 try self.rules.load(found: links, forwardsOnlyOurs: !self.device.forwardsForOthers())
             }
-            peers.withLock { $0.applied = nil }
+            peers.withLock { $0.isCarriedOut = false }
             try await device.bringUp()
-            try await applyPeers(own: key)
+            try await change(own: key) { _ in PeerSteps() }
         }
         return MeshIdentity(
             publicKey: key.publicText,
@@ -93,11 +94,25 @@ public final class WireGuardMesh: Mesh, Service {
         let wanted = peers + configuration.seeds.filter { !named.contains($0.host) }
         let key = try MeshKey.privateKey(stateDirectory: configuration.stateDirectory)
         try await deviceTurn.pass { () async throws(MeshError) in
-            self.peers.withLock { peers in
-                peers.wanted = wanted
-                peers.isSet = true
-            }
-            try await applyPeers(own: key)
+            self.peers.withLock { $0.isSet = true }
+            try await change(own: key) { $0.replace(with: wanted) }
+        }
+    }
+
+    public func changePeers(_ changes: [PeerChange]) async throws(MeshError) {
+        let changes = changes.map(orSeed)
+        let key = try MeshKey.privateKey(stateDirectory: configuration.stateDirectory)
+        try await deviceTurn.pass { () async throws(MeshError) in
+            try await change(own: key) { $0.take(changes) }
+        }
+    }
+
+    /// A seed that nobody names any more is a peer as before it was named.
+    private func orSeed(_ change: PeerChange) -> PeerChange {
+        switch change {
+        case .host(let host, nil):
+            .host(host, configuration.seeds.first { $0.host == host }?.identity)
+        case .host, .address: change
         }
     }
 
@@ -214,54 +229,104 @@ public final class WireGuardMesh: Mesh, Service {
                     round.isMultiple(of: Self.repairsPerQuestion)
                     ? try await device.state() == nil
                     : try await inHost { () throws(MeshError) in !self.device.isThere() }
-                guard isGone, !Task.isCancelled else { continue }
-                logger.warning("the mesh interface is gone and is made anew")
-                _ = try await start()
+                guard !Task.isCancelled else { return }
+                if isGone {
+                    logger.warning("the mesh interface is gone and is made anew")
+                    _ = try await start()
+                } else if round.isMultiple(of: Self.repairsPerReconciliation) {
+                    try await reconcile()
+                }
             } catch {
                 if !Task.isCancelled { logger.error("the mesh could not be repaired", metadata: ["why": "\(error)"]) }
             }
         }
     }
 
-    /// To be called in turn.
-    private func applyPeers(own key: Curve25519.KeyAgreement.PrivateKey) async throws(MeshError) {
-        let (plan, before) = peers.withLock { peers in
-            let plan = PeerPlan(
-                peers.wanted, for: configuration.host,
-                key: key.publicText, before: peers.accepted)
-            if plan.refusals != peers.refusals { report(plan.refusals) }
-            let before = peers
-            peers.accepted = plan.accepted
-            peers.refusals = plan.refusals
-            // What comes of it is known when it has come.
-            peers.applied = nil
-            return (plan, before)
-        }
-        let wanted = plan.accepted.values.sorted { $0.host < $1.host }
-        if plan.accepted != before.accepted || before.applied == nil {
-            prober.setTargets(wanted.compactMap { target($0, own: key) })
-        }
-        let changes: PeerChanges
-        if before.isSet, let applied = before.applied {
-            changes = PeerChanges(from: applied, to: plan.accepted)
-        } else {
-            guard let state = try await device.state() else {
-                throw MeshError(
-                    operation: "set peers", subject: configuration.interface,
-                    cause: "the interface is gone; it is made anew within \(Self.repairInterval)")
+    /// Asks the device which peers it has, and mends what differs from what it was told.
+    func reconcile() async throws(MeshError) {
+        try await deviceTurn.pass { () async throws(MeshError) in
+            let (whole, told) = peers.withLock { peers in
+                (peers.isSet && peers.isCarriedOut ? peers.plan?.peers : nil, peers.told)
             }
-            changes =
-                before.isSet
-                ? PeerChanges(from: state, to: wanted, told: before.told) : PeerChanges(adding: wanted, to: state)
+            guard let whole, let state = try await device.state() else { return }
+            let changes = PeerChanges(from: state, to: whole, told: told)
+            guard !changes.arguments.isEmpty else { return }
+            logger.warning(
+                "somebody has changed the mesh's peers; they are set again",
+                metadata: ["peers": "\(changes.arguments.count)"])
+            peers.withLock { $0.isCarriedOut = false }
+            try await device.apply(changes)
+            peers.withLock { $0.isCarriedOut = true }
         }
-        try await device.apply(changes)
-        let now = Dictionary(
-            wanted.map { ($0.identity.publicKey, $0.identity.endpoint) }, uniquingKeysWith: { _, last in last })
+    }
+
+    /// To be called in turn.
+    ///
+    /// - Parameter body: what is another in the plan.
+    private func change(
+        own key: Curve25519.KeyAgreement.PrivateKey, _ body: (inout PeerPlan) -> PeerSteps
+    ) async throws(MeshError) {
+        let (steps, whole, isSet, hosts) = peers.withLock { peers in
+            let isKnown = peers.isSet && peers.isCarriedOut
+            // Out of its place while it changes: two of it would be a copy of the whole table.
+            var plan = peers.plan ?? newPlan(key)
+            peers.plan = nil
+            let steps = body(&plan)
+            // What comes of it is known when it has come.
+            if !steps.steps.isEmpty { peers.isCarriedOut = false }
+            let refusals = plan.refusals
+            if refusals != peers.refusals { report(refusals) }
+            peers.refusals = refusals
+            let whole = isKnown ? nil : plan.peers
+            let hosts = steps.areHostsChanged || !isKnown ? plan.identities : nil
+            peers.plan = plan
+            return (steps, whole, peers.isSet, hosts)
+        }
+        if let hosts { prober.setTargets(hosts.compactMap { target($0, $1, own: key) }) }
+        guard let whole else { return try await carryOut(steps) }
+        guard let state = try await device.state() else {
+            throw MeshError(
+                operation: "set peers", subject: configuration.interface,
+                cause: "the interface is gone; it is made anew within \(Self.repairInterval)")
+        }
+        let told = peers.withLock { $0.told }
+        try await device.apply(
+            isSet ? PeerChanges(from: state, to: whole, told: told) : PeerChanges(adding: whole, to: state))
+        note(whole)
+    }
+
+    /// The steps of a device that has what was before them.
+    private func carryOut(_ steps: PeerSteps) async throws(MeshError) {
+        guard !steps.steps.isEmpty else { return }
+        try await device.apply(PeerChanges(steps.steps))
         peers.withLock { peers in
-            peers.told = now
-            peers.seals = peers.seals.filter { now[$0.key] != nil }
-            if peers.isSet { peers.applied = plan.accepted }
+            for step in steps.steps {
+                switch step {
+                case .remove(let key):
+                    peers.told[key] = nil
+                    peers.seals[key] = nil
+                case .set(let key, _, let endpoint, _): if let endpoint { peers.told[key] = endpoint }
+                }
+            }
+            peers.isCarriedOut = true
         }
+    }
+
+    /// The device has them all.
+    private func note(_ whole: [MeshPeer]) {
+        peers.withLock { peers in
+            peers.told = Dictionary(
+                whole.map { ($0.identity.publicKey, $0.identity.endpoint) }, uniquingKeysWith: { _, last in last })
+            peers.seals = peers.seals.filter { peers.told[$0.key] != nil }
+            peers.isCarriedOut = peers.isSet
+        }
+    }
+
+    /// Of the seeds, until somebody says more.
+    private func newPlan(_ key: Curve25519.KeyAgreement.PrivateKey) -> PeerPlan {
+        var plan = PeerPlan(own: configuration.host, key: key.publicText)
+        _ = plan.replace(with: configuration.seeds)
+        return plan
     }
 
     private func report(_ refusals: [PeerPlan.Refusal]) {
@@ -272,15 +337,17 @@ public final class WireGuardMesh: Mesh, Service {
         }
     }
 
-    private func target(_ peer: MeshPeer, own key: Curve25519.KeyAgreement.PrivateKey) -> ProbeTarget? {
-        let publicKey = peer.identity.publicKey
+    private func target(
+        _ host: HostName, _ identity: MeshIdentity, own key: Curve25519.KeyAgreement.PrivateKey
+    ) -> ProbeTarget? {
+        let publicKey = identity.publicKey
         let known = peers.withLock { $0.seals[publicKey] }
-        guard let endpoint = try? UnderlayEndpoint(peer.identity.endpoint),
+        guard let endpoint = try? UnderlayEndpoint(identity.endpoint),
             let seal = known ?? ProbeSeal(own: key, peer: publicKey)
         else { return nil }
         peers.withLock { $0.seals[publicKey] = seal }
         return ProbeTarget(
-            host: peer.host, endpoint: UnderlayEndpoint(address: endpoint.address, port: peer.identity.probePort),
+            host: host, endpoint: UnderlayEndpoint(address: endpoint.address, port: identity.probePort),
             publicKey: publicKey, seal: seal)
     }
 }

@@ -11,6 +11,7 @@ import RoostImages
 import RoostLinux
 import RoostMesh
 import RoostModel
+import RoostPeers
 import RoostPlanet
 import RoostPostgresControl
 import RoostRoutes

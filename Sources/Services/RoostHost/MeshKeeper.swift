@@ -1,10 +1,11 @@
 public import Logging
-import RoostMesh
-import RoostModel
-import RoostPlanet
+public import RoostMesh
+public import RoostModel
+public import RoostPlanet
 public import ServiceLifecycle
 
-/// Tells the mesh who the other hosts are and which machines they have, at every change of the planet.
+/// Tells the mesh who the other hosts are and which machines they have: all of it once and after an error, then what
+/// every change of the planet means.
 public struct MeshKeeper: Service {
     let host: HostName
     let seeds: [HostConfiguration.Seed]
@@ -26,75 +27,33 @@ public struct MeshKeeper: Service {
 
     public func run() async throws {
         let changes = watcher.changes.subscribe(to: PeerTable.isConcerned)
-        await cancelWhenGracefulShutdown {
-            var table = PeerTable(host: host, seeds: seeds)
-            var isSet = false
-            var changed: Set<PlanetChange> = [.all]
-            var iterator = changes.makeAsyncIterator()
-            while !Task.isCancelled {
-                if watcher.read({ table.take(changed, from: $0) }) { isSet = false }
-                changed = []
+        await cancelWhenGracefulShutdown { await follow(changes) }
+    }
+
+    private func follow(_ changes: PlanetFeed.Subscription) async {
+        var table = PeerTable(host: host, seeds: seeds)
+        var isSet = false
+        var changed: Set<PlanetChange> = [.all]
+        var iterator = changes.makeAsyncIterator()
+        while !Task.isCancelled {
+            let news = watcher.read { table.take(changed, from: $0) }
+            changed = []
+            do throws(MeshError) {
                 if !isSet {
-                    do {
-                        try await mesh.setPeers(table.sorted)
-                        isSet = true
-                    } catch {
-                        logger.error("cannot set the mesh's peers", metadata: ["error": "\(error)"])
-                        try? await Task.sleep(for: Self.retryPause)
-                        continue
-                    }
+                    try await mesh.setPeers(table.peers)
+                    isSet = true
+                } else if !news.isEmpty {
+                    try await mesh.changePeers(news)
                 }
-                guard let next = await iterator.next() else { return }
-                changed = next
+            } catch {
+                // What of it was done is not known.
+                isSet = false
+                logger.error("cannot set the mesh's peers", metadata: ["error": "\(error)"])
+                try? await Task.sleep(for: Self.retryPause)
+                continue
             }
+            guard let next = await iterator.next() else { return }
+            changed = next
         }
-    }
-}
-
-/// The other hosts with their machines, kept up change by change: published hosts, and the seeds that have not published
-/// yet.
-struct PeerTable {
-    private let host: HostName
-    private let seeds: [HostName: MeshPeer]
-    private var peers: [HostName: MeshPeer]
-
-    init(host: HostName, seeds: [HostConfiguration.Seed]) {
-        self.host = host
-        self.seeds = Dictionary(
-            seeds.filter { $0.host != host }.map {
-                ($0.host, MeshPeer(host: $0.host, identity: $0.identity, machines: []))
-            }, uniquingKeysWith: { $1 })
-        peers = self.seeds
-    }
-
-    var sorted: [MeshPeer] { peers.values.sorted { $0.host < $1.host } }
-
-    static func isConcerned(_ change: PlanetChange) -> Bool {
-        switch change {
-        case .all, .host, .machine: true
-        case .connection, .volume, .app, .address, .cluster, .operation: false
-        }
-    }
-
-    /// - Returns: whether a peer is another one than before.
-    mutating func take(_ changes: Set<PlanetChange>, from planet: Planet) -> Bool {
-        var hosts: Set<HostName> = []
-        for change in changes {
-            switch change {
-            case .all: hosts.formUnion(Array(planet.hosts.keys) + Array(peers.keys))
-            case .host(let name), .machine(_, let name): hosts.insert(name)
-            case .connection, .volume, .app, .address, .cluster, .operation: break
-            }
-        }
-        var isChanged = false
-        for name in hosts where name != host {
-            let peer = planet.hosts[name].map {
-                MeshPeer(host: name, identity: $0.mesh, machines: planet.machineAddresses(on: name).sorted())
-            }
-            guard peers[name] != peer ?? seeds[name] else { continue }
-            peers[name] = peer ?? seeds[name]
-            isChanged = true
-        }
-        return isChanged
     }
 }

@@ -275,9 +275,4 @@ extension Planet {
     public func volumes(of app: AppName) -> [VolumeRecord] {
         (holdings.appVolumes[app] ?? []).compactMap { volume($0) }.sorted { $0.id < $1.id }
     }
-
-    /// The addresses of the machines that are the host's: not of those that another host has claimed before.
-    public func machineAddresses(on host: HostName) -> [IPv6Address] {
-        (hosts[host]?.machines ?? []).filter { self.host(of: $0.id) == host }.map(\.address)
-    }
 }

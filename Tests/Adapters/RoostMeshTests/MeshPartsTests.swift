@@ -2,6 +2,7 @@ import Crypto
 import Foundation
 import RoostLinux
 import RoostModel
+import RoostPeers
 import Testing
 
 @testable import RoostMesh

@@ -2,6 +2,7 @@ import Foundation
 import RoostLinux
 import RoostMesh
 import RoostModel
+import RoostPeers
 
 /// A few hosts on one switch, each in a network namespace of its own with its own mesh. The switch's namespace is
 /// the Internet: every host's default route leads there, IPv4 and IPv6.

@@ -2,6 +2,7 @@ import Foundation
 import Logging
 import RoostMesh
 import RoostModel
+import RoostPeers
 import RoostRuntime
 import RoostVolumes
 import Synchronization
@@ -142,6 +143,7 @@ final class FakeMesh: Mesh {
 
     func start() async throws(MeshError) -> MeshIdentity { FakeHost.identity }
     func setPeers(_ peers: [MeshPeer]) async throws(MeshError) {}
+    func changePeers(_ changes: [PeerChange]) async throws(MeshError) {}
 
     func namespacePath(of machine: MachineID) -> String { "/run/netns/\(machine)" }
 

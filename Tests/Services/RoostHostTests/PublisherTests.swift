@@ -277,27 +277,3 @@ import Testing
         }
     }
 }
-
-@Suite struct PeerTableTests {
-    @Test("Peers follow the hosts and machines that changed, and seeds stay until they are published") func changes()
-        throws
-    {
-        let neighbour = try PublisherTests().neighbour([.smallRecords])
-        let seed = HostConfiguration.Seed(
-            host: neighbour.host, publicKey: "seed", endpoint: "198.18.0.2:1", probePort: 2)
-        var table = PeerTable(host: try HostName("ams1"), seeds: [seed])
-        var planet = Planet()
-        let isChanged1 = table.take([.all], from: planet)
-        #expect(!isChanged1)
-        #expect(table.sorted.map(\.identity) == [seed.identity])
-        planet.put(neighbour)
-        let isChanged2 = table.take([.host(neighbour.host)], from: planet)
-        #expect(isChanged2)
-        #expect(table.sorted.map(\.identity) == [neighbour.mesh])
-        let isChanged3 = table.take([.host(neighbour.host)], from: planet)
-        #expect(!isChanged3)
-        let isChanged4 = table.take([.all], from: Planet())
-        #expect(isChanged4)
-        #expect(table.sorted.map(\.identity) == [seed.identity])
-    }
-}

@@ -1,5 +1,6 @@
 import RoostMesh
 import RoostModel
+import RoostPeers
 import RoostRuntime
 import RoostVolumes
 import Synchronization
@@ -118,6 +119,7 @@ final class FakeMesh: Mesh {
 
     func start() async throws(MeshError) -> MeshIdentity { identity }
     func setPeers(_ peers: [MeshPeer]) async throws(MeshError) {}
+    func changePeers(_ changes: [PeerChange]) async throws(MeshError) {}
 
     func namespacePath(of machine: MachineID) -> String { "/run/netns/\(machine)" }
 

@@ -1,44 +1,7 @@
 import Glibc
-public import RoostModel
+import RoostModel
 
-/// An address and a UDP port outside the mesh: `198.18.1.11:51820` or `[2001:db8::1]:51820`. Never a name: what
-/// the mesh needs to come up must not depend on a resolver.
-public struct UnderlayEndpoint: Hashable, Sendable, CustomStringConvertible {
-    public enum Address: Hashable, Sendable {
-        case v4(IPv4Address)
-        case v6(IPv6Address)
-    }
-
-    public var address: Address
-    public var port: UInt16
-
-    public init(address: Address, port: UInt16) {
-        self.address = address
-        self.port = port
-    }
-
-    public init(_ text: String) throws(InvalidValue) {
-        let wrong = InvalidValue(
-            kind: "endpoint", value: text, rule: "for example 198.18.1.11:51820 or [2001:db8::1]:51820")
-        guard let colon = text.lastIndex(of: ":"), let port = UInt16(text[text.index(after: colon)...]), port > 0 else {
-            throw wrong
-        }
-        let host = text[..<colon]
-        if host.hasPrefix("["), host.hasSuffix("]") {
-            address = .v6(try IPv6Address(String(host.dropFirst().dropLast())))
-        } else {
-            address = .v4(try IPv4Address(String(host)))
-        }
-        self.port = port
-    }
-
-    public var description: String {
-        switch address {
-        case .v4(let address): "\(address):\(port)"
-        case .v6(let address): "[\(address)]:\(port)"
-        }
-    }
-
+extension UnderlayEndpoint {
     var family: Int32 {
         switch address {
         case .v4: AF_INET
@@ -80,15 +43,17 @@ public struct UnderlayEndpoint: Hashable, Sendable, CustomStringConvertible {
         switch Int32(storage.ss_family) {
         case AF_INET:
             let form = withUnsafeBytes(of: storage) { $0.loadUnaligned(as: sockaddr_in.self) }
-            address = .v4(IPv4Address(bits: UInt32(bigEndian: form.sin_addr.s_addr)))
-            port = UInt16(bigEndian: form.sin_port)
+            self.init(
+                address: .v4(IPv4Address(bits: UInt32(bigEndian: form.sin_addr.s_addr))),
+                port: UInt16(bigEndian: form.sin_port))
         case AF_INET6:
             let form = withUnsafeBytes(of: storage) { $0.loadUnaligned(as: sockaddr_in6.self) }
             let words = withUnsafeBytes(of: form.sin6_addr) { bytes in
                 (bytes.loadUnaligned(as: UInt64.self), bytes.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
             }
-            address = .v6(IPv6Address(high: UInt64(bigEndian: words.0), low: UInt64(bigEndian: words.1)))
-            port = UInt16(bigEndian: form.sin6_port)
+            self.init(
+                address: .v6(IPv6Address(high: UInt64(bigEndian: words.0), low: UInt64(bigEndian: words.1))),
+                port: UInt16(bigEndian: form.sin6_port))
         default:
             return nil
         }
