@@ -122,6 +122,10 @@ import Testing
             ),
             (["pg", "list", "--json"], ["pg", "list", "--json"]), (["--json"], ["--json"]),
             (["--lab"], ["--lab"]), (["--nonsense", "pg"], ["--nonsense", "pg"]),
+            (["help", "pg", "--api", "/sock"], ["help", "pg"]), (["--lab", "x", "help", "pg"], ["help", "pg"]),
+            (["help", "--json", "pg", "--api=/sock", "create"], ["help", "pg", "create"]),
+            (["help", "pg", "--api"], ["help", "pg", "--api"]),
+            (["pg", "connect", "help", "--", "--json"], ["pg", "connect", "help", "--", "--json"]),
         ])
     func leadingOptions(words: [String], expected: [String]) {
         #expect(LeadingOptions.behindTheCommand(words, of: RoostCommand.self) == expected)

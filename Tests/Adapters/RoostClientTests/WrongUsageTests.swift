@@ -68,6 +68,8 @@ import Testing
 
     @Test(arguments: [
         ["--help"], ["--version"], ["help", "pg", "create"], ["help"], ["help", "help"], ["pg", "create", "--help"],
+        ["help", "pg", "--api", "unix:///nowhere"], ["--lab", "nowhere", "help", "pg", "create"], ["--json", "--help"],
+        ["help", "pg", "--token-file", "create", "--json", "-h"],
     ])
     func helpIsAResult(arguments: [String]) async throws {
         let outcome = try await RoostProgram.run(arguments)
@@ -81,7 +83,8 @@ import Testing
         arguments: [
             (["help", "nope"], "'nope'"), (["help", "machnes"], "'roost machines'"),
             (["help", "pg", "swichover"], "'roost pg switchover'"), (["help", "pg", "create", "shop"], "'shop'"),
-            (["help", "pg", "nope"], "superuser"),
+            (["help", "pg", "nope"], "superuser"), (["help", "--api", "/sock", "nope"], "'nope'"),
+            (["help", "pg", "create", "--region", "ams"], "--region"), (["help", "-h", "nope"], "'nope'"),
         ])
     func helpForNothing(arguments: [String], words: String) async throws {
         let outcome = try await RoostProgram.run(arguments)

@@ -22,7 +22,7 @@ struct LabBenchCommand: AsyncParsableCommand {
     @Option(help: .init("Regions by airport code; the first is the primary's.", valueName: "codes"))
     var regions = "ams,iad,sin"
 
-    @Option(help: .init("The lab's name.", valueName: "name"))
+    @Option(name: [.long, .customLong("lab")], help: .init("The lab's name.", valueName: "name"))
     var name = "bench"
 
     @OptionGroup var output: OutputOptions

@@ -21,7 +21,10 @@ enum CommandNames {
         guard words.first == "help" else { return }
         var command = root
         var path = "roost"
-        for word in words.dropFirst() where !word.hasPrefix("-") {
+        // What follows an option that help does not have may be its value; the parser refuses the option.
+        let isName = { (word: String) in !word.hasPrefix("-") }
+        let asked = words.dropFirst().prefix { isName($0) || helpFlags.contains($0) }
+        for word in asked where isName(word) {
             if let next = child(word, of: command) {
                 command = next
                 path += " " + next._commandName
@@ -30,6 +33,8 @@ enum CommandNames {
             }
         }
     }
+
+    private static let helpFlags: Set<String> = ["-h", "--help", "-help", "--"]
 
     private static func hint(_ word: String, at command: CommandType, _ path: String) -> String {
         let names = children(of: command).flatMap { [$0._commandName] + $0.configuration.aliases }

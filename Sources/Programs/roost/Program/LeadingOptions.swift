@@ -7,7 +7,7 @@ enum LeadingOptions {
     private static let flags: Set<String> = ["--json"]
 
     /// The words with the shared options that stand among the names of commands moved behind the last of these names.
-    /// Every other word stays where it is.
+    /// Every other word stays where it is. `help` asks no roostd and has no form as JSON: there they are left out.
     static func behindTheCommand(_ words: [String], of root: any ParsableCommand.Type) -> [String] {
         var command = root
         var names: [String] = []
@@ -25,8 +25,23 @@ enum LeadingOptions {
                 break
             }
         }
+        if names.isEmpty, rest.first == "help" { return without(rest) }
         // Without a command's name there is nothing to move the options behind: the parser says what is missing.
         return names.isEmpty ? words : names + options + rest
+    }
+
+    private static func without(_ words: ArraySlice<String>) -> [String] {
+        var kept: [String] = []
+        var rest = words
+        while let word = rest.first, word != "--" {
+            if let taken = option(at: rest) {
+                rest = rest.dropFirst(taken.count)
+            } else {
+                kept.append(word)
+                rest = rest.dropFirst()
+            }
+        }
+        return kept + rest
     }
 
     private static func option(at rest: ArraySlice<String>) -> [String]? {
