@@ -30,6 +30,16 @@ import Testing
         #expect(await PackageVersion.isOlder(installed, than: least) == isOlder)
     }
 
+    @Test(
+        "A package that was removed has no version, whatever dpkg remembers of it",
+        arguments: [
+            ("installed 1.1.4+ds1-1", "1.1.4+ds1-1"), ("half-configured 2.0.12-7", "2.0.12-7"),
+            ("config-files 1.1.4+ds1-1", nil), ("not-installed ", nil), ("", nil),
+        ])
+    func removedPackage(answer: String, version: String?) {
+        #expect(PackageVersion.installed(answer) == version)
+    }
+
     @Test("What has a least version says of what package, and a package that is too old is missing, not there")
     func tooOld() throws {
         for (probe, least) in PackageVersion.least {

@@ -14,13 +14,21 @@ enum PackageVersion {
     /// What is wrong with the installed package; nil where nothing is, or where the program is none of a package's.
     static func fault(of probe: Probe) async -> String? {
         guard let least = least[probe] else { return nil }
-        let asked = Command("dpkg-query", ["-W", "-f", "${Version}", least.package], deadline: Probe.deadline)
-        guard let output = try? await asked.outcome(), output.status == 0, !output.standardOutput.isEmpty else {
-            return nil
-        }
-        let installed = output.standardOutput
+        let asked = Command(
+            "dpkg-query", ["-W", "-f", "${db:Status-Status} ${Version}", least.package], deadline: Probe.deadline)
+        guard let output = try? await asked.outcome(), output.status == 0,
+            let installed = installed(output.standardOutput)
+        else { return nil }
         guard await isOlder(installed, than: least.version) else { return nil }
         return "\(least.package) \(installed) is older than \(least.version)"
+    }
+
+    /// The version of a package whose files are there. Of one that was removed dpkg remembers the version as long as its
+    /// configuration is left, and of one that was never there it may know the name (dpkg-query(1), "Package states").
+    static func installed(_ answer: String) -> String? {
+        let words = answer.split(separator: " ")
+        guard words.count == 2, words[0] != "config-files", words[0] != "not-installed" else { return nil }
+        return String(words[1])
     }
 
     /// By the order of Debian's versions (deb-version(7)).
