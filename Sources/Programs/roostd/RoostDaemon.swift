@@ -111,7 +111,8 @@ extension RoostDaemon {
     }
 
     static func told(_ error: any Error) -> ExitCode {
-        FileHandle.standardError.write(Data("roostd: \(error)\n".utf8))
+        // Not `write(_:)`, which ends the process by a trap where standard error is closed or its disk is full.
+        try? FileHandle.standardError.write(contentsOf: Data("roostd: \(error)\n".utf8))
         return ExitCode(1)
     }
 }

@@ -55,9 +55,22 @@ final class EtcdProcess: Sendable {
         shell.standardOutput = output
         shell.standardError = FileHandle.nullDevice
         try shell.run()
-        let line = String(decoding: output.fileHandleForReading.availableData, as: UTF8.self)
-        let pid = try #require(pid_t(line.trimmingCharacters(in: .whitespacesAndNewlines)))
+        let pid = try #require(pid_t(Self.line(from: output.fileHandleForReading.fileDescriptor)))
         run.withLock { $0 = Run(shell: shell, pid: pid, leash: leash.fileHandleForWriting) }
+    }
+
+    /// What the shell says first. Foundation's own reading ends the process where a read fails.
+    private static func line(from file: Int32) throws -> String {
+        var bytes: [UInt8] = []
+        var byte: UInt8 = 0
+        while bytes.count < 16 {
+            let count = read(file, &byte, 1)
+            if count < 0, errno == EINTR { continue }
+            guard count >= 0 else { throw SystemError("read", "the shell's first line") }
+            if count == 0 || byte == UInt8(ascii: "\n") { break }
+            bytes.append(byte)
+        }
+        return String(decoding: bytes, as: UTF8.self)
     }
 
     func signal(_ number: Int32) {
