@@ -30,6 +30,28 @@ struct EtcdKnockTests {
         }
     }
 
+    @Test("what failed one watch is a question to its endpoint for the others, not their end")
+    func doubt() {
+        let endpoints = EtcdEndpoints(["http://127.0.0.1:1"])
+        let begun = Moment.zero + .seconds(100)
+        func isAsked(after time: Duration) -> Bool {
+            endpoints.claimPulse(0, every: .milliseconds(500), now: begun + time)
+        }
+        endpoints.heard(0, now: begun)
+        #expect(endpoints.isFresh(within: .milliseconds(500), now: begun + .milliseconds(100)))
+        #expect(!isAsked(after: .milliseconds(100)))
+        endpoints.failed(0)
+        #expect(endpoints.lastHeard(0) == begun, "it did answer then")
+        #expect(!endpoints.isFresh(within: .milliseconds(500), now: begun + .milliseconds(100)))
+        #expect(isAsked(after: .milliseconds(200)), "at once")
+        endpoints.failed(0)
+        #expect(!isAsked(after: .milliseconds(600)), "by one for all")
+        endpoints.heard(0, now: begun + .milliseconds(650))
+        #expect(endpoints.isFresh(within: .milliseconds(500), now: begun + .milliseconds(700)))
+        #expect(!isAsked(after: .milliseconds(750)))
+        #expect(isAsked(after: .milliseconds(1150)))
+    }
+
     @Test("the pause grows from the first to the last, and is gone after an answer")
     func pauses() async {
         let knock = EtcdKnock(first: .milliseconds(20), last: .milliseconds(80))

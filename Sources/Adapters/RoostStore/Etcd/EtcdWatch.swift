@@ -152,9 +152,7 @@ struct EtcdWatch: Sendable {
 
 extension EtcdTransport {
     /// The endpoint that is asked first has answered so lately that there is no need to ask whether it does.
-    var isFresh: Bool {
-        endpoints.lastHeard(endpoints.preferred).map { BootClock.now() - $0 < timing.soon.interval } ?? false
-    }
+    var isFresh: Bool { endpoints.isFresh(within: timing.soon.interval, now: BootClock.now()) }
 
     /// Until an endpoint with a quorum behind it has answered, which then is asked first.
     func waitForAnswer() async throws(EtcdFailure) {
