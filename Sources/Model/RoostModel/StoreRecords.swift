@@ -12,6 +12,10 @@ public struct AppRecord: Hashable, Sendable, Codable {
     public var createdAt: Int64
     /// Set when the app's machines and volumes come and go with a feature of the platform, which is named as the app.
     public var owner: OwnerKind?
+    /// When its deletion began, in milliseconds of the wall clock of the host that deletes it; nil: it stays. Whoever makes
+    /// something for the app looks here afterwards, and takes it back. Hosts of versions that do not know the field do
+    /// not, and their own deletions do not set it.
+    public var deletionBegan: Int64?
 
     /// An app, to be written only where there is none of that name.
     public init(
@@ -29,6 +33,7 @@ public struct AppRecord: Hashable, Sendable, Codable {
         case networkName = "network_name"
         case createdAt = "created_at"
         case owner
+        case deletionBegan = "deletion_began"
         /// The first version's word for an app that is left alone.
         case isPostgres = "is_postgres"
     }
@@ -41,6 +46,7 @@ public struct AppRecord: Hashable, Sendable, Codable {
         createdAt = try container.decode(Int64.self, forKey: .createdAt)
         let former: OwnerKind? = try container.decodeIfPresent(Bool.self, forKey: .isPostgres) == true ? .postgres : nil
         owner = try container.decodeIfPresent(OwnerKind.self, forKey: .owner) ?? former
+        deletionBegan = try container.decodeIfPresent(Int64.self, forKey: .deletionBegan)
     }
 
     public func encode(to encoder: any Encoder) throws {
@@ -50,6 +56,7 @@ public struct AppRecord: Hashable, Sendable, Codable {
         try container.encode(networkName, forKey: .networkName)
         try container.encode(createdAt, forKey: .createdAt)
         try container.encodeIfPresent(owner, forKey: .owner)
+        try container.encodeIfPresent(deletionBegan, forKey: .deletionBegan)
         try container.encode(owner != nil, forKey: .isPostgres)
     }
 }

@@ -91,19 +91,96 @@ public struct AppDirectory: Sendable {
         try await store.record(AppRecord.self, at: StoreKeys.app(name))?.record
     }
 
-    /// Removes the app's name. Its machines and volumes must be gone: the caller checks, the planet decides.
-    public func delete(_ name: AppName) async throws(Refusal) {
-        guard let present = try await store.record(AppRecord.self, at: StoreKeys.app(name)) else {
-            throw Refusal(.notFound, "app \(name) not found")
+    // MARK: - Deletion
+
+    /// A deletion that has been under way for longer was cut off: who makes something for the app takes it back.
+    static let deletionMax = Duration.seconds(60)
+
+    /// Removes the app's name, with those of its machines, if nothing is left of it.
+    ///
+    /// What is made for the app at the same moment is made without the store. So the app is marked first: whoever makes
+    /// something looks at the mark afterwards (``PlanetView/confirm(_:orElse:)``) and takes back what was made, and what
+    /// was made before the mark is found when the hosts are asked behind it. A deletion that was cut off between the two
+    /// goes on when it is repeated.
+    ///
+    /// - Parameter check: throws while something of the app is left, by what its hosts say when they are asked. Asked
+    ///   before the mark too, so that one in use is never marked by mistake.
+    public func delete(_ name: AppName, unless check: () async throws(Refusal) -> Void) async throws(Refusal) {
+        try await check()
+        let marked = try await mark(name, at: WallClock.milliseconds())
+        do throws(Refusal) { try await check() } catch {
+            // Where this fails, the mark is found by age.
+            _ = try? await store.carryOut(try marked.lifting(from: name))
+            throw error
         }
-        if let owner = present.record.owner { throw Self.owned(name, by: owner) }
         let outcome = try await store.carryOut(
             Transaction(
-                compares: [.modified(key: StoreKeys.app(name), equals: present.revision)],
+                compares: [.modified(key: StoreKeys.app(name), equals: marked.revision)],
                 then: [.delete(.key(StoreKeys.app(name))), .delete(.prefix(StoreKeys.machineNames(name)))]))
         guard outcome.succeeded else {
             throw Refusal(.unavailable, "app \(name) was changed at the same time; try again")
         }
+    }
+
+    /// An app's record with the mark, as it was read or has just been written.
+    struct Marked {
+        var record: AppRecord
+        var bytes: [UInt8]
+        var revision: Revision
+
+        /// Nothing is changed where somebody else has marked or deleted the app since.
+        func lifting(from name: AppName) throws(Refusal) -> Transaction {
+            var record = record
+            record.deletionBegan = nil
+            let key = StoreKeys.app(name)
+            return Transaction(
+                compares: [.modified(key: key, equals: revision)], then: [try .put(record, over: bytes, at: key)])
+        }
+    }
+
+    /// Writes down that the app is being deleted, also over such a mark: the deletion before it finds that it is over.
+    func mark(_ name: AppName, at now: Int64) async throws(Refusal) -> Marked {
+        let key = StoreKeys.app(name)
+        for _ in 0..<Self.triesMax {
+            guard var present = try await store.record(AppRecord.self, at: key) else {
+                throw Refusal(.notFound, "app \(name) not found")
+            }
+            if let owner = present.record.owner { throw Self.owned(name, by: owner) }
+            present.record.deletionBegan = now
+            let outcome = try await store.carryOut(
+                Transaction(
+                    compares: [.modified(key: key, equals: present.revision)],
+                    then: [try .put(present.record, over: present.bytes, at: key)]))
+            if outcome.succeeded {
+                return Marked(record: present.record, bytes: present.bytes, revision: outcome.revision)
+            }
+        }
+        throw Refusal(.unavailable, "too many changes at once; try again")
+    }
+
+    /// The app that something is to be made for, without the mark of a deletion that was cut off.
+    ///
+    /// - Throws: while it is being deleted.
+    func reopened(_ name: AppName, at now: Int64 = WallClock.milliseconds()) async throws(Refusal) -> AppRecord {
+        for _ in 0..<Self.triesMax {
+            guard let present = try await store.record(AppRecord.self, at: StoreKeys.app(name)) else {
+                throw Refusal(.notFound, "app \(name) not found")
+            }
+            guard let began = present.record.deletionBegan else { return present.record }
+            // Clocks of hosts differ, and by how much is not known; what is changed is compared, so a wrong one harms nobody.
+            let age = Duration.milliseconds(now &- began)
+            if (.zero - Self.deletionMax...Self.deletionMax).contains(age) { throw Self.going(name) }
+            let marked = Marked(record: present.record, bytes: present.bytes, revision: present.revision)
+            _ = try await store.carryOut(try marked.lifting(from: name))
+        }
+        throw Refusal(.unavailable, "too many changes at once; try again")
+    }
+
+    static func going(_ app: AppName) -> Refusal {
+        Refusal(
+            .failedPrecondition,
+            "app \(app) is being deleted; if its deletion was cut off, repeat it, or try again after \(deletionMax.components.seconds) s"
+        )
     }
 
     /// What belongs to a feature comes and goes with it. Taken out by hand, a machine or a volume would be missing from a

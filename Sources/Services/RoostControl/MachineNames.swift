@@ -74,7 +74,7 @@ public struct MachineNames: Sendable {
     /// Nil: the name is free, and the machine it was reserved for will never be made.
     private func reasonToKeep(_ holder: MachineNameRecord) async -> String? {
         let (machine, host) = (holder.machine, holder.host)
-        let age = Duration.milliseconds(WallClock.milliseconds() - holder.reservedAt)
+        let age = Duration.milliseconds(WallClock.milliseconds() &- holder.reservedAt)
         do throws(Refusal) {
             switch try await state(of: machine, on: host) {
             case .destroyed: return nil

@@ -37,8 +37,16 @@ public struct PlanetView: Sendable {
         return app
     }
 
+    /// The app that a user wants to make something for: none that a feature keeps, and none that is being deleted.
+    public func openApp(_ name: AppName) async throws(Refusal) -> AppRecord {
+        let app = try await app(name)
+        try refuseIfOwned(app)
+        // The copy may be of a moment ago.
+        return app.deletionBegan == nil ? app : try await apps.reopened(name)
+    }
+
     /// Whether something that was just made for the app may stay: the app was found in this host's copy, and what the
-    /// copy shows may have been destroyed, or made anew as a feature's, a moment ago. While the store is away the copy
+    /// copy shows may be being deleted, or have been made anew as a feature's, a moment ago. While the store is away the copy
     /// stands, as for everything else.
     ///
     /// - Parameter takeBack: undoes what was made.
@@ -46,9 +54,11 @@ public struct PlanetView: Sendable {
         guard watcher.isLive(PlanetPart.common) else { return }
         let present: AppRecord?
         do throws(Refusal) { present = try await apps.find(app.name) } catch { return }
-        guard present?.createdAt != app.createdAt || present?.network != app.network else { return }
+        let isSame = present?.createdAt == app.createdAt && present?.network == app.network
+        if isSame, present?.deletionBegan == nil { return }
         try await takeBack()
         guard let present else { throw Refusal(.notFound, "app \(app.name) not found") }
+        if isSame { throw AppDirectory.going(app.name) }
         try refuseIfOwned(present)
         throw Refusal(.unavailable, "app \(app.name) was destroyed and made anew at this moment; try again")
     }
@@ -56,6 +66,13 @@ public struct PlanetView: Sendable {
     /// Refuses what users may not do to the machines and volumes of a feature.
     public func refuseIfOwned(_ app: AppRecord) throws(Refusal) {
         if let owner = app.owner { throw AppDirectory.owned(app.name, by: owner) }
+    }
+
+    /// As ``refuseIfOwned(_:)``, of something that may have outlived its app, and then is nobody's.
+    public func refuseIfOwned(by name: AppName) async throws(Refusal) {
+        do throws(Refusal) { try refuseIfOwned(try await app(name)) } catch {
+            guard error.code == .notFound else { throw error }
+        }
     }
 
     /// A region of the planet, by its name.

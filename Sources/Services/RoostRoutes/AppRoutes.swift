@@ -53,14 +53,15 @@ public struct AppRoutes: RouteGroup {
     private func delete(_ call: APICall) async throws(Refusal) -> Answer {
         let app = try await view.app(try call.id("app"))
         try view.refuseIfOwned(app)
-        let held = await AppHoldings(view: view).of(app.name)
-        guard held.isNothing else {
-            throw Refusal(
-                .failedPrecondition,
-                "app \(app.name) still has \(counted(held.machines, "machine")) and \(counted(held.volumes, "volume")); "
-                    + "destroy them first")
+        try await apps.delete(app.name) { () throws(Refusal) in
+            let held = await AppHoldings(view: view).of(app.name)
+            guard held.isNothing else {
+                throw Refusal(
+                    .failedPrecondition,
+                    "app \(app.name) still has \(counted(held.machines, "machine")) and \(counted(held.volumes, "volume")); "
+                        + "destroy them first")
+            }
         }
-        try await apps.delete(app.name)
         await view.settle(by: { $0.concerns(app: app.name) }, until: { $0.apps[app.name] == nil })
         return try Answer.ok(status: 202)
     }

@@ -65,7 +65,7 @@ public struct MachineRoutes: RouteGroup {
         return try await view.onOwnerOfMachine(call) { id in
             if let record = await view.agent.machine(id)?.record {
                 if let owner = record.owner { throw AppDirectory.owned(record.app, by: owner.kind) }
-                try view.refuseIfOwned(try await view.app(record.app))
+                try await view.refuseIfOwned(by: record.app)
             }
             _ = try await view.agent.destroy(id, force: force || kill)
             return try Answer.ok()
@@ -90,9 +90,8 @@ public struct MachineRoutes: RouteGroup {
     // MARK: - Creating
 
     private func create(_ call: APICall) async throws(Refusal) -> Answer {
-        let app = try await view.app(try call.id("app"))
+        let app = try await view.openApp(try call.id("app"))
         let wish = try call.wish(CreateMachineRequest.self)
-        try view.refuseIfOwned(app)
         try HostAgent.validate(wish.config)
         let region = try wish.region.flatMap(\.ifNotEmpty).map { text throws(Refusal) in try view.region(text) }
         var random = SystemRandomNumberGenerator()

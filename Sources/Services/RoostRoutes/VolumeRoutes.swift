@@ -30,7 +30,7 @@ public struct VolumeRoutes: RouteGroup {
             },
             APIRoute(.delete, Self.volumes + "/:volume") { call in
                 try await view.onOwnerOfVolume(call) { volume in
-                    try view.refuseIfOwned(try await view.app(volume.app))
+                    try await view.refuseIfOwned(by: volume.app)
                     let gone = try await view.agent.destroyVolume(volume.id)
                     return try Answer.json(await body(of: gone, on: view.host, isReachable: true))
                 }
@@ -51,9 +51,8 @@ public struct VolumeRoutes: RouteGroup {
     }
 
     private func create(_ call: APICall) async throws(Refusal) -> Answer {
-        let app = try await view.app(try call.id("app"))
+        let app = try await view.openApp(try call.id("app"))
         let wish = try call.wish(CreateVolumeRequest.self)
-        try view.refuseIfOwned(app)
         let gigabytes = wish.sizeGigabytes ?? 1
         guard (1...HostAgent.volumeSizeMax.wholeGibibytes).contains(gigabytes) else {
             throw Refusal(.invalid, "size_gb must be 1 to \(HostAgent.volumeSizeMax.wholeGibibytes)")

@@ -42,4 +42,86 @@ import Testing
             #expect(try await apps.create(try AppName("other"), network: nil).network != web.network)
         }
     }
+
+    /// Whoever makes something looks at the mark afterwards, and who deletes asks the hosts behind it: one of the two sees
+    /// the other.
+    @Test func anAppIsMarkedWhileItsHostsAreAskedForTheLastTime() async throws {
+        try await Self.withDirectory { apps in
+            let shop = try AppName("shop")
+            let made = try await apps.create(shop, network: nil)
+            var marks: [Bool] = []
+            try await apps.delete(shop) { () throws(Refusal) in
+                let mark = try await apps.find(shop)?.deletionBegan
+                marks.append(mark != nil)
+                guard mark != nil else { return }
+                // Nobody who comes now makes anything for it.
+                do throws(Refusal) { _ = try await apps.reopened(shop) } catch {
+                    #expect(error.code == .failedPrecondition)
+                    return
+                }
+                Issue.record("an app that is being deleted is open")
+            }
+            #expect(marks == [false, true])
+            #expect(try await apps.find(shop) == nil)
+            #expect(try await apps.create(shop, network: nil).network == made.network)
+        }
+    }
+
+    @Test func whatIsFoundBehindTheMarkKeepsTheAppAndLiftsTheMark() async throws {
+        try await Self.withDirectory { apps in
+            let shop = try AppName("shop")
+            let made = try await apps.create(shop, network: nil)
+            for asked in [1, 2] {
+                var count = 0
+                let refusal = await #expect(throws: Refusal.self) {
+                    try await apps.delete(shop) { () throws(Refusal) in
+                        count += 1
+                        if count == asked { throw Refusal(.failedPrecondition, "it has a machine") }
+                    }
+                }
+                #expect(refusal?.message == "it has a machine")
+                #expect(try await apps.find(shop) == made)
+            }
+        }
+    }
+
+    @Test func aDeletionThatWasCutOffIsRepeatedOrTakenBackByTheNextCreation() async throws {
+        try await Self.withDirectory { apps in
+            let (shop, now) = (try AppName("shop"), WallClock.milliseconds())
+            let made = try await apps.create(shop, network: nil)
+            let cutOff = try await apps.mark(shop, at: now)
+            let late = now + (AppDirectory.deletionMax + .seconds(1)).milliseconds
+            await #expect(throws: Refusal.self) { try await apps.reopened(shop, at: now + 1) }
+            #expect(try await apps.find(shop)?.deletionBegan == now)
+            #expect(try await apps.reopened(shop, at: late) == made)
+            #expect(try await apps.find(shop) == made)
+            // Should the first one only have been slow, it finds that it is over.
+            let outcome = try await apps.store.commit(try cutOff.lifting(from: shop))
+            #expect(!outcome.succeeded)
+            let again = try await apps.mark(shop, at: now)
+            try await apps.delete(shop) {}
+            #expect(try await apps.find(shop) == nil)
+            #expect(try await !apps.store.commit(try again.lifting(from: shop)).succeeded)
+        }
+    }
+
+    /// One that is slow finds that another has begun, and deletes nothing that was made since.
+    @Test func ofTwoDeletionsTheLaterGoesOn() async throws {
+        try await Self.withDirectory { apps in
+            let shop = try AppName("shop")
+            _ = try await apps.create(shop, network: nil)
+            var count = 0
+            let refusal = await #expect(throws: Refusal.self) {
+                try await apps.delete(shop) { () throws(Refusal) in
+                    count += 1
+                    guard count == 2 else { return }
+                    try await apps.delete(shop) {}
+                    _ = try await apps.create(shop, network: nil)
+                }
+            }
+            #expect(refusal?.code == .unavailable)
+            #expect(try await apps.find(shop)?.deletionBegan == nil)
+            #expect(try await apps.find(shop) != nil)
+        }
+    }
 }

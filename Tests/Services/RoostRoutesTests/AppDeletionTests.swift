@@ -1,0 +1,105 @@
+import RoostControl
+import RoostHost
+import RoostLinux
+import RoostModel
+import RoostPlanet
+import RoostStore
+import Synchronization
+import Testing
+
+@testable import RoostRoutes
+
+/// An app that is deleted while something is made for it, in either order.
+@Suite struct AppDeletionTests {
+    private static let wish = #"{"config":{"image":"redis:7"}}"#
+
+    @Test("What is made while the hosts are asked for the last time is taken back")
+    func behindTheMark() async throws {
+        try await PlanetUnderTest.run(["ams1", "iad1"]) { planet in
+            let (near, far) = (try planet["ams1"], try planet["iad1"])
+            #expect(try await near.call("POST /v1/apps", #"{"name":"shop"}"#).status == 201)
+            let shop = try AppName("shop")
+            // Somebody has looked at the app before it was marked, and comes back when it is.
+            let app = try await far.view.openApp(shop)
+            var (asked, isTakenBack) = (0, false)
+            try await AppDirectory(store: planet.store).delete(shop) { () throws(Refusal) in
+                asked += 1
+                guard asked == 2 else { return }
+                do throws(Refusal) {
+                    try await far.view.confirm(app) { isTakenBack = true }
+                } catch {
+                    #expect(error.code == .failedPrecondition)
+                }
+            }
+            #expect(isTakenBack)
+            // And one who looks after that finds no app.
+            isTakenBack = false
+            await #expect(throws: Refusal.self) { try await far.view.confirm(app) { isTakenBack = true } }
+            #expect(isTakenBack)
+        }
+    }
+
+    @Test("What was made before the mark is found behind it, and the app stays and is open")
+    func beforeTheMark() async throws {
+        try await PlanetUnderTest.run(["ams1", "iad1"]) { planet in
+            let (near, far) = (try planet["ams1"], try planet["iad1"])
+            #expect(try await near.call("POST /v1/apps", #"{"name":"shop"}"#).status == 201)
+            let shop = try AppName("shop")
+            let holdings = AppHoldings(view: near.view)
+            let counts = Counts()
+            let refusal = await #expect(throws: Refusal.self) {
+                try await AppDirectory(store: planet.store).delete(shop) { () throws(Refusal) in
+                    let held = await holdings.of(shop)
+                    guard held.isNothing else { throw Refusal(.failedPrecondition, "still has something") }
+                    counts.asked += 1
+                    // Right after the first look, before the mark.
+                    counts.made = (try? await far.call("POST /v1/apps/shop/machines", Self.wish).status) ?? 0
+                }
+            }
+            #expect(counts.asked == 1 && counts.made == 200)
+            #expect(refusal?.message == "still has something")
+            #expect(try await near.call("POST /v1/apps/shop/machines", Self.wish).status == 200)
+            #expect(try await near.call("DELETE /v1/apps/shop").status == 412)
+        }
+    }
+
+    @Test("A deletion that was cut off closes the app, and goes on when it is repeated")
+    func cutOff() async throws {
+        try await PlanetUnderTest.run { planet in
+            let host = try planet["ams1"]
+            #expect(try await host.call("POST /v1/apps", #"{"name":"shop"}"#).status == 201)
+            let key = StoreKeys.app(try AppName("shop"))
+            var app = try #require(try await planet.store.record(AppRecord.self, at: key)).record
+            app.deletionBegan = WallClock.milliseconds()
+            _ = try await planet.store.commit(Transaction(then: [try .put(app, at: key)]))
+            let refused = try await host.call("POST /v1/apps/shop/machines", Self.wish)
+            #expect(refused.status == 412 && refused.text.contains("being deleted"), "\(refused.text)")
+            #expect(host.runtime.machines.withLock { $0.isEmpty })
+            let name = #"{"name":"data","size_gb":1}"#
+            #expect(try await host.call("POST /v1/apps/shop/volumes", name).status == 412)
+            #expect(try await host.call("DELETE /v1/apps/shop").status == 202)
+            #expect(try await host.call("GET /v1/apps/shop").status == 404)
+        }
+    }
+
+    @Test("What has outlived its app is destroyed like anything else")
+    func orphan() async throws {
+        try await PlanetUnderTest.run { planet in
+            let host = try planet["ams1"]
+            #expect(try await host.call("POST /v1/apps", #"{"name":"shop"}"#).status == 201)
+            let machine = try await host.call("POST /v1/apps/shop/machines", Self.wish).string("id")
+            let volume = try await host.call("POST /v1/apps/shop/volumes", #"{"name":"data","size_gb":1}"#).string("id")
+            let key = StoreKeys.app(try AppName("shop"))
+            _ = try await planet.store.commit(Transaction(then: [.delete(.key(key))]))
+            await host.view.settle(by: { _ in true }, until: { $0.apps.isEmpty })
+            #expect(try await host.call("DELETE /v1/apps/shop/machines/\(machine)?force=true").status == 200)
+            #expect(try await host.call("DELETE /v1/apps/shop/volumes/\(volume)").status == 200)
+        }
+    }
+}
+
+/// What a closure saw that runs where its test waits for it.
+private final class Counts {
+    var asked = 0
+    var made = 0
+}
