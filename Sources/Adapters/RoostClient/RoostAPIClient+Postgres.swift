@@ -15,8 +15,17 @@ extension RoostAPIClient {
         try await send(.post, "/v1/postgres", body: request)
     }
 
-    public func destroyCluster(_ name: AppName) async throws(APIError) {
-        try await sendForData(.delete, "/v1/postgres/\(name)", timeout: Self.lastingTimeout)
+    /// As ``createCluster(_:)``.
+    ///
+    /// - Returns: the operation that goes on after it; nil from a host of a version that has none.
+    public func beginCluster(_ request: CreateClusterRequest) async throws(APIError) -> PlanetOperationID? {
+        try await sendForResponse(.post, "/v1/postgres", body: request).operation
+    }
+
+    /// - Returns: the operation that goes on after it, as ``beginCluster(_:)`` does.
+    @discardableResult
+    public func destroyCluster(_ name: AppName) async throws(APIError) -> PlanetOperationID? {
+        try await sendForResponse(.delete, "/v1/postgres/\(name)", timeout: Self.lastingTimeout).operation
     }
 
     /// Says from which networks clients may log in; from everywhere with none.
@@ -32,5 +41,11 @@ extension RoostAPIClient {
         let answer: SwitchoverAnswer = try await send(
             .post, "/v1/postgres/\(name)/switchover", body: SwitchoverBody(target: member?.text))
         return answer.id
+    }
+}
+
+extension APIResponse {
+    fileprivate var operation: PlanetOperationID? {
+        header(CallHeader.operation).flatMap { try? PlanetOperationID($0) }
     }
 }

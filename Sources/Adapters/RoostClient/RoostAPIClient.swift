@@ -74,6 +74,14 @@ public struct RoostAPIClient: Sendable {
         _ method: APIMethod, _ path: String, query: [(name: String, value: String)] = [],
         body: (any Encodable & Sendable)? = nil, timeout: Duration = APIRequest.timeoutDefault
     ) async throws(APIError) -> Data {
+        try await sendForResponse(method, path, query: query, body: body, timeout: timeout).body
+    }
+
+    /// As ``send(_:_:query:body:as:timeout:)``, with the headers.
+    func sendForResponse(
+        _ method: APIMethod, _ path: String, query: [(name: String, value: String)] = [],
+        body: (any Encodable & Sendable)? = nil, timeout: Duration = APIRequest.timeoutDefault
+    ) async throws(APIError) -> APIResponse {
         var request = APIRequest(method, path, query: query, timeout: timeout)
         if let body {
             do {
@@ -86,7 +94,7 @@ public struct RoostAPIClient: Sendable {
         }
         let response = try await execute(request)
         guard response.isSuccess else { throw refusal(response, of: request) }
-        return response.body
+        return response
     }
 
     // MARK: - Inside

@@ -36,18 +36,23 @@ public struct OperationDirectory: Sendable {
         async throws(Refusal)
     {
         try await change(id, under: fence) { record in
-            let now = WallClock.milliseconds()
-            record.steps += done.map { OperationRecord.Step(name: $0, at: now) }
-            record.steps.removeFirst(max(0, record.steps.count - OperationRecord.stepsMax))
+            Self.add(done, to: &record)
             record.obstacle = obstacle.map { String($0.prefix(OperationRecord.wordsMax)) }
         }
     }
 
-    /// Writes down how it ended, under the duty's fence.
-    func end(_ id: PlanetOperationID, _ verdict: OperationVerdict, under fence: Transaction.Compare)
-        async throws(Refusal)
-    {
+    /// Writes down what was seen to have happened, each once, under the duty's fence.
+    func see(_ steps: [String], on id: PlanetOperationID, under fence: Transaction.Compare) async throws(Refusal) {
+        try await change(id, under: fence) { Self.add(Self.new(steps, on: $0), to: &$0) }
+    }
+
+    /// Writes down how it ended, and what was seen of it last, under the duty's fence.
+    func end(
+        _ id: PlanetOperationID, _ verdict: OperationVerdict, seeing steps: [String] = [],
+        under fence: Transaction.Compare
+    ) async throws(Refusal) {
         try await change(id, under: fence) { record in
+            Self.add(Self.new(steps, on: record), to: &record)
             record.state = verdict.state
             record.result = String(verdict.words.prefix(OperationRecord.wordsMax))
             record.endedAt = WallClock.milliseconds()
@@ -55,19 +60,38 @@ public struct OperationDirectory: Sendable {
         }
     }
 
-    /// Only one that is running changes. What a newer program has put into the record stays.
+    /// Those that are not on the record.
+    static func new(_ steps: [String], on record: OperationRecord) -> [String] {
+        let known = Set(record.steps.map(\.name))
+        return steps.filter { !known.contains($0) }
+    }
+
+    private static func add(_ steps: [String], to record: inout OperationRecord) {
+        let now = WallClock.milliseconds()
+        record.steps += steps.map { OperationRecord.Step(name: String($0.prefix(OperationRecord.wordsMax)), at: now) }
+        record.steps.removeFirst(max(0, record.steps.count - OperationRecord.stepsMax))
+    }
+
+    /// Only one that is running changes. What a newer program has put into the record stays. Two parts of the host with the
+    /// duty write to one record, who does the work and who sees it end: neither takes the other's words away.
     private func change(
         _ id: PlanetOperationID, under fence: Transaction.Compare, _ body: (inout OperationRecord) -> Void
     ) async throws(Refusal) {
         let key = StoreKeys.operation(id)
-        guard var present = try await store.record(OperationRecord.self, at: key), present.record.state == .running
-        else { return }
-        body(&present.record)
-        // Somebody who was faster has the duty, or will be seen at the next look.
-        _ = try await store.carryOut(
-            Transaction(
-                compares: [fence, .modified(key: key, equals: present.revision)],
-                then: [try .put(present.record, over: present.bytes, at: key)]))
+        var refused: Revision?
+        for _ in 0..<AppDirectory.triesMax {
+            guard var present = try await store.record(OperationRecord.self, at: key), present.record.state == .running
+            else { return }
+            // Nobody has changed it: it is the duty that somebody else has.
+            guard present.revision != refused else { return }
+            body(&present.record)
+            let outcome = try await store.carryOut(
+                Transaction(
+                    compares: [fence, .modified(key: key, equals: present.revision)],
+                    then: [try .put(present.record, over: present.bytes, at: key)]))
+            if outcome.succeeded { return }
+            refused = present.revision
+        }
     }
 
     func remove(_ ids: [PlanetOperationID], under fence: Transaction.Compare) async throws(Refusal) {

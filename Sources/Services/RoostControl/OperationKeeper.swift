@@ -20,9 +20,14 @@ public struct OperationVerdict: Hashable, Sendable {
 public protocol OperationJudge: Sendable {
     /// Nil while it goes on, and for operations of others.
     func verdict(on operation: OperationRecord, in planet: Planet) -> OperationVerdict?
+
+    /// What the planet shows to have happened of it that nobody's plan has as a step, in the order in which it comes. In
+    /// the same words at every look: each is written down when it is seen first. Fewer than half of
+    /// ``OperationRecord/stepsMax``.
+    func steps(of operation: OperationRecord, in planet: Planet) -> [String]
 }
 
-/// Ends operations, and removes those that are old, while this host has the duty.
+/// Writes down how operations get on and how they end, and removes those that are old, while this host has the duty.
 public struct OperationKeeper: Service {
     let operations: OperationDirectory
     let judges: [any OperationJudge]
@@ -63,7 +68,7 @@ public struct OperationKeeper: Service {
         }
     }
 
-    /// One look: ends what the planet shows as ended. What cannot be written now is found again at the next look.
+    /// One look: writes down what the planet shows to have happened, and ends what it shows as ended. What cannot be written now is found again at the next look.
     static func look(
         at planet: Planet, operations: OperationDirectory, judges: [any OperationJudge],
         under fence: Transaction.Compare, logger: Logger
@@ -71,10 +76,13 @@ public struct OperationKeeper: Service {
         do throws(Refusal) {
             for operation in planet.operations.values.sorted(by: { $0.id < $1.id })
             where operation.state == .running && planet.isAbreast(of: operation.id) {
+                let seen = judges.flatMap { $0.steps(of: operation, in: planet) }
                 guard let verdict = judges.lazy.compactMap({ $0.verdict(on: operation, in: planet) }).first else {
+                    let new = OperationDirectory.new(seen, on: operation)
+                    if !new.isEmpty { try await operations.see(new, on: operation.id, under: fence) }
                     continue
                 }
-                try await operations.end(operation.id, verdict, under: fence)
+                try await operations.end(operation.id, verdict, seeing: seen, under: fence)
                 logger.info(
                     "operation ended",
                     metadata: [

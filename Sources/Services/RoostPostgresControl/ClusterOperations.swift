@@ -2,7 +2,7 @@ public import RoostControl
 public import RoostModel
 public import RoostPlanet
 
-/// Whether operations on Postgres clusters have ended: true for a client, or certain not to come true.
+/// How operations on Postgres clusters get on, and whether they have ended: true for a client, or certain not to come true.
 public struct ClusterOperations: OperationJudge {
     public init() {}
 
@@ -28,6 +28,46 @@ public struct ClusterOperations: OperationJudge {
             return Self.switchover(operation.id, from: began, rule, records)
         case .unknown: return nil
         }
+    }
+
+    public func steps(of operation: OperationRecord, in planet: Planet) -> [String] {
+        guard let records = planet.clusters[operation.object], let spec = records.spec,
+            spec.createdAt == operation.objectMadeAt, !spec.isDestroying, let rule = records.rule
+        else { return [] }
+        switch operation.kind {
+        case .createCluster: return Self.stepsToReady(rule, records)
+        case .switchover:
+            return operation.reigning.map { Self.steps(of: operation.id, from: $0, rule, records) } ?? []
+        // The plan's steps are all there is.
+        case .destroyCluster, .unknown: return []
+        }
+    }
+
+    private static func stepsToReady(_ rule: ClusterRule, _ records: Planet.ClusterRecords) -> [String] {
+        var steps = ["\(rule.history.first?.leader ?? rule.leader) initialised the cluster"]
+        steps += rule.members.filter(records.confirms).map { "\($0) has a copy and follows" }
+        if isOpen(rule, records) { steps.append("\(rule.leader) lets clients in") }
+        return steps
+    }
+
+    /// The epochs between are seen as far as somebody looks.
+    private static func steps(
+        of id: PlanetOperationID, from began: OperationRecord.Reigning, _ rule: ClusterRule,
+        _ records: Planet.ClusterRecords
+    ) -> [String] {
+        var steps: [String] = []
+        let isAsked = rule.epoch == began.epoch && rule.switchover?.id == id.text && rule.switchover?.refusal == nil
+        if isAsked, let heartbeat = records.heartbeat, heartbeat.epoch == rule.epoch, !heartbeat.isOpen {
+            steps.append("\(rule.leader) lets nobody in any more")
+        }
+        if rule.epoch > began.epoch { steps.append("\(rule.leader) was named for epoch \(rule.epoch)") }
+        if let recruitment = rule.recruitment { steps.append("members are called for epoch \(recruitment.epoch)") }
+        if rule.epoch > began.epoch, isOpen(rule, records) { steps.append("\(rule.leader) lets clients in") }
+        return steps
+    }
+
+    private static func isOpen(_ rule: ClusterRule, _ records: Planet.ClusterRecords) -> Bool {
+        records.heartbeat.map { $0.epoch == rule.epoch && $0.isOpen } ?? false
     }
 
     private static func switchover(

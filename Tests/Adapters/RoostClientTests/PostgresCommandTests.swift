@@ -34,6 +34,42 @@ import Testing
         }
     }
 
+    @Test("What is done while a command waits is told, each step once")
+    func createTellsSteps() async throws {
+        let (creating, ready) = (
+            try Answers.json(Answers.cluster(.creating)), try Answers.json(Answers.cluster(.ready))
+        )
+        let id = "0123456789ABCDEFGHJKMNPQ01"
+        let steps = ["placed m1 on ams1", "made m1 on ams1", "m1 initialised the cluster"]
+        let polls = Mutex(0)
+        let answer: @Sendable (ScriptedHost.Request) -> ScriptedHost.Answer = { request in
+            if request.line.hasPrefix("POST") {
+                return .init(status: 201, headers: [("roost-operation", id)], parts: [creating])
+            }
+            if request.line == "GET /v1/operations/\(id)" {
+                let count = polls.withLock { $0 }
+                let told = steps.prefix(count).map { #"{"name":"\#($0)","at":"2026-01-01T00:00:00Z"}"# }
+                return .init(parts: [
+                    #"{"id":"\#(id)","kind":"create_cluster","object":"shop","state":"running","#
+                        + #""started_at":"2026-01-01T00:00:00Z","steps":[\#(told.joined(separator: ","))]}"#
+                ])
+            }
+            let count = polls.withLock { polls in
+                polls += 1
+                return polls
+            }
+            // Longer than what is told nobody.
+            return .init(parts: [count < 7 ? creating : ready])
+        }
+        try await ScriptedHost.run(answering: answer) { host in
+            let outcome = try await RoostProgram.run(["pg", "create", "shop", "--region", "ams", "--api", host.path])
+            #expect(outcome.status == 0, "\(outcome)")
+            for step in steps {
+                #expect(outcome.errors.components(separatedBy: step + "\n").count == 2, "\(outcome.errors)")
+            }
+        }
+    }
+
     @Test func createTellsWhyItIsNotReadyInTime() async throws {
         let creating = try Answers.json(Answers.cluster(.creating, detail: "no host in sin has room"))
         try await ScriptedHost.run { _ in

@@ -87,6 +87,11 @@ import Testing
         let made = present[.createCluster]?.steps.map(\.name) ?? []
         #expect(made.filter { $0.hasPrefix("placed db-") }.count == 3)
         #expect(made.filter { $0.hasPrefix("made db-") }.count == 3)
+        #expect(
+            made.suffix(4) == [
+                "db-1 initialised the cluster", "db-2 has a copy and follows", "db-3 has a copy and follows",
+                "db-1 lets clients in",
+            ])
         #expect(present[.createCluster]?.result == "ready at 203.0.113.1, db-1 leads")
         let removed = present[.destroyCluster]?.steps.map(\.name) ?? []
         #expect(removed.filter { $0.hasPrefix("removed db-") }.count == 3)
@@ -130,12 +135,50 @@ import Testing
         let present = try await operations(world)[.createCluster]
         #expect(present?.state == .running && present?.steps == steps && present?.obstacle == nil)
         try await world.keepOperations(under: new)
-        #expect(try await operations(world)[.createCluster]?.state == .succeeded)
+        let last = try #require(try await operations(world)[.createCluster])
+        #expect(last.state == .succeeded && last.steps.count == (steps?.count ?? 0) + 4)
         // What has ended stays as it ended.
         try await world.operations.note(["late"], obstacle: "late", on: id, under: new)
         try await world.operations.end(id, .failed("late"), under: new)
         let ended = try await operations(world)[.createCluster]
-        #expect(ended?.state == .succeeded && ended?.obstacle == nil && ended?.steps == steps)
+        #expect(ended?.state == .succeeded && ended?.obstacle == nil && ended?.steps == last.steps)
+    }
+
+    @Test("What members do is noted as it is seen, each step once, and who notes beside takes nothing away")
+    func seen() async throws {
+        let world = try await ClusterWorld()
+        defer { world.remove() }
+        let fence = try await world.takeDuty()
+        try await world.create()
+        try await settle(world, under: fence)
+        let before = try await operations(world)[.createCluster]?.steps.count ?? 0
+        try await world.becomeReady()
+        // One member has not said anything yet.
+        let late = StoreKeys.report(world.cluster, try MemberName("db-3"))
+        let report = try #require(try await world.store.read(.key(late), at: nil).entries.first)
+        _ = try await world.store.commit(Transaction(then: [.delete(.key(late))]))
+        for _ in 0..<3 { try await world.keepOperations(under: fence) }
+        var present = try #require(try await operations(world)[.createCluster])
+        #expect(present.state == .running)
+        #expect(
+            present.steps.dropFirst(before).map(\.name) == [
+                "db-1 initialised the cluster", "db-2 has a copy and follows", "db-1 lets clients in",
+            ])
+        let id = present.id
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for number in 0..<6 {
+                group.addTask {
+                    try await world.operations.note(["by hand \(number)"], obstacle: nil, on: id, under: fence)
+                }
+            }
+            try await group.waitForAll()
+        }
+        _ = try await world.store.commit(Transaction(then: [.put(key: late, value: report.value, lease: nil)]))
+        try await world.keepOperations(under: fence)
+        present = try #require(try await operations(world)[.createCluster])
+        #expect(present.state == .succeeded)
+        #expect(Set(present.steps.map(\.name)).isSuperset(of: (0..<6).map { "by hand \($0)" }))
+        #expect(present.steps.last?.name == "db-3 has a copy and follows")
     }
 
     @Test("A switchover has succeeded when the wanted member lets clients in, and failed when it is certain not to")
@@ -150,7 +193,7 @@ import Testing
         let id = try await world.directory.requestSwitchover(of: world.cluster, to: target)
         let began = try await world.look()
         let operation = try #require(began.operations[id])
-        func verdict(_ change: (inout ClusterRule, inout Heartbeat) throws -> Void) async throws -> OperationVerdict? {
+        func planet(_ change: (inout ClusterRule, inout Heartbeat) throws -> Void) throws -> Planet {
             let records = try #require(began.clusters[world.cluster])
             var (rule, heartbeat) = (try #require(records.rule), try #require(records.heartbeat))
             try change(&rule, &heartbeat)
@@ -161,30 +204,48 @@ import Testing
                         .put(try entry(StoreKeys.clusterRule(world.cluster), rule)),
                         .put(try entry(StoreKeys.clusterHeartbeat(world.cluster), heartbeat)),
                     ], revision: Revision(began.revision + 1)))
-            return ClusterOperations().verdict(on: operation, in: planet)
+            return planet
+        }
+        func verdict(_ change: (inout ClusterRule, inout Heartbeat) throws -> Void) throws -> OperationVerdict? {
+            ClusterOperations().verdict(on: operation, in: try planet(change))
+        }
+        func steps(_ change: (inout ClusterRule, inout Heartbeat) throws -> Void) throws -> [String] {
+            ClusterOperations().steps(of: operation, in: try planet(change))
         }
         func elect(_ name: String, _ rule: inout ClusterRule) throws {
             rule.epoch = rule.epoch.next
             rule.leader = try MemberName(name)
             rule.switchover = nil
         }
-        #expect(try await verdict { _, _ in } == nil)
+        #expect(try verdict { _, _ in } == nil)
         #expect(
-            try await verdict { rule, _ in rule.switchover?.refusal = "too far behind" } == .failed("too far behind"))
-        #expect(try await verdict { rule, _ in try elect("db-2", &rule) } == nil, "it lets nobody in yet")
+            try verdict { rule, _ in rule.switchover?.refusal = "too far behind" } == .failed("too far behind"))
+        #expect(try verdict { rule, _ in try elect("db-2", &rule) } == nil, "it lets nobody in yet")
         #expect(
-            try await verdict { rule, heartbeat in
+            try verdict { rule, heartbeat in
                 try elect("db-2", &rule)
                 heartbeat = Heartbeat(epoch: rule.epoch, leader: rule.leader, sequence: 1, isOpen: true)
             } == .succeeded("db-2 leads epoch 2"))
         #expect(
-            try await verdict { rule, heartbeat in
+            try verdict { rule, heartbeat in
                 try elect("db-3", &rule)
                 heartbeat = Heartbeat(epoch: rule.epoch, leader: rule.leader, sequence: 1, isOpen: true)
             } == .failed("db-3 leads epoch 2, not db-2"))
         #expect(
-            try await verdict { rule, _ in rule.switchover = SwitchoverRequest(id: "other", target: nil) }?.state
+            try verdict { rule, _ in rule.switchover = SwitchoverRequest(id: "other", target: nil) }?.state
                 == .failed)
+        #expect(try steps { _, _ in } == [])
+        #expect(try steps { $1.isOpen = false } == ["db-1 lets nobody in any more"])
+        #expect(
+            try steps { rule, _ in
+                rule.recruitment = Recruitment(epoch: rule.epoch.next, proposer: rule.leader, reason: .switchover)
+            } == ["members are called for epoch 2"])
+        #expect(try steps { rule, _ in try elect("db-2", &rule) } == ["db-2 was named for epoch 2"])
+        #expect(
+            try steps { rule, heartbeat in
+                try elect("db-2", &rule)
+                heartbeat = Heartbeat(epoch: rule.epoch, leader: rule.leader, sequence: 1, isOpen: true)
+            } == ["db-2 was named for epoch 2", "db-2 lets clients in"])
         var gone = began
         _ = gone.apply(.changes([.delete(key: StoreKeys.clusterSpec(world.cluster))], revision: Revision(99999)))
         #expect(ClusterOperations().verdict(on: operation, in: gone) == nil, "a part is gone: nobody knows")

@@ -4,11 +4,14 @@ import RoostModel
 import Synchronization
 
 /// Tells on standard error what is being waited for, once it has taken longer than a second: on a terminal as one
-/// line that is drawn again, elsewhere as one line for each new phase.
+/// line that is drawn again, elsewhere as one line for each new phase. What has happened meanwhile gets lines that stay.
 final class Progress: Sendable {
     private struct State {
         var text: String
         var toldText: String?
+        /// To be told once, above what is being waited for.
+        var news: [String] = []
+        var hasToldNews = false
         var isDrawn = false
         var frame = 0
     }
@@ -25,6 +28,9 @@ final class Progress: Sendable {
 
     /// What is being waited for now.
     func say(_ text: String) { state.withLock { $0.text = text } }
+
+    /// Something has happened: a line that stays.
+    func tell(_ news: String) { state.withLock { $0.news.append(news) } }
 
     static func show<Value: Sendable>(
         _ text: String, during work: (Progress) async throws -> Value
@@ -48,6 +54,7 @@ final class Progress: Sendable {
     private func drawOnce() {
         let elapsed = BootClock.now() - begin
         state.withLock { state in
+            Self.tellNews(&state)
             if isTerminal {
                 let frame = Self.frames[state.frame % Self.frames.count]
                 let line = Self.line(
@@ -62,6 +69,13 @@ final class Progress: Sendable {
         }
     }
 
+    private static func tellNews(_ state: inout State) {
+        guard !state.news.isEmpty else { return }
+        if state.isDrawn { Terminal.put("\r\u{1b}[K", on: .error) }
+        for line in state.news { Terminal.say(Terminal.harmless(line)) }
+        (state.news, state.hasToldNews) = ([], true)
+    }
+
     /// Never longer than a line of the terminal: what runs over would be left behind at every drawing.
     static func line(_ text: String, time: String, columns: Int) -> String {
         let ending = " (\(time))"
@@ -73,6 +87,8 @@ final class Progress: Sendable {
         state.withLock { state in
             if state.isDrawn { Terminal.put("\r\u{1b}[K", on: .error) }
             state.isDrawn = false
+            // What was begun is told to its end.
+            if state.hasToldNews { Self.tellNews(&state) }
         }
     }
 }

@@ -121,7 +121,8 @@ struct PostgresSwitchoverCommand: AsyncParsableCommand {
             try await Progress.show("switching \(name) over\(to.map { " to \($0)" } ?? "")") { progress in
                 let id = try await planet.ask { try await $0.switchover(name, to: to) }
                 return try await PostgresWait.until(
-                    "has a new primary", name, on: planet, timeout: timeout.duration, progress: progress
+                    "has a new primary", name, on: planet, seeing: id.flatMap { try? PlanetOperationID($0) },
+                    timeout: timeout.duration, progress: progress
                 ) { cluster in
                     if let id, let wish = cluster.switchover, wish.id == id, let refusal = wish.refusal {
                         throw CommandFailure(
@@ -161,9 +162,9 @@ struct PostgresDestroyCommand: AsyncParsableCommand {
         try await ignoringMissing(ifExists) {
             try await interruptible(advice: "It goes on being destroyed. See it: roost pg list") {
                 try await Progress.show("destroying cluster \(name)") { progress in
-                    try await planet.ask { try await $0.destroyCluster(name) }
+                    let operation = try await planet.ask { try await $0.destroyCluster(name) }
                     try await PostgresWait.untilGone(
-                        name, on: planet, timeout: timeout.duration, progress: progress)
+                        name, on: planet, seeing: operation, timeout: timeout.duration, progress: progress)
                 }
             }
             Terminal.result("Cluster \(name) is destroyed.")

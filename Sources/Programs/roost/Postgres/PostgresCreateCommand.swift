@@ -56,16 +56,17 @@ struct PostgresCreateCommand: AsyncParsableCommand {
             """
         let cluster = try await interruptible(advice: advice) {
             try await Progress.show("creating cluster \(name)") { progress in
+                let operation: PlanetOperationID?
                 do {
-                    _ = try await planet.ask { try await $0.createCluster(request) }
+                    operation = try await planet.ask { try await $0.beginCluster(request) }
                 } catch let error as APIError where error.isNameTaken {
                     throw CommandFailure(
                         "there is a cluster or an app '\(name)' already",
                         advice: "See it: roost pg status \(name)   Or take another name.")
                 }
                 return try await PostgresWait.until(
-                    "is ready", name, on: planet, timeout: timeout.duration, progress: progress,
-                    advice: advice
+                    "is ready", name, on: planet, seeing: operation, timeout: timeout.duration,
+                    progress: progress, advice: advice
                 ) { $0.status == .ready }
             }
         }

@@ -8,19 +8,22 @@ enum PostgresWait {
 
     /// - Parameters:
     ///   - goal: what is waited for, to follow the cluster's name: `is ready`.
+    ///   - operation: that goes on meanwhile; its steps are told.
     ///   - advice: what to do when it does not come in time.
     static func until(
-        _ goal: String, _ name: AppName, on planet: Roostds, timeout: Duration, progress: Progress,
-        advice: String? = nil, _ condition: (ClusterBody) throws -> Bool
+        _ goal: String, _ name: AppName, on planet: Roostds, seeing operation: PlanetOperationID?,
+        timeout: Duration, progress: Progress, advice: String? = nil, _ condition: (ClusterBody) throws -> Bool
     ) async throws -> ClusterBody {
         let end = ContinuousClock.now + timeout
         var last = "nothing was heard of it"
+        var steps = OperationSteps(of: operation)
         while true {
             do {
                 let cluster = try await planet.ask { try await $0.cluster(name) }
                 if try condition(cluster) { return cluster }
                 last = cluster.detail ?? cluster.summary
                 progress.say("cluster \(name): \(last)")
+                await steps.tell(progress, asking: planet)
             } catch let error as APIError where error.isPassing {
                 last = "\(error)"
             }
@@ -33,9 +36,13 @@ enum PostgresWait {
         }
     }
 
-    static func untilGone(_ name: AppName, on planet: Roostds, timeout: Duration, progress: Progress) async throws {
+    static func untilGone(
+        _ name: AppName, on planet: Roostds, seeing operation: PlanetOperationID?, timeout: Duration, progress: Progress
+    ) async throws {
         do {
-            _ = try await until("is gone", name, on: planet, timeout: timeout, progress: progress) { _ in false }
+            _ = try await until(
+                "is gone", name, on: planet, seeing: operation, timeout: timeout, progress: progress
+            ) { _ in false }
         } catch let error as APIError where error.isNotFound {
             return
         }
