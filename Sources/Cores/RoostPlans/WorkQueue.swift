@@ -19,10 +19,14 @@ public struct WorkQueue<Thing: Hashable & Sendable>: Sendable {
     public init(workersMax: Int) { self.workersMax = workersMax }
 
     /// Takes those of the given things that may be worked on now, in the given order, as far as there are workers.
-    /// Things that are not among them any more are forgotten unless somebody works on them.
-    public mutating func take(_ things: [Thing], at now: Moment) -> [Thing] {
+    /// Of what was looked at, things that are not among them any more are forgotten unless somebody works on them.
+    ///
+    /// - Parameter lookedAt: nil: everything was.
+    public mutating func take(_ things: [Thing], of lookedAt: Set<Thing>? = nil, at now: Moment) -> [Thing] {
         let present = Set(things)
-        standings = standings.filter { $0.value.isBusy || present.contains($0.key) }
+        standings = standings.filter { thing, standing in
+            standing.isBusy || present.contains(thing) || lookedAt.map { !$0.contains(thing) } ?? false
+        }
         var free = workersMax - standings.values.count { $0.isBusy }
         var taken: [Thing] = []
         for thing in things where free > 0 {
@@ -43,11 +47,6 @@ public struct WorkQueue<Thing: Hashable & Sendable>: Sendable {
         standing.failures = succeeded ? 0 : standing.failures + 1
         standing.due = succeeded ? nil : now + Self.pause(after: standing.failures)
         standings[thing] = standing
-    }
-
-    /// When the next thing that waits is due; nil when none waits.
-    public func nextDue() -> Moment? {
-        standings.values.compactMap { $0.isBusy ? nil : $0.due }.min()
     }
 
     static func pause(after failures: Int) -> Duration {

@@ -2,8 +2,10 @@ public import Logging
 import RoostLinux
 public import RoostModel
 public import RoostPlanet
+import RoostPlans
 public import RoostStore
 public import ServiceLifecycle
+import Synchronization
 
 /// How an operation ended.
 public struct OperationVerdict: Hashable, Sendable {
@@ -34,10 +36,14 @@ public struct OperationKeeper: Service {
     let watcher: PlanetWatcher
     let fence: @Sendable () -> Transaction.Compare?
     let logger: Logger
+    private let desk = Desk()
 
-    /// Between two looks at the planet, and, while somebody else has the duty, whether that is still so.
-    static let interval = Duration.milliseconds(500)
-    static let interludeInterval = Duration.seconds(1)
+    private final class Desk: Sendable {
+        let list = Mutex(LookList<PlanetOperationID>())
+    }
+
+    /// So often it is seen whether something is due: operations that run, others by what changed, all now and then.
+    static let tick = Duration.milliseconds(500)
     /// Operations that have ended are kept for so long…
     public static let ageMax = Duration.seconds(7 * 24 * 3600)
     /// …and so many of them, the newest.
@@ -56,26 +62,67 @@ public struct OperationKeeper: Service {
     }
 
     public func run() async throws {
+        let changes = watcher.changes.subscribe(to: Self.heeds)
         await cancelWhenGracefulShutdown {
-            while !Task.isCancelled {
-                let fence = fence()
-                if let fence, watcher.isLive {
-                    await Self.look(
-                        at: watcher.planet, operations: operations, judges: judges, under: fence, logger: logger)
-                }
-                try? await Task.sleep(for: fence == nil ? Self.interludeInterval : Self.interval)
+            await withTaskGroup(of: Void.self) { group in
+                group.addTask { for await _ in changes { self.desk.list.withLock { $0.note(.all) } } }
+                group.addTask { await self.lookByTicks() }
+                await group.next()
+                group.cancelAll()
             }
+        }
+    }
+
+    /// What becomes of those that run is seen by looking again; that one has begun or ended is a change.
+    private static func heeds(_ change: PlanetChange) -> Bool {
+        switch change {
+        case .all, .connection, .operation: true
+        case .host, .machine, .volume, .app, .address, .cluster: false
+        }
+    }
+
+    private func lookByTicks() async {
+        while !Task.isCancelled {
+            if let fence = fence() {
+                if watcher.isLive, let range = desk.list.withLock({ $0.take(at: BootClock.now()) }) {
+                    await look(at: range, under: fence)
+                }
+            } else {
+                desk.list.withLock { $0.note(.all) }
+            }
+            try? await Task.sleep(for: Self.tick)
+        }
+    }
+
+    private func look(at range: LookList<PlanetOperationID>.Range, under fence: Transaction.Compare) async {
+        let planet = watcher.planet
+        let running =
+            switch range {
+            case .everything: Set(planet.operations.values.lazy.filter { $0.state == .running }.map(\.id))
+            case .things(let ids): ids.filter { planet.operations[$0]?.state == .running }
+            }
+        desk.list.withLock { $0.saw(range, unfinished: running) }
+        await Self.look(
+            at: planet, running: running, operations: operations, judges: judges, under: fence, logger: logger)
+        if range == .everything { await removeOld(planet, under: fence) }
+    }
+
+    private func removeOld(_ planet: Planet, under fence: Transaction.Compare) async {
+        let old = Self.old(of: planet, at: WallClock.milliseconds())
+        guard !old.isEmpty else { return }
+        do throws(Refusal) { try await operations.remove(old, under: fence) } catch {
+            logger.warning("cannot remove old operations, trying again", metadata: ["error": "\(error)"])
         }
     }
 
     /// One look: writes down what the planet shows to have happened, and ends what it shows as ended. What cannot be written now is found again at the next look.
     static func look(
-        at planet: Planet, operations: OperationDirectory, judges: [any OperationJudge],
-        under fence: Transaction.Compare, logger: Logger
+        at planet: Planet, running: Set<PlanetOperationID>, operations: OperationDirectory,
+        judges: [any OperationJudge], under fence: Transaction.Compare, logger: Logger
     ) async {
         do throws(Refusal) {
-            for operation in planet.operations.values.sorted(by: { $0.id < $1.id })
-            where operation.state == .running && planet.isAbreast(of: operation.id) {
+            for operation in running.sorted().compactMap({ planet.operations[$0] })
+            where planet.isAbreast(of: operation.id) {
                 let seen = judges.flatMap { $0.steps(of: operation, in: planet) }
                 guard let verdict = judges.lazy.compactMap({ $0.verdict(on: operation, in: planet) }).first else {
                     let new = OperationDirectory.new(seen, on: operation)
@@ -91,8 +138,6 @@ public struct OperationKeeper: Service {
                         "request": "\(operation.requestID ?? "-")",
                     ])
             }
-            let old = old(of: planet, at: WallClock.milliseconds())
-            if !old.isEmpty { try await operations.remove(old, under: fence) }
         } catch {
             logger.warning("cannot write down how operations ended, trying again", metadata: ["error": "\(error)"])
         }

@@ -18,10 +18,17 @@ public final class PlanRunner<Kind: Reconciler>: Service, Sendable {
     private let reachable: @Sendable () async -> Set<HostName>
     private let logger: Logger
     private let queue = Mutex(WorkQueue<Kind.Thing>(workersMax: PlanRunner.workersMax))
+    private let list = Mutex(LookList<Kind.Thing>())
+    /// Plans that were carried out, and when.
+    private let done = Mutex<[Kind.Thing: (plan: Plan<Kind.Step>, at: Moment)]>([:])
+    private let wakes = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
 
-    /// Between two looks at the planet, and, while somebody else has the duty, whether that is still so.
-    static var interval: Duration { .milliseconds(500) }
-    static var interludeInterval: Duration { .seconds(1) }
+    /// So often it is seen whether something is due by time, or the duty has come or gone. Nothing is looked at for that.
+    static var tick: Duration { .milliseconds(250) }
+    /// What changes within this time is looked at together.
+    static var collectPause: Duration { .milliseconds(50) }
+    /// Until what a plan did shows in the planet, the same plan is not carried out again; for no longer than this.
+    static var settleMax: Duration { .seconds(1) }
     /// Things worked on at once.
     static var workersMax: Int { 64 }
 
@@ -43,17 +50,32 @@ public final class PlanRunner<Kind: Reconciler>: Service, Sendable {
     }
 
     public func run() async throws {
+        let changes = watcher.changes.subscribe(to: Kind.heeds)
         await cancelWhenGracefulShutdown { [self] in
             await withDiscardingTaskGroup { group in
-                while !Task.isCancelled {
-                    let isOnDuty = fence() != nil
-                    if isOnDuty, watcher.isLive {
-                        for job in await look() { group.addTask { await self.work(job) } }
-                    }
-                    try? await Task.sleep(for: isOnDuty ? Self.interval : Self.interludeInterval)
+                group.addTask { for await set in changes { self.note(set) } }
+                group.addTask {
+                    repeat { self.wakes.continuation.yield() } while (try? await Task.sleep(for: Self.tick)) != nil
                 }
+                for await _ in wakes.stream {
+                    // What others do while they have the duty is all looked at when it comes here.
+                    guard fence() != nil else {
+                        list.withLock { $0.note(.all) }
+                        continue
+                    }
+                    guard watcher.isLive else { continue }
+                    for job in await look() { group.addTask { await self.work(job) } }
+                    try? await Task.sleep(for: Self.collectPause)
+                }
+                group.cancelAll()
             }
         }
+    }
+
+    private func note(_ changes: Set<PlanetChange>) {
+        let concerns = watcher.read { planet in changes.map { kind.concern(of: $0, in: planet) } }
+        list.withLock { list in for concern in concerns { list.note(concern) } }
+        wakes.continuation.yield()
     }
 
     /// A thing that is to be worked on, with the plan and what the plan was made from.
@@ -63,18 +85,42 @@ public final class PlanRunner<Kind: Reconciler>: Service, Sendable {
         var planet: Planet
     }
 
-    /// Plans for everything that is not what it is to be, and takes what may be worked on now.
+    /// Plans for what is due and is not what it is to be, and takes what may be worked on now.
     func look() async -> [Job] {
+        guard let range = list.withLock({ $0.take(at: BootClock.now()) }) else { return [] }
         let planet = watcher.planet
         let reachable = await reachable()
+        let things =
+            switch range {
+            case .everything: kind.things(in: planet)
+            case .things(let things): Array(things)
+            }
         var plans: [Kind.Thing: Plan<Kind.Step>] = [:]
-        for thing in kind.things(in: planet) {
+        var unfinished: Set<Kind.Thing> = []
+        for thing in things {
             guard let plan = kind.plan(for: thing, in: planet, reachable: reachable) else { continue }
-            if plan.steps.isEmpty, Self.text(of: plan.obstacles) == kind.noted(on: thing, in: planet) { continue }
+            let isNoted = Self.text(of: plan.obstacles) == kind.noted(on: thing, in: planet)
+            if !plan.isDone || !isNoted { unfinished.insert(thing) }
+            if plan.steps.isEmpty, isNoted { continue }
             plans[thing] = plan
         }
-        let taken = queue.withLock { $0.take(plans.keys.sorted(), at: BootClock.now()) }
+        list.withLock { $0.saw(range, unfinished: unfinished) }
+        let now = BootClock.now()
+        let waiting = settling(plans, at: now)
+        let taken = queue.withLock { queue in
+            queue.take(
+                plans.keys.filter { !waiting.contains($0) }.sorted(), of: range == .everything ? nil : Set(things),
+                at: now)
+        }
         return taken.compactMap { thing in plans[thing].map { Job(thing: thing, plan: $0, planet: planet) } }
+    }
+
+    /// Those whose plan has just been carried out, and shows no more of that yet.
+    private func settling(_ plans: [Kind.Thing: Plan<Kind.Step>], at now: Moment) -> Set<Kind.Thing> {
+        done.withLock { done in
+            done = done.filter { now - $0.value.at < Self.settleMax }
+            return Set(plans.filter { done[$0.key]?.plan == $0.value }.keys)
+        }
     }
 
     /// Carries out the steps of one plan at once, and writes down what is in the way.
@@ -103,7 +149,9 @@ public final class PlanRunner<Kind: Reconciler>: Service, Sendable {
         await note(outcomes.compactMap(\.done), Self.text(of: job.plan.obstacles + failures), on: job, fence)
         // A cut is no obstacle: whoever has the duty next plans the step again.
         if !Task.isCancelled { await note(Self.text(of: job.plan.obstacles + failures), on: job, fence) }
-        queue.withLock { $0.finished(job.thing, succeeded: failures.isEmpty, at: BootClock.now()) }
+        let now = BootClock.now()
+        if failures.isEmpty { done.withLock { $0[job.thing] = (job.plan, now) } }
+        queue.withLock { $0.finished(job.thing, succeeded: failures.isEmpty, at: now) }
     }
 
     /// On the operation that the work is a part of. What cannot be written now is missing among its steps, and nothing

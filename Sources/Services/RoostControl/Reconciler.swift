@@ -24,6 +24,12 @@ public protocol Reconciler: Sendable {
     /// The things of this kind that the planet knows.
     func things(in planet: Planet) -> [Thing]
 
+    /// Changes that can concern a thing of this kind. Cheap: asked of every change, of every heartbeat too.
+    static func heeds(_ change: PlanetChange) -> Bool
+
+    /// Whose plan a change can alter.
+    func concern(of change: PlanetChange, in planet: Planet) -> Concern<Thing>
+
     /// The plan for one thing; nil when the planet does not know it any more.
     func plan(for thing: Thing, in planet: Planet, reachable: Set<HostName>) -> Plan<Step>?
 

@@ -6,6 +6,7 @@ public import RoostModel
 import RoostPlacement
 public import RoostPlanet
 public import RoostPlans
+import RoostRecords
 public import RoostStore
 
 /// Makes the members that clusters lack and takes apart the clusters that shall go: ``ClusterPlan`` decides, this
@@ -55,6 +56,41 @@ public struct ClusterReconciler: Reconciler {
 
     public func things(in planet: Planet) -> [AppName] {
         planet.clusters.filter { $0.value.spec != nil }.map(\.key)
+    }
+
+    /// What members write all the time (rule, heartbeat, reports) is no part of a plan. Room on hosts is one only of those
+    /// that have no place yet, which are looked at again anyway.
+    public static func heeds(_ change: PlanetChange) -> Bool {
+        switch change {
+        case .all, .connection, .host, .machine, .app: true
+        case .cluster(_, let part):
+            switch part {
+            case .spec, .obstacle, .placement: true
+            case .rule, .heartbeat, .secrets, .report: false
+            }
+        case .volume, .address, .operation: false
+        }
+    }
+
+    public func concern(of change: PlanetChange, in planet: Planet) -> Concern<AppName> {
+        switch change {
+        case .all, .connection: .all
+        case .app(let name), .cluster(let name, _): .things(planet.clusters[name] == nil ? [] : [name])
+        // It may have come or gone, with all that it has.
+        case .host(let host): .things(owners(in: planet) { $0.host == host })
+        case .machine(let id, _): .things(owners(of: id, in: planet))
+        case .volume, .address, .operation: .things([])
+        }
+    }
+
+    /// The cluster whose member the machine is, also when it is gone.
+    private func owners(of machine: MachineID, in planet: Planet) -> Set<AppName> {
+        if let app = planet.machine(machine)?.app { return planet.clusters[app]?.spec == nil ? [] : [app] }
+        return owners(in: planet) { $0.machine == machine }
+    }
+
+    private func owners(in planet: Planet, _ isWanted: (MemberPlacement) -> Bool) -> Set<AppName> {
+        Set(planet.clusters.filter { $0.value.placements.values.contains(where: isWanted) }.keys)
     }
 
     public func plan(for cluster: AppName, in planet: Planet, reachable: Set<HostName>) -> Plan<ClusterPlan.Step>? {

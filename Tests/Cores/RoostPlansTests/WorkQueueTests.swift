@@ -53,4 +53,14 @@ import Testing
         #expect(queue.take([], at: start).isEmpty)
         #expect(queue.take(["a", "b"], at: start) == ["b"])
     }
+
+    @Test("A thing that was not looked at keeps its pause")
+    func apart() {
+        var queue = WorkQueue<String>(workersMax: 2)
+        _ = queue.take(["a", "b"], at: start)
+        queue.finished("a", succeeded: false, at: start)
+        queue.finished("b", succeeded: false, at: start)
+        #expect(queue.take([], of: ["b"], at: start).isEmpty)
+        #expect(queue.take(["a", "b"], at: start) == ["b"])
+    }
 }

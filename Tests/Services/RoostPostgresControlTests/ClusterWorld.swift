@@ -265,8 +265,10 @@ struct ClusterWorld {
 
     /// One look of who ends operations.
     func keepOperations(under fence: Transaction.Compare) async throws {
+        let planet = try await look()
         await OperationKeeper.look(
-            at: try await look(), operations: operations, judges: [ClusterOperations()], under: fence,
+            at: planet, running: Set(planet.operations.values.filter { $0.state == .running }.map(\.id)),
+            operations: operations, judges: [ClusterOperations()], under: fence,
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
     }
 

@@ -4,6 +4,7 @@ import RoostHost
 import RoostLinux
 import RoostModel
 import RoostPlanet
+import RoostPlans
 import RoostStore
 import Synchronization
 import Testing
@@ -97,6 +98,117 @@ import Testing
         let obstacle = try #require(try await world.look().clusters[world.cluster]?.obstacle?.reason)
         #expect(obstacle.contains("the volume cannot be made") && !obstacle.contains(cause))
     }
+
+    @Test("What nothing has changed of is not looked at again, and what has is looked at at once")
+    func looks() async throws {
+        let world = try await ClusterWorld(hosts: 3)
+        defer { world.remove() }
+        let fence = try await world.takeDuty()
+        try await world.create()
+        #expect(try await world.settle(under: fence))
+        for host in try await world.look().hosts.values {
+            let value = Array(try JSONEncoder().encode(host))
+            _ = try await world.store.commit(
+                Transaction(then: [.put(key: StoreKeys.host(host.host), value: value, lease: nil)]))
+        }
+        let watcher = PlanetWatcher(
+            store: world.store, stateFolder: world.folder, following: [.clusters], logger: Logger(label: "test"))
+        let kind = CountedReconciler(base: world.reconciler)
+        let runner = PlanRunner(
+            kind, watcher: watcher, fence: { fence }, reachable: { Set(world.names) }, logger: Logger(label: "test"))
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await watcher.run() }
+            group.addTask { try await runner.run() }
+            // One that has no place is looked at again and again: by it the others' looks are measured.
+            let crowded = try AppName("crowded")
+            _ = try await world.directory.create(
+                ClusterDirectory.Order(
+                    name: crowded, regions: [world.hosts.region], volumeSize: .gibibytes(400),
+                    guest: MachineGuest(cpuKind: .shared, cpus: 1, memoryMebibytes: 512),
+                    image: "docker.example/postgres:17"))
+            func waitForLooks(at thing: AppName, more: Int) async throws {
+                let before = kind.plans(for: thing)
+                let came = try await poll(for: .seconds(20)) { kind.plans(for: thing) >= before + more ? true : nil }
+                #expect(came == true)
+            }
+            try await waitForLooks(at: crowded, more: 4)
+            let before = (plans: kind.plans(for: world.cluster), wholes: kind.wholes)
+            #expect(before.plans > 0 && before.wholes > 0)
+            for _ in 0..<4 {
+                // Rule, heartbeat and reports.
+                try await world.becomeReady()
+                try await waitForLooks(at: crowded, more: 1)
+            }
+            #expect(kind.plans(for: world.cluster) == before.plans)
+            #expect(kind.wholes == before.wholes)
+            try await world.directory.allow(try ClientList(["203.0.113.0/24"]), to: world.cluster)
+            let isSeen = try await poll(for: .seconds(10)) {
+                kind.plans(for: world.cluster) > before.plans ? true : nil
+            }
+            #expect(isSeen == true)
+            // A machine that its host does not have any more is its cluster's.
+            let placement = try #require(watcher.planet.clusters[world.cluster]?.placements.values.first)
+            for change in [PlanetChange.machine(placement.machine, on: placement.host), .host(placement.host)] {
+                #expect(kind.concern(of: change, in: watcher.planet) == .things([world.cluster]))
+            }
+            var without = watcher.planet
+            _ = without.apply(.changes([.delete(key: StoreKeys.host(placement.host))], revision: Revision(9999)))
+            #expect(
+                kind.concern(of: .machine(placement.machine, on: placement.host), in: without)
+                    == .things([world.cluster]))
+            group.cancelAll()
+        }
+    }
+}
+
+/// As the clusters' own, counting how often it is asked.
+private struct CountedReconciler: Reconciler {
+    final class Counts: Sendable {
+        let plans = Mutex<[AppName: Int]>([:])
+        let wholes = Mutex(0)
+    }
+
+    let base: ClusterReconciler
+    private let counts = Counts()
+
+    init(base: ClusterReconciler) { self.base = base }
+
+    var wholes: Int { counts.wholes.withLock { $0 } }
+    func plans(for cluster: AppName) -> Int { counts.plans.withLock { $0[cluster] ?? 0 } }
+
+    static var name: String { ClusterReconciler.name }
+    static func name(of step: ClusterPlan.Step) -> String { ClusterReconciler.name(of: step) }
+    static func words(for step: ClusterPlan.Step) -> String { ClusterReconciler.words(for: step) }
+    static func heeds(_ change: PlanetChange) -> Bool { ClusterReconciler.heeds(change) }
+
+    func operation(on thing: AppName, in planet: Planet) -> PlanetOperationID? { base.operation(on: thing, in: planet) }
+    func concern(of change: PlanetChange, in planet: Planet) -> Concern<AppName> {
+        base.concern(of: change, in: planet)
+    }
+
+    func things(in planet: Planet) -> [AppName] {
+        counts.wholes.withLock { $0 += 1 }
+        return base.things(in: planet)
+    }
+
+    func plan(for thing: AppName, in planet: Planet, reachable: Set<HostName>) -> Plan<ClusterPlan.Step>? {
+        counts.plans.withLock { $0[thing, default: 0] += 1 }
+        return base.plan(for: thing, in: planet, reachable: reachable)
+    }
+
+    func carryOut(_ step: ClusterPlan.Step, for thing: AppName, in planet: Planet, fence: Transaction.Compare)
+        async throws(Refusal)
+    {
+        try await base.carryOut(step, for: thing, in: planet, fence: fence)
+    }
+
+    func note(_ obstacle: String?, on thing: AppName, in planet: Planet, fence: Transaction.Compare)
+        async throws(Refusal)
+    {
+        try await base.note(obstacle, on: thing, in: planet, fence: fence)
+    }
+
+    func noted(on thing: AppName, in planet: Planet) -> String? { base.noted(on: thing, in: planet) }
 }
 
 /// What was logged, with what belongs to it.
