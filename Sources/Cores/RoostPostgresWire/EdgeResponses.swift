@@ -96,6 +96,11 @@ extension Admission.Refusal {
                 .tooManyConnections,
                 "too many connections at this edge from your network (a /\(SourcePrefix.length))",
                 hint: "Close some, or connect again in a few seconds.")
+        case .sourceHurried:
+            ErrorResponse(
+                .tooManyConnections,
+                "too many new connections at this edge from your network (a /\(SourcePrefix.length)) in a short time",
+                hint: "Connect again in a few seconds, and keep connections instead of making one for each query.")
         case .serviceFull:
             ErrorResponse(
                 .tooManyConnections,

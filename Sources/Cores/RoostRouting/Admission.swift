@@ -1,6 +1,7 @@
 public import RoostModel
 
-/// Who may be connected: how many in all, from one source, and to one service. No stranger can take everybody's place.
+/// Who may be connected: how many in all, from one source, and to one service, and how many new ones a source may bring in
+/// a time. No stranger can take everybody's place, nor the time that an edge has for handshakes.
 ///
 /// It counts and never waits. What may wait is the business of ``HoldQueue`` and ``LoginPlaces``.
 public struct Admission: Sendable {
@@ -17,6 +18,13 @@ public struct Admission: Sendable {
         public var refusalsMax: Int
         /// Of them, from one source.
         public var refusalsSourceMax: Int
+        /// New connections from one source: at once, as many as it may have, so that all of its clients can come back
+        /// together; and then each second. Each costs the edge a TLS handshake (a signature, a key agreement) before
+        /// anybody knows who it is, and who hangs up and comes again is bounded by no count.
+        public var sourceArrivals: RateLimit
+        /// What is beyond that is taken from this, which all sources share. So one network may bring more while there is
+        /// time for it, and takes nothing of what is another's own.
+        public var spareArrivals: RateLimit
         /// Cancel requests from one source, and to one service: at once, and then each second.
         public var sourceCancels: RateLimit
         public var serviceCancels: RateLimit
@@ -24,6 +32,8 @@ public struct Admission: Sendable {
         public init(
             edgeMax: Int = 20_000, sourceMax: Int = 4_000, sourceOpeningsMax: Int = 1_000, serviceMax: Int = 8_000,
             refusalsMax: Int = 512, refusalsSourceMax: Int = 128,
+            sourceArrivals: RateLimit = RateLimit(burst: 4_000, perSecond: 200),
+            spareArrivals: RateLimit = RateLimit(burst: 1_000, perSecond: 1_000),
             sourceCancels: RateLimit = RateLimit(burst: 50, perSecond: 10),
             serviceCancels: RateLimit = RateLimit(burst: 200, perSecond: 50)
         ) {
@@ -33,6 +43,8 @@ public struct Admission: Sendable {
             self.serviceMax = serviceMax
             self.refusalsMax = refusalsMax
             self.refusalsSourceMax = refusalsSourceMax
+            self.sourceArrivals = sourceArrivals
+            self.spareArrivals = spareArrivals
             self.sourceCancels = sourceCancels
             self.serviceCancels = serviceCancels
         }
@@ -41,6 +53,8 @@ public struct Admission: Sendable {
     public enum Refusal: Error, Hashable, Sendable {
         case edgeFull
         case sourceFull
+        /// Too many came from its source lately.
+        case sourceHurried
         case serviceFull
     }
 
@@ -77,16 +91,23 @@ public struct Admission: Sendable {
         var isEmpty: Bool { connections == 0 && openings == 0 && refusals == 0 }
     }
 
+    /// The key of what all sources share.
+    private enum Shared: Hashable { case spare }
+
     public let limits: Limits
     private(set) var connections = 0
     private(set) var refusals = 0
     private var sources: [SourcePrefix: Source] = [:]
     private var services: [AppName: Int] = [:]
+    private var sourceArrivals: RateMeter<SourcePrefix>
+    private var spareArrivals: RateMeter<Shared>
     private var sourceCancels: RateMeter<SourcePrefix>
     private var serviceCancels: RateMeter<AppName>
 
     public init(limits: Limits = Limits()) {
         self.limits = limits
+        sourceArrivals = RateMeter(limit: limits.sourceArrivals)
+        spareArrivals = RateMeter(limit: limits.spareArrivals)
         sourceCancels = RateMeter(limit: limits.sourceCancels)
         serviceCancels = RateMeter(limit: limits.serviceCancels)
     }
@@ -95,17 +116,13 @@ public struct Admission: Sendable {
     var isEmpty: Bool { connections == 0 && refusals == 0 && sources.isEmpty && services.isEmpty }
 
     /// A connection was accepted. `isOwn`: it comes from the edge's own host.
-    public mutating func arrive(from source: SourcePrefix, isOwn: Bool = false) -> Answer {
+    public mutating func arrive(from source: SourcePrefix, isOwn: Bool = false, now: Moment) -> Answer {
         if isOwn {
             connections += 1
             return .admitted(Place(source: source, kind: .exempt))
         }
         var known = sources[source] ?? Source()
-        let refusal: Refusal? =
-            connections >= limits.edgeMax
-            ? .edgeFull
-            : known.connections >= limits.sourceMax || known.openings >= limits.sourceOpeningsMax ? .sourceFull : nil
-        if let refusal {
+        if let refusal = refusal(of: source, known, now: now) {
             guard refusals < limits.refusalsMax, known.refusals < limits.refusalsSourceMax else { return .dropped }
             refusals += 1
             known.refusals += 1
@@ -117,6 +134,14 @@ public struct Admission: Sendable {
         known.openings += 1
         sources[source] = known
         return .admitted(Place(source: source, kind: .opening))
+    }
+
+    /// Who is refused costs no handshake, and so nothing of its source's rate.
+    private mutating func refusal(of source: SourcePrefix, _ known: Source, now: Moment) -> Refusal? {
+        if connections >= limits.edgeMax { return .edgeFull }
+        if known.connections >= limits.sourceMax || known.openings >= limits.sourceOpeningsMax { return .sourceFull }
+        let isInTime = sourceArrivals.take(source, now: now) || spareArrivals.take(.spare, now: now)
+        return isInTime ? nil : .sourceHurried
     }
 
     /// It has said which service it came for.

@@ -67,7 +67,7 @@ final class EdgeLoop {
             SocketOptions.closeByReset(channel)
             throw ChannelError.inappropriateOperationForState
         }
-        switch shared.arrive(from: SourcePrefix(of: remote), isOwn: remote == local) {
+        switch shared.arrive(from: SourcePrefix(of: remote), isOwn: remote == local, now: .present) {
         case .admitted(let place):
             counters.sessions.increment()
             try begin(channel, from: remote, at: local, for: access, route, place, refusal: nil)

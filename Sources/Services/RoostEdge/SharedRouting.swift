@@ -24,8 +24,8 @@ final class SharedRouting: Sendable {
 
     // MARK: Who may come in
 
-    func arrive(from source: SourcePrefix, isOwn: Bool) -> Admission.Answer {
-        admission.withLock { $0.arrive(from: source, isOwn: isOwn) }
+    func arrive(from source: SourcePrefix, isOwn: Bool, now: Moment) -> Admission.Answer {
+        admission.withLock { $0.arrive(from: source, isOwn: isOwn, now: now) }
     }
 
     func join(_ app: AppName, _ place: inout Admission.Place) throws(Admission.Refusal) {

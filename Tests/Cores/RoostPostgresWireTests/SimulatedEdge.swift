@@ -159,7 +159,7 @@ final class SimulatedEdge {
         next += 1
         let id = SessionID(next)
         let source = SourcePrefix(of: IPv4Address(bits: UInt32.random(in: 1...4, using: &random) << 8))
-        let answer = admission.arrive(from: source)
+        let answer = admission.arrive(from: source, now: now)
         let core = SessionCore(
             id: id, client: IPv4Address(bits: 2), address: IPv4Address(bits: 1),
             access: Access.allCases.randomElement(using: &random) ?? .write,

@@ -30,7 +30,7 @@ struct BoundsTests {
         var admission = Admission(
             limits: .init(edgeMax: 4, sourceMax: 3, sourceOpeningsMax: 2, serviceMax: 1, refusalsMax: 1))
         var places: [Admission.Place] = []
-        func admit(_ source: SourcePrefix) -> Admission.Answer { admission.arrive(from: source) }
+        func admit(_ source: SourcePrefix) -> Admission.Answer { admission.arrive(from: source, now: at(0)) }
         for _ in 0..<2 {
             guard case .admitted(let place) = admit(near) else { throw Unexpected() }
             places.append(place)
@@ -46,7 +46,9 @@ struct BoundsTests {
         }
         guard case .refused(.edgeFull, let full) = admit(try source("198.18.3.1")) else { throw Unexpected() }
         // The edge's own check is answered however full it is.
-        guard case .admitted(let own) = admission.arrive(from: near, isOwn: true) else { throw Unexpected() }
+        guard case .admitted(let own) = admission.arrive(from: near, isOwn: true, now: at(0)) else {
+            throw Unexpected()
+        }
         for place in places + [full, own] { admission.leave(place) }
         #expect(admission.isEmpty)
     }
@@ -56,13 +58,15 @@ struct BoundsTests {
         var admission = Admission(limits: .init(edgeMax: 0, refusalsMax: 3, refusalsSourceMax: 2))
         var told: [Admission.Place] = []
         for source in [near, near, far] {
-            guard case .refused(.edgeFull, let place) = admission.arrive(from: source) else { throw Unexpected() }
+            guard case .refused(.edgeFull, let place) = admission.arrive(from: source, now: at(0)) else {
+                throw Unexpected()
+            }
             told.append(place)
-            if told.count == 2 { #expect(admission.arrive(from: near) == .dropped) }
+            if told.count == 2 { #expect(admission.arrive(from: near, now: at(0)) == .dropped) }
         }
-        #expect(admission.arrive(from: far) == .dropped)
+        #expect(admission.arrive(from: far, now: at(0)) == .dropped)
         admission.leave(told[0])
-        guard case .refused(.edgeFull, let again) = admission.arrive(from: near) else { throw Unexpected() }
+        guard case .refused(.edgeFull, let again) = admission.arrive(from: near, now: at(0)) else { throw Unexpected() }
         for place in [told[1], told[2], again] { admission.leave(place) }
         #expect(admission.isEmpty)
     }

@@ -33,14 +33,63 @@ struct FloodTests {
         #expect(!signs.isHealthy)
     }
 
-    @Test("The edge stays healthy, and a session that is under way goes on", .timeLimit(.minutes(1)))
-    func flood() async throws {
+    private static func identity() async throws -> TLSIdentity {
         let folder = "/tmp/roost-flood-\(getpid())"
         try DurableFile.makeFolder(folder)
         let identity = try await PostgresPair.makeCertificate(for: EdgeUnderTest.freshAddress(), in: folder)
         try await Command("rm", ["-r", folder]).run()
+        return identity
+    }
+
+    @Test("One network gets its share of the handshakes, is told so beyond it, and takes nothing from the others")
+    func share() async throws {
+        let identity = try await Self.identity()
+        let (own, spare) = (RateLimit(burst: 60, perSecond: 20), RateLimit(burst: 30, perSecond: 10))
+        try await withEdge({
+            $0.loops = 1
+            $0.admission.sourceArrivals = own
+            $0.admission.spareArrivals = spare
+        }) { edge in
+            try await edge.serve(try route(leader: nil, encryption: .optional(identity)))
+            let flood = HandshakeFlood(edge.address, edge.writePort)
+            let began = BootClock.now()
+            try flood.begin()
+            defer { flood.end() }
+            // Ten times its share has come.
+            try await expectStats(edge) { $0.accepted > 10 * (own.burst + spare.burst) }
+            let seconds = Int((BootClock.now() - began).components.seconds) + 1
+            let handshakes = edge.service.stats().tls
+            let most = own.burst + spare.burst + seconds * (own.perSecond + spare.perSecond)
+            #expect((own.burst...most).contains(handshakes), "\(handshakes) of \(most) in \(seconds) s")
+            // What is another network's own is there for it, in the middle of the flood.
+            for _ in 0..<own.burst / 2 {
+                let other = try RawClient(edge.address, edge.writePort, from: IPv4Address("127.0.9.1"))
+                try other.send(tlsRequest)
+                try await other.receive { $0 == [UInt8(ascii: "S")] }
+            }
+            flood.end()
+            let told = try await poll(for: .seconds(8)) { () -> String? in
+                let crowd = try (0..<2 * (own.burst + spare.burst)).map { _ in
+                    try RawClient(edge.address, edge.writePort)
+                }
+                return try await poll(for: .seconds(2), every: .milliseconds(5)) { () -> String? in
+                    for client in crowd { client.take() }
+                    return crowd.lazy.compactMap { error(in: $0.received) }.first { $0.code == "53300" }?.text
+                }
+            }
+            #expect(told?.contains("too many new connections") == true, "\(told ?? "nothing")")
+        }
+    }
+
+    @Test("The edge stays healthy, and a session that is under way goes on", .timeLimit(.minutes(1)))
+    func flood() async throws {
+        let identity = try await Self.identity()
         try await withBackend("a", .primary) { a in
-            try await withEdge({ $0.loops = 1 }) { edge in
+            try await withEdge({
+                $0.loops = 1
+                // As from many networks: nobody's rate is reached.
+                $0.admission.sourceArrivals = RateLimit(burst: 1_000_000, perSecond: 1_000_000)
+            }) { edge in
                 try await edge.serve(try route(leader: a.backend, encryption: .optional(identity)))
                 let session = try RawClient(edge.address, edge.writePort)
                 try session.send(startup())

@@ -10,24 +10,33 @@ final class RawClient {
     private(set) var received: [UInt8] = []
     private(set) var isEnded = false
 
-    init(_ address: IPv4Address, _ port: Int, receiveBuffer: Int32? = nil) throws {
+    /// - Parameter source: the address it comes from; nil: the one that the kernel takes.
+    init(_ address: IPv4Address, _ port: Int, receiveBuffer: Int32? = nil, from source: IPv4Address? = nil) throws {
         file = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         guard file >= 0 else { throw SystemError("open", "socket") }
         if var size = receiveBuffer {
             setsockopt(file, SOL_SOCKET, SO_RCVBUF, &size, socklen_t(MemoryLayout<Int32>.size))
         }
-        var target = sockaddr_in()
-        target.sin_family = sa_family_t(AF_INET)
-        target.sin_port = in_port_t(port).bigEndian
-        target.sin_addr.s_addr = address.bits.bigEndian
-        let status = withUnsafePointer(to: &target) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                connect(file, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
-            }
+        if let source, Self.withAddress(source, 0, { bind(file, $0, $1) }) != 0 {
+            throw SystemError("bind", "\(source)")
         }
-        guard status == 0 else {
+        guard Self.withAddress(address, port, { connect(file, $0, $1) }) == 0 else {
             // The socket is closed with the object.
             throw SystemError("connect to", "\(address):\(port)")
+        }
+    }
+
+    private static func withAddress(
+        _ address: IPv4Address, _ port: Int, _ body: (UnsafePointer<sockaddr>, socklen_t) -> Int32
+    ) -> Int32 {
+        var socketAddress = sockaddr_in()
+        socketAddress.sin_family = sa_family_t(AF_INET)
+        socketAddress.sin_port = in_port_t(port).bigEndian
+        socketAddress.sin_addr.s_addr = address.bits.bigEndian
+        return withUnsafePointer(to: &socketAddress) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                body($0, socklen_t(MemoryLayout<sockaddr_in>.size))
+            }
         }
     }
 
