@@ -77,66 +77,6 @@ struct HostsCommand: AsyncParsableCommand {
     }
 }
 
-extension HostsCommand {
-    struct StopEdge: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(
-            abstract: "Take an edge off the air: it announces nothing and takes no new clients, until it is started.",
-            discussion: """
-                Clients that come go to the next edge; those that are there stay. The edge stays stopped when its host \
-                or roostd starts again. Stopping one that is stopped changes nothing.
-                """)
-
-        @Argument(help: "A host that is an edge.", transform: { try HostName($0) })
-        var host: HostName
-
-        @OptionGroup var global: GlobalOptions
-
-        func run() async throws {
-            let planet = try Roostds.find(global)
-            try await interruptible(advice: "Its edge may be stopped all the same. See it: roost hosts list") {
-                try await planet.ask { try await $0.setEdge(of: host, to: .stopped) }
-            }
-            Terminal.result("The edge of \(host) is stopped. To start it: roost hosts start-edge \(host)")
-        }
-    }
-
-    struct StartEdge: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(
-            abstract: "Let an edge that was stopped announce and serve again. One that is not stopped goes on.")
-
-        @Argument(help: "A host that is an edge.", transform: { try HostName($0) })
-        var host: HostName
-
-        @OptionGroup var global: GlobalOptions
-
-        func run() async throws {
-            let planet = try Roostds.find(global)
-            try await interruptible(advice: "Its edge may be started all the same. See it: roost hosts list") {
-                try await planet.ask { try await $0.setEdge(of: host, to: .started) }
-            }
-            Terminal.result("The edge of \(host) is started: it announces as soon as it is well.")
-        }
-    }
-
-    struct ReplaceEdge: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(
-            abstract: "Let another process of the installed roost-edge take over. No connection is cut.")
-
-        @Argument(help: "A host that is an edge.", transform: { try HostName($0) })
-        var host: HostName
-
-        @OptionGroup var global: GlobalOptions
-
-        func run() async throws {
-            let planet = try Roostds.find(global)
-            try await interruptible(advice: "Its edge may be replaced all the same. See it: roost hosts list") {
-                try await planet.ask { try await $0.setEdge(of: host, to: .replaced) }
-            }
-            Terminal.result("The edge of \(host) is being replaced.")
-        }
-    }
-}
-
 struct IPsCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "ips", abstract: "Anycast addresses.", subcommands: [List.self], defaultSubcommand: List.self)
