@@ -11,7 +11,6 @@ import RoostPostgresControl
 import RoostTelemetry
 import RoostWire
 import ServiceLifecycle
-import Synchronization
 
 /// The edge of a host: the program that serves, its routes, and the announcement that depends on its health. The program
 /// and the announcement outlive roostd.
@@ -19,33 +18,22 @@ final class EdgeAssembly: Sendable {
     private let keeper: EdgeKeeper
     private let announcer: BirdAnnouncer
     private let routing: EdgeRouting
-    /// What is to be announced while the proxy is well.
-    private let wanted: Mutex<EdgeHealth>
-    /// What is written down and what is wanted change together.
-    private let turns = Turnstile()
-    private let file: String
-
-    /// From "take another edge if there is one" to withdrawing: the neighbours have chosen the next edge, and told
-    /// theirs, while what was on its way here still arrives (RFC 8326).
-    private static let drainTime = Duration.seconds(1)
+    private let toggle: EdgeSwitch
 
     init(
         _ configuration: HostConfiguration, _ settings: HostConfiguration.EdgeSettings, watcher: PlanetWatcher,
         mesh: WireGuardMesh, logLevel: Logger.Level, logFormat: LogFormat
     ) throws {
         Self.reusePorts(Logger(label: "roost.edge"))
-        // A stopped edge stays stopped over a restart: whoever stopped it said so.
-        file = configuration.stateFolder + "/edge-stopped"
-        let isStopped = (try? DurableFile.read(file)) != nil
-        let wanted = isStopped ? EdgeHealth.down : .healthy
-        self.wanted = Mutex(wanted)
+        let note = StoppedNote(path: configuration.stateFolder + "/edge-stopped")
+        let isStopped = note.isThere(Logger(label: "roost.edge"))
         let announcer = try BirdAnnouncer(
             configuration: AnycastConfiguration(
                 prefixes: configuration.anycastPrefixes, localAS: settings.localAS, routerID: settings.routerID,
                 uplinks: settings.uplinks, importsRoutes: settings.importsRoutes,
                 sourceAddress: settings.importsRoutes ? settings.routerID : nil,
                 directory: Self.anycastFolder(configuration)),
-            wanted: wanted, logger: Logger(label: "roost.anycast"))
+            wanted: isStopped ? .down : .healthy, logger: Logger(label: "roost.anycast"))
         self.announcer = announcer
         let keeper = try EdgeKeeper(
             EdgeProgram(
@@ -54,6 +42,11 @@ final class EdgeAssembly: Sendable {
             folder: Self.edgeFolder(configuration), isAccepting: !isStopped
         ) { announcer.watch($0) }
         self.keeper = keeper
+        toggle = EdgeSwitch(note, isStopped: isStopped) {
+            announcer.want($0)
+        } accept: {
+            keeper.setAccepting($0)
+        }
         routing = EdgeRouting(watcher: watcher, mesh: mesh, host: configuration.host) {
             keeper.route($0, isLive: $1)
         }
@@ -89,53 +82,15 @@ final class EdgeAssembly: Sendable {
     }
 
     /// Somebody stopped it, and nobody has started it since.
-    var isStopped: Bool { wanted.withLock { $0 != .healthy } }
+    var isStopped: Bool { toggle.isStopped }
 
     var services: [any Service] { [announcer, keeper, routing] }
 
-    /// Stopping drains, withdraws and then closes the door, in this order. One that is stopped already stays so.
-    ///
-    /// Nothing changes where it could not be written down: an edge that was stopped must not come back by itself.
     func set(_ state: EdgeRequest.State) async throws(Refusal) {
         switch state {
-        case .stopped:
-            let isStopped = try await turns.pass { () async throws(Refusal) in
-                try await note { [file] () throws(SystemError) in try DurableFile.write("stopped\n", to: file) }
-                let isDown = wanted.withLock { wanted in
-                    if wanted == .healthy { wanted = .draining }
-                    return wanted == .down
-                }
-                if !isDown { announcer.want(.draining) }
-                return isDown
-            }
-            if isStopped { return }
-            try? await Task.sleep(for: Self.drainTime)
-            // Somebody may have started it again meanwhile.
-            await turns.pass {
-                let isOver = wanted.withLock { wanted in
-                    if wanted == .draining { wanted = .down }
-                    return wanted == .down
-                }
-                guard isOver else { return }
-                announcer.want(.down)
-                keeper.setAccepting(false)
-            }
-        case .started:
-            try await turns.pass { () async throws(Refusal) in
-                try await note { [file] () throws(SystemError) in try DurableFile.remove(file) }
-                wanted.withLock { $0 = .healthy }
-                keeper.setAccepting(true)
-                announcer.want(.healthy)
-            }
+        case .stopped: try await toggle.stop()
+        case .started: try await toggle.start()
         case .replaced: keeper.replace()
-        }
-    }
-
-    private func note(_ write: @escaping @Sendable () throws(SystemError) -> Void) async throws(Refusal) {
-        do throws(SystemError) {
-            try await BlockingCall.run(write)
-        } catch {
-            throw Refusal(.failed, "the state of the edge could not be kept", details: "\(error)")
         }
     }
 
