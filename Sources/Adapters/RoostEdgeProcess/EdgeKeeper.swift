@@ -31,6 +31,11 @@ public final class EdgeKeeper: Service {
     private let orders: Mutex<Orders>
     private let isOver = Mutex(false)
     private let counted = Mutex<[String: Int]>([:])
+    /// What every edge that may serve clients has said that it can do, whenever it changes, the newest only. While none
+    /// has been heard: as it was, for there is nobody who would serve otherwise. For one reader.
+    public let capabilities: AsyncStream<Set<Capability>>
+    private let capabilityNews: AsyncStream<Set<Capability>>.Continuation
+    private let saidLast = Mutex<Set<Capability>>([])
 
     /// - Parameters:
     ///   - folder: for the sockets of edges; nobody else may write there.
@@ -46,6 +51,8 @@ public final class EdgeKeeper: Service {
         self.watch = watch
         orders = Mutex(Orders(isAccepting: isAccepting))
         bell = try Bell()
+        (capabilities, capabilityNews) = AsyncStream.makeStream(
+            of: Set<Capability>.self, bufferingPolicy: .bufferingNewest(1))
     }
 
     /// The routes are now these.
@@ -66,6 +73,14 @@ public final class EdgeKeeper: Service {
     public func counters() -> [String: Int] { counted.withLock { $0 } }
 
     func note(_ counters: [String: Int]) { counted.withLock { $0 = counters } }
+
+    func note(_ can: Set<Capability>) {
+        let isNews = saidLast.withLock { last in
+            defer { last = can }
+            return last != can
+        }
+        if isNews { capabilityNews.yield(can) }
+    }
 
     private func change(_ change: (inout Orders) -> Void) {
         orders.withLock { change(&$0) }

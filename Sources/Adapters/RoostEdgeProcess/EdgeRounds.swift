@@ -72,6 +72,7 @@ struct EdgeRounds {
         if orders.isReplacementDue { isReplacementDue = true }
         for edge in edges { attend(edge, orders, passed: passed, now: now) }
         bury(now: now)
+        hearCapabilities()
         // Until those that were found have spoken, nobody knows what is missing.
         guard edges.allSatisfy({ $0.isKnown || $0.isForeign || $0.child != nil }) else { return }
         listen(orders, now: now)
@@ -153,6 +154,13 @@ struct EdgeRounds {
         case .routes, .guarding, .retire, .beat:
             for file in received.files { close(file) }
         }
+    }
+
+    /// What all of them can do counts: a client may come to any. One that was started gets the sockets after it has spoken.
+    private func hearCapabilities() {
+        let said = edges.filter(\.servesClients).compactMap(\.capabilities)
+        guard let first = said.first else { return }
+        keeper.note(said.dropFirst().reduce(first) { $0.intersection($1) })
     }
 
     // MARK: - The end of edges

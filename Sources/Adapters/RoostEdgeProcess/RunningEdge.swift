@@ -62,6 +62,14 @@ final class RunningEdge {
     /// It speaks another protocol.
     var isForeign: Bool { greeting.map { $0.protocolVersion != EdgeGreeting.protocolPresent } ?? false }
 
+    /// It lets clients in, or may do so.
+    var servesClients: Bool { !isRetiring || isAccepting }
+    /// What it says that it can do. Nil while it has said nothing; of one that speaks another protocol nothing is believed.
+    var capabilities: Set<Capability>? {
+        guard let greeting else { return nil }
+        return isForeign ? [] : Set(greeting.capabilities.map(Capability.of))
+    }
+
     enum Contact {
         case made
         /// Nobody listens: not yet, or no more.

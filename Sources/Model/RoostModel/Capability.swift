@@ -13,6 +13,10 @@ public enum Capability: OpenEnum {
 
     public static let known: [Self] = [.smallRecords, .secretsApart, .clientLists]
 
+    /// Those of a host's edge, a program of its own that may be older or newer than the host's: a host says them when the
+    /// edge that serves has said them.
+    public static let ofEdges: Set<Self> = [.clientLists]
+
     public var rawValue: String {
         switch self {
         case .smallRecords: "small-records"
@@ -32,6 +36,6 @@ public enum Capability: OpenEnum {
 public enum Release {
     /// What `roost` and `roostd` print for `--version`, and what a host publishes as ``HostRecord/program``.
     public static let version = "0.2.0"
-    /// What a host that runs this version can do.
+    /// What a host can do whose programs are all of this version.
     public static let capabilities = Set(Capability.known)
 }

@@ -33,7 +33,7 @@ public struct HostRecord: Hashable, Sendable, Codable {
     public var isStoreMember: Bool
     /// The version of the program that runs; empty for the first one.
     public var program: String
-    /// What its program can do; empty for the first version.
+    /// What its programs can do; empty for the first version. ``Capability/ofEdges`` as its edge says itself.
     public var capabilities: Set<Capability>
     /// Not a field of its own: a record that has the field `machines` is whole.
     public var layout: Layout

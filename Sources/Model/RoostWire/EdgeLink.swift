@@ -35,8 +35,8 @@ public enum EdgeFrameKind: UInt16, Sendable, CaseIterable {
 public struct EdgeGreeting: Hashable, Sendable, Codable {
     /// Of the frames themselves. Those of another cannot be read at all.
     public static let protocolPresent = 1
-    /// What this release can do beyond the frames; empty so far.
-    public static let capabilitiesPresent: [String] = []
+    /// What this release can do beyond the frames, each a word of ``Capability/ofEdges``.
+    public static let capabilitiesPresent = Capability.ofEdges.map(\.rawValue).sorted()
 
     /// ``protocolPresent`` of who speaks.
     public var protocolVersion: Int

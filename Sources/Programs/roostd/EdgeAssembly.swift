@@ -19,10 +19,11 @@ final class EdgeAssembly: Sendable {
     private let announcer: BirdAnnouncer
     private let routing: EdgeRouting
     private let toggle: EdgeSwitch
+    private let capabilities: EdgeCapabilities
 
     init(
         _ configuration: HostConfiguration, _ settings: HostConfiguration.EdgeSettings, watcher: PlanetWatcher,
-        mesh: WireGuardMesh, logLevel: Logger.Level, logFormat: LogFormat
+        mesh: WireGuardMesh, agent: HostAgent, logLevel: Logger.Level, logFormat: LogFormat
     ) throws {
         Self.reusePorts(Logger(label: "roost.edge"))
         let note = StoppedNote(path: configuration.stateFolder + "/edge-stopped")
@@ -42,6 +43,7 @@ final class EdgeAssembly: Sendable {
             folder: Self.edgeFolder(configuration), isAccepting: !isStopped
         ) { announcer.watch($0) }
         self.keeper = keeper
+        capabilities = EdgeCapabilities(keeper: keeper, agent: agent)
         toggle = EdgeSwitch(note, isStopped: isStopped) {
             announcer.want($0)
         } accept: {
@@ -84,7 +86,7 @@ final class EdgeAssembly: Sendable {
     /// Somebody stopped it, and nobody has started it since.
     var isStopped: Bool { toggle.isStopped }
 
-    var services: [any Service] { [announcer, keeper, routing] }
+    var services: [any Service] { [announcer, keeper, routing, capabilities] }
 
     func set(_ state: EdgeRequest.State) async throws(Refusal) {
         switch state {
@@ -105,5 +107,17 @@ final class EdgeAssembly: Sendable {
             logger.warning("local ports are not used again early", metadata: ["error": "\(SystemError("write", path))"])
         }
         if file >= 0 { close(file) }
+    }
+}
+
+/// The planet hears what the edge says that it can do.
+private struct EdgeCapabilities: Service {
+    let keeper: EdgeKeeper
+    let agent: HostAgent
+
+    func run() async throws {
+        await cancelWhenGracefulShutdown {
+            for await can in keeper.capabilities { await agent.setEdgeCapabilities(can) }
+        }
     }
 }

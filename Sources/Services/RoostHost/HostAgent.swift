@@ -58,6 +58,8 @@ public actor HostAgent {
     var diskLeft: ByteCount?
     /// See ``HostRecord/isEdgeStopped``.
     private var isEdgeStopped = false
+    /// What the edge that serves says that it can do.
+    private var edgeCapabilities: Set<Capability> = []
     /// Volumes that are being made or removed, and who waits for that.
     var volumesAtWork: [VolumeID: [CheckedContinuation<Void, Never>]] = [:]
     private let newcomers: AsyncStream<Newcomer>
@@ -174,6 +176,7 @@ public actor HostAgent {
             host: configuration.host, region: configuration.region, generation: generation,
             capacity: configuration.capacity, mesh: identity, isEdge: configuration.edge != nil,
             isStoreMember: configuration.store.isMember,
+            capabilities: Release.capabilities.subtracting(Capability.ofEdges).union(edgeCapabilities),
             machines: machineRows.values.map(\.record).filter { $0.state != .destroyed }.sorted { $0.id < $1.id },
             volumes: volumeRows.values.filter { $0.state != .destroyed }.sorted { $0.id < $1.id }, diskLeft: diskLeft,
             unreadableRows: unreadableRows.isEmpty ? nil : unreadableRows.count, isEdgeStopped: isEdgeStopped)
@@ -186,6 +189,15 @@ public actor HostAgent {
         let isStopped = read()
         guard isStopped != isEdgeStopped else { return }
         isEdgeStopped = isStopped
+        changes.send([.all])
+    }
+
+    /// Tells the planet what this host's edge can do, by its own word: it is another program than this one, perhaps an older
+    /// one that still serves. Of what is no edge's it says nothing.
+    public func setEdgeCapabilities(_ said: Set<Capability>) {
+        let new = said.intersection(Capability.ofEdges)
+        guard new != edgeCapabilities else { return }
+        edgeCapabilities = new
         changes.send([.all])
     }
 

@@ -40,6 +40,7 @@ struct ClientList: Hashable, Sendable {
         guard !old.isEmpty else { return nil }
         return Refusal(
             .failedPrecondition,
-            "edges of a version before let everybody in: upgrade \(old.joined(separator: ", ")) first")
+            "edges that have not said that they keep such lists let everybody in: upgrade \(old.joined(separator: ", "))"
+                + " first, or wait until the edge there runs and has said so")
     }
 }

@@ -50,6 +50,19 @@ import Testing
         #expect(await agent.record().isEdgeStopped == false)
     }
 
+    @Test("A host's record says of its edge what the edge has said, and nothing for it")
+    func edgeCapabilities() async throws {
+        let host = try FakeHost()
+        defer { host.remove() }
+        let agent = try host.agent()
+        let own = Release.capabilities.subtracting(Capability.ofEdges)
+        #expect(await agent.record().capabilities == own)
+        await agent.setEdgeCapabilities([.clientLists, .unknown("of tomorrow"), .smallRecords])
+        #expect(await agent.record().capabilities == own.union([.clientLists]))
+        await agent.setEdgeCapabilities([])
+        #expect(await agent.record().capabilities == own)
+    }
+
     @Test func aMachineStartsStopsAndIsDestroyed() async throws {
         let host = try FakeHost()
         defer { host.remove() }
