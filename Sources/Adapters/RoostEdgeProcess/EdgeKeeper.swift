@@ -21,6 +21,8 @@ public final class EdgeKeeper: Service {
 
     /// How long the sessions of an edge that was replaced may go on.
     public static let drainTime = Duration.seconds(3600)
+    /// After an attempt to replace an edge that came to nothing, unless somebody asks.
+    public static let replacementInterval = Duration.seconds(60)
 
     let program: EdgeProgram
     /// The edges' sockets.
@@ -28,6 +30,8 @@ public final class EdgeKeeper: Service {
     let logger: Logger
     let watch: @Sendable (Int32) -> Void
     let bell: Bell
+    /// Between two attempts to replace an edge.
+    let replacementInterval: Duration
     private let orders: Mutex<Orders>
     private let isOver = Mutex(false)
     private let counted = Mutex<[String: Int]>([:])
@@ -42,11 +46,13 @@ public final class EdgeKeeper: Service {
     ///   - isAccepting: false: the edge was stopped by hand.
     ///   - watch: gets the guard's end of a socket by which an edge says how it is.
     public init(
-        _ program: EdgeProgram, folder: String, isAccepting: Bool, logger: Logger = Logger(label: "roost.edge"),
+        _ program: EdgeProgram, folder: String, isAccepting: Bool,
+        replacementInterval: Duration = EdgeKeeper.replacementInterval, logger: Logger = Logger(label: "roost.edge"),
         watch: @escaping @Sendable (Int32) -> Void
     ) throws {
         self.program = program
         self.folder = folder
+        self.replacementInterval = replacementInterval
         self.logger = logger
         self.watch = watch
         orders = Mutex(Orders(isAccepting: isAccepting))

@@ -20,7 +20,6 @@ struct EdgeRounds {
     private static let silenceMax = Duration.seconds(10)
     /// For a new edge to have its routes, before the old one goes on alone.
     private static let readyPatience = Duration.seconds(15)
-    private static let replacementInterval = Duration.seconds(60)
     private static let bindInterval = Duration.seconds(1)
     /// Between two starts: none the first time, then twice as long each time up to this.
     private static let startDelayMin = Duration.milliseconds(200)
@@ -29,6 +28,7 @@ struct EdgeRounds {
     private static let goodLife = Duration.seconds(30)
     /// Edges that serve their last sessions. The oldest of more is ended.
     private static let retiringMax = 4
+    private static var drainSeconds: Int { Int(EdgeKeeper.drainTime.components.seconds) }
 
     private let keeper: EdgeKeeper
     /// The oldest first.
@@ -69,7 +69,11 @@ struct EdgeRounds {
         let passed = min(now - lastRound, Self.beatInterval)
         lastRound = now
         let orders = keeper.takeOrders()
-        if orders.isReplacementDue { isReplacementDue = true }
+        if orders.isReplacementDue {
+            isReplacementDue = true
+            // Somebody asks: what failed before may be mended.
+            nextReplacement = now
+        }
         for edge in edges { attend(edge, orders, passed: passed, now: now) }
         bury(now: now)
         hearCapabilities()
@@ -130,7 +134,7 @@ struct EdgeRounds {
         switch received.message {
         case .greeting(let greeting):
             edge.greeting = greeting
-            edge.isRetiring = edge.isRetiring || greeting.isRetiring == true
+            if greeting.isRetiring == true { edge.retires() }
             if edge.child == nil {
                 logger.notice(
                     "an edge runs and is taken over",
@@ -149,7 +153,7 @@ struct EdgeRounds {
         case .report(let report):
             edge.isInformed = report.isInformed
             edge.isAccepting = report.listenersOpen > 0
-            edge.isRetiring = edge.isRetiring || report.isRetiring
+            if report.isRetiring { edge.retires() }
             if !edge.isRetiring { keeper.note(report.counters) }
         case .routes, .guarding, .retire, .beat:
             for file in received.files { close(file) }
@@ -190,6 +194,17 @@ struct EdgeRounds {
     }
 
     private mutating func lament(_ edge: RunningEdge, now: Moment) {
+        if let other = edges.last(where: { $0 !== edge && !$0.isRetiring }) {
+            // One was to replace the other, and there is one still.
+            let isNew = edge.number > other.number
+            logger.error(
+                isNew
+                    ? "the new edge has ended before it was ready; the old one goes on"
+                    : "the edge that was being replaced has ended; the new one takes over at once",
+                metadata: ["process": "\(edge.process)"])
+            if isNew { postponeReplacement(now: now) }
+            return
+        }
         if now - edge.since > Self.goodLife { startDelay = .zero }
         nextStart = now + startDelay
         logger.error(
@@ -258,7 +273,7 @@ struct EdgeRounds {
                             metadata: ["address": "\(address)"])
                     }
                 }
-                guard !edge.isRetiring else { return }
+                guard !edge.isRetiring else { return try edge.tellToRetire(within: Self.drainSeconds) }
                 // Two that accept at one socket would wake each other for nothing. Whoever connects meanwhile waits.
                 let isFree = edges.allSatisfy { $0 === edge || !($0.isAccepting || $0.isListening && !$0.isRetiring) }
                 if !edge.isListening, !sockets.isEmpty, isFree { try pass(sockets, to: edge) }
@@ -294,7 +309,10 @@ struct EdgeRounds {
     private mutating func decide(_ orders: EdgeKeeper.Orders, now: Moment) {
         let serving = edges.filter { !$0.isRetiring }
         guard let newest = serving.last else {
-            if now >= nextStart { start(now: now) }
+            guard now >= nextStart else { return }
+            // What is started is what is installed.
+            isReplacementDue = false
+            start(now: now)
             return
         }
         if serving.count == 1 {
@@ -307,26 +325,31 @@ struct EdgeRounds {
         } else if now - newest.since > Self.readyPatience {
             logger.error(
                 "the new edge does not become ready; the old one goes on", metadata: ["process": "\(newest.process)"])
-            nextReplacement = now + Self.replacementInterval
-            isReplacementDue = true
+            postponeReplacement(now: now)
             newest.isRetiring = true
             newest.disconnect(now: now)
             newest.kill()
         }
     }
 
+    /// The one that serves goes on, and is to be replaced as before.
+    private mutating func postponeReplacement(now: Moment) {
+        nextReplacement = now + keeper.replacementInterval
+        isReplacementDue = true
+    }
+
     private func retire(_ edge: RunningEdge) {
         // One whose link is just being made again hears of it in a later round.
         guard edge.isKnown || edge.isForeign else { return }
         edge.isRetiring = true
+        edge.mustRetire = true
         logger.notice("the edge before serves its sessions to their end", metadata: ["process": "\(edge.process)"])
         guard edge.isKnown else {
             // It does not speak as we do; this every program understands.
             _ = kill(edge.process, SIGTERM)
             return
         }
-        let seconds = Int(EdgeKeeper.drainTime.components.seconds)
-        attempt(edge) { try $0.connection?.send(.retire(EdgeRetirementBody(drainSeconds: seconds))) }
+        attempt(edge) { try $0.tellToRetire(within: Self.drainSeconds) }
     }
 
     private mutating func start(now: Moment) {
@@ -342,7 +365,7 @@ struct EdgeRounds {
         } catch {
             nextStart = now + max(startDelay, Self.startDelayMin)
             startDelay = min(max(startDelay * 2, Self.startDelayMin), Self.startDelayMax)
-            nextReplacement = now + Self.replacementInterval
+            if edges.contains(where: { !$0.isRetiring }) { postponeReplacement(now: now) }
             sayOnce("start", "the edge cannot be started; trying again", "\(error)")
         }
     }

@@ -26,6 +26,10 @@ final class RunningEdge {
 
     var greeting: EdgeGreeting?
     var isRetiring = false
+    /// It is to retire by our will, and has not said yet that it does.
+    var mustRetire = false
+    /// It was told so over the present connection.
+    var isToldToRetire = false
     var isInformed = false
     /// It accepts at sockets, as it says itself.
     var isAccepting = false
@@ -103,6 +107,7 @@ final class RunningEdge {
         feed = RouteFeed()
         untold = []
         isInformed = false
+        isToldToRetire = false
         isAccepting = false
         hasShownSockets = false
         isListening = false
@@ -135,6 +140,19 @@ final class RunningEdge {
             }
         }
         return unserved
+    }
+
+    /// It retires, as it says itself.
+    func retires() {
+        isRetiring = true
+        mustRetire = false
+    }
+
+    /// Once over each connection, until it says that it does: a link may fail before it has heard.
+    func tellToRetire(within seconds: Int) throws {
+        guard mustRetire, !isToldToRetire, let connection else { return }
+        try connection.send(.retire(EdgeRetirementBody(drainSeconds: seconds)))
+        isToldToRetire = true
     }
 
     var hasEnded: Bool {

@@ -32,4 +32,51 @@ struct KeeperTests {
             #expect(under.capabilities.last?.isDisjoint(with: Capability.ofEdges) == true)
         }
     }
+
+    @Test("An edge whose link fails as it is told to retire is told again; one that has said that it does is not")
+    func retiredTwice() async throws {
+        try await withKeeper { under in
+            let (old, new) = (try ScriptedEdge(1, in: under.folder), try ScriptedEdge(2, in: under.folder))
+            under.begin()
+            try await old.admit()
+            try old.report(isAccepting: true)
+            try await new.admit()
+            try new.report(isAccepting: false)
+            #expect(try await old.hearsRetire())
+            // It went away before it obeyed.
+            old.hangUp()
+            try await old.admit()
+            #expect(try await old.hearsRetire())
+            try old.report(isRetiring: true, isAccepting: false)
+            // The second of two beats was sent after that was read.
+            for _ in 0..<2 { #expect(try await old.hears { $0 == .beat }) }
+            old.hangUp()
+            try await old.admit()
+            #expect(try await old.hears { $0 == .beat } && old.hearsNothingOfRetiring)
+        }
+    }
+
+    @Test("An edge whose successor dies before it is ready, or cannot be started, is replaced later")
+    func lostSuccessor() async throws {
+        try await withKeeper { under in
+            let old = try ScriptedEdge(1, in: under.folder)
+            var new: ScriptedEdge? = try ScriptedEdge(2, in: under.folder)
+            under.begin()
+            try await old.admit()
+            try old.report(isAccepting: true)
+            try await new?.admit()
+            try new?.report(isInformed: false, isAccepting: false)
+            let isThere = try await poll(for: .seconds(10)) {
+                under.lines.all.count { $0["message"] == "an edge runs and is taken over" } == 2 ? true : nil
+            }
+            #expect(isThere == true)
+            new = nil
+            // There is no program that could be started: each attempt fails, and is not the last.
+            let isTriedAgain = try await poll(for: .seconds(10)) {
+                under.lines.all.count { $0["message"] == "the edge is replaced" } >= 2 ? true : nil
+            }
+            #expect(isTriedAgain == true, "\(under.lines.all)")
+            #expect(!under.lines.all.contains { $0["message"]?.contains("is started again") == true })
+        }
+    }
 }

@@ -84,10 +84,17 @@ final class ScriptedEdge {
                 heard.append(received.message)
             }
             guard let place = heard.firstIndex(where: isMeant) else { return nil }
+            passedOver = Array(heard[..<place])
             heard.removeFirst(place + 1)
             return true
         }
         return found == true
+    }
+
+    /// Of what has come since, up to what it was asked for last.
+    private(set) var passedOver: [EdgeMessage] = []
+    var hearsNothingOfRetiring: Bool {
+        !(passedOver + heard).contains { if case .retire = $0 { true } else { false } }
     }
 
     func hearsRetire() async throws -> Bool {
@@ -99,6 +106,7 @@ final class ScriptedEdge {
 final class KeeperUnderTest: Sendable {
     let folder: String
     let keeper: EdgeKeeper
+    let lines = Lines()
     private let said = Mutex<[Set<Capability>]>([])
     private let tasks = Mutex<[Task<Void, Never>]>([])
     private static let count = Atomic(0)
@@ -115,8 +123,8 @@ final class KeeperUnderTest: Sendable {
         let ports = try freePorts(2, AF_INET)
         (program.writePort, program.readPort) = (UInt16(ports[0]), UInt16(ports[1]))
         keeper = try EdgeKeeper(
-            program, folder: folder, isAccepting: true,
-            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+            program, folder: folder, isAccepting: true, replacementInterval: .milliseconds(100),
+            logger: Logger(label: "test") { [lines] _ in RecordingHandler(lines: lines) }
         ) { close($0) }
     }
 

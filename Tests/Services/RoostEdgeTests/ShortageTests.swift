@@ -96,13 +96,14 @@ struct ShortageTests {
     }
 }
 
-private final class Lines: Sendable {
+/// What was logged.
+final class Lines: Sendable {
     private let lines = Mutex<[[String: String]]>([])
     var all: [[String: String]] { lines.withLock { $0 } }
     func append(_ line: [String: String]) { lines.withLock { $0.append(line) } }
 }
 
-private struct RecordingHandler: LogHandler {
+struct RecordingHandler: LogHandler {
     let lines: Lines
     var metadata: Logger.Metadata = [:]
     var logLevel = Logger.Level.info
