@@ -219,7 +219,7 @@ let package = Package(
             .services, "RoostEdge",
             uses: [
                 "RoostModel", "RoostWire", "RoostRouting", "RoostPostgresWire", "RoostEdgeWire", "RoostEdgeLink",
-                "RoostLinux", "CLinux", .nioCore, .nioPosix, .nioSSL, .nioTLS, .lifecycle, .logging,
+                "RoostLinux", .nioCore, .nioPosix, .nioSSL, .nioTLS, .lifecycle, .logging,
             ],
             settings: dataPath),
         room(.lab, "RoostWAN", uses: ["RoostModel", "RoostLinux", "CLinux", .heap], settings: dataPath),

@@ -36,9 +36,6 @@ struct RoostEdgeProgram: ParsableCommand {
     @Option(help: "text or json.")
     var logFormat = "text"
 
-    /// For the sessions when somebody else than roostd ends this program (SIGTERM): a host that shuts down waits.
-    private static let terminationDrain = Duration.seconds(5)
-
     /// On the process's first and, until its rights are gone, only thread.
     func run() throws {
         guard let level = Logger.Level(rawValue: logLevel) else {
@@ -88,17 +85,7 @@ struct RoostEdgeProgram: ParsableCommand {
     }
 
     private static func serve(_ configuration: EdgeConfiguration) async throws {
-        let service = EdgeService(configuration: configuration, opensSockets: false)
-        let control = try EdgeControl(service, listener: STDIN_FILENO, release: Release.version)
         let signals = await UnixSignalsSequence(trapping: .sigterm, .sigint)
-        try await withThrowingTaskGroup { group in
-            group.addTask { try await service.run() }
-            group.addTask { for await _ in signals { service.retire(within: terminationDrain) } }
-            let controlling = Task { await control.run() }
-            // The first to end is the service: the others end when they are told to.
-            _ = try await group.next()
-            controlling.cancel()
-            group.cancelAll()
-        }
+        try await EdgeLife.run(configuration, listener: STDIN_FILENO, release: Release.version, endings: signals)
     }
 }

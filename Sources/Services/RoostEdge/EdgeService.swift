@@ -1,5 +1,3 @@
-import CLinux
-import Glibc
 public import Logging
 import NIOCore
 import NIOPosix
@@ -37,7 +35,7 @@ public final class EdgeService: Service {
 
     private let configuration: EdgeConfiguration
     private let logger: Logger
-    private let counters = EdgeCounters()
+    let counters = EdgeCounters()
     private let shared: SharedRouting
     private let sockets: SocketSource
     private let passed: PassedSockets
@@ -75,7 +73,7 @@ public final class EdgeService: Service {
         self.logger = logger
         self.passed = passed
         self.sockets = sockets
-        shared = SharedRouting(configuration, edgeMax: Self.raiseFileLimit())
+        shared = SharedRouting(configuration, FileRoom.ofThisProcess(configuration.admission))
         (changes, changed) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
     }
 
@@ -284,22 +282,5 @@ public final class EdgeService: Service {
         {
             guard (try? await Task.sleep(for: EdgeConfiguration.sweepInterval)) != nil else { return }
         }
-    }
-
-    /// A session takes two file descriptors; those that are being told that they are too many take one.
-    ///
-    /// - Returns: how many sessions there may be.
-    private static func raiseFileLimit() -> Int {
-        var limit = rlimit()
-        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return .max }
-        if limit.rlim_cur < limit.rlim_max {
-            limit.rlim_cur = limit.rlim_max
-            setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
-            getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
-        }
-        guard limit.rlim_cur < rlim_t(Int32.max) else { return .max }
-        // Some are for the rest of the host's work.
-        let reserved = min(Int(limit.rlim_cur) / 4, 512)
-        return max((Int(limit.rlim_cur) - reserved) / 2, 1)
     }
 }

@@ -11,9 +11,10 @@ final class SharedRouting: Sendable {
     private let silence: Mutex<SilentBackends>
     private let loops = Mutex<[LoopHandle]>([])
 
-    init(_ configuration: EdgeConfiguration, edgeMax: Int) {
+    init(_ configuration: EdgeConfiguration, _ room: FileRoom) {
         var limits = configuration.admission
-        limits.edgeMax = min(limits.edgeMax, edgeMax)
+        limits.edgeMax = min(limits.edgeMax, room.sessions)
+        limits.refusalsMax = min(limits.refusalsMax, room.refusals)
         queue = Mutex(HoldQueue(limits: configuration.hold))
         admission = Mutex(Admission(limits: limits))
         logins = Mutex(LoginPlaces(limits: configuration.logins))
