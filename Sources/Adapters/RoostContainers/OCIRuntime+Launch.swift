@@ -15,11 +15,20 @@ extension OCIRuntime {
                 code: .invalid, operation: "launch", subject: "machine \(launch.id)",
                 cause: "an attempt's name has 1 to 128 bytes")
         }
-        // Fetching an image can take minutes: not under the machine's lock.
+        // Fetching an image can take minutes: not under the machine's lock. The image is kept until the launch's record
+        // says that it is used.
         let began = BootClock.now()
-        let image = try await images.ensure(launch.image)
-        StartStep.image.note(BootClock.now() - began, of: launch.id, to: logger)
-        return try await locked(launch.id, "launch") { () throws(RuntimeError) in
+        return try await images.withImage(launch.image) { (image) async throws(RuntimeError) in
+            StartStep.image.note(BootClock.now() - began, of: launch.id, to: logger)
+            return try await self.launch(launch, of: image, attach)
+        }
+    }
+
+    private func launch(
+        _ launch: MachineLaunch, of image: UnpackedImage,
+        _ attach: @escaping @Sendable () async throws(RuntimeError) -> Void
+    ) async throws(RuntimeError) -> RunningMachine {
+        try await locked(launch.id, "launch") { () throws(RuntimeError) in
             switch try await observe(launch.id) {
             case .running(let running):
                 guard running.attempt == launch.attempt else {

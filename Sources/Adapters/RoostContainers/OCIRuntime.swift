@@ -138,6 +138,24 @@ public struct OCIRuntime: MachineRuntime {
         }
     }
 
+    /// A launch's record is there from before its root is mounted until after that is unmounted. One that a power loss
+    /// has damaged stands for nothing that runs.
+    public func imagesInUse() async throws(RuntimeError) -> Set<String> {
+        let records = try await list().map { folders($0).record }
+        return try await BlockingCall.run { () throws(RuntimeError) in
+            var digests: Set<String> = []
+            for path in records {
+                do throws(JSONFileError) {
+                    if let record = try JSONFile.read(LaunchRecord.self, from: path) { digests.insert(record.digest) }
+                } catch  where error.cause is SystemError {
+                    throw RuntimeError(
+                        code: .failed, operation: "list", subject: "the images in use", cause: error.description)
+                } catch { continue }
+            }
+            return digests
+        }
+    }
+
     // MARK: - Signals
 
     public func signal(_ machine: MachineID, _ signal: String) async throws(RuntimeError) {

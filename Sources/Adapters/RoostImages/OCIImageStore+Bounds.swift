@@ -48,7 +48,7 @@ extension OCIImageStore {
 
     /// - Parameter size: of the packed layers; unpacked they take at least as much.
     func requireSpace(_ size: ByteCount, _ image: ImageReference) async throws(RuntimeError) {
-        let free = try await freeSpace(image)
+        let free = try await freeSpace()
         guard free - limits.diskReserve >= size else { throw diskFull(image) }
     }
 
@@ -56,15 +56,6 @@ extension OCIImageStore {
         RuntimeError(
             code: .noSpace, operation: "unpack", subject: image.description,
             cause: "the host's disk for images is nearly full; \(limits.diskReserve) are left for others")
-    }
-
-    private func freeSpace(_ image: ImageReference) async throws(RuntimeError) -> ByteCount {
-        try await report("look at the disk for", image) { () throws(SystemError) -> ByteCount in
-            try DurableFile.makePrivateFolder(directory, mode: 0o700)
-            var filesystem = statvfs()
-            guard statvfs(directory, &filesystem) == 0 else { throw SystemError("look at", directory) }
-            return ByteCount(bytes: Int64(filesystem.f_bavail) * Int64(filesystem.f_frsize))
-        }
     }
 
     /// Runs a command that fetches or unpacks: few at a time, and ended when it takes more of the disk than an image
@@ -75,14 +66,14 @@ extension OCIImageStore {
         let slot = try await slot(image)
         defer { slot.release() }
         let command = make()
-        let before = try await freeSpace(image)
+        let before = try await freeSpace()
         do {
             return try await withThrowingTaskGroup(of: Command.Output?.self) { group in
                 group.addTask { try await self.command(operation, image, code, command) }
                 group.addTask {
                     while !Task.isCancelled {
                         try await Task.sleep(for: ImageLimits.lookInterval)
-                        let free = try await freeSpace(image)
+                        let free = try await freeSpace()
                         guard free >= limits.diskReserve else { throw diskFull(image) }
                         guard before - free <= limits.unpackedMax else {
                             throw tooLarge(image, "unpacked it takes more than \(limits.unpackedMax)")

@@ -16,6 +16,7 @@ public struct OCIImageStore: ImageStore {
     public let directory: String
     public let folders: ImageFolders
     public let limits: ImageLimits
+    let owner: String?
     let verifiesTLS: Bool
     let logger: Logger
 
@@ -27,14 +28,17 @@ public struct OCIImageStore: ImageStore {
 
     /// - Parameters:
     ///   - folders: which folders of the host may be images; without them, none.
+    ///   - owner: whose launches use the images, and what is known of those in use: a name that is no other host's, with
+    ///     its `state_dir`. Without one nothing is ever collected.
     ///   - verifiesRegistryTLS: false only for a registry of one's own that speaks plain HTTP.
     public init(
         directory: String, folders: ImageFolders = ImageFolders(), limits: ImageLimits = ImageLimits(),
-        verifiesRegistryTLS: Bool = true, logger: Logger = Logger(label: "roost.images")
+        owner: String? = nil, verifiesRegistryTLS: Bool = true, logger: Logger = Logger(label: "roost.images")
     ) {
         self.directory = directory
         self.folders = folders
         self.limits = limits
+        self.owner = owner
         verifiesTLS = verifiesRegistryTLS
         self.logger = logger
     }
@@ -47,7 +51,8 @@ public struct OCIImageStore: ImageStore {
         }
     }
 
-    public func ensure(_ image: ImageReference) async throws(RuntimeError) -> UnpackedImage {
+    /// Fetches and unpacks unless it is already there. Unless it is held it may be collected at any time.
+    func ensure(_ image: ImageReference) async throws(RuntimeError) -> UnpackedImage {
         try await check(image)
         switch image.source {
         case .directory(let path):
@@ -111,7 +116,7 @@ public struct OCIImageStore: ImageStore {
         }
     }
 
-    private func folder(_ digest: ImageDigest) -> String { "\(directory)/sha256-\(digest.hex)" }
+    func folder(_ digest: ImageDigest) -> String { "\(directory)/sha256-\(digest.hex)" }
 
     /// The image if all of it is there.
     func ready(_ digest: ImageDigest, _ image: ImageReference) async throws(RuntimeError) -> UnpackedImage? {

@@ -18,6 +18,8 @@ public protocol MachineRuntime: Sendable {
     /// What really is there: running machines, and machines whose process has ended with how it ended.
     func inspect(_ machine: MachineID) async throws(RuntimeError) -> MachineObservation
     func list() async throws(RuntimeError) -> [MachineID]
+    /// The digests of the images that launches use which are there, however far they have come.
+    func imagesInUse() async throws(RuntimeError) -> Set<String>
     /// When what runs of the machine now began. It waits neither for the disk nor for what else is done with the machine.
     func began(_ machine: MachineID) async -> MachineBeginning
 

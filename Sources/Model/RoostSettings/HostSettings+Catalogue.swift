@@ -36,6 +36,13 @@ extension HostSettings {
             "images.allowed_directories", .texts(path), .byDefault(.list([])),
             "folders of the host that may be images, by `dir:` and `oci:`; whoever creates machines can read them"),
         Setting(
+            "images.keep_hours", .number(1...8760, unit: "h"), .byDefault(.integer(Int64(Defaults.imageHours))),
+            "how long an image stays that nothing uses"),
+        Setting(
+            "disk.reserve_gb", .number(1...1024, unit: "GiB"), .byDefault(.integer(Int64(Defaults.diskReserve))),
+            "what is left free on the disks of `state_dir` and `images.directory`, for the ledger, etcd and logs; with less "
+                + "than twice that, unused images go before their time"),
+        Setting(
             "log.level", .word(["trace", "debug", "info", "notice", "warning", "error", "critical"]),
             .byDefault(.text(Defaults.logLevel)), "what is written to standard error"),
         Setting(

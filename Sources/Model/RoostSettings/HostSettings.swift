@@ -33,21 +33,38 @@ public struct HostSettings: Hashable, Sendable, Codable {
         public var postgres: String
         /// Absolute paths; none unless the operator names them.
         public var allowedDirectories: [String]
+        /// How long an image stays that nothing uses.
+        public var keepHours: Int
 
         /// As the file would have it.
         public init(
             directory: String = Defaults.imageFolder, postgres: String = Defaults.postgresImage,
-            allowedDirectories: [String] = []
+            allowedDirectories: [String] = [], keepHours: Int = Defaults.imageHours
         ) {
             self.directory = directory
             self.postgres = postgres
             self.allowedDirectories = allowedDirectories
+            self.keepHours = keepHours
         }
 
         enum CodingKeys: String, CodingKey {
             case directory, postgres
             case allowedDirectories = "allowed_directories"
+            case keepHours = "keep_hours"
         }
+    }
+
+    /// What is left free of the host's disk.
+    public struct Disk: Hashable, Sendable, Codable {
+        /// In GiB: for the ledger, etcd and logs.
+        public var reserveGibibytes: Int
+
+        /// As the file would have it.
+        public init(reserveGibibytes: Int = Defaults.diskReserve) {
+            self.reserveGibibytes = reserveGibibytes
+        }
+
+        enum CodingKeys: String, CodingKey { case reserveGibibytes = "reserve_gb" }
     }
 
     /// Where the store is.
@@ -252,6 +269,8 @@ public struct HostSettings: Hashable, Sendable, Codable {
     public var cgroupParent: String
     /// Images.
     public var images: Images
+    /// What is left free of the disk.
+    public var disk: Disk
     /// The store.
     public var store: Store
     /// The mesh.
@@ -269,8 +288,8 @@ public struct HostSettings: Hashable, Sendable, Codable {
     public init(
         host: HostName, region: RegionCode, stateFolder: String = Defaults.stateFolder,
         runFolder: String = Defaults.runFolder, capacity: Capacity, cgroupParent: String = Defaults.cgroupParent,
-        images: Images = Images(), store: Store = Store(), mesh: Mesh, api: API = API(), anycast: Anycast = Anycast(),
-        edge: Edge? = nil, log: Log = Log()
+        images: Images = Images(), disk: Disk = Disk(), store: Store = Store(), mesh: Mesh, api: API = API(),
+        anycast: Anycast = Anycast(), edge: Edge? = nil, log: Log = Log()
     ) {
         self.host = host
         self.region = region
@@ -279,6 +298,7 @@ public struct HostSettings: Hashable, Sendable, Codable {
         self.capacity = capacity
         self.cgroupParent = cgroupParent
         self.images = images
+        self.disk = disk
         self.store = store
         self.mesh = mesh
         self.api = api
@@ -288,7 +308,7 @@ public struct HostSettings: Hashable, Sendable, Codable {
     }
 
     enum CodingKeys: String, CodingKey {
-        case host, region, capacity, images, store, mesh, api, anycast, edge, log
+        case host, region, capacity, images, disk, store, mesh, api, anycast, edge, log
         case stateFolder = "state_dir"
         case runFolder = "run_dir"
         case cgroupParent = "cgroup_parent"
@@ -306,6 +326,10 @@ public struct HostSettings: Hashable, Sendable, Codable {
         public static let imageFolder = "/var/lib/roost/images"
         /// `images.postgres`
         public static let postgresImage = "oci:/var/lib/roost/postgres-image:17"
+        /// `images.keep_hours`
+        public static let imageHours = 24
+        /// `disk.reserve_gb`
+        public static let diskReserve = 2
         /// `mesh.interface`
         public static let meshInterface = "roost0"
         /// `mesh.listen_port`

@@ -48,7 +48,7 @@ struct HostAssembly {
         let identity = try await mesh.start()
         let lag = WatchLag()
         let store = MeasuredStore(try makeStore(), lag: lag)
-        let agent = try await makeAgent(mesh: mesh, identity: identity)
+        let (agent, imageKeeper) = try await makeAgent(mesh: mesh, identity: identity)
         let watcher = PlanetWatcher(
             store: store, stateFolder: configuration.stateFolder,
             following: configuration.edge == nil ? [] : ClusterInterest.ofEdges, logger: Logger(label: "roost.planet"),
@@ -71,7 +71,7 @@ struct HostAssembly {
             began: { await agent.began($0) }, kill: { try await agent.kill($0, because: "its lease ran out") })
         let duty = DutyHolder("clusters", for: host, in: store, logger: Logger(label: "roost.duty"))
         var services: [any Service] = [
-            mesh, AgentService(agent: agent), watcher,
+            mesh, AgentService(agent: agent), imageKeeper, watcher,
             Publisher(agent: agent, store: store, watcher: watcher, logger: Logger(label: "roost.publisher")),
             MeshKeeper(
                 host: host, seeds: configuration.mesh.seeds, watcher: watcher, mesh: mesh,
@@ -229,13 +229,20 @@ struct HostAssembly {
         }
     }
 
-    private func makeAgent(mesh: WireGuardMesh, identity: MeshIdentity) async throws -> HostAgent {
-        let images = OCIImageStore(
+    private func makeImages() -> OCIImageStore {
+        var limits = ImageLimits()
+        limits.diskReserve = configuration.disk.reserve
+        return OCIImageStore(
             directory: configuration.imageFolder,
             folders: ImageFolders(
                 allowed: configuration.allowedImageFolders,
                 own: configuration.ownerImages.values.compactMap { ImageFolders.layout(of: $0) },
-                forbidden: [configuration.stateFolder, configuration.runFolder]))
+                forbidden: [configuration.stateFolder, configuration.runFolder]), limits: limits,
+            owner: "\(configuration.host) \(configuration.stateFolder)")
+    }
+
+    private func makeAgent(mesh: WireGuardMesh, identity: MeshIdentity) async throws -> (HostAgent, ImageKeeper) {
+        let images = makeImages()
         let runFolder = configuration.runFolder + "/runtime"
         let runtime = try OCIRuntime(
             configuration: .init(
@@ -244,10 +251,11 @@ struct HostAssembly {
             images: images)
         let volumes = LoopVolumes(
             pool: configuration.stateFolder + "/volumes", mountRoot: configuration.runFolder + "/volumes")
-        return try HostAgent(
+        let agent = try HostAgent(
             configuration: configuration, runtime: runtime, volumes: volumes, mesh: mesh,
             identity: identity, gatedPorts: [.postgres: [ClusterPorts.write]],
             logger: Logger(label: "roost.agent"))
+        return (agent, ImageKeeper(agent: agent, images: images, logger: Logger(label: "roost.images")))
     }
 
     /// The OCI runtime that works here. The choice is kept beside what it is good for: until the host starts anew, its

@@ -20,7 +20,10 @@ extension HostConfiguration {
                 disk: .gibibytes(capacity.diskGibibytes)),
             cgroupParent: settings.cgroupParent, imageFolder: settings.images.directory,
             allowedImageFolders: settings.images.allowedDirectories,
-            ownerImages: [.postgres: settings.images.postgres], store: Self.choice(settings.store),
+            ownerImages: [.postgres: settings.images.postgres],
+            disk: DiskSettings(
+                reserve: .gibibytes(settings.disk.reserveGibibytes),
+                imageTime: .seconds(settings.images.keepHours * 3600)), store: Self.choice(settings.store),
             mesh: .init(
                 interface: mesh.interface, listenPort: mesh.listenPort, endpoint: mesh.endpoint,
                 probePort: mesh.probePort, mtu: mesh.mtu,

@@ -14,12 +14,29 @@ public struct HostConfiguration: Sendable {
     public var allowedImageFolders: [String]
     /// What owned machines of each kind run unless they name an image of their own.
     public var ownerImages: [OwnerKind: String]
+    public var disk: DiskSettings
     public var store: StoreChoice
     public var mesh: MeshSettings
     public var api: APISettings
     public var anycastPrefixes: [IPv4Prefix]
     /// Nil on a host that is no edge.
     public var edge: EdgeSettings?
+
+    /// What is left free on the host's disk, and what goes so that it is.
+    public struct DiskSettings: Hashable, Sendable {
+        /// For the ledger, etcd and logs.
+        public var reserve: ByteCount
+        /// How long an image stays that nothing uses.
+        public var imageTime: Duration
+
+        public init(reserve: ByteCount = .gibibytes(2), imageTime: Duration = .seconds(24 * 3600)) {
+            self.reserve = reserve
+            self.imageTime = imageTime
+        }
+
+        /// With less free the host makes room, so that the reserve is not needed.
+        public var freeWanted: ByteCount { reserve + reserve }
+    }
 
     public enum StoreChoice: Hashable, Sendable {
         case sqlite
@@ -102,7 +119,8 @@ public struct HostConfiguration: Sendable {
     public init(
         host: HostName, region: RegionCode, stateFolder: String, runFolder: String, capacity: HostCapacity,
         cgroupParent: String, imageFolder: String, allowedImageFolders: [String] = [],
-        ownerImages: [OwnerKind: String], store: StoreChoice, mesh: MeshSettings, api: APISettings,
+        ownerImages: [OwnerKind: String], disk: DiskSettings = DiskSettings(), store: StoreChoice, mesh: MeshSettings,
+        api: APISettings,
         anycastPrefixes: [IPv4Prefix], edge: EdgeSettings?
     ) {
         self.host = host
@@ -114,6 +132,7 @@ public struct HostConfiguration: Sendable {
         self.imageFolder = imageFolder
         self.allowedImageFolders = allowedImageFolders
         self.ownerImages = ownerImages
+        self.disk = disk
         self.store = store
         self.mesh = mesh
         self.api = api

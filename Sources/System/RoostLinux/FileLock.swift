@@ -2,8 +2,8 @@ import CLinux
 import Glibc
 import RoostModel
 
-/// An exclusive lock between processes (and between callers of one process) on a path. The kernel lets go of it when
-/// its holder dies.
+/// A lock between processes (and between callers of one process) on a path: exclusive, or shared by several holders. The
+/// kernel lets go of it when its holder dies.
 public final class FileLock: Sendable {
     private let file: Int32
 
@@ -16,9 +16,20 @@ public final class FileLock: Sendable {
 
     /// Takes the lock, waiting for its present holder at most so long; `ETIMEDOUT` after that.
     public static func acquire(_ path: String, within patience: Duration) async throws(SystemError) -> FileLock {
+        try await take(path, LOCK_EX, within: patience)
+    }
+
+    /// The same beside others who share it; whoever wants it alone keeps them all out.
+    public static func share(_ path: String, within patience: Duration) async throws(SystemError) -> FileLock {
+        try await take(path, LOCK_SH, within: patience)
+    }
+
+    private static func take(
+        _ path: String, _ kind: Int32, within patience: Duration
+    ) async throws(SystemError) -> FileLock {
         let end = BootClock.now() + patience
         while true {
-            if let lock = try attempt(path) { return lock }
+            if let lock = try attempt(path, kind) { return lock }
             guard BootClock.now() < end else { throw SystemError("lock", path, code: ETIMEDOUT) }
             do { try await Task.sleep(for: retryInterval) } catch {
                 throw SystemError("lock", path, code: ECANCELED)
@@ -27,10 +38,12 @@ public final class FileLock: Sendable {
     }
 
     /// Takes the lock if nobody has it.
-    public static func attempt(_ path: String) throws(SystemError) -> FileLock? {
+    public static func attempt(_ path: String) throws(SystemError) -> FileLock? { try attempt(path, LOCK_EX) }
+
+    private static func attempt(_ path: String, _ kind: Int32) throws(SystemError) -> FileLock? {
         let file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         guard file >= 0 else { throw SystemError("open", path) }
-        guard flock(file, LOCK_EX | LOCK_NB) == 0 else {
+        guard flock(file, kind | LOCK_NB) == 0 else {
             let code = errno
             close(file)
             guard code == EWOULDBLOCK || code == EINTR else { throw SystemError("lock", path, code: code) }

@@ -1,4 +1,5 @@
 import Glibc
+import RoostImages
 import RoostLinux
 import RoostModel
 import RoostRuntime
@@ -25,6 +26,12 @@ struct RecoveryTests {
                 return
             }
             #expect(running.attempt == "first")
+            // Known as a user of its image to whoever collects images.
+            let launched = try await workshop.launch("true", id: id)
+            let digest = try await workshop.images.withImage(launched.image) { (image) async throws(RuntimeError) in
+                image.digest
+            }
+            #expect(try await workshop.runtime.imagesInUse() == [digest])
             // Watched by a conmon of its own session, a child of nobody here.
             let watcher = try #require(try workshop.runtime.watcher(id))
             #expect(getsid(watcher.pid) != getsid(0) && getpgid(watcher.pid) != getpgid(0))
@@ -39,6 +46,8 @@ struct RecoveryTests {
             #expect(try await workshop.log(id) == "up\n")
             try await workshop.runtime.signal(id, "TERM")
             #expect(try await workshop.runtime.waitForExit(of: id).code == 4)
+            try await workshop.runtime.remove(id)
+            #expect(try await workshop.runtime.imagesInUse().isEmpty)
         }
     }
 

@@ -77,6 +77,8 @@ final class FakeRuntime: MachineRuntime {
 
     func began(_ machine: MachineID) async -> MachineBeginning { .unknown }
 
+    func imagesInUse() async throws(RuntimeError) -> Set<String> { [] }
+
     func kill(_ machine: MachineID) async throws(RuntimeError) {
         end(machine, code: 137, signal: isUnsureOfSignals.withLock { $0 } ? nil : 9)
     }

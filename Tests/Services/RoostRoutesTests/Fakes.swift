@@ -60,6 +60,8 @@ final class FakeRuntime: MachineRuntime {
 
     func began(_ machine: MachineID) async -> MachineBeginning { .unknown }
 
+    func imagesInUse() async throws(RuntimeError) -> Set<String> { [] }
+
     func kill(_ machine: MachineID) async throws(RuntimeError) {
         machines.withLock { $0[machine]?.signals.append("SIGKILL") }
         signalled.withLock { $0.append("SIGKILL") }

@@ -1,0 +1,209 @@
+import Glibc
+import RoostLinux
+import RoostModel
+import RoostRuntime
+import Synchronization
+import Testing
+
+@testable import RoostImages
+
+@Suite(.serialized, .timeLimit(.minutes(3)))
+struct ImageCollectionTests {
+    private static let day = ImageRetention(time: .seconds(24 * 3600), freeWanted: .zero)
+    /// Nothing is ever young enough, and there is never enough room.
+    private static let greedy = ImageRetention(time: .zero, freeWanted: ByteCount(bytes: .max))
+
+    private static func owned(_ workshop: ImageWorkshop, by owner: String = "ams1") -> OCIImageStore {
+        OCIImageStore(
+            directory: workshop.folder + "/images", folders: ImageFolders(allowed: [workshop.folder]), owner: owner,
+            verifiesRegistryTLS: false)
+    }
+
+    private static func use(_ store: OCIImageStore, _ image: ImageReference) async throws -> UnpackedImage {
+        try await store.withImage(image) { (image) async throws(RuntimeError) in image }
+    }
+
+    /// As if it had been used last so long ago.
+    private static func age(_ image: UnpackedImage, seconds: Int) {
+        var times = [timespec(), timespec()]
+        clock_gettime(CLOCK_REALTIME, &times[0])
+        times[0].tv_sec -= seconds
+        times[1] = times[0]
+        utimensat(AT_FDCWD, image.rootPath.dropLast("rootfs".count) + "image.json", times, 0)
+    }
+
+    private static func isThere(_ image: UnpackedImage) -> Bool { access(image.rootPath + "/extra", F_OK) == 0 }
+
+    @Test("An image goes when its time is over and nothing uses it, and comes back for the next start")
+    func byTime() async throws {
+        try await ImageWorkshop.with { workshop in
+            let reference = try ImageReference("oci:" + (try await workshop.makeLayout(tag: "one", extra: "first")))
+            let store = Self.owned(workshop)
+            let image = try await Self.use(store, reference)
+            #expect(try await store.digest(of: reference) == image.digest)
+            #expect(try await store.collect(Self.day) { [] }.isEmpty)
+            Self.age(image, seconds: 25 * 3600)
+            #expect(try await store.collect(Self.day) { [image.digest] }.isEmpty)
+            // It was in use until now.
+            #expect(try await store.collect(Self.day) { [] }.isEmpty)
+            Self.age(image, seconds: 25 * 3600)
+            #expect(try await store.collect(Self.day) { [] } == [image.digest])
+            let left = try FolderListing.names(in: store.directory).filter { !$0.hasSuffix(".lock") }
+            #expect(left == ["owners"])
+            #expect(try await Self.use(store, reference) == image)
+            #expect(Self.isThere(image))
+        }
+    }
+
+    @Test("With the disk short an image goes before its time, but not within minutes of its last use")
+    func byRoom() async throws {
+        try await ImageWorkshop.with { workshop in
+            let reference = try ImageReference("oci:" + (try await workshop.makeLayout(tag: "one", extra: "first")))
+            let store = Self.owned(workshop)
+            let image = try await Self.use(store, reference)
+            let short = ImageRetention(time: Self.day.time, freeWanted: ByteCount(bytes: .max))
+            #expect(try await store.collect(short) { [] }.isEmpty)
+            Self.age(image, seconds: Int(ImageRetention.timeMin.components.seconds) + 1)
+            #expect(try await store.collect(short) { [] } == [image.digest])
+        }
+    }
+
+    @Test("An image that is being used stays, and so does one that was used between two looks")
+    func inUse() async throws {
+        try await ImageWorkshop.with { workshop in
+            let reference = try ImageReference("oci:" + (try await workshop.makeLayout(tag: "one", extra: "first")))
+            let store = Self.owned(workshop)
+            let image = try await store.withImage(reference) { (image) async throws(RuntimeError) in
+                Self.age(image, seconds: 1000)
+                // Also for another process, whose locks are others.
+                let removed = try await Self.owned(workshop).collect(Self.greedy) { [] }
+                #expect(removed.isEmpty && Self.isThere(image))
+                return image
+            }
+            Self.age(image, seconds: 1000)
+            let looks = Mutex(0)
+            let removed = try await store.collect(Self.greedy) {
+                looks.withLock { $0 += 1 }
+                return looks.withLock { $0 } == 1 ? [] : [image.digest]
+            }
+            #expect(removed.isEmpty && Self.isThere(image) && looks.withLock { $0 } == 2)
+            await #expect(throws: RuntimeError.self) {
+                _ = try await store.collect(Self.greedy) { () throws(RuntimeError) in
+                    throw RuntimeError(code: .failed, operation: "look", subject: "it", cause: "no answer")
+                }
+            }
+            #expect(Self.isThere(image))
+        }
+    }
+
+    @Test("Starts and collections in any order: whoever has an image has all of it")
+    func together() async throws {
+        try await ImageWorkshop.with { workshop in
+            let reference = try ImageReference("oci:" + (try await workshop.makeLayout(tag: "one", extra: "first")))
+            let launches = Launches()
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for start in 0..<3 {
+                    group.addTask {
+                        for round in 0..<4 {
+                            try await launches.start(start * 10 + round, Self.owned(workshop), reference)
+                        }
+                    }
+                }
+                group.addTask { try await launches.collect(in: Self.owned(workshop)) }
+                for _ in 0..<3 { _ = try await group.next() }
+                group.cancelAll()
+                for try await _ in group {}
+            }
+            // Ended in the middle of a removal, perhaps: what follows goes on with it.
+            _ = try await Self.owned(workshop).collect(Self.greedy) { [] }
+            let left = try FolderListing.names(in: workshop.folder + "/images").filter { !$0.hasSuffix(".lock") }
+            #expect(left == ["owners"])
+        }
+    }
+
+    /// As a host has them: written down before the image is let go.
+    private final class Launches: Sendable {
+        private let launched = Mutex<[Int: String]>([:])
+
+        var digests: Set<String> { launched.withLock { Set($0.values) } }
+
+        func start(_ number: Int, _ store: OCIImageStore, _ reference: ImageReference) async throws {
+            let image = try await store.withImage(reference) { (image) async throws(RuntimeError) in
+                #expect(isThere(image))
+                launched.withLock { $0[number] = image.digest }
+                return image
+            }
+            for _ in 0..<10 {
+                #expect(isThere(image))
+                try await Task.sleep(for: .milliseconds(2))
+            }
+            launched.withLock { $0[number] = nil }
+        }
+
+        /// Again and again until it is cancelled, which may cut a removal off.
+        func collect(in store: OCIImageStore) async throws {
+            while !Task.isCancelled {
+                do { _ = try await store.collect(greedy) { self.digests } } catch {
+                    guard Task.isCancelled else { throw error }
+                }
+                try? await Task.sleep(for: .milliseconds(20))
+            }
+        }
+    }
+    @Test("What died half way is cleared away, what somebody works on is not")
+    func leftovers() async throws {
+        try await ImageWorkshop.with { workshop in
+            let store = Self.owned(workshop)
+            let folder = store.directory
+            let hex = String(repeating: "ab", count: 32)
+            for name in [".removing-\(hex)", ".unpacking-\(hex)", ".pulling-\(hex)"] {
+                try DurableFile.makeFolder("\(folder)/\(name)/rootfs")
+            }
+            let lock = try #require(try FileLock.attempt("\(folder)/.sha256-\(hex).lock"))
+            let names = {
+                try FolderListing.names(in: folder).filter { !$0.hasSuffix(".lock") && $0 != "owners" }
+            }
+            #expect(try await store.collect(Self.day) { [] }.isEmpty)
+            #expect(try names() == [".unpacking-\(hex)"])
+            lock.release()
+            _ = try await store.collect(Self.day) { [] }
+            #expect(try names().isEmpty)
+        }
+    }
+
+    @Test("Where another host has used the folder, nothing is collected")
+    func othersFolder() async throws {
+        try await ImageWorkshop.with { workshop in
+            let reference = try ImageReference("oci:" + (try await workshop.makeLayout(tag: "one", extra: "first")))
+            let store = Self.owned(workshop)
+            let other = Self.owned(workshop, by: "fra1")
+            let image = try await Self.use(store, reference)
+            _ = try await Self.use(other, reference)
+            Self.age(image, seconds: 1000)
+            #expect(try await store.collect(Self.greedy) { [] }.isEmpty)
+            #expect(try await ImageWorkshop.store(in: workshop.folder).collect(Self.greedy) { [] }.isEmpty)
+            #expect(Self.isThere(image))
+        }
+    }
+
+    @Test("What a registry's name meant is forgotten with the image")
+    func names() async throws {
+        try await ImageWorkshop.with { workshop in
+            let image = try await workshop.makeLayout(tag: "one", extra: "pulled")
+            let layout = workshop.folder + "/layout"
+            let digest = try OCILayout(path: layout).manifest(tag: "one", for: image).digest
+            let registry = try SmallRegistry(layout: layout, manifests: ["one": digest])
+            let store = Self.owned(workshop)
+            let reference = try ImageReference("127.0.0.1:\(registry.port)/shop/web:one")
+            let unpacked = try await Self.use(store, reference)
+            #expect(try await store.digest(of: reference) == digest)
+            Self.age(unpacked, seconds: 1000)
+            #expect(try await store.collect(Self.greedy) { [] } == [digest])
+            #expect(try await store.digest(of: reference) == nil)
+            #expect(try FolderListing.names(in: store.directory + "/references").isEmpty)
+            #expect(try await Self.use(store, reference) == unpacked)
+            registry.stop()
+            #expect(try await Self.use(store, reference) == unpacked)
+        }
+    }
+}
