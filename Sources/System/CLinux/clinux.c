@@ -13,6 +13,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
@@ -167,6 +168,12 @@ int roost_open_tun(const char *name) {
 }
 
 void roost_name_thread(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }
+
+void roost_idle_thread(void) {
+    // linux/ioprio.h: IOPRIO_WHO_PROCESS, and IOPRIO_CLASS_IDLE above 13 bits of data. 0 is the calling thread, for both.
+    syscall(SYS_ioprio_set, 1, 0, 3 << 13);
+    setpriority(PRIO_PROCESS, 0, 19);
+}
 
 int roost_spawn_close_from(posix_spawn_file_actions_t *actions, int first) {
     return -posix_spawn_file_actions_addclosefrom_np(actions, first);

@@ -105,4 +105,8 @@ int roost_become(uid_t user, gid_t group);
 /// Names the calling thread; the kernel keeps 15 bytes.
 void roost_name_thread(const char *name);
 
+/// Lets the calling thread have what others leave: nice 19, and the idle class of ioprio_set(2) where the disk's
+/// scheduler knows classes. What the kernel refuses stays as it was.
+void roost_idle_thread(void);
+
 #endif
