@@ -18,6 +18,10 @@ public protocol MachineRuntime: Sendable {
     /// What really is there: running machines, and machines whose process has ended with how it ended.
     func inspect(_ machine: MachineID) async throws(RuntimeError) -> MachineObservation
     func list() async throws(RuntimeError) -> [MachineID]
+    /// What the machine's root takes of the host's disk above its image; nil: it has none. Idly: it may take long.
+    ///
+    /// - Parameter namesMax: the files and folders that are looked at, at most.
+    func rootUse(of machine: MachineID, namesMax: Int) async throws(RuntimeError) -> RootUse?
     /// The digests of the images that launches use which are there, however far they have come.
     func imagesInUse() async throws(RuntimeError) -> Set<String>
     /// When what runs of the machine now began. It waits neither for the disk nor for what else is done with the machine.
@@ -37,6 +41,19 @@ public protocol MachineRuntime: Sendable {
 
     /// The last bytes of the machine's log.
     func logTail(_ machine: MachineID, bytesMax: Int) async throws(RuntimeError) -> String
+}
+
+/// What a machine has written outside of its volumes.
+public struct RootUse: Hashable, Sendable {
+    /// In blocks.
+    public var size: ByteCount
+    /// False: it has more names than were looked at, or folders nested too deep.
+    public var isWhole: Bool
+
+    public init(size: ByteCount, isWhole: Bool = true) {
+        self.size = size
+        self.isWhole = isWhole
+    }
 }
 
 /// What the kernel knows of a machine, whoever started it.

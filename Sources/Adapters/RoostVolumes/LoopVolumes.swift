@@ -16,12 +16,13 @@ public struct LoopVolumes: VolumeBackend {
     let writtenOnce: ByteCount
     /// Where the kernel says what ext4 has seen of each device (Documentation/ABI/testing/sysfs-fs-ext4).
     let counts: String
+    let reserve: ByteCount
     let logger: Logger
 
     public static let sizeMin = ByteCount.mebibytes(16)
     public static let sizeMax = ByteCount.gibibytes(16 << 10)
     /// Left to the pool's own filesystem; never given to a volume.
-    public static let poolReserve = ByteCount.mebibytes(64)
+    public static let reserveDefault = ByteCount.mebibytes(64)
     /// How much of a new volume is written once when it is made; the rest is only reserved. At the speed limit of
     /// ``VolumeFile`` this bounds how long `create` takes.
     public static let writtenOnceDefault = ByteCount.gibibytes(4)
@@ -35,17 +36,23 @@ public struct LoopVolumes: VolumeBackend {
     ///   - mountRoot: folder in which each mounted volume appears under its id.
     public init(
         pool: String, mountRoot: String, writtenOnce: ByteCount = LoopVolumes.writtenOnceDefault,
-        logger: Logger = Logger(label: "roost.volumes")
+        reserve: ByteCount = LoopVolumes.reserveDefault, logger: Logger = Logger(label: "roost.volumes")
     ) {
         self.init(
-            pool: pool, mountRoot: mountRoot, writtenOnce: writtenOnce, counts: "/sys/fs/ext4", logger: logger)
+            pool: pool, mountRoot: mountRoot, writtenOnce: writtenOnce, reserve: reserve, counts: "/sys/fs/ext4",
+            logger: logger)
     }
 
-    init(pool: String, mountRoot: String, writtenOnce: ByteCount, counts: String, logger: Logger) {
+    init(
+        pool: String, mountRoot: String, writtenOnce: ByteCount, reserve: ByteCount = LoopVolumes.reserveDefault,
+        counts: String,
+        logger: Logger
+    ) {
         self.pool = pool
         self.mountRoot = mountRoot
         self.writtenOnce = writtenOnce
         self.counts = counts
+        self.reserve = reserve
         self.logger = logger
     }
 
@@ -142,7 +149,7 @@ public struct LoopVolumes: VolumeBackend {
             var filesystem = statvfs()
             guard statvfs(pool, &filesystem) == 0 else { throw SystemError("look at", pool) }
             let available = Int64(filesystem.f_bavail) * Int64(filesystem.f_frsize)
-            return ByteCount(bytes: max(0, available - Self.poolReserve.bytes))
+            return ByteCount(bytes: max(0, available - reserve.bytes))
         }
     }
 

@@ -54,17 +54,23 @@ public struct HostSettings: Hashable, Sendable, Codable {
         }
     }
 
-    /// What is left free of the host's disk.
+    /// What is left free of the host's disk, and what machines may take of it.
     public struct Disk: Hashable, Sendable, Codable {
         /// In GiB: for the ledger, etcd and logs.
         public var reserveGibibytes: Int
+        /// In GiB: what a machine may have written outside of volumes.
+        public var rootGibibytes: Int
 
         /// As the file would have it.
-        public init(reserveGibibytes: Int = Defaults.diskReserve) {
+        public init(reserveGibibytes: Int = Defaults.diskReserve, rootGibibytes: Int = Defaults.diskRoot) {
             self.reserveGibibytes = reserveGibibytes
+            self.rootGibibytes = rootGibibytes
         }
 
-        enum CodingKeys: String, CodingKey { case reserveGibibytes = "reserve_gb" }
+        enum CodingKeys: String, CodingKey {
+            case reserveGibibytes = "reserve_gb"
+            case rootGibibytes = "root_gb"
+        }
     }
 
     /// Where the store is.
@@ -269,7 +275,7 @@ public struct HostSettings: Hashable, Sendable, Codable {
     public var cgroupParent: String
     /// Images.
     public var images: Images
-    /// What is left free of the disk.
+    /// What is left free of the disk, and what machines may take of it.
     public var disk: Disk
     /// The store.
     public var store: Store
@@ -330,6 +336,8 @@ public struct HostSettings: Hashable, Sendable, Codable {
         public static let imageHours = 24
         /// `disk.reserve_gb`
         public static let diskReserve = 2
+        /// `disk.root_gb`
+        public static let diskRoot = 8
         /// `mesh.interface`
         public static let meshInterface = "roost0"
         /// `mesh.listen_port`

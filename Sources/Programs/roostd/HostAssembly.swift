@@ -250,7 +250,8 @@ struct HostAssembly {
                 cgroupParent: configuration.cgroupParent, runtimeProgram: try await runtimeProgram(in: runFolder)),
             images: images)
         let volumes = LoopVolumes(
-            pool: configuration.stateFolder + "/volumes", mountRoot: configuration.runFolder + "/volumes")
+            pool: configuration.stateFolder + "/volumes", mountRoot: configuration.runFolder + "/volumes",
+            reserve: configuration.disk.freeWanted)
         let agent = try HostAgent(
             configuration: configuration, runtime: runtime, volumes: volumes, mesh: mesh,
             identity: identity, gatedPorts: [.postgres: [ClusterPorts.write]],

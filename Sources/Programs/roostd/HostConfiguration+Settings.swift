@@ -23,7 +23,8 @@ extension HostConfiguration {
             ownerImages: [.postgres: settings.images.postgres],
             disk: DiskSettings(
                 reserve: .gibibytes(settings.disk.reserveGibibytes),
-                imageTime: .seconds(settings.images.keepHours * 3600)), store: Self.choice(settings.store),
+                imageTime: .seconds(settings.images.keepHours * 3600),
+                rootMax: .gibibytes(settings.disk.rootGibibytes)), store: Self.choice(settings.store),
             mesh: .init(
                 interface: mesh.interface, listenPort: mesh.listenPort, endpoint: mesh.endpoint,
                 probePort: mesh.probePort, mtu: mesh.mtu,

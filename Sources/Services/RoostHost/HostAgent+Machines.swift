@@ -88,6 +88,7 @@ extension HostAgent {
         guard machineRows.count < Self.machinesMax else {
             throw Refusal(.insufficientCapacity, "host \(configuration.host) has \(Self.machinesMax) machines")
         }
+        try requireDisk()
         let use = PlacementUse(agent: self)
         let reserved = ByteCount.mebibytes(volume?.reserved?.memoryMebibytes ?? 0)
         let free = configuration.capacity.memory - use.memory + reserved

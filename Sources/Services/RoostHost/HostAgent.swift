@@ -56,6 +56,8 @@ public actor HostAgent {
     var unseenMachines: Set<MachineID>
     /// See ``HostRecord/diskLeft``.
     var diskLeft: ByteCount?
+    var rootBounds: RootBounds
+    nonisolated let diskFree: @Sendable () async -> ByteCount?
     /// See ``HostRecord/isEdgeStopped``.
     private var isEdgeStopped = false
     /// What the edge that serves says that it can do.
@@ -75,10 +77,12 @@ public actor HostAgent {
     static let destroyedRowsMax = 64
     static let machinesMax = 1000
 
+    /// - Parameter diskFree: what is free on the host's disk; nil while the disk gives no answer. Unless given, that of the
+    ///   state folder's.
     public init(
         configuration: HostConfiguration, runtime: any MachineRuntime,
         volumes: any VolumeBackend, mesh: any Mesh, identity: MeshIdentity,
-        gatedPorts: [OwnerKind: [UInt16]], logger: Logger
+        gatedPorts: [OwnerKind: [UInt16]], logger: Logger, diskFree: (@Sendable () async -> ByteCount?)? = nil
     ) throws(Refusal) {
         self.configuration = configuration
         self.runtime = runtime
@@ -86,6 +90,10 @@ public actor HostAgent {
         self.mesh = mesh
         self.identity = identity
         self.gatedPorts = gatedPorts
+        let folder = configuration.stateFolder
+        self.diskFree = diskFree ?? { await Self.freeSpace(of: folder) }
+        rootBounds = RootBounds(
+            limits: .init(rootMax: configuration.disk.rootMax, reserve: configuration.disk.reserve))
         self.logger = logger
         do { try DurableFile.makeFolder(configuration.stateFolder, mode: 0o700) } catch {
             throw Refusal(.failed, "the host cannot make its folder", details: "\(error)")
@@ -131,6 +139,7 @@ public actor HostAgent {
             group.addTask { await self.keepGates(self.gateCallStream) }
             group.addTask { await self.finishVolumes() }
             group.addTask { await self.watchDisk() }
+            group.addTask { await self.watchRoots() }
             for await newcomer in newcomers {
                 group.addTask {
                     await MachineKeeper(machine: newcomer.machine, agent: self, calls: newcomer.calls).run()

@@ -28,10 +28,16 @@ public struct HostConfiguration: Sendable {
         public var reserve: ByteCount
         /// How long an image stays that nothing uses.
         public var imageTime: Duration
+        /// What a machine may have written outside of volumes.
+        public var rootMax: ByteCount
 
-        public init(reserve: ByteCount = .gibibytes(2), imageTime: Duration = .seconds(24 * 3600)) {
+        public init(
+            reserve: ByteCount = .gibibytes(2), imageTime: Duration = .seconds(24 * 3600),
+            rootMax: ByteCount = .gibibytes(8)
+        ) {
             self.reserve = reserve
             self.imageTime = imageTime
+            self.rootMax = rootMax
         }
 
         /// With less free the host makes room, so that the reserve is not needed.

@@ -27,6 +27,35 @@ struct ConfinementTests {
         }
     }
 
+    @Test("What a machine writes outside of volumes is measured, also where the file has no name any more")
+    func rootUse() async throws {
+        try await Workshop.with { workshop in
+            let script = """
+                head -c 4194304 /dev/zero > /tmp/named
+                exec 3>/tmp/gone; head -c 8388608 /dev/zero >&3; rm /tmp/gone
+                head -c 2097152 /dev/zero > /dev/shm/memory
+                touch /tmp/ready; exec sleep 600
+                """
+            let launch = try await workshop.launch(script)
+            #expect(try await workshop.runtime.rootUse(of: launch.id, namesMax: 1000) == nil)
+            _ = try await workshop.runtime.launch(launch)
+            // A file system gives a file its blocks when it writes them.
+            let use = try await poll(for: .seconds(20)) { () -> RootUse? in
+                guard try await workshop.shell(launch.id, "ls /tmp").contains("ready") else { return nil }
+                let use = try await workshop.runtime.rootUse(of: launch.id, namesMax: 1000)
+                return use.map { $0.size >= .mebibytes(12) } == true ? use : nil
+            }
+            let found = try #require(use)
+            #expect(found.isWhole && found.size < .mebibytes(14))
+            #expect(try await workshop.runtime.rootUse(of: launch.id, namesMax: 3)?.isWhole == false)
+            try await workshop.runtime.kill(launch.id)
+            let named = try await workshop.runtime.rootUse(of: launch.id, namesMax: 1000)
+            #expect(named.map { $0.size < .mebibytes(6) } == true)
+            try await workshop.runtime.remove(launch.id)
+            #expect(try await workshop.runtime.rootUse(of: launch.id, namesMax: 1000) == nil)
+        }
+    }
+
     @Test("All machines together weigh half of what the host's own work does, and no less when nothing else runs")
     func share() async throws {
         let unified = MachineSlice.weights(isUnified: true, controllers: [])

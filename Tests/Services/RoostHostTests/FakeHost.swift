@@ -27,6 +27,7 @@ final class FakeRuntime: MachineRuntime {
     /// How many launches were worked on at once, at most.
     let launching = Mutex((now: 0, most: 0))
     let launchTime = Mutex(Duration.zero)
+    let roots = Mutex<[MachineID: RootUse]>([:])
     /// Then an end by SIGKILL is told by its exit code alone.
     let isUnsureOfSignals = Mutex(false)
 
@@ -76,6 +77,10 @@ final class FakeRuntime: MachineRuntime {
     }
 
     func began(_ machine: MachineID) async -> MachineBeginning { .unknown }
+
+    func rootUse(of machine: MachineID, namesMax: Int) async throws(RuntimeError) -> RootUse? {
+        roots.withLock { $0[machine] }
+    }
 
     func imagesInUse() async throws(RuntimeError) -> Set<String> { [] }
 
@@ -199,7 +204,7 @@ struct FakeHost {
         return try HostAgent(
             configuration: configuration, runtime: runtime, volumes: volumes, mesh: mesh,
             identity: Self.identity, gatedPorts: [.postgres: [Self.gatedPort]],
-            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, diskFree: { nil })
     }
 
     /// Runs an agent for the time of the closure; leaving it is the death of `roostd`, not of its machines.

@@ -60,6 +60,8 @@ final class FakeRuntime: MachineRuntime {
 
     func began(_ machine: MachineID) async -> MachineBeginning { .unknown }
 
+    func rootUse(of machine: MachineID, namesMax: Int) async throws(RuntimeError) -> RootUse? { nil }
+
     func imagesInUse() async throws(RuntimeError) -> Set<String> { [] }
 
     func kill(_ machine: MachineID) async throws(RuntimeError) {

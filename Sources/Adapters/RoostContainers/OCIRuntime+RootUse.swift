@@ -1,0 +1,70 @@
+import CLinux
+import Glibc
+import RoostLinux
+public import RoostModel
+public import RoostRuntime
+
+extension OCIRuntime {
+    /// Upper layer, work folder and the machine's own files in /etc, and what its processes have open or mapped though it
+    /// has no name any more. Logs are bounded elsewhere, volumes by their size.
+    public func rootUse(of machine: MachineID, namesMax: Int) async throws(RuntimeError) -> RootUse? {
+        let folder = folders(machine).state
+        let group = cgroup(machine)
+        do throws(SystemError) {
+            return try await BlockingCall.runIdly { () throws(SystemError) in
+                let named = try FolderUse.measure(folder, namesMax: namesMax)
+                let nameless = NamelessFiles.use(ofProcesses: group.processes())
+                return RootUse(size: named.size + nameless.size, isWhole: named.isWhole && nameless.isWhole)
+            }
+        } catch {
+            if error.code == ENOENT { return nil }
+            throw RuntimeError(
+                code: .failed, operation: "measure the root of", subject: "machine \(machine)",
+                cause: error.description)
+        }
+    }
+}
+
+/// Files of machines' roots that were removed while somebody had them open: they take their blocks until the last
+/// process lets go, and no walk finds them.
+enum NamelessFiles {
+    /// OVERLAYFS_SUPER_MAGIC of linux/magic.h. A machine can mount nothing, so what is on an overlay is its root.
+    private static let overlay = 0x794c_7630
+    private static let blockSize: Int64 = 512
+    /// Files open or mapped in all processes: thousands of processes may share a table of a million.
+    static let linksMax = 4_000_000
+
+    private struct File: Hashable {
+        var device: dev_t
+        var number: ino_t
+    }
+
+    /// Blocks. Nothing is opened: the kernel's links are asked what they lead to (proc_pid_fd(5)).
+    static func use(ofProcesses processes: Set<Int32>) -> RootUse {
+        var seen: Set<File> = []
+        var use = RootUse(size: .zero)
+        var links = 0
+        for process in processes {
+            for folder in ["/proc/\(process)/fd", "/proc/\(process)/map_files"] {
+                // Gone meanwhile, perhaps.
+                let names = (try? FolderListing.names(in: folder)) ?? []
+                links += names.count
+                guard links <= linksMax else {
+                    use.isWhole = false
+                    return use
+                }
+                for name in names {
+                    let path = folder + "/" + name
+                    var status = stat()
+                    var filesystem = statfs()
+                    guard stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG, status.st_nlink == 0,
+                        statfs(path, &filesystem) == 0, Int(filesystem.f_type) == overlay,
+                        seen.insert(File(device: status.st_dev, number: status.st_ino)).inserted
+                    else { continue }
+                    use.size = use.size + ByteCount(bytes: Int64(status.st_blocks) * blockSize)
+                }
+            }
+        }
+        return use
+    }
+}
