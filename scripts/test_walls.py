@@ -20,6 +20,8 @@ HOUSE = {
     "RoostHost": ("Services", ["RoostPlanet"], "struct Host {}\n"),
     "RoostEdge": ("Services", ["RoostPaths"], "struct Edge {}\n"),
     "RoostRoutes": ("Services", ["RoostHost"], "struct Door {}\n"),
+    "RoostPostgres": ("Adapters", ["RoostLinux"], "struct Instance {}\n"),
+    "RoostPostgresControl": ("Services", ["RoostHost", "RoostStore"], "struct Clusters {}\n"),
     "RoostClient": ("Adapters", ["RoostLinux"], "struct Caller {}\n"),
     "roostd": ("Programs", ["RoostRoutes"], "struct Daemon {}\n"),
     "roost-edge": ("Programs", ["RoostEdge"], "struct EdgeProgram {}\n"),
@@ -27,7 +29,7 @@ HOUSE = {
 
 
 class WallsTests(unittest.TestCase):
-    def run_walls(self, change=lambda house: None, write=lambda root: None):
+    def run_walls(self, change=lambda house: None, write=lambda root: None, alter=lambda targets: None):
         house = {room: [floor, list(uses), source] for room, (floor, uses, source) in HOUSE.items()}
         change(house)
         with tempfile.TemporaryDirectory() as folder:
@@ -48,14 +50,21 @@ class WallsTests(unittest.TestCase):
                 + "\n## Words\n")
             (root / "docs/decisions/0001-a-choice.md").write_text("# A choice\n")
             (root / "docs/decisions/README.md").write_text("- [0001 A choice](0001-a-choice.md)\n")
+            tests = root / "Tests/Services/RoostHostTests"
+            tests.mkdir(parents=True)
+            (tests / "File.swift").write_text("@Test func stands() {}\n")
+            targets.append({
+                "name": "RoostHostTests", "type": "test", "path": "Tests/Services/RoostHostTests",
+                "dependencies": [{"byName": ["RoostHost", None]}]})
+            alter({target["name"]: target for target in targets})
             write(root)
             dump = root / "dump.json"
             dump.write_text(json.dumps({"targets": targets}))
             return subprocess.run(
                 [sys.executable, str(WALLS), str(root), str(dump)], capture_output=True, text=True)
 
-    def expect(self, text, change=lambda house: None, write=lambda root: None):
-        result = self.run_walls(change, write)
+    def expect(self, text, change=lambda house: None, write=lambda root: None, alter=lambda targets: None):
+        result = self.run_walls(change, write, alter)
         self.assertEqual(result.returncode, 1, result.stdout)
         self.assertIn(text, result.stderr)
 
@@ -99,11 +108,61 @@ class WallsTests(unittest.TestCase):
     def test_the_api_uses_an_adapter(self):
         self.expect("RoostRoutes uses the adapter RoostStore", self.uses("RoostRoutes", "RoostStore"))
 
+    def test_routes_of_a_feature_use_an_adapter(self):
+        source = "import RoostStore\nstruct MemberRoutes: RouteGroup {}\n"
+        self.expect("routes use the adapter RoostStore", self.says("RoostPostgresControl", source))
+        self.expect(
+            "routes use the adapter RoostStore",
+            self.says("RoostPostgresControl", "package import struct RoostStore.Row\nextension Clusters: RouteGroup {}\n"))
+
+    def test_a_feature_uses_another(self):
+        self.expect(
+            "RoostRoutes uses RoostPostgresControl beside it", self.uses("RoostRoutes", "RoostPostgresControl"))
+        self.expect(
+            "RoostPostgresControl uses RoostRoutes beside it", self.uses("RoostPostgresControl", "RoostRoutes"))
+
+    def test_a_hosts_work_or_the_planets_copy_reaches_postgres(self):
+        self.expect("RoostHost reaches RoostPostgres:", self.uses("RoostHost", "RoostPostgres"))
+        self.expect("RoostHost reaches RoostPostgresControl", self.uses("RoostHost", "RoostPostgresControl"))
+        self.expect("RoostPlanet reaches RoostPostgres", self.uses("RoostPlanet", "RoostPostgres"))
+
+    def test_a_room_is_in_no_folder_of_its_floor(self):
+        def alter(path):
+            return lambda targets: targets["RoostEdge"].update(path=path)
+
+        text = "room RoostEdge is not in Sources/<Floor>/RoostEdge"
+        for path in ("Sources/RoostEdge", "Sources/Cellar/RoostEdge", "Sources/Services/RoostEdge/Inner", ""):
+            self.expect(text, alter=alter(path))
+        self.expect(text, alter=alter("Sources/Services/Edges"))
+
+    def test_tests_are_elsewhere_than_their_room(self):
+        self.expect(
+            "the tests of RoostHost are in Tests/RoostHostTests",
+            alter=lambda targets: targets["RoostHostTests"].update(path="Tests/RoostHostTests"))
+
     def test_a_host_knows_postgres(self):
         self.expect("Postgres", self.says("RoostHost", "let postgresPort = 5432\n"))
 
     def test_a_core_imports_foundation(self):
         self.expect("a core imports Foundation", self.says("RoostPaths", "import Foundation\n"))
+
+    def test_a_core_imports_something_in_other_words(self):
+        for words in (
+            "package import Foundation", "@preconcurrency import Foundation", "@testable import Foundation",
+            "public import struct Foundation.Date", "  @_exported import Foundation", "internal import FoundationEssentials",
+        ):
+            self.expect("a core imports Foundation", self.says("RoostPaths", words + "\n"))
+        self.expect("a core imports Observation", self.says("RoostPaths", "import Observation\n"))
+        self.assertEqual(self.run_walls(self.says("RoostPaths", "package import RoostModel\nimport HeapModule\n")).returncode, 0)
+
+    def test_a_core_rolls_dice(self):
+        for words in (
+            "let random = SystemRandomNumberGenerator()", "var random: SystemRandomNumberGenerator",
+            "let a = Int.random(in: 0..<3)", "let a = [1].randomElement()", "let a = [1, 2].shuffled()",
+        ):
+            self.expect("a core uses ", self.says("RoostPaths", words + "\n"))
+        seeded = "func a(_ seed: inout Seed) { b = Int.random(in: 0..<3, using: &seed) }\n"
+        self.assertEqual(self.run_walls(self.says("RoostPaths", seeded)).returncode, 0)
 
     def test_a_core_waits(self):
         self.expect("a core uses await", self.says("RoostPaths", "func a() async { await b() }\n"))
@@ -118,11 +177,49 @@ class WallsTests(unittest.TestCase):
         body = "".join(f"    step({number})\n" for number in range(80))
         self.expect("at most 70", self.says("RoostStore", "func long() {\n" + body + "}\n"))
 
+    def test_code_without_a_name_is_too_long(self):
+        body = "".join(f"        step({number})\n" for number in range(80))
+        for head in ("init(a: Int) {", "var a: Int {", "static let a: Int = {", "deinit {", "subscript(a: Int) -> Int {"):
+            self.expect(
+                "has 82 lines; at most 70", self.says("RoostStore", "struct Row {\n    " + head + "\n" + body + "    }\n}\n"))
+
+    def test_a_test_is_too_long(self):
+        source = "@Test(\"It stands\")\nfunc stands() {\n" + "    step()\n" * 80 + "}\n"
+        self.expect(
+            "func stands has 82 lines",
+            write=lambda root: (root / "Tests/Services/RoostHostTests/File.swift").write_text(source))
+
     def test_a_type_name_is_taken_twice(self):
         self.expect("the type name Row is taken again", self.says("RoostPlanet", "struct Row {}\n"))
 
     def test_a_public_symbol_is_used_by_nobody(self):
         self.expect("used by nothing but tests", self.says("RoostStore", "public struct Unused {}\n"))
+
+    def test_what_is_declared_twice_is_not_used_by_that(self):
+        def house(source, use=""):
+            def change(house):
+                house["RoostStore"][2] = source
+                house["RoostPlanet"][2] = use
+            return change
+
+        nobody = "used by nothing but tests"
+        witness = "protocol Shelf {\n    func tidy()\n}\nstruct Row: Shelf {\n    public func tidy() {}\n}\n"
+        self.expect("func tidy is " + nobody, house(witness))
+        self.assertEqual(self.run_walls(house(witness, "let a: Void = shelf.tidy()\n")).returncode, 0)
+
+        overloads = "public func seek(at: Int) {}\npublic func seek(\n    near place: Int, far: Int\n) {}\n"
+        self.expect("func seek(near:) is " + nobody, house(overloads, "let a: Void = seek(at: 1)\n"))
+        used = "let a: Void = seek(at: 1)\nlet b: Void = seek(\n    near: 1, far: 2)\n"
+        self.assertEqual(self.run_walls(house(overloads, used)).returncode, 0)
+        self.expect("func make is " + nobody, house("public func make<Kind>(_ kind: Kind) {}\n"))
+
+        makers = "public struct Row {\n    public init(at: Int) {}\n    public init(near: Int) {}\n}\n"
+        self.expect("init(near:) of Row is " + nobody, house(makers, "let a = Row(at: 1)\n"))
+        for use in ("let a = [Row(at: 1), Row(near: 1)]\n", "let a = Row(at: 1), b: Row = .init(near: 1)\n"):
+            self.assertEqual(self.run_walls(house(makers, use)).returncode, 0)
+        # What a call may leave out proves nothing.
+        default = "public struct Row {\n    public init(near: Int = 1) {}\n}\n"
+        self.assertEqual(self.run_walls(house(default, "let a = Row()\n")).returncode, 0)
 
     def test_a_public_symbol_of_the_lowest_floors_has_no_comment(self):
         text = "no comment says what is to be known of this: "

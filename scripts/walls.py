@@ -13,6 +13,10 @@ import re
 import subprocess
 import sys
 
+sys.dont_write_bytecode = True
+
+from swift_text import Uses, declarations, function_end, is_commented, published, without_comment, without_text
+
 # The floors from the ground up, and the floors whose rooms a room may use. The model lies under everything: the system
 # speaks of it, and the cores use nothing else.
 FLOORS = {
@@ -83,25 +87,26 @@ UNSPEAKABLE = {
 DOCUMENTED = {"Model", "System"}
 
 FUNCTION_LINES_MAX = 70
+# What a core may import besides rooms: collections, which do nothing by themselves.
+CORE_IMPORTS = {"DequeModule", "HeapModule"}
+IMPORT = re.compile(
+    r"^\s*(?:@\w+(?:\([^)]*\))?\s+)*(?:(?:public|package|internal|fileprivate|private)\s+)?"
+    r"import\s+(?:(?:struct|class|enum|protocol|typealias|func|let|var)\s+)?(\w+)")
 CORE_FORBIDDEN = [
-    (re.compile(r"^\s*(?:public |private |internal )?import (Foundation\w*|Glibc|Dispatch|Synchronization|NIO\w*|Logging)\b"), "imports {0}"),
-    (re.compile(r"\b(await)\b"), "uses {0}"),
-    (re.compile(r"\b(Date|ContinuousClock|SuspendingClock|SystemRandomNumberGenerator|Task|Thread|FileHandle)\b[.(]"), "uses {0}"),
+    re.compile(r"\b(await)\b"),
+    re.compile(r"\b(ContinuousClock|SuspendingClock|SystemRandomNumberGenerator)\b"),
+    re.compile(r"\b(Date|Task|Thread|FileHandle|UUID)\b[.(]"),
+    # A seed replays only what it was asked for.
+    re.compile(r"\.(random|randomElement|shuffled?)\((?![^()]*\busing:)"),
 ]
 TYPE = re.compile(
     r"^(?:@\w+(?:\([^)]*\))? )*(?:(?:public|package|internal|private|fileprivate|final|indirect|nonisolated|open) )*"
     r"(struct|class|actor|enum|protocol|typealias) (\w+)")
-PUBLIC = re.compile(
-    r"^\s*(?:@\w+(?:\([^)]*\))? )*public (?:(?:internal|private|fileprivate)\(set\) )?"
-    r"(?:(?:static|final|mutating|nonmutating|nonisolated|indirect|convenience|required|override|lazy|weak|dynamic) )*"
-    r"(struct|class|actor|enum|protocol|typealias|func|var|let|init|subscript|case|macro)\b[ ]?`?([\w<=>+*/%&|^!~-]*)`?")
-PUBLIC_TYPE = re.compile(
-    r"^(\s*)(?:@\w+(?:\([^)]*\))? )*public (?:(?:final|indirect|nonisolated) )*(struct|class|actor|enum|protocol) (\w+)"
-    r"(?:<[^>]*>)?(?:: ([^{]*))?")
-REQUIREMENT = re.compile(
-    r"^\s*(?:@\w+(?:\([^)]*\))? )*(?:(?:static|mutating|nonmutating|nonisolated) )*"
-    r"(func|var|init|subscript|associatedtype)\b[ ]?`?([\w<=>+*/%&|^!~-]*)`?")
-FUNCTION = re.compile(r"^(\s*)(?:@\w+(?:\([^)]*\))? )*(?:[\w()]+ )*(func \S+?|init)[?]?[<(]")
+FUNCTION = re.compile(r"^(\s*)(?:@\w+(?:\([^)]*\))? )*(?:[\w()]+ )*(func \S+?|init|subscript)[?!]?[<(]")
+# Code without a name of its own: a computed property, what sets a stored one, `deinit`, and what a library is handed.
+BODY = re.compile(
+    r"^(\s*)(?:@\w+(?:\([^)]*\))? )*(?:[\w()]+ )*(?:(?:var|let) (\w+)\b[^=]*(?:= )?|(deinit) )\{(?: \(?[\w, ]+\)? in)?$")
+ROUTES = re.compile(r"^\s*(?:\w+ )*(?:struct|class|actor|enum|extension) [^:]*:.*\bRouteGroup\b")
 
 
 class House:
@@ -146,7 +151,7 @@ class House:
     def check_floors(self):
         for room in self.rooms():
             floor = self.floor(room)
-            if floor not in FLOORS:
+            if floor not in FLOORS or not self.targets[room]["path"].endswith(f"/{room}"):
                 self.say(f"Package.swift: room {room} is not in Sources/<Floor>/{room}")
                 continue
             for used in self.targets[room]["uses"]:
@@ -253,10 +258,13 @@ class House:
             if room in UNSPEAKABLE:
                 self.check_words(where, lines, UNSPEAKABLE[room])
             self.check_functions(where, lines)
+            self.check_routes(where, lines)
             for number, line in enumerate(lines, 1):
                 found = TYPE.match(line)
                 if found:
                     types.setdefault(found.group(2), []).append(f"{where}:{number}")
+        for path, lines in self.tests.items():
+            self.check_functions(path.relative_to(self.root), lines)
         for name, places in sorted(types.items()):
             if len(places) > 1:
                 self.say(f"{places[0]}: the type name {name} is taken again at {', '.join(places[1:])}")
@@ -264,10 +272,23 @@ class House:
     def check_core(self, where, lines):
         for number, line in enumerate(lines, 1):
             code = without_text(line)
-            for pattern, text in CORE_FORBIDDEN:
+            found = IMPORT.match(code)
+            if found and found.group(1) not in self.targets and found.group(1) not in CORE_IMPORTS:
+                self.say(f"{where}:{number}: a core imports {found.group(1)}")
+            for pattern in CORE_FORBIDDEN:
                 found = pattern.search(code)
                 if found:
-                    self.say(f"{where}:{number}: a core {text.format(found.group(1))}")
+                    self.say(f"{where}:{number}: a core uses {found.group(1)}")
+
+    def check_routes(self, where, lines):
+        """Whoever has routes asks a service or a type of its own room, and reaches into no adapter."""
+        if not any(ROUTES.match(without_text(line)) for line in lines):
+            return
+        for number, line in enumerate(lines, 1):
+            found = IMPORT.match(without_text(line))
+            used = found.group(1) if found else None
+            if used in self.targets and self.floor(used) == "Adapters":
+                self.say(f"{where}:{number}: routes use the adapter {used}: they ask the services")
 
     # Public symbols without a comment.
 
@@ -309,13 +330,14 @@ class House:
     def check_functions(self, where, lines):
         number = 0
         while number < len(lines):
-            found = FUNCTION.match(lines[number])
+            code = without_comment(lines[number]).rstrip()
+            found = FUNCTION.match(lines[number]) or BODY.match(code)
             if found and not lines[number].lstrip().startswith("//"):
                 end = function_end(lines, number, found.group(1))
                 length = end - number + 1
                 if length > FUNCTION_LINES_MAX:
-                    self.say(
-                        f"{where}:{number + 1}: {found.group(2)} has {length} lines; at most {FUNCTION_LINES_MAX}")
+                    name = found.group(2) or found.group(found.lastindex)
+                    self.say(f"{where}:{number + 1}: {name} has {length} lines; at most {FUNCTION_LINES_MAX}")
             number += 1
 
     # Public symbols that nothing but tests uses.
@@ -332,7 +354,7 @@ class House:
                 if name in WITNESSES or lines[number - 1].strip().lstrip("/ ") == "For a protocol of the library.":
                     continue
                 if kind == "init":
-                    is_used = uses.makes(owner, label)
+                    is_used = label in MAKERS or uses.makes(owner, label)
                     text = f"init({label}:) of {owner}"
                 else:
                     is_used = uses.of(name) and (kind != "func" or uses.calls(name, label))
@@ -345,144 +367,19 @@ class House:
 # Rooms that are there for tests: what those use of them is used.
 FOR_TESTS = {"RoostSimulation", "RoostLab"}
 
-MODIFIERS = r"(?:@\w+(?:\([^)]*\))? |(?:public|package|internal|private|fileprivate|open|static|class|final|mutating|nonmutating|nonisolated|indirect|convenience|required|override|lazy|weak|dynamic|prefix|postfix)(?:\([a-z]+\))? )*"
-DECLARED = re.compile(r"^\s*" + MODIFIERS + r"(func|struct|class|actor|enum|protocol|typealias|associatedtype) `?(\w+)`?")
-# Of variables only those that are surely no local ones: what is `let` in a function has no access and no accessors.
-DECLARED_VARIABLE = re.compile(r"^\s*(?:" + MODIFIERS + r"(?:public|package) (?:static )?(?:var|let) (\w+)|(?:static )?var (\w+): [^{=]*\{ get )")
-EXTENDED = re.compile(r"^\s*" + MODIFIERS + r"(?:struct|class|actor|enum|protocol|extension) ([\w.]+)")
-PARAMETERS = re.compile(r"^\s*" + MODIFIERS + r"(?:func `?\w+`?|init[?!]?)(?:<[^(]*>)?\((.*)$")
-CALLED = re.compile(r"(?<![\w`])`?(\w+)`?(?:<[\w.:, <>\[\]?]*>)?[?!]?\((?=\s*(?:(\w+):)?)")
-
-
-class Uses:
-    """What the sources name and call, apart from what they declare: a requirement of a protocol and its witnesses are
-    declarations, and so is each overload."""
-
-    def __init__(self, sources):
-        self.words, self.declared, self.called, self.aliases, self.protocols = {}, {}, {}, {}, set()
-        for lines in sources:
-            code = [without_comment(line) for line in lines]
-            for line in code:
-                for word in re.findall(r"\w+", line):
-                    self.words[word] = self.words.get(word, 0) + 1
-                for pattern in (DECLARED, DECLARED_VARIABLE):
-                    found = pattern.match(line)
-                    if found:
-                        name = found.group(found.lastindex)
-                        self.declared[name] = self.declared.get(name, 0) + 1
-                        if found.group(1) == "protocol":
-                            self.protocols.add(name)
-                found = re.search(r"\btypealias (\w+)(?:<[^>]*>)? = (?:\w+\.)*(\w+)", line)
-                if found:
-                    self.aliases.setdefault(found.group(2), set()).add(found.group(1))
-            text = "\n".join(code)
-            for found in CALLED.finditer(text):
-                if not text.endswith("func ", 0, found.start()):
-                    self.called.setdefault(found.group(1), set()).add(found.group(2))
-            # Handed on by name, with its labels.
-            for name, label in re.findall(r"(?<!func )\b(\w+)\((\w+):(?:\w+:)*\)", text):
-                self.called.setdefault(name, set()).add(label)
-
-    def of(self, name):
-        return self.words.get(name, 0) > self.declared.get(name, 0)
-
-    def calls(self, name, label):
-        return label is None or label in self.called.get(name, ())
-
-    def makes(self, owner, label):
-        """`Owner(label:`, or `.init(label:` of whatever type: who is meant only the compiler knows."""
-        if label is None:
-            return True
-        if owner in self.protocols:
-            return any(label in labels for labels in self.called.values())
-        names = {owner, "init", "Self"} | self.aliases.get(owner, set())
-        return any(label in self.called.get(name, ()) for name in names)
-
-
-def published(lines):
-    """The public symbols of a file: the number of the line, the kind, the name, for an initialiser the type it makes, and
-    the label by which a call is known: that of the first parameter, unless a call may leave it out."""
-    types = []
-    for number, line in enumerate(lines):
-        code = without_comment(line).rstrip()
-        if not code.strip():
-            continue
-        indent = len(code) - len(code.lstrip())
-        while types and indent <= types[-1][0]:
-            types.pop()
-        found = PUBLIC.match(code)
-        name = found.group(2).split("<")[0] if found else ""
-        if found and found.group(1) == "init":
-            yield number, "init", "", types[-1][1] if types else "", label_of(lines, number)
-        elif re.fullmatch(r"\w+", name):
-            yield number, found.group(1), name, "", label_of(lines, number) if found.group(1) == "func" else None
-        opened = EXTENDED.match(code)
-        if opened:
-            types.append((indent, opened.group(1).split(".")[-1]))
-
-
-def label_of(lines, number):
-    found = PARAMETERS.match(without_comment(lines[number]))
-    if not found:
-        return None
-    text = first_parameter(found.group(1).strip() or without_comment(lines[number + 1]).strip())
-    named = re.match(r"(\w+)(?: \w+)?: ", text)
-    # A call may leave out what has a value of its own, and a closure that stands behind it.
-    if not named or named.group(1) == "_" or " = " in text or "->" in text:
-        return None
-    return named.group(1)
-
-
-def first_parameter(text):
-    """Up to the comma or the bracket that ends it."""
-    depth = 0
-    for place, letter in enumerate(text):
-        if letter in "([":
-            depth += 1
-        elif depth == 0 and letter in ",)":
-            return text[:place]
-        elif letter in ")]":
-            depth -= 1
-    return text
-
-
 # Names that a protocol of the language or of a library asks for: whoever uses them does not name them.
 WITNESSES = {
     "hashValue", "description", "debugDescription", "hash", "encode", "unownedExecutor", "codingPath", "allCases",
     "errorDescription", "isEnabled", "advanced", "distance", "index", "makeIterator", "next", "endIndex", "startIndex",
 }
 
+# The same for initialisers, by their label.
+MAKERS = {"codingKey", "from"}
 
 # What protocols of the language ask for: the protocol explains it.
-SPEAK_FOR_THEMSELVES = {"description", "debugDescription", "==", "<", "hash", "encode", "rawValue", "CodingKeys", "codingKey"}
-
-
-def declarations(lines):
-    """The public symbols of a file, and what is public because its type is: cases of enums, requirements of protocols.
-    Yields the number of the line, the kind, the name, the (kind, name) of the protocol or enum it belongs to by such a
-    rule, and the names of all that the type around it says it conforms to."""
-    types = []
-    for number, line in enumerate(lines):
-        code = without_comment(line).rstrip()
-        if not code.strip():
-            continue
-        indent = len(code) - len(code.lstrip())
-        while types and indent <= types[-1][0]:
-            types.pop()
-        inside = types[-1] if types and indent == types[-1][0] + 4 else None
-        conforms = inside[3] if inside else ()
-        found = PUBLIC.match(code)
-        if found:
-            yield number, found.group(1), found.group(2), None, conforms
-        elif inside and inside[1] == "enum" and code.lstrip().startswith(("case ", "indirect case ")):
-            yield number, "case", "", inside[1:3], conforms
-        elif inside and inside[1] == "protocol":
-            found = REQUIREMENT.match(code)
-            if found:
-                yield number, found.group(1), found.group(2), inside[1:3], conforms
-        opened = PUBLIC_TYPE.match(code)
-        if opened and not code.endswith("}"):
-            types.append((indent, opened.group(2), opened.group(3), re.findall(r"\w+", opened.group(4) or "")))
+SPEAK_FOR_THEMSELVES = {
+    "description", "debugDescription", "==", "<", "hash", "encode", "rawValue", "CodingKeys", "codingKey",
+}
 
 
 def section(lines, heading):
@@ -493,43 +390,6 @@ def section(lines, heading):
             inside = line == heading
         elif inside:
             yield number, line
-
-
-def is_commented(lines, number):
-    """The line above the declaration and its attributes is of a comment for readers of the documentation."""
-    above = number - 1
-    while above >= 0 and re.fullmatch(r"\s*@\w+(?:\(.*\))?\s*", lines[above]):
-        above -= 1
-    return above >= 0 and lines[above].lstrip().startswith("///")
-
-
-def without_comment(line):
-    place = line.find("//")
-    return line if place < 0 else line[:place]
-
-
-def without_text(line):
-    return re.sub(r'"(?:\\.|[^"\\])*"', '""', without_comment(line))
-
-
-def function_end(lines, start, indent):
-    """The line of the closing brace, by indentation: the formatter guarantees it. A declaration without a body ends at
-    once."""
-    opened = False
-    for number in range(start, len(lines)):
-        text = lines[number]
-        if not opened:
-            code = without_text(text).rstrip()
-            if code.endswith("{"):
-                opened = True
-            elif "{" in code and "}" in code:
-                return number
-            elif number > start and code.strip() and not code.startswith(indent + " ") and not code.strip().startswith((")", "where", "->", "async", "throws", "{")):
-                return start
-            continue
-        if text.rstrip() in (indent + "}", indent + "})") or (text.startswith(indent + "}") and not text.startswith(indent + "} else")):
-            return number
-    return len(lines) - 1 if opened else start
 
 
 def main():

@@ -282,14 +282,7 @@ struct InstanceTests {
             }
             #expect(counted == "yes")
 
-            // Before data is thrown away for a copy, somebody must be there to copy from: with the slot of this epoch.
-            let standby = m1.settings(.standby(upstream: nil))
-            #expect(await m1.instance.obstacle(to: m2.upstream(Epoch(2)), standby, ground.secrets) == nil)
-            let later = await m1.instance.obstacle(to: m2.upstream(Epoch(3)), standby, ground.secrets)
-            #expect(later?.contains("no slot m1_e3") == true, "\(later ?? "nil")")
-            let nobody = PostgresSettings.Upstream(
-                leader: m2.name, address: TestGround.address(2), port: 5999, epoch: Epoch(2))
-            #expect(await m1.instance.obstacle(to: nobody, standby, ground.secrets) != nil)
+            try await Self.expectObstacles(to: m1, whenItCopies: m2, ground)
 
             // A rewind that cannot work fails, and a new copy does.
             await m1.instance.stop(.immediate, within: .seconds(5))
@@ -303,5 +296,18 @@ struct InstanceTests {
             try await m1.waitUntilStreaming()
             for member in [m1, m2] { await member.instance.stop(.immediate, within: .seconds(5)) }
         }
+    }
+
+    /// Before data is thrown away for a copy, somebody must be there to copy from: with the slot of this epoch.
+    private static func expectObstacles(
+        to m1: TestMember, whenItCopies m2: TestMember, _ ground: TestGround
+    ) async throws {
+        let standby = m1.settings(.standby(upstream: nil))
+        #expect(await m1.instance.obstacle(to: m2.upstream(Epoch(2)), standby, ground.secrets) == nil)
+        let later = await m1.instance.obstacle(to: m2.upstream(Epoch(3)), standby, ground.secrets)
+        #expect(later?.contains("no slot m1_e3") == true, "\(later ?? "nil")")
+        let nobody = PostgresSettings.Upstream(
+            leader: m2.name, address: TestGround.address(2), port: 5999, epoch: Epoch(2))
+        #expect(await m1.instance.obstacle(to: nobody, standby, ground.secrets) != nil)
     }
 }

@@ -47,6 +47,39 @@ struct EdgeRoutingTests {
         #expect(route() == nil)
     }
 
+    /// A cluster of two members.
+    private static func records(
+        of name: AppName, _ number: Int, on host: (Int) -> HostName
+    ) throws -> [(String, any Encodable)] {
+        let members = try (1...2).map { try MemberName("db\(number)-\($0)") }
+        let region = try RegionCode("ams")
+        let spec = ClusterSpec(
+            name: name, address: try IPv4Address("203.0.113.\(number)"), volumeSize: .gibibytes(1),
+            guest: MachineGuest(), image: "postgres", members: members.map { .init(name: $0, region: region) },
+            createdAt: 0)
+        var records: [(String, any Encodable)] = [(StoreKeys.clusterSpec(name), spec)]
+        for (index, member) in members.enumerated() {
+            let machine = try MachineID(String(format: "%014x", number * 2 + index))
+            records.append(
+                (
+                    StoreKeys.placement(name, member),
+                    MemberPlacement(
+                        member: member, host: host(index + 1), region: region,
+                        machine: machine,
+                        volume: try VolumeID("vol_\(String(format: "%016d", number * 2 + index))"),
+                        address: MeshAddress.machine(machine, in: NetworkNumber(7)))
+                ))
+            records.append(
+                (
+                    StoreKeys.report(name, member),
+                    MemberReport(
+                        member: member, role: .standby, state: .running, promised: .first, position: nil,
+                        timeline: 1, replayed: .zero, isStreaming: true, lagBytes: 0, lagMilliseconds: 0)
+                ))
+        }
+        return records
+    }
+
     @Test("A change costs one look, however many clusters there are, and the table is what it would be made anew")
     func inProportion() throws {
         let (ams, sin) = (try HostName("ams1"), try HostName("sin1"))
@@ -70,32 +103,7 @@ struct EdgeRoutingTests {
         for number in 1...count {
             let name = try AppName("db\(number)")
             names.append(name)
-            let members = try (1...2).map { try MemberName("db\(number)-\($0)") }
-            let region = try RegionCode("ams")
-            let spec = ClusterSpec(
-                name: name, address: try IPv4Address("203.0.113.\(number)"), volumeSize: .gibibytes(1),
-                guest: MachineGuest(), image: "postgres", members: members.map { .init(name: $0, region: region) },
-                createdAt: 0)
-            var records: [(String, any Encodable)] = [(StoreKeys.clusterSpec(name), spec)]
-            for (index, member) in members.enumerated() {
-                let machine = try MachineID(String(format: "%014x", number * 2 + index))
-                records.append(
-                    (
-                        StoreKeys.placement(name, member),
-                        MemberPlacement(
-                            member: member, host: index == 1 && number <= 3 ? sin : ams, region: region,
-                            machine: machine,
-                            volume: try VolumeID("vol_\(String(format: "%016d", number * 2 + index))"),
-                            address: MeshAddress.machine(machine, in: NetworkNumber(7)))
-                    ))
-                records.append(
-                    (
-                        StoreKeys.report(name, member),
-                        MemberReport(
-                            member: member, role: .standby, state: .running, promised: .first, position: nil,
-                            timeline: 1, replayed: .zero, isStreaming: true, lagBytes: 0, lagMilliseconds: 0)
-                    ))
-            }
+            let records = try Self.records(of: name, number, on: { $0 == 2 && number <= 3 ? sin : ams })
             let outcome1 = try book.take(put(records), from: planet)
             #expect(outcome1)
         }
