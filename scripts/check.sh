@@ -33,6 +33,10 @@ done
 scripts/walls.py || complain "a wall is broken"
 walls_test=$(python3 scripts/test_walls.py 2>&1) || complain "scripts/walls.py does not see what it should: $walls_test"
 
+# What is stored or sent is tried against other versions, and the script that says so sees it when it is not.
+scripts/records.py || complain "a record has no fixture"
+records_test=$(python3 scripts/test_records.py 2>&1) || complain "scripts/records.py does not see what it should: $records_test"
+
 # Links between documents lead somewhere.
 while read -r document; do
     [ -f "$document" ] || continue

@@ -104,6 +104,32 @@ import Testing
                 try expected.changing("record", "updated_at", to: .integer(9))))
     }
 
+    @Test("A word of a newer version survives in a machine's events, and in what it is", arguments: rowsNow)
+    func newerWords(_ name: String) throws {
+        let disk = try Disk()
+        defer { disk.remove() }
+        let word = JSONTree.text("of-the-future")
+        var future = try RecordFixture.tree(name, from: "seventh")
+            .changing("record", "owner", "kind", to: word)
+            .changing("record", "config", "guest", "cpu_kind", to: word)
+            .changing("record", "config", "restart", "policy", to: word)
+        guard case .list(let events)? = future["events"] else { throw NoEvents() }
+        let changed = try events.map { event in
+            try event.changing("type", to: word).changing("source", to: word).changing("status", to: word)
+        }
+        future = try future.changing("events", to: .list(changed))
+        try disk.put(future, id: Self.machine, in: "machines")
+        var ledger = try Ledger(path: disk.path)
+        let row = try #require(try ledger.machines().rows.first)
+        let event = try #require(row.events.first)
+        #expect(event.type == MachineEvent.Kind.unknown("of-the-future"))
+        #expect(event.source == MachineEvent.Source.unknown("of-the-future"))
+        _ = try ledger.write(machines: [row])
+        #expect(try disk.row(Self.machine, in: "machines") == future)
+    }
+
+    struct NoEvents: Error {}
+
     @Test("A field of a newer version survives at any depth of a volume's row") func newerVolume() throws {
         let disk = try Disk()
         defer { disk.remove() }
