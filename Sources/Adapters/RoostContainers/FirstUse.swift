@@ -1,6 +1,7 @@
 import CLinux
 import Glibc
 import RoostLinux
+import RoostModel
 import RoostRuntime
 
 /// A volume that nobody has written to yet looks to its machine as the image's own folder at that place would.

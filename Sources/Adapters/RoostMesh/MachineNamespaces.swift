@@ -34,8 +34,7 @@ struct MachineNamespaces: Sendable {
     ]
 
     /// Makes what is missing, in the usual case everything.
-    /// - Returns: the path of the namespace.
-    func attach(_ machine: MachineLink) throws(MeshError) -> String {
+    func attach(_ machine: MachineLink) throws(MeshError) {
         let id = machine.machine
         let path = configuration.namespacePath(of: id)
         try rules.admit(machine)
@@ -63,7 +62,6 @@ struct MachineNamespaces: Sendable {
             try Self.waitUntilLocal(MeshRules.routerAddress, over: ends.here, host)
             try Self.waitUntilLocal(machine.address, over: ends.there, inside)
         }
-        return path
     }
 
     /// A machine has a way to its own network, and to the hosts for its answers, and to nowhere else: it is apart from

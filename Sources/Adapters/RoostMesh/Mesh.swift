@@ -2,31 +2,35 @@ public import RoostModel
 public import RoostPeers
 
 /// The host's part of the mesh: its WireGuard interface, its routes to machines, the links of its own machines
-/// and the rules on them. Every call is idempotent; all but ``changePeers(_:)`` take the whole desired state.
-public protocol Mesh: Sendable {
+/// and the rules on them. Every call is idempotent; all but ``MeshPeers/changePeers(_:)`` take the whole desired state.
+public protocol Mesh: MeshPeers, MeshPaths {
     /// Brings the interface up with the host's own key (made here on first use) and address.
     func start() async throws(MeshError) -> MeshIdentity
 
-    /// The other hosts, and the machine addresses each of them has now. Replaces what was set before.
-    func setPeers(_ peers: [MeshPeer]) async throws(MeshError)
-    /// What is another than the last call said, of one or the other kind. After an error it is not known what of it was
-    /// done: the whole is to be set again.
-    func changePeers(_ changes: [PeerChange]) async throws(MeshError)
-
-    /// Where the machine's network namespace is bound, or will be.
-    func namespacePath(of machine: MachineID) -> String
-    /// Makes the machine's network namespace with its link, address and rules.
-    /// - Returns: the path of the namespace.
-    @discardableResult
-    func attach(_ machine: MachineLink) async throws(MeshError) -> String
+    /// What the machine's runtime is handed of its network; there once it is attached.
+    func attachment(of machine: MachineID) -> NetworkAttachment
+    /// Makes the machine's network, with its link, address and rules.
+    func attach(_ machine: MachineLink) async throws(MeshError)
     func detach(_ machine: MachineID) async throws(MeshError)
-    /// Namespaces that exist now, whatever the ledger says.
+    /// The machines that have a network now, whatever the ledger says.
     func attached() async throws(MeshError) -> [MachineID]
 
     /// The closed service ports of this host's machines: connections to them from other hosts and edges are
     /// answered with a reset, connections from within the machine's own network are not touched.
     func setClosedPorts(_ closed: [ClosedPort]) async throws(MeshError)
+}
 
+/// Who is told of the other hosts.
+public protocol MeshPeers: Sendable {
+    /// The other hosts, and the machine addresses each of them has now. Replaces what was set before.
+    func setPeers(_ peers: [MeshPeer]) async throws(MeshError)
+    /// What is another than the last call said, of one or the other kind. After an error it is not known what of it was
+    /// done: the whole is to be set again.
+    func changePeers(_ changes: [PeerChange]) async throws(MeshError)
+}
+
+/// Who knows how far the other hosts are.
+public protocol MeshPaths: Sendable {
     /// What the probes have measured, by peer.
     func measurements() async -> [PathMeasurement]
 }

@@ -116,11 +116,12 @@ public final class WireGuardMesh: Mesh, Service {
         }
     }
 
-    public func namespacePath(of machine: MachineID) -> String { configuration.namespacePath(of: machine) }
+    public func attachment(of machine: MachineID) -> NetworkAttachment {
+        .namespace(path: configuration.namespacePath(of: machine))
+    }
 
     /// The machine's address is a function of its id and network: attaching it again with another is not foreseen.
-    @discardableResult
-    public func attach(_ machine: MachineLink) async throws(MeshError) -> String {
+    public func attach(_ machine: MachineLink) async throws(MeshError) {
         try await linkTurns.pass(machine.machine) { () async throws(MeshError) in
             try await inHost { () throws(MeshError) in try self.namespaces.attach(machine) }
         }

@@ -97,12 +97,6 @@ public struct MachineLaunch: Hashable, Sendable {
     }
 }
 
-/// What a runtime is handed of a volume. A runtime says which kinds it takes by its exhaustive `switch`.
-public enum DiskAttachment: Hashable, Sendable {
-    /// A mounted filesystem on the host.
-    case folder(path: String)
-}
-
 /// A volume and its place in the machine.
 public struct MachineDisk: Hashable, Sendable {
     public var attachment: DiskAttachment
@@ -126,12 +120,8 @@ public enum HostLink: Hashable, Sendable {
 }
 
 /// How a machine is joined to its network.
-public enum NetworkAttachment: Hashable, Sendable {
-    /// A network namespace with the machine's link and address inside; there once the launch's `attach` has returned.
-    case namespace(path: String)
-}
-
 public struct MachineNetwork: Hashable, Sendable {
+    /// There once the launch's `attach` has returned.
     public var attachment: NetworkAttachment
     public var address: IPv6Address
 

@@ -5,8 +5,8 @@ import RoostLinux
 public import RoostModel
 
 extension LoopVolumes {
-    public func mount(_ volume: VolumeID) async throws(VolumeError) -> String {
-        try await locked(volume, "mount") { () throws(VolumeError) -> String in
+    public func mount(_ volume: VolumeID) async throws(VolumeError) -> DiskAttachment {
+        try await locked(volume, "mount") { () throws(VolumeError) -> DiskAttachment in
             guard sizeOfImage(volume) != nil else {
                 throw VolumeError(
                     code: .notFound, operation: "mount", volume: volume,
@@ -21,7 +21,7 @@ extension LoopVolumes {
                         cause: "something else is mounted in its place on the host: unmount it")
                 }
                 let errors = await BlockingCall.run { errorsCounted(on: mounted) }
-                guard mounted.isReadOnly || errors > 0 else { return point }
+                guard mounted.isReadOnly || errors > 0 else { return .folder(path: point) }
                 logger.warning(
                     "there was an error of the volume's file system: it is checked and mounted anew",
                     metadata: ["volume": "\(volume)", "errors": "\(errors)"])
@@ -29,7 +29,7 @@ extension LoopVolumes {
             }
             try await waitUntilFree(volume, "mount")
             try await attachAndMount(volume, at: point)
-            return point
+            return .folder(path: point)
         }
     }
 

@@ -7,8 +7,8 @@ public protocol VolumeBackend: Sendable {
 
     /// Attaches and mounts the volume at its place; a no-op when it already is. One that has turned read-only is
     /// checked and mounted anew. For a machine that is about to start, so nobody uses it meanwhile.
-    /// - Returns: the folder on the host that holds the volume's filesystem.
-    func mount(_ volume: VolumeID) async throws(VolumeError) -> String
+    /// - Returns: what the machine's runtime is handed of it.
+    func mount(_ volume: VolumeID) async throws(VolumeError) -> DiskAttachment
 
     /// Unmounts and detaches; a no-op when it is not mounted.
     func unmount(_ volume: VolumeID) async throws(VolumeError)

@@ -192,9 +192,9 @@ struct MachineKeeper: Sendable {
         let mounting = BootClock.now()
         for mount in record.config.mounts {
             let began = BootClock.now()
-            let folder = try await agent.volumeBackend.mount(mount.volume)
+            let attachment = try await agent.volumeBackend.mount(mount.volume)
             Metric.volumeMount.observe(BootClock.now() - began)
-            disks.append(MachineDisk(.folder(path: folder), at: mount.path))
+            disks.append(MachineDisk(attachment, at: mount.path))
         }
         if !disks.isEmpty { StartStep.volumes.note(BootClock.now() - mounting, of: machine, to: agent.logger) }
         var hostLink: HostLink?
@@ -203,11 +203,11 @@ struct MachineKeeper: Sendable {
             try await BlockingCall.run { () throws(SystemError) in try DurableFile.makeFolder(folder) }
             hostLink = .unix(folder: folder)
         }
-        let namespace = agent.mesh.namespacePath(of: machine)
         return MachineLaunch(
             id: machine, attempt: attempt, hostname: machine.text, image: try ImageReference(record.config.image),
             config: record.config, environment: StandardEnvironment.make(for: record), disks: disks,
-            hostLink: hostLink, network: MachineNetwork(.namespace(path: namespace), address: record.address))
+            hostLink: hostLink,
+            network: MachineNetwork(agent.mesh.attachment(of: machine), address: record.address))
     }
 
     // MARK: - Clearing away

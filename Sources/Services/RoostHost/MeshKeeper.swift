@@ -10,13 +10,13 @@ public struct MeshKeeper: Service {
     let host: HostName
     let seeds: [HostConfiguration.Seed]
     let watcher: PlanetWatcher
-    let mesh: any Mesh
+    let mesh: any MeshPeers
     let logger: Logger
 
     static let retryPause = Duration.seconds(1)
 
     public init(
-        host: HostName, seeds: [HostConfiguration.Seed], watcher: PlanetWatcher, mesh: any Mesh, logger: Logger
+        host: HostName, seeds: [HostConfiguration.Seed], watcher: PlanetWatcher, mesh: any MeshPeers, logger: Logger
     ) {
         self.host = host
         self.seeds = seeds

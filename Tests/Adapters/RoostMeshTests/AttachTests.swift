@@ -25,7 +25,7 @@ import Testing
             let alone = try Self.links(0xa5000)
             for link in alone {
                 let before = BootClock.now()
-                _ = try await host.mesh.attach(link)
+                try await host.mesh.attach(link)
                 times.append(BootClock.now() - before)
             }
             let began = BootClock.now()
@@ -33,7 +33,7 @@ import Testing
             let atOnce = try await withThrowingTaskGroup(of: Duration.self) { group in
                 for link in together {
                     group.addTask {
-                        _ = try await host.mesh.attach(link)
+                        try await host.mesh.attach(link)
                         return BootClock.now() - began
                     }
                 }
@@ -66,13 +66,13 @@ import Testing
                         if round.isMultiple(of: 3) {
                             try await host.mesh.detach(link.machine)
                         } else {
-                            _ = try await host.mesh.attach(link)
+                            try await host.mesh.attach(link)
                         }
                     }
                 }
                 try await group.waitForAll()
             }
-            _ = try await host.mesh.attach(link)
+            try await host.mesh.attach(link)
             #expect(try await MeshPlanet.ping(from: host.networkPath, [], to: "\(link.address)"))
         }
     }

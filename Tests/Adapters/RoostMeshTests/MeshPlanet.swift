@@ -114,7 +114,7 @@ struct MeshPlanet {
         let network = NetworkNumber(network)
         let link = MachineLink(
             machine: machine, network: network, address: MeshAddress.machine(machine, in: network))
-        let path = try await host.mesh.attach(link)
+        let path = try await host.mesh.attachedPath(link)
         if hasWayOut {
             let way = ["-6", "route", "replace", "default", "via", "fe80::1", "dev", "eth0"]
             try await Command("nsenter", ["--net=" + path, "--", "ip"] + way).run()
@@ -155,5 +155,15 @@ struct MeshPlanet {
         try await poll(for: .seconds(10), every: .milliseconds(100)) {
             try await ping(from: path, [], to: "\(target)") ? true : nil
         } ?? false
+    }
+}
+
+extension WireGuardMesh {
+    /// Attaches it, and says where: what is in its network is looked at from there.
+    func attachedPath(_ link: MachineLink) async throws(MeshError) -> String {
+        try await attach(link)
+        return switch attachment(of: link.machine) {
+        case .namespace(let path): path
+        }
     }
 }

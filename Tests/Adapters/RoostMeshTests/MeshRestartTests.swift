@@ -25,7 +25,7 @@ import Testing
             // Before anybody says who the peers are, those that were set go on.
             #expect(try await MeshPlanet.ping(from: machine.path, [], to: "\(far.address)"))
             try await successor.setPeers([planet.hosts[1].peer(machines: [far.address])])
-            #expect(try await successor.attach(machine.link) == machine.path)
+            #expect(try await successor.attachedPath(machine.link) == machine.path)
             #expect(try await MeshPlanet.ping(from: machine.path, [], to: "\(far.address)"))
             #expect(try Self.process(of: host) == process)
             #expect(try await Self.sessions(on: host, of: planet) == sessions)

@@ -104,7 +104,7 @@ import Testing
             #expect(try await MeshPlanet.ping(from: host.networkPath, [], to: "\(machine.address)"))
             // The link is lost.
             try await planet.run(host.namespace, "ip", "link", "del", "dev", "m00000000000a05")
-            #expect(try await host.mesh.attach(machine.link) == machine.path)
+            #expect(try await host.mesh.attachedPath(machine.link) == machine.path)
             #expect(try await MeshPlanet.ping(from: host.networkPath, [], to: "\(machine.address)"))
             // The address is lost.
             try await Command(
@@ -112,12 +112,12 @@ import Testing
                 ["--net=" + machine.path, "--", "ip", "addr", "del", "\(machine.address)/128", "dev", "eth0"]
             ).run()
             #expect(try await !MeshPlanet.ping(from: host.networkPath, [], to: "\(machine.address)"))
-            #expect(try await host.mesh.attach(machine.link) == machine.path)
+            #expect(try await host.mesh.attachedPath(machine.link) == machine.path)
             #expect(try await MeshPlanet.ping(from: host.networkPath, [], to: "\(machine.address)"))
             // The namespace is lost, its link in the host is not yet.
             try await Command("umount", [machine.path]).run()
             #expect(try await host.mesh.attached() == [])
-            #expect(try await host.mesh.attach(machine.link) == machine.path)
+            #expect(try await host.mesh.attachedPath(machine.link) == machine.path)
             #expect(try await MeshPlanet.ping(from: host.networkPath, [], to: "\(machine.address)"))
             #expect(try await host.mesh.attached() == [machine.link.machine])
             try await host.mesh.detach(machine.link.machine)

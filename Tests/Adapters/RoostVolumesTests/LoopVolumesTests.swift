@@ -18,22 +18,22 @@ struct LoopVolumesTests {
             #expect(try await pool.volumes.list() == [id])
             #expect(try await pool.volumes.usage(of: id) == nil)
 
-            let folder = try await pool.volumes.mount(id)
-            #expect(try await pool.volumes.mount(id) == folder)
+            let folder = try await pool.volumes.mountedFolder(id)
+            #expect(try await pool.volumes.mountedFolder(id) == folder)
             let loops = try await pool.loops(of: id)
             #expect(loops.count == 1 && loops[0].hasSuffix(" 1 1 4096"))
             try DurableFile.write("kept", to: folder + "/data")
 
             // A later process finds the mount of an earlier one.
             let successor = LoopVolumes(pool: pool.volumes.pool, mountRoot: pool.volumes.mountRoot)
-            #expect(try await successor.mount(id) == folder)
+            #expect(try await successor.mountedFolder(id) == folder)
             let usage = try #require(try await successor.usage(of: id))
             #expect(usage.blockSize * usage.blocks <= size.bytes && usage.blockSize * usage.blocks > size.bytes / 2)
 
             try await successor.unmount(id)
             try await successor.unmount(id)
             #expect(try await poll(for: .seconds(5)) { try await pool.loops(of: id).isEmpty ? true : nil } == true)
-            #expect(try await pool.volumes.mount(id) == folder)
+            #expect(try await pool.volumes.mountedFolder(id) == folder)
             #expect(try DurableFile.read(folder + "/data") == Array("kept".utf8))
 
             try await pool.volumes.destroy(id)
@@ -52,7 +52,7 @@ struct LoopVolumesTests {
             #expect(stat(pool.image(id), &file) == 0)
             #expect(Int64(file.st_size) == size.bytes && Int64(file.st_blocks) * 512 >= size.bytes)
 
-            let folder = try await pool.volumes.mount(id)
+            let folder = try await pool.volumes.mountedFolder(id)
             let fill = try await Command("dd", ["if=/dev/zero", "of=\(folder)/full", "bs=1M", "count=200"]).outcome()
             #expect(fill.status != 0 && fill.standardError.contains("No space left on device"))
             #expect(stat(pool.image(id), &file) == 0)
@@ -80,7 +80,7 @@ struct LoopVolumesTests {
             // A small disk: a volume of its own.
             let disk = Pool.newID()
             try await outer.volumes.create(disk, size: .mebibytes(160))
-            let folder = try await outer.volumes.mount(disk)
+            let folder = try await outer.volumes.mountedFolder(disk)
             let inner = LoopVolumes(pool: folder + "/pool", mountRoot: outer.folder + "/inner")
             let first = Pool.newID()
             try await inner.create(first, size: .mebibytes(32))
@@ -148,7 +148,7 @@ struct LoopVolumesTests {
                 #expect(await refusal { try await pool.volumes.destroy(id) }?.code == .busy)
                 group.cancelAll()
             }
-            let folder = try await pool.volumes.mount(id)
+            let folder = try await pool.volumes.mountedFolder(id)
             #expect(access(folder + "/held", F_OK) == 0)
         }
     }
@@ -190,7 +190,7 @@ struct LoopVolumesTests {
         try await Pool.with { pool in
             let id = Pool.newID()
             try await pool.volumes.create(id, size: size)
-            let folder = try await pool.volumes.mount(id)
+            let folder = try await pool.volumes.mountedFolder(id)
             #expect(try FolderListing.names(in: folder).isEmpty)
             let usage = try #require(try await pool.volumes.usage(of: id))
             #expect(usage.inodes > 1000 && usage.inodesFree < usage.inodes && !usage.isReadOnly)
@@ -201,7 +201,7 @@ struct LoopVolumesTests {
         try await Pool.with { pool in
             let id = Pool.newID()
             try await pool.volumes.create(id, size: size)
-            let folder = try await pool.volumes.mount(id)
+            let folder = try await pool.volumes.mountedFolder(id)
             try DurableFile.write("kept", to: folder + "/data")
             let device = try #require(try await pool.loops(of: id).first?.split(separator: " ").first)
             try await Command(
@@ -209,7 +209,7 @@ struct LoopVolumesTests {
             ).run()
             #expect(throws: SystemError.self) { try DurableFile.write("lost", to: folder + "/more") }
             #expect(try await pool.volumes.usage(of: id)?.isReadOnly == true)
-            #expect(try await pool.volumes.mount(id) == folder)
+            #expect(try await pool.volumes.mountedFolder(id) == folder)
             try DurableFile.write("more", to: folder + "/more")
             #expect(try DurableFile.read(folder + "/data") == Array("kept".utf8))
             #expect(try await pool.volumes.usage(of: id)?.isReadOnly == false)
@@ -272,7 +272,7 @@ struct LoopVolumesTests {
                 for _ in 0..<4 {
                     group.addTask {
                         try await pool.volumes.create(id, size: size)
-                        return try await pool.volumes.mount(id)
+                        return try await pool.volumes.mountedFolder(id)
                     }
                 }
                 for try await folder in group { #expect(folder == pool.folder + "/mounts/\(id)") }

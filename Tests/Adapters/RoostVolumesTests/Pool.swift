@@ -50,3 +50,12 @@ func refusal(_ body: () async throws -> Void, sourceLocation: SourceLocation = #
         return nil
     }
 }
+
+extension LoopVolumes {
+    /// Mounts it, and says where: what is in it is looked at from the host.
+    func mountedFolder(_ volume: VolumeID) async throws(VolumeError) -> String {
+        switch try await mount(volume) {
+        case .folder(let path): path
+        }
+    }
+}

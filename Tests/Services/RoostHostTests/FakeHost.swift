@@ -125,9 +125,9 @@ final class FakeVolumes: VolumeBackend {
         present.withLock { _ = $0.insert(volume) }
     }
 
-    func mount(_ volume: VolumeID) async throws(VolumeError) -> String {
+    func mount(_ volume: VolumeID) async throws(VolumeError) -> DiskAttachment {
         mounted.withLock { _ = $0.insert(volume) }
-        return "/volumes/\(volume)"
+        return .folder(path: "/volumes/\(volume)")
     }
 
     func unmount(_ volume: VolumeID) async throws(VolumeError) { mounted.withLock { _ = $0.remove(volume) } }
@@ -152,12 +152,11 @@ final class FakeMesh: Mesh {
     func setPeers(_ peers: [MeshPeer]) async throws(MeshError) {}
     func changePeers(_ changes: [PeerChange]) async throws(MeshError) {}
 
-    func namespacePath(of machine: MachineID) -> String { "/run/netns/\(machine)" }
+    func attachment(of machine: MachineID) -> NetworkAttachment { .namespace(path: "/run/netns/\(machine)") }
 
-    func attach(_ machine: MachineLink) async throws(MeshError) -> String {
+    func attach(_ machine: MachineLink) async throws(MeshError) {
         if let fault = fault.withLock({ $0 }) { throw MeshError(operation: "attach", subject: "it", cause: fault) }
         links.withLock { _ = $0.insert(machine.machine) }
-        return "/run/netns/\(machine.machine)"
     }
 
     func detach(_ machine: MachineID) async throws(MeshError) { links.withLock { _ = $0.remove(machine) } }

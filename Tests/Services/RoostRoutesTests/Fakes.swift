@@ -102,7 +102,9 @@ final class FakeVolumes: VolumeBackend {
         present.withLock { _ = $0.insert(volume) }
     }
 
-    func mount(_ volume: VolumeID) async throws(VolumeError) -> String { "/volumes/\(volume)" }
+    func mount(_ volume: VolumeID) async throws(VolumeError) -> DiskAttachment {
+        .folder(path: "/volumes/\(volume)")
+    }
     func unmount(_ volume: VolumeID) async throws(VolumeError) {}
     func destroy(_ volume: VolumeID) async throws(VolumeError) { present.withLock { _ = $0.remove(volume) } }
     func list() async throws(VolumeError) -> [VolumeID] { present.withLock { Array($0) } }
@@ -125,11 +127,10 @@ final class FakeMesh: Mesh {
     func setPeers(_ peers: [MeshPeer]) async throws(MeshError) {}
     func changePeers(_ changes: [PeerChange]) async throws(MeshError) {}
 
-    func namespacePath(of machine: MachineID) -> String { "/run/netns/\(machine)" }
+    func attachment(of machine: MachineID) -> NetworkAttachment { .namespace(path: "/run/netns/\(machine)") }
 
-    func attach(_ machine: MachineLink) async throws(MeshError) -> String {
+    func attach(_ machine: MachineLink) async throws(MeshError) {
         links.withLock { _ = $0.insert(machine.machine) }
-        return "/run/netns/\(machine.machine)"
     }
 
     func detach(_ machine: MachineID) async throws(MeshError) { links.withLock { _ = $0.remove(machine) } }
