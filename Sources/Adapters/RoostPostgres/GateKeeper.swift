@@ -1,4 +1,3 @@
-import Glibc
 import Logging
 import RoostFailover
 import RoostLinux
@@ -7,18 +6,25 @@ import Synchronization
 
 /// Sees that clients come in or stay out, as the core last said: at the host's gate in front of the machine, and in
 /// Postgres's own access rules. What the host does not take it is told again.
+///
+/// One thread opens and another closes, so that a word to close never waits behind one to open that the host has not
+/// answered. Words are numbered: the host lets the later one stand, in whatever order they come.
 final class GateKeeper: Sendable {
-    private static let interval = Duration.milliseconds(50)
     /// Said again this often without need, should the host have forgotten.
     private static let reassurance = Duration.seconds(5)
     private static let pause = Duration.milliseconds(200)
 
     private struct State {
-        var isOpen = false
+        var word = Word(number: 0, isOpen: false).next(false)
         /// What the host was told last, and when; nil: must be told.
-        var told: (isOpen: Bool, at: Moment)?
+        var told: (word: Word, at: Moment)?
         /// What the core was told of the last word; nil: nothing yet.
         var answer: Answer?
+    }
+
+    fileprivate struct Word: Hashable {
+        var number: UInt64
+        var isOpen: Bool
     }
 
     private struct Answer: Hashable {
@@ -27,62 +33,116 @@ final class GateKeeper: Sendable {
     }
 
     private let state = Mutex(State())
+    private let opening: Bell
+    private let closing: Bell
     private let link: StoreLink
     private let instance: PostgresInstance
     private let events: EventQueue
     private let logger: Logger
 
-    init(link: StoreLink, instance: PostgresInstance, events: EventQueue, logger: Logger) {
+    init(link: StoreLink, instance: PostgresInstance, events: EventQueue, logger: Logger) throws(SystemError) {
         self.link = link
         self.instance = instance
         self.events = events
         self.logger = logger
+        opening = try Bell()
+        closing = try Bell()
     }
 
     func set(isOpen: Bool) {
-        instance.isWantedOpen.withLock { $0 = isOpen }
+        instance.want(open: isOpen)
         state.withLock { state in
-            state.isOpen = isOpen
+            state.word = state.word.next(isOpen)
             state.told = nil
             state.answer = nil
         }
+        bell(isOpen).ring()
     }
 
-    func repeatWord() { state.withLock { $0.told = nil } }
+    func repeatWord() {
+        let isOpen = state.withLock { state in
+            state.told = nil
+            return state.word.isOpen
+        }
+        bell(isOpen).ring()
+    }
 
-    /// Runs on a thread of its own.
-    func work(isOver: () -> Bool) {
-        while !isOver() {
-            let wanted = state.withLock { state -> Bool? in
-                guard let told = state.told else { return state.isOpen }
-                return BootClock.now() - told.at > Self.reassurance ? state.isOpen : nil
-            }
-            guard let wanted else {
-                usleep(UInt32(Self.interval.milliseconds * 1000))
-                continue
-            }
-            do {
-                try instance.admit(wanted)
-                try link.setGate(isOpen: wanted)
-                state.withLock { state in
-                    if state.isOpen == wanted { state.told = (wanted, BootClock.now()) }
-                }
-                answer(Answer(isOpen: wanted, failure: nil))
-            } catch {
-                logger.notice("the gate was not set", metadata: ["open": "\(wanted)", "why": "\(error)"])
-                answer(Answer(isOpen: wanted, failure: "\(error)"))
-                usleep(UInt32(Self.pause.milliseconds * 1000))
+    /// Waits until clients are kept out in both places, or the host has not taken it: then Postgres's own rules keep them
+    /// out from its next start or reload on, and the host is told again and again.
+    func closed(within time: Duration) async {
+        _ = try? await poll(for: time, every: .milliseconds(2)) { () -> Bool? in
+            state.withLock { state in
+                guard !state.word.isOpen else { return nil }
+                return state.told?.word == state.word || state.answer?.failure != nil ? true : nil
             }
         }
+    }
+
+    /// Two threads, until it is over.
+    func start(isOver: @escaping @Sendable () -> Bool) throws(SystemError) {
+        try OwnThread.start("gate-open") { self.work(toOpen: true, isOver) }
+        try OwnThread.start("gate-close") { self.work(toOpen: false, isOver) }
+    }
+
+    private func bell(_ isOpen: Bool) -> Bell { isOpen ? opening : closing }
+
+    private func work(toOpen: Bool, _ isOver: () -> Bool) {
+        while !isOver() {
+            guard let word = due(toOpen) else {
+                bell(toOpen).wait(within: Self.reassurance / 5)
+                continue
+            }
+            if !tell(word) { bell(toOpen).wait(within: Self.pause) }
+        }
+    }
+
+    /// The word that has to be said now, if it is one of this kind.
+    private func due(_ isOpen: Bool) -> Word? {
+        state.withLock { state in
+            guard state.word.isOpen == isOpen else { return nil }
+            guard let told = state.told, BootClock.now() - told.at <= Self.reassurance else { return state.word }
+            return nil
+        }
+    }
+
+    private func tell(_ word: Word) -> Bool {
+        var failure: String?
+        do {
+            try instance.admit()
+            try link.setGate(isOpen: word.isOpen, sequence: word.number)
+        } catch {
+            failure = "\(error)"
+        }
+        // A host that does not know numbers may have taken this one after a later one.
+        let isLast = state.withLock { state in
+            state.told = failure == nil && state.word == word ? (word, BootClock.now()) : nil
+            return state.word == word
+        }
+        guard isLast else {
+            bell(!word.isOpen).ring()
+            return true
+        }
+        if let failure {
+            logger.notice("the gate was not set", metadata: ["open": "\(word.isOpen)", "why": "\(failure)"])
+        }
+        answer(Answer(isOpen: word.isOpen, failure: failure))
+        return failure == nil
     }
 
     /// The core hears each thing once.
     private func answer(_ answer: Answer) {
         let isNews = state.withLock { state in
-            guard state.isOpen == answer.isOpen, state.answer != answer else { return false }
+            guard state.word.isOpen == answer.isOpen, state.answer != answer else { return false }
             state.answer = answer
             return true
         }
         if isNews { events.put(.gateAnswered(isOpen: answer.isOpen, failure: answer.failure)) }
+    }
+}
+
+extension GateKeeper.Word {
+    /// Greater than all before it, also those of an earlier process of this member on this host: by the computer's clock.
+    fileprivate func next(_ isOpen: Bool) -> Self {
+        Self(number: max(number + 1, UInt64(clamping: (BootClock.now() - .zero).milliseconds) * 1000), isOpen: isOpen)
     }
 }

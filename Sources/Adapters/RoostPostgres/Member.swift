@@ -82,9 +82,9 @@ public final class Member: Sendable {
         let instance = try PostgresInstance(
             layout: layout, member: view.member, log: options.postgresLog, logger: logger)
         self.instance = instance
+        gate = try GateKeeper(link: link, instance: instance, events: events, logger: logger)
         operations = Operations(
-            instance: instance, timings: options.timings, logger: logger, known: known, events: events)
-        gate = GateKeeper(link: link, instance: instance, events: events, logger: logger)
+            instance: instance, timings: options.timings, logger: logger, known: known, events: events, gate: gate)
         let mark =
             InitProcess.isParent
             ? try LeaseMark(layout.outside("\(layout.runFolder)/\(InitProcess.markName)")) : nil
@@ -105,7 +105,7 @@ public final class Member: Sendable {
             finish.finish()
         }
         try OwnThread.start("watch") { self.watch() }
-        try OwnThread.start("gate") { self.gate.work { self.events.isClosed } }
+        try gate.start { self.events.isClosed }
         await withTaskGroup(of: Void.self) { group in
             group.addTask { await self.observe() }
             group.addTask { await self.tendSlots() }

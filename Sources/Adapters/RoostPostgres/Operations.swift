@@ -19,23 +19,30 @@ final class Operations: Sendable {
         var follower = FollowerDoubt()
     }
 
+    /// An operation that clients must not see waits this long until they are kept out. It then goes on: with a host that
+    /// hangs, Postgres's own rules have to do.
+    private static let gatePatience = Duration.milliseconds(300)
+
     let instance: PostgresInstance
     private let timings: FailoverTimings
     private let logger: Logger
     private let known: KnownCluster
     private let events: EventQueue
+    private let gate: GateKeeper
     private let state = Mutex(State())
     /// What a long operation has done so far, in words.
     private let done = Mutex<String?>(nil)
 
     init(
-        instance: PostgresInstance, timings: FailoverTimings, logger: Logger, known: KnownCluster, events: EventQueue
+        instance: PostgresInstance, timings: FailoverTimings, logger: Logger, known: KnownCluster, events: EventQueue,
+        gate: GateKeeper
     ) {
         self.instance = instance
         self.timings = timings
         self.logger = logger
         self.known = known
         self.events = events
+        self.gate = gate
         instance.listen(.init(crashed: { [weak self] in self?.postgresCrashed() }))
     }
 
@@ -54,6 +61,7 @@ final class Operations: Sendable {
         let task = Task {
             await self.giveUp(previous)
             let began = BootClock.now()
+            if operation.waitsForGate { await self.gate.closed(within: Self.gatePatience) }
             let outcome = await self.carryOut(operation)
             // A primary's places for senders are for its standbys. A standby keeps the connection: the next fence and
             // the next promotion begin with a question, and a new connection may take a busy computer too long.

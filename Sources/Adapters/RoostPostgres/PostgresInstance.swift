@@ -71,7 +71,7 @@ public final class PostgresInstance: Sendable {
     /// The configuration as it is on disk. The lock is held while it is written: two writers would mix.
     let written = Mutex(Written())
     /// Whether clients are to come in. Apart from what is on disk, so that whoever says so never waits for the disk.
-    let isWantedOpen = Mutex(false)
+    private let isWantedOpen = Mutex(false)
     /// The last words of the Postgres that runs or ran last, for people.
     let words = Mutex<String?>(nil)
     private let owner: DurableFile.Owner
@@ -178,11 +178,17 @@ public final class PostgresInstance: Sendable {
 
     // MARK: - Configuration
 
-    /// Lets clients in or keeps them out, whatever the role and through every change of it.
-    public func admit(_ isOpen: Bool) throws(PostgresError) {
+    /// Says whether clients are to come in, whatever the role and through every change of it. In force after
+    /// ``admit()`` or the next ``configure(_:_:)``.
+    func want(open: Bool) { isWantedOpen.withLock { $0 = open } }
+
+    /// Lets clients in or keeps them out, as ``want(open:)`` says at this moment: not as somebody heard it before, who
+    /// may have waited since.
+    public func admit() throws(PostgresError) {
         let isNews: Bool
         do {
             isNews = try written.withLock { written throws(SystemError) in
+                let isOpen = isWantedOpen.withLock { $0 }
                 guard written.isOpen != isOpen else { return written.isUntold }
                 var settings = written.settings
                 settings?.isOpen = isOpen
@@ -204,7 +210,7 @@ public final class PostgresInstance: Sendable {
     }
 
     /// Writes everything Postgres is configured by. Takes effect with the next start or ``reload()``. Clients are let
-    /// in as ``admit(_:)`` last said, whatever `settings` says.
+    /// in as ``want(open:)`` last said, whatever `settings` says.
     public func configure(_ settings: PostgresSettings, _ secrets: MemberSecrets) throws(PostgresError) {
         do {
             try written.withLock { written throws(SystemError) in

@@ -27,8 +27,8 @@ struct StoreLink: Sendable {
 
     func report(_ report: MemberReport) -> StoreAnswer { change("report", report) }
 
-    func setGate(isOpen: Bool) throws {
-        let body = Array(try JSONEncoder().encode(GateRequest(isOpen: isOpen)))
+    func setGate(isOpen: Bool, sequence: UInt64) throws {
+        let body = Array(try JSONEncoder().encode(GateRequest(isOpen: isOpen, sequence: sequence)))
         _ = try socket.request("PUT", "/v1/cluster/gate", body: body, within: deadline)
     }
 

@@ -151,6 +151,17 @@ extension PostgresOperation {
 }
 
 extension PostgresOperation {
+    /// It begins when the gate is closed, so that no client sees what it does. The fence and a stop in need do not wait:
+    /// what they are for is worse.
+    public var waitsForGate: Bool {
+        switch self {
+        case .initialize, .clone, .exchange, .discard, .rewind, .readEnd, .promote, .startPrimary, .stop(.fast): true
+        case .sever, .stop(.immediate), .follow, .checkpoint: false
+        }
+    }
+}
+
+extension PostgresOperation {
     /// From its beginning on Postgres may be a primary.
     var startsPrimary: Bool {
         switch self {

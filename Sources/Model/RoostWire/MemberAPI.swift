@@ -155,8 +155,18 @@ public struct ChangeOutcome: Sendable, Codable {
 public struct GateRequest: Sendable, Codable {
     /// True: hosts and edges may connect.
     public var isOpen: Bool
-    /// Repeating it changes nothing.
-    public init(isOpen: Bool) { self.isOpen = isOpen }
+    /// Grows from word to word of one machine. A host refuses one that is less than what it was told already: two words
+    /// that are on their way at once may overtake each other. Nil: from a program that does not number them.
+    public var sequence: UInt64?
 
-    enum CodingKeys: String, CodingKey { case isOpen = "open" }
+    /// Repeating it changes nothing.
+    public init(isOpen: Bool, sequence: UInt64? = nil) {
+        self.isOpen = isOpen
+        self.sequence = sequence
+    }
+
+    enum CodingKeys: String, CodingKey {
+        case isOpen = "open"
+        case sequence
+    }
 }

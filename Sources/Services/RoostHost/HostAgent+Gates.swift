@@ -18,6 +18,23 @@ extension HostAgent {
         /// Nil while nobody keeps the gates.
         var applied: UInt64?
         var waiting: [(wish: UInt64, continuation: CheckedContinuation<Bool, Never>)] = []
+        /// The number of the last word about each machine.
+        private var words: [MachineID: UInt64] = [:]
+
+        /// - Returns: false when a later word about this machine has come already.
+        mutating func hears(_ sequence: UInt64?, of machine: MachineID, among machines: some Sequence<MachineID>)
+            -> Bool
+        {
+            guard let sequence else { return true }
+            if words[machine].map({ sequence < $0 }) == true { return false }
+            if words[machine] == nil {
+                // No more of them than there are machines.
+                let present = Set(machines)
+                words = words.filter { present.contains($0.key) }
+            }
+            words[machine] = sequence
+            return true
+        }
 
         mutating func finish(upTo wish: UInt64, inForce: Bool) {
             for waiter in waiting where waiter.wish <= wish { waiter.continuation.resume(returning: inForce) }
@@ -33,11 +50,18 @@ extension HostAgent {
 
     /// Opens or closes a port of a machine towards edges and other hosts. In force when the call returns. When it
     /// throws, the wish stands, and the agent goes on trying to put it in force.
-    public func setGate(_ machine: MachineID, port: UInt16, isOpen: Bool) async throws(Refusal) {
+    ///
+    /// - Parameter sequence: grows from word to word; one that is overtaken by a later word is refused.
+    public func setGate(
+        _ machine: MachineID, port: UInt16, isOpen: Bool, sequence: UInt64? = nil
+    ) async throws(Refusal) {
         try requireCurrent()
         let row = try requireRow(machine)
         guard gatedPorts(of: row.record).contains(port) else {
             throw Refusal(.failedPrecondition, "machine \(machine) has no gate at port \(port)")
+        }
+        guard gates.hears(sequence, of: machine, among: machineRows.keys) else {
+            throw Refusal(.failedPrecondition, "machine \(machine) has said otherwise since")
         }
         var changed = row
         if isOpen {

@@ -36,7 +36,8 @@ struct MemberRoutes: RouteGroup {
             APIRoute(.put, "/v1/cluster/report", rate: Self.rate) { try await report($0) },
             APIRoute(.put, "/v1/cluster/gate", rate: Self.rate) { call in
                 let wish = try call.decoded(GateRequest.self)
-                try await agent.setGate(caller.machine, port: ClusterPorts.write, isOpen: wish.isOpen)
+                try await agent.setGate(
+                    caller.machine, port: ClusterPorts.write, isOpen: wish.isOpen, sequence: wish.sequence)
                 return try Answer.ok()
             },
         ]

@@ -73,8 +73,7 @@ struct EvidenceTests {
             try await m2.clone(m1, .first)
             try await m2.follow(m1, .first)
             try await m2.waitUntilStreaming()
-            m2.instance.isWantedOpen.withLock { $0 = true }
-            try m2.instance.admit(true)
+            try m2.admit(true)
             // Its title begins as a receiver's does: `postgres: m2: walreceiver`.
             let client = try Self.client(m2, user: "walreceiver")
             let isIn = try await poll(for: .seconds(5)) { () -> Bool? in
@@ -177,16 +176,16 @@ struct EvidenceTests {
             // As on a full disk: nothing can be written beside the file.
             try FileManager.default.createDirectory(atPath: path + ".new", withIntermediateDirectories: false)
             func rules() throws -> String { String(decoding: try DurableFile.read(path) ?? [], as: UTF8.self) }
-            for _ in 0..<2 { #expect(throws: PostgresError.self) { try m1.instance.admit(true) } }
+            for _ in 0..<2 { #expect(throws: PostgresError.self) { try m1.admit(true) } }
             #expect(try rules().contains("all                 fdaa::/16  reject"))
             try FileManager.default.removeItem(atPath: path + ".new")
-            try m1.instance.admit(true)
+            try m1.admit(true)
             #expect(try rules().contains("all                 fdaa::/16  scram-sha-256"))
             // The same on the way back.
             try FileManager.default.createDirectory(atPath: path + ".new", withIntermediateDirectories: false)
-            for _ in 0..<2 { #expect(throws: PostgresError.self) { try m1.instance.admit(false) } }
+            for _ in 0..<2 { #expect(throws: PostgresError.self) { try m1.admit(false) } }
             try FileManager.default.removeItem(atPath: path + ".new")
-            try m1.instance.admit(false)
+            try m1.admit(false)
             #expect(try rules().contains("all                 fdaa::/16  reject"))
         }
     }
@@ -207,7 +206,8 @@ struct EvidenceTests {
             }
             #expect(try configure())
             #expect(try !configure(), "the same is told once")
-            try instance.admit(true)
+            try m1.admit(true)
+            instance.want(open: false)
             #expect(try configure(), "the file says again that nobody comes in, Postgres was told that all may")
             #expect(try !configure())
         }
@@ -234,8 +234,7 @@ struct EvidenceTests {
         #expect(m1.instance.layout.shortage() == nil)
         _ = try? await Command("dd", ["if=/dev/zero", "of=\(volume)/junk", "bs=1M"], deadline: .seconds(30)).run()
         #expect(m1.instance.layout.shortage()?.hasPrefix("the volume is full") == true)
-        m1.instance.isWantedOpen.withLock { $0 = true }
-        try m1.instance.admit(true)
+        try m1.admit(true)
         try m1.configure(.leader(epoch: .first, standbys: [], confirmations: 0))
         #expect(try await m1.query("SELECT count(*) FROM pg_hba_file_rules WHERE auth_method = 'reject'") == [["2"]])
     }

@@ -15,6 +15,12 @@ final class FakeStore: Sendable {
         var heartbeat: Heartbeat?
         var reports: [MemberName: MemberReport] = [:]
         var gates: [MemberName: Bool] = [:]
+        /// The number of the last word about each gate.
+        var words: [MemberName: UInt64] = [:]
+        /// Words to open that wait, as at a host that hangs; nil: none has to.
+        var held: Int?
+        /// It is a host of before words were numbered.
+        var countsNoWords = false
         /// Members that the store does not answer.
         var cutOff: Set<MemberName> = []
         /// The states that members have reported since they were last forgotten.
@@ -105,7 +111,28 @@ final class FakeStore: Sendable {
         }
     }
 
-    func setGate(_ member: MemberName, _ isOpen: Bool) { state.withLock { $0.gates[member] = isOpen } }
+    /// - Returns: false for a word that a later one has overtaken.
+    func setGate(_ member: MemberName, _ wish: GateRequest) -> Bool {
+        if wish.isOpen { waitWhileHeld() }
+        return state.withLock { state in
+            let last = state.words[member] ?? 0
+            guard state.countsNoWords || wish.sequence ?? 0 >= last else { return false }
+            state.words[member] = wish.sequence
+            state.gates[member] = wish.isOpen
+            return true
+        }
+    }
+
+    func holdOpenings(countsNoWords: Bool) {
+        state.withLock { ($0.held, $0.countsNoWords) = (0, countsNoWords) }
+    }
+    func releaseOpenings() { state.withLock { $0.held = nil } }
+    var heldOpenings: Int { state.withLock { $0.held ?? 0 } }
+
+    private func waitWhileHeld() {
+        state.withLock { state in state.held = state.held.map { $0 + 1 } }
+        while state.withLock({ $0.held != nil }) { usleep(1000) }
+    }
 }
 
 /// One host's machine socket: a thread for each connection, which is enough for a test.
@@ -190,8 +217,8 @@ final class FakeHost: Sendable {
             return reply(connection, store.put(report))
         case "PUT /v1/cluster/gate":
             guard let gate = try? decoder.decode(GateRequest.self, from: body) else { break }
-            store.setGate(member, gate.isOpen)
-            return send(connection, 200, Data(#"{"ok":true}"#.utf8))
+            if store.setGate(member, gate) { return send(connection, 200, Data(#"{"ok":true}"#.utf8)) }
+            return send(connection, 412, Data(#"{"error":"said otherwise since"}"#.utf8))
         default: break
         }
         send(connection, 400, Data(#"{"error":"not understood"}"#.utf8))

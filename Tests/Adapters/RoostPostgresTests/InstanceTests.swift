@@ -139,7 +139,7 @@ struct InstanceTests {
             try await m1.lead(.first)
             let hasReloaded = { (limit: Duration, isOpen: Bool) async throws -> Bool in
                 let before = try await m1.query("SELECT pg_conf_load_time()")
-                try m1.instance.admit(isOpen)
+                try m1.admit(isOpen)
                 return try await poll(for: limit, every: .milliseconds(50)) {
                     try await m1.query("SELECT pg_conf_load_time()") == before ? nil : true
                 } ?? false

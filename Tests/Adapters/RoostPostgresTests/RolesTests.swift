@@ -34,8 +34,7 @@ struct RolesTests {
             let m1 = try ground.member(1)
             try await m1.instance.initialize(ground.secrets, within: .seconds(60))
             try await m1.lead(.first)
-            m1.instance.isWantedOpen.withLock { $0 = true }
-            try m1.instance.admit(true)
+            try m1.admit(true)
             let client = try owner(m1)
             let isIn = try await poll(for: .seconds(5)) { () -> Bool? in
                 (try? await client.query("SELECT 1", within: .seconds(5))) == nil ? nil : true

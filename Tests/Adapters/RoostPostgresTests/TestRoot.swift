@@ -162,6 +162,11 @@ struct TestMember: Sendable {
 
     func configure(_ role: PostgresSettings.Role) throws { try instance.configure(settings(role), ground.secrets) }
 
+    func admit(_ isOpen: Bool) throws {
+        instance.want(open: isOpen)
+        try instance.admit()
+    }
+
     func upstream(_ epoch: Epoch) -> PostgresSettings.Upstream {
         PostgresSettings.Upstream(
             leader: name, address: TestGround.address(number), port: PostgresSettings.portDefault, epoch: epoch)

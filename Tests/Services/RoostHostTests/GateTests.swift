@@ -38,6 +38,25 @@ import Testing
         }
     }
 
+    @Test("A word that comes after a later one changes nothing")
+    func wordsInAnyOrder() async throws {
+        let host = try FakeHost()
+        defer { host.remove() }
+        let order = try ownedOrder()
+        try await host.withAgent { agent in
+            _ = try await agent.createMachine(order)
+            _ = try await agent.wait(for: order.id, states: [.started], timeout: .seconds(10))
+            try await agent.setGate(order.id, port: FakeHost.gatedPort, isOpen: true, sequence: 7)
+            try await agent.setGate(order.id, port: FakeHost.gatedPort, isOpen: false, sequence: 9)
+            await #expect(throws: Refusal.self) {
+                try await agent.setGate(order.id, port: FakeHost.gatedPort, isOpen: true, sequence: 8)
+            }
+            #expect(!host.mesh.closed.withLock { $0.isEmpty })
+            try await agent.setGate(order.id, port: FakeHost.gatedPort, isOpen: true, sequence: 9)
+            #expect(host.mesh.closed.withLock { $0.isEmpty }, "the same word again")
+        }
+    }
+
     @Test("Nothing is launched before its ports are closed")
     func launchWaitsForTheGate() async throws {
         let host = try FakeHost()
