@@ -221,9 +221,7 @@ extension OCIRuntime {
 
     /// The runtime's own words for this mistake lead nobody anywhere.
     private func requireNamespace(_ path: String, _ machine: MachineID) throws(RuntimeError) {
-        let namespaceFilesystem = 0x6e73_6673  // NSFS_MAGIC of linux/magic.h
-        var filesystem = statfs()
-        guard statfs(path, &filesystem) == 0, Int(filesystem.f_type) == namespaceFilesystem else {
+        guard NetworkNamespace.isBound(path) else {
             throw RuntimeError(
                 code: .failed, operation: "launch", subject: "machine \(machine)",
                 cause: "\(path) is no network namespace: attach the machine to the mesh first")

@@ -39,12 +39,7 @@ public struct EdgeProgram: Hashable, Sendable {
     }
 
     /// `roost-edge` in the folder of the program that runs.
-    public static var ownPath: String {
-        var path = [CChar](repeating: 0, count: Int(PATH_MAX))
-        let length = max(readlink("/proc/self/exe", &path, path.count - 1), 0)
-        let text = String(decoding: path[..<length].map { UInt8(bitPattern: $0) }, as: UTF8.self)
-        return (text.lastIndex(of: "/").map { String(text[..<$0]) } ?? ".") + "/" + name
-    }
+    public static var ownPath: String { RunningProgram.folder + "/" + name }
 
     /// One socket for each event loop: the edge has a loop for each core.
     var socketsPerPort: Int { min(max(Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))), 1), 64) }

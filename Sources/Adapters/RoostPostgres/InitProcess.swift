@@ -76,10 +76,7 @@ public enum InitProcess {
         defer { texts.forEach { free($0) } }
         var child: pid_t = 0
         // By its own path, so that the child bears its name in lists of processes.
-        var path = [CChar](repeating: 0, count: 4096)
-        let count = readlink("/proc/self/exe", &path, path.count - 1)
-        guard count > 0 else { throw SystemError("read", "/proc/self/exe") }
-        let code = posix_spawn(&child, path, nil, &attributes, texts, environ)
+        let code = posix_spawn(&child, try RunningProgram.path(), nil, &attributes, texts, environ)
         guard code == 0 else { throw SystemError("start", "the member", code: code) }
         return child
     }

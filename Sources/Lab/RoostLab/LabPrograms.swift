@@ -28,14 +28,9 @@ public struct LabPrograms: Sendable {
     }
 
     private static var ownFolder: String {
-        if let bundle = CommandLine.arguments.first(where: { $0.hasSuffix(".xctest") }) { return folder(of: bundle) }
-        var path = [CChar](repeating: 0, count: Int(PATH_MAX))
-        let length = readlink("/proc/self/exe", &path, path.count - 1)
-        let text = String(decoding: path[..<max(length, 0)].map { UInt8(bitPattern: $0) }, as: UTF8.self)
-        return folder(of: text)
+        let bundle = CommandLine.arguments.first { $0.hasSuffix(".xctest") }
+        return bundle.map(RunningProgram.folder(of:)) ?? RunningProgram.folder
     }
-
-    private static func folder(of path: String) -> String { path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "." }
 
     /// Root, the programs of the operating system, TUN devices.
     func check(for plan: LabPlan) throws(LabError) {

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Glibc
+import RoostLinux
 import RoostPostgresImage
 
 struct ImageCommand: AsyncParsableCommand {
@@ -32,7 +33,7 @@ struct ImageCommand: AsyncParsableCommand {
             guard geteuid() == 0 else {
                 throw CommandFailure("only root can build an image", advice: "Run it as root.")
             }
-            let program = program ?? "\(OwnProgram.folder)/roost-pg"
+            let program = program ?? "\(RunningProgram.folder)/roost-pg"
             let begin = ContinuousClock.now
             do {
                 let advice = """

@@ -44,7 +44,7 @@ struct PostgresConnectCommand: AsyncParsableCommand {
         if let lab = planet.lab {
             var client = from
             if client == nil { client = "client-\(try await firstRegion(of: planet))" }
-            words = [OwnProgram.path, "lab", "exec", "--name", lab.text, client ?? "", "--"] + words
+            words = [try RunningProgram.path(), "lab", "exec", "--name", lab.text, client ?? "", "--"] + words
         }
         for (name, value) in target.environment(for: arguments, beside: { environment($0) }) { setenv(name, value, 1) }
         let service = try AuthorityFile.keep(

@@ -1,19 +1,8 @@
-import FoundationEssentials
 import Glibc
 import RoostLinux
 
-/// The program that runs now, and becoming another one.
+/// Becoming another program.
 enum OwnProgram {
-    /// Where its file is, links followed.
-    static var path: String {
-        (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? CommandLine.arguments[0]
-    }
-
-    /// The folder its file is in; the other programs are beside it.
-    static var folder: String {
-        path.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/")
-    }
-
     /// Becomes another program, so that terminal, signals and exit status are that program's own.
     ///
     /// - Returns: only if the program could not be started.
