@@ -30,14 +30,16 @@ public struct MachineNames: Sendable {
         let key = StoreKeys.machineName(app, name)
         let wish = MachineNameRecord(machine: machine, host: host, reservedAt: WallClock.milliseconds())
         var known = Revision.absent
+        // The machine's own reservation, with what a newer program has put beside it.
+        var own: [UInt8] = []
         for _ in 0..<AppDirectory.triesMax {
             let outcome = try await store.carryOut(
                 Transaction(
-                    compares: [.modified(key: key, equals: known)], then: [try .put(wish, at: key)],
+                    compares: [.modified(key: key, equals: known)], then: [try .put(wish, over: own, at: key)],
                     otherwise: [.read(.key(key))]))
             if outcome.succeeded { return }
             guard let entry = outcome.listings.first?.entries.first else {
-                known = .absent
+                (known, own) = (.absent, [])
                 continue
             }
             guard let holder = try? JSONDecoder().decode(MachineNameRecord.self, from: Data(entry.value)) else {
@@ -46,7 +48,7 @@ public struct MachineNames: Sendable {
             if holder.machine != machine, let reason = await reasonToKeep(holder) {
                 throw Refusal(.nameTaken, "app \(app) has a machine named \(name) already: \(reason)")
             }
-            known = entry.modified
+            (known, own) = (entry.modified, holder.machine == machine ? entry.value : [])
         }
         throw Refusal(.unavailable, "too many changes at once; try again")
     }
@@ -74,7 +76,8 @@ public struct MachineNames: Sendable {
     /// Nil: the name is free, and the machine it was reserved for will never be made.
     private func reasonToKeep(_ holder: MachineNameRecord) async -> String? {
         let (machine, host) = (holder.machine, holder.host)
-        let age = Duration.milliseconds(WallClock.milliseconds() &- holder.reservedAt)
+        // A time before 1970 is none that a clock has said; far before, it could not be subtracted.
+        let age = Duration.milliseconds(WallClock.milliseconds() - max(holder.reservedAt, 0))
         do throws(Refusal) {
             switch try await state(of: machine, on: host) {
             case .destroyed: return nil

@@ -115,6 +115,18 @@ import Testing
         }
     }
 
+    @Test("A reservation of a time that no clock has said is long over")
+    func timeOfNoClock() async throws {
+        try await PlanetUnderTest.run(["ams1", "iad1"]) { planet in
+            let (near, owner) = (try planet["ams1"], try planet["iad1"])
+            _ = try await near.call("POST /v1/apps", #"{"name":"shop"}"#)
+            let lost = try MachineID("0123456789abcd")
+            try await put(MachineNameRecord(machine: lost, host: owner.name, reservedAt: .min), in: planet.store)
+            let made = try await near.call("POST /v1/apps/shop/machines", Self.wish("ams"))
+            #expect(made.status == 200, "\(made.text)")
+        }
+    }
+
     @Test("A host that does not answer keeps its machine's name, and a creation that fails keeps none")
     func silence() async throws {
         try await PlanetUnderTest.run { planet in
