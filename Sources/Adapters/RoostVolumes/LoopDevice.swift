@@ -55,13 +55,12 @@ struct LoopDevice: Hashable, Sendable {
         let name = "/" + (path.split(separator: "/").last ?? "")
         var devices: [LoopDevice] = []
         for entry in try FolderListing.names(in: "/sys/block") where entry.hasPrefix("loop") {
-            guard let number = Int32(entry.dropFirst(4)),
-                let bytes = try? DurableFile.read("/sys/block/\(entry)/loop/backing_file"),
+            guard let number = Int32(entry.dropFirst(4)), let bytes = try backingFile(of: entry),
                 // Only a first sieve (the path is that of whoever attached it): strangers' devices stay unopened.
                 String(decoding: bytes, as: UTF8.self).contains(name)
             else { continue }
             let device = LoopDevice(number: number)
-            guard let status = device.status(), status.lo_inode == UInt64(wanted.st_ino),
+            guard let status = try device.presentStatus(), status.lo_inode == UInt64(wanted.st_ino),
                 status.lo_device == UInt64(wanted.st_dev)
             else { continue }
             devices.append(device)
@@ -69,12 +68,30 @@ struct LoopDevice: Hashable, Sendable {
         return devices
     }
 
-    func status() -> loop_info64? {
+    /// As the kernel knows it; nil where the device has no file, or had one until this moment.
+    private static func backingFile(of device: String) throws(SystemError) -> [UInt8]? {
+        do { return try DurableFile.read("/sys/block/\(device)/loop/backing_file") } catch {
+            guard [ENODEV, ENXIO].contains(error.code) else { throw error }
+            return nil
+        }
+    }
+
+    func status() -> loop_info64? { (try? presentStatus()) ?? nil }
+
+    /// Nil: it has no file.
+    /// - Throws: when that cannot be seen: a device that is in use must not be taken for a free one.
+    private func presentStatus() throws(SystemError) -> loop_info64? {
         let opened = open(path, O_RDONLY | O_CLOEXEC)
-        guard opened >= 0 else { return nil }
+        guard opened >= 0 else {
+            if [ENOENT, ENODEV, ENXIO].contains(errno) { return nil }
+            throw SystemError("open", path)
+        }
         defer { close(opened) }
         var status = loop_info64()
-        guard ioctl(opened, UInt(LOOP_GET_STATUS64), &status) == 0 else { return nil }
+        guard ioctl(opened, UInt(LOOP_GET_STATUS64), &status) == 0 else {
+            if errno == ENXIO { return nil }
+            throw SystemError("ask", path)
+        }
         return status
     }
 

@@ -34,7 +34,7 @@ extension LoopVolumes {
     }
 
     public func unmount(_ volume: VolumeID) async throws(VolumeError) {
-        guard hasMount(volume) else { return }
+        guard try await hasMount(volume) else { return }
         try await locked(volume, "unmount") { () throws(VolumeError) in try await detach(volume, "unmount") }
     }
 
@@ -48,8 +48,8 @@ extension LoopVolumes {
 
     // MARK: - Steps
 
-    func hasMount(_ volume: VolumeID) -> Bool {
-        (try? MountTable.current().at(mountPoint(volume))) != nil
+    func hasMount(_ volume: VolumeID) async throws(VolumeError) -> Bool {
+        try await mountTable(volume).at(mountPoint(volume)) != nil
     }
 
     func detach(_ volume: VolumeID, _ operation: String) async throws(VolumeError) {

@@ -100,7 +100,9 @@ public struct LoopVolumes: VolumeBackend {
     }
 
     public func destroy(_ volume: VolumeID) async throws(VolumeError) {
-        guard sizeOfImage(volume) != nil || hasMount(volume) else { return }
+        if sizeOfImage(volume) == nil {
+            guard try await hasMount(volume) else { return }
+        }
         try await locked(volume, "destroy") { () throws(VolumeError) in
             try await detach(volume, "destroy")
             try await waitUntilFree(volume, "destroy")
@@ -123,7 +125,7 @@ public struct LoopVolumes: VolumeBackend {
     // MARK: - Space
 
     public func usage(of volume: VolumeID) async throws(VolumeError) -> VolumeUsage? {
-        guard hasMount(volume) else { return nil }
+        guard try await hasMount(volume) else { return nil }
         let point = mountPoint(volume)
         let outcome = await BlockingCall.run { () -> VolumeUsage? in
             var filesystem = statvfs()
