@@ -122,7 +122,7 @@ extension PostgresInstance {
     /// Ends copies that an operation which was given up left behind: they have children of their own.
     func endCopies() async throws {
         let gone = try await poll(for: Self.orphansDeadline, every: .milliseconds(20)) { () -> Bool? in
-            let remaining = PostgresProcesses.copies(into: layout)
+            let remaining = try PostgresProcesses.copies(into: layout)
             for process in remaining { Glibc.kill(process, SIGKILL) }
             return remaining.isEmpty ? true : nil
         }

@@ -24,7 +24,7 @@ extension PostgresInstance {
         do {
             isGone = try await poll(for: Self.receiverDeadline, every: .milliseconds(10)) { () -> Bool? in
                 guard let receivers = try? await receivers() else { return nil }
-                let ours = processes.all()
+                let ours = processes.seen()
                 for receiver in receivers where ours.contains(receiver) { Glibc.kill(receiver, SIGTERM) }
                 return receivers.isEmpty ? true : nil
             }
@@ -34,9 +34,11 @@ extension PostgresInstance {
         guard isGone == nil else { return }
         logger.warning("it is not known that the receiver has ended; Postgres is stopped")
         await stop(.immediate, within: .milliseconds(500))
-        guard processes.all().isEmpty else {
-            throw PostgresError("stop following", "processes of Postgres do not end")
+        let remaining: [pid_t]
+        do throws(SystemError) { remaining = try processes.all() } catch {
+            throw PostgresError("stop following", "it cannot be seen whether Postgres has ended: \(error)")
         }
+        guard remaining.isEmpty else { throw PostgresError("stop following", "processes of Postgres do not end") }
     }
 
     /// The receivers there are. A session of a client has another type, whatever it calls itself.

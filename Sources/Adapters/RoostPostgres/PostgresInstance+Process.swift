@@ -55,11 +55,11 @@ extension PostgresInstance {
     /// Kills Postgres with everything it started, now. Safe to call from any thread; does not wait.
     public func kill() {
         // While it lives its children are known by it, and it makes no new ones afterwards.
-        let children = processes.all()
+        let children = processes.seen()
         postmaster.withLock { $0 }?.signal(SIGKILL)
         for process in children { Glibc.kill(process, SIGKILL) }
         // A child that was just being made may not have been seen.
-        for process in processes.all() { Glibc.kill(process, SIGKILL) }
+        for process in processes.seen() { Glibc.kill(process, SIGKILL) }
     }
 
     /// How the postmaster ended, in words; nil while it runs or if it never did.
@@ -131,12 +131,12 @@ extension PostgresInstance {
     /// that may be another process's by now. Neither may stand in the way of the next start.
     func removeRemains() async throws {
         let gone = try await poll(for: Self.orphansDeadline, every: .milliseconds(20)) { () -> Bool? in
-            let remaining = processes.all()
-            for process in remaining { Glibc.kill(process, SIGKILL) }
-            return remaining.isEmpty ? true : nil
+            let remaining = try? processes.all()
+            for process in remaining ?? processes.seen() { Glibc.kill(process, SIGKILL) }
+            return remaining?.isEmpty == true ? true : nil
         }
         guard gone != nil else {
-            throw PostgresError("end the processes of an earlier Postgres", "\(processes.all())")
+            throw PostgresError("end the processes of an earlier Postgres", "\(processes.seen())")
         }
         try layout.remove(layout.data + "/postmaster.pid")
         let folder = layout.outside(layout.runFolder)

@@ -18,44 +18,81 @@ struct PostgresProcesses: Sendable {
     /// The first 15 bytes of the name of the file that runs (proc_pid_comm(5)); a fork keeps it.
     private static let program = "postgres"
 
-    func all() -> [pid_t] {
-        let adopters = Self.adopters()
-        let folder = realPath(data)
-        return Self.numbers().filter { pid in
-            guard let process = ProcessFacts(pid), !process.isDead else { return false }
-            if let postmaster, pid == postmaster || process.parent == postmaster { return true }
-            guard process.program == Self.program, adopters.contains(process.parent), process.owner == owner else {
-                return false
-            }
-            // May be hidden from this process; then the rest must do, as in a machine, where there is one Postgres.
-            guard let place = Self.place(of: pid) else { return true }
-            return place == folder || place == folder + " (deleted)"
+    /// - Throws: when one could not be seen: where nobody is left, something that must have ended has.
+    func all() throws(SystemError) -> [pid_t] {
+        let sight = look()
+        if let failure = sight.failure { throw failure }
+        return sight.processes
+    }
+
+    /// Those that can be seen.
+    func seen() -> [pid_t] { look().processes }
+
+    private struct Sight {
+        var processes: [pid_t] = []
+        /// Of what could not be seen, the first.
+        var failure: SystemError?
+    }
+
+    private func look() -> Sight {
+        var sight = Sight()
+        let adopters: Set<pid_t>
+        let numbers: [pid_t]
+        do throws(SystemError) {
+            adopters = try Self.adopters()
+            numbers = try Self.numbers()
+        } catch {
+            sight.failure = error
+            return sight
         }
+        let folder = realPath(data)
+        for pid in numbers {
+            do throws(SystemError) {
+                guard let process = try ProcessFacts(pid), !process.isDead else { continue }
+                if isOurs(pid, process, adopters, folder) { sight.processes.append(pid) }
+            } catch {
+                sight.failure = sight.failure ?? error
+            }
+        }
+        return sight
+    }
+
+    private func isOurs(_ pid: pid_t, _ process: ProcessFacts, _ adopters: Set<pid_t>, _ folder: String) -> Bool {
+        if let postmaster, pid == postmaster || process.parent == postmaster { return true }
+        guard process.program == Self.program, adopters.contains(process.parent), process.owner == owner else {
+            return false
+        }
+        // May be hidden from this process; then the rest must do, as in a machine, where there is one Postgres.
+        guard let place = Self.place(of: pid) else { return true }
+        return place == folder || place == folder + " (deleted)"
     }
 
     /// Programs that copy into this volume, and their children.
-    static func copies(into layout: PostgresLayout) -> [pid_t] {
-        numbers().filter { pid in
-            let words = commandLine(of: pid)
-            let name = words.first.flatMap { $0.split(separator: "/").last } ?? ""
-            let targets = ["--pgdata=\(layout.unfinished)", "--target-pgdata=\(layout.data)"]
-            let isCopy = ["pg_basebackup", "pg_rewind", "initdb"].contains { $0 == name }
-            let isSingle = name == "postgres" && words.contains("--single")
-            return (isCopy && words.contains { targets.contains(String($0)) })
-                || (isSingle && words.contains { $0 == layout.unfinished || $0 == layout.data })
-        }
-    }
-
-    /// Who may have adopted the children of a postmaster that died: this process, those above it, process 1.
-    private static func adopters() -> Set<pid_t> {
-        var found: Set<pid_t> = [1]
-        var next = getpid()
-        while next > 1, found.insert(next).inserted, let facts = ProcessFacts(next) { next = facts.parent }
+    static func copies(into layout: PostgresLayout) throws(SystemError) -> [pid_t] {
+        var found: [pid_t] = []
+        for pid in try numbers() where isCopy(try commandLine(of: pid), into: layout) { found.append(pid) }
         return found
     }
 
-    private static func numbers() -> [pid_t] {
-        ((try? FolderListing.names(in: "/proc")) ?? []).compactMap { pid_t($0) }
+    private static func isCopy(_ words: [Substring], into layout: PostgresLayout) -> Bool {
+        let name = words.first.flatMap { $0.split(separator: "/").last } ?? ""
+        let targets = ["--pgdata=\(layout.unfinished)", "--target-pgdata=\(layout.data)"]
+        let isCopy = ["pg_basebackup", "pg_rewind", "initdb"].contains { $0 == name }
+        let isSingle = name == "postgres" && words.contains("--single")
+        return (isCopy && words.contains { targets.contains(String($0)) })
+            || (isSingle && words.contains { $0 == layout.unfinished || $0 == layout.data })
+    }
+
+    /// Who may have adopted the children of a postmaster that died: this process, those above it, process 1.
+    private static func adopters() throws(SystemError) -> Set<pid_t> {
+        var found: Set<pid_t> = [1]
+        var next = getpid()
+        while next > 1, found.insert(next).inserted, let facts = try ProcessFacts(next) { next = facts.parent }
+        return found
+    }
+
+    private static func numbers() throws(SystemError) -> [pid_t] {
+        try FolderListing.names(in: "/proc", mustExist: true).compactMap { pid_t($0) }
     }
 
     /// Where the process stands; nil when that is not told.
@@ -65,8 +102,8 @@ struct PostgresProcesses: Sendable {
         return count > 0 ? String(decoding: path[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self) : nil
     }
 
-    private static func commandLine(of pid: pid_t) -> [Substring] {
-        guard let bytes = try? DurableFile.read("/proc/\(pid)/cmdline", bytesMax: 1 << 20) else { return [] }
+    private static func commandLine(of pid: pid_t) throws(SystemError) -> [Substring] {
+        guard let bytes = try ProcessFacts.read("/proc/\(pid)/cmdline", bytesMax: 8 << 20) else { return [] }
         return bytes.split(separator: 0).flatMap { String(decoding: $0, as: UTF8.self).split(separator: " ") }
     }
 
@@ -88,9 +125,17 @@ struct ProcessFacts: Hashable, Sendable {
     var isDead: Bool { state == "Z" || state == "X" }
 
     /// Nil when there is no such process.
-    init?(_ pid: pid_t) {
-        guard let status = try? DurableFile.read("/proc/\(pid)/status", bytesMax: 1 << 16) else { return nil }
+    init?(_ pid: pid_t) throws(SystemError) {
+        guard let status = try Self.read("/proc/\(pid)/status", bytesMax: 1 << 16) else { return nil }
         self.init(status: String(decoding: status, as: UTF8.self))
+    }
+
+    /// Nil: the process is gone, perhaps since the file was opened (ESRCH).
+    static func read(_ path: String, bytesMax: Int) throws(SystemError) -> [UInt8]? {
+        do { return try DurableFile.read(path, bytesMax: bytesMax) } catch {
+            guard error.code == ESRCH else { throw error }
+            return nil
+        }
     }
 
     init?(status: String) {

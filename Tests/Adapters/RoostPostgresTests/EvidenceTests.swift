@@ -97,7 +97,7 @@ struct EvidenceTests {
     @Test func childrenAreFoundByParentageAlsoWhenTheirParentIsDead() async throws {
         try await TestGround.with("orphans") { ground in
             let m1 = try await Self.primary(ground)
-            let children = Set(m1.instance.processes.all())
+            let children = Set(m1.instance.processes.seen())
             // Sessions come and go: those that stay are the same in both views.
             let seen = Set(TestProcess.postgres(of: m1.instance.layout))
             #expect(children.count >= 5)
@@ -110,7 +110,7 @@ struct EvidenceTests {
             m1.instance.crash()
             for await _ in ended.stream {}
             #expect(m1.instance.processes.postmaster == nil)
-            #expect(!m1.instance.processes.all().isEmpty)
+            #expect(!m1.instance.processes.seen().isEmpty)
             m1.instance.kill()
             let isGone = try await poll(for: .seconds(5), every: .milliseconds(10)) {
                 TestProcess.postgres(of: m1.instance.layout).isEmpty ? true : nil
@@ -261,7 +261,7 @@ struct EvidenceTests {
             try await m2.clone(m1, .first)
             try await m2.follow(m1, .first)
             try await m2.waitUntilStreaming()
-            for process in m2.instance.processes.all() { kill(process, SIGSTOP) }
+            for process in m2.instance.processes.seen() { kill(process, SIGSTOP) }
             let isNoticed = try await poll(for: .seconds(15)) { () -> Bool? in
                 guard case .primary(let primary) = try await m1.instance.observe(epoch: .first) else { return nil }
                 return primary.standbys.contains { $0.isStreaming } ? nil : true

@@ -44,7 +44,7 @@ struct InstanceTests {
             for await _ in ended.stream {}
             try await m1.lead(.first)
             await m1.instance.stop(.fast, within: .seconds(10))
-            #expect(m1.instance.processes.all().isEmpty)
+            #expect(m1.instance.processes.seen().isEmpty)
 
             // A reload that comes before Postgres can take it waits for it.
             try await m1.instance.start()
@@ -118,14 +118,14 @@ struct InstanceTests {
             let m1 = try ground.member(1)
             try await m1.instance.initialize(ground.secrets, within: .seconds(60))
             try await m1.lead(.first)
-            for process in m1.instance.processes.all() { kill(process, SIGSTOP) }
+            for process in m1.instance.processes.seen() { kill(process, SIGSTOP) }
             let began = BootClock.now()
             #expect(await !m1.instance.isAnswering())
             #expect(BootClock.now() - began < .seconds(3))
             let stopping = BootClock.now()
             await m1.instance.stop(.fast, within: .seconds(1))
             #expect(BootClock.now() - stopping < .seconds(4))
-            #expect(m1.instance.processes.all().isEmpty)
+            #expect(m1.instance.processes.seen().isEmpty)
             try await m1.lead(.first)
             await m1.instance.stop(.immediate, within: .seconds(5))
         }
@@ -166,7 +166,7 @@ struct InstanceTests {
                 """
             let before = try await m1.query(asking)
             #expect(before.count == 1)
-            let processes = m1.instance.processes.all()
+            let processes = m1.instance.processes.seen()
             for process in processes { kill(process, SIGSTOP) }
             async let sample = m1.instance.observe(epoch: .first)
             let answered = try await poll(for: PostgresInstance.probeDeadline, every: .milliseconds(100)) {

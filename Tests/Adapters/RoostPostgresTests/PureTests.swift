@@ -110,6 +110,19 @@ import Testing
         #expect(!facts.isDead)
         #expect(ProcessFacts(status: "Name:\tx\n") == nil)
     }
+
+    /// Whoever may open no more files sees no process, and does not say that there is none.
+    @Test func processesThatCannotBeSeenAreNotGone() async {
+        await #expect(processExitsWith: .success) {
+            let processes = PostgresProcesses(owner: 0, data: "/", postmaster: nil)
+            let layout = PostgresLayout(volume: "/tmp/roost-none-\(getpid())")
+            guard (try? processes.all()) != nil, (try? PostgresProcesses.copies(into: layout)) != nil else { exit(2) }
+            var none = rlimit(rlim_cur: 0, rlim_max: 0)
+            guard setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &none) == 0 else { exit(3) }
+            let isSeen = (try? processes.all()) != nil || (try? PostgresProcesses.copies(into: layout)) != nil
+            exit(isSeen ? 1 : 0)
+        }
+    }
 }
 
 @Suite struct FollowerDoubtTests {
