@@ -2,8 +2,6 @@ import ArgumentParser
 import Foundation
 import Logging
 import RoostModel
-import RoostPlanet
-import RoostPostgresControl
 import RoostStore
 
 /// For `roost lab bench feed`: fills an etcd of its own with a planet, changes it, and measures what it costs a host to
@@ -46,13 +44,13 @@ struct MeasureFeedCommand: AsyncParsableCommand {
     struct Follow: AsyncParsableCommand {
         @OptionGroup var etcd: Etcd
         @Option(help: "For the copy on disk.") var folder: String
-        @Flag(help: "Also what edges follow.") var edge = false
+        @Flag(help: "As an edge.") var edge = false
         @Option var seconds: Int
         @Option(help: "A file that is made when everything has been heard.") var ready: String
 
         func run() async throws {
             let measured = try await FeedFollower(
-                store: etcd.store, folder: folder, following: edge ? ClusterInterest.ofEdges : []
+                store: etcd.store, folder: folder, host: try FeedPlanet.follower(isEdge: edge), isEdge: edge
             ).run(for: .seconds(seconds)) { _ = FileManager.default.createFile(atPath: ready, contents: nil) }
             print(String(decoding: try JSONEncoder().encode(measured), as: UTF8.self))
         }

@@ -1,16 +1,23 @@
 import Foundation
 import Glibc
 import Logging
+import RoostHost
 import RoostLinux
+import RoostMesh
 import RoostModel
+import RoostPeers
 import RoostPlanet
+import RoostPostgresControl
 import RoostStore
+import Synchronization
 
-/// Follows a planet as a host does, and measures what that costs this process.
+/// Follows a planet as a host does and does with it what a host does, but for the devices: who may be a peer on the mesh,
+/// the clusters whose members it has, and an edge's routes. Measures what that costs this process.
 struct FeedFollower: Sendable {
     let store: any Store
     let folder: String
-    let following: Set<PlanetPart>
+    let host: HostName
+    let isEdge: Bool
 
     struct Measured: Sendable, Codable {
         /// Of one core, while it followed changes.
@@ -38,13 +45,25 @@ struct FeedFollower: Sendable {
     /// - Parameter ready: called when the changes may begin.
     func run(for time: Duration, ready: @Sendable () -> Void) async throws -> Measured {
         let watcher = PlanetWatcher(
-            store: store, stateFolder: folder, following: following,
-            logger: Logger(label: "planet") { _ in SwiftLogNoOpLogHandler() })
+            store: store, stateFolder: folder, following: isEdge ? ClusterInterest.ofEdges : [], logger: Self.silent)
         let changes = watcher.changes.subscribe()
-        let running = Task { try await watcher.run() }
+        let mesh = DevicelessMesh(host: host)
+        let running = Task { try await work(on: watcher, mesh: mesh) }
         defer { running.cancel() }
-        let isHeard: Bool? = try await poll(for: Self.hearMax, every: .milliseconds(50)) { watcher.isLive ? true : nil }
-        guard isHeard != nil else { throw UnusableHost(what: "the planet was not heard within \(Self.hearMax)") }
+        try await hear(watcher)
+        let members = watcher.read { planet in
+            Set(
+                (planet.hosts[host]?.machines ?? []).compactMap { machine in
+                    machine.owner?.kind == .postgres ? machine.owner?.name : nil
+                })
+        }
+        watcher.follow(ClusterInterest.parts(ofMembers: members, isEdge: isEdge, hasDuty: false))
+        try await hear(watcher)
+        let peers = watcher.read { planet in planet.hosts.keys.count { $0 != host } }
+        let isMeshed: Bool? = try await poll(for: Self.hearMax, every: .milliseconds(50)) {
+            mesh.peerCount == peers ? true : nil
+        }
+        guard isMeshed != nil else { throw UnusableHost(what: "of \(peers) hosts \(mesh.peerCount) are peers") }
         try await Task.sleep(for: Self.settlePause)
         ready()
         let before = Self.processorTime()
@@ -80,6 +99,29 @@ struct FeedFollower: Sendable {
             delayWorstMilliseconds: sorted.last, changes: sorted.count)
     }
 
+    /// Until everything that is followed has been heard.
+    private func hear(_ watcher: PlanetWatcher) async throws {
+        let isHeard: Bool? = try await poll(for: Self.hearMax, every: .milliseconds(50)) { watcher.isLive ? true : nil }
+        guard isHeard != nil else { throw UnusableHost(what: "the planet was not heard within \(Self.hearMax)") }
+    }
+
+    private func work(on watcher: PlanetWatcher, mesh: DevicelessMesh) async throws {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await watcher.run() }
+            group.addTask {
+                try await MeshKeeper(host: host, seeds: [], watcher: watcher, mesh: mesh, logger: Self.silent).run()
+            }
+            if isEdge {
+                group.addTask {
+                    try await EdgeRouting(watcher: watcher, mesh: mesh, host: host) { _, _ in }.run()
+                }
+            }
+            try await group.waitForAll()
+        }
+    }
+
+    private static var silent: Logger { Logger(label: "feed") { _ in SwiftLogNoOpLogHandler() } }
+
     private static func processorTime() -> Duration {
         // POSIX: in units of a millionth of a second, whatever the clock's resolution.
         .microseconds(Int64(clock()))
@@ -89,5 +131,28 @@ struct FeedFollower: Sendable {
         let status = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)) ?? ""
         let line = status.split(separator: "\n").first { $0.hasPrefix("VmRSS:") }
         return (line?.split(whereSeparator: \.isWhitespace).dropFirst().first.flatMap { Double($0) } ?? 0) / 1024
+    }
+}
+
+/// A host's part of the mesh without the device and the probes: it decides who may be a peer, and says that everybody is as
+/// far as ever.
+private final class DevicelessMesh: MeshPeers, MeshPaths {
+    private let plan: Mutex<PeerPlan>
+
+    init(host: HostName) { plan = Mutex(PeerPlan(own: host, key: "")) }
+
+    var peerCount: Int { plan.withLock { $0.identities.count } }
+
+    func setPeers(_ peers: [MeshPeer]) async throws(MeshError) { plan.withLock { _ = $0.replace(with: peers) } }
+    func changePeers(_ changes: [PeerChange]) async throws(MeshError) { plan.withLock { _ = $0.take(changes) } }
+
+    func measurements() async -> [PathMeasurement] {
+        plan.withLock { plan in
+            plan.identities.keys.map { peer in
+                PathMeasurement(
+                    peer: peer, roundTripMicroseconds: Int64(peer.text.utf8.count) * 10_000, jitterMicroseconds: 100,
+                    isAnswering: true, lossPercent: 0, probesSent: 1, probesAnswered: 1)
+            }
+        }
     }
 }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Foundation
 import RoostLinux
 import RoostModel
 import RoostRecords
@@ -91,24 +92,52 @@ struct FeedPlanet: Sendable {
 
     // MARK: - Records
 
+    /// Of four changes the first two are of machines that stop and start; then one goes, and it is made anew.
+    private enum MachineChange: Int {
+        case stopped, started, destroyed, made
+    }
+
     private func machineChange(_ number: Int) throws -> [Transaction.Operation] {
-        let index = number * 7919 % size.machines
+        let change = MachineChange(rawValue: number % 4) ?? .stopped
+        let index =
+            switch change {
+            case .stopped, .started: number * Self.leap % size.machines
+            // No member of a cluster: those come and go with its other records.
+            case .destroyed, .made: members + number / 4 * Self.leap % max(size.machines - members, 1)
+            }
         let host = try name(ofHost: index % size.hosts)
         var machine = try machine(index)
-        machine.state = number % 2 == 0 ? .stopped : .started
+        machine.state = change == .stopped ? .stopped : .started
         // When it left, for who measures how long it took; no other reader cares.
         machine.updatedAt = Self.microseconds(BootClock.now())
+        let key = StoreKeys.machine(machine.id, on: host)
         return [
-            .put(key: StoreKeys.machine(machine.id, on: host), value: try RecordCodec.write(machine), lease: nil),
+            change == .destroyed
+                ? .delete(.key(key)) : .put(key: key, value: try RecordCodec.write(machine), lease: nil),
             .put(
                 key: StoreKeys.generation(host), value: try RecordCodec.write(Generation(UInt64(number + 2))),
                 lease: nil),
         ]
     }
 
+    /// A prime: the machines that change are all over the hosts.
+    private static let leap = 7919
+
+    /// The first machines are those of the clusters' members.
+    private var members: Int { size.clusters * Self.membersEach }
+
+    /// The host as which the planet is followed: one with members, and where it is asked for an edge.
+    static func follower(isEdge: Bool) throws -> HostName { try HostName(isEdge ? "host0" : "host1") }
+
     static func microseconds(_ moment: Moment) -> Int64 {
         let (seconds, attoseconds) = (moment - .zero).components
         return seconds * 1_000_000 + attoseconds / 1_000_000_000_000
+    }
+
+    /// Another one for each, as peers must have.
+    private static func key(ofHost index: Int) -> String {
+        let bytes = (0..<32).map { UInt8(truncatingIfNeeded: $0 < 8 ? (index + 1) >> (8 * $0) : 0) }
+        return Data(bytes).base64EncodedString()
     }
 
     private func name(ofHost index: Int) throws -> HostName { try HostName("host\(index)") }
@@ -146,7 +175,7 @@ struct FeedPlanet: Sendable {
             host: name, region: try RegionCode("ams"), generation: Generation(1),
             capacity: HostCapacity(cpus: 64, memory: .gibibytes(256), disk: .gibibytes(4096)),
             mesh: MeshIdentity(
-                publicKey: "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", endpoint: "198.18.0.1:51820",
+                publicKey: Self.key(ofHost: index), endpoint: "198.18.0.1:51820",
                 probePort: 51821, address: MeshAddress.host(name)),
             isEdge: index % 20 == 0, isStoreMember: index < 3, layout: .small)
         var records = [

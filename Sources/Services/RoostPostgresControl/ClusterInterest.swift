@@ -54,7 +54,8 @@ public struct ClusterInterest: Service {
         }
     }
 
-    static func parts(ofMembers clusters: Set<AppName>, isEdge: Bool, hasDuty: Bool) -> Set<PlanetPart> {
+    /// - Parameter clusters: that have a member here.
+    public static func parts(ofMembers clusters: Set<AppName>, isEdge: Bool, hasDuty: Bool) -> Set<PlanetPart> {
         var parts: Set<PlanetPart> = isEdge ? ofEdges : []
         if hasDuty || clusters.count > narrowMax { parts.insert(.clusters) }
         for cluster in clusters {

@@ -12,12 +12,12 @@ import Synchronization
 /// process or (as the copy on disk says) before.
 public struct EdgeRouting: Service {
     let watcher: PlanetWatcher
-    let mesh: any Mesh
+    let mesh: any MeshPaths
     let host: HostName
     let update: @Sendable (_ table: ClusterTable, _ isLive: Bool) async -> Void
 
     public init(
-        watcher: PlanetWatcher, mesh: any Mesh, host: HostName,
+        watcher: PlanetWatcher, mesh: any MeshPaths, host: HostName,
         update: @escaping @Sendable (_ table: RouteTable<ClusterRoute>, _ isLive: Bool) async -> Void
     ) {
         self.watcher = watcher
