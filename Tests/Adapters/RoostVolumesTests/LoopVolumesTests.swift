@@ -225,7 +225,8 @@ struct LoopVolumesTests {
                 pool: pool.volumes.pool, mountRoot: pool.volumes.mountRoot,
                 writtenOnce: LoopVolumes.writtenOnceDefault, counts: counts, logger: Logger(label: "test"))
             try await volumes.create(id, size: size)
-            let folder = try await volumes.mount(id)
+            let disk = try await volumes.mount(id)
+            let folder = switch disk { case .folder(let path): path }
             let device = try #require(try await pool.loops(of: id).first?.split(separator: " ").first?.dropFirst(5))
             // A mount takes it away.
             let mark = folder + "/lost+found"
@@ -235,7 +236,7 @@ struct LoopVolumesTests {
                     try DurableFile.write(count, to: "\(counts)/\(device)/errors_count")
                 }
                 try DurableFile.makeFolder(mark)
-                #expect(try await volumes.mount(id) == folder)
+                #expect(try await volumes.mount(id) == disk)
                 #expect((access(mark, F_OK) != 0) == isMountedAnew)
             }
         }
