@@ -22,6 +22,7 @@ public enum EdgeMessage: Hashable, Sendable {
         case .identity: self = .routes(.identity(try body(EdgeIdentityBody.self)))
         case .route: self = .routes(.route(try body(EdgeRouteBody.self)))
         case .routeGone: self = .routes(.gone(try body(EdgeRouteGoneBody.self).address))
+        case .edges: self = .routes(.edges(try body(EdgeCountBody.self).edges))
         case .apply: self = .routes(.apply)
         case .listeners: self = .listeners(try body(EdgeListenersBody.self))
         case .guarding: self = .guarding
@@ -41,6 +42,7 @@ public enum EdgeMessage: Hashable, Sendable {
         case .routes(.identity(let body)): make(.identity, try JSONFile.encode(body))
         case .routes(.route(let body)): make(.route, try JSONFile.encode(body))
         case .routes(.gone(let address)): make(.routeGone, try JSONFile.encode(EdgeRouteGoneBody(address: address)))
+        case .routes(.edges(let count)): make(.edges, try JSONFile.encode(EdgeCountBody(edges: count)))
         case .routes(.apply): make(.apply)
         case .listeners(let body): make(.listeners, try JSONFile.encode(body))
         case .guarding: make(.guarding)

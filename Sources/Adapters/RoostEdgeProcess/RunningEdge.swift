@@ -136,7 +136,7 @@ final class RunningEdge {
                     unserved.append(body.address)
                     try connection.send(.routes(.gone(body.address)))
                 }
-            case .table, .gone, .apply: try connection.send(.routes(step))
+            case .table, .gone, .edges, .apply: try connection.send(.routes(step))
             }
         }
         return unserved

@@ -54,6 +54,9 @@ public struct RouteAssembly: Sendable {
             guard draft != nil else { throw .beforeTable }
             draft?.routes[address] = nil
             numbers[address] = nil
+        case .edges(let count):
+            guard draft != nil else { throw .beforeTable }
+            draft?.edges = max(count, 1)
         case .apply:
             guard let draft else { throw .beforeTable }
             let used = Set(numbers.values)

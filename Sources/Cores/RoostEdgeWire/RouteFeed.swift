@@ -9,6 +9,8 @@ public enum RouteStep: Hashable, Sendable {
     case identity(EdgeIdentityBody)
     case route(EdgeRouteBody)
     case gone(IPv4Address)
+    /// How many edges there are, this one among them; 1 in a new table.
+    case edges(Int)
     case apply
 }
 
@@ -24,6 +26,7 @@ public struct RouteFeed: Sendable {
     public mutating func steps(to table: RouteTable<ClusterRoute>) -> [RouteStep] {
         guard table != told else { return [] }
         var steps: [RouteStep] = told == nil ? [.table] : []
+        if table.edges != told?.edges ?? ClusterTable().edges { steps.append(.edges(table.edges)) }
         for address in told?.addresses ?? [] where table[address] == nil { steps.append(.gone(address)) }
         for address in table.addresses {
             guard let route = table[address], route != told?[address] else { continue }

@@ -5,11 +5,18 @@ public import RoostModel
 /// A service gives each login one of its few places before it knows who asks (Postgres: one of `max_connections`), so
 /// strangers who never finish could keep everybody out. Who finds no place free waits for one, in order of arrival;
 /// whoever stands before him and may not go because his source has its share does not hold him up.
+///
+/// Edges know nothing of each other's clients. So that all of them together ask no more of a service than it has, each has
+/// an equal part of what all may have.
 public struct LoginPlaces: Sendable {
     public struct Limits: Hashable, Sendable {
-        /// Logins at one service. Far below Postgres's 200 connections, also for three edges at a time.
+        /// Logins at one service, by one edge.
         public var serviceMax: Int
-        /// Of them, from one source.
+        /// By all edges together. Far below Postgres's 200 connections, of which those who have logged in need some too.
+        public var edgesMax: Int
+        /// By one edge, however many edges there are. Beyond 36 of them it is more than their part.
+        public var serviceMin: Int
+        /// Of those at one edge, from one source: as many of this as the edge has of ``serviceMax``.
         public var sourceMax: Int
         /// Clients of one service that wait for a place.
         public var waitingMax: Int
@@ -17,9 +24,13 @@ public struct LoginPlaces: Sendable {
         public var waitingSourceMax: Int
 
         public init(
-            serviceMax: Int = 48, sourceMax: Int = 16, waitingMax: Int = 2_000, waitingSourceMax: Int = 500
+            serviceMax: Int = 48, edgesMax: Int = 144, serviceMin: Int = 4, sourceMax: Int = 16,
+            waitingMax: Int = 2_000,
+            waitingSourceMax: Int = 500
         ) {
             self.serviceMax = serviceMax
+            self.edgesMax = edgesMax
+            self.serviceMin = serviceMin
             self.sourceMax = sourceMax
             self.waitingMax = waitingMax
             self.waitingSourceMax = waitingSourceMax
@@ -49,8 +60,24 @@ public struct LoginPlaces: Sendable {
 
     public let limits: Limits
     private var services: [AppName: Service] = [:]
+    /// Logins at one service, by this edge.
+    private(set) var serviceMax: Int
+    /// Of them, from one source.
+    private(set) var sourceMax: Int
 
-    public init(limits: Limits = Limits()) { self.limits = limits }
+    public init(limits: Limits = Limits()) {
+        self.limits = limits
+        (serviceMax, sourceMax) = Self.part(of: limits, among: 1)
+    }
+
+    private static func part(of limits: Limits, among edges: Int) -> (service: Int, source: Int) {
+        let service = min(limits.serviceMax, max(limits.edgesMax / max(edges, 1), limits.serviceMin))
+        return (service, max(limits.sourceMax * service / limits.serviceMax, 1))
+    }
+
+    /// So many edges lead clients to the services, this one among them. Who has a place keeps it. Where there are more now,
+    /// who waits gets them as the next login ends, for nobody waits where none is under way.
+    public mutating func share(among edges: Int) { (serviceMax, sourceMax) = Self.part(of: limits, among: edges) }
 
     var isEmpty: Bool { services.isEmpty }
 
@@ -90,7 +117,7 @@ public struct LoginPlaces: Sendable {
         var called: [SessionID] = []
         var stillWaiting: [Waiter] = []
         for (index, waiter) in service.waiting.enumerated() {
-            guard service.taken < limits.serviceMax else {
+            guard service.taken < serviceMax else {
                 stillWaiting += service.waiting[index...]
                 break
             }
@@ -120,7 +147,7 @@ public struct LoginPlaces: Sendable {
     }
 
     private func mayEnter(_ service: Service, _ source: SourcePrefix) -> Bool {
-        service.taken < limits.serviceMax && service.bySource[source, default: 0] < limits.sourceMax
+        service.taken < serviceMax && service.bySource[source, default: 0] < sourceMax
     }
 
     private func enter(_ service: inout Service, _ source: SourcePrefix) {

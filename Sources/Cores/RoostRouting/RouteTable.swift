@@ -5,7 +5,13 @@ public import RoostModel
 public struct RouteTable<Route: Hashable & Sendable>: Hashable, Sendable {
     public var routes: [IPv4Address: Route]
 
-    public init(_ routes: [IPv4Address: Route] = [:]) { self.routes = routes }
+    /// How many edges lead clients to these services, this one among them.
+    public var edges: Int
+
+    public init(_ routes: [IPv4Address: Route] = [:], edges: Int = 1) {
+        self.routes = routes
+        self.edges = edges
+    }
 
     public subscript(address: IPv4Address) -> Route? { routes[address] }
 

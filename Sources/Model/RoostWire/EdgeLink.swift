@@ -29,6 +29,8 @@ public enum EdgeFrameKind: UInt16, Sendable, CaseIterable {
     case beat = 10
     /// The edge: ``EdgeReportBody``.
     case report = 11
+    /// roostd: how many edges there are. ``EdgeCountBody``.
+    case edges = 12
 }
 
 /// The first thing that either side says.
@@ -195,6 +197,16 @@ public struct EdgeRouteGoneBody: Hashable, Sendable, Codable {
 
     /// As it is sent.
     public init(address: IPv4Address) { self.address = address }
+}
+
+/// How many edges share what a service has for clients in the middle of their login. An edge that is not told reckons with
+/// itself alone.
+public struct EdgeCountBody: Hashable, Sendable, Codable {
+    /// The one that is told among them.
+    public var edges: Int
+
+    /// As it is sent.
+    public init(edges: Int) { self.edges = edges }
 }
 
 /// The port of each socket that comes along, in their order. They are bound; the edge is to listen.

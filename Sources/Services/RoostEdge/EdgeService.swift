@@ -93,6 +93,7 @@ public final class EdgeService: Service {
                 return (state.loops, old)
             }
             guard routes != old else { return }
+            shared.share(among: routes.edges)
             for loop in loops { loop.execute { $0.update(routes, contexts: contexts) } }
             for door in openedDoors(from: old, to: routes) { shared.opened(door) }
         }

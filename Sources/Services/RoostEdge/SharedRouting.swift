@@ -75,6 +75,8 @@ final class SharedRouting: Sendable {
 
     // MARK: Places for logins
 
+    func share(among edges: Int) { logins.withLock { $0.share(among: edges) } }
+
     func askPlace(_ session: SessionID, at app: AppName, from source: SourcePrefix) -> LoginPlaces.Answer {
         logins.withLock { $0.ask(session, at: app, from: source) }
     }

@@ -38,7 +38,14 @@ struct RouteBook: Sendable {
         _ changes: Set<PlanetChange>, _ measurements: [PathMeasurement]? = nil, from planet: Planet
     ) -> Bool {
         var touched: Set<AppName> = []
-        if let measurements { touched = note(measurements) }
+        var isChanged = false
+        if let measurements {
+            touched = note(measurements)
+            // As seldom as distances: edges come and go with weeks between. One that is stopped or away may serve again.
+            let edges = max(planet.hosts.values.count(where: \.isEdge), 1)
+            isChanged = edges != table.edges
+            table.edges = edges
+        }
         for change in changes {
             switch change {
             case .all: touched.formUnion(Array(planet.clusters.keys) + Array(addresses.keys))
@@ -46,7 +53,6 @@ struct RouteBook: Sendable {
             case .connection, .host, .machine, .volume, .app, .address, .operation: break
             }
         }
-        var isChanged = false
         for name in touched { isChanged = look(at: name, in: planet) || isChanged }
         return isChanged
     }

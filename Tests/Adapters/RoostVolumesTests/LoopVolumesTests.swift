@@ -226,7 +226,10 @@ struct LoopVolumesTests {
                 writtenOnce: LoopVolumes.writtenOnceDefault, counts: counts, logger: Logger(label: "test"))
             try await volumes.create(id, size: size)
             let disk = try await volumes.mount(id)
-            let folder = switch disk { case .folder(let path): path }
+            let folder =
+                switch disk {
+                case .folder(let path): path
+                }
             let device = try #require(try await pool.loops(of: id).first?.split(separator: " ").first?.dropFirst(5))
             // A mount takes it away.
             let mark = folder + "/lost+found"

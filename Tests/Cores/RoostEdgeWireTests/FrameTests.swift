@@ -102,6 +102,7 @@ struct RouteFeedTests {
                     numbers.next() % 4 == 0
                     ? nil : try route("app\(place.bits & 0xff)", epoch: numbers.next() % 3, encryption)
             }
+            if numbers.next() % 4 == 0 { table.edges = Int(1 + numbers.next() % 3) }
             let steps = feed.steps(to: table)
             #expect(steps.isEmpty == (table == inForce))
             for (index, step) in steps.enumerated() {
@@ -139,6 +140,7 @@ struct RouteFeedTests {
         var assembly = RouteAssembly()
         #expect(throws: RouteAssembly.Failure.beforeTable) { try assembly.take(.apply) }
         #expect(throws: RouteAssembly.Failure.beforeTable) { try assembly.take(.route(body)) }
+        #expect(throws: RouteAssembly.Failure.beforeTable) { try assembly.take(.edges(3)) }
         _ = try assembly.take(.table)
         body.encryption = "required"
         #expect(throws: RouteAssembly.Failure.missingIdentity(address(1))) { try assembly.take(.route(body)) }
@@ -146,7 +148,9 @@ struct RouteFeedTests {
         #expect(throws: RouteAssembly.Failure.unknownIdentity(3)) { try assembly.take(.route(body)) }
         body.encryption = "quantum"
         _ = try assembly.take(.route(body))
-        #expect(try assembly.take(.apply)?[address(1)]?.encryption == .unusable)
+        _ = try assembly.take(.edges(-7))
+        let table = try assembly.take(.apply)
+        #expect(table?[address(1)]?.encryption == .unusable && table?.edges == 1)
     }
 
     @Test("A new connection begins with the whole table, and the old one is forgotten")

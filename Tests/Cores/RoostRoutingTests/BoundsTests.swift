@@ -150,6 +150,37 @@ struct BoundsTests {
         #expect(places.isEmpty)
     }
 
+    @Test("However many edges there are, together they have no more logins under way than Postgres has room for")
+    func edges() {
+        let limits = LoginPlaces.Limits()
+        var last = (service: limits.serviceMax, source: limits.sourceMax)
+        for edges in 1...60 {
+            var places = LoginPlaces(limits: limits)
+            places.share(among: edges)
+            let given = (0..<UInt64(200)).count {
+                places.ask(SessionID($0), at: db, from: SourcePrefix(of: IPv4Address(bits: UInt32($0) << 8))) == .given
+            }
+            #expect(given == places.serviceMax && given <= last.service && places.sourceMax <= last.source)
+            #expect(places.sourceMax >= 1 && 2 * places.sourceMax < given, "one network keeps out all others")
+            if edges <= limits.edgesMax / limits.serviceMin { #expect(edges * given <= limits.edgesMax) }
+            last = (given, places.sourceMax)
+        }
+        #expect(last.service == limits.serviceMin)
+    }
+
+    @Test("Where there are more edges than before, who logs in goes on, and the next waits until there is room again")
+    func moreEdges() {
+        var places = LoginPlaces(limits: .init(serviceMax: 4, edgesMax: 4, serviceMin: 1, sourceMax: 4))
+        #expect((0..<4).allSatisfy { places.ask(SessionID($0), at: db, from: near) == .given })
+        places.share(among: 2)
+        #expect(places.ask(SessionID(4), at: db, from: far) == .wait)
+        #expect(places.giveBack(at: db, from: near) == [] && places.giveBack(at: db, from: near) == [])
+        #expect(places.giveBack(at: db, from: near) == [SessionID(4)])
+        #expect(places.ask(SessionID(5), at: db, from: far) == .wait)
+        places.share(among: 1)
+        #expect(places.giveBack(at: db, from: near) == [SessionID(5)])
+    }
+
     @Test("One source has a share of those who wait for a place to log in")
     func waitingShares() {
         var places = LoginPlaces(limits: .init(serviceMax: 2, sourceMax: 1, waitingMax: 3, waitingSourceMax: 2))

@@ -71,6 +71,28 @@ struct CrowdTests {
         }
     }
 
+    @Test("One of many edges has a part of a cluster's logins only")
+    func partOfLogins() async throws {
+        try await withBackend("a", .standbyWithPassword) { a in
+            try await withEdge({
+                $0.loops = 1
+                $0.logins = .init(serviceMax: 3, edgesMax: 3, serviceMin: 1, sourceMax: 3, waitingMax: 1)
+            }) { edge in
+                let leading = try route(leader: nil, replicas: [replica(a.backend)])
+                try await edge.serve(leading)
+                edge.service.update(ClusterTable([edge.address: leading], edges: 3))
+                let first = try connect(edge, .read)
+                try await first.receive { !$0.isEmpty }
+                let waiting = try connect(edge, .read)
+                let crowded = try connect(edge, .read)
+                #expect(error(in: try await crowded.receiveAll())?.code == "53300")
+                #expect(a.connections == 1)
+                first.close()
+                try await waiting.receive { messages(in: $0).last?.type == "R" }
+            }
+        }
+    }
+
     @Test("One network cannot fill an edge, nor can one cluster's clients; each is told what is full")
     func sources() async throws {
         try await withBackend("a", .primary) { a in

@@ -80,6 +80,39 @@ struct EdgeRoutingTests {
         return records
     }
 
+    @Test("An edge is told how many there are, those that are stopped among them")
+    func edges() throws {
+        var planet = Planet()
+        var book = RouteBook(host: try HostName("ams1"))
+        func hear(_ name: String, isEdge: Bool, isStopped: Bool = false) throws {
+            let host = try HostName(name)
+            let record = HostRecord(
+                host: host, region: try RegionCode("ams"), generation: Generation(1),
+                capacity: HostCapacity(cpus: 1, memory: .gibibytes(1), disk: .gibibytes(1)),
+                mesh: MeshIdentity(
+                    publicKey: "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", endpoint: "198.18.0.9:51820",
+                    probePort: 51821, address: MeshAddress.host(host)), isEdge: isEdge, isStoreMember: false,
+                isEdgeStopped: isStopped)
+            let entry = Entry(
+                key: StoreKeys.host(host), value: Array(try JSONEncoder().encode(record)), created: Revision(1),
+                modified: Revision(2))
+            planet.apply(.changes([.put(entry)], revision: Revision(2)))
+        }
+        func look(_ changes: Set<PlanetChange> = [], isMeasured: Bool = true) -> Bool {
+            book.take(changes, isMeasured ? [] : nil, from: planet)
+        }
+        #expect(look([.all]) == false)
+        try hear("ams1", isEdge: true)
+        #expect(look() == false)
+        #expect(book.table.edges == 1)
+        try hear("ams2", isEdge: true, isStopped: true)
+        try hear("ams3", isEdge: false)
+        #expect(look(isMeasured: false) == false)
+        #expect(look())
+        #expect(book.table.edges == 2)
+        #expect(look() == false)
+    }
+
     @Test("A change costs one look, however many clusters there are, and the table is what it would be made anew")
     func inProportion() throws {
         let (ams, sin) = (try HostName("ams1"), try HostName("sin1"))
