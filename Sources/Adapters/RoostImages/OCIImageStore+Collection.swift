@@ -30,9 +30,12 @@ extension OCIImageStore {
             return []
         }
         let path = directory + "/.collect.lock"
-        guard let lock = try await step("lock", { () throws(SystemError) in try FileLock.attempt(path) }) else {
-            return []
+        let taken = try await step("lock") { () throws(SystemError) -> FileLock? in
+            // On a host that has never had an image.
+            try DurableFile.makePrivateFolder(directory, mode: 0o700)
+            return try FileLock.attempt(path)
         }
+        guard let lock = taken else { return [] }
         defer { lock.release() }
         try await sweep()
         let used = try await inUse()

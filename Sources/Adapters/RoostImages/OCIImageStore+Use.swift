@@ -31,7 +31,7 @@ extension OCIImageStore {
             cause: "it was removed \(Self.holdTriesMax) times while it was about to be used")
     }
 
-    private func hold(_ digest: ImageDigest, _ image: ImageReference) async throws(RuntimeError) -> FileLock {
+    func hold(_ digest: ImageDigest, _ image: ImageReference) async throws(RuntimeError) -> FileLock {
         do { return try await FileLock.share(useLock(digest.hex), within: Self.holdPatience) } catch {
             logger.error("cannot hold an image", metadata: ["image": "\(image)", "error": "\(error)"])
             throw RuntimeError(

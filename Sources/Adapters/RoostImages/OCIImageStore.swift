@@ -97,6 +97,9 @@ public struct OCIImageStore: ImageStore {
         if let ready = try await ready(digest, image) { return ready }
         return try await locked("sha256-\(digest.hex)", image) { () throws(RuntimeError) in
             if let ready = try await ready(digest, image) { return ready }
+            // Nobody removes it before it was seen whole here.
+            let hold = try await hold(digest, image)
+            defer { hold.release() }
             let half = "\(directory)/.unpacking-\(digest.hex)"
             try await removeFolder(half, image)
             do throws(RuntimeError) {
@@ -198,6 +201,8 @@ public struct OCIImageStore: ImageStore {
         try await command("flush", image, .failed, Command("sync", ["-f", half], deadline: Self.unpackDeadline))
         let final = folder(digest)
         try await report("publish", image) { () throws(SystemError) in
+            // To flush it may have taken minutes.
+            try Self.noteUse(at: half + "/image.json")
             guard rename(half, final) == 0 else { throw SystemError("rename to", final) }
             try DurableFile.flushFolder(directory)
         }

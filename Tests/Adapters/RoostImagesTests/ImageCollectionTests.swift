@@ -39,6 +39,8 @@ struct ImageCollectionTests {
         try await ImageWorkshop.with { workshop in
             let reference = try ImageReference("oci:" + (try await workshop.makeLayout(tag: "one", extra: "first")))
             let store = Self.owned(workshop)
+            // There is not even a folder yet.
+            #expect(try await store.collect(Self.greedy) { [] }.isEmpty)
             let image = try await Self.use(store, reference)
             #expect(try await store.digest(of: reference) == image.digest)
             #expect(try await store.collect(Self.day) { [] }.isEmpty)
