@@ -138,10 +138,7 @@ import Testing
         claim.machines = own.machines
         planet.apply(.changes([.put(try StoredRecords.entry(StoreKeys.host(thief), claim))], revision: Revision(11)))
         #expect(planet.host(of: own.machines[0].id) == own.host)
-        for machine in own.machines {
-            #expect(planet.host(of: machine.id) == own.host)
-            #expect(planet.machine(at: machine.address) == machine.id)
-        }
+        for machine in own.machines { #expect(planet.host(of: machine.id) == own.host) }
         // When the first one gives it up, the other has it.
         planet.apply(.changes([.delete(key: StoreKeys.host(own.host))], revision: Revision(12)))
         #expect(planet.host(of: own.machines[0].id) == thief)
