@@ -13,7 +13,7 @@ extension OCIRuntime {
         do throws(SystemError) {
             return try await BlockingCall.runIdly { () throws(SystemError) in
                 let named = try FolderUse.measure(folder, namesMax: namesMax)
-                let nameless = NamelessFiles.use(ofProcesses: group.processes())
+                let nameless = NamelessFiles.use(ofProcesses: try group.processes())
                 return RootUse(size: named.size + nameless.size, isWhole: named.isWhole && nameless.isWhole)
             }
         } catch {
