@@ -153,8 +153,14 @@ struct EdgeSignsTests {
         try await withBackend("a", .primary) { a in
             try await withEdge { edge in
                 try await edge.serve(try route(leader: a.backend, encryption: .optional(identity)))
+                // As on an edge, where the address is the host's: only so does a check come from there, too.
+                let address = ["\(edge.address)/32", "dev", "lo"]
+                try await Command("ip", ["addr", "add"] + address).run()
+                var checks = 0
+                for _ in 0..<3 { checks += await edge.service.health() ? 1 : 0 }
+                try await Command("ip", ["addr", "del"] + address).run()
                 // Each is answered, by the beginning of TLS.
-                for _ in 0..<3 { #expect(await edge.service.health()) }
+                #expect(checks == 3)
                 try await expectStats(edge) { $0.tls >= 3 }
                 try await expect(0, edge, "its own checks")
                 let encrypted = try RawClient(edge.address, edge.writePort)
