@@ -39,30 +39,46 @@ enum NamelessFiles {
         var number: ino_t
     }
 
+    /// Looks at what moves all the time.
+    private static let roundsMax = 8
+
+    /// Each thread may have a table of files of its own, and lives on when the first one has ended (clone(2)). A thread has
+    /// a folder under its own number, though /proc does not list it (proc(5)).
+    private static func threads(of processes: Set<Int32>) -> [String] {
+        processes.flatMap { (try? FolderListing.names(in: "/proc/\($0)/task")) ?? ["\($0)"] }
+    }
+
     /// Blocks. Nothing is opened: the kernel's links are asked what they lead to (proc_pid_fd(5)).
     static func use(ofProcesses processes: Set<Int32>) -> RootUse {
         var seen: Set<File> = []
         var use = RootUse(size: .zero)
         var links = 0
-        for process in processes {
-            for folder in ["/proc/\(process)/fd", "/proc/\(process)/map_files"] {
-                // Gone meanwhile, perhaps.
+        for folder in threads(of: processes).flatMap({ ["/proc/\($0)/fd", "/proc/\($0)/map_files"] }) {
+            // Gone meanwhile, perhaps. What moved from one number to another between the listing and the question is found
+            // in another round, as a rule: a file counts once.
+            for _ in 0..<roundsMax {
                 let names = (try? FolderListing.names(in: folder)) ?? []
                 links += names.count
                 guard links <= linksMax else {
                     use.isWhole = false
                     return use
                 }
+                var missed = 0
                 for name in names {
                     let path = folder + "/" + name
                     var status = stat()
                     var filesystem = statfs()
-                    guard stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG, status.st_nlink == 0,
+                    guard stat(path, &status) == 0 else {
+                        missed += 1
+                        continue
+                    }
+                    guard status.st_mode & S_IFMT == S_IFREG, status.st_nlink == 0,
                         statfs(path, &filesystem) == 0, Int(filesystem.f_type) == overlay,
                         seen.insert(File(device: status.st_dev, number: status.st_ino)).inserted
                     else { continue }
                     use.size = use.size + ByteCount(bytes: Int64(status.st_blocks) * blockSize)
                 }
+                if missed == 0 { break }
             }
         }
         return use

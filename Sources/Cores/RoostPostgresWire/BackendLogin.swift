@@ -25,7 +25,7 @@ public struct BackendLogin: Sendable {
 
     /// Why a backend does not serve what the client came for.
     public enum Unfit: String, Error, Hashable, Sendable {
-        /// SQLSTATE 57P03.
+        /// SQLSTATE 57P03; or its access rules let nobody in.
         case notAccepting = "it does not accept connections yet"
         case standby = "it is a standby"
         case notPostgres = "it does not answer as Postgres does"
@@ -92,8 +92,11 @@ public struct BackendLogin: Sendable {
         switch type {
         case UInt8(ascii: "E"):
             // Any other error is the client's to see: a wrong password, no such database, too many clients.
-            return !hasPassed && Self.errorCode(in: body) == SQLState.cannotConnectNow.rawValue
-                ? .unfit(.notAccepting) : .done
+            guard !hasPassed, let code = Self.errorCode(in: body) else { return .done }
+            // Before it has asked who is there, Postgres refuses by its access rules alone (auth.c, ClientAuthentication):
+            // the member lets nobody in, and its gate is about to close.
+            let isClosed = code == SQLState.invalidAuthorization.rawValue && !isAuthenticated
+            return isClosed || code == SQLState.cannotConnectNow.rawValue ? .unfit(.notAccepting) : .done
         case UInt8(ascii: "R"):
             switch Self.authentication(body) {
             case .asks: return .passHere

@@ -88,6 +88,12 @@ struct BackendLoginTests {
         for access in Access.allCases {
             var starting = BackendLogin(access: access)
             #expect(starting.read(failure("57P03")) == .retry(.notAccepting))
+            // By its access rules, before it has asked for anything.
+            var closed = BackendLogin(access: access)
+            #expect(closed.read(failure("28000")) == .retry(.notAccepting))
+            var unknown = BackendLogin(access: access)
+            #expect(unknown.read(authentication(5, "salt")) == .pass(authentication(5, "salt")))
+            #expect(unknown.read(failure("28000")) == .relay(failure("28000")))
             var full = BackendLogin(access: access)
             #expect(full.read(failure("53300")) == .relay(failure("53300")))
         }
