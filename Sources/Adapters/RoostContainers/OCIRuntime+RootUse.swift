@@ -42,10 +42,13 @@ enum NamelessFiles {
     /// Looks at what moves all the time.
     private static let roundsMax = 8
 
-    /// Each thread may have a table of files of its own, and lives on when the first one has ended (clone(2)). A thread has
-    /// a folder under its own number, though /proc does not list it (proc(5)).
-    private static func threads(of processes: Set<Int32>) -> [String] {
-        processes.flatMap { (try? FolderListing.names(in: "/proc/\($0)/task")) ?? ["\($0)"] }
+    /// The threads of a process share its files and its memory, as a rule: looked at one by one, a program of a thousand
+    /// threads would be over the bound by nothing but their number. Where the first one has ended, /proc shows both at
+    /// another one only (proc(5): each has a folder under its own number, though it is not listed).
+    private static func folder(_ name: String, of process: Int32) -> String? {
+        let threads = (try? FolderListing.names(in: "/proc/\(process)/task")) ?? []
+        return (["\(process)"] + threads).map { "/proc/\($0)/\(name)" }
+            .first { (try? FolderListing.names(in: $0))?.isEmpty == false }
     }
 
     /// Blocks. Nothing is opened: the kernel's links are asked what they lead to (proc_pid_fd(5)).
@@ -53,7 +56,7 @@ enum NamelessFiles {
         var seen: Set<File> = []
         var use = RootUse(size: .zero)
         var links = 0
-        for folder in threads(of: processes).flatMap({ ["/proc/\($0)/fd", "/proc/\($0)/map_files"] }) {
+        for folder in processes.flatMap({ [folder("fd", of: $0), folder("map_files", of: $0)].compactMap(\.self) }) {
             // Gone meanwhile, perhaps. What moved from one number to another between the listing and the question is found
             // in another round, as a rule: a file counts once.
             for _ in 0..<roundsMax {
