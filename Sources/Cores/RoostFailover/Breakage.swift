@@ -24,4 +24,14 @@ package enum Breakage: String, Hashable, Sendable, CaseIterable {
     case saysStoppedEarly
     /// Looks at its log after it has stopped its Postgres, before it has asked for a successor.
     case staysAfterResigning
+    /// Does not notice that the store has gone back.
+    case trustsRestoredStore
+    /// Takes no answer of a store that has gone back.
+    case dropsOlderReads
+    /// Counts the answer of a leader that has lost part of its own log.
+    case believesShortLeader
+    /// Follows with what is left of a log that lost part.
+    case followsAfterLoss
+    /// Lets readers in for as long as its Postgres runs.
+    case servesWithoutStream
 }

@@ -14,16 +14,21 @@ public struct DurableState: Hashable, Sendable, Codable {
     public var data: DataState
     /// The highest epoch in which this member's promotion (or initdb) is known to have ended.
     public var led: Epoch
+    /// The last reign that this member knows to have been open to clients, with copies enough: every later leader's
+    /// history has it, so a store whose rule has not has gone back. Nil when none is known (also from a program that did
+    /// not keep it).
+    public var opened: Reign?
 
     public init(
         promised: Epoch = .none, chain: [Reign] = [], timeline: UInt32? = nil, data: DataState = .empty,
-        led: Epoch = .none
+        led: Epoch = .none, opened: Reign? = nil
     ) {
         self.promised = promised
         self.chain = chain
         self.timeline = timeline
         self.data = data
         self.led = led
+        self.opened = opened
     }
 }
 

@@ -9,7 +9,8 @@ public enum FailoverEvent: Hashable, Sendable {
     /// The cluster's records, at one revision of the store.
     ///
     /// `.read`: the answer to ``FailoverAction/read``: linearizable, so not older than the moment it was asked for.
-    /// `.watch`: pushed by the store; may be stale. Views older than one already seen are ignored by the core.
+    /// `.watch`: pushed by the store; may be stale. Views older than one already seen are ignored by the core, until
+    /// reads that begin one after the other agree that the store has gone back.
     case viewed(StoreView, by: ViewSource)
 
     /// ``FailoverAction/read`` was not answered in ``FailoverTimings/storeRequestMax`` or answered with an error.
@@ -57,7 +58,7 @@ public enum ViewSource: Hashable, Sendable {
 
 /// What the core needs of the cluster's records.
 public struct StoreView: Hashable, Sendable {
-    /// The store's revision this view was taken at. Never goes back for one cluster.
+    /// The store's revision this view was taken at. Goes back only with the store itself (restored from a copy).
     public var revision: Int64
     /// The members of the spec, in its order.
     public var members: [MemberName]

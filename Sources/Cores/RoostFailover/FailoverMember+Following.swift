@@ -20,7 +20,7 @@ extension FailoverMember {
         case .founding:
             createRule(view, now)
         case .initializing, .severing, .reading, .waiting, .cloning, .exchanging, .discarding, .rewinding, .following,
-            .claiming, .promoting, .restarting, .leading, .draining, .suspending, .resigning, .leaving:
+            .claiming, .promoting, .restarting, .leading, .draining, .suspending, .quarantined, .resigning, .leaving:
             // The cluster's records were removed while it ran: it is being destroyed.
             detail = "the cluster has no rule any more"
         }
@@ -102,6 +102,13 @@ extension FailoverMember {
             guard now >= retryAt else { return }
             guard reports.divergence == nil || rule.members.count == 1 else { return proposeSuccession(rule, now) }
             return claim(end: end, now)
+        }
+        if let lost = state.chain.lost(by: name, end: end) ?? rule.history.lost(by: name, end: end),
+            breakage != .followsAfterLoss
+        {
+            // Its pages may hold what its log has lost.
+            let why = "has lost part of its own log: it ends at \(end), but this member led from \(lost.begin)"
+            return copy(rule, end: end, why, now)
         }
         if breakage == .adoptsUnseen {
             save { $0.chain = rule.history }
@@ -219,5 +226,14 @@ extension FailoverMember {
         setGate(open: true)
         // Consistent (it answers) and in the stream of this epoch: only a leader of this epoch has the slot.
         if state.data == .rewinding { save { $0.data = .usable } }
+    }
+
+    /// Readers are let in by what the stream shows, and for as long; also when Postgres does not answer any more.
+    mutating func closeAtStandstill(_ now: Moment) {
+        guard case .following = phase, gateIsOpen, now - streamedAt >= timings.standstillMax,
+            breakage != .servesWithoutStream
+        else { return }
+        setGate(open: false)
+        detail = "its stream has stood still for \(timings.standstillMax.components.seconds) s"
     }
 }

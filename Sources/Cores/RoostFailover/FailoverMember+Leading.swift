@@ -92,6 +92,11 @@ extension FailoverMember {
             if now - reigning.began >= timings.soundAfter { crashes = 0 }
             weigh(sample, &reigning, now)
             phase = .leading(reigning)
+            if let lost = state.chain.lost(by: name, end: sample.flushed), let rule = view?.rule, rule.members.count > 1
+            {
+                let why = "it has lost part of its own log, which ends at \(sample.flushed): it led from \(lost.begin)"
+                return standDown(why, now)
+            }
             if reigning.isOpen, !gateIsOpen { open(now) }
         case .draining(var drain):
             drain.reigning.heardAt = now
@@ -99,7 +104,7 @@ extension FailoverMember {
         case .following, .waiting:
             strayed("somebody else promoted its Postgres, to timeline \(sample.timeline)", now)
         case .starting, .empty, .initializing, .founding, .severing, .reading, .cloning, .exchanging, .discarding,
-            .rewinding, .claiming, .promoting, .restarting, .suspending, .resigning, .leaving:
+            .rewinding, .claiming, .promoting, .restarting, .suspending, .quarantined, .resigning, .leaving:
             break
         }
     }
@@ -129,6 +134,7 @@ extension FailoverMember {
 
     private mutating func open(_ now: Moment) {
         detail = nil
+        if let reign = state.chain.last { noteOpen(reign) }
         setGate(open: true)
         beatDueAt = now
     }
@@ -182,7 +188,7 @@ extension FailoverMember {
             retryLater(reason, now)
             phase = .reading
         case .starting, .empty, .initializing, .founding, .severing, .reading, .cloning, .exchanging, .discarding,
-            .rewinding, .claiming, .promoting, .suspending, .resigning, .leaving:
+            .rewinding, .claiming, .promoting, .suspending, .quarantined, .resigning, .leaving:
             break
         }
     }

@@ -20,7 +20,7 @@ extension FailoverMember {
             case .spoiled(let reason): foundSpoiled(reason, now)
             case .done, .end, .promoted: succeeded(outcome, now)
             }
-        case .starting, .empty, .founding, .waiting, .claiming, .leading:
+        case .starting, .empty, .founding, .waiting, .claiming, .leading, .quarantined:
             preconditionFailure("operation \(operation) ended in phase \(phase.label)")
         }
     }
@@ -56,7 +56,8 @@ extension FailoverMember {
             retryLater(reason, now)
             phase = .severing
         case .starting, .empty, .initializing, .founding, .severing, .reading, .waiting, .exchanging, .discarding,
-            .following, .claiming, .promoting, .restarting, .leading, .draining, .suspending, .resigning, .leaving:
+            .following, .claiming, .promoting, .restarting, .leading, .draining, .suspending, .quarantined, .resigning,
+            .leaving:
             failed(reason, now)
         }
     }
@@ -78,7 +79,8 @@ extension FailoverMember {
         switch phase {
         case .reading, .following: loseData(.spoiled, reason)
         case .starting, .empty, .initializing, .founding, .severing, .waiting, .cloning, .exchanging, .discarding,
-            .rewinding, .claiming, .promoting, .restarting, .leading, .draining, .suspending, .resigning, .leaving:
+            .rewinding, .claiming, .promoting, .restarting, .leading, .draining, .suspending, .quarantined, .resigning,
+            .leaving:
             failed(reason, now)
         }
     }
@@ -95,8 +97,8 @@ extension FailoverMember {
         case .following: couldNotFollow(reason, now)
         case .promoting: standDown(reason, now)
         case .restarting: crashed(reason, now)
-        case .starting, .empty, .founding, .waiting, .claiming, .leading, .draining, .suspending, .resigning,
-            .leaving:
+        case .starting, .empty, .founding, .waiting, .claiming, .leading, .draining, .suspending, .quarantined,
+            .resigning, .leaving:
             detail = reason
         }
     }

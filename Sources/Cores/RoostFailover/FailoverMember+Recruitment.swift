@@ -6,12 +6,13 @@ extension FailoverMember {
     /// a watch does not show may simply not have arrived.
     mutating func callRecruitment(_ now: Moment) {
         guard let rule = view?.rule, rule.recruitment == nil, rule.leader != name, rule.epoch == state.promised,
-            state.data == .usable, let order = rule.members.filter({ $0 != rule.leader }).firstIndex(of: name)
+            proofOfReversal(rule) == nil, state.data == .usable,
+            let order = rule.members.filter({ $0 != rule.leader }).firstIndex(of: name)
         else { return }
         switch phase {
         case .following, .waiting, .cloning: break
         case .starting, .empty, .initializing, .founding, .severing, .reading, .exchanging, .discarding, .rewinding,
-            .claiming, .promoting, .restarting, .leading, .draining, .suspending, .resigning, .leaving:
+            .claiming, .promoting, .restarting, .leading, .draining, .suspending, .quarantined, .resigning, .leaving:
             return
         }
         let silentSince = max(newsAt, storeSince)
@@ -52,7 +53,7 @@ extension FailoverMember {
         case .severing:
             // The last attempt failed; nothing may be promised before one succeeds.
             if running == nil, now >= retryAt { start(.sever) }
-        case .initializing, .leaving:
+        case .initializing, .quarantined, .leaving:
             break
         case .cloning, .exchanging, .discarding, .rewinding, .following, .claiming, .promoting, .restarting, .leading,
             .draining, .suspending, .resigning:
@@ -74,8 +75,14 @@ extension FailoverMember {
 
     mutating func severed(_ now: Moment) {
         failures = 0
-        if let rule = view?.rule { promise(rule.recruitment?.epoch ?? rule.epoch) }
         reports.premature = nil
+        if let rule = view?.rule {
+            if proofOfReversal(rule) != nil, state.data != .exchanging {
+                phase = .quarantined
+                return
+            }
+            promise(rule.recruitment?.epoch ?? rule.epoch)
+        }
         switch state.data {
         case .usable: phase = .reading
         case .exchanging: phase = .exchanging

@@ -152,7 +152,9 @@ extension MemberReport {
         return switch state {
         // A word of a newer program may mean that, too.
         case .empty, .initializing, .cloning, .rewinding, .unknown: true
-        case .starting, .running, .waiting, .stopped, .failed: false
+        // It has data, and holds it back.
+        case .failed: true
+        case .starting, .running, .waiting, .stopped: false
         }
     }
 }

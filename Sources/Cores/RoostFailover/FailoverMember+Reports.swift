@@ -82,7 +82,9 @@ extension FailoverMember {
         var end = reports.premature
         if case .waiting(let known) = phase { end = known }
         guard let end, let position = state.chain.position(at: end) else { return nil }
-        let contributed = state.chain.contributed(upTo: end)
+        // Others see by the whole of it that this log has lost what its own reign began with.
+        let isWhole = state.chain.lost(by: name, end: end) == nil
+        let contributed = isWhole ? state.chain.contributed(upTo: end) : state.chain
         if breakage == .reportsPromisedEpoch {
             let followed = state.chain.last?.epoch ?? position.epoch
             return (Position(epoch: followed, end: end), contributed)
@@ -135,7 +137,9 @@ extension FailoverMember {
             case .waiting(let end): return state.chain.position(at: end)
             case .cloning(let copying): return copying.end.flatMap { state.chain.position(at: $0) }
             case .starting, .empty, .initializing, .founding, .severing, .reading, .exchanging, .discarding, .rewinding,
-                .following, .claiming, .promoting, .restarting, .leading, .draining, .suspending, .resigning, .leaving:
+                .following, .claiming, .promoting, .restarting, .leading, .draining, .suspending, .quarantined,
+                .resigning,
+                .leaving:
                 return nil
             }
         }
@@ -162,6 +166,7 @@ extension MemberPhase {
         case .following: isBusy ? .starting : .running
         case .leading, .draining: .running
         case .severing, .waiting: .waiting
+        case .quarantined: .failed
         // Whoever guards a leader from outside looks away once it says that it has stopped.
         case .suspending, .resigning(hasStopped: false): .running
         case .resigning(hasStopped: true), .leaving: .stopped
@@ -173,7 +178,7 @@ extension MemberPhase {
         switch self {
         case .suspending, .resigning(hasStopped: false): true
         case .starting, .empty, .initializing, .founding, .severing, .reading, .waiting, .cloning, .exchanging,
-            .discarding, .rewinding, .following, .claiming, .promoting, .restarting, .leading, .draining,
+            .discarding, .rewinding, .following, .claiming, .promoting, .restarting, .leading, .draining, .quarantined,
             .resigning(hasStopped: true), .leaving:
             false
         }

@@ -4,6 +4,7 @@ import RoostModel
 extension FailoverMember {
     mutating func see(_ seen: StoreView, _ source: ViewSource, _ now: Moment) {
         let isRead = source == .read
+        let askedAt = readAskedAt
         if isRead {
             readAskedAt = nil
             if now - storeHeardAt > timings.storeGapMax { storeSince = now }
@@ -12,9 +13,14 @@ extension FailoverMember {
         // A new process may have lost its disk with its promises: it must not believe a stale watch.
         guard isRead || hasRead else { return }
         hasRead = true
-        if let view, seen.revision < view.revision { return }
+        if let view, seen.revision < view.revision {
+            guard isRead, isReversal(seen, askedAt: askedAt, now) else { return }
+            forgetView()
+        }
+        if isRead { reversedAt = nil }
         noteNews(seen, now)
         view = seen
+        noteCalled(seen, source, now)
         if isRead { callRecruitment(now) }
     }
 

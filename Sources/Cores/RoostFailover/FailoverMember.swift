@@ -54,6 +54,10 @@ public struct FailoverMember: Sendable {
     var leaderAliveAt: Moment?
     var ruleChange: PendingRule?
     var ruleChangeDueAt = Moment.zero
+    /// When a read first answered with less than what was seen before.
+    var reversedAt: Moment?
+    /// So many reads in a row called for less than this member has promised.
+    var undercuts = 0
 
     // The lease.
     var beats: [PendingBeat] = []
@@ -158,6 +162,7 @@ public struct FailoverMember: Sendable {
         stopWithoutLease(now)
         take(event, now)
         decide(now)
+        closeAtStandstill(now)
         stopWithoutLease(now)
         tend(now)
         wakeAt = nextWake(after: now)
@@ -208,6 +213,9 @@ public struct FailoverMember: Sendable {
         if case .leaving(let farewell) = phase { return leave(farewell, now) }
         guard hasRead, let view else { return }
         guard let rule = view.rule else { return found(view, now) }
+        if let proof = proofOfReversal(rule) { return quarantine(because: proof, now) }
+        if case .quarantined = phase { leaveQuarantine(now) }
+        noteOpening(view, rule)
         let called = rule.recruitment?.epoch ?? rule.epoch
         if called > state.promised { answerCall(of: called, now) }
         if called == state.promised {
@@ -243,7 +251,8 @@ public struct FailoverMember: Sendable {
         case .resigning(hasStopped: false): if now >= retryAt { start(.stop(.immediate)) }
         case .exchanging: if now >= retryAt { start(.exchange) }
         case .discarding: if now >= retryAt { start(.discard) }
-        case .empty, .initializing, .waiting, .cloning, .rewinding, .claiming, .promoting, .restarting, .leaving:
+        case .empty, .initializing, .waiting, .cloning, .rewinding, .claiming, .promoting, .restarting, .quarantined,
+            .leaving:
             break
         }
     }
@@ -329,9 +338,10 @@ public struct FailoverMember: Sendable {
             consider(reigning.heardAt + timings.postgresSilenceMax)
             consider(reigning.isolatedSince.map { $0 + isolationLimit })
         case .draining(let drain): consider(drain.deadline)
+        case .following: if gateIsOpen { consider(streamedAt + timings.standstillMax) }
         case .leaving(let farewell): consider(farewell.deadline)
         case .starting, .empty, .initializing, .founding, .severing, .reading, .waiting, .cloning, .exchanging,
-            .discarding, .rewinding, .following, .claiming, .promoting, .restarting, .suspending, .resigning:
+            .discarding, .rewinding, .claiming, .promoting, .restarting, .suspending, .quarantined, .resigning:
             break
         }
         return next

@@ -14,6 +14,6 @@ public struct FailoverStatus: Hashable, Sendable {
     public enum Phase: String, Hashable, Sendable, Codable, CaseIterable {
         case starting, empty, initializing, founding, severing, reading, waiting, cloning, exchanging, discarding,
             rewinding
-        case following, claiming, promoting, restarting, leading, draining, suspended, resigning, leaving
+        case following, claiming, promoting, restarting, leading, draining, suspended, quarantined, resigning, leaving
     }
 }

@@ -40,6 +40,9 @@ public struct FailoverTimings: Hashable, Sendable {
     public var sampleAgeMax: Duration = .seconds(3)
     /// A standby that has less on disk than its leader had this long ago confirms nothing that clients wait for.
     public var confirmationPatience: Duration = .seconds(5)
+    /// A standby that has heard nothing from its leader's Postgres for this long lets readers in no more: what it shows may be
+    /// of another time, and it may not be the cluster's any more.
+    public var standstillMax: Duration = .seconds(10)
     /// A report that was not stored is sent again after this.
     public var reportRetry: Duration = .milliseconds(250)
     /// Members that answered a recruitment wait this long for better answers (a switchover's target; enough standbys

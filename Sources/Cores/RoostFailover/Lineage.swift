@@ -35,6 +35,12 @@ extension [Reign] {
         return [first] + dropFirst().filter { $0.begin < end }
     }
 
+    /// A reign that begins beyond the end of its own leader's log: when a leader was chosen its log ended where the reign
+    /// begins, on its disk, and a copy or what is left after a rewind is never shorter.
+    func lost(by member: MemberName, end: LSN) -> Reign? {
+        first { $0.leader == member && $0.begin > end }
+    }
+
     /// The position of a log with this chain and end: the epoch is that of its *last byte*, not of the leader it
     /// follows. A member that follows a new leader but received nothing from it is not ahead of anybody.
     public func position(at end: LSN) -> Position? {

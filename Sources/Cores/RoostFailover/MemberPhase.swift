@@ -2,7 +2,8 @@ import RoostModel
 
 /// Where a member stands. Every phase becomes `leaving` when the machine is asked to stop. Where Postgres may run or its
 /// data may be changing, a rule that calls for a higher epoch makes it `severing`; `starting`, `empty`, `initializing`,
-/// `founding`, `reading` and `waiting` are behind a fence already, and stay what they are.
+/// `founding`, `reading` and `waiting` are behind a fence already, and stay what they are. A store that has gone back makes
+/// each, behind its fence, `quarantined`.
 ///
 /// What else each becomes is said here with its reason, and for the simulation in ``PhaseStep``: the two are one list.
 enum MemberPhase: Hashable, Sendable {
@@ -56,6 +57,9 @@ enum MemberPhase: Hashable, Sendable {
     case draining(Drain)
     /// The lease ran out: Postgres is being stopped. Becomes `claiming` (or `severing`).
     case suspending
+    /// The store has provably gone back. Behind the fence, with all its data, it neither votes nor follows. Becomes
+    /// `severing` when the store's history has again what this member knows of.
+    case quarantined
     /// Cannot lead: Postgres is stopped, then a recruitment asked for. Becomes `severing`.
     case resigning(hasStopped: Bool)
     /// The machine stops. The end.
@@ -126,7 +130,7 @@ extension MemberPhase {
         case .claiming, .promoting, .restarting, .leading, .draining: true
         case .starting, .empty, .initializing, .founding, .severing, .reading, .waiting, .cloning, .exchanging,
             .discarding, .rewinding,
-            .following, .suspending, .resigning, .leaving:
+            .following, .suspending, .quarantined, .resigning, .leaving:
             false
         }
     }
@@ -137,7 +141,7 @@ extension MemberPhase {
         case .promoting, .restarting, .leading, .draining: true
         case .starting, .empty, .initializing, .founding, .severing, .reading, .waiting, .cloning, .exchanging,
             .discarding, .rewinding,
-            .following, .claiming, .suspending, .resigning, .leaving:
+            .following, .claiming, .suspending, .quarantined, .resigning, .leaving:
             false
         }
     }
@@ -162,6 +166,7 @@ extension MemberPhase {
         case .leading: .leading
         case .draining: .draining
         case .suspending: .suspended
+        case .quarantined: .quarantined
         case .resigning: .resigning
         case .leaving: .leaving
         }

@@ -26,13 +26,14 @@ extension FailoverStatus.Phase {
     /// whoever may have a Postgres that runs, or may be changing its data: those have `severing`.
     package var successors: [Self] {
         switch self {
-        case .starting: [.empty, .initializing, .founding, .reading, .exchanging, .claiming, .leaving]
-        case .empty: [.initializing, .cloning, .discarding, .leaving]
+        case .starting: [.empty, .initializing, .founding, .reading, .exchanging, .claiming, .quarantined, .leaving]
+        case .empty: [.initializing, .cloning, .discarding, .quarantined, .leaving]
         case .initializing: [.empty, .founding, .leaving]
-        case .founding: [.reading, .claiming, .leaving]
-        case .severing: [.empty, .reading, .exchanging, .leaving]
+        case .founding: [.reading, .claiming, .quarantined, .leaving]
+        case .severing: [.empty, .reading, .exchanging, .quarantined, .leaving]
         case .reading: [.severing, .waiting, .cloning, .leaving]
-        case .waiting: [.severing, .reading, .cloning, .discarding, .rewinding, .following, .claiming, .leaving]
+        case .waiting:
+            [.severing, .reading, .cloning, .discarding, .rewinding, .following, .claiming, .quarantined, .leaving]
         case .cloning: [.empty, .severing, .reading, .waiting, .exchanging, .leaving]
         case .exchanging: [.severing, .reading, .leaving]
         case .discarding: [.empty, .severing, .leaving]
@@ -44,6 +45,7 @@ extension FailoverStatus.Phase {
         case .leading: [.severing, .restarting, .draining, .suspended, .resigning, .leaving]
         case .draining: [.severing, .restarting, .leading, .suspended, .resigning, .leaving]
         case .suspended: [.severing, .claiming, .leaving]
+        case .quarantined: [.severing, .leaving]
         case .resigning: [.severing, .leaving]
         case .leaving: []
         }

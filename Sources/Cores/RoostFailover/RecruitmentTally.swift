@@ -9,6 +9,9 @@ public struct RecruitmentTally: Sendable {
     let recruitment: Recruitment
     /// Members that stopped following, promised the recruitment's epoch and said how far their log goes.
     public let answers: [MemberReport]
+    /// Members that answered too, but whose log ends before a reign of their own begins: they have lost what was on their
+    /// disk, and nobody knows how much. They prove nothing.
+    public let bereft: [MemberReport]
     /// So many standbys must answer when the old leader does not.
     public let standbysNeeded: Int
     private let standbys: [MemberReport]
@@ -24,9 +27,14 @@ public struct RecruitmentTally: Sendable {
         self.rule = rule
         self.recruitment = recruitment
         self.breakage = breakage
-        answers = rule.members.compactMap { member in
+        let all = rule.members.compactMap { member in
             reports.first { $0.member == member && $0.answers(recruitment, breakage: breakage) }
         }
+        // An only member has nobody who could have more.
+        let isAlone = rule.members.count == 1 || breakage == .believesShortLeader
+        let bereft = isAlone ? [] : all.filter { $0.lostReign(of: rule.history) != nil }
+        self.bereft = bereft
+        answers = all.filter { !bereft.contains($0) }
         let leader = rule.leader
         standbys = answers.filter { $0.member != leader }
         let fewer = breakage == .recruitsOneTooFew ? 0 : 1
@@ -45,15 +53,18 @@ public struct RecruitmentTally: Sendable {
             return "\(ahead.member) has the most of the log, but cannot lead: somebody else promoted its Postgres; "
                 + "need another with as much"
         }
-        let silent = rule.members.filter { member in !answers.contains { $0.member == member } }
+        let silent = rule.members.filter { member in !(answers + bereft).contains { $0.member == member } }
         let missing = standbysNeeded - standbys.count
-        let others = silent.filter { $0 != rule.leader }.map(\.text).joined(separator: ", ")
-        let choice =
-            others.isEmpty || missing > silent.count - 1
-            ? "need \(rule.leader) with its data"
-            : "need \(rule.leader) or \(missing) more of \(others), with their data"
-        return "\(silent.count) of \(rule.members.count) members have not answered recruitment \(recruitment.epoch): "
-            + choice
+        let others = silent.filter { $0 != rule.leader }
+        let names = others.map(\.text).joined(separator: ", ")
+        var choice = "need \(rule.leader)"
+        if missing <= others.count { choice += " or \(missing) more of \(names)" }
+        if !silent.contains(rule.leader) {
+            choice = missing <= others.count ? "need \(missing) more of \(names)" : "need another"
+        }
+        let lost = bereft.map { "; \($0.member) has lost part of its own log" }.joined()
+        return "\(silent.count) of \(rule.members.count) members have not answered recruitment \(recruitment.epoch)"
+            + "\(lost): \(choice), with their data"
     }
 
     /// The rule that follows from the answers.
@@ -104,6 +115,12 @@ public struct RecruitmentTally: Sendable {
 }
 
 extension MemberReport {
+    /// The reign that this member itself began, further on than its log reaches.
+    fileprivate func lostReign(of history: [Reign]) -> Reign? {
+        guard let end = position?.end else { return nil }
+        return chain?.lost(by: member, end: end) ?? history.lost(by: member, end: end)
+    }
+
     /// A promise of exactly this epoch, and a position that its own chain bears out.
     fileprivate func answers(_ recruitment: Recruitment, breakage: Breakage?) -> Bool {
         guard promised == recruitment.epoch, let position, let chain else { return false }

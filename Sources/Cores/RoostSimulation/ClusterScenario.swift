@@ -47,6 +47,10 @@ public struct ClusterScenario: Sendable, CustomStringConvertible {
         case noRoom
         /// The leader no longer has the log that a standby needs.
         case fallBehind
+        /// The store is restored from an older copy.
+        case storeGoesBack
+        /// The leader dies, and its disk has not what it said it had: the log ends before the leader's reign begins.
+        case tornLog
     }
 
     /// Wrong ways of the world around the core, for tests that show that the simulation notices them.

@@ -4,28 +4,38 @@ import RoostModel
 // What must never happen, and what must happen in the end.
 extension ClusterSimulation {
     private static let inspectionInterval = 250 * millisecond
+    /// Longer than the core waits, by what a supervisor that has just thawed needs to see it.
+    private static let standstillMax = 12 * second
 
     /// It can never be lost from now on.
     func expose(epoch: UInt64, end: UInt64) {
         if let index = exposed.firstIndex(where: { $0.epoch == epoch }) {
-            exposed[index].end = max(exposed[index].end, end)
+            guard end > exposed[index].end else { return }
+            exposed[index].end = end
         } else {
             exposed.append(.init(epoch: epoch, end: end))
         }
+        exposedAt[epoch] = time
     }
 
     func ruleChanged(by member: Int) {
         guard let rule = store.view.rule else { return }
         note("store \(store.view.revision): \(members[member].name) changed the rule to \(rule)")
+        if rule.recruitment == nil { settledRules.append(rule) }
+        // Whatever a store that has gone back says then: nobody may open or confirm by it.
+        guard !storeWentBack else { return }
         guard rule.recruitment == nil, let newest = store.reigns.last?.reign, newest.epoch == rule.epoch else { return }
         let epochs = store.reigns.map(\.reign.epoch)
         if Set(epochs).count != epochs.count { fail("two leaders in one epoch: \(store.reigns)") }
-        for piece in exposed where !Self.keeps(rule.history, piece) {
+        if let piece = lacking(rule) {
             fail(
                 "epoch \(rule.epoch) of \(rule.leader) begins without \(piece.end) of epoch \(piece.epoch), "
                     + "which was confirmed or shown; history \(rule.history)")
         }
     }
+
+    /// What was confirmed or shown, and is not in that rule's history.
+    func lacking(_ rule: ClusterRule) -> SimulatedLog.Piece? { exposed.first { !Self.keeps(rule.history, $0) } }
 
     /// The history leads past the end of that piece.
     private static func keeps(_ history: [Reign], _ piece: SimulatedLog.Piece) -> Bool {
@@ -34,6 +44,7 @@ extension ClusterSimulation {
     }
 
     func checkConfirmation(by leader: Int, epoch: UInt64, end: UInt64, acknowledgedAt: Int) {
+        if storeWentBack { return checkConfirmationAfterReversal(by: leader, end: end, acknowledgedAt) }
         guard let rule = store.view.rule, rule.epoch.number > epoch else { return }
         let name = members[leader].name
         // With one acknowledgement needed, that one must be older than the newer leader. With more, the last may come
@@ -45,6 +56,19 @@ extension ClusterSimulation {
         }
         if !Self.keeps(rule.history, .init(epoch: epoch, end: end)) {
             fail("\(name) confirmed \(end) in epoch \(epoch), which is not in the history of \(rule.leader)")
+        }
+    }
+
+    /// Epochs say nothing any more; but whoever confirms has what others have confirmed before. With more than one
+    /// acknowledgement needed, the last may come late to a leader that has been replaced since.
+    private func checkConfirmationAfterReversal(by leader: Int, end: UInt64, _ acknowledgedAt: Int) {
+        guard members.count / 2 == 1 else { return }
+        for piece in exposed where (exposedAt[piece.epoch] ?? 0) < acknowledgedAt {
+            if !members[leader].postgres.log.contains(epoch: piece.epoch, end: piece.end) {
+                fail(
+                    "\(members[leader].name) confirmed \(end) without \(piece.end) of epoch \(piece.epoch): "
+                        + "\(members[leader].postgres.log)")
+            }
         }
     }
 
@@ -70,7 +94,8 @@ extension ClusterSimulation {
     func checkBeginning(_ operation: PostgresOperation, on member: Int) {
         switch operation {
         case .promote(let epoch, _, _), .startPrimary(let epoch, _, _):
-            let reign = store.reigns.first { $0.reign.epoch == epoch }?.reign
+            let reigns = store.reigns.map(\.reign).filter { $0.epoch == epoch }
+            let reign = storeWentBack ? reigns.first { $0.leader == members[member].name } : reigns.first
             if reign?.leader != members[member].name {
                 fail(
                     "\(members[member].name) leads epoch \(epoch), which the store gave to \(String(describing: reign))"
@@ -118,7 +143,10 @@ extension ClusterSimulation {
                     fail("\(name) exchanges its data for a copy without \(piece.end) of epoch \(piece.epoch)")
                 }
             }
-        case .rewinding: checkOthersHave(1, besides: member, "rewinds its data")
+        // Without its leader nothing is touched.
+        case .rewinding where members.contains { $0.postgres.mode == .primary(epoch: next.promised.number) }:
+            checkOthersHave(1, besides: member, "rewinds its data")
+        case .rewinding: break
         case .cloning:
             if members.count < 3 { fail("\(name) removes its data, and there is no third") }
             checkOthersHave(members.count / 2 + 1, besides: member, "removes its data")
@@ -140,6 +168,22 @@ extension ClusterSimulation {
                     "\(members[member].name) \(deed), and only \(having.count) others have \(piece.end) of epoch "
                         + "\(piece.epoch)")
             }
+        }
+    }
+
+    /// A standby that is cut off must not go on showing what it has.
+    func checkStandstill(_ member: Int) {
+        let isServing =
+            members[member].gateIsOpen && members[member].postgres.stream == nil
+            && time >= max(members[member].supervisorFrozenUntil, members[member].frozenUntil)
+        guard isServing, case .following = members[member].postgres.mode else {
+            members[member].standsStillSince = nil
+            return
+        }
+        let since = members[member].standsStillSince ?? time
+        members[member].standsStillSince = since
+        if time - since > Self.standstillMax {
+            fail("\(members[member].name) lets readers in, and has had no stream for long")
         }
     }
 

@@ -57,6 +57,8 @@ extension ClusterSimulation {
             crashPostgres(member)
         case .noRoom: members[member].noRoomUntil = time + long * 3
         case .fallBehind: fallBehind(member)
+        case .storeGoesBack: storeGoesBack()
+        case .tornLog: tearLog(of: member)
         }
     }
 
@@ -89,20 +91,82 @@ extension ClusterSimulation {
     /// Not more disks than commits have copies to spare, and not while another member has no data. One that makes a copy
     /// beside its data has.
     private func loseDisk(_ member: Int) {
-        let othersAreWhole = members.indices.allSatisfy {
-            $0 == member
-                || (members[$0].durable.data == .usable
-                    && members[$0].postgres.log == members[$0].postgres.log.honest)
-        }
-        guard disksToLose > 0, othersAreWhole, members.count > 1 else { return }
+        guard disksToLose > 0, othersAreWhole(besides: member), members.count > 1 else { return }
         disksToLose -= 1
         crash(member, for: random.pick(500, 5000) * Self.millisecond)
         guard members[member].core == nil else { return }
+        emptyDisk(of: member)
+    }
+
+    private func emptyDisk(of member: Int) {
         note("\(members[member].name) loses its disk")
         members[member].durable = DurableState()
         members[member].postgres.replace(SimulatedLog(), members: members.count)
         members[member].postgres.exists = false
         members[member].postgres.copy = nil
+    }
+
+    private func othersAreWhole(besides member: Int) -> Bool {
+        members.indices.allSatisfy { other in
+            let postgres = members[other].postgres
+            return other == member
+                || (members[other].durable.data == .usable && postgres.log == postgres.log.honest && !postgres.isTorn)
+        }
+    }
+
+    /// As bad as a lost disk, but whoever sees what is left may believe it. Not with two members: the other's data counts
+    /// for nothing from the moment in which it makes ready to be taken back, to a leader that will not come.
+    private func tearLog(of member: Int) {
+        guard let rule = store.view.rule, let reign = rule.history.last, reign.leader == members[member].name,
+            reign.begin.offset > 1, members[member].durable.data == .usable,
+            members[member].durable.led == reign.epoch, members[member].postgres.log.end >= reign.begin.offset,
+            disksToLose > 0, othersAreWhole(besides: member), members.count > 2
+        else { return }
+        crash(member, for: random.pick(200, 5000) * Self.millisecond)
+        guard members[member].core == nil else { return }
+        disksToLose -= 1
+        let lost = UInt64(random.pick(1, 20))
+        members[member].postgres.log.truncate(to: reign.begin.offset - min(lost, reign.begin.offset - 1))
+        members[member].postgres.isTorn = true
+        note("\(members[member].name) has lost part of its log: \(members[member].postgres.log)")
+    }
+
+    private func storeGoesBack() {
+        guard store.goBack(countsOn: random.chance(50), &random) else { return }
+        storeWentBack = true
+        note("the store goes back to revision \(store.view.revision): \(String(describing: store.view.rule))")
+        publish()
+    }
+
+    /// What whoever runs the cluster does after a store has gone back: puts the rule back that has all that was confirmed,
+    /// and calls everybody to a new epoch. A member that took part in another history gets an empty disk.
+    private func putStoreRight() {
+        guard storeWentBack, let present = store.view.rule else { return }
+        let isRight =
+            lacking(present) == nil
+            && members.allSatisfy {
+                $0.durable.reignLost(by: present) == nil && $0.durable.promised <= present.called
+            }
+        if isRight { return }
+        // The one that agrees with the most members, and of those the last.
+        let best = settledRules.filter { lacking($0) == nil }.max {
+            (-strangers(to: $0).count, $0.epoch) < (-strangers(to: $1).count, $1.epoch)
+        }
+        guard var right = best else { return fail("no rule that the store ever had has all that was confirmed") }
+        let promised = members.map(\.durable.promised).max() ?? right.epoch
+        let called = max(promised, settledRules.map(\.called).max() ?? promised, present.called)
+        right.recruitment = Recruitment(epoch: called.next, proposer: right.leader, reason: .leaderSilent)
+        note("somebody puts the rule right: \(right)")
+        store.restore(right)
+        for member in strangers(to: right) {
+            killMachine(member)
+            emptyDisk(of: member)
+        }
+        publish()
+    }
+
+    private func strangers(to rule: ClusterRule) -> [Int] {
+        members.indices.filter { members[$0].durable.reignLost(by: rule) != nil }
     }
 
     func heal() {
@@ -112,6 +176,7 @@ extension ClusterSimulation {
         storeAwayUntil = 0
         storeUnclearUntil = 0
         failingOperationsUntil = 0
+        putStoreRight()
         for from in cuts.indices { for to in cuts.indices { cuts[from][to] = 0 } }
         for member in members.indices {
             members[member].slowness = 1
@@ -128,4 +193,9 @@ extension ClusterSimulation {
             }
         }
     }
+}
+
+extension ClusterRule {
+    /// What it calls its members to.
+    fileprivate var called: Epoch { recruitment?.epoch ?? epoch }
 }

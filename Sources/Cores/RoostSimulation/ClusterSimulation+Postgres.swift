@@ -143,6 +143,7 @@ extension ClusterSimulation {
         case .promote(let epoch, _, _): return promote(member, epoch.number)
         case .startPrimary(let epoch, _, _):
             checkStart(member)
+            if members[member].postgres.isTorn { return .failed("could not locate a valid checkpoint record") }
             members[member].postgres.begin(.primary(epoch: epoch.number), members: count)
             return .done
         case .checkpoint: return members[member].postgres.isRunning ? .done : .failed("Postgres does not run")
@@ -291,6 +292,7 @@ extension ClusterSimulation {
     func observe(_ member: Int, _ life: Int) {
         guard members[member].life == life else { return }
         schedule(.observe(member, life: life), after: random.pick(150, 300) * Self.millisecond)
+        checkStandstill(member)
         let postgres = members[member].postgres
         guard members[member].operation == nil, postgres.isConsistent, time >= members[member].frozenUntil else {
             return
@@ -333,7 +335,7 @@ extension ClusterSimulation {
         guard case .following(_, let epoch) = members[member].postgres.mode, members[member].gateIsOpen,
             members[member].postgres.log.lastEpoch == epoch,
             members[member].postgres.isConsistent, time >= members[member].frozenUntil,
-            members.allSatisfy({ $0.durable.data == .usable })
+            members.allSatisfy({ $0.durable.data == .usable && !$0.postgres.isTorn })
         else { return }
         dropStream(of: member)
         tokens += 1

@@ -26,6 +26,9 @@ extension ClusterSimulation {
             leading == epoch || scenario.breach == .ignoresStreamNames
         else { return }
         let log = members[member].postgres.log
+        if members[member].postgres.isTorn {
+            return fail("\(members[member].name) streams with pages that are newer than its log \(log)")
+        }
         guard log.isPrefix(of: members[leader].postgres.log) else {
             if scenario.breach == .ignoresStreamNames { return }
             return fail("\(members[member].name) with log \(log) joins the stream of \(members[leader].postgres.log)")

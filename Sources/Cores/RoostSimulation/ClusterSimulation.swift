@@ -63,6 +63,10 @@ public final class ClusterSimulation {
     var storeUnclearUntil = 0
     var failingOperationsUntil = 0
     var disksToLose: Int
+    /// The store was restored from an older copy: its rule may be one that the cluster does not follow.
+    var storeWentBack = false
+    /// Every rule without a recruitment that the store ever had.
+    var settledRules: [ClusterRule] = []
     var tokens = 0
 
     var isHealed = false
@@ -74,6 +78,8 @@ public final class ClusterSimulation {
     var exposed: [SimulatedLog.Piece] = []
     /// The changes of phase that any member went through.
     var steps: Set<PhaseStep> = []
+    /// When the last of it was.
+    var exposedAt: [UInt64: Int] = [:]
     var confirmed = 0
     var confirmedAt: Int?
     var longestGap = 0

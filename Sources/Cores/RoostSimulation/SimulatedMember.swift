@@ -33,6 +33,8 @@ struct SimulatedMember {
     var noRoomUntil = 0
     /// So many samples in a row of a Postgres promoted by hand, with the gate open.
     var straySamples = 0
+    /// Since when readers are let in to a standby without a stream.
+    var standsStillSince: Int?
 
     var isUp: Bool { core != nil }
 }

@@ -24,6 +24,8 @@ struct SimulatedPostgres {
     var exists = false
     /// A rewind or clone was broken off in it.
     var isDamaged = false
+    /// Its pages hold what its log has lost.
+    var isTorn = false
     /// A whole copy lies beside it.
     var copy: SimulatedLog?
     /// What was there before lies aside.
@@ -69,6 +71,7 @@ struct SimulatedPostgres {
         self.log = log
         exists = true
         isDamaged = false
+        isTorn = false
         consistentAt = 0
         outgrownEpoch = nil
         begin(.stopped, members: members)

@@ -13,6 +13,13 @@ struct SimulatedStore {
     private(set) var view: StoreView
     /// Who was chosen when, in order.
     private(set) var reigns: [(reign: Reign, at: Int)] = []
+    /// What somebody may restore it from.
+    private var copies: [StoreView] = []
+    private var changes = 0
+
+    private static let copiesMax = 200
+    /// A copy is made at every change of the rule, and of all changes at every so many.
+    private static let copyInterval = 50
 
     init(members: [MemberName]) {
         view = StoreView(revision: 1, members: members, rule: nil, ruleRevision: 0, heartbeat: nil, reports: [])
@@ -40,7 +47,29 @@ struct SimulatedStore {
                 view.reports.append(report)
             }
         }
+        changes += 1
+        if view.rule != nil, view.ruleRevision == view.revision || changes.isMultiple(of: Self.copyInterval) {
+            if copies.count == Self.copiesMax { copies.removeFirst() }
+            copies.append(view)
+        }
         return (.applied(revision: view.revision), true)
+    }
+
+    /// - Parameter countsOn: its revisions go on from where they were, as they should be made to when it is restored.
+    /// - Returns: whether there was a copy.
+    mutating func goBack(countsOn: Bool, _ random: inout SplitMix64) -> Bool {
+        guard !copies.isEmpty else { return false }
+        let revision = view.revision
+        view = random.choose(copies)
+        if countsOn { view.revision = revision + 1000 }
+        return true
+    }
+
+    /// Somebody puts the rule right.
+    mutating func restore(_ rule: ClusterRule) {
+        view.revision += 1
+        view.rule = rule
+        view.ruleRevision = view.revision
     }
 
     mutating func askForSwitchover(to target: MemberName?) {

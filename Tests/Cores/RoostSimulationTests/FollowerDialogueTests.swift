@@ -27,7 +27,8 @@ import Testing
         #expect(dialogue.watch() == [.save(DurableState(promised: .first))])
         // The first heartbeat seen may be an old one; the second shows that the leader lives.
         dialogue.beat(1)
-        #expect(dialogue.watch().isEmpty)
+        let reign = Reign(epoch: .first, leader: dialogue.names[0], begin: .zero)
+        #expect(dialogue.watch() == [.save(DurableState(promised: .first, opened: reign))])
         dialogue.beat(2)
         let clone = PostgresOperation.clone(from: dialogue.names[0], epoch: .first)
         #expect(dialogue.watch() == [.postgres(clone, OperationID(1))])
@@ -35,7 +36,7 @@ import Testing
         dialogue.wait(.seconds(1))
         #expect(dialogue.tell(.tick) == [.postgres(clone, OperationID(2))])
         // Whole: it counts from here on, and then takes its place.
-        var copied = DurableState(promised: .first, data: .exchanging)
+        var copied = DurableState(promised: .first, data: .exchanging, opened: reign)
         copied.chain = Dialogue.firstRule(dialogue.names).history
         copied.timeline = 1
         #expect(dialogue.ended() == [.save(copied), .postgres(.exchange, OperationID(3))])
@@ -188,7 +189,8 @@ import Testing
         #expect(dialogue.ended(.end(LSN(1000), timeline: 1)).isEmpty)
         let chain = dialogue.member.state.chain
         dialogue.beat(1)
-        #expect(dialogue.watch().isEmpty)
+        _ = dialogue.watch()
+        #expect(dialogue.member.state.data == .usable)
         dialogue.beat(2)
         _ = dialogue.watch()
         #expect(dialogue.member.state.data == .rewinding)
@@ -202,5 +204,44 @@ import Testing
         _ = dialogue.observed(dialogue.standby(1100))
         #expect(dialogue.member.state.data == .usable)
         #expect(dialogue.member.state.chain == dialogue.rule?.history)
+    }
+
+    /// Its pages may be newer than its log.
+    @Test func aLogThatLostItsOwnReignIsReplaced() throws {
+        let names = try (1...3).map { try MemberName("m\($0)") }
+        let first = Reign(epoch: .first, leader: names[0], begin: .zero)
+        let own = Reign(epoch: Epoch(2), leader: names[1], begin: LSN(1000))
+        var dialogue = try Dialogue(
+            "m2",
+            state: DurableState(promised: Epoch(2), chain: [first, own], timeline: 2, data: .usable, led: Epoch(2)))
+        dialogue.rule = Dialogue.firstRule(names)
+        dialogue.change {
+            $0.epoch = Epoch(3)
+            $0.history += [own, Reign(epoch: Epoch(3), leader: names[0], begin: LSN(1200))]
+        }
+        dialogue.beat(1)
+        dialogue.tell(.tick)
+        _ = dialogue.read()
+        dialogue.beat(2)
+        _ = dialogue.watch()
+        let actions = dialogue.ended(.end(LSN(900), timeline: 1))
+        #expect(dialogue.member.state.data == .usable)
+        guard case .postgres(.clone(let leader, _), _)? = actions.last else {
+            Issue.record("\(actions) \(dialogue.member.status)")
+            return
+        }
+        #expect(leader == names[0])
+    }
+
+    /// Whatever its stream showed once, after 10 s it may be of another time.
+    @Test func readersAreLetInForAsLongAsTheStreamMoves() throws {
+        var dialogue = try Dialogue.follower("m2")
+        #expect(dialogue.observed(dialogue.standby(1000)) == [.setGate(isOpen: true)])
+        dialogue.wait(.milliseconds(9900))
+        #expect(dialogue.observed(dialogue.standby(1000, isStreaming: false, silence: nil)).isEmpty)
+        dialogue.wait(.milliseconds(100))
+        #expect(dialogue.tell(.tick) == [.setGate(isOpen: false)])
+        #expect(dialogue.member.status.detail == "its stream has stood still for 10 s")
+        #expect(dialogue.observed(dialogue.standby(1000)) == [.setGate(isOpen: true)])
     }
 }

@@ -125,4 +125,44 @@ import Testing
         #expect(StreamName("m2.e7", epoch: Epoch(7)) == name)
         #expect(StreamName("m2.e7", epoch: Epoch(8)) == nil)
     }
+
+    /// A leader whose disk has not what it said it had: what only that one had confirmed may be anywhere.
+    @Test func aLeaderWithLessThanItsReignProvesNothing() throws {
+        let second = Reign(epoch: Epoch(2), leader: names[0], begin: LSN(500))
+        var rule = rule(members: 3)
+        rule.epoch = Epoch(2)
+        rule.history = [first, second]
+        rule.recruitment = Recruitment(epoch: Epoch(3), proposer: names[1], reason: .leaderSilent)
+        let short = answer(1, end: 499, promised: 3)
+        let alone = try #require(RecruitmentTally(rule: rule, reports: [short]))
+        #expect(alone.verdict(hasWaited: true) == nil)
+        #expect(
+            alone.obstacle
+                == "2 of 3 members have not answered recruitment 3; m1 has lost part of its own log: need 2 more of "
+                + "m2, m3, with their data")
+        let others = [answer(2, end: 700, chain: [first, second], promised: 3), answer(3, end: 500, promised: 3)]
+        let whole = try #require(RecruitmentTally(rule: rule, reports: [short] + others))
+        #expect(whole.verdict(hasWaited: false)?.leader == names[1])
+        // It ends where it began: nothing of it is lost.
+        let just = try #require(RecruitmentTally(rule: rule, reports: [answer(1, end: 500, promised: 3)]))
+        #expect(just.verdict(hasWaited: true)?.leader == names[0])
+    }
+
+    /// The cluster's history has forgotten that reign, but not its member.
+    @Test func aMemberSaysThatItHasLostItsReign() throws {
+        let own = Reign(epoch: Epoch(2), leader: names[2], begin: LSN(500))
+        var rule = rule(members: 3)
+        rule.recruitment = Recruitment(epoch: Epoch(4), proposer: names[1], reason: .leaderSilent)
+        let short = answer(3, end: 400, chain: [first, own], promised: 4)
+        let tally = try #require(RecruitmentTally(rule: rule, reports: [short, answer(2, end: 500, promised: 4)]))
+        #expect(!tally.isSufficient)
+    }
+
+    /// An only member goes on with what it has.
+    @Test func anOnlyMemberIsBelieved() throws {
+        var rule = rule(members: 1)
+        rule.history = [first, Reign(epoch: Epoch(2), leader: names[0], begin: LSN(500))]
+        let tally = try #require(RecruitmentTally(rule: rule, reports: [answer(1, end: 499)]))
+        #expect(tally.verdict(hasWaited: false)?.leader == names[0])
+    }
 }

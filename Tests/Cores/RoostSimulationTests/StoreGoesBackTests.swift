@@ -1,0 +1,158 @@
+import RoostFailover
+import RoostModel
+import Testing
+
+/// A store that is restored from an older copy names a leader without what was confirmed since. And what is no proof of
+/// that: a wrong quarantine is an outage.
+@Suite struct StoreGoesBackTests {
+    private let names: [MemberName]
+    private let first: Reign
+    private let second: Reign
+
+    init() throws {
+        names = try (1...3).map { try MemberName("m\($0)") }
+        first = Reign(epoch: .first, leader: names[0], begin: .zero)
+        second = Reign(epoch: Epoch(2), leader: names[1], begin: LSN(1000))
+    }
+
+    /// `m3` has followed `m2` in epoch 2; the store says that `m1` leads in epoch 1.
+    private func member(opened: Reign?, chain: [Reign]? = nil, promised: UInt64 = 2) throws -> Dialogue {
+        var dialogue = try Dialogue(
+            "m3",
+            state: DurableState(
+                promised: Epoch(promised), chain: chain ?? [first, second], timeline: 2, data: .usable, opened: opened))
+        dialogue.rule = Dialogue.firstRule(names)
+        dialogue.beat(1)
+        dialogue.tell(.tick)
+        return dialogue
+    }
+
+    @Test func theReignThatIsOpenIsKeptOnDisk() throws {
+        var dialogue = try Dialogue.follower("m2")
+        #expect(dialogue.member.state.opened == first)
+        dialogue.change { [names, second] in
+            $0.epoch = Epoch(2)
+            $0.leader = names[1]
+            $0.history.append(second)
+        }
+        _ = dialogue.watch()
+        // The heartbeat is of the reign before.
+        #expect(dialogue.member.state.opened == first)
+        dialogue.beat(7)
+        _ = dialogue.watch()
+        #expect(dialogue.member.state.opened == second)
+    }
+
+    @Test func aLeaderKeepsItBeforeItOpens() throws {
+        var dialogue = try Dialogue.leader()
+        #expect(dialogue.member.state.opened == nil)
+        let actions = dialogue.observed(try dialogue.primary(500, ["m2": 500]))
+        guard case .save(let state)? = actions.first else {
+            Issue.record("\(actions)")
+            return
+        }
+        #expect(state.opened == first)
+        #expect(actions.dropFirst() == [.setGate(isOpen: true)])
+    }
+
+    @Test func aStoreWithoutTheOpenReignIsNotFollowed() throws {
+        var dialogue = try member(opened: second)
+        #expect(dialogue.read().isEmpty)
+        #expect(dialogue.member.status.phase == .quarantined)
+        #expect(dialogue.member.status.detail?.contains("m2 led in epoch 2, from 0/3E8") == true)
+        // It answers no call either, and says that it has no data to count on.
+        dialogue.change { [names] in
+            $0.recruitment = Recruitment(epoch: Epoch(9), proposer: names[0], reason: .leaderResigned)
+        }
+        #expect(dialogue.watch().isEmpty)
+        #expect(dialogue.member.state.promised == Epoch(2))
+        #expect(dialogue.stored?.state == .failed && dialogue.stored?.position == nil && dialogue.stored?.chain == nil)
+        // A newer copy of the store was found.
+        dialogue.change { [names, second] in
+            $0.epoch = Epoch(2)
+            $0.leader = names[1]
+            $0.history.append(second)
+            $0.recruitment = nil
+        }
+        #expect(dialogue.watch() == [.postgres(.sever, dialogue.operation)])
+        #expect(dialogue.ended() == [.postgres(.readEnd, dialogue.operation)])
+    }
+
+    /// One who runs puts up the fence first, whatever it is at.
+    @Test func aLeaderOfAReignThatTheStoreLostCloses() throws {
+        var dialogue = try Dialogue.leader()
+        _ = dialogue.observed(try dialogue.primary(500, ["m2": 500]))
+        dialogue.change { [names] in
+            $0.history = [Reign(epoch: .first, leader: names[1], begin: .zero)]
+            $0.leader = names[1]
+        }
+        #expect(dialogue.watch() == [.setGate(isOpen: false), .postgres(.sever, dialogue.operation)])
+        #expect(dialogue.ended().isEmpty)
+        #expect(dialogue.member.status.phase == .quarantined)
+        #expect(dialogue.member.state.data == .usable)
+    }
+
+    /// A recruitment is never withdrawn; but one read may be of a store that is about to be put right.
+    @Test func aStoreThatCallsForLessThanWasPromisedIsNotFollowed() throws {
+        var dialogue = try member(opened: first, chain: [first])
+        _ = dialogue.read()
+        #expect(dialogue.member.status.phase != .quarantined)
+        _ = dialogue.read()
+        #expect(dialogue.member.status.phase == .quarantined)
+        #expect(dialogue.member.status.detail?.contains("promised epoch 2") == true)
+        // It was only the call that the store had lost.
+        dialogue.change { [names] in
+            $0.recruitment = Recruitment(epoch: Epoch(2), proposer: names[1], reason: .leaderSilent)
+        }
+        #expect(dialogue.watch() == [.postgres(.sever, dialogue.operation)])
+    }
+
+    @Test func twoReignsOfOneEpochAreAProof() throws {
+        var dialogue = try member(opened: nil)
+        dialogue.change { [names] in
+            $0.epoch = Epoch(3)
+            $0.leader = names[0]
+            $0.history += [
+                Reign(epoch: Epoch(2), leader: names[0], begin: LSN(900)),
+                Reign(epoch: Epoch(3), leader: names[0], begin: LSN(950)),
+            ]
+        }
+        _ = dialogue.read()
+        #expect(dialogue.member.status.phase == .quarantined)
+    }
+
+    /// One that was never open may be lost; the oldest ones are dropped; and what an older program has not kept is not
+    /// missed.
+    @Test(arguments: [0, 1, 2])
+    func whatIsNoProof(_ example: Int) throws {
+        var dialogue = try member(opened: [first, second, nil][example])
+        let third = Reign(epoch: Epoch(3), leader: names[0], begin: LSN(1000))
+        dialogue.change { [names, first, second] in
+            $0.epoch = Epoch(3)
+            $0.leader = names[0]
+            $0.history = [[first, third], [third], [first, second, third]][example]
+        }
+        #expect(dialogue.read().contains(.postgres(.readEnd, dialogue.operation)))
+    }
+
+    /// Etcd's revisions go back with it unless they are made to go on.
+    @Test func anOlderRevisionIsTakenFromTheSecondReadOnly() throws {
+        var dialogue = try Dialogue.follower("m2")
+        dialogue.revision = 5
+        dialogue.ruleRevision = 4
+        dialogue.rule?.switchover = SwitchoverRequest(id: "a", target: nil)
+        dialogue.heartbeat = nil
+        // Its rule has gone on at a revision that is lower than that of the old view.
+        dialogue.change { [names] in
+            $0.recruitment = Recruitment(epoch: Epoch(2), proposer: names[2], reason: .leaderSilent)
+        }
+        #expect(dialogue.watch().isEmpty)
+        dialogue.wait(.seconds(1))
+        #expect(dialogue.all(.tick).contains(.read))
+        // This one may have been on its way since before the old view; the next one was not.
+        #expect(dialogue.all(.viewed(dialogue.view, by: .read)).contains(.read))
+        dialogue.wait(.milliseconds(50))
+        #expect(dialogue.watch().isEmpty)
+        #expect(dialogue.read().last == .postgres(.sever, dialogue.operation))
+    }
+}
