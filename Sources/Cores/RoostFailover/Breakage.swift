@@ -34,4 +34,6 @@ package enum Breakage: String, Hashable, Sendable, CaseIterable {
     case followsAfterLoss
     /// Lets readers in for as long as its Postgres runs.
     case servesWithoutStream
+    /// Leads for as long as its Postgres takes to recover.
+    case keepsOfficeWhileDown
 }

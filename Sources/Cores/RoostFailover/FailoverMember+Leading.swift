@@ -79,7 +79,7 @@ extension FailoverMember {
 
     mutating func beginReign(_ now: Moment) {
         failures = 0
-        phase = .leading(Reigning(began: now, heardAt: now))
+        phase = .leading(Reigning(soundSince: now, heardAt: now))
     }
 
     mutating func observedPrimary(_ sample: PrimaryObservation, _ now: Moment) {
@@ -89,7 +89,10 @@ extension FailoverMember {
         switch phase {
         case .leading(var reigning):
             reigning.heardAt = now
-            if now - reigning.began >= timings.soundAfter { crashes = 0 }
+            if now - reigning.soundSince >= timings.soundAfter {
+                crashes = max(crashes - 1, 0)
+                reigning.soundSince = now
+            }
             weigh(sample, &reigning, now)
             phase = .leading(reigning)
             if let lost = state.chain.lost(by: name, end: sample.flushed), let rule = view?.rule, rule.members.count > 1
@@ -160,7 +163,7 @@ extension FailoverMember {
     }
 
     /// Enough standbys live, hear the store and do not hear this leader, to choose one among themselves.
-    private func othersCouldLead(_ rule: ClusterRule, _ now: Moment) -> Bool {
+    func othersCouldLead(_ rule: ClusterRule, _ now: Moment) -> Bool {
         guard rule.members.count > 2 else { return false }
         let lost = signsOfLife.filter { sign in
             sign.changedAt > .zero && now - sign.changedAt <= timings.reportInterval * 3

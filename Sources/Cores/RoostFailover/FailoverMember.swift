@@ -87,6 +87,8 @@ public struct FailoverMember: Sendable {
     var retryAt = Moment.zero
     var crashes = 0
     var isolationLimit: Duration
+    /// Since when this leader has had no Postgres that runs.
+    var downSince: Moment?
     /// The switchover this leader gave up, with the reason, until the store has it.
     var abandoned: SwitchoverRequest?
     /// When each other member's report last changed: that member lives.
@@ -216,9 +218,11 @@ public struct FailoverMember: Sendable {
         if let proof = proofOfReversal(rule) { return quarantine(because: proof, now) }
         if case .quarantined = phase { leaveQuarantine(now) }
         noteOpening(view, rule)
+        noteDown(now)
         let called = rule.recruitment?.epoch ?? rule.epoch
-        if called > state.promised { answerCall(of: called, now) }
+        if called > state.promised, !recoversMeanwhile(rule, now) { answerCall(of: called, now) }
         if called == state.promised {
+            offerOffice(rule, now)
             // Some phases last no time at all: go on until nothing more follows.
             for _ in 0..<Self.stepsMax {
                 let before = phase
@@ -332,6 +336,7 @@ public struct FailoverMember: Sendable {
         consider(reports.tickAt)
         if phase.isInOffice { consider(beatDueAt) }
         if phase.mayBePrimary { consider(leaseUntil) }
+        consider(downSince.map { $0 + timings.recoveryPatience })
         if let sufficientSince { consider(sufficientSince.moment + timings.decisionPatience) }
         switch phase {
         case .leading(let reigning):

@@ -48,11 +48,14 @@ public struct FailoverTimings: Hashable, Sendable {
     /// Members that answered a recruitment wait this long for better answers (a switchover's target; enough standbys
     /// to do without a leader that failed) before they decide with what they have.
     public var decisionPatience: Duration = .milliseconds(1500)
-    /// A leader whose Postgres crashed restarts it in place this often in a row, then resigns. How far apart they are says
-    /// nothing: one that hangs takes `postgresSilenceMax` to be seen, and may take long to recover.
+    /// A leader whose Postgres crashed restarts it in place, so many times within its budget; then it resigns. How far apart
+    /// they are says nothing: one that hangs takes `postgresSilenceMax` to be seen, and may take long to recover.
     public var restartsMax: Int = 3
-    /// A Postgres that has answered for this long begins a new row.
-    public var soundAfter: Duration = .seconds(120)
+    /// A Postgres that has answered for this long earns one of them back. One that crashes every few minutes does not.
+    public var soundAfter: Duration = .seconds(300)
+    /// A leader whose Postgres has not come up for this long offers its office to others who could lead, if there are
+    /// enough. More than a crash recovery takes as a rule; one that takes longer goes on meanwhile.
+    public var recoveryPatience: Duration = .seconds(10)
     /// Shell: sample a running Postgres this often.
     public var observationInterval: Duration = .milliseconds(200)
     /// The same while somebody waits for it: clients for a leader that is not open yet, a leader for its standby.

@@ -86,8 +86,8 @@ struct Repair: Hashable, Sendable {
 }
 
 struct Reigning: Hashable, Sendable {
-    /// When its Postgres was there.
-    var began: Moment
+    /// Since when its Postgres has been answering without a fault, or since it last earned a restart by that.
+    var soundSince: Moment
     /// Standbys must have this much before clients may come in; nil until the first sample of Postgres.
     var required: LSN?
     var isOpen = false

@@ -51,6 +51,8 @@ public struct ClusterScenario: Sendable, CustomStringConvertible {
         case storeGoesBack
         /// The leader dies, and its disk has not what it said it had: the log ends before the leader's reign begins.
         case tornLog
+        /// A member's Postgres dies, and takes very long to recover.
+        case slowRecovery
     }
 
     /// Wrong ways of the world around the core, for tests that show that the simulation notices them.

@@ -59,6 +59,9 @@ extension ClusterSimulation {
         case .fallBehind: fallBehind(member)
         case .storeGoesBack: storeGoesBack()
         case .tornLog: tearLog(of: member)
+        case .slowRecovery:
+            members[member].recoversUntil = time + long
+            crashPostgres(member)
         }
     }
 
@@ -182,6 +185,7 @@ extension ClusterSimulation {
             members[member].slowness = 1
             members[member].fullUntil = 0
             members[member].noRoomUntil = 0
+            members[member].recoversUntil = 0
             members[member].watchDelayedUntil = 0
             members[member].actionsToLive = nil
             members[member].supervisorFrozenUntil = 0

@@ -52,7 +52,17 @@ extension ClusterSimulation {
 
     private func takeTime(_ member: Int, _ operation: PostgresOperation) {
         let wait = duration(of: operation, members[member].postgres.isRunning) * Self.millisecond
-        schedule(.stage(member, token: tokens), after: min(wait * members[member].slowness, Self.operationMax))
+        var duration = min(wait * members[member].slowness, Self.operationMax)
+        if needsRecovery(operation, member) { duration = max(duration, members[member].recoversUntil - time) }
+        schedule(.stage(member, token: tokens), after: duration)
+    }
+
+    private func needsRecovery(_ operation: PostgresOperation, _ member: Int) -> Bool {
+        switch operation {
+        case .startPrimary: true
+        case .readEnd, .follow: !members[member].postgres.isRunning
+        case .initialize, .clone, .exchange, .discard, .rewind, .sever, .promote, .checkpoint, .stop: false
+        }
     }
 
     private func duration(of operation: PostgresOperation, _ isRunning: Bool) -> Int {

@@ -31,6 +31,8 @@ struct SimulatedMember {
 
     var fullUntil = 0
     var noRoomUntil = 0
+    /// Postgres is not up before then, whoever starts it.
+    var recoversUntil = 0
     /// So many samples in a row of a Postgres promoted by hand, with the gate open.
     var straySamples = 0
     /// Since when readers are let in to a standby without a stream.

@@ -51,13 +51,15 @@ import Testing
         case .dropsOlderReads:
             #expect(
                 violation.what.contains("no open primary") || violation.what.contains("not whole"), "\(violation)")
-        case .trustsRestoredStore, .believesShortLeader:
+        case .trustsRestoredStore, .believesShortLeader, .keepsOfficeWhileDown:
             Issue.record("has faults of its own")
         }
     }
 
     /// What all kinds of faults together bring about too seldom.
-    private static let needsOwnFaults: [Breakage] = [.trustsRestoredStore, .believesShortLeader]
+    private static let needsOwnFaults: [Breakage] = [
+        .trustsRestoredStore, .believesShortLeader, .keepsOfficeWhileDown,
+    ]
 
     @Test(arguments: [3, 5])
     func trustInARestoredStoreIsNoticed(members: Int) throws {
@@ -85,5 +87,16 @@ import Testing
             members: 3, faults: [.freezeSupervisor, .switchover, .crashMember], breach: .ignoresStreamNames,
             seeds: 12_000)
         #expect(try #require(violation).what.contains("confirmed"))
+    }
+
+    /// Nothing is unsafe about it, but writes wait for the recovery, and not only for ten seconds and an election.
+    @Test(arguments: 1...20 as ClosedRange<UInt64>)
+    func anOfficeKeptWhileDownIsNoticed(seed: UInt64) {
+        let scenario = ClusterScenario(
+            seed: seed, members: 3, faults: [], script: [.init(.slowRecovery, atSeconds: 12, forSeconds: 20)],
+            chaosSeconds: 45)
+        let kept = ClusterSimulation(scenario, breakage: .keepsOfficeWhileDown).run().longestGapSeconds
+        let offered = ClusterSimulation(scenario).run().longestGapSeconds
+        #expect(kept > 19.5 && (9.5...16).contains(offered), "\(kept) \(offered)")
     }
 }
