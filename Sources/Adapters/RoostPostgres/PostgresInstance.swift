@@ -245,9 +245,10 @@ public final class PostgresInstance: Sendable {
         case .standby(.some): try writePassword(secrets)
         case .standby(nil), .leader: try layout.remove(layout.passwordFile)
         }
-        try layout.write(settings.identityMap, to: layout.identFile)
-        try layout.write(settings.accessRules, to: layout.accessFile)
-        try layout.write(settings.configuration(layout), to: layout.configFile)
+        // Every start of Postgres comes after a configuration: none of these has to be there after a power loss.
+        try layout.keep(settings.identityMap, in: layout.identFile)
+        try layout.keep(settings.accessRules, in: layout.accessFile)
+        try layout.keep(settings.configuration(layout), in: layout.configFile)
         // Of a version that ended TLS here, and whose configuration named them until now.
         for file in layout.formerFiles { try layout.remove(file) }
         guard hasData else { return }
@@ -279,6 +280,6 @@ public final class PostgresInstance: Sendable {
             if letter == ":" || letter == "\\" { escaped.append("\\") }
             escaped.append(letter)
         }
-        try layout.write("*:*:*:\(PostgresSettings.replicator):\(escaped)\n", to: layout.passwordFile)
+        try layout.keep("*:*:*:\(PostgresSettings.replicator):\(escaped)\n", in: layout.passwordFile)
     }
 }

@@ -96,6 +96,22 @@ public struct PostgresLayout: Hashable, Sendable {
         try DurableFile.write(text, to: outside(path), mode: mode, owner: try owner())
     }
 
+    /// As ``write(_:to:mode:)``, but a file that is as it should be is left alone: clients wait for what a failover flushes.
+    /// By what is on disk now, since others can write there. Only for files that need not outlive a power loss: nobody
+    /// knows whether one that is found was flushed.
+    @available(*, noasync, message: "it waits for the disk; use onDisk")
+    func keep(_ text: String, in path: String, mode: mode_t = 0o600) throws(SystemError) {
+        let owner = try owner()
+        var facts = stat()
+        if lstat(outside(path), &facts) == 0, facts.st_mode == S_IFREG | mode, facts.st_uid == owner.user,
+            facts.st_gid == owner.group, facts.st_size == text.utf8.count,
+            try DurableFile.read(outside(path)) == Array(text.utf8)
+        {
+            return
+        }
+        try DurableFile.write(text, to: outside(path), mode: mode, owner: owner)
+    }
+
     public func prepare() throws(SystemError) {
         try DurableFile.makeFolder(outside(volume))
         try DurableFile.makeFolder(outside(runFolder))
