@@ -25,6 +25,7 @@ struct ClusterTests {
             let first = try await cluster.waitUntilReady(standbys: 2, within: .seconds(120))
             print("cluster of three ready after \((BootClock.now() - began).milliseconds) ms")
             #expect(first == 1)
+            try await Self.expectConfirmationsByRule(first, cluster)
             _ = try await cluster.query(first, "CREATE TABLE rows (row int); INSERT INTO rows VALUES (1)")
 
             // Postgres dies: the same member comes back, in the same epoch.
@@ -36,6 +37,7 @@ struct ClusterTests {
             print("write again after a crash \((BootClock.now() - crashed).milliseconds) ms")
             #expect(cluster.store.rule?.epoch == epoch)
             #expect(cluster.leader == first)
+            try await Self.expectConfirmationsByRule(first, cluster)
 
             // The leader's machine dies: another member leads, with every confirmed row.
             _ = try await cluster.waitUntilReady(standbys: 2)
@@ -45,6 +47,7 @@ struct ClusterTests {
             try await Self.write(3, cluster, within: .seconds(30))
             print("write again after the loss of the leader \((BootClock.now() - lost).milliseconds) ms")
             #expect(try #require(cluster.store.rule?.epoch) > epoch)
+            try await Self.expectConfirmationsByRule(second, cluster)
             #expect(try await cluster.query(second, "SELECT row FROM rows ORDER BY 1") == "1\n2\n3\n")
 
             // It comes back as a standby by itself.
@@ -275,6 +278,14 @@ struct ClusterTests {
             return (try? await cluster.query(leader, statement)) == nil ? nil : true
         }
         #expect(done == true, "row \(row) was not written")
+    }
+
+    /// What the leader's Postgres goes by, not what stands in a file.
+    private static func expectConfirmationsByRule(_ leader: Int, _ cluster: TestCluster) async throws {
+        let rule = try #require(cluster.store.rule)
+        let standbys = rule.members.filter { $0 != rule.leader }.map { "\"\($0).e\(rule.epoch)\"" }
+        let names = try await cluster.superuser(leader, "SHOW synchronous_standby_names")
+        #expect(names == "ANY \(rule.confirmations) (\(standbys.joined(separator: ", ")))\n")
     }
 
     private static func expectOneLeaderInEachEpoch(_ cluster: TestCluster) throws {

@@ -63,11 +63,16 @@ import Testing
         _ = dialogue.watch()
         let actions = dialogue.tell(.heartbeatAnswered(sequence: 1, .applied(revision: 30)))
         // The chain on disk before a byte of the new reign can exist.
-        guard case .save(let state)? = actions.first, case .postgres(.promote, _)? = actions.last else {
+        guard case .save(let state)? = actions.first else {
             Issue.record("\(actions)")
             return
         }
         #expect(state.chain == dialogue.rule?.history)
+        // As many as the rule says must have each commit, and of nobody else than its standbys.
+        #expect(
+            actions.last
+                == .postgres(
+                    .promote(epoch: Epoch(2), confirmations: 1, standbys: [names[0], names[2]]), dialogue.operation))
         _ = dialogue.ended(.promoted(switchPoint: LSN(1000), timeline: 2))
         #expect(dialogue.member.state.led == Epoch(2))
         // Its own end-of-recovery record is not flushed yet in this sample; then it is, but nobody has it.
@@ -133,6 +138,36 @@ import Testing
         var called = dialogue.rule
         called?.recruitment = Recruitment(epoch: Epoch(2), proposer: dialogue.names[0], reason: .leaderResigned)
         #expect(dialogue.ended() == [.changeRule(try #require(called), expectedRevision: 5)])
+    }
+
+    /// Long enough for one that a busy computer has made slow, and not longer.
+    @Test func aPostgresThatSaysNothingForTenSecondsIsEnded() throws {
+        var dialogue = try Dialogue.leader()
+        #expect(dialogue.observed(try dialogue.primary(500, ["m2": 500])) == [.setGate(isOpen: true)])
+        // The store answers all the time: it is not the lease that ends.
+        func wait(_ time: Duration) -> [FailoverAction] {
+            dialogue.wait(time)
+            let actions = dialogue.all(.tick)
+            for case .heartbeat(let beat, _) in actions {
+                dialogue.tell(.heartbeatAnswered(sequence: beat.sequence, .applied(revision: 50)))
+            }
+            return actions.filter { action in
+                switch action {
+                case .read, .report, .heartbeat: false
+                case .save, .changeRule, .postgres, .setGate, .exit: true
+                }
+            }
+        }
+        for _ in 0..<33 { #expect(wait(.milliseconds(300)).isEmpty) }
+        #expect(dialogue.member.status.phase == .leading && dialogue.member.status.isOpen)
+        #expect(
+            wait(.milliseconds(100)) == [
+                .setGate(isOpen: false),
+                .postgres(
+                    .startPrimary(epoch: .first, confirmations: 1, standbys: Array(dialogue.names.dropFirst())),
+                    dialogue.operation),
+            ])
+        #expect(dialogue.member.status.phase == .restarting)
     }
 
     @Test func crashesOfAnEarlierReignDoNotCount() throws {
