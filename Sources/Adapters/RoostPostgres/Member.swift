@@ -123,12 +123,15 @@ public final class Member: Sendable {
     /// Runs on a thread of its own, until the core says that it has done.
     private func decide(_ name: MemberName, _ state: DurableState) {
         var core = FailoverMember(name: name, state: state, timings: timings, now: BootClock.now())
+        var steps = FailoverSteps(of: name)
         var last = core.status
         var waiting: [FailoverEvent] = [.tick]
         while true {
             if waiting.isEmpty || BootClock.now() >= core.wakeAt { waiting.append(.tick) }
             for event in waiting {
-                for action in core.receive(event, now: BootClock.now()) {
+                let now = BootClock.now()
+                let actions = core.receive(event, now: now)
+                for action in actions {
                     if case .exit = action {
                         lease.set(nil)
                         events.close()
@@ -137,6 +140,7 @@ public final class Member: Sendable {
                     carryOut(action)
                 }
                 lease.set(core.status.leaseUntil)
+                if let account = steps.note(event, actions, from: now, to: BootClock.now()) { tell(account) }
             }
             tell(core.status, &last)
             isAwaited.store(!last.isOpen, ordering: .relaxed)
@@ -153,6 +157,19 @@ public final class Member: Sendable {
                 ])
         }
         last = status
+    }
+
+    /// What it took to come here, for whoever wants to make it shorter.
+    private func tell(_ account: FailoverSteps.Account) {
+        var fields: Logger.Metadata = ["epoch": "\(account.epoch)"]
+        for stamp in account.steps { fields["\(stamp.step.rawValue)_ms"] = "\(stamp.after.milliseconds)" }
+        switch account.cause {
+        case .recruitment(let reason):
+            fields["reason"] = "\(reason.rawValue)"
+            logger.info("steps of a failover", metadata: fields)
+        case .postgresEnded:
+            logger.info("steps of a restart", metadata: fields)
+        }
     }
 
     private func carryOut(_ action: FailoverAction) {

@@ -1,4 +1,5 @@
 import Glibc
+import RoostClient
 import RoostDemo
 import RoostLab
 import RoostLinux
@@ -11,9 +12,14 @@ enum GapBench {
     private static let crashGoal = 2000.0
     private static let lossGoal = 4000.0
 
+    /// Of a machine's output, to find its last lines in.
+    private static let logBytesMax = 128 << 10
+
     private struct Gaps {
         var crash: [Double] = []
         var loss: [Double] = []
+        var crashSteps = StepLines()
+        var lossSteps = StepLines()
     }
 
     static func run(
@@ -52,6 +58,7 @@ enum GapBench {
                 $0.status == .ready
             }
             gaps.crash.append(Double(crash.gapMilliseconds))
+            if let log = await log(ofLeader: crash, demo) { gaps.crashSteps.take(.restart, in: log) }
 
             let second = try await demo.wait(for: Demo.recoverMax, "is whole") { $0.status == .ready }
             let lost = try demo.host(ofLeader: second)
@@ -61,19 +68,34 @@ enum GapBench {
                 $0.epoch > second.epoch && $0.isServing
             }
             gaps.loss.append(Double(loss.gapMilliseconds))
+            if let log = await log(ofLeader: loss, demo) { gaps.lossSteps.take(.failover, in: log) }
             try await demo.planet.startHost(lost)
         }
         return gaps
     }
 
+    /// What the machine of the member that leads after an event has written. Nil where nobody can say: the gap counts all
+    /// the same.
+    private static func log(ofLeader event: DemoReport.Event, _ demo: Demo) async -> String? {
+        guard let body = try? await demo.ask({ try await $0.cluster(demo.cluster) }),
+            let machine = body.members.first(where: { $0.name == event.leader })?.machine
+        else { return nil }
+        return try? await demo.ask { try await $0.logs(of: machine, in: demo.cluster, bytes: logBytesMax) }
+    }
+
     private static func results(_ gaps: Gaps) -> [BenchRow] {
-        [("Postgres killed", gaps.crash, crashGoal), ("primary's host killed", gaps.loss, lossGoal)].flatMap {
-            title, gaps, goal in
-            [BenchRow.Summary.median, .worst].map { summary in
+        let kinds = [
+            ("Postgres killed", gaps.crash, crashGoal, gaps.crashSteps),
+            ("primary's host killed", gaps.loss, lossGoal, gaps.lossSteps),
+        ]
+        return kinds.flatMap { title, gaps, goal, steps in
+            let whole = [BenchRow.Summary.median, .worst].map { summary in
                 BenchRow(
                     .gaps, "\(title), \(summary.rawValue) gap", .milliseconds, gaps, summary,
                     goal: .init(.figure, .atMost, goal))
             }
+            let parts = steps.steps.map { BenchRow(.gaps, "\(title), until \($0.name)", .milliseconds, $0.values) }
+            return whole + parts
         }
     }
 }
