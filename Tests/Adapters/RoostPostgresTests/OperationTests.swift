@@ -175,6 +175,13 @@ struct OperationTests {
         #expect(read == severed, "the second step has nothing to write")
     }
 
+    /// The file is as long as before.
+    private static func exchangeLetter(_ path: String) -> Int32 {
+        let file = open(path, O_WRONLY | O_CLOEXEC)
+        defer { close(file) }
+        return pwrite(file, "!", 1, 0) == 1 ? 0 : -1
+    }
+
     /// On disk, not in memory: somebody may have changed them, or removed them.
     @Test func filesThatAreOtherThanTheyShouldBeAreWritten() async throws {
         try await TestGround.with("equal") { ground in
@@ -190,7 +197,7 @@ struct OperationTests {
             for path in paths {
                 let text = try #require(try DurableFile.read(layout.outside(path)))
                 let spoilers: [(String) -> Int32] = [
-                    { unlink($0) }, { truncate($0, 3) }, { chmod($0, 0o644) }, { chown($0, 0, 0) },
+                    { unlink($0) }, { truncate($0, 3) }, Self.exchangeLetter, { chmod($0, 0o644) }, { chown($0, 0, 0) },
                     { rename($0, $0 + ".moved") == 0 ? symlink($0 + ".moved", $0) : -1 },
                 ]
                 for (number, spoil) in spoilers.enumerated() {
