@@ -19,6 +19,7 @@ help:
 	@echo "make setup   install what is missing (Debian packages), build, and build the Postgres image"
 	@echo "make build   build the programs into bin/"
 	@echo "make test    run all tests (make test FILTER=Edge: those whose names match)"
+	@echo "make mutations  break the program in one place after the other and see that a test turns red (an hour)"
 	@echo "make bench   measure Roost against others (bin/roost lab bench --help: parts of it, JSON)"
 	@echo "make check   check format and house rules;  make fmt: format"
 	@echo "make clean   remove what was built"
@@ -57,6 +58,11 @@ bench: setup
 .PHONY: test
 test: packages
 	@scripts/test.sh $(FILTER)
+
+# Not part of the tests: each place needs a build of its own. ONE=fsync for those whose description has the word.
+.PHONY: mutations
+mutations: packages bin/roost-pg
+	@scripts/mutate.py $(ONE)
 
 .PHONY: check
 check: packages

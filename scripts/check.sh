@@ -37,6 +37,11 @@ walls_test=$(python3 scripts/test_walls.py 2>&1) || complain "scripts/walls.py d
 scripts/records.py || complain "a record has no fixture"
 records_test=$(python3 scripts/test_records.py 2>&1) || complain "scripts/records.py does not see what it should: $records_test"
 
+# Each place that 'make mutations' breaks is there, and so is the test that has to notice; and the script that says so sees it
+# when one is not.
+scripts/mutate.py --check || complain "scripts/mutate.py names something that is not there"
+mutate_test=$(python3 scripts/test_mutate.py 2>&1) || complain "scripts/mutate.py does not see what it should: $mutate_test"
+
 # Links between documents lead somewhere.
 while read -r document; do
     [ -f "$document" ] || continue

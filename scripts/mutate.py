@@ -1,0 +1,293 @@
+#!/usr/bin/env python3
+"""Makes the program wrong in one place at a time, and sees that a test turns red.
+
+    scripts/mutate.py            every entry of the table below; builds a copy of its own, in .build/mutations
+    scripts/mutate.py fsync gate only those whose description has one of these words
+    scripts/mutate.py --check    only whether each entry still names a text that is there once, and a test that is there
+
+A test that cannot fail proves nothing. Each entry is a rule on which what a client was told rests, and the test that must
+notice when it is broken. Whoever changes such a place changes its entry too; 'make check' says so. Those of RoostPostgres
+start the real Postgres, so they need root and bin/roost-pg ('make mutations' builds it).
+"""
+
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+from typing import NamedTuple
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+FOLDER = ROOT / ".build/mutations"
+FIRST_BUILD_SECONDS_MAX = 3600
+BUILD_SECONDS_MAX = 1200
+TEST_SECONDS_MAX = 600
+
+CORE = "Sources/Cores/RoostFailover/"
+SHELL = "Sources/Adapters/RoostPostgres/"
+
+
+class Mutation(NamedTuple):
+    wrong: str
+    """What the program does then."""
+    path: str
+    text: str
+    """There once in the file."""
+    instead: str
+    test: str
+    """Suite/function, one that turns red."""
+
+
+MUTATIONS = [
+    # Who leads, and from when on.
+    Mutation(
+        "a promotion asks for no confirmations", CORE + "FailoverMember+Leading.swift",
+        ".promote(\n                epoch: rule.epoch, confirmations: rule.confirmations,",
+        ".promote(\n                epoch: rule.epoch, confirmations: 0,",
+        "LeaderDialogueTests/afterAPromotionOldBytesAreNotEnough"),
+    Mutation(
+        "a promotion names no standbys", CORE + "FailoverMember+Leading.swift",
+        ".promote(\n                epoch: rule.epoch, confirmations: rule.confirmations, "
+        "standbys: rule.members.filter { $0 != name }",
+        ".promote(\n                epoch: rule.epoch, confirmations: rule.confirmations, standbys: []",
+        "LeaderDialogueTests/afterAPromotionOldBytesAreNotEnough"),
+    Mutation(
+        "a restart asks for no confirmations", CORE + "FailoverMember+Leading.swift",
+        ".startPrimary(\n                epoch: rule.epoch, confirmations: rule.confirmations,",
+        ".startPrimary(\n                epoch: rule.epoch, confirmations: 0,",
+        "LeaderDialogueTests/aReturningLeaderAsksForItsLeaseFirst"),
+    Mutation(
+        "a leader opens on bytes of the reign before", CORE + "FailoverMember+Leading.swift",
+        "sample.flushed > reign.begin", "sample.flushed >= reign.begin",
+        "LeaderDialogueTests/afterAPromotionOldBytesAreNotEnough"),
+    Mutation(
+        "a leader opens when standbys stream, whatever they have", CORE + "FailoverMember+Leading.swift",
+        "streaming.filter { $0.flushed >= required }", "streaming.filter { $0.flushed <= required }",
+        "LeaderDialogueTests/opensOnlyWhenStandbysHaveWhatClientsWouldSee"),
+    Mutation(
+        "a promotion that began elsewhere leads on", CORE + "FailoverMember+Leading.swift",
+        "guard switchPoint == expected else", "guard switchPoint >= expected else",
+        "LeaderDialogueTests/aPromotionThatEndedElsewhereIsGivenUp"),
+    Mutation(
+        "a promotion to another timeline leads on", CORE + "FailoverMember+Leading.swift",
+        "guard timeline == parent + 1 else", "guard timeline > parent else",
+        "LeaderDialogueTests/aPromotionThatEndedElsewhereIsGivenUp"),
+    Mutation(
+        "a lease counts from its answer", CORE + "FailoverMember+Store.swift",
+        "leaseUntil = max(leaseUntil ?? .zero, beat.askedAt + timings.lease)",
+        "leaseUntil = max(leaseUntil ?? .zero, max(beat.askedAt, now) + timings.lease)",
+        "LeaderDialogueTests/theLeaseCountsFromTheSending"),
+    Mutation(
+        "a Postgres that hangs is waited for a minute", CORE + "FailoverTimings.swift",
+        "postgresSilenceMax: Duration = .seconds(10)", "postgresSilenceMax: Duration = .seconds(60)",
+        "LeaderDialogueTests/aPostgresThatSaysNothingForTenSecondsIsEnded"),
+    Mutation(
+        "a Postgres that is slow is ended", CORE + "FailoverTimings.swift",
+        "postgresSilenceMax: Duration = .seconds(10)", "postgresSilenceMax: Duration = .seconds(9)",
+        "LeaderDialogueTests/aPostgresThatSaysNothingForTenSecondsIsEnded"),
+    Mutation(
+        "a leader that crashes again and again never makes way", CORE + "FailoverTimings.swift",
+        "restartsMax: Int = 3", "restartsMax: Int = 1000",
+        "LeaderDialogueTests/aCrashIsClosedAndStartedInPlaceAFewTimes"),
+    Mutation(
+        "a heartbeat calls a gate open that is not", CORE + "FailoverMember+Store.swift",
+        "isOpen: gateIsOpen && gateStands", "isOpen: gateIsOpen",
+        "TruthDialogueTests/aGateThatCannotBeOpenedIsNotOpenAndIsSaid"),
+
+    # The recruitment.
+    Mutation(
+        "a promise comes before the fence", CORE + "FailoverMember+Recruitment.swift",
+        "            leaveOffice()\n            failures = 0\n            phase = .severing\n",
+        "            promise(epoch)\n            leaveOffice()\n            failures = 0\n            phase = .severing\n",
+        "FollowerDialogueTests/aRecruitmentIsAnsweredInThisOrder"),
+    Mutation(
+        "an answer to another recruitment counts", CORE + "RecruitmentTally.swift",
+        "guard promised == recruitment.epoch, let position", "guard promised <= recruitment.epoch, let position",
+        "RecruitmentTallyTests/promisesOfOtherEpochsDoNotCount"),
+    Mutation(
+        "one standby too few decides", CORE + "RecruitmentTally.swift",
+        "rule.members.count - 1 - rule.confirmations + fewer", "rule.members.count - 2 - rule.confirmations + fewer",
+        "RecruitmentTallyTests/fiveMembersNeedThreeStandbys"),
+    Mutation(
+        "one leads whose Postgres somebody promoted", CORE + "RecruitmentTally.swift",
+        "foremost(of: answers.filter { $0.cannotLead != true })", "foremost(of: answers)",
+        "RecruitmentTallyTests/oneThatDivergedCountsButDoesNotLead"),
+
+    # What Postgres is told.
+    Mutation(
+        "fsync is off", SHELL + "PostgresSettings.swift", '("fsync", "on")', '("fsync", "off")',
+        "ConfigurationTests/ofALeader"),
+    Mutation(
+        "full_page_writes is off", SHELL + "PostgresSettings.swift",
+        '("full_page_writes", "on")', '("full_page_writes", "off")', "ConfigurationTests/ofALeader"),
+    Mutation(
+        "synchronous_commit is local", SHELL + "PostgresSettings.swift",
+        '("synchronous_commit", "on")', '("synchronous_commit", "local")', "ConfigurationTests/ofALeader"),
+    Mutation(
+        "a Postgres that crashed opens by itself", SHELL + "PostgresSettings.swift",
+        '("restart_after_crash", "off")', '("restart_after_crash", "on")', "ConfigurationTests/ofALeader"),
+    Mutation(
+        "a standby that somebody promotes confirms by itself", SHELL + "PostgresSettings.swift",
+        r'("synchronous_standby_names", "ANY 1 (\"\(Self.nobody)\")")', '("synchronous_standby_names", "")',
+        "ConfigurationTests/ofAStandbyThatFollowsNobody"),
+    Mutation(
+        "a rule with more confirmations than standbys asks for none", SHELL + "PostgresSettings.swift",
+        r'names.isEmpty ? "\"\(Self.nobody)\"" : names', 'names',
+        "ConfigurationTests/whoConfirms"),
+
+    # What is done to the real Postgres.
+    Mutation(
+        "a promoted Postgres confirms by itself", SHELL + "Operations.swift",
+        "confirmations: confirmations))\n        let point", "confirmations: 0))\n        let point",
+        "OperationTests/commitsWaitForThoseWhomTheRuleNames"),
+    Mutation(
+        "slots of an epoch that is over stay", SHELL + "PostgresInstance+Status.swift",
+        'if wanted.contains(name), row[1] != "lost" {', 'if row[1] != "lost" {',
+        "OperationTests/commitsWaitForThoseWhomTheRuleNames"),
+    Mutation(
+        "the end is read before all is replayed", SHELL + "PostgresInstance+Following.swift",
+        'if isRetrying || recovery.wait == "RecoveryWalStream", recovery.replayed >= recovery.received {',
+        "if recovery.isInRecovery {",
+        "OperationTests/theEndIsThatOfWhatWasReceivedNotOfWhatWasReplayed"),
+    Mutation(
+        "a file that others have changed is left alone", SHELL + "PostgresLayout.swift",
+        "try DurableFile.read(outside(path)) == Array(text.utf8)", "facts.st_nlink > 0",
+        "OperationTests/filesThatAreOtherThanTheyShouldBeAreWritten"),
+    Mutation(
+        "a file that is right is written again", SHELL + "PostgresLayout.swift",
+        "facts.st_mode == S_IFREG | mode", "facts.st_mode == mode",
+        "OperationTests/filesThatAreOtherThanTheyShouldBeAreWritten"),
+    Mutation(
+        "Postgres is not told of rules that were written in between", SHELL + "PostgresInstance.swift",
+        "                written.texts = []\n", "", "EvidenceTests/rulesBetweenConfigurations"),
+    Mutation(
+        "a full volume takes the slot of the last standby that confirms", SHELL + "SlotShedding.swift",
+        "isEnough ? Array(served.prefix(confirmations)) : own", "isEnough ? Array(served.prefix(confirmations)) : []",
+        "SlotSheddingTests/slotsGoOnlyWhenTheVolumeIsNearlyFullAndNeverTheLastThatConfirms"),
+]
+
+
+def complaints(root):
+    """What keeps the table from being carried out."""
+    tests = {}
+    for path in sorted((root / "Tests").rglob("*.swift")):
+        text = path.read_text()
+        for suite in re.findall(r"\b(?:struct|class|actor) (\w+)", text):
+            tests.setdefault(suite, set()).update(re.findall(r"\bfunc (\w+)", text))
+    for mutation in MUTATIONS:
+        path = root / mutation.path
+        count = path.read_text().count(mutation.text) if path.exists() else 0
+        if count != 1:
+            yield f"'{mutation.wrong}': its text is {count} times in {mutation.path}, not once"
+        if mutation.text == mutation.instead:
+            yield f"'{mutation.wrong}': it changes nothing"
+        suite, _, function = mutation.test.partition("/")
+        if function not in tests.get(suite, ()):
+            yield f"'{mutation.wrong}': there is no test {mutation.test}"
+
+
+def put(path, text):
+    """Only what is other, so that the build sees what changed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists() or path.read_bytes() != text:
+        path.write_bytes(text)
+
+
+def copy_tree(tree):
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    names = {name for name in listed.split("\0") if name and (ROOT / name).is_file()}
+    for path in list(tree.rglob("*")):
+        if path.is_file() and str(path.relative_to(tree)) not in names:
+            path.unlink()
+    for name in names:
+        put(tree / name, (ROOT / name).read_bytes())
+        shutil.copymode(ROOT / name, tree / name)
+
+
+def swift(tree, words, seconds):
+    """Status and output; status nil: it took too long and was ended with all that it had started."""
+    environment = dict(os.environ, ROOST_PG_PROGRAM=str(ROOT / "bin/roost-pg"))
+    line = ["swift", *words, "--package-path", str(tree), "--scratch-path", str(FOLDER / "build")]
+    with subprocess.Popen(
+            line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True,
+            errors="replace", env=environment, start_new_session=True) as run:
+        try:
+            output, _ = run.communicate(timeout=seconds)
+            return run.returncode, output
+        except BaseException as error:
+            os.killpg(run.pid, 9)
+            output, _ = run.communicate()
+            if isinstance(error, subprocess.TimeoutExpired):
+                return None, output
+            raise
+
+
+def build(tree, seconds=BUILD_SECONDS_MAX):
+    return swift(tree, ["build", "--build-tests"], seconds)
+
+
+def test(tree, names):
+    filters = [word for name in sorted(set(names)) for word in ("--filter", name.replace("/", r"\/") + r"\(")]
+    return swift(tree, ["test", "--skip-build", "--no-parallel", "--disable-xctest", *filters], TEST_SECONDS_MAX)
+
+
+def tests_run(output):
+    counts = re.findall(r"Test run with (\d+) tests?", output)
+    return int(counts[-1]) if counts else 0
+
+
+def verdict(tree, mutation):
+    """Nil when a test turned red."""
+    path = tree / mutation.path
+    original = path.read_text()
+    path.write_text(original.replace(mutation.text, mutation.instead))
+    try:
+        status, output = build(tree)
+        if status != 0:
+            return "it cannot be built:\n" + output[-3000:]
+        status, output = test(tree, [mutation.test])
+        if status is None or re.search(r"^✘ Test ", output, re.MULTILINE):
+            return None
+        if status == 0:
+            return f"{mutation.test} did not notice"
+        return "the tests ended otherwise than red:\n" + output[-3000:]
+    finally:
+        path.write_text(original)
+
+
+def main(words):
+    faults = list(complaints(ROOT))
+    for fault in faults:
+        print(f"mutations: {fault}", file=sys.stderr)
+    if faults or words == ["--check"]:
+        return 1 if faults else 0
+    chosen = [m for m in MUTATIONS if not words or any(word in m.wrong for word in words)]
+    if not chosen:
+        print(f"mutations: none has one of the words {' '.join(words)}", file=sys.stderr)
+        return 2
+    tree = FOLDER / "tree"
+    copy_tree(tree)
+    print("== as it is", flush=True)
+    names = {mutation.test for mutation in chosen}
+    status, output = build(tree, FIRST_BUILD_SECONDS_MAX)
+    if status == 0:
+        status, output = test(tree, names)
+    if status != 0 or tests_run(output) < len(names):
+        print(f"{output[-5000:]}\nmutations: the tests are not green without any", file=sys.stderr)
+        return 1
+    survivors = 0
+    for number, mutation in enumerate(chosen, 1):
+        fault = verdict(tree, mutation)
+        survivors += fault is not None
+        print(f"{number}/{len(chosen)} {'noticed' if fault is None else 'SURVIVED'}: {mutation.wrong}", flush=True)
+        if fault:
+            print(fault, flush=True)
+    print(f"{len(chosen) - survivors} noticed, {survivors} not")
+    return 1 if survivors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
