@@ -207,6 +207,8 @@ struct EvidenceTests {
             #expect(try configure())
             #expect(try !configure(), "the same is told once")
             try m1.admit(true)
+            // A Postgres that runs is told of it at once.
+            instance.written.withLock { $0.isUntold = false }
             instance.want(open: false)
             #expect(try configure(), "the file says again that nobody comes in, Postgres was told that all may")
             #expect(try !configure())
