@@ -116,18 +116,30 @@ extension FailoverMember {
             let tally = RecruitmentTally(rule: rule, reports: reports, breakage: breakage)
         else {
             sufficientSince = nil
+            verdictSince = nil
             return
         }
         if case .waiting = phase { detail = tally.obstacle }
         guard tally.isSufficient else {
             sufficientSince = nil
+            verdictSince = nil
             return
         }
         if sufficientSince?.epoch != recruitment.epoch {
             sufficientSince = SufficientSince(epoch: recruitment.epoch, moment: now)
         }
         let waited = sufficientSince.map { now - $0.moment } ?? .zero
-        if let next = tally.verdict(hasWaited: waited >= timings.decisionPatience) { changeRule(next, now) }
+        guard let next = tally.verdict(hasWaited: waited >= timings.decisionPatience) else {
+            verdictSince = nil
+            return
+        }
+        if verdictSince?.epoch != recruitment.epoch {
+            verdictSince = SufficientSince(epoch: recruitment.epoch, moment: now)
+        }
+        // The store's yes is a lease, but only to the one that is chosen: decided by another, it hears of it by its watch
+        // and has to ask for its lease then. So it has the first word.
+        let passed = verdictSince.map { now - $0.moment } ?? .zero
+        if next.leader == name || passed >= timings.verdictPatience { changeRule(next, now) }
     }
 }
 

@@ -104,6 +104,8 @@ public struct FailoverMember: Sendable {
 
     // The recruitment, and what this member says of itself.
     var sufficientSince: SufficientSince?
+    /// Since when the answers say who leads.
+    var verdictSince: SufficientSince?
     var reports = ReportDesk()
 
     struct PendingRule {
@@ -338,6 +340,7 @@ public struct FailoverMember: Sendable {
         if phase.mayBePrimary { consider(leaseUntil) }
         consider(downSince.map { $0 + timings.recoveryPatience })
         if let sufficientSince { consider(sufficientSince.moment + timings.decisionPatience) }
+        if let verdictSince { consider(verdictSince.moment + timings.verdictPatience) }
         switch phase {
         case .leading(let reigning):
             consider(reigning.heardAt + timings.postgresSilenceMax)

@@ -48,6 +48,9 @@ public struct FailoverTimings: Hashable, Sendable {
     /// Members that answered a recruitment wait this long for better answers (a switchover's target; enough standbys
     /// to do without a leader that failed) before they decide with what they have.
     public var decisionPatience: Duration = .milliseconds(1500)
+    /// Once the answers say who leads, the others leave it to that one for so long to tell the store: a write over an ocean
+    /// and back.
+    public var verdictPatience: Duration = .milliseconds(400)
     /// A leader whose Postgres crashed restarts it in place, so many times within its budget; then it resigns. How far apart
     /// they are says nothing: one that hangs takes `postgresSilenceMax` to be seen, and may take long to recover.
     public var restartsMax: Int = 3

@@ -91,6 +91,40 @@ import Testing
         #expect(answer?.chain == promised.chain)
     }
 
+    /// The store's yes is a lease to the one that is chosen, and to nobody else. If it does not speak, another does.
+    @Test(arguments: [("m2", 0), ("m3", 400)])
+    func theOneThatIsChosenTellsTheStoreFirst(_ name: String, _ wait: Int) throws {
+        var dialogue = try Dialogue.follower(name)
+        let names = dialogue.names
+        dialogue.change { $0.recruitment = Recruitment(epoch: Epoch(2), proposer: names[2], reason: .leaderSilent) }
+        _ = dialogue.watch()
+        _ = dialogue.ended()
+        _ = dialogue.ended(.end(LSN(1000), timeline: 1))
+        let chain = dialogue.member.state.chain
+        dialogue.reports = [names[1], names[2]].map { name in
+            MemberReport(
+                member: name, role: .standby, state: .waiting, promised: Epoch(2),
+                position: Position(epoch: .first, end: LSN(1000)), timeline: 1, replayed: LSN(1000),
+                isStreaming: false, lagBytes: 0, lagMilliseconds: 0, chain: chain)
+        }
+        dialogue.revision += 1
+        func verdict(_ actions: [FailoverAction]) -> ClusterRule? {
+            for case .changeRule(let rule, _) in actions { return rule }
+            return nil
+        }
+        var decided = verdict(dialogue.watch())
+        if wait > 0 {
+            #expect(decided == nil)
+            dialogue.wait(.milliseconds(wait - 1))
+            #expect(verdict(dialogue.tell(.tick)) == nil)
+            #expect(dialogue.member.wakeAt <= dialogue.now + .milliseconds(1))
+            dialogue.wait(.milliseconds(1))
+            decided = verdict(dialogue.tell(.tick))
+        }
+        #expect(decided?.leader == names[1])
+        #expect(decided?.epoch == Epoch(2))
+    }
+
     @Test func aCrashThatOvertakesTheWordOfSuccessIsNotForgotten() throws {
         var dialogue = try Dialogue.follower("m2")
         let leader = dialogue.names[0]
