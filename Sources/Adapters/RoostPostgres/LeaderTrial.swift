@@ -14,12 +14,17 @@ struct LeaderTrial: Sendable {
         case canFollow
         /// Never: the leader is of this epoch, and has removed the log from here on, or its history is another.
         case cannotFollow(String)
+        /// Never: what is here and what the leader has were not made by the same initdb. No copy is made for that: it may
+        /// be the store that is mistaken about who leads, and this the only data that counts.
+        case otherData(String)
         /// Nobody knows: no answer, or none of the leader of this epoch.
         case unclear(String)
     }
 
     /// How far a standby is.
     struct Position: Hashable, Sendable {
+        /// Which database this is: initdb draws the number.
+        var system: String
         /// The end of the last record that it has replayed, whole. What was received beyond may be a part of a record that
         /// its leader never finished, and writes anew: that is no other history.
         var replayed: LSN
@@ -51,7 +56,12 @@ struct LeaderTrial: Sendable {
     func ask(for position: Position) async -> Verdict {
         do {
             if let why = try await obstacleToBelief() { return .unclear("\(leader): \(why)") }
-            let (timeline, flushed) = try await identify()
+            let (system, timeline, flushed) = try await identify()
+            guard system == position.system else {
+                return .otherData(
+                    "has the data of database system \(position.system), and \(leader) has that of \(system): it is kept"
+                )
+            }
             if let why = try await divergence(of: position, from: timeline, flushed) { return .cannotFollow(why) }
             return try await tryLog(from: position, of: timeline)
         } catch {
@@ -68,12 +78,12 @@ struct LeaderTrial: Sendable {
         return try await ask("SHOW in_hot_standby").first?.first == "off" ? nil : "it does not lead"
     }
 
-    private func identify() async throws(DatabaseError) -> (timeline: UInt32, flushed: LSN) {
+    private func identify() async throws(DatabaseError) -> (system: String, timeline: UInt32, flushed: LSN) {
         let row = try await ask("IDENTIFY_SYSTEM").first ?? []
-        guard row.count >= 3, let timeline = row[1].flatMap({ UInt32($0) }),
+        guard row.count >= 3, let system = row[0], let timeline = row[1].flatMap({ UInt32($0) }),
             let flushed = row[2].flatMap({ LSN(text: $0) })
         else { throw unexpected("IDENTIFY_SYSTEM") }
-        return (timeline, flushed)
+        return (system, timeline, flushed)
     }
 
     /// How the log here differs from the leader's for good; nil when it is a part of it.
@@ -141,7 +151,7 @@ extension PostgresInstance {
         of upstream: PostgresSettings.Upstream, _ settings: PostgresSettings, _ secrets: MemberSecrets
     ) async -> LeaderTrial.Verdict {
         do {
-            let timeline = try await replayedTimeline()
+            let (system, timeline) = try await identify()
             let recovery = try await recovery()
             guard recovery.isInRecovery else { return .unclear("Postgres is a primary") }
             let slot = StreamName(member: member, epoch: upstream.epoch).slot
@@ -149,7 +159,7 @@ extension PostgresInstance {
                 upstream.leader, slot: slot, parameters: settings.trialParameters(upstream, secrets))
             return await trial.ask(
                 for: LeaderTrial.Position(
-                    replayed: recovery.replayed, timeline: timeline, received: recovery.received))
+                    system: system, replayed: recovery.replayed, timeline: timeline, received: recovery.received))
         } catch {
             return .unclear("\(error)")
         }

@@ -208,7 +208,8 @@ public final class Member: Sendable {
         if let why = detail, !instance.isRunning, let words = instance.lastWords, !why.contains(words) {
             detail = "\(why): \(words)"
         }
-        let all = [volumeFault.withLock { $0 }, detail, instance.layout.shortage()].compactMap(\.self)
+        let all = [volumeFault.withLock { $0 }, operations.complaint, detail, instance.layout.shortage()]
+            .compactMap(\.self)
         return all.isEmpty ? nil : all.joined(separator: "; ")
     }
 

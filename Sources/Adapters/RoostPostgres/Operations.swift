@@ -32,6 +32,8 @@ final class Operations: Sendable {
     private let state = Mutex(State())
     /// What a long operation has done so far, in words.
     private let done = Mutex<String?>(nil)
+    /// What keeps standbys from following this leader, or this standby from following its own, in words.
+    private let trouble = Mutex<String?>(nil)
 
     init(
         instance: PostgresInstance, timings: FailoverTimings, logger: Logger, known: KnownCluster, events: EventQueue,
@@ -47,9 +49,11 @@ final class Operations: Sendable {
     }
 
     var progress: String? { done.withLock { $0 } }
+    var complaint: String? { trouble.withLock { $0 } }
 
     /// Begins at once; the end is told as an event. An operation that still runs is given up first, and never told.
     func start(_ operation: PostgresOperation, _ id: OperationID) {
+        trouble.withLock { $0 = nil }
         let previous = state.withLock { state in
             state.last = id
             state.running = id
@@ -151,6 +155,10 @@ final class Operations: Sendable {
         guard isCurrent else { return }
         switch verdict {
         case .canFollow: break
+        case .otherData(let why):
+            // Nobody but a person knows which of the two is the one that counts.
+            logger.error("the leader has other data, and what is here is kept", metadata: ["why": "\(why)"])
+            trouble.withLock { $0 = why }
         case .unclear(let why): logger.debug("nobody knows why there is no stream", metadata: ["why": "\(why)"])
         case .cannotFollow(let why):
             logger.warning("the leader says that this member can never follow it", metadata: ["why": "\(why)"])
@@ -189,8 +197,11 @@ final class Operations: Sendable {
         case .discard: try await instance.discard()
         case .rewind(let leader, let epoch):
             let source = try upstream(leader, epoch, view)
-            if let why = try await obstacle(to: source, view) { return .unreachable("\(leader): \(why)") }
             let settings = try settings(.standby(upstream: nil))
+            let system = try instance.systemIdentifier()
+            if let why = await instance.obstacle(to: source, settings, view.secrets, system: system) {
+                return .unreachable("\(leader): \(why)")
+            }
             if let why = try await instance.rewind(to: source, settings, view.secrets, within: limit) {
                 return .impossible(why)
             }
@@ -206,7 +217,7 @@ final class Operations: Sendable {
             return try await provingDamage {
                 try await self.startOrReload(within: limit)
                 self.state.withLock { $0.follower.upstream = source }
-                await self.forgetReign(epoch)
+                await self.forgetReign()
                 return .done
             }
         case .promote(let epoch, let confirmations, let standbys):
@@ -215,7 +226,7 @@ final class Operations: Sendable {
             await instance.stop(.fast, within: .seconds(5))
             try await configure(.leader(epoch: epoch, standbys: standbys, confirmations: confirmations))
             try await startOrReload(within: limit)
-            try await instance.keepSlots(of: epoch, for: standbys)
+            await keepSlots(of: epoch, for: standbys)
             try await instance.removeCopies()
             state.withLock { $0.epoch = epoch }
         case .checkpoint: try await instance.checkpoint(within: limit)
@@ -256,20 +267,33 @@ final class Operations: Sendable {
 
     /// The slots of a reign of its own that is over hold log and dead rows for nobody. A copy that was given up takes up
     /// room.
-    private func forgetReign(_ epoch: Epoch) async {
+    private func forgetReign() async {
         do {
-            try await instance.keepSlots(of: epoch, for: [])
+            try await instance.dropSlots(among: members)
             try await instance.removeCopies()
         } catch {
             logger.notice("something of an earlier epoch is still there", metadata: ["why": "\(error)"])
         }
     }
 
-    /// A leader's slots must not fill its volume.
+    /// A leader whose Postgres has no place for a slot leads all the same, and tries again every second: whether enough
+    /// standbys stream is seen by itself.
+    private func keepSlots(of epoch: Epoch, for standbys: [MemberName]) async {
+        do { try await instance.keepSlots(of: epoch, for: standbys, among: members) } catch {
+            logger.warning("not every standby has its slot", metadata: ["why": "\(error)"])
+        }
+    }
+
+    /// A leader's slots must not fill its volume, and a standby has none.
     func tendSlots() async {
-        guard state.withLock({ $0.running == nil }), instance.isLeader else { return }
-        do { try await instance.tendSlots() } catch {
+        guard state.withLock({ $0.running == nil }), instance.isRunning else { return }
+        do {
+            guard instance.isLeader else { return try await instance.dropSlots(among: members) }
+            try await instance.tendSlots()
+            trouble.withLock { $0 = nil }
+        } catch {
             logger.debug("the slots were not looked after", metadata: ["why": "\(error)"])
+            if instance.isLeader { trouble.withLock { $0 = "the slots of its standbys: \(error)" } }
         }
     }
 
@@ -302,7 +326,7 @@ final class Operations: Sendable {
     ) async throws -> OperationOutcome {
         try await configure(.leader(epoch: epoch, standbys: standbys, confirmations: confirmations))
         let point = try await instance.promote(within: limit)
-        try await instance.keepSlots(of: epoch, for: standbys)
+        await keepSlots(of: epoch, for: standbys)
         state.withLock { $0.epoch = epoch }
         return .promoted(switchPoint: point.begin, timeline: point.timeline)
     }
@@ -313,6 +337,9 @@ final class Operations: Sendable {
     }
 
     // MARK: - What the store knows
+
+    /// Of the cluster.
+    private var members: [MemberName] { known.view.spec.members.map(\.name) }
 
     private func configure(_ role: PostgresSettings.Role) async throws {
         try await instance.configure(try settings(role), known.view.secrets)

@@ -14,9 +14,11 @@ extension PostgresInstance {
     /// Whether this member could copy from that leader now: it answers, and keeps the log for this member's stream of
     /// the epoch, which only the leader of that epoch does. Changes nothing here.
     ///
+    /// - Parameter system: the data here, whose number must be the leader's too; nil: it does not matter.
     /// - Returns: why it could not; nil when it could.
     public func obstacle(
-        to upstream: PostgresSettings.Upstream, _ settings: PostgresSettings, _ secrets: MemberSecrets
+        to upstream: PostgresSettings.Upstream, _ settings: PostgresSettings, _ secrets: MemberSecrets,
+        system: UInt64? = nil
     ) async -> String? {
         let connection = settings.connection(to: upstream, layout, application: "roost_look")
         let slot = StreamName(member: member, epoch: upstream.epoch).slot
@@ -28,14 +30,25 @@ extension PostgresInstance {
                     "psql",
                     [
                         "-XAtq", "--no-password", "--dbname=\(connection) replication=true",
-                        "--command=READ_REPLICATION_SLOT \"\(slot)\"",
+                        "--command=READ_REPLICATION_SLOT \"\(slot)\"", "--command=IDENTIFY_SYSTEM",
                     ], deadline: Self.leaderDeadline
                 ).run().standardOutput
             }
-            return answer.hasPrefix("physical|") ? nil : "it has no slot \(slot)"
+            let lines = answer.split(separator: "\n")
+            guard lines.count == 2, lines[0].hasPrefix("physical|") else { return "it has no slot \(slot)" }
+            guard let system, !lines[1].hasPrefix("\(system)|") else { return nil }
+            return "it has the data of another database system than \(system), which is here and is kept"
         } catch {
             return "\(error)"
         }
+    }
+
+    /// The number that initdb drew for this data: what `pg_control` begins with (pg_control.h, ControlFileData). Nil when
+    /// there is no such file.
+    func systemIdentifier() throws(SystemError) -> UInt64? {
+        let bytes = try DurableFile.read(layout.outside(layout.data + "/global/pg_control")) ?? []
+        guard bytes.count >= 8 else { return nil }
+        return bytes.prefix(8).withUnsafeBytes { $0.loadUnaligned(as: UInt64.self) }
     }
 
     /// Makes a copy of a running Postgres (`pg_basebackup`) beside the data, with the slot that the leader keeps for this

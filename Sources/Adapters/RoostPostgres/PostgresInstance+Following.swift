@@ -69,8 +69,8 @@ extension PostgresInstance {
         }
     }
 
-    /// Needs a positive sign that all was replayed: the startup process waits for more, and either there is nothing
-    /// received beyond, or it has looked again at the log on disk and found no further whole record in it (the
+    /// Needs a positive sign that all was replayed: the startup process has looked at the log on disk and found nothing more,
+    /// and either there is nothing received beyond, or it has looked again and found no further whole record (the
     /// received part may end in the middle of one).
     private func waitUntilReplayed(within deadline: Duration) async throws -> LSN {
         // Anybody who is superuser may have paused it, and it would never come to its end.
@@ -82,11 +82,8 @@ extension PostgresInstance {
             guard isRunning else { throw PostgresError("replay the log", exit ?? "Postgres does not run") }
             guard let recovery = try? await recovery() else { return nil }
             guard recovery.isInRecovery else { throw PostgresError("replay the log", "Postgres is a primary") }
-            let isRetrying = recovery.wait == "RecoveryRetrieveRetryInterval"
-            if isRetrying || recovery.wait == "RecoveryWalStream", recovery.replayed >= recovery.received {
-                return recovery.replayed
-            }
-            guard isRetrying, quietSince.map({ $0.replayed == recovery.replayed }) ?? true else {
+            if recovery.isComplete { return recovery.replayed }
+            guard recovery.isRetrying, quietSince.map({ $0.replayed == recovery.replayed }) ?? true else {
                 quietSince = nil
                 return nil
             }
@@ -100,13 +97,15 @@ extension PostgresInstance {
 
     /// The timeline of the last replayed byte. No function of SQL tells it; the replication protocol does
     /// (IDENTIFY_SYSTEM, PostgreSQL manual 53.4).
-    func replayedTimeline() async throws -> UInt32 {
+    func replayedTimeline() async throws -> UInt32 { try await identify().timeline }
+
+    /// Which database this is, of all that were ever made by initdb, and the timeline of its last replayed byte.
+    func identify() async throws -> (system: String, timeline: UInt32) {
         let rows = try await identity.query("IDENTIFY_SYSTEM", within: Self.probeDeadline)
         await identity.disconnect()
-        guard let row = rows.first, row.count >= 3, let timeline = row[1].flatMap({ UInt32($0) }) else {
-            throw PostgresError("ask for the timeline", "unexpected answer \(rows)")
-        }
-        return timeline
+        guard let row = rows.first, row.count >= 3, let system = row[0], let timeline = row[1].flatMap({ UInt32($0) })
+        else { throw PostgresError("ask for the timeline", "unexpected answer \(rows)") }
+        return (system, timeline)
     }
 
     /// Removes what a leader left of whom nothing was replayed: history files and segments of timelines above

@@ -47,17 +47,28 @@ extension PostgresInstance {
         var replayed: LSN
         /// What the startup process waits for.
         var wait: String
+        /// There is a receiver, of which more may come.
+        var hasReceiver: Bool
+
+        /// The startup process says that it has looked at the log on disk and found nothing more, in the pause before it
+        /// looks again (xlogrecovery.c, WaitForWALToBecomeAvailable). What it waits for with a receiver says nothing: it
+        /// is the same before it has seen what that has just written.
+        var isRetrying: Bool { wait == "RecoveryRetrieveRetryInterval" && !hasReceiver }
+
+        /// All that there is was replayed.
+        var isComplete: Bool { isRetrying && replayed >= received }
     }
 
     func recovery() async throws(DatabaseError) -> Recovery {
         let row = try await row(
             """
             SELECT pg_is_in_recovery(), pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn(),
-              (SELECT wait_event FROM pg_stat_activity WHERE backend_type = 'startup')
-            """, count: 4, by: probe, within: Self.probeDeadline)
+              (SELECT wait_event FROM pg_stat_activity WHERE backend_type = 'startup'),
+              EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'walreceiver')
+            """, count: 5, by: probe, within: Self.probeDeadline)
         return Recovery(
             isInRecovery: row[0] == "t", received: row[1].flatMap { LSN(text: $0) } ?? .zero,
-            replayed: row[2].flatMap { LSN(text: $0) } ?? .zero, wait: row[3] ?? "")
+            replayed: row[2].flatMap { LSN(text: $0) } ?? .zero, wait: row[3] ?? "", hasReceiver: row[4] != "f")
     }
 
     private func row(
@@ -85,35 +96,6 @@ extension PostgresInstance {
             ELSE ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::int END
         FROM pg_is_in_recovery() r LEFT JOIN pg_stat_wal_receiver w ON true
         """
-
-    /// Makes the slots of this primary those of the streams of `epoch`, which keep the log from now on, and drops
-    /// those of other epochs. Users' slots are left alone.
-    func keepSlots(of epoch: Epoch, for members: [MemberName]) async throws {
-        let wanted = members.map { StreamName(member: $0, epoch: epoch).slot }
-        let rows = try await control.query(
-            "SELECT slot_name, wal_status, active_pid FROM pg_replication_slots "
-                + "WHERE slot_type = 'physical' AND slot_name ~ '_e[0-9]+$'", within: Self.controlDeadline)
-        var there: Set<String> = []
-        for row in rows {
-            guard let name = row[0] else { continue }
-            if wanted.contains(name), row[1] != "lost" {
-                there.insert(name)
-                continue
-            }
-            // Somebody of an earlier epoch holds it: a supervisor that is frozen, and its Postgres is not.
-            if let holder = row[2] {
-                try await control.query(
-                    "SELECT pg_terminate_backend(\(holder), 2000)", within: Self.controlDeadline)
-            }
-            try await control.query(
-                "SELECT pg_drop_replication_slot(\(ClusterRoles.literal(name)))", within: Self.controlDeadline)
-        }
-        for name in wanted where !there.contains(name) {
-            try await control.query(
-                "SELECT pg_create_physical_replication_slot(\(ClusterRoles.literal(name)), true)",
-                within: Self.controlDeadline)
-        }
-    }
 
     /// Writes a checkpoint: until a new primary has done so, `pg_rewind` takes it for what it was.
     public func checkpoint(within deadline: Duration) async throws(DatabaseError) {

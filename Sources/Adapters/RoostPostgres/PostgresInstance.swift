@@ -74,6 +74,8 @@ public final class PostgresInstance: Sendable {
     private let isWantedOpen = Mutex(false)
     /// The last words of the Postgres that runs or ran last, for people.
     let words = Mutex<String?>(nil)
+    /// Which members of this leader are away, and since when.
+    let absence = Mutex(SlotAbsence())
     private let owner: DurableFile.Owner
 
     /// For a question that somebody waits for. On the connection of such questions.

@@ -38,8 +38,10 @@ public struct PostgresSettings: Hashable, Sendable {
 
     public static let portDefault: UInt16 = 5432
     public static let connectionsMax = 200
+    /// A standby must have as many places as its leader, or it replays nothing: change it in two versions.
     static let sendersMax = 16
-    static let slotsMax = 16
+    /// Of two reigns of the largest cluster, and as many for users.
+    static let slotsMax = 2 * PostgresNames.membersMax + 16
     /// Silence after which either end of replication gives the other up.
     static let replicationSilenceMax = Duration.seconds(5)
     static let retryInterval = Duration.milliseconds(200)
@@ -203,12 +205,14 @@ public struct PostgresSettings: Hashable, Sendable {
         // Members have addresses of one private network; edges have addresses of hosts.
         let network = address.map { "\(IPv6Address(high: $0.high & ~0xffff, low: 0))/48" } ?? "::1/128"
         let clients = isOpen ? "scram-sha-256" : "reject"
+        // A member that still follows its leader of an earlier epoch must not get the log of a later one through it.
+        let members = isLeader ? "scram-sha-256" : "reject"
         return """
             # Written by roost-pg.
             local    all,replication  \(Self.supervisor)              peer map=roost
             local    all          all                    \(clients)
-            host     replication  \(Self.replicator)  \(network)  scram-sha-256
-            host     postgres     \(Self.replicator)  \(network)  scram-sha-256
+            host     replication  \(Self.replicator)  \(network)  \(members)
+            host     postgres     \(Self.replicator)  \(network)  \(members)
             host     all          \(Self.replicator)  all  reject
             host     all          \(Self.supervisor)  all  reject
             host     all          all                 \(MeshAddress.everything)  \(clients)

@@ -1,6 +1,6 @@
 import Logging
 import RoostFailover
-import RoostLinux
+public import RoostLinux
 import RoostModel
 import Synchronization
 
@@ -34,41 +34,75 @@ enum SlotShedding {
     }
 }
 
+/// Since when the members of a leader are away. The slot of one that does not come back holds dead rows and log for
+/// nobody, and both for all members: vacuum does nothing any more, and the volumes fill.
+struct SlotAbsence: Hashable, Sendable {
+    /// Longer than a machine takes to come back, also on another host; then it makes a copy.
+    static let absenceMax = Duration.seconds(600)
+
+    private var since: [String: Moment] = [:]
+
+    /// The slots to be given up now: nobody has been served from them for so long, and as many others are served as must
+    /// confirm.
+    mutating func overdue(_ slots: [HeldSlot], members: [String], confirmations: Int, _ now: Moment) -> [String] {
+        let own = slots.filter { members.contains($0.name) }
+        let away = own.filter { !$0.isServed }.map(\.name)
+        since = Dictionary(uniqueKeysWithValues: away.map { ($0, since[$0] ?? now) })
+        guard own.count(where: \.isServed) >= confirmations else { return [] }
+        return away.filter { name in since[name].map { now - $0 >= Self.absenceMax } ?? false }
+    }
+}
+
 extension PostgresInstance {
-    /// Of a leader, every second or so: gives slots up when the volume is nearly full, and makes those of members anew
-    /// when there is room again.
+    /// Of a leader, every second or so: gives slots up when the volume is nearly full or their members are away for long,
+    /// and makes those of members anew when there is room again.
     ///
     /// - Returns: the slots that were given up.
     @discardableResult
-    public func tendSlots() async throws -> [String] {
+    public func tendSlots(at now: Moment = BootClock.now()) async throws -> [String] {
         guard isRunning, case .leader(let epoch, let standbys, let confirmations)? = role else { return [] }
+        let members = standbys.map { StreamName(member: $0, epoch: epoch).slot }
+        let held = try await heldSlots()
+        let overdue = absence.withLock { $0.overdue(held, members: members, confirmations: confirmations, now) }
+        for name in overdue { try await loosen(slot: name) }
         let space = try layout.space()
         let free = ByteCount(bytes: max(space.size.bytes - space.used.bytes, 0))
         let reserve = PostgresSettings.reserve(of: space.size)
-        let members = standbys.map { StreamName(member: $0, epoch: epoch).slot }
         guard free.bytes < reserve.bytes * 2 else {
             try await remakeSlots(members, epoch, standbys)
-            return []
+            return overdue
         }
         let victims = SlotShedding.victims(
-            try await heldSlots(), members: members, confirmations: confirmations, free: free, reserve: reserve)
+            held.filter { !overdue.contains($0.name) }, members: members, confirmations: confirmations, free: free,
+            reserve: reserve)
         for name in victims {
             logger.warning("the volume is nearly full: a slot is given up", metadata: ["slot": "\(name)"])
             try await drop(slot: name)
         }
         // Only a checkpoint removes the log that nobody needs any more.
         if !victims.isEmpty { try await checkpoint(within: .seconds(300)) }
-        return victims
+        return overdue + victims
     }
 
     private var role: PostgresSettings.Role? { written.withLock { $0.settings?.role } }
 
+    /// A slot must be there for its member to come back to, and to be told that it has to make a copy. This one holds
+    /// nothing.
+    private func loosen(slot name: String) async throws {
+        logger.warning("a member is away for long: what its slot holds is given up", metadata: ["slot": "\(name)"])
+        // Refused while it is used: the member has come back this moment.
+        try await control.query(
+            "SELECT pg_drop_replication_slot(\(ClusterRoles.literal(name)))", within: Self.controlDeadline)
+        try await make(slot: name, keepsLog: false)
+    }
+
     private func remakeSlots(_ members: [String], _ epoch: Epoch, _ standbys: [MemberName]) async throws {
         let rows = try await control.query(
-            "SELECT slot_name FROM pg_replication_slots WHERE slot_type = 'physical' AND wal_status <> 'lost'",
-            within: Self.controlDeadline)
+            "SELECT slot_name FROM pg_replication_slots "
+                + "WHERE slot_type = 'physical' AND wal_status IS DISTINCT FROM 'lost'", within: Self.controlDeadline)
         let there = Set(rows.compactMap { $0[0] })
-        if !members.allSatisfy({ there.contains($0) }) { try await keepSlots(of: epoch, for: standbys) }
+        guard !members.allSatisfy({ there.contains($0) }) else { return }
+        try await keepSlots(of: epoch, for: standbys, among: standbys + [member])
     }
 
     private func heldSlots() async throws -> [HeldSlot] {
@@ -83,13 +117,5 @@ extension PostgresInstance {
             guard let name = row[0], let held = row[2].flatMap({ Int64($0) }) else { return nil }
             return HeldSlot(name: name, isServed: row[1] == "t", held: ByteCount(bytes: held))
         }
-    }
-
-    private func drop(slot name: String) async throws {
-        let quoted = ClusterRoles.literal(name)
-        try await control.query(
-            "SELECT pg_terminate_backend(active_pid, 2000) FROM pg_replication_slots WHERE slot_name = \(quoted) "
-                + "AND active_pid IS NOT NULL", within: Self.controlDeadline)
-        try await control.query("SELECT pg_drop_replication_slot(\(quoted))", within: Self.controlDeadline)
     }
 }

@@ -84,6 +84,12 @@ struct ClusterTests {
             #expect(try await cluster.waitUntilReady(other: second, standbys: 1) == first)
             print("switchover \((BootClock.now() - asked).milliseconds) ms")
             #expect(try await cluster.query(first, "SELECT row FROM rows") == "1\n")
+            // What held log and dead rows for the standbys of its reign is gone.
+            _ = try await cluster.waitUntilReady(standbys: 2)
+            let isTidy = try await poll(for: .seconds(2)) { () -> Bool? in
+                try await cluster.superuser(second, "SELECT count(*) FROM pg_replication_slots") == "0\n" ? true : nil
+            }
+            #expect(isTidy == true)
             try Self.expectOneLeaderInEachEpoch(cluster)
         }
     }

@@ -42,14 +42,19 @@ struct EvidenceTests {
             let endText = try #require(try await m1.query("SELECT pg_current_wal_flush_lsn()").first?[0])
             let end = try #require(LSN(text: endText))
             let layout = m1.instance.layout
-            func ask(_ position: LSN, _ timeline: UInt32, slot: String = "m2_e1") async throws -> LeaderTrial.Verdict {
+            let system = "\(try #require(try m1.instance.systemIdentifier()))"
+            #expect(try await m1.query("SELECT system_identifier FROM pg_control_system()") == [[system]])
+            func ask(
+                _ position: LSN, _ timeline: UInt32, slot: String = "m2_e1", system: String = system
+            ) async throws -> LeaderTrial.Verdict {
                 let trial = try LeaderTrial(
                     m1.name, slot: slot,
                     parameters: [
                         ("host", layout.outside(layout.runFolder)), ("port", "5432"), ("user", "roost"),
                         ("sslmode", "disable"), ("gssencmode", "disable"),
                     ])
-                return await trial.ask(for: .init(replayed: position, timeline: timeline, received: position))
+                return await trial.ask(
+                    for: .init(system: system, replayed: position, timeline: timeline, received: position))
             }
             #expect(try await ask(end, 1) == .canFollow)
             guard case .cannotFollow(let why) = try await ask(old, 1) else {
@@ -60,6 +65,11 @@ struct EvidenceTests {
             #expect(try await ask(LSN(end.offset + (64 << 20)), 1).isRefusal)
             #expect(try await ask(end, 2).isRefusal)
             #expect(try await ask(old, 1, slot: "m2_e2") == .unclear("m1: it has no slot m2_e2"))
+            // Of another initdb: whatever else there is to say, it is not replaced by a copy.
+            guard case .otherData = try await ask(old, 1, system: "1") else {
+                Issue.record("it takes another database for its own")
+                return
+            }
             await m1.instance.stop(.immediate, within: .seconds(5))
             #expect(try await !ask(old, 1).isRefusal)
         }
@@ -144,7 +154,7 @@ struct EvidenceTests {
                 Issue.record("no primary")
                 return
             }
-            try await m1.instance.keepSlots(of: .first, for: [m2.name])
+            try await m1.instance.keepSlots(of: .first, for: [m2.name], among: ground.members)
             try await m1.instance.checkpoint(within: .seconds(20))
             for client in clients { await client.disconnect() }
             await m1.instance.stop(.fast, within: .seconds(10))
@@ -280,7 +290,7 @@ extension LeaderTrial.Verdict {
     fileprivate var isRefusal: Bool {
         switch self {
         case .cannotFollow: true
-        case .canFollow, .unclear: false
+        case .canFollow, .otherData, .unclear: false
         }
     }
 }

@@ -76,7 +76,7 @@ struct InstanceTests {
             #expect(ends[0] == ends[1])
             try m2.configure(.leader(epoch: Epoch(2), standbys: [m3.name], confirmations: 0))
             let point = try await m2.instance.promote(within: .seconds(20))
-            try await m2.instance.keepSlots(of: Epoch(2), for: [m3.name])
+            try await m2.instance.keepSlots(of: Epoch(2), for: [m3.name], among: ground.members)
 
             let fork = TimelineFork(timeline: point.timeline, begin: point.begin)
             try await m3.instance.expect(fork)
@@ -266,7 +266,7 @@ struct InstanceTests {
             #expect(point.begin == end.end)
             #expect(point.timeline == 2)
             #expect(point.parent == 1)
-            try await m2.instance.keepSlots(of: Epoch(2), for: [m1.name])
+            try await m2.instance.keepSlots(of: Epoch(2), for: [m1.name], among: ground.members)
             _ = try await m2.query("INSERT INTO t VALUES (5000)")
 
             let rewinding = BootClock.now()

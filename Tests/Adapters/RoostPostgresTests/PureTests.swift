@@ -70,10 +70,14 @@ import Testing
         #expect(text.contains("max_standby_streaming_delay = '0'"))
     }
 
-    @Test func aClosedMemberRejectsClientsAndAdmitsMembers() throws {
+    @Test func aClosedMemberRejectsClientsAndALeaderAdmitsMembers() throws {
         let closed = try Self.settings(.standby(upstream: nil), isOpen: false).accessRules
         #expect(closed.contains("host     all          all                 fdaa::/16  reject"))
-        #expect(closed.contains("host     replication  roost_replicator  fdaa:0:7::/48  scram-sha-256"))
+        // Whoever follows gets the log from who leads, and from nobody else.
+        #expect(closed.contains("host     replication  roost_replicator  fdaa:0:7::/48  reject"))
+        let leader = try Self.settings(.leader(epoch: .first, standbys: [], confirmations: 0), isOpen: false)
+        #expect(leader.accessRules.contains("host     replication  roost_replicator  fdaa:0:7::/48  scram-sha-256"))
+        #expect(leader.accessRules.contains("host     all          all                 fdaa::/16  reject"))
         let open = try Self.settings(.standby(upstream: nil), isOpen: true).accessRules
         #expect(open.contains("host     all          all                 fdaa::/16  scram-sha-256"))
     }

@@ -83,6 +83,9 @@ final class TestGround: Sendable {
         }
     }
 
+    /// All that there may be.
+    var members: [MemberName] { (1...3).compactMap { try? MemberName("m\($0)") } }
+
     /// As seen below `root`.
     var folder: String { "/t/\(name.dropFirst(9))" }
 
@@ -178,7 +181,7 @@ struct TestMember: Sendable {
         try configure(.leader(epoch: epoch, standbys: names, confirmations: confirmations))
         if instance.isRunning { try instance.reload() } else { try await instance.start() }
         try await instance.waitUntilAnswering(within: .seconds(30))
-        try await instance.keepSlots(of: epoch, for: names)
+        try await instance.keepSlots(of: epoch, for: names, among: ground.members)
     }
 
     func follow(_ leader: TestMember, _ epoch: Epoch) async throws {

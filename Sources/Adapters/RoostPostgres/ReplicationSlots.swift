@@ -1,0 +1,71 @@
+import RoostFailover
+import RoostModel
+
+/// Which slots of a Postgres are the cluster's: those that bear the name of a member's stream. All others are users'.
+struct ClusterSlots: Hashable, Sendable {
+    var members: [MemberName]
+
+    func contains(_ slot: String) -> Bool {
+        guard let mark = slot.lastIndex(of: "e"), let epoch = UInt64(slot[slot.index(after: mark)...]) else {
+            return false
+        }
+        return members.contains { StreamName(member: $0, epoch: Epoch(epoch)).slot == slot }
+    }
+}
+
+extension PostgresInstance {
+    /// Makes the slots of this primary those of the streams of `epoch`, which keep the log from now on, and drops
+    /// those of other epochs. Users' slots are left alone.
+    ///
+    /// - Parameter members: of the cluster; slots that bear other names are users'.
+    /// - Throws: when one of them is not as it should be. The others are.
+    func keepSlots(of epoch: Epoch, for standbys: [MemberName], among members: [MemberName]) async throws {
+        let wanted = standbys.map { StreamName(member: $0, epoch: epoch).slot }
+        let slots = ClusterSlots(members: members)
+        let rows = try await control.query(
+            "SELECT slot_name, wal_status FROM pg_replication_slots WHERE slot_type = 'physical'",
+            within: Self.controlDeadline)
+        var there: Set<String> = []
+        var failure: DatabaseError?
+        for row in rows {
+            guard let name = row[0], slots.contains(name) else { continue }
+            if wanted.contains(name), row[1] != "lost" {
+                there.insert(name)
+                continue
+            }
+            do throws(DatabaseError) { try await drop(slot: name) } catch { failure = error }
+        }
+        for name in wanted where !there.contains(name) {
+            do throws(DatabaseError) { try await make(slot: name, keepsLog: true) } catch { failure = error }
+        }
+        if let failure { throw failure }
+    }
+
+    /// Of a standby: drops what is left of a reign of its own. Such slots hold log here, and dead rows at its leader, for
+    /// nobody. One that has been promoted meanwhile keeps its slots, which are of its new reign then.
+    func dropSlots(among members: [MemberName]) async throws {
+        let slots = ClusterSlots(members: members)
+        let rows = try await control.query(
+            "SELECT slot_name FROM pg_replication_slots WHERE slot_type = 'physical' AND pg_is_in_recovery()",
+            within: Self.controlDeadline)
+        for name in rows.compactMap({ $0[0] }) where slots.contains(name) { try await drop(slot: name) }
+    }
+
+    /// - Parameter keepsLog: from now on; otherwise from when its member first says how far it is.
+    func make(slot name: String, keepsLog: Bool) async throws(DatabaseError) {
+        try await control.query(
+            "SELECT pg_create_physical_replication_slot(\(ClusterRoles.literal(name)), \(keepsLog))",
+            within: Self.controlDeadline)
+    }
+
+    func drop(slot name: String) async throws(DatabaseError) {
+        let quoted = ClusterRoles.literal(name)
+        // Somebody of an earlier epoch may hold it: a supervisor that is frozen, and its Postgres is not.
+        try await control.query(
+            "SELECT pg_terminate_backend(active_pid, 2000) FROM pg_replication_slots WHERE slot_name = \(quoted) "
+                + "AND active_pid IS NOT NULL", within: Self.controlDeadline)
+        try await control.query(
+            "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = \(quoted)",
+            within: Self.controlDeadline)
+    }
+}
