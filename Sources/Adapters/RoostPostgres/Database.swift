@@ -11,6 +11,8 @@ public struct DatabaseError: Error, CustomStringConvertible {
         case deadlineExceeded(Duration)
         /// Postgres refused: SQLSTATE and its message.
         case refused(code: String, message: String)
+        /// Postgres let nobody in: as `refused`. Nothing was carried out.
+        case loginRefused(code: String, message: String)
     }
 
     public let database: String
@@ -22,7 +24,8 @@ public struct DatabaseError: Error, CustomStringConvertible {
         return switch cause {
         case .connection(let why): "\(what): \(why)"
         case .deadlineExceeded(let limit): "\(what): no answer within \(limit)"
-        case .refused(let code, let message): "\(what): \(message) (SQLSTATE \(code))"
+        case .refused(let code, let message), .loginRefused(let code, let message):
+            "\(what): \(message) (SQLSTATE \(code))"
         }
     }
 }
@@ -97,6 +100,22 @@ extension Database {
     }
 }
 
+/// What libpq says of a login that failed.
+enum LoginRefusal {
+    /// `connection to server … failed: FATAL:  28000: role "roost" is not permitted to log in`, and in another line
+    /// where in Postgres's source that was. Whatever else went wrong has no code behind its severity.
+    static func cause(in text: String) -> DatabaseError.Cause {
+        let said = text.split(separator: "; LOCATION:").first.map(String.init) ?? text
+        guard let mark = said.firstRange(of: "FATAL:  ") else { return .connection(said) }
+        let rest = said[mark.upperBound...]
+        let code = rest.prefix(5)
+        guard code.utf8.count == 5, code.allSatisfy({ $0.isASCII && ($0.isNumber || $0.isUppercase) }),
+            rest.dropFirst(5).hasPrefix(": ")
+        else { return .connection(said) }
+        return .loginRefused(code: String(code), message: String(rest.dropFirst(7)))
+    }
+}
+
 /// The connection itself. Used on its owner's thread only, which is what makes it safe to share.
 private final class DatabaseSession: @unchecked Sendable {
     private let name: String
@@ -130,13 +149,15 @@ private final class DatabaseSession: @unchecked Sendable {
             }
         }
         guard let new else { throw failure("", .connection("out of memory")) }
+        // Of a login that fails libpq keeps the text alone; so the text must have the code.
+        PQsetErrorVerbosity(new, PQERRORS_VERBOSE)
         let end = BootClock.now() + connectDeadline
         var wanted = PGRES_POLLING_WRITING
         while wanted != PGRES_POLLING_OK {
             guard wanted != PGRES_POLLING_FAILED, PQstatus(new) != CONNECTION_BAD else {
                 let why = message(of: new)
                 PQfinish(new)
-                throw failure("", .connection(why))
+                throw failure("", LoginRefusal.cause(in: why))
             }
             guard wait(new, for: wanted == PGRES_POLLING_READING ? POLLIN : POLLOUT, until: end) else {
                 PQfinish(new)
@@ -146,6 +167,7 @@ private final class DatabaseSession: @unchecked Sendable {
         }
         // Messages of the server that nobody asked for would go to standard error.
         PQsetNoticeProcessor(new, { _, _ in }, nil)
+        PQsetErrorVerbosity(new, PQERRORS_DEFAULT)
         connection = new
     }
 

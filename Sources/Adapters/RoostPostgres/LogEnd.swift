@@ -79,13 +79,17 @@ struct ControlData: Hashable, Sendable {
     var segmentSize: UInt64 = 16 << 20
     /// It was stopped cleanly, as a primary or as a standby.
     var isStopped = false
+    /// It is a primary that runs.
+    var isInProduction = false
 
     init(text: String) {
         for line in text.split(separator: "\n") {
             guard let colon = line.firstIndex(of: ":") else { continue }
             let value = line[line.index(after: colon)...].drop { $0 == " " }
             switch line[..<colon] {
-            case "Database cluster state": isStopped = value.hasPrefix("shut down")
+            case "Database cluster state":
+                isStopped = value.hasPrefix("shut down")
+                isInProduction = value == "in production"
             case "Latest checkpoint's REDO location": redo = LSN(text: value)
             case "Latest checkpoint's TimeLineID": timeline = UInt32(value)
             case "Minimum recovery ending location": minimumRecoveryEnd = LSN(text: value)

@@ -34,6 +34,8 @@ final class Operations: Sendable {
     private let done = Mutex<String?>(nil)
     /// What keeps standbys from following this leader, or this standby from following its own, in words.
     private let trouble = Mutex<String?>(nil)
+    /// Postgres does not let its supervisor in, in words.
+    private let refusal = Mutex<String?>(nil)
 
     init(
         instance: PostgresInstance, timings: FailoverTimings, logger: Logger, known: KnownCluster, events: EventQueue,
@@ -49,7 +51,7 @@ final class Operations: Sendable {
     }
 
     var progress: String? { done.withLock { $0 } }
-    var complaint: String? { trouble.withLock { $0 } }
+    var complaint: String? { refusal.withLock { $0 } ?? trouble.withLock { $0 } }
 
     /// Begins at once; the end is told as an event. An operation that still runs is given up first, and never told.
     func start(_ operation: PostgresOperation, _ id: OperationID) {
@@ -215,7 +217,8 @@ final class Operations: Sendable {
             let source = try upstream(leader, epoch, view)
             try await configure(.standby(upstream: source))
             return try await provingDamage {
-                try await self.startOrReload(within: limit)
+                // One that refuses follows all the same, and is repaired with its leader, by what it replays.
+                if case .refusesLogin(let why) = try await self.received(within: limit) { self.complain(why) }
                 self.state.withLock { $0.follower.upstream = source }
                 await self.forgetReign()
                 return .done
@@ -225,7 +228,9 @@ final class Operations: Sendable {
         case .startPrimary(let epoch, let confirmations, let standbys):
             await instance.stop(.fast, within: .seconds(5))
             try await configure(.leader(epoch: epoch, standbys: standbys, confirmations: confirmations))
-            try await startOrReload(within: limit)
+            if case .refusesLogin(let why) = try await received(within: limit) {
+                try await repair(because: why, within: limit)
+            }
             await keepSlots(of: epoch, for: standbys)
             try await instance.removeCopies()
             state.withLock { $0.epoch = epoch }
@@ -288,12 +293,17 @@ final class Operations: Sendable {
     func tendSlots() async {
         guard state.withLock({ $0.running == nil }), instance.isRunning else { return }
         do {
-            guard instance.isLeader else { return try await instance.dropSlots(among: members) }
-            try await instance.tendSlots()
-            trouble.withLock { $0 = nil }
+            if instance.isLeader {
+                try await instance.tendRoles(known.view.secrets, standbys: members.count - 1)
+                try await instance.tendSlots()
+                trouble.withLock { $0 = nil }
+            } else {
+                try await instance.dropSlots(among: members)
+            }
+            refusal.withLock { $0 = nil }
         } catch {
-            logger.debug("the slots were not looked after", metadata: ["why": "\(error)"])
-            if instance.isLeader { trouble.withLock { $0 = "the slots of its standbys: \(error)" } }
+            logger.debug("roles and slots were not looked after", metadata: ["why": "\(error)"])
+            if instance.isLeader { trouble.withLock { $0 = "roles or slots of its standbys: \(error)" } }
         }
     }
 
@@ -310,7 +320,9 @@ final class Operations: Sendable {
         // One that somebody else promoted becomes a standby again, of its own log.
         if await instance.isPrimary() { await instance.stop(.immediate, within: .milliseconds(500)) }
         try await configure(.standby(upstream: nil))
-        try await startOrReload(within: limit)
+        if case .refusesLogin(let why) = try await received(within: limit) {
+            return try await readEndUnheard(because: why, within: limit)
+        }
         var found = try await instance.endOfLog(within: limit)
         if try instance.hasLeftovers(above: found.timeline) {
             await instance.stop(.fast, within: .seconds(4))
@@ -325,6 +337,10 @@ final class Operations: Sendable {
         _ epoch: Epoch, _ confirmations: Int, _ standbys: [MemberName], within limit: Duration
     ) async throws -> OperationOutcome {
         try await configure(.leader(epoch: epoch, standbys: standbys, confirmations: confirmations))
+        if case .refusesLogin(let why) = try await instance.reception(within: limit) {
+            try await instance.promoteUnheard(within: limit)
+            try await repair(because: why, within: limit)
+        }
         let point = try await instance.promote(within: limit)
         await keepSlots(of: epoch, for: standbys)
         state.withLock { $0.epoch = epoch }
@@ -332,8 +348,40 @@ final class Operations: Sendable {
     }
 
     private func startOrReload(within limit: Duration) async throws {
+        if case .refusesLogin(let why) = try await received(within: limit) { throw PostgresError("log in", why) }
+    }
+
+    /// Has Postgres run with the configuration as it is, and be asked.
+    private func received(within limit: Duration) async throws -> PostgresInstance.Reception {
         if instance.isRunning { try instance.reloadIfChanged() } else { try await instance.start() }
-        try await instance.waitUntilAnswering(within: limit)
+        return try await instance.reception(within: limit)
+    }
+
+    // MARK: - A Postgres that does not let its supervisor in
+
+    private func complain(_ why: String) {
+        logger.error("Postgres does not let its supervisor in", metadata: ["why": "\(why)"])
+        refusal.withLock { $0 = "does not let its supervisor in: \(why)" }
+    }
+
+    private func repair(because why: String, within limit: Duration) async throws {
+        complain(why)
+        try await instance.repair(known.view.secrets, because: why)
+        logger.warning("the supervisor was let in again")
+        try await startOrReload(within: limit)
+    }
+
+    /// Without a session the end is read from the disk, where a stopped Postgres has left its log.
+    private func readEndUnheard(because why: String, within limit: Duration) async throws -> OperationOutcome {
+        complain(why)
+        await instance.stop(.fast, within: .seconds(4))
+        let found = try await instance.endOfStoppedLog()
+        if try instance.hasLeftovers(above: found.timeline) {
+            try await instance.removeLeftovers(above: found.timeline)
+        }
+        try await instance.flushLog()
+        _ = try await received(within: limit)
+        return .end(found.end, timeline: found.timeline, forks: try instance.forks(of: found.timeline))
     }
 
     // MARK: - What the store knows

@@ -61,12 +61,16 @@ extension PostgresInstance {
         do {
             let replayed = try await waitUntilReplayed(within: deadline)
             let timeline = try await replayedTimeline()
-            let folder = layout.outside(layout.data + "/pg_wal")
-            try await BlockingCall.run { () throws(SystemError) in try LogFiles(folder).flush() }
+            try await flushLog()
             return EndOfLog(end: replayed, timeline: timeline)
         } catch {
             throw PostgresError("find the end of the log", "\(error)")
         }
+    }
+
+    func flushLog() async throws(SystemError) {
+        let folder = layout.outside(layout.data + "/pg_wal")
+        try await BlockingCall.run { () throws(SystemError) in try LogFiles(folder).flush() }
     }
 
     /// Needs a positive sign that all was replayed: the startup process has looked at the log on disk and found nothing more,

@@ -72,7 +72,7 @@ extension PostgresInstance {
     public var lastWords: String? { words.withLock { $0 } }
 
     /// The same as `exit`, once the log had a moment to come through.
-    private func exitInWords() async -> String? {
+    func exitInWords() async -> String? {
         _ = try? await poll(for: Self.wordsDeadline, every: .milliseconds(10)) { lastWords }
         return exit
     }
@@ -100,31 +100,6 @@ extension PostgresInstance {
     func isAnswering() async -> Bool {
         guard isRunning else { return false }
         return (try? await probe.query("SELECT 1", within: Self.probeDeadline)) != nil
-    }
-
-    /// Waits until Postgres answers, or until it has ended.
-    public func waitUntilAnswering(within deadline: Duration) async throws(PostgresError) {
-        var last: DatabaseError?
-        let answered: Bool?
-        do {
-            answered = try await poll(for: deadline, every: .milliseconds(20)) { () -> Bool? in
-                guard isRunning else {
-                    throw PostgresError("wait for Postgres", await exitInWords() ?? "it does not run")
-                }
-                do throws(DatabaseError) {
-                    try await probe.query("SELECT 1", within: Self.probeDeadline)
-                    return true
-                } catch {
-                    last = error
-                    return nil
-                }
-            }
-        } catch {
-            throw PostgresError("wait for Postgres", "\(error)")
-        }
-        guard answered == nil else { return }
-        throw PostgresError(
-            "wait for Postgres", "no answer within \(deadline): \(last.map { "\($0)" } ?? "no question was asked")")
     }
 
     /// A dead postmaster's children hold its shared memory until they notice; its lock files name a process number

@@ -34,6 +34,9 @@ public final class PostgresInstance: Sendable {
     let lengthy: Database
     /// Speaks the replication protocol, which knows one thing SQL does not.
     let identity: Database
+    /// A client's kind of session, in one of the places that superusers have: statements with arguments are refused on the
+    /// others (postgres.c, forbidden_in_wal_sender). Made for each use.
+    let ordinary: Database
     /// Where Postgres writes its log; nil: where this process does.
     let log: String?
 
@@ -76,6 +79,11 @@ public final class PostgresInstance: Sendable {
     let words = Mutex<String?>(nil)
     /// Which members of this leader are away, and since when.
     let absence = Mutex(SlotAbsence())
+    /// When its supervisor had to be let in again, last.
+    let repairedAt = Mutex<Moment?>(nil)
+    /// The members' password as the catalogs have it, which was set here last.
+    let verifier = Mutex<String?>(nil)
+    let missing = Mutex<MissingStandby?>(nil)
     private let owner: DurableFile.Owner
 
     /// For a question that somebody waits for. On the connection of such questions.
@@ -108,6 +116,7 @@ public final class PostgresInstance: Sendable {
         observer = try Database(member.text, parameters: sender, connectDeadline: Self.observationDeadline)
         control = try Database(member.text, parameters: sender, connectDeadline: .seconds(3))
         lengthy = try Database(member.text, parameters: sender, connectDeadline: .seconds(3))
+        ordinary = try Database(member.text, parameters: parameters, connectDeadline: .seconds(3))
         identity = try Database(
             member.text, parameters: parameters + [("replication", "true")], connectDeadline: Self.probeDeadline)
     }

@@ -116,7 +116,7 @@ public final class RowWriter: Sendable {
         state.withLock { $0.summary.failures += 1 }
         let isKnown =
             switch error.cause {
-            case .refused: true
+            case .refused, .loginRefused: true
             case .connection, .deadlineExceeded: false
             }
         return Failure(message: error.description, at: WallClock.milliseconds(), isKnown: isKnown)

@@ -59,6 +59,8 @@ final class FakeStore: Sendable {
     func hasSeen(_ states: Set<MemberReport.State>, of member: MemberName) -> Bool {
         state.withLock { $0.seen[member]?.isDisjoint(with: states) == false }
     }
+    /// So that what is there afterwards was said afterwards.
+    func forgetReports() { state.withLock { $0.reports = [:] } }
     func forgetStates() { state.withLock { $0.seen = [:] } }
     func isOpen(_ member: MemberName) -> Bool { state.withLock { $0.gates[member] ?? false } }
     func isCutOff(_ member: MemberName) -> Bool { state.withLock { $0.cutOff.contains(member) } }
