@@ -18,6 +18,14 @@ final class Postmaster: Sendable {
 
     let pid: pid_t
 
+    /// Every child gives itself this score, above the postmaster's own (PostgreSQL manual, 18.4.4; fork_process.c): what the
+    /// kernel takes for want of memory is a session rather than the postmaster, which then ends the rest in order and
+    /// says why.
+    static let childOutOfMemoryScore = 900
+    private static let outOfMemoryEnvironment = [
+        "PG_OOM_ADJUST_FILE=/proc/self/oom_score_adj", "PG_OOM_ADJUST_VALUE=\(childOutOfMemoryScore)",
+    ]
+
     private struct State {
         var exit: Exit?
         var isWanted = false
@@ -52,6 +60,7 @@ final class Postmaster: Sendable {
         posix_spawn_file_actions_adddup2(&actions, log, 2)
         var variables = ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]
         variables += PostgresLayout.environment.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
+        variables += Self.outOfMemoryEnvironment
         let arguments = line.map { strdup($0) } + [nil]
         let environment = variables.map { strdup($0) } + [nil]
         defer {

@@ -31,6 +31,11 @@ struct ClusterTests {
             // Postgres dies: the same member comes back, in the same epoch.
             let epoch = try #require(cluster.store.rule?.epoch)
             let postmaster = try #require(TestProcess.postmaster(of: cluster.ground.layout(first)))
+            // For want of memory the kernel takes any of its children before it.
+            let scores = TestProcess.children(of: postmaster).compactMap { Self.outOfMemoryScore($0) }
+            #expect(scores.count >= 5)
+            #expect(Set(scores) == [Postmaster.childOutOfMemoryScore])
+            #expect(try #require(Self.outOfMemoryScore(postmaster)) < Postmaster.childOutOfMemoryScore)
             let crashed = BootClock.now()
             kill(postmaster, SIGKILL)
             try await Self.write(2, cluster, within: .seconds(30))
@@ -235,6 +240,11 @@ struct ClusterTests {
             }
             try Self.expectOneLeaderInEachEpoch(cluster)
         }
+    }
+
+    private static func outOfMemoryScore(_ process: pid_t) -> Int? {
+        let text = (try? DurableFile.read("/proc/\(process)/oom_score_adj")) ?? nil
+        return text.flatMap { Int(String(decoding: $0, as: UTF8.self).filter { !$0.isWhitespace }) }
     }
 
     /// Asks again when it is refused: a standby that has just come back may not be up to date yet.
