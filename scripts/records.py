@@ -27,7 +27,7 @@ ELSEWHERE = {
     "MachineRow": "Tests/Services/RoostHostTests/LedgerFixtureTests.swift",
     "MachineOrder": "Tests/Services/RoostHostTests/LedgerFixtureTests.swift",
     "VolumeOrder": "Tests/Services/RoostHostTests/LedgerFixtureTests.swift",
-    "DurableState": "Tests/Adapters/RoostPostgresTests/PureTests.swift",
+    "DurableState": "Tests/Adapters/RoostPostgresTests/MemberFileTests.swift",
 }
 
 # Words of later versions that are tried by other tests.

@@ -21,7 +21,7 @@ class RecordsTests(unittest.TestCase):
             for part in ("Sources/Model", "Sources/Cores", "Sources/Services/RoostHost"):
                 shutil.copytree(ROOT / part, root / part)
             for test in (FIXTURES, LEDGER, "Tests/Model/RoostRecordsTests/EvolutionTests.swift",
-                         "Tests/Adapters/RoostPostgresTests/PureTests.swift"):
+                         "Tests/Adapters/RoostPostgresTests/MemberFileTests.swift"):
                 (root / test).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(ROOT / test, root / test)
             text = (root / path).read_text()

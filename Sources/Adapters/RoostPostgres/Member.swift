@@ -43,6 +43,7 @@ public final class Member: Sendable {
     private let gate: GateKeeper
     private let lease: LeaseWatch
     private let file: MemberFile
+    private let promises: PromiseKeeper
     /// Somebody waits for what the next sample of Postgres says.
     private let isAwaited = Atomic(false)
     private let volumeFault = Mutex<String?>(nil)
@@ -83,6 +84,7 @@ public final class Member: Sendable {
             layout: layout, member: view.member, log: options.postgresLog, logger: logger)
         self.instance = instance
         gate = try GateKeeper(link: link, instance: instance, events: events, logger: logger)
+        promises = try PromiseKeeper(link: link, instance: instance, gate: gate, logger: logger)
         operations = Operations(
             instance: instance, timings: options.timings, logger: logger, known: known, events: events, gate: gate)
         let mark =
@@ -116,15 +118,20 @@ public final class Member: Sendable {
     }
 
     /// The machine is asked to stop: the core hands over or stops Postgres, and ``run()`` returns.
-    public func terminate() { events.put(.terminate) }
+    public func terminate() {
+        promises.end()
+        events.put(.terminate)
+    }
 
     // MARK: - The core
 
     /// Runs on a thread of its own, until the core says that it has done.
     private func decide(_ name: MemberName, _ state: DurableState) {
+        settle(name, state)
         var core = FailoverMember(name: name, state: state, timings: timings, now: BootClock.now())
         var steps = FailoverSteps(of: name)
         var last = core.status
+        var kept = state.promised
         var waiting: [FailoverEvent] = [.tick]
         while true {
             if waiting.isEmpty || BootClock.now() >= core.wakeAt { waiting.append(.tick) }
@@ -134,10 +141,12 @@ public final class Member: Sendable {
                 for action in actions {
                     if case .exit = action {
                         lease.set(nil)
+                        leave(core.state)
                         events.close()
                         return
                     }
-                    carryOut(action)
+                    carryOut(action, kept: kept)
+                    if case .save(let state) = action { kept = state.promised }
                 }
                 lease.set(core.status.leaseUntil)
                 if let account = steps.note(event, actions, from: now, to: BootClock.now()) { tell(account) }
@@ -145,6 +154,25 @@ public final class Member: Sendable {
             tell(core.status, &last)
             isAwaited.store(!last.isOpen, ordering: .relaxed)
             waiting = events.take(until: core.wakeAt)
+        }
+    }
+
+    /// What was read is on the disk before anything rests on it. What an earlier version has left counts as it is as long
+    /// as there is no room for the file that takes its place: without it Postgres would not even start, and nobody could
+    /// make room.
+    private func settle(_ name: MemberName, _ state: DurableState) {
+        if file.isOfEarlierVersion {
+            do { try file.settle(state) } catch {
+                logger.warning("the member's state is kept as before", metadata: ["why": "\(error)"])
+            }
+        } else {
+            promises.keep(name, promised: state.promised) { () throws(MemberFileError) in try file.settle(state) }
+        }
+    }
+
+    private func leave(_ state: DurableState) {
+        do { try file.leave(state) } catch {
+            logger.warning("only this version's program can go on from here", metadata: ["why": "\(error)"])
         }
     }
 
@@ -172,15 +200,12 @@ public final class Member: Sendable {
         }
     }
 
-    private func carryOut(_ action: FailoverAction) {
+    /// - Parameter kept: what the member is known to have promised.
+    private func carryOut(_ action: FailoverAction, kept: Epoch) {
         let link = link
         switch action {
         case .save(let state):
-            do { try file.write(state) } catch {
-                logger.critical("the member's promises cannot be kept", metadata: ["why": "\(error)"])
-                instance.kill()
-                _exit(1)
-            }
+            promises.keep(known.view.member, promised: kept) { () throws(MemberFileError) in try file.write(state) }
         case .read:
             later(.readFailed) {
                 guard let view = try? link.read() else { return .readFailed }
@@ -195,9 +220,12 @@ public final class Member: Sendable {
             }
         case .report(var report):
             report.detail = detail(of: report)
+            promises.note(report)
             later(.reportAnswered(.unavailable)) { [report] in .reportAnswered(link.report(report)) }
         case .postgres(let operation, let id): operations.start(operation, id)
-        case .setGate(let isOpen): gate.set(isOpen: isOpen)
+        case .setGate(let isOpen):
+            promises.note(gateIsOpen: isOpen)
+            gate.set(isOpen: isOpen)
         case .exit: break
         }
     }

@@ -158,59 +158,6 @@ import Testing
     }
 }
 
-@Suite struct MemberFileTests {
-    @Test func whatWasWrittenIsReadAndDamageIsAnError() throws {
-        let path = "/tmp/roost-member-\(UInt64.random(in: 0 ... .max)).json"
-        let file = MemberFile(path)
-        defer { _ = try? DurableFile.write("", to: path) }
-        #expect(try file.read() == nil)
-        let state = DurableState(
-            promised: Epoch(3), chain: [Reign(epoch: .first, leader: try MemberName("m1"), begin: .zero)],
-            data: .usable, led: .first)
-        try file.write(state)
-        #expect(try file.read() == state)
-        try DurableFile.write("{\"promised\":", to: path)
-        #expect(throws: MemberFileError.self) { try file.read() }
-    }
-
-    /// As programs have written it, one for each shape that there was. They stay.
-    private static let written = [
-        #"{"chain":[{"begin":0,"epoch":1,"leader":"m1"}],"data":"usable","led":1,"promised":3}"#,
-        #"{"chain":[{"begin":0,"epoch":1,"leader":"m1"},{"begin":50331976,"epoch":4,"leader":"m2"}],"data":"rewinding","led":0,"promised":4,"timeline":2}"#,
-    ]
-
-    @Test(
-        "What a member has kept is read by every later version, and what a newer one put beside it is still there after",
-        arguments: written)
-    func otherVersions(text: String) throws {
-        let path = "/tmp/roost-member-\(UInt64.random(in: 0 ... .max)).json"
-        let file = MemberFile(path)
-        defer { unlink(path) }
-        try DurableFile.write(text, to: path)
-        var state = try #require(try file.read())
-        try file.write(state)
-        #expect(String(decoding: try DurableFile.read(path) ?? [], as: UTF8.self) == text)
-        // The next version has a field of its own, in the whole and in a reign.
-        try DurableFile.write(
-            text.replacing(#""led""#, with: #""future":{"a":[1,true]},"led""#)
-                .replacing(#""epoch":1,"#, with: #""epoch":1,"future":"kept","#), to: path)
-        state = try #require(try file.read())
-        state.promised = Epoch(9)
-        state.timeline = nil
-        try file.write(state)
-        try file.write(state)
-        let after = String(decoding: try DurableFile.read(path) ?? [], as: UTF8.self)
-        #expect(
-            after.contains(#""future":{"a":[1,true]}"#) && after.contains(#""epoch":1,"future":"kept""#), "\(after)")
-        #expect(after.contains(#""promised":9"#) && !after.contains("timeline"), "\(after)")
-        #expect(try file.read() == state)
-        // A word says what the data is worth: one that is not known is no state to act on.
-        try DurableFile.write(
-            text.replacing("\"usable\"", with: "\"shared\"").replacing("\"rewinding\"", with: "\"shared\""), to: path)
-        #expect(throws: MemberFileError.self) { try file.read() }
-    }
-}
-
 @Suite struct ClusterAuthorityTests {
     @Test func theServerCertificateIsTheAuthoritys() async throws {
         let made = try await ClusterAuthority.make(
