@@ -33,6 +33,9 @@ public final class Member: Sendable {
     /// A leader looks this often how much of the log its slots hold back.
     private static let slotInterval = Duration.seconds(1)
 
+    /// A quick writer takes a small reserve in less than a second.
+    private static let roomInterval = Duration.milliseconds(250)
+
     private let timings: FailoverTimings
     private let logger: Logger
     private let link: StoreLink
@@ -112,6 +115,7 @@ public final class Member: Sendable {
             group.addTask { await self.observe() }
             group.addTask { await self.tendSlots() }
             group.addTask { await self.watchVolume() }
+            group.addTask { await self.tendRoom() }
             for await _ in over {}
             group.cancelAll()
         }
@@ -236,8 +240,10 @@ public final class Member: Sendable {
         if let why = detail, !instance.isRunning, let words = instance.lastWords, !why.contains(words) {
             detail = "\(why): \(words)"
         }
-        let all = [volumeFault.withLock { $0 }, operations.complaint, detail, instance.layout.shortage()]
-            .compactMap(\.self)
+        let all = [
+            volumeFault.withLock { $0 }, operations.complaint, detail, instance.layout.shortage(),
+            instance.lackOfRoomWords,
+        ].compactMap(\.self)
         return all.isEmpty ? nil : all.joined(separator: "; ")
     }
 
@@ -286,6 +292,15 @@ public final class Member: Sendable {
         // The report that says why.
         guard (try? await Task.sleep(for: timings.reportInterval)) != nil else { return }
         _exit(VolumeWatch.exitCode)
+    }
+
+    private func tendRoom() async {
+        while !Task.isCancelled {
+            do { try await instance.tendRoom() } catch {
+                logger.debug("the room on the volume was not looked after", metadata: ["why": "\(error)"])
+            }
+            try? await Task.sleep(for: Self.roomInterval)
+        }
     }
 
     private func tendSlots() async {

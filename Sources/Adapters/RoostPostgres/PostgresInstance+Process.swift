@@ -17,6 +17,7 @@ extension PostgresInstance {
             guard hasData else { throw PostgresError("start Postgres", "there is no data") }
             guard !isRunning else { return }
             try await removeRemains()
+            try await makeRoomToStart()
             // Connections to the Postgres before this one.
             for database in [observer, probe, control, lengthy, identity] { await database.disconnect() }
             let line = layout.program(

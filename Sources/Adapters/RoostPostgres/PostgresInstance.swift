@@ -75,6 +75,8 @@ public final class PostgresInstance: Sendable {
     let written = Mutex(Written())
     /// Whether clients are to come in. Apart from what is on disk, so that whoever says so never waits for the disk.
     private let isWantedOpen = Mutex(false)
+    /// The room on the volume, and what follows from it for the configuration.
+    let room = Mutex(RoomState())
     /// The last words of the Postgres that runs or ran last, for people.
     let words = Mutex<String?>(nil)
     /// Which members of this leader are away, and since when.
@@ -227,6 +229,9 @@ public final class PostgresInstance: Sendable {
             try written.withLock { written throws(SystemError) in
                 var settings = settings
                 settings.isOpen = isWantedOpen.withLock { $0 }
+                settings.isReadOnly = room.withLock { $0.keeping.isFull }
+                settings.temporaryMax = VolumeRoom(ofVolume: layout.outside(layout.volume))
+                    .map { RoomKeeping.temporaryMax($0) }
                 let texts = [
                     secrets.replicationPassword, settings.identityMap, settings.accessRules,
                     settings.configuration(layout), "\(settings.role)",

@@ -43,6 +43,8 @@ public struct PostgresLayout: Hashable, Sendable {
     /// The password a standby shows its leader. Removed before anything else when it is to follow no more.
     var passwordFile: String { config + "/follow.pass" }
     public var memberFile: String { volume + "/roost-member.json" }
+    /// Room that is kept for Postgres: see ``Ballast``.
+    var ballastFile: String { volume + "/roost-ballast" }
 
     /// A path as this process sees it.
     public func outside(_ path: String) -> String { root + path }

@@ -13,6 +13,10 @@ public struct PostgresSettings: Hashable, Sendable {
     public var role: Role
     /// Clients may come in. Members and the supervisor always may.
     public var isOpen: Bool
+    /// Transactions that do not ask for more only read: the volume is nearly full.
+    public var isReadOnly = false
+    /// What the temporary files of one session may take; nil: no bound.
+    public var temporaryMax: ByteCount?
 
     public enum Role: Hashable, Sendable {
         /// `ANY confirmations` of the streams of `epoch` must have a commit on disk before it is confirmed.
@@ -64,7 +68,7 @@ public struct PostgresSettings: Hashable, Sendable {
     static let supervisor = "roost"
     /// What users may set for everybody (`ALTER ROLE ALL SET`, triggers at login) must not govern it.
     static let supervisorOptions =
-        "-c synchronous_commit=local -c statement_timeout=0 -c search_path=pg_catalog -c event_triggers=off"
+        "-c synchronous_commit=local -c statement_timeout=0 -c default_transaction_read_only=off -c search_path=pg_catalog -c event_triggers=off"
         + " -c session_preload_libraries= -c local_preload_libraries="
     static let replicator = "roost_replicator"
     /// Whom clients log in as: owns what users make, and is no superuser. See ``ClusterRoles``.
@@ -138,6 +142,8 @@ public struct PostgresSettings: Hashable, Sendable {
             ("wal_buffers", "\(min(max(mebibytes / 64, 4), 16))MB"),
             ("max_wal_size", "\(min(max(volume / 10, 64), 4096))MB"),
             ("min_wal_size", "\(min(max(volume / 40, 32), 512))MB"),
+            ("temp_file_limit", temporaryMax.map { "\($0.wholeMebibytes)MB" } ?? "-1"),
+            ("default_transaction_read_only", isReadOnly ? "on" : "off"),
             ("checkpoint_timeout", "5min"),
             ("checkpoint_completion_target", "0.9"),
             // A leader's supervisor sees itself that slots do not fill the volume (SlotShedding); on a standby they are
