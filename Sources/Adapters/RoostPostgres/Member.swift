@@ -224,6 +224,8 @@ public final class Member: Sendable {
             }
         case .report(var report):
             report.detail = detail(of: report)
+            // What its log on disk says counts, but it could not start.
+            if report.chain != nil, !instance.isRunning, instance.isShortOfRoom { report.cannotLead = true }
             promises.note(report)
             later(.reportAnswered(.unavailable)) { [report] in .reportAnswered(link.report(report)) }
         case .postgres(let operation, let id): operations.start(operation, id)

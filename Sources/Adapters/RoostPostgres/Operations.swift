@@ -320,7 +320,13 @@ final class Operations: Sendable {
         // One that somebody else promoted becomes a standby again, of its own log.
         if await instance.isPrimary() { await instance.stop(.immediate, within: .milliseconds(500)) }
         try await configure(.standby(upstream: nil))
-        if case .refusesLogin(let why) = try await received(within: limit) {
+        let reception: PostgresInstance.Reception
+        do { reception = try await received(within: limit) } catch {
+            guard let found = await instance.endWithoutRoom() else { throw error }
+            logger.warning("no room to start: the end is read from the log on disk", metadata: ["why": "\(error)"])
+            return .end(found.end, timeline: found.timeline, forks: try instance.forks(of: found.timeline))
+        }
+        if case .refusesLogin(let why) = reception {
             return try await readEndUnheard(because: why, within: limit)
         }
         var found = try await instance.endOfLog(within: limit)
@@ -336,6 +342,11 @@ final class Operations: Sendable {
     private func promote(
         _ epoch: Epoch, _ confirmations: Int, _ standbys: [MemberName], within limit: Duration
     ) async throws -> OperationOutcome {
+        // It answered from its log on disk, and has room now.
+        if !instance.isRunning {
+            try await configure(.standby(upstream: nil))
+            try await startOrReload(within: limit)
+        }
         try await configure(.leader(epoch: epoch, standbys: standbys, confirmations: confirmations))
         if case .refusesLogin(let why) = try await instance.reception(within: limit) {
             try await instance.promoteUnheard(within: limit)

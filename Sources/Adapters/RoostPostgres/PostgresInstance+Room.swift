@@ -86,6 +86,22 @@ extension PostgresInstance {
         logger.warning("the volume is nearly full: long writers are ended", metadata: ["count": "\(rows.count)"])
     }
 
+    /// There is less than the reserve.
+    var isShortOfRoom: Bool {
+        VolumeRoom(ofVolume: layout.outside(layout.volume)).map { RoomKeeping.isShort($0) } ?? false
+    }
+
+    /// The end of the log of a Postgres that does not start for want of room, flushed. Nil: it has room, it runs, or there
+    /// is log of which only recovery can say whether it counts.
+    func endWithoutRoom() async -> LogEnd? {
+        guard !isRunning, isShortOfRoom, let found = try? await endOfStoppedLog(),
+            (try? hasLeftovers(above: found.timeline)) == false
+        else { return nil }
+        let folder = layout.outside(layout.data + "/pg_wal")
+        let isFlushed: Void? = try? await BlockingCall.run { () throws(SystemError) in try LogFiles(folder).flush() }
+        return isFlushed.map { found }
+    }
+
     /// Before Postgres starts: without any room it could not even recover.
     func makeRoomToStart() async throws(SystemError) {
         let (volume, ballast) = (layout.outside(layout.volume), ballast)

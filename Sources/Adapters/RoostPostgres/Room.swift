@@ -86,16 +86,18 @@ struct RoomKeeping: Hashable, Sendable {
         return ByteCount(bytes: min(wanted, volume.bytes / 16, ByteCount.gibibytes(1).bytes))
     }
 
+    /// Postgres's log needs new files, too.
+    static func isShort(_ room: VolumeRoom) -> Bool {
+        room.free < reserve(of: room.size) || (room.filesLeft ?? .max) < room.filesMax / 64
+    }
+
     mutating func look(_ room: VolumeRoom, _ ballast: Ballast.State) -> Ballast.Order? {
         let (reserve, free) = (Self.reserve(of: room.size).bytes, room.free.bytes)
         let enough = ballast == .given ? reserve * 3 : reserve * 2
-        let files = room.filesLeft ?? .max
-        // Postgres's log needs new files, too.
-        let (filesMin, filesEnough) = (room.filesMax / 64, room.filesMax / 32)
         if isFull {
-            isFull = free < enough || files < filesEnough
+            isFull = free < enough || (room.filesLeft ?? .max) < room.filesMax / 32
         } else {
-            isFull = free < reserve || files < filesMin || (ballast == .given && free < enough)
+            isFull = Self.isShort(room) || (ballast == .given && free < enough)
         }
         switch ballast {
         case .held: return free < reserve / 2 ? .give : nil

@@ -1,4 +1,5 @@
 import Glibc
+import Logging
 import RoostFailover
 import RoostLinux
 import RoostModel
@@ -68,6 +69,68 @@ struct RoomTests {
             await m1.instance.stop(.immediate, within: .seconds(5))
             try await Command("umount", ["-l", volume]).run()
         }
+    }
+
+    @Test func aMemberWithoutRoomToStartSaysHowFarItIsAndLeadsWhenItHasSome() async throws {
+        try await TestGround.with("mute") { ground in
+            let (m1, m2) = (try ground.member(1), try ground.member(2))
+            let volume = m2.instance.layout.outside(m2.instance.layout.volume)
+            try await Command("mount", ["-t", "tmpfs", "-o", "size=400m,mode=755", "roost-pg-test", volume]).run()
+            do { try await Self.answer(m1, m2, volume) } catch {
+                for member in [m1, m2] { await member.instance.stop(.immediate, within: .seconds(5)) }
+                _ = try? await Command("umount", ["-l", volume]).run()
+                throw error
+            }
+            for member in [m1, m2] { await member.instance.stop(.immediate, within: .seconds(5)) }
+            try await Command("umount", ["-l", volume]).run()
+        }
+    }
+
+    private static func answer(_ m1: TestMember, _ m2: TestMember, _ volume: String) async throws {
+        try await m1.instance.initialize(m1.ground.secrets, within: .seconds(60))
+        try await m1.lead(.first, standbys: [m2], confirmations: 1)
+        try await m2.clone(m1, .first)
+        try await m2.follow(m1, .first)
+        try await m2.waitUntilStreaming()
+        _ = try await m1.query("CREATE TABLE t (i int); INSERT INTO t VALUES (1)")
+        await m2.instance.stop(.fast, within: .seconds(10))
+        try fill(volume, leaving: 0)
+
+        let cluster = try TestCluster(m2.ground)
+        defer { cluster.stop() }
+        let link = StoreLink(socket: HostSocket("\(volume)/none"), deadline: .milliseconds(100))
+        let events = try EventQueue()
+        let logger = Logger(label: "test")
+        let gate = try GateKeeper(link: link, instance: m2.instance, events: events, logger: logger)
+        let operations = Operations(
+            instance: m2.instance, timings: FailoverTimings(), logger: logger,
+            known: KnownCluster(cluster.store.view(for: m2.name)), events: events, gate: gate)
+        var id = OperationID.none
+        func outcome(_ operation: PostgresOperation) async throws -> OperationOutcome? {
+            id = OperationID(id.number + 1)
+            operations.start(operation, id)
+            return try await poll(for: .seconds(60)) { () -> OperationOutcome? in
+                for event in events.take(until: BootClock.now()) {
+                    if case .operationEnded(id, let outcome) = event { return outcome }
+                }
+                return nil
+            }
+        }
+
+        let fromDisk = try await outcome(.readEnd)
+        #expect(!m2.instance.isRunning && m2.instance.isShortOfRoom)
+        guard case .end(let end, timeline: 1, forks: [])? = fromDisk, end > .zero else {
+            throw PostgresError("read the end", "\(String(describing: fromDisk))")
+        }
+        unlink(volume + "/filler-0")
+        // Recovery comes to the same end.
+        let replayed = try await outcome(.readEnd)
+        #expect(m2.instance.isRunning && replayed == fromDisk, "\(String(describing: replayed))")
+
+        await m2.instance.stop(.fast, within: .seconds(10))
+        let led = try await outcome(.promote(epoch: Epoch(2), confirmations: 0, standbys: []))
+        #expect(led == .promoted(switchPoint: end, timeline: 2))
+        #expect(try await m2.query("SELECT i FROM t") == [["1"]])
     }
 
     /// As a client; what it is told when it is refused.
