@@ -112,8 +112,10 @@ struct FeedFollower: Sendable {
                 try await MeshKeeper(host: host, seeds: [], watcher: watcher, mesh: mesh, logger: Self.silent).run()
             }
             if isEdge {
+                let hearing = ClusterHearing(watcher: watcher)
+                group.addTask { try await hearing.run() }
                 group.addTask {
-                    try await EdgeRouting(watcher: watcher, mesh: mesh, host: host) { _, _ in }.run()
+                    try await EdgeRouting(watcher: watcher, hearing: hearing, mesh: mesh, host: host) { _, _ in }.run()
                 }
             }
             try await group.waitForAll()

@@ -55,7 +55,7 @@ struct HostAssembly {
             lag: lag)
         let clusters = clusterDirectory(store: store, watcher: watcher)
         let hearing = ClusterHearing(watcher: watcher)
-        let edge = try await makeEdge(watcher: watcher, mesh: mesh, agent: agent)
+        let edge = try await makeEdge(watcher: watcher, hearing: hearing, mesh: mesh, agent: agent)
         await agent.setEdgeStopped(edge?.isStopped ?? false)
         let host = configuration.host
         let peers = PeerClient(port: configuration.api.tcpPort, credential: token.credential(of: host))
@@ -198,13 +198,15 @@ struct HostAssembly {
     }
 
     /// Nil on a host that is no edge; what an edge has left behind there ends.
-    private func makeEdge(watcher: PlanetWatcher, mesh: WireGuardMesh, agent: HostAgent) async throws -> EdgeAssembly? {
+    private func makeEdge(
+        watcher: PlanetWatcher, hearing: ClusterHearing, mesh: WireGuardMesh, agent: HostAgent
+    ) async throws -> EdgeAssembly? {
         guard let settings = configuration.edge else {
             await EdgeAssembly.end(configuration)
             return nil
         }
         return try EdgeAssembly(
-            configuration, settings, watcher: watcher, mesh: mesh, agent: agent, logLevel: logLevel,
+            configuration, settings, watcher: watcher, hearing: hearing, mesh: mesh, agent: agent, logLevel: logLevel,
             logFormat: logFormat)
     }
 

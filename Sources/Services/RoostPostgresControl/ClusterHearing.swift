@@ -30,6 +30,13 @@ public final class ClusterHearing: Service, Sendable {
         let now = BootClock.now()
         return ledger.withLock { $0.silence(in: cluster, now) }
     }
+
+    /// Of the clusters that are heard now, those in which somebody has said nothing for too long. Of a cluster that is not
+    /// heard nobody is silent: what is known of it is all there is.
+    public func silent() -> [AppName: SilentMembers] {
+        let now = BootClock.now()
+        return ledger.withLock { $0.silent(now) }
+    }
 }
 
 /// For how long nothing new was heard of a cluster's leader and of its members.
@@ -39,13 +46,33 @@ public struct ClusterSilence: Hashable, Sendable {
     /// Of each member's own reports; not of one whose program does not count them.
     public var members: [MemberName: Duration] = [:]
 
-    /// A member that has not reported for this long is not heard from: three of its reports are missing.
-    public static let reportMax = MemberReport.tick * 3 + .seconds(1)
+    /// A leader that has not renewed its lease for this long is not heard from.
+    public static let leaderMax = Heartbeat.lease
+    /// A member that has not reported for this long is not heard from: one of its reports was lost, and the next is late.
+    public static let reportMax = MemberReport.tick * 2 + .seconds(1)
 
     public init(leader: Duration? = nil, members: [MemberName: Duration] = [:]) {
         self.leader = leader
         self.members = members
     }
+}
+
+/// Who of a cluster was not heard from for so long that what they said last says nothing of now.
+public struct SilentMembers: Hashable, Sendable {
+    public var isLeaderSilent: Bool
+    public var members: Set<MemberName>
+
+    public init(isLeaderSilent: Bool = false, members: Set<MemberName> = []) {
+        self.isLeaderSilent = isLeaderSilent
+        self.members = members
+    }
+
+    init(_ silence: ClusterSilence) {
+        isLeaderSilent = silence.leader.map { $0 > ClusterSilence.leaderMax } ?? false
+        members = Set(silence.members.filter { $0.value > ClusterSilence.reportMax }.keys)
+    }
+
+    var isNobody: Bool { self == SilentMembers() }
 }
 
 /// The pure part of ``ClusterHearing``.
@@ -86,6 +113,13 @@ struct HearingLedger: Sendable {
         guard let signs = clusters[cluster] else { return ClusterSilence() }
         return ClusterSilence(
             leader: signs.leader.map { now - $0.since }, members: signs.members.mapValues { now - $0.since })
+    }
+
+    func silent(_ now: Moment) -> [AppName: SilentMembers] {
+        clusters.keys.reduce(into: [:]) { silent, name in
+            let members = SilentMembers(silence(in: name, now))
+            if !members.isNobody { silent[name] = members }
+        }
     }
 }
 

@@ -152,7 +152,7 @@ enum ClusterStatus {
                     + (waiting.map { ": \($0)" } ?? "")
             )
         }
-        if records.heartbeat != nil, let words = words(for: silence.leader, max: Heartbeat.lease) {
+        if records.heartbeat != nil, let words = words(for: silence.leader, max: ClusterSilence.leaderMax) {
             return (.unavailable, "the primary \(rule.leader) was \(words)")
         }
         guard let heartbeat = records.heartbeat, heartbeat.epoch == rule.epoch, heartbeat.isOpen else {
@@ -161,8 +161,12 @@ enum ClusterStatus {
             return (isNew ? .creating : .unavailable, why)
         }
         let missing = standbys.filter { !confirming.contains($0) }
+        let silent = rule.members.compactMap { member in
+            words(for: silence.members[member], max: ClusterSilence.reportMax).map { "\(member) was \($0)" }
+        }
         if !missing.isEmpty {
-            let words = "not streaming: " + missing.map(\.text).joined(separator: ", ")
+            let words = (["not streaming: " + missing.map(\.text).joined(separator: ", ")] + silent).joined(
+                separator: "; ")
             let isFirstClone = missing.allSatisfy { rule.epoch == .first && reports[$0]?.position == nil }
             if isFirstClone { return (.creating, words) }
             guard confirming.count < rule.confirmations else { return (.degraded, words) }
@@ -171,9 +175,6 @@ enum ClusterStatus {
                 .unavailable,
                 "commits wait for \(counted(rule.confirmations - confirming.count, "more standby")); \(words)"
             )
-        }
-        let silent = rule.members.compactMap { member in
-            words(for: silence.members[member], max: ClusterSilence.reportMax).map { "\(member) was \($0)" }
         }
         return silent.isEmpty ? (.ready, nil) : (.degraded, silent.joined(separator: ", "))
     }

@@ -7,20 +7,22 @@ public import ServiceLifecycle
 import Synchronization
 
 /// Turns the planet into the table an edge routes by, and hands it over when it has changed: by the planet, or by the
-/// distances, which change also while the store is away; and when it becomes what the planet says now, not what it said
+/// distances, which change also while the store is away; by who says nothing any more; and when it becomes what the planet says now, not what it said
 /// when this process began. Nothing is handed over before the planet was heard of, in this
 /// process or (as the copy on disk says) before.
 public struct EdgeRouting: Service {
     let watcher: PlanetWatcher
+    let hearing: ClusterHearing
     let mesh: any MeshPaths
     let host: HostName
     let update: @Sendable (_ table: ClusterTable, _ isLive: Bool) async -> Void
 
     public init(
-        watcher: PlanetWatcher, mesh: any MeshPaths, host: HostName,
+        watcher: PlanetWatcher, hearing: ClusterHearing, mesh: any MeshPaths, host: HostName,
         update: @escaping @Sendable (_ table: RouteTable<ClusterRoute>, _ isLive: Bool) async -> Void
     ) {
         self.watcher = watcher
+        self.hearing = hearing
         self.mesh = mesh
         self.host = host
         self.update = update
@@ -51,6 +53,12 @@ public struct EdgeRouting: Service {
                         reason.yield()
                     }
                 }
+                group.addTask {
+                    // Nobody tells that nothing is told.
+                    while (try? await Task.sleep(for: ClusterHearing.interval)) != nil {
+                        if due.note(hearing.silent()) { reason.yield() }
+                    }
+                }
                 var book = RouteBook(host: host)
                 var isHanded = false
                 var wasLive = false
@@ -58,7 +66,7 @@ public struct EdgeRouting: Service {
                     let now = due.take()
                     let measurements = now.isMeasured ? await mesh.measurements() : nil
                     let isLive = self.isLive
-                    let isChanged = watcher.read { book.take(now.changes, measurements, from: $0) }
+                    let isChanged = watcher.read { book.take(now.changes, measurements, silent: now.silent, from: $0) }
                     guard isChanged || !isHanded || isLive != wasLive else { continue }
                     isHanded = true
                     wasLive = isLive
@@ -71,15 +79,29 @@ public struct EdgeRouting: Service {
 
     /// What has come since the table was last looked at.
     private final class Due: Sendable {
-        private let state = Mutex((changes: Set<PlanetChange>([.all]), isMeasured: true))
+        private struct State {
+            var changes: Set<PlanetChange> = []
+            var isMeasured = false
+            var silent: [AppName: SilentMembers] = [:]
+        }
+
+        private let state = Mutex(State(changes: [.all], isMeasured: true))
 
         func note(_ changes: Set<PlanetChange>) { state.withLock { $0.changes.formUnion(changes) } }
         func noteMeasured() { state.withLock { $0.isMeasured = true } }
 
-        func take() -> (changes: Set<PlanetChange>, isMeasured: Bool) {
+        /// - Returns: whether others are silent than before.
+        func note(_ silent: [AppName: SilentMembers]) -> Bool {
             state.withLock { state in
-                defer { state = ([], false) }
-                return state
+                defer { state.silent = silent }
+                return state.silent != silent
+            }
+        }
+
+        func take() -> (changes: Set<PlanetChange>, isMeasured: Bool, silent: [AppName: SilentMembers]) {
+            state.withLock { state in
+                defer { (state.changes, state.isMeasured) = ([], false) }
+                return (state.changes, state.isMeasured, state.silent)
             }
         }
     }

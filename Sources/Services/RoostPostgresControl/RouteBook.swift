@@ -16,6 +16,8 @@ struct RouteBook: Sendable {
     /// In whole milliseconds, and as they were while they differ little: every path varies a bit all the time, and every
     /// other distance is a new table.
     private var roundTrips: [HostName: Duration] = [:]
+    /// Who has said nothing for too long.
+    private var silent: [AppName: SilentMembers] = [:]
     private static let differenceMin = Duration.milliseconds(2)
     /// Of the distance that was: an eighth.
     private static let differencePart = 8
@@ -32,10 +34,13 @@ struct RouteBook: Sendable {
         }
     }
 
-    /// - Parameter measurements: nil: as before.
+    /// - Parameters:
+    ///   - measurements: nil: as before.
+    ///   - silent: nil: as before.
     /// - Returns: whether the table is another one than before.
     mutating func take(
-        _ changes: Set<PlanetChange>, _ measurements: [PathMeasurement]? = nil, from planet: Planet
+        _ changes: Set<PlanetChange>, _ measurements: [PathMeasurement]? = nil,
+        silent next: [AppName: SilentMembers]? = nil, from planet: Planet
     ) -> Bool {
         var touched: Set<AppName> = []
         var isChanged = false
@@ -45,6 +50,10 @@ struct RouteBook: Sendable {
             let edges = max(planet.hosts.values.count(where: \.isEdge), 1)
             isChanged = edges != table.edges
             table.edges = edges
+        }
+        if let next {
+            touched.formUnion(Set(next.keys).union(silent.keys).filter { next[$0] != silent[$0] })
+            silent = next
         }
         for change in changes {
             switch change {
@@ -116,6 +125,7 @@ struct RouteBook: Sendable {
         let isOpen =
             rule != nil && rule?.recruitment == nil && cluster.heartbeat?.epoch == rule?.epoch
             && cluster.heartbeat?.isOpen == true
+        let silent = silent[name] ?? SilentMembers()
         let replicas = spec.members.compactMap { member -> Replica? in
             guard member.name != rule?.leader, let placement = cluster.placements[member.name],
                 let report = cluster.reports[member.name]
@@ -123,7 +133,10 @@ struct RouteBook: Sendable {
             return Replica(
                 backend: Backend(member: member.name, address: placement.address),
                 roundTrip: placement.host == host ? .zero : roundTrips[placement.host],
-                isStreaming: cluster.confirms(member.name), lagBytes: cluster.lagBytes(of: member.name),
+                // That it streams was its leader's word, and how far it has shown what it received, its own.
+                isStreaming: cluster.confirms(member.name) && !silent.isLeaderSilent
+                    && !silent.members.contains(member.name),
+                lagBytes: cluster.lagBytes(of: member.name),
                 lag: .milliseconds(report.lagMilliseconds))
         }
         // Every cluster has a certificate. Where it has not been heard of, nobody is served in clear instead.

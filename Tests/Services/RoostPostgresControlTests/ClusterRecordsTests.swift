@@ -116,8 +116,13 @@ import Testing
         ledger.note(planet(2, [report(members[1], 4), report(members[2], nil)]).clusters, began + .seconds(5))
         let silence = ledger.silence(in: name, began + .seconds(8))
         #expect(silence == ClusterSilence(leader: .seconds(3), members: [members[1]: .seconds(8)]))
+        #expect(ledger.silent(began + .seconds(7)) == [:])
+        let silent = SilentMembers(isLeaderSilent: false, members: [members[1]])
+        #expect(ledger.silent(began + .seconds(8)) == [name: silent])
+        #expect(ledger.silent(began + .seconds(12))[name]?.isLeaderSilent == true)
         // The store was away: nobody is blamed for that.
         ledger.note([:], began + .seconds(20))
+        #expect(ledger.silent(began + .seconds(40)) == [:])
         ledger.note(planet(2, [report(members[1], 4)]).clusters, began + .seconds(60))
         #expect(ledger.silence(in: name, began + .seconds(60)).leader == .zero)
         #expect(ledger.silence(in: try! AppName("other"), began) == ClusterSilence())

@@ -180,6 +180,9 @@ import Testing
         #expect(degraded.status == .degraded)
         #expect(degraded.detail == "orders-3 was not heard from for 11 s")
         #expect(degraded.members[2].detail == "not heard from for 11 s")
+        let both = ClusterStatus.body(
+            of: name, in: try three([false, true]), silence: ClusterSilence(members: [third: .seconds(8)]))
+        #expect(both?.detail == "not streaming: orders-2; orders-3 was not heard from for 8 s")
         let words = try #require(
             ClusterStatus.body(of: name, in: try three([true, true], words: "clones"), silence: silent))
         #expect(words.members.map(\.detail) == [nil, nil, "not heard from for 11 s; it said last: clones"])

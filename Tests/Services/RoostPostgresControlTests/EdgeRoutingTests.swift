@@ -176,4 +176,43 @@ struct EdgeRoutingTests {
         #expect(outcome5)
         #expect(book.looks == count + 11 && book.table == anew([path]) && book.table.routes.count == count - 1)
     }
+
+    @Test("A replica is fit only while its leader's word and its own are fresh; what is silent is looked at again")
+    func wordsAge() throws {
+        let (ams, app) = (try HostName("ams1"), try AppName("db1"))
+        let members = try ["db1-1", "db1-2"].map { try MemberName($0) }
+        let rule = ClusterRule(
+            epoch: .first, leader: members[0], members: members, confirmations: 1,
+            history: [Reign(epoch: .first, leader: members[0], begin: .zero)])
+        let beat = Heartbeat(
+            epoch: .first, leader: members[0], sequence: 1, isOpen: true,
+            standbys: [StandbyView(member: members[1], isConfirming: true, behindBytes: 0)])
+        var planet = Planet()
+        let records =
+            try Self.records(of: app, 1, on: { _ in ams }) + [
+                (StoreKeys.clusterRule(app), rule as any Encodable), (StoreKeys.clusterHeartbeat(app), beat),
+            ]
+        let entries = try records.map { key, record in
+            Entry(key: key, value: Array(try JSONEncoder().encode(record)), created: Revision(1), modified: Revision(2))
+        }
+        _ = planet.apply(.changes(entries.map { .put($0) }, revision: Revision(2)))
+        var book = RouteBook(host: ams)
+        let address = try IPv4Address("203.0.113.1")
+        func isStreaming() -> [Bool]? { book.table.routes[address]?.replicas.map(\.isStreaming) }
+        _ = book.take([.all], from: planet)
+        #expect(isStreaming() == [true])
+        for silence in [
+            ClusterSilence(leader: .seconds(7)), ClusterSilence(leader: .zero, members: [members[1]: .seconds(8)]),
+        ] {
+            let becameSilent = book.take([], silent: [app: SilentMembers(silence)], from: planet)
+            #expect(becameSilent && isStreaming() == [false])
+            #expect(book.table.routes[address]?.isOpen == true)
+            let looks = book.looks
+            let again = book.take([], silent: [app: SilentMembers(silence)], from: planet)
+            #expect(!again && book.looks == looks)
+            let spokeAgain = book.take([], silent: [:], from: planet)
+            #expect(spokeAgain && isStreaming() == [true])
+        }
+        #expect(SilentMembers(ClusterSilence(leader: .seconds(6), members: [members[1]: .seconds(7)])).isNobody)
+    }
 }
