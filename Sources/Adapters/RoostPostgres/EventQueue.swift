@@ -68,9 +68,12 @@ final class KnownCluster: Sendable {
 
     var view: ClusterView { state.withLock { $0 } }
 
-    func learn(_ view: ClusterView) {
+    /// - Parameter asked: of a read, the revision that was known before it was asked for. What the store answers then is
+    ///   never older, unless it has gone back; everything else that is older came late.
+    func learn(_ view: ClusterView, asked: Int64? = nil) {
         state.withLock { known in
-            if view.revision >= known.revision { known = view }
+            let hasGoneBack = asked.map { view.revision < $0 } ?? false
+            if view.revision >= known.revision || hasGoneBack { known = view }
         }
     }
 }

@@ -212,8 +212,9 @@ public final class Member: Sendable {
             promises.keep(known.view.member, promised: kept) { () throws(MemberFileError) in try file.write(state) }
         case .read:
             later(.readFailed) {
+                let asked = self.known.view.revision
                 guard let view = try? link.read() else { return .readFailed }
-                self.known.learn(view)
+                self.known.learn(view, asked: asked)
                 return .viewed(StoreView(view), by: .read)
             }
         case .changeRule(let rule, let revision):

@@ -108,7 +108,8 @@ public final class WatchLag: Sendable {
                 return done.map { now - $0.at }
             case .listing(let listing):
                 // Begun anew: how long it was away is no lag of a watch.
-                state.heard = max(state.heard, listing.revision)
+                // Lower than what was heard before where the store has gone back.
+                state.heard = listing.revision
                 state.pending = []
                 return []
             case .interrupted:

@@ -101,21 +101,29 @@ struct PlanetCopy: Sendable {
     /// - Returns: whether a secret was removed or changed.
     private static func write(_ listed: Changes.Listed, in database: Database) throws -> Bool {
         var hadSecret = false
-        var known: [String: Int64] = [:]
-        for row in try Row.fetchAll(database, sql: "SELECT key, modified FROM entries") {
+        var wanted = Dictionary(listed.entries.map { ($0.key, $0) }) { $1 }
+        var gone: [String] = []
+        let rows = try Row.fetchCursor(database, sql: "SELECT key, modified, value FROM entries")
+        while let row = try rows.next() {
             let (key, modified): (String, Int64) = (row[0], row[1])
-            if listed.has(key) { known[key] = modified }
+            guard listed.has(key) else { continue }
+            guard let entry = wanted[key] else {
+                if !listed.unreadable.contains(key) { gone.append(key) }
+                continue
+            }
+            // The value as well: a store that was restored gives revisions that it had given before.
+            let value: Data = row[2]
+            if modified == entry.modified.number, value.elementsEqual(entry.value) {
+                wanted[key] = nil
+            } else {
+                hadSecret = hadSecret || CopyRule.isSecret(key)
+            }
         }
-        for entry in listed.entries {
-            let before = known.removeValue(forKey: entry.key)
-            guard before != entry.modified.number else { continue }
-            hadSecret = hadSecret || before != nil && CopyRule.isSecret(entry.key)
-            try put(entry, in: database)
-        }
-        for key in known.keys where !listed.unreadable.contains(key) {
+        for key in gone {
             hadSecret = hadSecret || CopyRule.isSecret(key)
             try delete(key, in: database)
         }
+        for entry in wanted.values { try put(entry, in: database) }
         return hadSecret
     }
 

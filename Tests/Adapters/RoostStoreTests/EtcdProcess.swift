@@ -92,6 +92,33 @@ final class EtcdProcess: Sendable {
     }
 }
 
+extension EtcdProcess {
+    private var data: String { "\(folder)/\(address.name)" }
+    private var copy: String { data + ".copy" }
+
+    /// Keeps a copy of all that it has, as it is now.
+    func keepCopy() async throws {
+        try await Command(
+            "etcdctl", ["--endpoints", address.clientURL, "snapshot", "save", copy], environment: ["ETCDCTL_API": "3"]
+        ).run()
+    }
+
+    /// Makes the only member of a cluster what it was when the copy was kept. It is not running.
+    ///
+    /// - Parameter token: nil: the one it had, with which it is the same cluster.
+    func restore(token: String?) async throws {
+        try FileManager.default.removeItem(atPath: data)
+        try await Command(
+            "etcdctl",
+            [
+                "snapshot", "restore", copy, "--name", address.name, "--data-dir", data,
+                "--initial-cluster", "\(address.name)=\(address.peerURL)",
+                "--initial-advertise-peer-urls", address.peerURL, "--initial-cluster-token", token ?? folder,
+            ], environment: ["ETCDCTL_API": "3"]
+        ).run()
+    }
+}
+
 /// Members that form one cluster, in a folder of their own; all gone at the end, however the body ends.
 struct EtcdCluster: Sendable {
     let members: [EtcdProcess]

@@ -137,6 +137,18 @@ final class ToldStore: Store {
         #expect(try copy.entries().isEmpty)
     }
 
+    @Test("A store that was restored has given a revision twice: the record is the one of now")
+    func revisionGivenTwice() throws {
+        let entries = try StoredRecords.store(of: "second").sorted { $0.key < $1.key }
+        let copy = try PlanetCopy(path: file, rule: rule)
+        try copy.write(changes([(StoredRecords.listing(entries), [])]))
+        let index = try #require(entries.firstIndex { $0.key == StoreKeys.host(try! HostName("ams-1")) })
+        var anew = entries
+        anew[index].value.append(UInt8(ascii: " "))
+        try copy.write(changes([(StoredRecords.listing(anew), [])]))
+        #expect(try copy.entries() == anew.compactMap(rule.kept).map { Self.asKept($0) })
+    }
+
     @Test("A broken file is made anew") func broken() throws {
         try DurableFile.write("this is no database, and it is long enough to be taken for one", to: file)
         let copy = try PlanetCopy(path: file, rule: rule)

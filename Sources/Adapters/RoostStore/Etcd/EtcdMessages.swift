@@ -48,6 +48,25 @@ struct EtcdInteger: Codable, Sendable {
     }
 }
 
+/// Of 64 bits without a sign.
+struct EtcdIdentity: Decodable, Sendable {
+    var number: UInt64
+
+    init(_ number: UInt64) { self.number = number }
+
+    init(from decoder: any Decoder) throws {
+        let container = try decoder.singleValueContainer()
+        if let number = try? container.decode(UInt64.self) {
+            self.number = number
+            return
+        }
+        guard let number = UInt64(try container.decode(String.self)) else {
+            throw DecodingError.dataCorrupted(.init(codingPath: decoder.codingPath, debugDescription: "not a number"))
+        }
+        self.number = number
+    }
+}
+
 // MARK: - Requests
 
 struct EtcdRange: Encodable {
@@ -156,6 +175,7 @@ struct EtcdWatchRequest: Encodable {
 // MARK: - Answers
 
 struct EtcdHeader: Decodable {
+    var cluster_id: EtcdIdentity?
     var revision: EtcdInteger?
 }
 

@@ -16,7 +16,7 @@ public final class EtcdStore: Store {
         endpoints: [String], timing: EtcdTiming = EtcdTiming(), logger: Logger = Logger(label: "store")
     ) {
         self.logger = logger
-        transport = EtcdTransport(endpoints: endpoints, timing: timing)
+        transport = EtcdTransport(endpoints: endpoints, timing: timing, logger: logger)
     }
 
     public func read(_ range: KeyRange, at revision: Revision?) async throws(StoreError) -> Listing {
@@ -38,8 +38,10 @@ public final class EtcdStore: Store {
         try transaction.check(for: operation)
         do throws(EtcdFailure) {
             let request = try EtcdTransport.encode(EtcdTransaction(transaction))
+            let mark = transport.history.mark
             let bytes = try await transport.askOnce("kv/txn", request)
             let answer: EtcdTransactionAnswer = try EtcdTransport.decode(bytes)
+            transport.history.note(answer.header, since: mark)
             let revision = try answer.header.known()
             return TransactionOutcome(
                 succeeded: answer.succeeded ?? false, revision: revision,
@@ -107,8 +109,10 @@ extension EtcdTransport {
         _ range: KeyRange, at revision: Revision? = nil, within limit: Duration? = nil, hedge: Duration? = nil
     ) async throws(EtcdFailure) -> Listing {
         let question = try Self.encode(EtcdRange(range, at: revision))
+        let mark = history.mark
         let bytes = try await askAny("kv/range", question, within: limit, hedge: hedge).answer
         let answer: EtcdRangeAnswer = try Self.decode(bytes)
+        history.note(answer.header, since: mark)
         let now = try answer.header.known()
         return Listing(entries: (answer.kvs ?? []).map(\.entry), revision: revision ?? now)
     }

@@ -1,5 +1,6 @@
 import AsyncHTTPClient
 import Glibc
+import Logging
 import NIOCore
 import NIOHTTP1
 import RoostLinux
@@ -11,6 +12,7 @@ final class EtcdTransport: Sendable {
     let endpoints: EtcdEndpoints
     let timing: EtcdTiming
     let knock: EtcdKnock
+    let history: EtcdHistory
     private let client: HTTPClient
     /// Every watch holds a connection for as long as it lasts. These are apart from those of requests: however much is
     /// watched, no lease waits for a connection.
@@ -22,8 +24,9 @@ final class EtcdTransport: Sendable {
     static let connectionIdleMax = TimeAmount.seconds(30)
     static let answerBytesMax = 64 << 20
 
-    init(endpoints: [String], timing: EtcdTiming) {
+    init(endpoints: [String], timing: EtcdTiming, logger: Logger) {
         self.endpoints = EtcdEndpoints(endpoints)
+        history = EtcdHistory(logger: logger)
         self.timing = timing
         knock = EtcdKnock(first: timing.retryFirst, last: timing.retryLast)
         var configuration = HTTPClient.Configuration()

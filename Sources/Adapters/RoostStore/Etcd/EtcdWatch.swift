@@ -22,7 +22,8 @@ struct EtcdWatch: Sendable {
         self.notice = notice
         self.logger = logger
         // etcd takes zero for "from now on"; here it is before everything.
-        progress = WatchProgress(next: revision.flatMap { $0.number > 0 ? $0 : nil })
+        progress = WatchProgress(
+            next: revision.flatMap { $0.number > 0 ? $0 : nil }, of: transport.history.present)
     }
 
     /// Until cancelled.
@@ -41,7 +42,8 @@ struct EtcdWatch: Sendable {
             } catch {
                 guard !Task.isCancelled else { break }
                 logger.debug("watch of \(range.text) is interrupted", metadata: ["cause": "\(error)"])
-                if progress.takeWasConnected() { delay = transport.timing.retryFirst }
+                // Two stores that answer in turn make no watch begin anew without a pause.
+                if progress.takeWasConnected(), isOfPresent { delay = transport.timing.retryFirst }
                 if progress.interrupt() { await channel.send(.interrupted) }
                 // Where nobody answers, the pause is one for all watches.
                 guard isAnswered else { continue }
@@ -53,19 +55,29 @@ struct EtcdWatch: Sendable {
         channel.close()
     }
 
+    /// What it has brought so far is of the history that the store's answers tell of.
+    private var isOfPresent: Bool { progress.history == transport.history.present }
+
+    private func checkHistory() throws(EtcdFailure) {
+        guard isOfPresent else { throw .unclear("the store has gone back") }
+    }
+
     /// Makes sure that there is a revision to go on from.
     ///
     /// - Parameter isAgain: the store is known to answer. The first time it may be about to choose its leader, and what is
     ///   asked before that is soonest answered by asking again.
     /// - Returns: an endpoint that has just answered with a quorum behind it.
     private func position(isAgain: Bool) async throws(EtcdFailure) -> EtcdEndpoints.Index {
+        let history = transport.history.present
+        if progress.history != history { progress.voided() }
         if progress.next == nil {
             try range.checkForWatch()
             let timing = transport.timing
             let listing = try await transport.list(
                 range, within: isAgain ? timing.listing : timing.request,
                 hedge: isAgain ? timing.listingHedge : timing.hedge)
-            progress.listed(at: listing.revision)
+            // If that answer was the first of another history, it is listed once more.
+            progress.listed(at: listing.revision, of: history)
             await channel.send(.listing(listing))
         } else {
             try await transport.waitForAnswer()
@@ -114,6 +126,7 @@ struct EtcdWatch: Sendable {
         case .created:
             if let last = progress.connected() { await channel.send(.changes([], revision: last)) }
         case .events(let revisions):
+            if !revisions.isEmpty { try checkHistory() }
             for (revision, changes) in revisions where progress.advance(past: revision) {
                 await channel.send(.changes(changes, revision: revision))
             }
@@ -131,12 +144,16 @@ struct EtcdWatch: Sendable {
         let opened = BootClock.now()
         let question = try EtcdTransport.encode(EtcdRange.pulse)
         while !Task.isCancelled {
+            try checkHistory()
             let now = BootClock.now()
             if transport.endpoints.claimPulse(endpoint, every: pulse.interval, now: now) {
                 // No longer than it may be silent in all.
                 let silent = now - max(transport.endpoints.lastHeard(endpoint) ?? opened, opened)
                 let left = max(pulse.silence - silent, pulse.interval)
-                _ = await transport.post("kv/range", question, to: endpoint, within: left)
+                let mark = transport.history.mark
+                if case .success(let bytes) = await transport.post("kv/range", question, to: endpoint, within: left) {
+                    try transport.notePulse(bytes, since: mark)
+                }
             }
             let heard = transport.endpoints.lastHeard(endpoint) ?? opened
             guard BootClock.now() - max(heard, opened) < pulse.silence else {
@@ -159,9 +176,17 @@ extension EtcdTransport {
         guard !isFresh else { return }
         let question = try Self.encode(EtcdRange.pulse)
         try await knock.answer {
-            await outcome { () throws(EtcdFailure) in _ = try await self.askAny("kv/range", question) }
+            await outcome { () throws(EtcdFailure) in
+                let mark = self.history.mark
+                try self.notePulse(try await self.askAny("kv/range", question).answer, since: mark)
+            }
         }
         .get()
+    }
+
+    fileprivate func notePulse(_ bytes: ByteBuffer, since mark: EtcdHistory.Mark) throws(EtcdFailure) {
+        let answer: EtcdRangeAnswer = try Self.decode(bytes)
+        history.note(answer.header, since: mark)
     }
 }
 
@@ -190,6 +215,8 @@ private final class WatchProgress: Sendable {
     private struct State {
         /// The next revision to ask for; nil: a listing is wanted.
         var next: Revision?
+        /// Which history that is a revision of.
+        var history: EtcdHistory.Number
         var isInterrupted = false
         /// The present stream has begun.
         var isConnected = false
@@ -197,8 +224,9 @@ private final class WatchProgress: Sendable {
 
     private let state: Mutex<State>
 
-    init(next: Revision?) { state = Mutex(State(next: next)) }
+    init(next: Revision?, of history: EtcdHistory.Number) { state = Mutex(State(next: next, history: history)) }
 
+    var history: EtcdHistory.Number { state.withLock { $0.history } }
     var next: Revision? { state.withLock { $0.next } }
     var isConnected: Bool { state.withLock { $0.isConnected } }
 
@@ -221,8 +249,9 @@ private final class WatchProgress: Sendable {
         }
     }
 
-    func listed(at revision: Revision) {
+    func listed(at revision: Revision, of history: EtcdHistory.Number) {
         state.withLock { state in
+            state.history = history
             state.next = Revision(revision.number + 1)
             state.isInterrupted = false
         }
