@@ -128,6 +128,7 @@ let package = Package(
         room(.cores, "RoostPlans", uses: ["RoostModel", "RoostPlacement"]),
         room(.cores, "RoostFailover", uses: ["RoostModel"], settings: dataPath),
         room(.cores, "RoostMachineLife", uses: ["RoostModel"], settings: dataPath),
+        room(.cores, "RoostHistory", uses: ["RoostModel"], settings: dataPath),
         room(.cores, "RoostPaths", uses: ["RoostModel", .deque]),
         room(.cores, "RoostPeers", uses: ["RoostModel"]),
         room(.cores, "RoostRouting", uses: ["RoostModel"]),
@@ -174,7 +175,8 @@ let package = Package(
         room(
             .adapters, "RoostPostgres",
             uses: [
-                "RoostModel", "RoostRecords", "RoostWire", "RoostFailover", "RoostLinux", "CLinux", "CLibPQ", .logging,
+                "RoostModel", "RoostRecords", "RoostWire", "RoostFailover", "RoostHistory", "RoostLinux", "CLinux",
+                "CLibPQ", .logging,
             ]),
 
         // Services: long-running parts.
@@ -251,7 +253,8 @@ let package = Package(
         program(
             "roost-pg",
             uses: [
-                "RoostPostgres", "RoostModel", "RoostLinux", "RoostTelemetry", .argumentParser, .logging,
+                "RoostPostgres", "RoostHistory", "RoostModel", "RoostLinux", "RoostTelemetry", .argumentParser,
+                .logging,
             ]),
         program(
             "roost-edge",
@@ -272,6 +275,7 @@ let package = Package(
         tests(.cores, of: "RoostPlans", uses: ["RoostModel", "RoostPlacement"]),
         tests(.cores, of: "RoostSimulation", uses: ["RoostFailover", "RoostMachineLife", "RoostModel"]),
         tests(.cores, of: "RoostMachineLife", uses: ["RoostModel"]),
+        tests(.cores, of: "RoostHistory", uses: ["RoostModel"]),
         tests(.cores, of: "RoostPaths", uses: ["RoostModel"]),
         tests(.cores, of: "RoostPeers", uses: ["RoostModel"]),
         tests(.cores, of: "RoostRouting", uses: ["RoostModel"]),
