@@ -23,5 +23,5 @@ struct RoostPG: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "roost-pg",
         abstract: "Process 1 of a Postgres cluster's member, and a client to try a cluster with.",
-        subcommands: [RunMemberCommand.self, WriterCommand.self, VerifyCommand.self])
+        subcommands: [RunMemberCommand.self, WriterCommand.self, VerifyCommand.self, HistoryCommand.self])
 }
