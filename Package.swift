@@ -233,6 +233,12 @@ let package = Package(
             .lab, "RoostBench",
             uses: ["RoostDemo", "RoostLab", "RoostModel", "RoostWire", "RoostClient", "RoostLinux", "RoostTelemetry"]),
 
+        room(
+            .lab, "RoostCheck",
+            uses: [
+                "RoostDemo", "RoostLab", "RoostHistory", "RoostModel", "RoostWire", "RoostClient", "RoostLinux",
+            ]),
+
         // Programs. Argument parsing and assembly, nothing else.
         program(
             "roostd",
@@ -246,8 +252,8 @@ let package = Package(
         program(
             "roost",
             uses: [
-                "RoostModel", "RoostWire", "RoostClient", "RoostLab", "RoostDemo", "RoostBench", "RoostPostgresImage",
-                "RoostLinux",
+                "RoostModel", "RoostWire", "RoostClient", "RoostLab", "RoostDemo", "RoostBench", "RoostCheck",
+                "RoostPostgresImage", "RoostLinux",
                 .argumentParser, .unixSignals,
             ]),
         program(
@@ -331,11 +337,15 @@ let package = Package(
                 "RoostLinux", "RoostTelemetry", .logging, .metrics,
             ]),
         .testTarget(
-            name: "PlanetTests", dependencies: ["RoostLab", "RoostClient", "RoostWire", "RoostModel", "RoostLinux"],
+            name: "PlanetTests",
+            dependencies: [
+                "RoostCheck", "RoostDemo", "RoostLab", "RoostClient", "RoostWire", "RoostModel", "RoostLinux",
+            ],
             path: "Tests/Lab/PlanetTests",
             swiftSettings: plain, linkerSettings: linker),
         tests(.lab, of: "RoostWAN", uses: ["RoostModel", "RoostLinux"]),
         tests(.lab, of: "RoostDemo", uses: ["RoostModel", "RoostLinux"]),
+        tests(.lab, of: "RoostCheck", uses: ["RoostLab", "RoostHistory", "RoostModel"]),
         tests(.lab, of: "RoostBench", uses: ["RoostModel", "RoostLinux", "RoostTelemetry"]),
         tests(.lab, of: "RoostLab", uses: ["RoostModel", "RoostSettings", "RoostLinux", "RoostWAN"]),
     ]

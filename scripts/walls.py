@@ -49,6 +49,7 @@ BESIDE = {
     "RoostLab": {"RoostWAN"},
     "RoostDemo": {"RoostLab"},
     "RoostBench": {"RoostDemo", "RoostLab"},
+    "RoostCheck": {"RoostDemo", "RoostLab"},
 }
 
 # Who makes a Moment: the clock itself, and who reads back what another process of the host has written of it.

@@ -1,10 +1,8 @@
 import Glibc
-import RoostClient
 import RoostDemo
 public import RoostLab
 import RoostLinux
 import RoostModel
-import RoostWire
 
 /// Measures Roost against others on labs of its own, which are gone afterwards: with them goes everything that was
 /// started or written for it, for all of that is inside a lab's namespaces and below its folder.
@@ -106,14 +104,6 @@ public struct Bench: Sendable {
             report.results += found.results
             report.rows = found.rows
         }
-    }
-}
-
-extension Demo {
-    /// The cluster, made if there is none.
-    fileprivate func ensure() async throws -> ClusterBody {
-        let present = try await ask { try await $0.clusters() }.contains { $0.name == cluster }
-        return present ? try await wait(for: Self.recoverMax, "is ready") { $0.status == .ready } : try await create()
     }
 }
 

@@ -74,6 +74,12 @@ public struct Demo: Sendable {
         return try await wait(for: Self.createMax, "is ready") { $0.status == .ready }
     }
 
+    /// The cluster when it is whole; made if there is none.
+    public func ensure() async throws -> ClusterBody {
+        let present = try await ask { try await $0.clusters() }.contains { $0.name == cluster }
+        return present ? try await wait(for: Self.recoverMax, "is ready") { $0.status == .ready } : try await create()
+    }
+
     /// Any host can answer; the next one is asked when one cannot.
     public func ask<Value: Sendable>(_ call: (RoostAPIClient) async throws -> Value) async throws -> Value {
         var failure: (any Error)?
