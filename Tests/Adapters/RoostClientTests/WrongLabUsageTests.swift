@@ -21,7 +21,9 @@ import Testing
         ["fault", "loss", "ams", "iad", "much"], ["fault", "delay", "ams", "iad"], ["fault", "heal"],
         ["fault", "delay", "ams", "iad", "long"], ["fault", "heal", "--all", "ams", "iad"],
         ["fault", "freeze-process", "ams1"], ["fault", "thaw-process"], ["fault", "kill-process", "ams1"],
-        ["fault", "list", "extra"], ["bench", "extra"],
+        ["fault", "list", "extra"], ["bench", "extra"], ["check", "extra"], ["check", "--minutes", "0"],
+        ["check", "--minutes", "nan"], ["check", "--minutes", "1000"], ["check", "--seed", "-1"],
+        ["check", "--name", "UPPER"], ["check", "--regions", "xyz"],
     ])
     func isTold(arguments: [String]) async throws {
         let outcome = try await RoostProgram.run(["lab"] + arguments)
@@ -54,7 +56,7 @@ import Testing
         "regions list", "hosts list", "hosts stop-edge", "hosts start-edge", "ips list", "mesh status", "image build",
         "doctor", "pg create", "pg list",
         "pg status", "pg connect", "pg switchover", "pg destroy", "lab up", "lab down", "lab status", "lab list",
-        "lab exec", "lab demo", "lab bench", "lab fault list", "lab fault cut",
+        "lab exec", "lab demo", "lab bench", "lab check", "lab fault list", "lab fault cut",
     ])
     func anOptionThatIsNotThereIsRefused(command: String) async throws {
         let outcome = try await RoostProgram.run(command.split(separator: " ").map(String.init) + ["--bogus"])

@@ -3,14 +3,22 @@ import UnixSignals
 
 /// Runs `work` and ends it when the user presses Ctrl-C (or a supervisor sends SIGTERM), with words about what is
 /// left and how to go on.
+/// - Parameter ending: for work that comes to an end by itself when it is asked: called at the first signal, which then
+///   ends nothing; the next one does.
 func interruptible<Value: Sendable>(
-    advice: @autoclosure @Sendable @escaping () -> String, _ work: @escaping @Sendable () async throws -> Value
+    advice: @autoclosure @Sendable @escaping () -> String, ending: (@Sendable () -> Void)? = nil,
+    _ work: @escaping @Sendable () async throws -> Value
 ) async throws -> Value {
     let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm)
     return try await withThrowingTaskGroup(of: Value.self) { group in
         group.addTask { try await work() }
         group.addTask {
-            for await _ in signals { throw Interrupted(advice: advice()) }
+            var ending = ending
+            for await _ in signals {
+                guard let ask = ending else { throw Interrupted(advice: advice()) }
+                ask()
+                ending = nil
+            }
             throw CancellationError()
         }
         defer { group.cancelAll() }
