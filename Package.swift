@@ -62,11 +62,12 @@ enum Floor: String {
 let text = "README.md"
 
 func room(
-    _ floor: Floor, _ name: String, uses dependencies: [Target.Dependency] = [], settings: [SwiftSetting] = strict
+    _ floor: Floor, _ name: String, uses dependencies: [Target.Dependency] = [], resources: [Resource] = [],
+    settings: [SwiftSetting] = strict
 ) -> Target {
     .target(
         name: name, dependencies: dependencies, path: "Sources/\(floor.rawValue)/\(name)", exclude: [text],
-        swiftSettings: settings)
+        resources: resources, swiftSettings: settings)
 }
 
 func program(_ name: String, uses dependencies: [Target.Dependency], settings: [SwiftSetting] = strict) -> Target {
@@ -171,7 +172,9 @@ let package = Package(
                 "RoostLinux", .lifecycle, .logging,
             ]),
         room(.adapters, "RoostCertificates", uses: ["RoostModel", "RoostLinux"]),
-        room(.adapters, "RoostPostgresImage", uses: ["RoostModel", "RoostLinux"]),
+        room(
+            .adapters, "RoostPostgresImage", uses: ["RoostModel", "RoostLinux"],
+            resources: [.embedInCode("Guard/roost_guard.c")]),
         room(
             .adapters, "RoostPostgres",
             uses: [

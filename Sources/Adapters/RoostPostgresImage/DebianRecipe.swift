@@ -25,29 +25,31 @@ struct DebianRecipe: Sendable {
         #"mkdir -p "$1/etc/postgresql-common" && "#
         + #"echo 'create_main_cluster = false' > "$1/etc/postgresql-common/createcluster.conf""#
 
-    /// FNV-1a over everything that shapes the layer.
     var key: String {
-        let text = ([suite] + packages + Self.left + [Self.removedAfter, Self.noCluster]).joined(separator: "\n")
-        var hash: UInt64 = 0xcbf2_9ce4_8422_2325
-        for byte in text.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
-        return String(hash, radix: 16)
+        RecipeKey.of([suite] + packages + Self.left + [Self.removedAfter, Self.noCluster])
     }
 
     func make(archive: String, deadline: Duration) async throws {
-        guard access(Self.keyring, R_OK) == 0 else { throw SystemError("open", Self.keyring) }
-        let sources = try await sources()
         var arguments = [
-            "--variant=essential", "--mode=root", "--format=tar", "--components=main", "--keyring=\(Self.keyring)",
-            "--aptopt=APT::Install-Recommends \"false\"", "--aptopt=Acquire::Languages \"none\"",
-            "--essential-hook=\(Self.noCluster)", "--customize-hook=\(Self.removedAfter)",
-            "--include=\(packages.joined(separator: ","))",
+            "--variant=essential", "--format=tar", "--essential-hook=\(Self.noCluster)",
+            "--customize-hook=\(Self.removedAfter)", "--include=\(packages.joined(separator: ","))",
         ]
         arguments += Self.left.map { "--dpkgopt=path-exclude=/usr/share/\($0)/*" }
         // Licences stay.
         arguments.append("--dpkgopt=path-include=/usr/share/doc/*/copyright")
-        if let proxy = try await proxy() { arguments.append("--aptopt=Acquire::http::Proxy \"\(proxy)\"") }
-        arguments += [suite, archive] + sources
-        try await Command("mmdebstrap", arguments, deadline: deadline).run()
+        try await bootstrap(arguments, to: archive, deadline: deadline)
+    }
+
+    /// Runs mmdebstrap with what any root of this suite needs.
+    func bootstrap(_ arguments: [String], to target: String, deadline: Duration) async throws {
+        guard access(Self.keyring, R_OK) == 0 else { throw SystemError("open", Self.keyring) }
+        var common = [
+            "--mode=root", "--components=main", "--keyring=\(Self.keyring)",
+            "--aptopt=APT::Install-Recommends \"false\"", "--aptopt=Acquire::Languages \"none\"",
+        ]
+        if let proxy = try await proxy() { common.append("--aptopt=Acquire::http::Proxy \"\(proxy)\"") }
+        let line = common + arguments + [suite, target]
+        try await Command("mmdebstrap", line + sources(), deadline: deadline).run()
     }
 
     /// The mirrors this host's own apt uses, if they carry Debian.
@@ -68,5 +70,15 @@ struct DebianRecipe: Sendable {
         // PROXY='http://…'
         let parts = output.split(separator: "'", omittingEmptySubsequences: false)
         return parts.count >= 2 && !parts[1].isEmpty ? String(parts[1]) : nil
+    }
+}
+
+/// What a layer's tag says of how it was made.
+enum RecipeKey {
+    /// FNV-1a over everything that shapes the layer.
+    static func of(_ parts: [String]) -> String {
+        var hash: UInt64 = 0xcbf2_9ce4_8422_2325
+        for byte in parts.joined(separator: "\n").utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
+        return String(hash, radix: 16)
     }
 }

@@ -4,9 +4,9 @@ import RoostModel
 
 /// The machine image of a cluster's members: PostgreSQL from Debian's packages, and `roost-pg` as process 1.
 ///
-/// It is an OCI layout of two layers. The Debian layer is made once for each recipe and kept under a tag of its own;
-/// the second holds only `roost-pg`, so a new program is a new image in a second or two. A tag moves only when all it
-/// names is on disk, so a build that dies leaves the image as it was.
+/// It is an OCI layout of three layers. The Debian layer and that of the library `roost_guard` on it are made once for each
+/// recipe and kept under tags of their own; the third holds only `roost-pg`, so a new program is a new image in a second or
+/// two. A tag moves only when all it names is on disk, so a build that dies leaves the image as it was.
 public struct PostgresImage: Sendable {
     /// The folder of the OCI layout.
     public let layout: String
@@ -33,7 +33,7 @@ public struct PostgresImage: Sendable {
     ///
     /// - Parameters:
     ///   - program: the `roost-pg` to put in, linked with `--static-swift-stdlib`.
-    ///   - refresh: make the Debian layer anew even if the recipe has not changed, for newer packages.
+    ///   - refresh: make the layers below it anew even if the recipe has not changed, for newer packages.
     ///   - report: told in words what begins now.
     @discardableResult
     public static func build(
@@ -55,39 +55,75 @@ public struct PostgresImage: Sendable {
     public var reference: String { "oci:\(layout):\(tag)" }
 
     private func build(program: String, refresh: Bool, report: (String) -> Void) async throws -> Outcome {
-        let recipe = DebianRecipe.postgres
-        let base = "debian-\(recipe.key)"
+        let recipe = GuardRecipe(debian: .postgres)
+        let debian = "debian-\(recipe.debian.key)"
+        let base = "guard-\(recipe.key)"
         try await checkProgram(program)
         let digest = try await sum(program)
         let stamp = "\(base) \(digest)\n"
         let tags = try await tags()
-        if !refresh, tags.contains(tag), tags.contains(base), try text(stampFile) == stamp { return .unchanged }
+        let hasDebian = tags.contains(debian) && !refresh
+        let hasBase = tags.contains(base) && hasDebian
+        if tags.contains(tag), hasBase, try text(stampFile) == stamp { return .unchanged }
 
-        let needsDebian = refresh || !tags.contains(base)
-        if needsDebian { try await makeBase(recipe, tag: base, report: report) }
+        if !hasBase { try await makeBase(recipe, tag: base, on: debian, hasDebian: hasDebian, report: report) }
         report("adding \(program)")
         try await addProgram(program, to: base)
         let stampFile = stampFile
         try await BlockingCall.run { () throws(SystemError) in
             try DurableFile.write(stamp, to: stampFile, mode: 0o644)
         }
-        for old in try await self.tags() where old.hasPrefix("debian-") && old != base { try await remove(tag: old) }
+        for old in try await self.tags() where Self.isOfALayer(old) && ![debian, base].contains(old) {
+            try await remove(tag: old)
+        }
         try await umoci(["gc", "--layout", layout])
-        return needsDebian ? .built : .programRenewed
+        return hasBase ? .programRenewed : .built
     }
 
-    private func makeBase(_ recipe: DebianRecipe, tag base: String, report: (String) -> Void) async throws {
+    private static func isOfALayer(_ tag: String) -> Bool { tag.hasPrefix("debian-") || tag.hasPrefix("guard-") }
+
+    private func makeBase(
+        _ recipe: GuardRecipe, tag base: String, on debian: String, hasDebian: Bool, report: (String) -> Void
+    ) async throws {
+        let folder = "\(layout)/guard.new"
+        let archive = "\(folder).tar"
+        defer { unlink(archive) }
+        if hasDebian { report("fetching a compiler for roost_guard, and compiling it (half a minute)") }
+        // Both wait for the mirror most of the time.
+        async let library: Void = recipe.make(folder: folder, work: "\(folder).root", deadline: Self.debianDeadline)
+        if !hasDebian { try await makeDebian(recipe.debian, tag: debian, report: report) }
+        try await library
+        try await pack(folder, to: archive)
+        try await remove(tag: "\(base).new")
+        try await umoci(["raw", "add-layer", "--image", "\(layout):\(debian)", "--tag", "\(base).new", archive])
+        try await umoci(["tag", "--image", "\(layout):\(base).new", base])
+        try await remove(tag: "\(base).new")
+    }
+
+    private func makeDebian(_ recipe: DebianRecipe, tag: String, report: (String) -> Void) async throws {
         let archive = "\(layout)/debian.tar.new"
         defer { unlink(archive) }
         report("fetching and unpacking Debian \(recipe.suite) with \(recipe.packages[0]) (a minute or two)")
         try await recipe.make(archive: archive, deadline: Self.debianDeadline)
         report("packing the Debian layer")
         try await initialise()
-        try await remove(tag: "\(base).new")
-        try await umoci(["new", "--image", "\(layout):\(base).new"])
-        try await umoci(["raw", "add-layer", "--image", "\(layout):\(base).new", archive])
-        try await umoci(["tag", "--image", "\(layout):\(base).new", base])
-        try await remove(tag: "\(base).new")
+        try await remove(tag: "\(tag).new")
+        try await umoci(["new", "--image", "\(layout):\(tag).new"])
+        try await umoci(["raw", "add-layer", "--image", "\(layout):\(tag).new", archive])
+        try await umoci(["tag", "--image", "\(layout):\(tag).new", tag])
+        try await remove(tag: "\(tag).new")
+    }
+
+    /// The same bytes for the same files, whenever and by whom they were made. Removes the folder.
+    private func pack(_ folder: String, to archive: String) async throws {
+        try await Command(
+            "tar",
+            [
+                "--create", "--file", archive, "--sort=name", "--mtime=@0", "--owner=0", "--group=0", "--numeric-owner",
+                "--mode=u=rwX,go=rX", "--directory", folder, "usr",
+            ], deadline: Self.packingDeadline
+        ).run()
+        try await Command("rm", ["-rf", folder]).run()
     }
 
     private func addProgram(_ program: String, to base: String) async throws {
@@ -100,14 +136,7 @@ public struct PostgresImage: Sendable {
         // Debug information would be nine tenths of the layer.
         try await Command("strip", ["-o", installed, program], deadline: Self.packingDeadline).run()
         try await Command("chmod", ["755", installed]).run()
-        try await Command(
-            "tar",
-            [
-                "--create", "--file", archive, "--sort=name", "--mtime=@0", "--owner=0", "--group=0", "--numeric-owner",
-                "--directory", folder, "usr",
-            ], deadline: Self.packingDeadline
-        ).run()
-        try await Command("rm", ["-rf", folder]).run()
+        try await pack(folder, to: archive)
         let new = "\(layout):\(tag).new"
         try await umoci(["raw", "add-layer", "--image", "\(layout):\(base)", "--tag", "\(tag).new", archive])
         try await umoci([
