@@ -45,6 +45,8 @@ public struct PostgresLayout: Hashable, Sendable {
     public var memberFile: String { volume + "/roost-member.json" }
     /// Room that is kept for Postgres: see ``Ballast``.
     var ballastFile: String { volume + "/roost-ballast" }
+    /// The library that each Postgres loads where its image has it (`Guard/roost_guard.c`): images made before have not.
+    var guardLibrary: String? { exists(binaries + "/../lib/roost_guard.so") ? "roost_guard" : nil }
 
     /// A path as this process sees it.
     public func outside(_ path: String) -> String { root + path }

@@ -66,10 +66,11 @@ public struct PostgresSettings: Hashable, Sendable {
 
     /// The only superuser: at the local socket, for who is root in the machine.
     static let supervisor = "roost"
-    /// What users may set for everybody (`ALTER ROLE ALL SET`, triggers at login) must not govern it.
+    /// What users may set for everybody (`ALTER ROLE ALL SET`, triggers at login) must not govern it, and what roost_guard
+    /// refuses so that nobody locks it out is not refused to itself.
     static let supervisorOptions =
         "-c synchronous_commit=local -c statement_timeout=0 -c default_transaction_read_only=off -c search_path=pg_catalog -c event_triggers=off"
-        + " -c session_preload_libraries= -c local_preload_libraries="
+        + " -c session_preload_libraries= -c local_preload_libraries= -c roost.allow_unsafe=on"
     static let replicator = "roost_replicator"
     /// Whom clients log in as: owns what users make, and is no superuser. See ``ClusterRoles``.
     static let owner = "postgres"
@@ -107,6 +108,7 @@ public struct PostgresSettings: Hashable, Sendable {
             ("ident_file", layout.identFile),
             ("cluster_name", member.text),
             ("allow_alter_system", "off"),
+            ("shared_preload_libraries", layout.guardLibrary ?? ""),
             // TLS ends at the edge, and the mesh encrypts the rest of the way: no key has to lie where Postgres runs.
             ("ssl", "off"),
             ("password_encryption", "scram-sha-256"),

@@ -224,7 +224,7 @@ struct ClusterTests {
             #expect(isIn == true)
             for process in [supervisor.first, supervisor.member] { kill(process, SIGSTOP) }
             _ = try await cluster.superuser(stray, "SELECT pg_promote()")
-            _ = try await cluster.query(stray, "SET synchronous_commit = local; INSERT INTO rows VALUES (9002)")
+            _ = try await cluster.superuser(stray, "SET synchronous_commit = local; INSERT INTO rows VALUES (9002)")
             _ = try await cluster.query(first, "INSERT INTO rows VALUES (22)")
             cluster.kill(stray)
             cluster.kill(first)

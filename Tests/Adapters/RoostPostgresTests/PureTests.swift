@@ -70,6 +70,12 @@ import Testing
         #expect(text.contains("max_standby_streaming_delay = '0'"))
     }
 
+    @Test func anImageWithoutTheGuardStartsWithoutIt() throws {
+        let settings = try Self.settings(.standby(upstream: nil), isOpen: false)
+        let text = settings.configuration(PostgresLayout(root: "/nonexistent"))
+        #expect(text.contains("shared_preload_libraries = ''"))
+    }
+
     @Test func aClosedMemberRejectsClientsAndALeaderAdmitsMembers() throws {
         let closed = try Self.settings(.standby(upstream: nil), isOpen: false).accessRules
         #expect(closed.contains("host     all          all                 fdaa::/16  reject"))

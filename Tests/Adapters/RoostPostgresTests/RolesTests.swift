@@ -72,6 +72,7 @@ struct RolesTests {
                 "ALTER DATABASE postgres ALLOW_CONNECTIONS false",
                 "ALTER DATABASE postgres SET default_transaction_read_only = on",
                 "ALTER SYSTEM SET fsync = off",
+                "SET synchronous_commit = local",
                 "CREATE FUNCTION f() RETURNS int LANGUAGE c AS 'libc', 'getpid'",
                 "CREATE EXTENSION file_fdw",
                 "LOAD 'auto_explain'",
@@ -97,7 +98,7 @@ struct RolesTests {
                 "CREATE ROLE app LOGIN PASSWORD 'x'", "GRANT CONNECT ON DATABASE postgres TO app",
                 "GRANT pg_monitor TO app", "GRANT ALL ON SCHEMA public TO app", "ALTER ROLE app SET work_mem = '8MB'",
                 "CREATE TABLE theirs (i int); ALTER TABLE theirs OWNER TO app; DROP TABLE theirs",
-                "SET synchronous_commit = local", "ALTER ROLE postgres SET statement_timeout = '10min'",
+                "SET synchronous_commit = remote_apply", "ALTER ROLE postgres SET statement_timeout = '10min'",
             ] {
                 let code = try await Self.refusal(client, statement)
                 #expect(code == nil, "\(statement): \(code ?? "")")
