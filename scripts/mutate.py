@@ -139,16 +139,16 @@ MUTATIONS = [
     # What is done to the real Postgres.
     Mutation(
         "a promoted Postgres confirms by itself", SHELL + "Operations.swift",
-        "confirmations: confirmations))\n        let point", "confirmations: 0))\n        let point",
+        "confirmations: confirmations))\n        if case .refusesLogin(let why) = try await instance.reception",
+        "confirmations: 0))\n        if case .refusesLogin(let why) = try await instance.reception",
         "OperationTests/commitsWaitForThoseWhomTheRuleNames"),
     Mutation(
-        "slots of an epoch that is over stay", SHELL + "PostgresInstance+Status.swift",
+        "slots of an epoch that is over stay", SHELL + "ReplicationSlots.swift",
         'if wanted.contains(name), row[1] != "lost" {', 'if row[1] != "lost" {',
         "OperationTests/commitsWaitForThoseWhomTheRuleNames"),
     Mutation(
         "the end is read before all is replayed", SHELL + "PostgresInstance+Following.swift",
-        'if isRetrying || recovery.wait == "RecoveryWalStream", recovery.replayed >= recovery.received {',
-        "if recovery.isInRecovery {",
+        "if recovery.isComplete { return recovery.replayed }", "if recovery.isInRecovery { return recovery.replayed }",
         "OperationTests/theEndIsThatOfWhatWasReceivedNotOfWhatWasReplayed"),
     Mutation(
         "a file that others have changed is left alone", SHELL + "PostgresLayout.swift",

@@ -53,14 +53,6 @@ extension PostgresInstance {
             "wait for Postgres", "no answer within \(deadline): \(last.map { "\($0)" } ?? "no question was asked")")
     }
 
-    /// Waits until Postgres answers, or until it has ended.
-    public func waitUntilAnswering(within deadline: Duration) async throws(PostgresError) {
-        switch try await reception(within: deadline) {
-        case .answers: return
-        case .refusesLogin(let why): throw PostgresError("wait for Postgres", why)
-        }
-    }
-
     /// Opens the supervisor's and the members' way in again, and leaves Postgres stopped. For a leader alone: what it
     /// writes is log like any other, which its standbys must have before clients come in.
     ///

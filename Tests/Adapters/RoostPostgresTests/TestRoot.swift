@@ -135,6 +135,14 @@ final class TestGround: Sendable {
 }
 
 extension PostgresInstance {
+    /// Waits until Postgres answers, or until it has ended.
+    func waitUntilAnswering(within deadline: Duration) async throws(PostgresError) {
+        switch try await reception(within: deadline) {
+        case .answers: return
+        case .refusesLogin(let why): throw PostgresError("wait for Postgres", why)
+        }
+    }
+
     /// The postmaster alone is killed; its children have to notice.
     func crash() { postmaster.withLock { $0 }?.signal(SIGKILL) }
 }
