@@ -143,6 +143,10 @@ public final class HistoryWorker: Sendable {
                 done.end = Self.now()
                 // 40003: the server itself does not know.
                 done.outcome = code == "40003" ? .unknown : .failed
+            // Nobody was let in, so nothing was sent.
+            case .loginRefused:
+                done.end = Self.now()
+                done.outcome = .failed
             case .connection, .deadlineExceeded: break
             }
         }
