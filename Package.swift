@@ -256,6 +256,7 @@ let package = Package(
             "roost",
             uses: [
                 "RoostModel", "RoostWire", "RoostClient", "RoostLab", "RoostDemo", "RoostBench", "RoostCheck",
+                "RoostHistory",
                 "RoostPostgresImage", "RoostLinux",
                 .argumentParser, .unixSignals,
             ]),

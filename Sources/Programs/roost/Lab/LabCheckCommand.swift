@@ -1,6 +1,7 @@
 import ArgumentParser
 import RoostCheck
 import RoostDemo
+import RoostHistory
 import RoostLab
 import RoostLinux
 import RoostModel
