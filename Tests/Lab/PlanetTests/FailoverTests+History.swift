@@ -1,6 +1,7 @@
 import Foundation
 import RoostCheck
 import RoostDemo
+import RoostHistory
 import RoostLab
 import RoostModel
 import Testing
