@@ -197,17 +197,17 @@ final class Operations: Sendable {
             return try await clone(leader, source, view, within: limit)
         case .exchange: try await instance.exchange()
         case .discard: try await instance.discard()
+        case .tryRewind(let leader, let epoch):
+            return try await reaching(leader, epoch, view) { source, settings in
+                let why = try await self.instance.tryRewind(to: source, settings, view.secrets, within: limit)
+                return why.map { .impossible($0) } ?? .done
+            }
         case .rewind(let leader, let epoch):
-            let source = try upstream(leader, epoch, view)
-            let settings = try settings(.standby(upstream: nil))
-            let system = try instance.systemIdentifier()
-            if let why = await instance.obstacle(to: source, settings, view.secrets, system: system) {
-                return .unreachable("\(leader): \(why)")
+            return try await reaching(leader, epoch, view) { source, settings in
+                try await self.instance.rewind(to: source, settings, view.secrets, within: limit)
+                try await self.configure(.standby(upstream: nil))
+                return .done
             }
-            if let why = try await instance.rewind(to: source, settings, view.secrets, within: limit) {
-                return .impossible(why)
-            }
-            try await configure(.standby(upstream: nil))
         case .sever: try await sever()
         case .readEnd:
             return try await provingDamage { try await self.readEnd(within: limit) }
@@ -260,6 +260,20 @@ final class Operations: Sendable {
             self.done.withLock { $0 = "\(bytes) copied" }
         }
         return .done
+    }
+
+    /// Nothing is touched when the leader cannot be reached.
+    private func reaching(
+        _ leader: MemberName, _ epoch: Epoch, _ view: ClusterView,
+        _ body: (PostgresSettings.Upstream, PostgresSettings) async throws -> OperationOutcome
+    ) async throws -> OperationOutcome {
+        let source = try upstream(leader, epoch, view)
+        let settings = try settings(.standby(upstream: nil))
+        let system = try instance.systemIdentifier()
+        if let why = await instance.obstacle(to: source, settings, view.secrets, system: system) {
+            return .unreachable("\(leader): \(why)")
+        }
+        return try await body(source, settings)
     }
 
     /// When Postgres does not start, the data counts on all the same: unless it is proven to be none.

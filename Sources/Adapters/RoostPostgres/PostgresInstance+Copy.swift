@@ -84,52 +84,67 @@ extension PostgresInstance {
         }
     }
 
-    /// Takes back what the leader never had (`pg_rewind`); Postgres is stopped first and left stopped. When it throws,
-    /// the data is good for nothing but to be replaced.
+    /// Whether ``rewind(to:_:_:within:)`` would work; Postgres is stopped first and left stopped, and the data is as it was.
     ///
-    /// - Returns: why it cannot be, found out beforehand: the data is as it was. Nil when it was done.
-    public func rewind(
+    /// - Returns: why it would not. Nil also when it cannot be tried: pg_rewind tries nothing out on data that was not
+    ///   stopped cleanly; in earnest it recovers that first.
+    public func tryRewind(
         to upstream: PostgresSettings.Upstream, _ settings: PostgresSettings, _ secrets: MemberSecrets,
         within deadline: Duration
     ) async throws(PostgresError) -> String? {
         do {
-            await stop(.fast, within: .seconds(5))
-            try await endCopies()
-            guard hasData else { throw PostgresError("rewind", "there is no data") }
-            try await removeRemains()
-            var stopped = settings
-            stopped.role = .standby(upstream: nil)
-            try await configure(stopped, secrets)
-            // Recovery in single-user mode refuses to work as a standby.
-            try layout.remove(layout.data + "/standby.signal")
-            let connection = settings.connection(to: upstream, layout, application: "roost_rewind")
-            let arguments = [
-                "--target-pgdata=\(layout.data)", "--source-server=\(connection) dbname=postgres",
-                "--config-file=\(layout.configFile)", "--sync-method=syncfs",
-            ]
+            try await makeReadyToRewind(settings, secrets)
+            let look = try await layout.command("pg_controldata", ["-D", layout.data], deadline: .seconds(10)).outcome()
+            guard look.status != 0 || ControlData(text: look.standardOutput).isStopped else { return nil }
             var obstacle: String?
-            let isTried = try await canBeTried()
             try await withPassword(secrets) {
-                if isTried {
-                    do {
-                        try await self.layout.command("pg_rewind", ["--dry-run"] + arguments, deadline: deadline).run()
-                    } catch {
-                        obstacle = "\(error)"
-                        return
-                    }
-                }
-                try await self.layout.command("pg_rewind", arguments, deadline: deadline).run()
+                let trial = self.rewinding(to: upstream, settings, ["--dry-run"], within: deadline)
+                do { try await trial.run() } catch { obstacle = "\(error)" }
             }
             return obstacle
+        } catch {
+            throw PostgresError("try to rewind to \(upstream.leader)", "\(error)")
+        }
+    }
+
+    /// Takes back what the leader never had (`pg_rewind`); Postgres is stopped first and left stopped. When it throws,
+    /// the data is good for nothing but to be replaced.
+    public func rewind(
+        to upstream: PostgresSettings.Upstream, _ settings: PostgresSettings, _ secrets: MemberSecrets,
+        within deadline: Duration
+    ) async throws(PostgresError) {
+        do {
+            try await makeReadyToRewind(settings, secrets)
+            try await withPassword(secrets) {
+                try await self.rewinding(to: upstream, settings, [], within: deadline).run()
+            }
         } catch {
             throw PostgresError("rewind to \(upstream.leader)", "\(error)")
         }
     }
 
-    /// pg_rewind refuses to try anything out on data that was not stopped cleanly; in earnest it recovers that first.
-    private func canBeTried() async throws -> Bool {
-        let look = try await layout.command("pg_controldata", ["-D", layout.data], deadline: .seconds(10)).outcome()
-        return look.status != 0 || ControlData(text: look.standardOutput).isStopped
+    private func makeReadyToRewind(_ settings: PostgresSettings, _ secrets: MemberSecrets) async throws {
+        await stop(.fast, within: .seconds(5))
+        try await endCopies()
+        guard hasData else { throw PostgresError("rewind", "there is no data") }
+        try await removeRemains()
+        var stopped = settings
+        stopped.role = .standby(upstream: nil)
+        try await configure(stopped, secrets)
+        // Recovery in single-user mode refuses to work as a standby.
+        try layout.remove(layout.data + "/standby.signal")
+    }
+
+    private func rewinding(
+        to upstream: PostgresSettings.Upstream, _ settings: PostgresSettings, _ options: [String],
+        within deadline: Duration
+    ) -> Command {
+        let connection = settings.connection(to: upstream, layout, application: "roost_rewind")
+        let arguments = [
+            "--target-pgdata=\(layout.data)", "--source-server=\(connection) dbname=postgres",
+            "--config-file=\(layout.configFile)", "--sync-method=syncfs",
+        ]
+        return layout.command("pg_rewind", options + arguments, deadline: deadline)
     }
 
     /// Ends copies that an operation which was given up left behind: they have children of their own.

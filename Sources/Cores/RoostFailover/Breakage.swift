@@ -32,6 +32,8 @@ package enum Breakage: String, Hashable, Sendable, CaseIterable {
     case believesShortLeader
     /// Follows with what is left of a log that lost part.
     case followsAfterLoss
+    /// Gives up what it has before it has reached whom it takes it back to.
+    case rewindsUntried
     /// Lets readers in for as long as its Postgres runs.
     case servesWithoutStream
     /// Leads for as long as its Postgres takes to recover.

@@ -81,10 +81,13 @@ public enum PostgresOperation: Hashable, Sendable {
     /// Stop Postgres and remove the data. The durable state already says `.cloning`.
     case discard
 
-    /// First connect as for `clone`, else `unreachable`. Then stop Postgres if it runs (cleanly, running crash recovery
-    /// first if need be), `pg_rewind` it to the leader,
-    /// leave it stopped as a standby that would follow nobody. It is tried out first (`--dry-run`), and `impossible` if
-    /// that fails: the data is as it was. The durable state already says `.rewinding`.
+    /// Connect as for `clone`, else `unreachable`. Then stop Postgres if it runs, and try `pg_rewind` out (`--dry-run`)
+    /// where it can be; `impossible` if that fails. Whatever comes of it, **the data is as it was, and counts**.
+    case tryRewind(to: MemberName, epoch: Epoch)
+
+    /// Connect as for `clone`, else `unreachable`. Then `pg_rewind` the stopped Postgres to the leader (running crash
+    /// recovery first if need be), and leave it stopped as a standby that would follow nobody. It was tried out before,
+    /// and the durable state already says `.rewinding`: broken off, the data is good for nothing.
     case rewind(to: MemberName, epoch: Epoch)
 
     /// **The fence.** After `done` this member's Postgres can neither receive nor acknowledge a byte from any leader,
@@ -144,7 +147,9 @@ extension PostgresOperation {
     /// anything else, and a new primary opens only when it may.
     var closesGate: Bool {
         switch self {
-        case .initialize, .clone, .exchange, .discard, .rewind, .sever, .readEnd, .promote, .startPrimary, .stop: true
+        case .initialize, .clone, .exchange, .discard, .tryRewind, .rewind, .sever, .readEnd, .promote, .startPrimary,
+            .stop:
+            true
         case .follow, .checkpoint: false
         }
     }
@@ -155,7 +160,9 @@ extension PostgresOperation {
     /// what they are for is worse.
     public var waitsForGate: Bool {
         switch self {
-        case .initialize, .clone, .exchange, .discard, .rewind, .readEnd, .promote, .startPrimary, .stop(.fast): true
+        case .initialize, .clone, .exchange, .discard, .tryRewind, .rewind, .readEnd, .promote, .startPrimary,
+            .stop(.fast):
+            true
         case .sever, .stop(.immediate), .follow, .checkpoint: false
         }
     }
@@ -166,7 +173,9 @@ extension PostgresOperation {
     var startsPrimary: Bool {
         switch self {
         case .promote, .startPrimary: true
-        case .initialize, .clone, .exchange, .discard, .rewind, .sever, .readEnd, .follow, .checkpoint, .stop: false
+        case .initialize, .clone, .exchange, .discard, .tryRewind, .rewind, .sever, .readEnd, .follow, .checkpoint,
+            .stop:
+            false
         }
     }
 
@@ -174,14 +183,14 @@ extension PostgresOperation {
     public var leavesPrimary: Bool {
         switch self {
         case .promote, .startPrimary, .checkpoint: true
-        case .initialize, .clone, .exchange, .discard, .rewind, .sever, .readEnd, .follow, .stop: false
+        case .initialize, .clone, .exchange, .discard, .tryRewind, .rewind, .sever, .readEnd, .follow, .stop: false
         }
     }
 
     /// When it has ended well, Postgres is no primary.
     var stopsPrimary: Bool {
         switch self {
-        case .initialize, .clone, .exchange, .discard, .rewind, .sever, .readEnd, .follow, .stop: true
+        case .initialize, .clone, .exchange, .discard, .tryRewind, .rewind, .sever, .readEnd, .follow, .stop: true
         case .promote, .startPrimary, .checkpoint: false
         }
     }

@@ -105,7 +105,7 @@ public enum OperationOutcome: Hashable, Sendable {
     /// `clone`, `rewind`: the leader could not be reached, or has no slot for this stream, and **nothing was changed**:
     /// the data is worth what it was worth before.
     case unreachable(String)
-    /// `rewind`: it was tried out without changing anything, and would not work. **Nothing was changed.**
+    /// `tryRewind`: it would not work. **Nothing was changed.**
     case impossible(String)
     /// `clone`: the volume has no room for a copy beside the data. Nothing was changed.
     case noRoom(String)

@@ -33,7 +33,9 @@ extension FailoverMember {
         case (.cloning(let copying), .done): copied(copying)
         case (.exchanging, .done): exchanged(now)
         case (.discarding, .done): discarded(now)
-        case (.rewinding(let repair), .done): rewound(repair, now)
+        case (.rewinding(let repair), .done):
+            if repair.isTried { return rewound(repair, now) }
+            repair.chain.last.map { triedRewind($0.leader) }
         case (.following, .done): detail = nil
         case (.promoting(let end), .promoted(let switchPoint, let timeline)):
             promoted(at: switchPoint, expected: end, timeline: timeline, now)
@@ -91,7 +93,8 @@ extension FailoverMember {
             retryLater(reason, now)
             phase = .empty
         case .cloning(let copying): notCopied(copying, reason, now)
-        case .rewinding: loseData(.cloning, reason)
+        case .rewinding(let repair):
+            if repair.isTried { loseData(.cloning, reason) } else { nothingChanged(reason, now) }
         case .severing, .exchanging, .discarding: retryLater(reason, now)
         case .reading: couldNotRead(reason, now)
         case .following: couldNotFollow(reason, now)

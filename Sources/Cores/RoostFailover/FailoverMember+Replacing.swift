@@ -2,7 +2,9 @@ import RoostModel
 
 // Getting other data than there is: nothing that may hold a confirmed commit goes before something better is whole.
 extension FailoverMember {
-    /// Takes the data back to where the leader began. In place: if that is broken off, the data counts for nothing.
+    /// Takes the data back to where the leader began. In place: if that is broken off, the data counts for nothing. So it
+    /// is tried out first, while the data still counts: the leader may be gone, and then this may be the copy that is
+    /// needed.
     mutating func rewind(_ rule: ClusterRule, end: LSN, _ reason: String, _ now: Moment) {
         guard now >= retryAt else { return }
         detail = reason
@@ -12,8 +14,17 @@ extension FailoverMember {
         phase = .rewinding(
             Repair(
                 chain: rule.history, timeline: rule.lastTimeline, former: state.chain, data: state.data))
+        if breakage == .rewindsUntried { return triedRewind(rule.leader) }
+        start(.tryRewind(to: rule.leader, epoch: rule.epoch))
+    }
+
+    /// The leader is there, and has what it takes.
+    mutating func triedRewind(_ leader: MemberName) {
+        guard case .rewinding(var repair) = phase else { return }
+        repair.isTried = true
+        phase = .rewinding(repair)
         save { $0.data = .rewinding }
-        start(.rewind(to: rule.leader, epoch: rule.epoch))
+        start(.rewind(to: leader, epoch: state.promised))
     }
 
     /// An open leader is proof that enough others have all that was ever confirmed. One that is closed may wait for this

@@ -177,8 +177,8 @@ public struct FailoverSteps: Sendable {
             course?.mark(.promoted, now)
             course?.required = LSN(begin.offset + 1)
         case (.startPrimary, .done): course?.mark(.started, now)
-        case (.initialize, _), (.clone, _), (.exchange, _), (.discard, _), (.rewind, _), (.follow, _), (.checkpoint, _),
-            (.stop, _), (.sever, _), (.readEnd, _), (.promote, _), (.startPrimary, _):
+        case (.initialize, _), (.clone, _), (.exchange, _), (.discard, _), (.tryRewind, _), (.rewind, _), (.follow, _),
+            (.checkpoint, _), (.stop, _), (.sever, _), (.readEnd, _), (.promote, _), (.startPrimary, _):
             break
         }
     }

@@ -91,6 +91,7 @@ public struct FailoverTimings: Hashable, Sendable {
         case .initialize: .seconds(120)
         case .clone: .seconds(24 * 3600)
         case .exchange, .discard: .seconds(600)
+        case .tryRewind: .seconds(600)
         case .rewind: .seconds(3600)
         // What is broken off has to begin again; a busy computer needs more than the moment that it takes otherwise.
         case .sever: .seconds(10)

@@ -35,7 +35,7 @@ enum MemberPhase: Hashable, Sendable {
     case exchanging
     /// The data is being removed, with the leader's leave. Becomes `empty`.
     case discarding
-    /// The data is being taken back. Becomes `following`; `severing` when it failed or nothing was changed.
+    /// Taking the data back is being tried out, then done. Becomes `following`; `severing` when it failed or nothing was changed.
     case rewinding(Repair)
     /// Postgres follows the leader of the promised epoch, or is being made to. Becomes `severing` when it cannot, or when
     /// somebody else made a primary of it.
@@ -79,6 +79,8 @@ struct Copying: Hashable, Sendable {
 
 /// What the data is to become, and what it counted for before.
 struct Repair: Hashable, Sendable {
+    /// It was tried out, and the leader was there: only then does the data count for nothing.
+    var isTried = false
     var chain: [Reign]
     var timeline: UInt32?
     var former: [Reign]

@@ -101,7 +101,8 @@ extension ClusterSimulation {
                     "\(members[member].name) leads epoch \(epoch), which the store gave to \(String(describing: reign))"
                 )
             }
-        case .initialize, .clone, .exchange, .discard, .rewind, .sever, .readEnd, .follow, .checkpoint, .stop:
+        case .initialize, .clone, .exchange, .discard, .tryRewind, .rewind, .sever, .readEnd, .follow, .checkpoint,
+            .stop:
             break
         }
     }

@@ -43,7 +43,7 @@ extension ClusterSimulation {
                 sendLog(of: member)
             }
         case .discard: stopPostgres(member)
-        case .clone, .rewind:
+        case .clone, .tryRewind, .rewind:
             return schedule(.stage(member, token: tokens), after: random.pick(5, 300) * Self.millisecond)
         case .sever, .readEnd, .exchange, .follow, .promote, .checkpoint, .stop(.immediate): break
         }
@@ -61,7 +61,7 @@ extension ClusterSimulation {
         switch operation {
         case .startPrimary: true
         case .readEnd, .follow: !members[member].postgres.isRunning
-        case .initialize, .clone, .exchange, .discard, .rewind, .sever, .promote, .checkpoint, .stop: false
+        case .initialize, .clone, .exchange, .discard, .tryRewind, .rewind, .sever, .promote, .checkpoint, .stop: false
         }
     }
 
@@ -70,6 +70,7 @@ extension ClusterSimulation {
         case .initialize: random.pick(500, 2000)
         case .clone: random.pick(500, 5000)
         case .exchange, .discard: random.pick(5, 300)
+        case .tryRewind: random.pick(50, 500)
         case .rewind: random.pick(300, 2000)
         case .sever: random.pick(5, 150)
         case .readEnd, .follow: isRunning ? random.pick(5, 100) : random.pick(200, 1500)
@@ -96,7 +97,8 @@ extension ClusterSimulation {
     private func canFail(_ operation: PostgresOperation) -> Bool {
         switch operation {
         case .sever, .stop: false
-        case .initialize, .clone, .exchange, .discard, .rewind, .readEnd, .follow, .promote, .startPrimary, .checkpoint:
+        case .initialize, .clone, .exchange, .discard, .tryRewind, .rewind, .readEnd, .follow, .promote, .startPrimary,
+            .checkpoint:
             true
         }
     }
@@ -123,6 +125,10 @@ extension ClusterSimulation {
             members[member].postgres.replace(log, members: count)
             return .done
         case .clone(let leader, let epoch): return copy(from: leader, epoch, to: member)
+        case .tryRewind(let leader, let epoch):
+            guard source(leader, epoch, for: member) != nil else { return .unreachable("\(leader) cannot be reached") }
+            stopPostgres(member)
+            return random.chance(10) ? .impossible("the log it needs is gone") : .done
         case .rewind(let leader, let epoch): return takeBack(member, to: leader, epoch)
         case .sever:
             switch members[member].postgres.mode {
@@ -217,7 +223,7 @@ extension ClusterSimulation {
         switch operation {
         case .readEnd, .follow: !members[member].postgres.isRunning
         case .startPrimary, .promote, .rewind: true
-        case .initialize, .clone, .exchange, .discard, .sever, .checkpoint, .stop: false
+        case .initialize, .clone, .exchange, .discard, .tryRewind, .sever, .checkpoint, .stop: false
         }
     }
 
@@ -236,7 +242,6 @@ extension ClusterSimulation {
         if members[member].operation?.attempts == 0 {
             guard place != nil else { return .unreachable("\(leader) cannot be reached") }
             stopPostgres(member)
-            if random.chance(10) { return .impossible("the log it needs is gone") }
             members[member].postgres.isDamaged = true
             return goOn(member)
         }

@@ -270,9 +270,10 @@ struct InstanceTests {
             _ = try await m2.query("INSERT INTO t VALUES (5000)")
 
             let rewinding = BootClock.now()
-            let refused = try await m1.instance.rewind(
-                to: m2.upstream(Epoch(2)), m1.settings(.standby(upstream: nil)), ground.secrets, within: .seconds(60))
+            let (leader, standby) = (m2.upstream(Epoch(2)), m1.settings(.standby(upstream: nil)))
+            let refused = try await m1.instance.tryRewind(to: leader, standby, ground.secrets, within: .seconds(60))
             #expect(refused == nil)
+            try await m1.instance.rewind(to: leader, standby, ground.secrets, within: .seconds(60))
             print("rewind \((BootClock.now() - rewinding).milliseconds) ms")
             try await m1.follow(m2, Epoch(2))
             try await m1.waitUntilStreaming()
@@ -288,7 +289,7 @@ struct InstanceTests {
             await m1.instance.stop(.immediate, within: .seconds(5))
             try await Command("rm", ["-r", m1.instance.layout.outside(m1.instance.layout.data + "/base/1")]).run()
             try await Command("rm", [m1.instance.layout.outside(m1.instance.layout.data + "/global/pg_control")]).run()
-            let why = try await m1.instance.rewind(
+            let why = try await m1.instance.tryRewind(
                 to: m2.upstream(Epoch(2)), m1.settings(.standby(upstream: nil)), ground.secrets, within: .seconds(60))
             #expect(why != nil)
             try await m1.clone(m2, Epoch(2))

@@ -230,9 +230,10 @@ struct ReplacementTests {
             let fork = try #require(try m2.instance.forks(of: found.timeline).first)
             #expect(fork.timeline == 2 && fork.begin < found.end && fork.begin > .zero)
 
-            let refused = try await m2.instance.rewind(
-                to: m1.upstream(.first), m2.settings(.standby(upstream: nil)), ground.secrets, within: .seconds(60))
+            let (leader, standby) = (m1.upstream(.first), m2.settings(.standby(upstream: nil)))
+            let refused = try await m2.instance.tryRewind(to: leader, standby, ground.secrets, within: .seconds(60))
             #expect(refused == nil)
+            try await m2.instance.rewind(to: leader, standby, ground.secrets, within: .seconds(60))
             try await m2.follow(m1, .first)
             try await m2.waitUntilStreaming()
             let rows = try await poll(for: .seconds(10)) { () -> Bool? in

@@ -51,14 +51,14 @@ import Testing
         case .dropsOlderReads:
             #expect(
                 violation.what.contains("no open primary") || violation.what.contains("not whole"), "\(violation)")
-        case .trustsRestoredStore, .believesShortLeader, .keepsOfficeWhileDown:
+        case .trustsRestoredStore, .believesShortLeader, .rewindsUntried, .keepsOfficeWhileDown:
             Issue.record("has faults of its own")
         }
     }
 
     /// What all kinds of faults together bring about too seldom.
     private static let needsOwnFaults: [Breakage] = [
-        .trustsRestoredStore, .believesShortLeader, .keepsOfficeWhileDown,
+        .trustsRestoredStore, .believesShortLeader, .rewindsUntried, .keepsOfficeWhileDown,
     ]
 
     @Test(arguments: [3, 5])
@@ -79,6 +79,15 @@ import Testing
                 members: 3, faults: [.tornLog, .switchover, .crashMember, .isolate], breakage: .believesShortLeader))
         #expect(
             violation.what.contains("confirmed") || violation.what.contains("opens without"), "\(violation)")
+    }
+
+    /// A leader that lost part of its log comes back, and of the other two one has given up what it had, for nothing.
+    @Test func aRewindThatWasNotTriedIsNoticed() throws {
+        let violation = try #require(
+            firstViolation(
+                members: 3, faults: [.tornLog, .crashMember, .crashBetweenActions, .isolate],
+                breakage: .rewindsUntried))
+        #expect(violation.what.contains("no open primary"), "\(violation)")
     }
 
     /// A standby whose supervisor is frozen connects again by itself, to whoever leads there now.

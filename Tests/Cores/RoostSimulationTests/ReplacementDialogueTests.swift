@@ -27,8 +27,25 @@ import Testing
         #expect(dialogue.member.status.detail?.contains("promoted") == true)
         #expect(dialogue.ended() == [.postgres(.readEnd, dialogue.operation)])
         let actions = dialogue.ended(Self.strayEnd)
-        #expect(actions.last == .postgres(.rewind(to: dialogue.names[0], epoch: .first), dialogue.operation))
+        #expect(actions.last == .postgres(.tryRewind(to: dialogue.names[0], epoch: .first), dialogue.operation))
         #expect(dialogue.member.status.detail?.contains("promoted") == true)
+        // Only tried out so far: what it has counts, whatever happens.
+        #expect(dialogue.member.state.data == .usable)
+        let earnest = dialogue.all(.operationEnded(dialogue.operation, .done))
+        #expect(dialogue.member.state.data == .rewinding)
+        #expect(earnest.last == .postgres(.rewind(to: dialogue.names[0], epoch: .first), dialogue.operation))
+    }
+
+    @Test(arguments: [OperationOutcome.unreachable("it is down"), .failed("no answer"), .impossible("its log is gone")])
+    func aRewindThatCannotBeginTakesNothingAway(outcome: OperationOutcome) throws {
+        var dialogue = try follower()
+        _ = dialogue.observed(strayPrimary())
+        _ = dialogue.ended()
+        let before = dialogue.member.state
+        _ = dialogue.ended(Self.strayEnd)
+        let actions = dialogue.all(.operationEnded(dialogue.operation, outcome))
+        #expect(dialogue.member.state == before)
+        #expect(!actions.contains { if case .save = $0 { true } else { false } }, "\(actions)")
     }
 
     /// Two forks of one number look alike to pg_rewind.
