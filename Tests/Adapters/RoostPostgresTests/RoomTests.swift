@@ -93,6 +93,12 @@ struct RoomTests {
         try await m2.follow(m1, .first)
         try await m2.waitUntilStreaming()
         _ = try await m1.query("CREATE TABLE t (i int); INSERT INTO t VALUES (1)")
+        // A supervisor's own commit waits for nobody.
+        let written = try #require(try await m1.query("SELECT pg_current_wal_flush_lsn()").first?[0])
+        let isThere = try await poll(for: .seconds(10)) {
+            try await m2.query("SELECT pg_last_wal_replay_lsn() >= '\(written)'") == [["t"]] ? true : nil
+        }
+        #expect(isThere == true)
         await m2.instance.stop(.fast, within: .seconds(10))
         try fill(volume, leaving: 0)
 

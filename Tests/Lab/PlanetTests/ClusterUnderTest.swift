@@ -86,6 +86,7 @@ final class Writers {
     let client: String
     private let folder: String
     private var processes: [ChildProcess] = []
+    private var accounts: [Account] = []
     private let prefix: String
     private let url: String
 
@@ -110,6 +111,7 @@ final class Writers {
                     "--json",
                 ])
             processes.append(try ChildProcess("env", arguments: line, writingTo: file(index)))
+            accounts.append(Account())
         }
     }
 
@@ -124,9 +126,24 @@ final class Writers {
         var error: String?
     }
 
+    /// What a writer has printed so far, each line read and decoded once: the tests ask many times a second.
+    private struct Account {
+        var read: UInt64 = 0
+        var lines: [Line] = []
+    }
+
     private func lines(_ index: Int) -> [Line] {
-        let text = (try? String(contentsOfFile: file(index), encoding: .utf8)) ?? ""
-        return text.split(separator: "\n").compactMap { try? JSONDecoder().decode(Line.self, from: Data($0.utf8)) }
+        guard let output = FileHandle(forReadingAtPath: file(index)) else { return accounts[index].lines }
+        defer { try? output.close() }
+        guard (try? output.seek(toOffset: accounts[index].read)) != nil, let new = try? output.readToEnd(),
+            // What comes behind the last end of a line is not whole yet.
+            let end = new.lastIndex(of: UInt8(ascii: "\n"))
+        else { return accounts[index].lines }
+        accounts[index].read += UInt64(end - new.startIndex + 1)
+        accounts[index].lines += new[...end].split(separator: UInt8(ascii: "\n")).compactMap {
+            try? JSONDecoder().decode(Line.self, from: $0)
+        }
+        return accounts[index].lines
     }
 
     /// Rows confirmed so far, of all writers.
@@ -157,19 +174,26 @@ final class Writers {
     /// Counts what was confirmed and looks for every row of it in the database.
     func verify(sourceLocation: SourceLocation = #_sourceLocation) async throws -> Int {
         let program = try LabPrograms().folder + "/roost-pg"
-        var total = 0
         let url = try await cluster.body().writeURL
-        for index in processes.indices {
-            let rows = lines(index).filter { $0.confirmed_ms != nil }.compactMap(\.row)
-            total += rows.count
-            guard !rows.isEmpty else { continue }
-            let output = try await cluster.planet.run(
-                in: client, [program, "verify", "--url", url, "--table", table(index), "--rows", "-"],
-                input: rows.map(String.init).joined(separator: "\n") + "\n", deadline: .seconds(120))
-            #expect(
-                output.status == 0, "\(output.standardOutput) \(output.standardError)", sourceLocation: sourceLocation)
+        let (planet, client) = (cluster.planet, client)
+        let rows = processes.indices.map { index in
+            (table(index), lines(index).filter { $0.confirmed_ms != nil }.compactMap(\.row))
         }
-        return total
+        // All at once: each of them mostly waits for an answer from far away.
+        return try await withThrowingTaskGroup(of: Int.self) { group in
+            for (table, rows) in rows where !rows.isEmpty {
+                group.addTask {
+                    let output = try await planet.run(
+                        in: client, [program, "verify", "--url", url, "--table", table, "--rows", "-"],
+                        input: rows.map(String.init).joined(separator: "\n") + "\n", deadline: .seconds(120))
+                    #expect(
+                        output.status == 0, "\(output.standardOutput) \(output.standardError)",
+                        sourceLocation: sourceLocation)
+                    return rows.count
+                }
+            }
+            return try await group.reduce(0, +)
+        }
     }
 
     deinit {
