@@ -2,17 +2,39 @@ import Glibc
 import RoostLinux
 import RoostModel
 
+/// What the mesh asks of the interface that its peers are at.
+protocol PeerDevice: Sendable {
+    /// Makes the interface if there is none that answers, and gives it its key, port, address and route.
+    func bringUp() async throws(MeshError)
+    /// Whether the host forwarded IPv6 between its links before there was a mesh. On a thread in the host's namespace.
+    func forwardsForOthers() throws(MeshError) -> Bool
+    /// There is an interface of this name. On a thread in the host's namespace.
+    func isThere() -> Bool
+    /// Nil when there is no interface, as after the death of the process that held it. An interface that does not
+    /// answer is an error: nobody knows what its peers are.
+    func state() async throws(MeshError) -> WireGuardState?
+    /// As many peers at once as can be; when the device refuses some, the others come all the same.
+    /// - Throws: at the end, if any was refused.
+    func apply(_ changes: PeerChanges) async throws(MeshError)
+    /// Takes the interface away.
+    func remove() async throws(MeshError)
+}
+
 /// The host's WireGuard interface: in the kernel where it can, else held by a `wireguard-go` that outlives us.
-struct WireGuardDevice: Sendable {
+struct WireGuardDevice: PeerDevice {
     let configuration: MeshConfiguration
     let commands: HostCommands
+
+    init(configuration: MeshConfiguration) {
+        self.configuration = configuration
+        commands = HostCommands(networkNamespace: configuration.networkNamespace)
+    }
 
     /// `wg set` takes so many peers at a time.
     static let peersPerCommandMax = 64
 
     private var interface: String { configuration.interface }
 
-    /// Makes the interface if there is none that answers, and gives it its key, port, address and route.
     func bringUp() async throws(MeshError) {
         if try await state() == nil { try await create() }
         guard let state = try await state() else {
@@ -59,10 +81,8 @@ struct WireGuardDevice: Sendable {
         try NetworkNamespace.set(forwarding, to: "1")
     }
 
-    /// Whether the host forwarded IPv6 between its links before there was a mesh: then somebody wants it, and it is left
-    /// so. Looked at once from one start of the host to the next, since afterwards it is our own doing: the answer is
+    /// Where it did, somebody wants it, and it is left so. Looked at once from one start of the host to the next, since afterwards it is our own doing: the answer is
     /// kept in the run directory, which goes with the settings when the host restarts.
-    /// On a thread in the host's namespace.
     func forwardsForOthers() throws(MeshError) -> Bool {
         let path = configuration.runDirectory + "/forwarded-before"
         do throws(SystemError) {
@@ -78,11 +98,8 @@ struct WireGuardDevice: Sendable {
 
     private static let forwarding = "ipv6/conf/all/forwarding"
 
-    /// There is an interface of this name. On a thread in the host's namespace.
     func isThere() -> Bool { if_nametoindex(interface) != 0 }
 
-    /// Nil when there is no interface, as after the death of the process that held it. An interface that does not
-    /// answer is an error: nobody knows what its peers are.
     func state() async throws(MeshError) -> WireGuardState? {
         let answer = try await commands.ask("look at", of: interface, "wg", ["show", interface, "dump"])
         if answer.succeeded { return try WireGuardState(dump: answer.output) }
@@ -93,8 +110,6 @@ struct WireGuardDevice: Sendable {
             cause: "the interface is there and WireGuard does not answer for it: 'wg show \(interface)' failed")
     }
 
-    /// As many peers at once as can be; when the device refuses some, the others come all the same.
-    /// - Throws: at the end, if any was refused.
     func apply(_ changes: PeerChanges) async throws(MeshError) {
         var refused: [String] = []
         var rest = changes.arguments[...]
@@ -137,7 +152,7 @@ struct WireGuardDevice: Sendable {
         "{ echo \(nice) >/proc/self/autogroup; } 2>/dev/null; exec nice -n \(nice) wireguard-go \"$0\""
     private static let nice = -5
 
-    /// Takes the interface away; wireguard-go ends with it.
+    /// wireguard-go ends with it.
     func remove() async throws(MeshError) {
         if try await commands.ask("look at", of: interface, "ip", ["link", "show", "dev", interface]).succeeded {
             try await commands.run("remove", of: interface, "ip", ["link", "del", "dev", interface])

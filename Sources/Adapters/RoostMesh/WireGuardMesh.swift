@@ -13,8 +13,7 @@ import Synchronization
 /// repairs the interface when the process that holds it has died.
 public final class WireGuardMesh: Mesh, Service {
     private let configuration: MeshConfiguration
-    private let commands: HostCommands
-    private let device: WireGuardDevice
+    private let device: any PeerDevice
     private let rules: RuleBook
     private let namespaces: MachineNamespaces
     private let prober: Prober
@@ -26,6 +25,9 @@ public final class WireGuardMesh: Mesh, Service {
     private let peers: Mutex<Peers>
 
     private struct Peers {
+        /// The interface and its rules are there as far as we made them: ``start()`` came so far, and nothing has been
+        /// found gone since.
+        var isUp = false
         /// Whom the planet names, and who of them can be had. Nil until this host's key is there.
         var plan: PeerPlan?
         /// Somebody has said who the peers are. Until then those that a process before us has set go on.
@@ -52,14 +54,17 @@ public final class WireGuardMesh: Mesh, Service {
     private static let rulePause = Duration.milliseconds(100)
     /// Header and tag of a data message (WireGuard's protocol, 5.4.6).
     private static let wireGuardOverheadBytes = 32
-    /// Between two attempts when the rules cannot be watched or set.
-    private static let ruleRetryInterval = Duration.seconds(1)
+    /// Between two attempts when the rules cannot be watched or set, or no probe can be sent.
+    private static let retryInterval = Duration.seconds(1)
 
-    public init(configuration: MeshConfiguration, logger: Logger = Logger(label: "roost.mesh")) {
+    public convenience init(configuration: MeshConfiguration, logger: Logger = Logger(label: "roost.mesh")) {
+        self.init(configuration: configuration, device: WireGuardDevice(configuration: configuration), logger: logger)
+    }
+
+    init(configuration: MeshConfiguration, device: any PeerDevice, logger: Logger = Logger(label: "roost.mesh")) {
         self.configuration = configuration
         self.logger = logger
-        commands = HostCommands(networkNamespace: configuration.networkNamespace)
-        device = WireGuardDevice(configuration: configuration, commands: commands)
+        self.device = device
         rules = RuleBook(
             rules: MeshRules(interface: configuration.interface, anycast: configuration.anycast), logger: logger)
         namespaces = MachineNamespaces(configuration: configuration, rules: rules)
@@ -74,13 +79,17 @@ public final class WireGuardMesh: Mesh, Service {
         try configuration.validate()
         let key = try MeshKey.privateKey(stateDirectory: configuration.stateDirectory)
         try await deviceTurn.pass { () async throws(MeshError) in
+            peers.withLock {
+                $0.isUp = false
+                $0.isCarriedOut = false
+            }
             // Rules first: nothing is ever reachable without them, and machines that run stay reachable with them.
             try await inHost { () throws(MeshError) in
                 let links = try self.namespaces.linked()
                 try self.rules.load(found: links, forwardsOnlyOurs: !self.device.forwardsForOthers())
             }
-            peers.withLock { $0.isCarriedOut = false }
             try await device.bringUp()
+            peers.withLock { $0.isUp = true }
             try await change(own: key) { _ in PeerSteps() }
         }
         return MeshIdentity(
@@ -94,7 +103,11 @@ public final class WireGuardMesh: Mesh, Service {
         let wanted = peers + configuration.seeds.filter { !named.contains($0.host) }
         let key = try MeshKey.privateKey(stateDirectory: configuration.stateDirectory)
         try await deviceTurn.pass { () async throws(MeshError) in
-            self.peers.withLock { $0.isSet = true }
+            self.peers.withLock { peers in
+                // The device may have what a process before us has set.
+                if !peers.isSet { peers.isCarriedOut = false }
+                peers.isSet = true
+            }
             try await change(own: key) { $0.replace(with: wanted) }
         }
     }
@@ -151,11 +164,7 @@ public final class WireGuardMesh: Mesh, Service {
     public func run() async throws {
         await cancelWhenGracefulShutdown {
             await withDiscardingTaskGroup { group in
-                group.addTask {
-                    do throws(SystemError) { try await self.prober.run() } catch {
-                        self.logger.error("no probes are sent", metadata: ["why": "\(error)"])
-                    }
-                }
+                group.addTask { await self.probe() }
                 group.addTask { await self.keepUp() }
                 group.addTask { await self.keepRules() }
             }
@@ -180,21 +189,34 @@ public final class WireGuardMesh: Mesh, Service {
             failing: { MeshError(operation: "enter", subject: "the mesh's namespace", cause: $0.description) }, body)
     }
 
+    private func probe() async {
+        while !Task.isCancelled {
+            do throws(SystemError) { try await prober.run() } catch {
+                logger.error("no probes are sent", metadata: ["why": "\(error)"])
+                try? await Task.sleep(for: Self.retryInterval)
+            }
+        }
+    }
+
     /// Whoever changes the rules (`nft flush ruleset`, a firewall that is loaded again) opens nothing for long: the
     /// kernel tells of every change, and ours are looked at then, and every ``ruleInterval`` in any case.
     private func keepRules() async {
-        let wake: Bell
-        do throws(SystemError) { wake = try Bell() } catch {
-            logger.error("the rules are not watched", metadata: ["why": "\(error)"])
-            return
+        while !Task.isCancelled {
+            do throws(SystemError) { await keepRules(until: try Bell()) } catch {
+                logger.error("the rules are not watched", metadata: ["why": "\(error)"])
+                try? await Task.sleep(for: Self.retryInterval)
+            }
         }
+    }
+
+    private func keepRules(until wake: Bell) async {
         await withTaskCancellationHandler {
             while !Task.isCancelled {
                 do throws(MeshError) {
                     try await inHost { () throws(MeshError) in try self.watchRules(wake) }
                 } catch {
                     logger.error("the mesh's rules could not be set", metadata: ["why": "\(error)"])
-                    try? await Task.sleep(for: Self.ruleRetryInterval)
+                    try? await Task.sleep(for: Self.retryInterval)
                 }
             }
         } onCancel: {
@@ -224,40 +246,48 @@ public final class WireGuardMesh: Mesh, Service {
         while !Task.isCancelled {
             do { try await Task.sleep(for: Self.repairInterval) } catch { return }
             round += 1
-            do throws(MeshError) {
-                // With the process that holds it the interface goes, too.
-                let isGone =
-                    round.isMultiple(of: Self.repairsPerQuestion)
-                    ? try await device.state() == nil
-                    : try await inHost { () throws(MeshError) in !self.device.isThere() }
-                guard !Task.isCancelled else { return }
-                if isGone {
-                    logger.warning("the mesh interface is gone and is made anew")
-                    _ = try await start()
-                } else if round.isMultiple(of: Self.repairsPerReconciliation) {
-                    try await reconcile()
-                }
-            } catch {
+            do throws(MeshError) { try await repair(round: round) } catch {
                 if !Task.isCancelled { logger.error("the mesh could not be repaired", metadata: ["why": "\(error)"]) }
             }
+        }
+    }
+
+    /// Makes anew what is gone, and goes on with what an error has left half done: at every round, until it is whole.
+    func repair(round: Int) async throws(MeshError) {
+        // With the process that holds it the interface goes, too.
+        let isGone =
+            round.isMultiple(of: Self.repairsPerQuestion)
+            ? try await device.state() == nil
+            : try await inHost { () throws(MeshError) in !self.device.isThere() }
+        let (isUp, isCarriedOut) = peers.withLock { ($0.isUp, $0.isCarriedOut) }
+        guard !Task.isCancelled else { return }
+        if isGone || !isUp {
+            logger.warning("the mesh interface is gone or half made, and is made anew")
+            _ = try await start()
+        } else if !isCarriedOut || round.isMultiple(of: Self.repairsPerReconciliation) {
+            try await reconcile()
         }
     }
 
     /// Asks the device which peers it has, and mends what differs from what it was told.
     func reconcile() async throws(MeshError) {
         try await deviceTurn.pass { () async throws(MeshError) in
-            let (whole, told) = peers.withLock { peers in
-                (peers.isSet && peers.isCarriedOut ? peers.plan?.peers : nil, peers.told)
+            guard let whole = peers.withLock({ $0.plan?.peers }), let state = try await device.state() else { return }
+            let (changes, isNews) = peers.withLock { peers in
+                let changes =
+                    peers.isSet
+                    ? PeerChanges(from: state, to: whole, told: peers.told) : PeerChanges(adding: whole, to: state)
+                let isNews = peers.isCarriedOut && !changes.arguments.isEmpty
+                if isNews { peers.isCarriedOut = false }
+                return (changes, isNews)
             }
-            guard let whole, let state = try await device.state() else { return }
-            let changes = PeerChanges(from: state, to: whole, told: told)
-            guard !changes.arguments.isEmpty else { return }
-            logger.warning(
-                "somebody has changed the mesh's peers; they are set again",
-                metadata: ["peers": "\(changes.arguments.count)"])
-            peers.withLock { $0.isCarriedOut = false }
+            if isNews {
+                logger.warning(
+                    "somebody has changed the mesh's peers; they are set again",
+                    metadata: ["peers": "\(changes.arguments.count)"])
+            }
             try await device.apply(changes)
-            peers.withLock { $0.isCarriedOut = true }
+            note(whole)
         }
     }
 
@@ -319,7 +349,7 @@ public final class WireGuardMesh: Mesh, Service {
             peers.told = Dictionary(
                 whole.map { ($0.identity.publicKey, $0.identity.endpoint) }, uniquingKeysWith: { _, last in last })
             peers.seals = peers.seals.filter { peers.told[$0.key] != nil }
-            peers.isCarriedOut = peers.isSet
+            peers.isCarriedOut = true
         }
     }
 
