@@ -24,24 +24,43 @@ struct AppHoldings {
         var isNothing: Bool { machines == 0 && volumes == 0 }
     }
 
-    /// On all hosts. For one that does not answer, or is of a version that does not know the question, the copy counts.
-    func of(_ app: AppName) async -> Count {
+    /// On all hosts. For one that no probe reaches, or that is of a version that does not know the question, the copy
+    /// counts.
+    ///
+    /// - Throws: where one can be reached and does not say: what it has may be in no copy yet.
+    func of(_ app: AppName) async throws(Refusal) -> Count {
         let reachable = await view.reachability.hosts()
         let records = await view.hosts()
-        return await withTaskGroup(of: Count.self) { group in
+        let answers = await withTaskGroup(of: Result<Count, Refusal>.self) { group in
             for record in records {
-                group.addTask {
-                    guard record.host != view.host, reachable.contains(record.host),
-                        let fresh = try? await view.peers.value(
-                            Count.self, "GET", "/v1/internal/apps/\(app)", from: record.host, timeout: Self.answerMax)
-                    else { return Count(record, of: app) }
-                    return fresh
+                guard record.host != view.host, reachable.contains(record.host) else {
+                    group.addTask { .success(Count(record, of: app)) }
+                    continue
                 }
+                group.addTask { await answer(of: record, about: app) }
             }
-            return await group.reduce(into: Count()) {
-                $0.machines += $1.machines
-                $0.volumes += $1.volumes
-            }
+            return await group.reduce(into: []) { $0.append($1) }
+        }
+        var sum = Count()
+        for answer in answers {
+            let count = try answer.get()
+            sum.machines += count.machines
+            sum.volumes += count.volumes
+        }
+        return sum
+    }
+
+    private func answer(of record: HostRecord, about app: AppName) async -> Result<Count, Refusal> {
+        do throws(Refusal) {
+            return .success(
+                try await view.peers.value(
+                    Count.self, "GET", "/v1/internal/apps/\(app)", from: record.host, timeout: Self.answerMax))
+        } catch {
+            guard error.code != .notFound else { return .success(Count(record, of: app)) }
+            return .failure(
+                Refusal(
+                    .unavailable, "host \(record.host) does not say what it has of app \(app); try again",
+                    details: error.description))
         }
     }
 

@@ -54,7 +54,7 @@ public struct AppRoutes: RouteGroup {
         let app = try await view.app(try call.id("app"))
         try view.refuseIfOwned(app)
         try await apps.delete(app.name) { () throws(Refusal) in
-            let held = await AppHoldings(view: view).of(app.name)
+            let held = try await AppHoldings(view: view).of(app.name)
             guard held.isNothing else {
                 throw Refusal(
                     .failedPrecondition,

@@ -49,7 +49,7 @@ import Testing
             let counts = Counts()
             let refusal = await #expect(throws: Refusal.self) {
                 try await AppDirectory(store: planet.store).delete(shop) { () throws(Refusal) in
-                    let held = await holdings.of(shop)
+                    let held = try await holdings.of(shop)
                     guard held.isNothing else { throw Refusal(.failedPrecondition, "still has something") }
                     counts.asked += 1
                     // Right after the first look, before the mark.
@@ -60,6 +60,35 @@ import Testing
             #expect(refusal?.message == "still has something")
             #expect(try await near.call("POST /v1/apps/shop/machines", Self.wish).status == 200)
             #expect(try await near.call("DELETE /v1/apps/shop").status == 412)
+        }
+    }
+
+    @Test(
+        "A host that can be reached and does not say what it has of an app keeps it; one of an older version is known by the copy",
+        arguments: [
+            (Refusal.Code.outcomeUnknown, true), (.unavailable, true), (.failed, true), (.tooMany, true),
+            (.notFound, false),
+        ])
+    func silence(code: Refusal.Code, isKept: Bool) async throws {
+        try await PlanetUnderTest.run(["ams1", "iad1"]) { planet in
+            let near = try planet["ams1"]
+            #expect(try await near.call("POST /v1/apps", #"{"name":"shop"}"#).status == 201)
+            let shop = try AppName("shop")
+            let apps = AppDirectory(store: planet.store)
+            let view = PlanetView(
+                agent: near.agent, watcher: near.watcher, peers: RefusingPeers(code: code),
+                reachability: near.view.reachability, apps: apps)
+            var refusal: Refusal?
+            do throws(Refusal) {
+                try await apps.delete(shop) { () throws(Refusal) in
+                    let held = try await AppHoldings(view: view).of(shop)
+                    guard held.isNothing else { throw Refusal(.failedPrecondition, "still has something") }
+                }
+            } catch {
+                refusal = error
+            }
+            #expect(refusal?.code == (isKept ? .unavailable : nil))
+            #expect((try await apps.find(shop) != nil) == isKept)
         }
     }
 
@@ -95,6 +124,15 @@ import Testing
             #expect(try await host.call("DELETE /v1/apps/shop/machines/\(machine)?force=true").status == 200)
             #expect(try await host.call("DELETE /v1/apps/shop/volumes/\(volume)").status == 200)
         }
+    }
+}
+
+/// Other hosts that can be reached, and answer nothing but this.
+private struct RefusingPeers: Peers {
+    let code: Refusal.Code
+
+    func ask(_ question: PeerQuestion, of host: HostName) async throws(Refusal) -> PeerReply {
+        throw Refusal(code, "host \(host)")
     }
 }
 

@@ -95,7 +95,7 @@ import Testing
             try await planet.deafen("sin1")
             #expect(try await near.call("DELETE /v1/apps/shop/volumes/\(id)").status == 200)
             #expect(deaf.watcher.read { $0.host(of: id) } != nil)
-            #expect(await AppHoldings(view: deaf.view).of(app).isNothing)
+            #expect(try await AppHoldings(view: deaf.view).of(app).isNothing)
             let machine = try await near.call("POST /v1/apps/shop/machines", Self.config)
             #expect(machine.status == 200, "\(machine.text)")
             let refused = try await deaf.call("DELETE /v1/apps/shop")
