@@ -323,7 +323,7 @@ let package = Package(
                 "RoostPlanet", "RoostRecords", "RoostMachineLife", "RoostPeers", "RoostModel", "RoostStore",
                 "RoostVolumes", "RoostRuntime", "RoostMesh", "RoostLinux", .grdb, .logging,
             ]),
-        tests(.services, of: "RoostControl", uses: ["RoostModel", "RoostStore", "RoostLinux"]),
+        tests(.services, of: "RoostControl", uses: ["RoostClient", "RoostModel", "RoostStore", "RoostLinux"]),
         tests(
             .services, of: "RoostAPI", uses: ["RoostClient", "RoostModel", "RoostWire", "RoostLinux", .logging]),
         tests(

@@ -99,8 +99,8 @@ public struct AppDirectory: Sendable {
     /// Removes the app's name, with those of its machines, if nothing is left of it.
     ///
     /// What is made for the app at the same moment is made without the store. So the app is marked first: whoever makes
-    /// something looks at the mark afterwards (``PlanetView/confirm(_:orElse:)``) and takes back what was made, and what
-    /// was made before the mark is found when the hosts are asked behind it. A deletion that was cut off between the two
+    /// something looks at the mark afterwards, and so does whoever ordered it (``PlanetView/confirm(_:orElse:)``), and takes
+    /// back what was made; what was made before the mark is found when the hosts are asked behind it. A deletion that was cut off between the two
     /// goes on when it is repeated.
     ///
     /// - Parameter check: throws while something of the app is left, by what its hosts say when they are asked. Asked

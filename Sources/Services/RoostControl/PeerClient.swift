@@ -36,7 +36,7 @@ public struct PeerClient: Peers {
         }
     }
 
-    private static func refusal(_ error: APIError, of host: HostName) -> Refusal {
+    static func refusal(_ error: APIError, of host: HostName) -> Refusal {
         switch error.cause {
         case .unreachable(let why):
             Refusal(.unavailable, "host \(host) cannot be reached (\(why)); try again when it is back")
@@ -44,7 +44,9 @@ public struct PeerClient: Peers {
             Refusal(.outcomeUnknown, "host \(host) did not say whether it was done (\(why)); look before you try again")
         case .refused(_, let body): Refusal(.failed, "host \(host): \(body.words)")
         case .unreadable(let why): Refusal(.failed, "host \(host) answered something unreadable: \(why)")
-        case .cancelled: Refusal(.unavailable, "cancelled while host \(host) was asked")
+        // The question may have been sent by then.
+        case .cancelled:
+            Refusal(.outcomeUnknown, "cancelled while host \(host) was asked; look whether it was done")
         }
     }
 }

@@ -45,24 +45,6 @@ public struct PlanetView: Sendable {
         return app.deletionBegan == nil ? app : try await apps.reopened(name)
     }
 
-    /// Whether something that was just made for the app may stay: the app was found in this host's copy, and what the
-    /// copy shows may be being deleted, or have been made anew as a feature's, a moment ago. While the store is away the copy
-    /// stands, as for everything else.
-    ///
-    /// - Parameter takeBack: undoes what was made.
-    public func confirm(_ app: AppRecord, orElse takeBack: () async throws(Refusal) -> Void) async throws(Refusal) {
-        guard watcher.isLive(PlanetPart.common) else { return }
-        let present: AppRecord?
-        do throws(Refusal) { present = try await apps.find(app.name) } catch { return }
-        let isSame = present?.createdAt == app.createdAt && present?.network == app.network
-        if isSame, present?.deletionBegan == nil { return }
-        try await takeBack()
-        guard let present else { throw Refusal(.notFound, "app \(app.name) not found") }
-        if isSame { throw AppDirectory.going(app.name) }
-        try refuseIfOwned(present)
-        throw Refusal(.unavailable, "app \(app.name) was destroyed and made anew at this moment; try again")
-    }
-
     /// Refuses what users may not do to the machines and volumes of a feature.
     public func refuseIfOwned(_ app: AppRecord) throws(Refusal) {
         if let owner = app.owner { throw AppDirectory.owned(app.name, by: owner) }

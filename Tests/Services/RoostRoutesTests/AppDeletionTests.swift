@@ -21,21 +21,95 @@ import Testing
             let shop = try AppName("shop")
             // Somebody has looked at the app before it was marked, and comes back when it is.
             let app = try await far.view.openApp(shop)
-            var (asked, isTakenBack) = (0, false)
+            var asked = 0
+            let takenBack = Atomic(0)
             try await AppDirectory(store: planet.store).delete(shop) { () throws(Refusal) in
                 asked += 1
                 guard asked == 2 else { return }
                 do throws(Refusal) {
-                    try await far.view.confirm(app) { isTakenBack = true }
+                    try await far.view.confirm(app) { takenBack.add(1, ordering: .relaxed) }
                 } catch {
                     #expect(error.code == .failedPrecondition)
                 }
             }
-            #expect(isTakenBack)
+            #expect(takenBack.load(ordering: .relaxed) == 1)
             // And one who looks after that finds no app.
-            isTakenBack = false
-            await #expect(throws: Refusal.self) { try await far.view.confirm(app) { isTakenBack = true } }
-            #expect(isTakenBack)
+            await #expect(throws: Refusal.self) {
+                try await far.view.confirm(app) { takenBack.add(1, ordering: .relaxed) }
+            }
+            #expect(takenBack.load(ordering: .relaxed) == 2)
+        }
+    }
+
+    /// Who ordered it may have died, or given up waiting.
+    @Test("The host that makes something looks at the app too, and takes it back when that is gone or going")
+    func byTheMaker() async throws {
+        try await PlanetUnderTest.run(["ams1", "iad1"]) { planet in
+            let (near, far) = (try planet["ams1"], try planet["iad1"])
+            let dispatch = PlanetDispatch(agent: near.agent, peers: near.view.peers)
+            let (shop, database) = (try AppName("shop"), try AppName("database"))
+            let apps = AppDirectory(store: planet.store)
+            let network = try await apps.create(shop, network: nil).network
+            let closed = try await apps.create(database, network: nil, owner: .postgres).network
+            await far.view.settle(by: { _ in true }, until: { $0.apps[database] != nil })
+            func order(of app: AppName, in network: NetworkNumber) async throws -> [Refusal.Code?] {
+                var random = SystemRandomNumberGenerator()
+                let machine = MachineOrder(
+                    id: .random(using: &random), name: "late", app: app, network: network,
+                    config: MachineConfig(image: "redis:7"), owner: nil, startsAtOnce: true)
+                let volume = VolumeOrder(
+                    id: .random(using: &random), name: "data", app: app, size: .gibibytes(1), reserved: nil)
+                var codes: [Refusal.Code?] = []
+                do throws(Refusal) {
+                    _ = try await dispatch.createMachine(machine, on: far.name)
+                    codes.append(nil)
+                } catch { codes.append(error.code) }
+                do throws(Refusal) {
+                    _ = try await dispatch.createVolume(volume, on: far.name)
+                    codes.append(nil)
+                } catch { codes.append(error.code) }
+                // Their ids are used up.
+                let goal: [MachineState?] = codes[0] == nil ? [.created, .started] : [.destroyed]
+                let isDone = try await poll(for: .seconds(10)) {
+                    goal.contains(await far.agent.machine(machine.id)?.record.state) ? true : nil
+                }
+                #expect(isDone == true)
+                #expect((await far.agent.volume(volume.id) == nil) == (codes[1] != nil))
+                return codes
+            }
+            #expect(try await order(of: shop, in: network) == [nil, nil])
+            // What a feature has it makes with an owner; volumes have none.
+            #expect(try await order(of: database, in: closed) == [.failedPrecondition, nil])
+            _ = try await apps.mark(shop, at: WallClock.milliseconds())
+            #expect(try await order(of: shop, in: network) == [.failedPrecondition, .failedPrecondition])
+            _ = try await planet.store.commit(Transaction(then: [.delete(.key(StoreKeys.app(shop)))]))
+            #expect(try await order(of: shop, in: network) == [.notFound, .notFound])
+            let other = try await apps.create(shop, network: try NetworkName("other")).network
+            #expect(other != network)
+            #expect(try await order(of: shop, in: network) == [.failedPrecondition, nil])
+        }
+    }
+
+    @Test("The look at an app is not cut off with its caller, and says when something could not be taken back")
+    func cutCaller() async throws {
+        try await PlanetUnderTest.run { planet in
+            let view = try planet["ams1"].view
+            let apps = AppDirectory(store: planet.store)
+            let app = try await apps.create(try AppName("shop"), network: nil)
+            _ = try await apps.mark(app.name, at: WallClock.milliseconds())
+            let isCut = Atomic(false)
+            let look = Task {
+                while !Task.isCancelled { await Task.yield() }
+                try await view.confirm(app) { () throws(Refusal) in
+                    isCut.store(Task.isCancelled, ordering: .relaxed)
+                    throw Refusal(.unavailable, "host iad1 cannot be reached")
+                }
+            }
+            look.cancel()
+            let refusal = await #expect(throws: Refusal.self) { try await look.value }
+            #expect(refusal?.code == .outcomeUnknown)
+            #expect(refusal?.message.contains("host iad1 cannot be reached") == true)
+            #expect(!isCut.load(ordering: .relaxed))
         }
     }
 
