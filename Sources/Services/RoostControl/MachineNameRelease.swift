@@ -32,21 +32,24 @@ public struct MachineNameRelease: Service {
         }
     }
 
-    /// False when the store did not answer.
+    /// False when a name could not be given up. One whose record cannot be read holds up no other.
     private func release(_ done: inout Set<MachineID>) async -> Bool {
         let destroyed = await agent.destroyedMachines()
         if done.count > Self.doneMax { done = done.intersection(destroyed.map(\.id)) }
+        var isWhole = true
         for machine in destroyed where !done.contains(machine.id) {
-            do {
+            do throws(Refusal) {
                 try await names.release(machine.name, of: machine.app, by: machine.id)
                 done.insert(machine.id)
             } catch {
                 logger.debug(
                     "a machine's name is not given up yet",
                     metadata: ["machine": "\(machine.id)", "error": "\(error)"])
-                return false
+                isWhole = false
+                // It is the store that does not answer, and would not of the others.
+                if error.code == .unavailable || error.code == .outcomeUnknown { break }
             }
         }
-        return true
+        return isWhole
     }
 }

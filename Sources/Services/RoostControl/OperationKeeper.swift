@@ -115,32 +115,45 @@ public struct OperationKeeper: Service {
         }
     }
 
-    /// One look: writes down what the planet shows to have happened, and ends what it shows as ended. What cannot be written now is found again at the next look.
+    /// One look: writes down what the planet shows to have happened, and ends what it shows as ended. What cannot be
+    /// written now is found again at the next look, and holds up no other operation.
     static func look(
         at planet: Planet, running: Set<PlanetOperationID>, operations: OperationDirectory,
         judges: [any OperationJudge], under fence: Transaction.Compare, logger: Logger
     ) async {
-        do throws(Refusal) {
-            for operation in running.sorted().compactMap({ planet.operations[$0] })
-            where planet.isAbreast(of: operation.id) {
-                let seen = judges.flatMap { $0.steps(of: operation, in: planet) }
-                guard let verdict = judges.lazy.compactMap({ $0.verdict(on: operation, in: planet) }).first else {
-                    let new = OperationDirectory.new(seen, on: operation)
-                    if !new.isEmpty { try await operations.see(new, on: operation.id, under: fence) }
-                    continue
-                }
-                try await operations.end(operation.id, verdict, seeing: seen, under: fence)
-                logger.info(
-                    "operation ended",
-                    metadata: [
-                        "operation": "\(operation.id)", "kind": "\(operation.kind)", "object": "\(operation.object)",
-                        "state": "\(verdict.state)", "result": "\(verdict.words)",
-                        "request": "\(operation.requestID ?? "-")",
-                    ])
+        for operation in running.sorted().compactMap({ planet.operations[$0] })
+        where planet.isAbreast(of: operation.id) {
+            do throws(Refusal) {
+                try await look(
+                    at: operation, in: planet, operations: operations, judges: judges, under: fence, logger: logger)
+            } catch {
+                logger.warning(
+                    "cannot write down how an operation gets on, trying again",
+                    metadata: ["operation": "\(operation.id)", "error": "\(error)"])
+                // It is the store that does not answer, and would not of the others.
+                if error.code == .unavailable || error.code == .outcomeUnknown { return }
             }
-        } catch {
-            logger.warning("cannot write down how operations ended, trying again", metadata: ["error": "\(error)"])
         }
+    }
+
+    private static func look(
+        at operation: OperationRecord, in planet: Planet, operations: OperationDirectory,
+        judges: [any OperationJudge], under fence: Transaction.Compare, logger: Logger
+    ) async throws(Refusal) {
+        let seen = judges.flatMap { $0.steps(of: operation, in: planet) }
+        guard let verdict = judges.lazy.compactMap({ $0.verdict(on: operation, in: planet) }).first else {
+            let new = OperationDirectory.new(seen, on: operation)
+            if !new.isEmpty { try await operations.see(new, on: operation.id, under: fence) }
+            return
+        }
+        try await operations.end(operation.id, verdict, seeing: seen, under: fence)
+        logger.info(
+            "operation ended",
+            metadata: [
+                "operation": "\(operation.id)", "kind": "\(operation.kind)", "object": "\(operation.object)",
+                "state": "\(verdict.state)", "result": "\(verdict.words)",
+                "request": "\(operation.requestID ?? "-")",
+            ])
     }
 
     /// Those that have ended and are old, or too many. One of a newer version, in a state that is not known, is left.

@@ -144,6 +144,30 @@ import Testing
         #expect(ended?.state == .succeeded && ended?.obstacle == nil && ended?.steps == last.steps)
     }
 
+    @Test("An operation whose record cannot be read any more holds up no other")
+    func unreadable() async throws {
+        let world = try await ClusterWorld()
+        defer { world.remove() }
+        let fence = try await world.takeDuty()
+        try await world.create()
+        try await settle(world, under: fence)
+        try await world.becomeReady()
+        var planet = try await world.look()
+        let creation = try #require(planet.operations.values.first)
+        // An older one, as this host saw it before a newer version wrote it anew.
+        var older = creation
+        older.id = try PlanetOperationID(String(repeating: "0", count: 26))
+        _ = planet.apply(
+            .changes([.put(try entry(StoreKeys.operation(older.id), older))], revision: Revision(planet.revision + 1)))
+        _ = try await world.store.commit(
+            Transaction(then: [.put(key: StoreKeys.operation(older.id), value: Array("[]".utf8), lease: nil)]))
+        #expect(planet.operations.count == 2 && planet.isAbreast(of: older.id))
+        await OperationKeeper.look(
+            at: planet, running: [older.id, creation.id], operations: world.operations, judges: [ClusterOperations()],
+            under: fence, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+        #expect(try await world.operations.find(creation.id)?.state == .succeeded)
+    }
+
     @Test("What members do is noted as it is seen, each step once, and who notes beside takes nothing away")
     func seen() async throws {
         let world = try await ClusterWorld()

@@ -50,6 +50,33 @@ import Testing
         }
     }
 
+    @Test("A name whose record cannot be read keeps no other destroyed machine's")
+    func unreadableNames() async throws {
+        try await PlanetUnderTest.run { planet in
+            let host = try planet["ams1"]
+            _ = try await host.call("POST /v1/apps", #"{"name":"shop"}"#)
+            let names = (0..<6).map { "web\($0)" }
+            var machines: [String] = []
+            for name in names {
+                let made = try await host.call("POST /v1/apps/shop/machines", Self.wish("ams", name: name))
+                #expect(made.status == 200, "\(made.text)")
+                machines.append(made.string("id"))
+            }
+            // The host goes over them in no order of its own.
+            let folder = "/roost/machine-names/shop/"
+            _ = try await planet.store.commit(
+                Transaction(then: names.prefix(3).map { .put(key: folder + $0, value: Array("[]".utf8), lease: nil) }))
+            for machine in machines {
+                #expect(try await host.call("DELETE /v1/apps/shop/machines/\(machine)?force=true").status == 200)
+            }
+            let isFree = try await poll(for: .seconds(10)) {
+                let left = try await planet.store.read(.prefix(folder), at: nil).entries.map(\.key)
+                return left.sorted() == names.prefix(3).map { folder + $0 } ? true : nil
+            }
+            #expect(isFree == true)
+        }
+    }
+
     @Test("A destroyed machine gives its name up")
     func release() async throws {
         try await PlanetUnderTest.run(["ams1", "iad1"]) { planet in
