@@ -21,6 +21,8 @@ public final class PlanRunner<Kind: Reconciler>: Service, Sendable {
     private let list = Mutex(LookList<Kind.Thing>())
     /// Plans that were carried out, and when.
     private let done = Mutex<[Kind.Thing: (plan: Plan<Kind.Step>, at: Moment)]>([:])
+    /// Steps that were noted, and that every plan has had since: what they did does not show yet.
+    private let told = Mutex<[Kind.Thing: Set<Kind.Step>]>([:])
     private let wakes = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
 
     /// So often it is seen whether something is due by time, or the duty has come or gone. Nothing is looked at for that.
@@ -105,6 +107,10 @@ public final class PlanRunner<Kind: Reconciler>: Service, Sendable {
             plans[thing] = plan
         }
         list.withLock { $0.saw(range, unfinished: unfinished) }
+        told.withLock { told in
+            for thing in things where plans[thing]?.steps.isEmpty != false { told[thing] = nil }
+            if range == .everything { told = told.filter { plans[$0.key] != nil } }
+        }
         let now = BootClock.now()
         let waiting = settling(plans, at: now)
         let taken = queue.withLock { queue in
@@ -129,13 +135,13 @@ public final class PlanRunner<Kind: Reconciler>: Service, Sendable {
             queue.withLock { $0.finished(job.thing, succeeded: true, at: BootClock.now()) }
             return
         }
-        let outcomes = await withTaskGroup(of: (done: String?, failure: String?).self) { group in
+        let outcomes = await withTaskGroup(of: (done: Kind.Step?, failure: String?).self) { group in
             for step in job.plan.steps {
                 group.addTask {
                     do throws(Refusal) {
                         try await self.kind.carryOut(step, for: job.thing, in: job.planet, fence: fence)
                         Metric.planSteps.add(Kind.name, Kind.name(of: step), "ok")
-                        return (Kind.words(for: step), nil)
+                        return (step, nil)
                     } catch {
                         Metric.planSteps.add(Kind.name, Kind.name(of: step), "failed")
                         self.logger.warning("a step failed", metadata: ["of": "\(job.thing)", "error": "\(error)"])
@@ -143,7 +149,7 @@ public final class PlanRunner<Kind: Reconciler>: Service, Sendable {
                     }
                 }
             }
-            return await group.reduce(into: [(done: String?, failure: String?)]()) { $0.append($1) }
+            return await group.reduce(into: [(done: Kind.Step?, failure: String?)]()) { $0.append($1) }
         }
         let failures = outcomes.compactMap(\.failure)
         await note(outcomes.compactMap(\.done), Self.text(of: job.plan.obstacles + failures), on: job, fence)
@@ -154,14 +160,23 @@ public final class PlanRunner<Kind: Reconciler>: Service, Sendable {
         queue.withLock { $0.finished(job.thing, succeeded: failures.isEmpty, at: now) }
     }
 
-    /// On the operation that the work is a part of. What cannot be written now is missing among its steps, and nothing
+    /// On the operation that the work is a part of: each step once, though it is carried out again for as long as the
+    /// planet does not show it. What cannot be written now is missing among its steps, and nothing
     /// else: how it ends is seen in the planet.
-    private func note(_ done: [String], _ obstacle: String?, on job: Job, _ fence: Transaction.Compare) async {
+    private func note(_ done: [Kind.Step], _ obstacle: String?, on job: Job, _ fence: Transaction.Compare) async {
+        let former = told.withLock { told in
+            let former = told[job.thing, default: []].intersection(job.plan.steps)
+            told[job.thing] = former
+            return former
+        }
+        let new = done.filter { !former.contains($0) }
         guard let operations, let id = kind.operation(on: job.thing, in: job.planet),
-            !done.isEmpty || obstacle != job.planet.operations[id]?.obstacle, !Task.isCancelled
+            !new.isEmpty || obstacle != job.planet.operations[id]?.obstacle, !Task.isCancelled
         else { return }
         do throws(Refusal) {
-            try await operations.note(done.sorted(), obstacle: obstacle, on: id, under: fence)
+            try await operations.note(
+                new.map { Kind.words(for: $0) }.sorted(), obstacle: obstacle, on: id, under: fence)
+            told.withLock { $0[job.thing]?.formUnion(new) }
         } catch {
             logger.warning("cannot note on an operation", metadata: ["operation": "\(id)", "error": "\(error)"])
         }

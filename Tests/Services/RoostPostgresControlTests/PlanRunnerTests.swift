@@ -99,6 +99,38 @@ import Testing
         #expect(obstacle.contains("the volume cannot be made") && !obstacle.contains(cause))
     }
 
+    @Test("A step that is carried out again and again, since what it did shows late, is noted once")
+    func lateShow() async throws {
+        let world = try await ClusterWorld()
+        defer { world.remove() }
+        let fence = try await world.takeDuty()
+        try await world.create()
+        _ = try await world.round(under: fence)
+        let runner = PlanRunner(
+            world.reconciler,
+            watcher: PlanetWatcher(
+                store: world.store, stateFolder: world.folder, following: [.clusters], logger: Logger(label: "test")),
+            operations: OperationDirectory(store: world.store), fence: { fence }, reachable: { Set(world.names) },
+            logger: Logger(label: "test"))
+        // Before any host has published what it made.
+        let planet = try await world.look()
+        let plan = try #require(
+            world.reconciler.plan(for: world.cluster, in: planet, reachable: Set(world.names)))
+        #expect(plan.steps.count == 3)
+        func made() async throws -> Int {
+            let steps = try await world.look().operations.values.first?.steps ?? []
+            return steps.count { $0.name.hasPrefix("made db-") }
+        }
+        for _ in 0..<3 {
+            await runner.work(.init(thing: world.cluster, plan: plan, planet: planet))
+            #expect(try await made() == 3)
+        }
+        // What was not to be done any more, and then is, was done anew.
+        await runner.work(.init(thing: world.cluster, plan: Plan(), planet: planet))
+        await runner.work(.init(thing: world.cluster, plan: plan, planet: planet))
+        #expect(try await made() == 6)
+    }
+
     @Test("What nothing has changed of is not looked at again, and what has is looked at at once")
     func looks() async throws {
         let world = try await ClusterWorld(hosts: 3)
