@@ -1,7 +1,7 @@
 public import RoostModel
 public import RoostWire
 
-public struct EdgeUplink: Hashable, Sendable, Codable {
+public struct EdgeUplink: Hashable, Sendable {
     /// The provider's name.
     public var name: String
     public var neighbor: IPv4Address
@@ -25,31 +25,19 @@ public struct EdgeUplink: Hashable, Sendable, Codable {
         self.password = password
         self.checksTTL = checksTTL
     }
-
-    enum CodingKeys: String, CodingKey {
-        case name, neighbor
-        case neighborAS = "neighbor_as"
-        case local, password
-        case checksTTL = "ttl_security"
-    }
 }
 
-public struct AnnouncementStatus: Hashable, Sendable, Codable {
+public struct AnnouncementStatus: Hashable, Sendable {
     public var announced: EdgeHealth
     public var sessions: [Session]
 
-    public struct Session: Hashable, Sendable, Codable {
+    public struct Session: Hashable, Sendable {
         public var uplink: String
         public var isEstablished: Bool
 
         public init(uplink: String, isEstablished: Bool) {
             self.uplink = uplink
             self.isEstablished = isEstablished
-        }
-
-        enum CodingKeys: String, CodingKey {
-            case uplink
-            case isEstablished = "is_established"
         }
     }
 

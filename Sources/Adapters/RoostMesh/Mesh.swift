@@ -58,7 +58,7 @@ public struct ClosedPort: Hashable, Sendable {
 }
 
 /// The direct path to one peer as the probes see it.
-public struct PathMeasurement: Hashable, Sendable, Codable {
+public struct PathMeasurement: Hashable, Sendable {
     public var peer: HostName
     /// Smoothed; nil until a probe was answered.
     public var roundTripMicroseconds: Int64?
@@ -85,17 +85,6 @@ public struct PathMeasurement: Hashable, Sendable, Codable {
         self.fullSizeLossPercent = fullSizeLossPercent
         self.probesSent = probesSent
         self.probesAnswered = probesAnswered
-    }
-
-    enum CodingKeys: String, CodingKey {
-        case peer
-        case roundTripMicroseconds = "rtt_us"
-        case jitterMicroseconds = "jitter_us"
-        case isAnswering = "answering"
-        case lossPercent = "loss_percent"
-        case fullSizeLossPercent = "full_size_loss_percent"
-        case probesSent = "sent"
-        case probesAnswered = "answered"
     }
 }
 

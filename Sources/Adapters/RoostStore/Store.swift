@@ -45,7 +45,7 @@ extension Store {
 }
 
 /// The store's logical clock: grows with every change.
-public struct Revision: Hashable, Sendable, Comparable, Codable, CustomStringConvertible {
+public struct Revision: Hashable, Sendable, Comparable, CustomStringConvertible {
     public let number: Int64
     public init(_ number: Int64) { self.number = number }
     /// The modification revision of a key that does not exist.

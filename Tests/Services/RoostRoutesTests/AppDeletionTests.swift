@@ -1,3 +1,4 @@
+import Foundation
 import RoostControl
 import RoostHost
 import RoostLinux
@@ -164,6 +165,15 @@ import Testing
             #expect(refusal?.code == (isKept ? .unavailable : nil))
             #expect((try await apps.find(shop) != nil) == isKept)
         }
+    }
+
+    @Test("Hosts of two versions understand each other's counts")
+    func counts() throws {
+        let text = Data(#"{"machines":1,"volumes":2,"x_future":[3]}"#.utf8)
+        let count = try JSONDecoder().decode(AppHoldings.Count.self, from: text)
+        #expect(count.machines == 1 && count.volumes == 2)
+        let written = try JSONDecoder().decode(JSONTree.self, from: try JSONEncoder().encode(count))
+        #expect(written == .object(["machines": .integer(1), "volumes": .integer(2)]))
     }
 
     @Test("A deletion that was cut off closes the app, and goes on when it is repeated")
