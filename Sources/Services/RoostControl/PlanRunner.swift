@@ -74,7 +74,9 @@ public final class PlanRunner<Kind: Reconciler>: Service, Sendable {
         }
     }
 
-    private func note(_ changes: Set<PlanetChange>) {
+    /// While others have the duty nobody asks whom a change concerns: all is looked at when it comes here.
+    func note(_ changes: Set<PlanetChange>) {
+        guard fence() != nil else { return list.withLock { $0.note(.all) } }
         let concerns = watcher.read { planet in changes.map { kind.concern(of: $0, in: planet) } }
         list.withLock { list in for concern in concerns { list.note(concern) } }
         wakes.continuation.yield()

@@ -16,6 +16,8 @@ public struct Planet: Hashable, Sendable {
     /// Keys whose present record was not taken in.
     public internal(set) var unreadable: Set<String> = []
     var holdings = Holdings()
+    /// Of ``clusters``: kept wherever a placement changes.
+    private(set) var seats = ClusterSeats()
     /// The revision of the store that each operation began with.
     private var operationsBegan: [PlanetOperationID: Int64] = [:]
 
@@ -54,7 +56,9 @@ public struct Planet: Hashable, Sendable {
     mutating func forget(_ part: PlanetPart, but others: Set<PlanetPart>) {
         let former = clusters
         clear(part)
-        for case .cluster(let name) in others where part == .clusters { clusters[name] = former[name] }
+        for case .cluster(let name) in others where part == .clusters {
+            reseat(name) { clusters in clusters[name] = former[name] }
+        }
     }
 
     private mutating func clear(_ part: PlanetPart) {
@@ -74,9 +78,20 @@ public struct Planet: Hashable, Sendable {
     }
 
     private mutating func change(_ cluster: AppName, _ body: (inout ClusterRecords) -> Void) {
-        guard var records = clusters.removeValue(forKey: cluster) else { return }
-        body(&records)
-        if !records.isEmpty { clusters[cluster] = records }
+        reseat(cluster) { clusters in
+            guard var records = clusters.removeValue(forKey: cluster) else { return }
+            body(&records)
+            if !records.isEmpty { clusters[cluster] = records }
+        }
+    }
+
+    /// Whatever may change a placement of the cluster's.
+    private mutating func reseat<Failure: Error>(
+        _ cluster: AppName, _ body: (inout [AppName: ClusterRecords]) throws(Failure) -> Void
+    ) throws(Failure) {
+        let former = clusters[cluster]?.placements ?? [:]
+        try body(&clusters)
+        seats.move(cluster, from: former, to: clusters[cluster]?.placements ?? [:])
     }
 
     /// After a listing.
@@ -144,9 +159,11 @@ public struct Planet: Hashable, Sendable {
             addresses[text] = record
             update.changes.insert(.address(text))
         case .cluster(let name, let part):
-            var records = clusters[name] ?? .init()
-            try records.put(part, of: name, entry.value, revision: entry.modified.number)
-            clusters[name] = records
+            try reseat(name) { clusters in
+                var records = clusters[name] ?? .init()
+                try records.put(part, of: name, entry.value, revision: entry.modified.number)
+                clusters[name] = records
+            }
             update.changes.insert(.cluster(name, part))
         case .operation(let id):
             let record = try RecordCodec.read(OperationRecord.self, from: entry.value)
@@ -178,7 +195,7 @@ public struct Planet: Hashable, Sendable {
         case .address(let text): addresses[text] = former.addresses[text]
         case .cluster(let name, let part):
             guard let records = former.clusters[name] else { return }
-            clusters[name, default: .init()].keep(part, of: records)
+            reseat(name) { clusters in clusters[name, default: .init()].keep(part, of: records) }
         case .operation(let id):
             operations[id] = former.operations[id]
             operationsBegan[id] = former.operationsBegan[id]

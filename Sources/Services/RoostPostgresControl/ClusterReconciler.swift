@@ -77,7 +77,7 @@ public struct ClusterReconciler: Reconciler {
         case .all, .connection: .all
         case .app(let name), .cluster(let name, _): .things(planet.clusters[name] == nil ? [] : [name])
         // It may have come or gone, with all that it has.
-        case .host(let host): .things(owners(in: planet) { $0.host == host })
+        case .host(let host): .things(planet.clusters(placedOn: host))
         case .machine(let id, _): .things(owners(of: id, in: planet))
         case .volume, .address, .operation: .things([])
         }
@@ -86,11 +86,7 @@ public struct ClusterReconciler: Reconciler {
     /// The cluster whose member the machine is, also when it is gone.
     private func owners(of machine: MachineID, in planet: Planet) -> Set<AppName> {
         if let app = planet.machine(machine)?.app { return planet.clusters[app]?.spec == nil ? [] : [app] }
-        return owners(in: planet) { $0.machine == machine }
-    }
-
-    private func owners(in planet: Planet, _ isWanted: (MemberPlacement) -> Bool) -> Set<AppName> {
-        Set(planet.clusters.filter { $0.value.placements.values.contains(where: isWanted) }.keys)
+        return planet.clusters(placedIn: machine)
     }
 
     public func plan(for cluster: AppName, in planet: Planet, reachable: Set<HostName>) -> Plan<ClusterPlan.Step>? {

@@ -43,6 +43,49 @@ import Testing
         #expect(planet.clusters[shop]?.reports.values.map(\.state) == [.unknown("verifying")])
     }
 
+    @Test(
+        "Clusters are found by a member's machine and host, whatever came, went, was moved or cannot be read",
+        arguments: 0..<20 as Range<UInt64>)
+    func seats(seed: UInt64) throws {
+        var random = SplitMix64(seed: seed)
+        let names = try ["one", "two"].map { try AppName($0) }
+        let members = try ["db-1", "db-2", "db-3"].map { try MemberName($0) }
+        let hosts = try ["ams-1", "ams-2"].map { try HostName($0) }
+        let machines = try (1...4).map { try MachineID("0000000000000\($0)") }
+        let (region, volume) = (try RegionCode("ams"), try VolumeID("vol_0123456789abcdef"))
+        func entry() throws -> Entry {
+            let machine = machines[Int.random(in: 0..<4, using: &random)]
+            let member = members[Int.random(in: 0..<3, using: &random)]
+            let placement = MemberPlacement(
+                member: member, host: hosts[Int.random(in: 0..<2, using: &random)], region: region, machine: machine,
+                volume: volume, address: MeshAddress.machine(machine, in: NetworkNumber(7)))
+            let key = StoreKeys.placement(names[Int.random(in: 0..<2, using: &random)], member)
+            return Int.random(in: 0..<5, using: &random) == 0
+                ? StoredRecords.raw(key, Array("[]".utf8)) : try StoredRecords.entry(key, placement)
+        }
+        var planet = Planet()
+        for revision in 1...60 as ClosedRange<Int64> {
+            let name = names[Int.random(in: 0..<2, using: &random)]
+            switch Int.random(in: 0..<12, using: &random) {
+            case 0: planet.apply(StoredRecords.listing([try entry(), try entry()]))
+            case 1: planet.apply(StoredRecords.listing([try entry()]), of: .clusters)
+            case 2: planet.apply(.listing(Listing(entries: [], revision: Revision(revision))), of: .cluster(name))
+            case 3: planet.forget(.clusters, but: [.cluster(name)])
+            case 4...6: planet.apply(.changes([.delete(key: try entry().key)], revision: Revision(revision)))
+            default: planet.apply(.changes([.put(try entry())], revision: Revision(revision)))
+            }
+            func placed(_ isWanted: (MemberPlacement) -> Bool) -> Set<AppName> {
+                Set(planet.clusters.filter { $0.value.placements.values.contains(where: isWanted) }.keys)
+            }
+            for host in hosts { #expect(planet.clusters(placedOn: host) == placed { $0.host == host }) }
+            for machine in machines {
+                #expect(planet.clusters(placedIn: machine) == placed { $0.machine == machine })
+            }
+            let count = planet.clusters.values.reduce(0) { $0 + $1.placements.count }
+            #expect(planet.seats.byHost.values.reduce(0) { $0 + $1.values.reduce(0, +) } == count)
+        }
+    }
+
     @Test("One machine's change is one change") func one() throws {
         let host = try StoredRecords.host(named: "ams-2", machines: 3, layout: .small)
         var planet = Planet()

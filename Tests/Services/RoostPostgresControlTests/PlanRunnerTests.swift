@@ -131,6 +131,32 @@ import Testing
         #expect(try await made() == 6)
     }
 
+    @Test("While others have the duty nobody asks whom a change concerns, and all is looked at when it comes")
+    func othersDuty() async throws {
+        let world = try await ClusterWorld()
+        defer { world.remove() }
+        let fence = try await world.takeDuty()
+        let isOurs = Mutex(false)
+        let kind = CountedReconciler(base: world.reconciler)
+        let runner = PlanRunner(
+            kind,
+            watcher: PlanetWatcher(
+                store: world.store, stateFolder: world.folder, following: [.clusters], logger: Logger(label: "test")),
+            fence: { isOurs.withLock { $0 } ? fence : nil }, reachable: { Set(world.names) },
+            logger: Logger(label: "test"))
+        _ = await runner.look()
+        #expect(kind.wholes == 1)
+        let changes: Set<PlanetChange> = [.host(world.names[0]), .app(world.cluster)]
+        runner.note(changes)
+        #expect(kind.concerns == 0)
+        isOurs.withLock { $0 = true }
+        _ = await runner.look()
+        #expect(kind.wholes == 2)
+        runner.note(changes)
+        _ = await runner.look()
+        #expect(kind.concerns == changes.count && kind.wholes == 2)
+    }
+
     @Test("What nothing has changed of is not looked at again, and what has is looked at at once")
     func looks() async throws {
         let world = try await ClusterWorld(hosts: 3)
@@ -198,6 +224,7 @@ private struct CountedReconciler: Reconciler {
     final class Counts: Sendable {
         let plans = Mutex<[AppName: Int]>([:])
         let wholes = Mutex(0)
+        let concerns = Mutex(0)
     }
 
     let base: ClusterReconciler
@@ -206,6 +233,8 @@ private struct CountedReconciler: Reconciler {
     init(base: ClusterReconciler) { self.base = base }
 
     var wholes: Int { counts.wholes.withLock { $0 } }
+    /// How often it was asked whom a change concerns.
+    var concerns: Int { counts.concerns.withLock { $0 } }
     func plans(for cluster: AppName) -> Int { counts.plans.withLock { $0[cluster] ?? 0 } }
 
     static var name: String { ClusterReconciler.name }
@@ -215,7 +244,8 @@ private struct CountedReconciler: Reconciler {
 
     func operation(on thing: AppName, in planet: Planet) -> PlanetOperationID? { base.operation(on: thing, in: planet) }
     func concern(of change: PlanetChange, in planet: Planet) -> Concern<AppName> {
-        base.concern(of: change, in: planet)
+        counts.concerns.withLock { $0 += 1 }
+        return base.concern(of: change, in: planet)
     }
 
     func things(in planet: Planet) -> [AppName] {
