@@ -48,7 +48,7 @@ class WallsTests(unittest.TestCase):
                 "## The rooms\n\n| floor | room | what lives there |\n|---|---|---|\n"
                 + "".join(f"| {floor} | `{room}` | something |\n" for room, (floor, _, _) in house.items())
                 + "\n## Words\n")
-            (root / "docs/decisions/0001-a-choice.md").write_text("# A choice\n")
+            (root / "docs/decisions/0001-a-choice.md").write_text("# 0001 A choice\n")
             (root / "docs/decisions/README.md").write_text("- [0001 A choice](0001-a-choice.md)\n")
             tests = root / "Tests/Services/RoostHostTests"
             tests.mkdir(parents=True)
@@ -280,7 +280,7 @@ class WallsTests(unittest.TestCase):
     def test_a_decision_that_is_not_listed(self):
         self.expect(
             "0002-another.md is not listed",
-            write=lambda root: (root / "docs/decisions/0002-another.md").write_text("# Another\n"))
+            write=lambda root: (root / "docs/decisions/0002-another.md").write_text("# 0002 Another\n"))
 
     def test_a_decision_that_is_listed_and_not_there(self):
         self.expect(
@@ -288,7 +288,13 @@ class WallsTests(unittest.TestCase):
 
     def test_a_decision_that_has_another_title(self):
         self.expect(
-            "calls itself 'A choice'", write=self.rewrites("docs/decisions/README.md", "A choice", "Another choice"))
+            "calls itself '0001 A choice'", write=self.rewrites("docs/decisions/README.md", "A choice", "Another choice"))
+
+    def test_a_decision_without_its_number(self):
+        for title in ("A choice", "1. A choice", "0002 A choice"):
+            self.expect(
+                f"calls itself '{title}'",
+                write=lambda root: (root / "docs/decisions/0001-a-choice.md").write_text(f"# {title}\n"))
 
     def test_a_room_without_a_text(self):
         self.expect("no README.md", write=lambda root: (root / "Sources/Services/RoostEdge/README.md").unlink())

@@ -224,7 +224,7 @@ class House:
                 self.say(f"docs/architecture.md:{number}: there is no room {room}")
 
     def check_decisions(self):
-        """Each page of a decision is listed, by the title it has, and each that is listed is there."""
+        """Each page of a decision is listed, by the number and title it has, and each that is listed is there."""
         folder = self.root / "docs/decisions"
         listed = {}
         for number, line in enumerate((folder / "README.md").read_text().splitlines(), 1):
@@ -237,7 +237,7 @@ class House:
                 continue
             number, digits, title = listed.pop(page.name)
             said = page.read_text().splitlines()[0].removeprefix("# ")
-            if not page.name.startswith(digits + "-") or re.sub(r"^\d+\.? ", "", said) != title:
+            if not page.name.startswith(digits + "-") or said != f"{digits} {title}":
                 self.say(f"docs/decisions/README.md:{number}: {page.name} calls itself '{said}'")
         for name, (number, _, _) in listed.items():
             self.say(f"docs/decisions/README.md:{number}: there is no page {name}")
