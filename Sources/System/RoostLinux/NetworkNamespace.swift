@@ -6,6 +6,9 @@ public enum NetworkNamespace {
     /// `NSFS_MAGIC` of linux/magic.h.
     private static let filesystem = 0x6e73_6673
 
+    /// Of the thread that the process began with, which nobody takes anywhere.
+    private static let own = "/proc/self/ns/net"
+
     /// Runs `body` on a thread of its own that has entered the namespace bound to `path`; nil: that of this process.
     /// The thread ends with it, so `body` may go on into another namespace.
     public static func run<Value: Sendable, Failure: Error>(
@@ -13,9 +16,9 @@ public enum NetworkNamespace {
         _ body: @escaping @Sendable () throws(Failure) -> Value
     ) async throws(Failure) -> Value {
         try await BlockingCall.run { () throws(Failure) -> Value in
-            if let path {
-                do throws(SystemError) { try enter(path) } catch { throw failure(error) }
-            }
+            do throws(SystemError) {
+                if let path { try enter(path) } else { try enterOwn() }
+            } catch { throw failure(error) }
             return try body()
         }
     }
@@ -27,6 +30,19 @@ public enum NetworkNamespace {
         defer { close(file) }
         let failure = roost_setns(file, roost_clone_newnet)
         guard failure == 0 else { throw SystemError("enter", path, code: -failure) }
+    }
+
+    /// Takes the calling thread back into the namespace of this process, for good. Where it is there, no right is needed.
+    /// A gate that is closed in a namespace where it happens to be would be no gate, and nobody would know.
+    static func enterOwn() throws(SystemError) {
+        guard try number("/proc/thread-self/ns/net") != number(own) else { return }
+        try enter(own)
+    }
+
+    private static func number(_ path: String) throws(SystemError) -> ino_t {
+        var status = stat()
+        guard stat(path, &status) == 0 else { throw SystemError("look at", path) }
+        return status.st_ino
     }
 
     /// Makes a namespace, takes the calling thread into it for good, and binds it to `path`, so that it stays when the

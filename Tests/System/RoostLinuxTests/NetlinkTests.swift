@@ -1,6 +1,5 @@
 import Glibc
 import RoostModel
-import Synchronization
 import Testing
 
 @testable import RoostLinux
@@ -169,40 +168,20 @@ import Testing
         }
     }
 
-    /// How many run now, and how many did at the most.
-    private final class Running: Sendable {
-        private let counts = Mutex((now: 0, most: 0))
-
-        var most: Int { counts.withLock { $0.most } }
-
-        func enter() {
-            counts.withLock { counts in
-                counts.now += 1
-                counts.most = max(counts.most, counts.now)
-            }
+    @Test("A thread that has been taken elsewhere comes back into the process's own namespace")
+    func ownNamespace() async throws {
+        let number = { @Sendable (name: String) -> ino_t in
+            var status = stat()
+            return stat("/proc/\(name)/ns/net", &status) == 0 ? status.st_ino : 0
         }
-
-        func leave() { counts.withLock { $0.now -= 1 } }
-    }
-
-    @Test func blockingCallsAreBoundedAndGoOn() async throws {
-        let queue = BlockingQueue(threadsMax: 3)
-        let running = Running()
-        await withTaskGroup(of: Void.self) { group in
-            for _ in 0..<40 {
-                group.addTask {
-                    await withCheckedContinuation { continuation in
-                        queue.add {
-                            running.enter()
-                            usleep(1000)
-                            running.leave()
-                            continuation.resume()
-                        }
-                    }
-                }
-            }
+        let (away, back) = try await Self.inNewNamespace {
+            let away = number("thread-self")
+            try NetworkNamespace.enterOwn()
+            return (away, number("thread-self"))
         }
-        #expect(running.most == 3)
+        let own = number("self")
+        #expect(away != own)
+        #expect(back == own)
     }
 
     @Test func aBellWakesASleeperAndRingsOnce() throws {
