@@ -8,7 +8,7 @@ public struct ImageLimits: Sendable, Hashable {
     /// The files together, unpacked.
     public var unpackedMax = ByteCount.gibibytes(64)
     public var filesMax = 2_000_000
-    /// Left free on the disk of the images: the ledger and others write there too.
+    /// Left free on the disk of the images: the ledger and others write there too. Work on an image ends when less is.
     public var diskReserve = ByteCount.gibibytes(1)
     /// Images that are fetched or unpacked at the same time on this computer.
     public var worksMax = 3
@@ -17,4 +17,9 @@ public struct ImageLimits: Sendable, Hashable {
     static let lookInterval = Duration.milliseconds(250)
 
     public init() {}
+
+    /// - Parameter reserve: with less than that free on a host's disk machines end for what they have written. An image
+    ///   ends earlier, by as much again: what is being unpacked grows on until somebody looks and while it is stopped, and
+    ///   stays until it is removed, and none of that may cost a machine that has nothing to do with it.
+    public init(above reserve: ByteCount) { diskReserve = reserve + reserve }
 }

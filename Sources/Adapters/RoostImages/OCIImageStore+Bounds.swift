@@ -52,21 +52,30 @@ extension OCIImageStore {
         guard free - limits.diskReserve >= size else { throw diskFull(image) }
     }
 
-    private func diskFull(_ image: ImageReference) -> RuntimeError {
+    private func diskFull(_ image: ImageReference, _ more: String = "") -> RuntimeError {
         RuntimeError(
             code: .noSpace, operation: "unpack", subject: image.description,
-            cause: "the host's disk for images is nearly full; \(limits.diskReserve) are left for others")
+            cause: "the host's disk for images is nearly full; \(limits.diskReserve) are left for others" + more)
     }
 
     /// Runs a command that fetches or unpacks: few at a time, and ended when it takes more of the disk than an image
     /// may. What others write meanwhile counts too: too strict is better than a full disk.
+    ///
+    /// - Parameter content: what the disk is filled with, by whatever name somebody asks for it.
     @discardableResult func work(
-        _ operation: String, _ image: ImageReference, _ code: RuntimeError.Code, _ make: @Sendable () -> Command
+        _ operation: String, _ image: ImageReference, content: String, _ code: RuntimeError.Code,
+        _ make: @Sendable () -> Command
     ) async throws(RuntimeError) -> Command.Output {
         let slot = try await slot(image)
         defer { slot.release() }
         let command = make()
         let before = try await freeSpace()
+        guard !shortages.withLock({ $0.isPausing(content, free: before, at: BootClock.now()) }) else {
+            throw diskFull(
+                image,
+                ". It did not fit before, and is tried again after \(ImageShortages.pause.components.seconds) s, or with more room"
+            )
+        }
         do {
             return try await withThrowingTaskGroup(of: Command.Output?.self) { group in
                 group.addTask { try await self.command(operation, image, code, command) }
@@ -74,7 +83,10 @@ extension OCIImageStore {
                     while !Task.isCancelled {
                         try await Task.sleep(for: ImageLimits.lookInterval)
                         let free = try await freeSpace()
-                        guard free >= limits.diskReserve else { throw diskFull(image) }
+                        guard free >= limits.diskReserve else {
+                            shortages.withLock { $0.note(content, begunWith: before, at: BootClock.now()) }
+                            throw diskFull(image)
+                        }
                         guard before - free <= limits.unpackedMax else {
                             throw tooLarge(image, "unpacked it takes more than \(limits.unpackedMax)")
                         }

@@ -18,6 +18,7 @@ public struct OCIImageStore: ImageStore {
     public let limits: ImageLimits
     let owner: String?
     let verifiesTLS: Bool
+    let shortages = SharedShortages()
     let logger: Logger
 
     static let pullDeadline = Duration.seconds(900)
@@ -143,14 +144,14 @@ public struct OCIImageStore: ImageStore {
         try await makeView(of: layout, descriptor, at: view, image)
         let source = isRepacked ? half + "/repacked" : view
         if isRepacked {
-            try await work("repack", image, .imageInvalid) {
+            try await work("repack", image, content: descriptor.digest, .imageInvalid) {
                 Command(
                     "skopeo",
                     ["copy", "--quiet", "--dest-compress-format", "gzip", "oci:\(view):image", "oci:\(source):image"],
                     deadline: Self.unpackDeadline)
             }
         }
-        try await work("unpack", image, .imageInvalid) {
+        try await work("unpack", image, content: descriptor.digest, .imageInvalid) {
             Command(
                 "umoci", ["raw", "unpack", "--image", source + ":image", half + "/rootfs"],
                 deadline: Self.unpackDeadline)

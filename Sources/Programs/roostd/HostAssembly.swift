@@ -232,14 +232,13 @@ struct HostAssembly {
     }
 
     private func makeImages() -> OCIImageStore {
-        var limits = ImageLimits()
-        limits.diskReserve = configuration.disk.reserve
-        return OCIImageStore(
+        OCIImageStore(
             directory: configuration.imageFolder,
             folders: ImageFolders(
                 allowed: configuration.allowedImageFolders,
                 own: configuration.ownerImages.values.compactMap { ImageFolders.layout(of: $0) },
-                forbidden: [configuration.stateFolder, configuration.runFolder]), limits: limits,
+                forbidden: [configuration.stateFolder, configuration.runFolder]),
+            limits: ImageLimits(above: configuration.disk.reserve),
             owner: "\(configuration.host) \(configuration.stateFolder)")
     }
 

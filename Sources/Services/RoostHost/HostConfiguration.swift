@@ -42,6 +42,10 @@ public struct HostConfiguration: Sendable {
 
         /// With less free the host makes room, so that the reserve is not needed.
         public var freeWanted: ByteCount { reserve + reserve }
+
+        /// With less free images go that nothing uses. More than a new image has to leave free, or one would be refused
+        /// while there is still something to clear away.
+        public var freeBesideImages: ByteCount { freeWanted + reserve }
     }
 
     public enum StoreChoice: Hashable, Sendable {

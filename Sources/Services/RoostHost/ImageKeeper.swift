@@ -24,7 +24,7 @@ public struct ImageKeeper: Service {
 
     private var retention: ImageRetention {
         let disk = agent.configuration.disk
-        return ImageRetention(time: disk.imageTime, freeWanted: disk.freeWanted)
+        return ImageRetention(time: disk.imageTime, freeWanted: disk.freeBesideImages)
     }
 
     public func run() async throws { await cancelWhenGracefulShutdown { await keep() } }

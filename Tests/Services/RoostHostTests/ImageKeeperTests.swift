@@ -63,7 +63,7 @@ private final class FakeImages: ImageStore {
         }
         let asked = images.asked.withLock { $0 }
         #expect(asked.map(\.inUse) == [["digest of dir:/never", "digest of dir:/runs"], ["digest of dir:/runs"]])
-        #expect(asked.first?.retention == ImageRetention(time: .seconds(24 * 3600), freeWanted: .gibibytes(4)))
+        #expect(asked.first?.retention == ImageRetention(time: .seconds(24 * 3600), freeWanted: .gibibytes(6)))
     }
 
     @Test("A host with an outdated ledger removes no image")
