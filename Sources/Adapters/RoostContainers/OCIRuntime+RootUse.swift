@@ -7,15 +7,19 @@ public import RoostRuntime
 extension OCIRuntime {
     /// Upper layer, work folder and the machine's own files in /etc, and what its processes have open or mapped though it
     /// has no name any more. Logs are bounded elsewhere, volumes by their size.
-    public func rootUse(of machine: MachineID, namesMax: Int) async throws(RuntimeError) -> RootUse? {
+    public func rootUse(of machine: MachineID, within walk: RootWalk) async throws(RuntimeError) -> RootUse? {
         let folder = folders(machine).state
         let group = cgroup(machine)
+        let measure = { @Sendable () throws(SystemError) -> RootUse in
+            let end = BootClock.now() + walk.time
+            let named = try FolderUse.measure(folder, namesMax: walk.namesMax, until: end)
+            let nameless = NamelessFiles.use(ofProcesses: try group.processes(), until: end)
+            return RootUse(
+                size: named.size + nameless.size, isWhole: named.isWhole && nameless.isWhole,
+                isDone: named.isDone && nameless.isDone)
+        }
         do throws(SystemError) {
-            return try await BlockingCall.runIdly { () throws(SystemError) in
-                let named = try FolderUse.measure(folder, namesMax: namesMax)
-                let nameless = NamelessFiles.use(ofProcesses: try group.processes())
-                return RootUse(size: named.size + nameless.size, isWhole: named.isWhole && nameless.isWhole)
-            }
+            return try await walk.isIdle ? BlockingCall.runIdly(measure) : BlockingCall.run(measure)
         } catch {
             if error.code == ENOENT { return nil }
             throw RuntimeError(
@@ -52,7 +56,7 @@ enum NamelessFiles {
     }
 
     /// Blocks. Nothing is opened: the kernel's links are asked what they lead to (proc_pid_fd(5)).
-    static func use(ofProcesses processes: Set<Int32>) -> RootUse {
+    static func use(ofProcesses processes: Set<Int32>, until end: Moment) -> RootUse {
         var seen: Set<File> = []
         var use = RootUse(size: .zero)
         var links = 0
@@ -68,6 +72,10 @@ enum NamelessFiles {
                 }
                 var missed = 0
                 for name in names {
+                    guard BootClock.now() < end else {
+                        use.isDone = false
+                        return use
+                    }
                     let path = folder + "/" + name
                     var status = stat()
                     var filesystem = statfs()

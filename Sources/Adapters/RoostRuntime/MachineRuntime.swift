@@ -18,10 +18,8 @@ public protocol MachineRuntime: Sendable {
     /// What really is there: running machines, and machines whose process has ended with how it ended.
     func inspect(_ machine: MachineID) async throws(RuntimeError) -> MachineObservation
     func list() async throws(RuntimeError) -> [MachineID]
-    /// What the machine's root takes of the host's disk above its image; nil: it has none. Idly: it may take long.
-    ///
-    /// - Parameter namesMax: the files and folders that are looked at, at most.
-    func rootUse(of machine: MachineID, namesMax: Int) async throws(RuntimeError) -> RootUse?
+    /// What the machine's root takes of the host's disk above its image; nil: it has none.
+    func rootUse(of machine: MachineID, within walk: RootWalk) async throws(RuntimeError) -> RootUse?
     /// The digests of the images that launches use which are there, however far they have come.
     func imagesInUse() async throws(RuntimeError) -> Set<String>
     /// When what runs of the machine now began. It waits neither for the disk nor for what else is done with the machine.
@@ -49,10 +47,29 @@ public struct RootUse: Hashable, Sendable {
     public var size: ByteCount
     /// False: it has more names than were looked at, or folders nested too deep.
     public var isWhole: Bool
+    /// False: the time was over before all was seen; there is at least so much.
+    public var isDone: Bool
 
-    public init(size: ByteCount, isWhole: Bool = true) {
+    public init(size: ByteCount, isWhole: Bool = true, isDone: Bool = true) {
         self.size = size
         self.isWhole = isWhole
+        self.isDone = isDone
+    }
+}
+
+/// How far a root is looked at.
+public struct RootWalk: Hashable, Sendable {
+    /// The files and folders that are looked at, at most.
+    public var namesMax: Int
+    /// Then it ends with what it has seen. One question to a disk that hangs may take longer.
+    public var time: Duration
+    /// It takes of processors and disks what nobody else wants.
+    public var isIdle: Bool
+
+    public init(namesMax: Int, time: Duration, isIdle: Bool) {
+        self.namesMax = namesMax
+        self.time = time
+        self.isIdle = isIdle
     }
 }
 

@@ -11,9 +11,16 @@ extension HostAgent {
     static let freeInterval = Duration.seconds(2)
 
     func watchRoots() async {
-        while !Task.isCancelled {
-            await lookAtRoots(diskFree)
-            try? await Task.sleep(for: Self.freeInterval)
+        await withDiscardingTaskGroup { group in
+            while !Task.isCancelled {
+                if await lookAtDisk(diskFree) {
+                    // Beside each other, and beside the next reading: no root waits for one that takes long.
+                    for lane in RootBounds.Lane.allCases where busyRootLanes.insert(lane).inserted {
+                        group.addTask { await self.measureRoots(in: lane) }
+                    }
+                }
+                try? await Task.sleep(for: Self.freeInterval)
+            }
         }
     }
 
@@ -26,16 +33,28 @@ extension HostAgent {
     }
 
     /// - Parameter readFree: nil where the disk gives no answer: then nobody can say that it is full.
-    func lookAtRoots(_ readFree: @Sendable () async -> ByteCount?) async {
-        guard !isSuperseded, let free = await readFree() else { return }
+    /// - Returns: whether it gave one, to a host that knows its machines.
+    private func lookAtDisk(_ readFree: @Sendable () async -> ByteCount?) async -> Bool {
+        guard !isSuperseded, let free = await readFree() else { return false }
         let wasFull = rootBounds.isFull
-        let isDue = rootBounds.see(free: free, at: BootClock.now())
+        let verdict = rootBounds.see(free: free, of: runningLaunches, at: BootClock.now())
         if rootBounds.isFull != wasFull { logFullness(free) }
-        guard isDue else { return }
-        let began = BootClock.now()
-        let roots = await measureRoots()
-        guard let freeNow = await readFree() else { return }
-        for verdict in rootBounds.see(roots, free: freeNow, since: began, at: BootClock.now()) { await end(verdict) }
+        if let verdict { await end(verdict) }
+        return true
+    }
+
+    /// All roots that are due, one lane after the other.
+    func lookAtRoots(_ readFree: @Sendable () async -> ByteCount?) async {
+        guard await lookAtDisk(readFree) else { return }
+        for lane in RootBounds.Lane.allCases where busyRootLanes.insert(lane).inserted { await measureRoots(in: lane) }
+        _ = await lookAtDisk(readFree)
+    }
+
+    private var runningLaunches: Set<RootBounds.Launch> {
+        Set(
+            machineRows.compactMap { (machine, row) in
+                row.life.phase.runningAttempt.map { RootBounds.Launch(machine: machine, attempt: $0) }
+            })
     }
 
     private func logFullness(_ free: ByteCount) {
@@ -47,31 +66,41 @@ extension HostAgent {
         }
     }
 
-    /// One after the other: it is nobody's first business.
-    private func measureRoots() async -> [RootBounds.Root] {
-        var roots: [RootBounds.Root] = []
-        for (machine, attempt) in machineRows.compactMapValues(\.life.phase.runningAttempt) {
-            do throws(RuntimeError) {
-                guard let use = try await runtime.rootUse(of: machine, namesMax: RootBounds.Limits.namesMax) else {
-                    continue
-                }
-                roots.append(
-                    RootBounds.Root(machine: machine, attempt: attempt, size: use.size, isWhole: use.isWhole))
-            } catch { logger.error("a machine's root cannot be measured", metadata: ["error": "\(error)"]) }
+    /// One after the other, until none is due. Each is judged as it is measured.
+    private func measureRoots(in lane: RootBounds.Lane) async {
+        defer { busyRootLanes.remove(lane) }
+        while !Task.isCancelled, !isSuperseded,
+            let walk = rootBounds.next(lane, of: runningLaunches, at: BootClock.now())
+        {
+            let finding = await measureRoot(walk)
+            if let verdict = rootBounds.see(finding, in: walk, at: BootClock.now()) { await end(verdict) }
         }
-        return roots
+    }
+
+    private func measureRoot(_ walk: RootBounds.Walk) async -> RootBounds.Finding? {
+        do throws(RuntimeError) {
+            let use = try await runtime.rootUse(
+                of: walk.launch.machine,
+                within: RootWalk(
+                    namesMax: RootBounds.Limits.namesMax, time: walk.budget, isIdle: !walk.isUrgent))
+            return use.map { RootBounds.Finding(size: $0.size, isWhole: $0.isWhole, isDone: $0.isDone) }
+        } catch {
+            logger.error("a machine's root cannot be measured", metadata: ["error": "\(error)"])
+            return nil
+        }
     }
 
     private func end(_ verdict: RootBounds.Verdict) async {
+        let machine = verdict.launch.machine
         // Another launch has another root.
-        guard !isSuperseded, machineRows[verdict.machine]?.life.phase.runningAttempt == verdict.attempt else { return }
+        guard !isSuperseded, machineRows[machine]?.life.phase.runningAttempt == verdict.launch.attempt else { return }
         logger.warning(
             "a machine is ended for what its root takes",
-            metadata: ["machine": "\(verdict.machine)", "reason": "\(verdict.words)"])
-        do throws(Refusal) { try await kill(verdict.machine, because: verdict.words) } catch {
+            metadata: ["machine": "\(machine)", "reason": "\(verdict.words)"])
+        do throws(Refusal) { try await kill(machine, because: verdict.words) } catch {
             logger.error(
                 "a machine whose root takes too much cannot be ended",
-                metadata: ["machine": "\(verdict.machine)", "error": "\(error)"])
+                metadata: ["machine": "\(machine)", "error": "\(error)"])
         }
     }
 

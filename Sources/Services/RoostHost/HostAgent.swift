@@ -57,6 +57,7 @@ public actor HostAgent {
     /// See ``HostRecord/diskLeft``.
     var diskLeft: ByteCount?
     var rootBounds: RootBounds
+    var busyRootLanes: Set<RootBounds.Lane> = []
     nonisolated let diskFree: @Sendable () async -> ByteCount?
     /// See ``HostRecord/isEdgeStopped``.
     private var isEdgeStopped = false

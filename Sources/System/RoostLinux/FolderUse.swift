@@ -10,6 +10,8 @@ public struct FolderUse: Hashable, Sendable {
     public private(set) var names = 0
     /// False where the walk gave up: there are more names than it may see, or folders nested deeper.
     public private(set) var isWhole = true
+    /// False where the time was over: there is more.
+    public private(set) var isDone = true
 
     /// Deeper than any honest tree. A walk holds a descriptor for each folder that it is in.
     public static let depthMax = 512
@@ -20,24 +22,31 @@ public struct FolderUse: Hashable, Sendable {
 
     /// Walks the folder. Its owner may change it meanwhile in any way and be nobody's friend: no link is followed, no
     /// other file system entered, nothing opened but folders, and a name is looked up in the open folder that has it, so
-    /// that the walk cannot be led out. Blocks, for as long as the disk takes.
+    /// that the walk cannot be led out. Blocks: until the end and for one question to the disk more.
     ///
+    /// - Parameter end: when it ends with what it has seen; nil: never.
     /// - Throws: ``SystemError`` for a folder that cannot be opened (ENOENT: there is none), and when the walk itself
     ///   lacks descriptors or memory. What vanishes on the way is no error.
-    public static func measure(_ folder: String, namesMax: Int) throws(SystemError) -> FolderUse {
-        var walk = Walk(namesMax: namesMax)
+    public static func measure(
+        _ folder: String, namesMax: Int, until end: Moment? = nil
+    ) throws(SystemError) -> FolderUse {
+        var walk = Walk(namesMax: namesMax, end: end)
         return try walk.measure(folder)
     }
 
     private struct Walk {
         let namesMax: Int
+        let end: Moment?
         var use = FolderUse()
         /// The folders that the walk is in, the innermost last.
         var open: [OpaquePointer] = []
         var noted: Set<ino_t> = []
         var device: dev_t = 0
 
-        init(namesMax: Int) { self.namesMax = namesMax }
+        init(namesMax: Int, end: Moment?) {
+            self.namesMax = namesMax
+            self.end = end
+        }
 
         mutating func measure(_ folder: String) throws(SystemError) -> FolderUse {
             defer { for stream in open { closedir(stream) } }
@@ -53,6 +62,10 @@ public struct FolderUse: Hashable, Sendable {
             device = status.st_dev
             count(status)
             while use.isWhole, let stream = open.last {
+                guard end.map({ BootClock.now() < $0 }) ?? true else {
+                    use.isDone = false
+                    break
+                }
                 guard let entry = readdir(stream) else {
                     closedir(stream)
                     open.removeLast()

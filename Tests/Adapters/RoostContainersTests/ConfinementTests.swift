@@ -27,6 +27,8 @@ struct ConfinementTests {
         }
     }
 
+    private static let walk = RootWalk(namesMax: 1000, time: .seconds(60), isIdle: true)
+
     @Test("What a machine writes outside of volumes is measured, also where the file has no name any more")
     func rootUse() async throws {
         try await Workshop.with { workshop in
@@ -37,22 +39,22 @@ struct ConfinementTests {
                 touch /tmp/ready; exec sleep 600
                 """
             let launch = try await workshop.launch(script)
-            #expect(try await workshop.runtime.rootUse(of: launch.id, namesMax: 1000) == nil)
+            #expect(try await workshop.runtime.rootUse(of: launch.id, within: Self.walk) == nil)
             _ = try await workshop.runtime.launch(launch)
             // A file system gives a file its blocks when it writes them.
             let use = try await poll(for: .seconds(20)) { () -> RootUse? in
                 guard try await workshop.shell(launch.id, "ls /tmp").contains("ready") else { return nil }
-                let use = try await workshop.runtime.rootUse(of: launch.id, namesMax: 1000)
+                let use = try await workshop.runtime.rootUse(of: launch.id, within: Self.walk)
                 return use.map { $0.size >= .mebibytes(12) } == true ? use : nil
             }
             let found = try #require(use)
             #expect(found.isWhole && found.size < .mebibytes(14))
-            #expect(try await workshop.runtime.rootUse(of: launch.id, namesMax: 3)?.isWhole == false)
+            #expect(try await workshop.runtime.rootUse(of: launch.id, within: RootWalk(namesMax: 3, time: .seconds(60), isIdle: false))?.isWhole == false)
             try await workshop.runtime.kill(launch.id)
-            let named = try await workshop.runtime.rootUse(of: launch.id, namesMax: 1000)
+            let named = try await workshop.runtime.rootUse(of: launch.id, within: Self.walk)
             #expect(named.map { $0.size < .mebibytes(6) } == true)
             try await workshop.runtime.remove(launch.id)
-            #expect(try await workshop.runtime.rootUse(of: launch.id, namesMax: 1000) == nil)
+            #expect(try await workshop.runtime.rootUse(of: launch.id, within: Self.walk) == nil)
         }
     }
 

@@ -7,75 +7,231 @@ import Testing
     private static let limits = RootBounds.Limits(rootMax: .gibibytes(8), reserve: .gibibytes(2))
     private static let plenty = ByteCount.gibibytes(100)
 
-    private static func id(_ number: Int) throws -> MachineID {
+    private static func launch(_ number: Int, _ attempt: String = "a") throws -> RootBounds.Launch {
         let hex = String(number, radix: 16)
-        return try MachineID(String(repeating: "0", count: 14 - hex.utf8.count) + hex)
-    }
-
-    private static func root(
-        _ number: Int, _ size: ByteCount, attempt: String = "a", isWhole: Bool = true
-    ) throws -> RootBounds.Root {
-        RootBounds.Root(machine: try id(number), attempt: attempt, size: size, isWhole: isWhole)
+        return RootBounds.Launch(
+            machine: try MachineID(String(repeating: "0", count: 14 - hex.utf8.count) + hex), attempt: attempt)
     }
 
     private static func at(_ seconds: Int) -> Moment { Moment(sinceBoot: .seconds(seconds)) }
 
+    /// A host whose roots take no time to measure.
+    private final class Host {
+        var bounds = RootBounds(limits: limits)
+        var roots: [RootBounds.Launch: RootBounds.Finding] = [:]
+        var launches: Set<RootBounds.Launch> { Set(roots.keys) }
+
+        /// What is due is measured, between two readings of the free space.
+        func look(free: ByteCount, at second: Int) -> [RootBounds.Verdict] {
+            var verdicts = [bounds.see(free: free, of: launches, at: at(second))].compactMap(\.self)
+            for lane in RootBounds.Lane.allCases {
+                while let walk = bounds.next(lane, of: launches, at: at(second)) {
+                    verdicts += [bounds.see(roots[walk.launch], in: walk, at: at(second))].compactMap(\.self)
+                }
+            }
+            verdicts += [bounds.see(free: free, of: launches, at: at(second))].compactMap(\.self)
+            return verdicts
+        }
+    }
+
     @Test("A root that is too large at two looks in a row ends; another launch begins anew")
     func tooLarge() throws {
-        var bounds = RootBounds(limits: Self.limits)
-        let (large, fine) = (try Self.root(1, .gibibytes(9)), try Self.root(2, .gibibytes(8)))
-        #expect(bounds.see([large, fine], free: Self.plenty, since: Self.at(0), at: Self.at(0)).isEmpty)
-        let relaunched = try Self.root(1, .gibibytes(9), attempt: "b")
-        #expect(bounds.see([relaunched, fine], free: Self.plenty, since: Self.at(5), at: Self.at(5)).isEmpty)
-        let verdicts = bounds.see([relaunched, fine], free: Self.plenty, since: Self.at(10), at: Self.at(10))
-        #expect(verdicts.map(\.machine) == [large.machine] && verdicts.map(\.attempt) == ["b"])
+        let host = Host()
+        let (large, fine) = (try Self.launch(1), try Self.launch(2))
+        host.roots = [large: .init(size: .gibibytes(9)), fine: .init(size: .gibibytes(8))]
+        #expect(host.look(free: Self.plenty, at: 0).isEmpty)
+        let again = try Self.launch(1, "b")
+        host.roots = [again: .init(size: .gibibytes(9)), fine: .init(size: .gibibytes(8))]
+        #expect(host.look(free: Self.plenty, at: 5).isEmpty)
+        let verdicts = host.look(free: Self.plenty, at: 10)
+        #expect(verdicts.map(\.launch) == [again])
         #expect(verdicts.first?.reason == .tooLarge(.gibibytes(9), max: .gibibytes(8)))
         #expect(verdicts.first?.words.contains("9 GiB") == true && verdicts.first?.words.contains("8 GiB") == true)
-        let deep = try Self.root(3, .mebibytes(1), isWhole: false)
-        #expect(bounds.see([deep], free: Self.plenty, since: Self.at(15), at: Self.at(15)).isEmpty)
-        let second = bounds.see([deep], free: Self.plenty, since: Self.at(20), at: Self.at(20))
-        #expect(second.map(\.reason) == [.tooManyNames])
-        // It shrank in between.
-        #expect(bounds.see([large], free: Self.plenty, since: Self.at(25), at: Self.at(25)).isEmpty)
-        #expect(bounds.see([try Self.root(1, .zero)], free: Self.plenty, since: Self.at(30), at: Self.at(30)).isEmpty)
-        #expect(bounds.see([large], free: Self.plenty, since: Self.at(35), at: Self.at(35)).isEmpty)
+        let deep = try Self.launch(3)
+        host.roots = [deep: .init(size: .mebibytes(1), isWhole: false)]
+        #expect(host.look(free: Self.plenty, at: 15).isEmpty)
+        #expect(host.look(free: Self.plenty, at: 20).map(\.reason) == [.tooManyNames])
+        // It shrinks in between.
+        host.roots = [large: .init(size: .gibibytes(9))]
+        #expect(host.look(free: Self.plenty, at: 25).isEmpty)
+        host.roots = [large: .init(size: .zero)]
+        #expect(host.look(free: Self.plenty, at: 30).isEmpty)
+        host.roots = [large: .init(size: .gibibytes(9))]
+        #expect(host.look(free: Self.plenty, at: 90).isEmpty)
     }
 
     @Test(
         "With the disk nearly full no machine is taken, the largest root ends, one at a time, and none within its promise"
     )
     func nearlyFull() throws {
-        var bounds = RootBounds(limits: Self.limits)
+        let host = Host()
         let short = ByteCount.gibibytes(1)
-        let small = try Self.root(1, RootBounds.Limits.rootPromise)
-        let (middle, large) = (try Self.root(2, .gibibytes(1)), try Self.root(3, .gibibytes(2)))
-        #expect(bounds.see(free: short, at: Self.at(0)) && bounds.isFull)
-        let first = bounds.see([small, large, middle], free: short, since: Self.at(0), at: Self.at(0))
-        #expect(first.map(\.machine) == [large.machine] && first.first?.reason == .diskNearlyFull(.gibibytes(2)))
-        #expect(bounds.see([small, middle], free: short, since: Self.at(5), at: Self.at(5)).isEmpty)
-        let second = bounds.see([small, middle], free: short, since: Self.at(10), at: Self.at(10))
-        #expect(second.map(\.machine) == [middle.machine])
-        #expect(bounds.see([small], free: short, since: Self.at(30), at: Self.at(30)).isEmpty)
-        _ = bounds.see(free: .gibibytes(2), at: Self.at(31))
-        #expect(bounds.isFull)
-        _ = bounds.see(free: .mebibytes(2560), at: Self.at(32))
-        #expect(!bounds.isFull)
+        let (small, middle, large) = (try Self.launch(1), try Self.launch(2), try Self.launch(3))
+        host.roots = [
+            small: .init(size: RootBounds.Limits.rootPromise), middle: .init(size: .gibibytes(1)),
+            large: .init(size: .gibibytes(2)),
+        ]
+        let first = host.look(free: short, at: 0)
+        #expect(host.bounds.isFull)
+        #expect(first.map(\.launch) == [large] && first.first?.reason == .diskNearlyFull(.gibibytes(2)))
+        host.roots[large] = nil
+        #expect(host.look(free: short, at: 5).isEmpty)
+        #expect(host.look(free: short, at: 10).map(\.launch) == [middle])
+        host.roots[middle] = nil
+        #expect(host.look(free: short, at: 30).isEmpty)
+        _ = host.look(free: .gibibytes(2), at: 31)
+        #expect(host.bounds.isFull)
+        _ = host.look(free: .mebibytes(2560), at: 32)
+        #expect(!host.bounds.isFull)
     }
 
-    @Test("Roots are looked at slowly, and quickly when the disk is short or shrinks or a root was too large")
-    func beats() throws {
+    /// When the root is due, measured at 0 with so much free and for so long.
+    private func due(took: Int = 0, before: ByteCount, now: ByteCount, size: ByteCount = .zero) throws -> Int? {
         var bounds = RootBounds(limits: Self.limits)
-        #expect(bounds.see(free: Self.plenty, at: Self.at(0)) == true)
-        _ = bounds.see([], free: Self.plenty, since: Self.at(0), at: Self.at(0))
-        #expect(!bounds.see(free: Self.plenty, at: Self.at(59)) && bounds.see(free: Self.plenty, at: Self.at(60)))
-        let shrunk = Self.plenty - .mebibytes(512)
-        #expect(!bounds.see(free: shrunk, at: Self.at(4)) && bounds.see(free: shrunk, at: Self.at(5)))
-        #expect(bounds.see(free: .gibibytes(3), at: Self.at(5)) == true)
-        _ = bounds.see([try Self.root(1, .gibibytes(9))], free: Self.plenty, since: Self.at(60), at: Self.at(60))
-        #expect(bounds.see(free: Self.plenty, at: Self.at(65)) == true)
-        // A look that took long is not followed by another at once.
-        _ = bounds.see([], free: .gibibytes(3), since: Self.at(70), at: Self.at(80))
-        #expect(!bounds.see(free: .gibibytes(3), at: Self.at(119)) && bounds.see(free: .gibibytes(3), at: Self.at(120)))
+        let launches: Set = [try Self.launch(1)]
+        _ = bounds.see(free: before, of: launches, at: Self.at(0))
+        let next = bounds.next(.quick, of: launches, at: Self.at(0))
+        let walk = try #require(next)
+        _ = bounds.see(.init(size: size), in: walk, at: Self.at(took))
+        _ = bounds.see(free: now, of: launches, at: Self.at(took))
+        return (took..<1000).first { second in
+            RootBounds.Lane.allCases.contains { bounds.next($0, of: launches, at: Self.at(second)) != nil }
+        }
+    }
+
+    @Test("Roots are looked at slowly, and quickly when the disk is short or shrinks or the root was too large")
+    func beats() throws {
+        #expect(try due(before: Self.plenty, now: Self.plenty) == 60)
+        #expect(try due(before: Self.plenty, now: Self.plenty - .mebibytes(512)) == 5)
+        #expect(try due(before: .gibibytes(3), now: .gibibytes(3)) == 5)
+        #expect(try due(before: Self.plenty, now: Self.plenty, size: .gibibytes(9)) == 5)
+        // What took long is not looked at again at once, unless the disk is short.
+        #expect(try due(took: 50, before: Self.plenty, now: Self.plenty, size: .gibibytes(9)) == 250)
+        #expect(try due(took: 50, before: .gibibytes(3), now: .gibibytes(3)) == 55)
+    }
+
+    @Test("Looks are idle work only while the disk is not short")
+    func urgent() throws {
+        var bounds = RootBounds(limits: Self.limits)
+        let launches: Set = [try Self.launch(1), try Self.launch(2)]
+        let unread = bounds.next(.quick, of: launches, at: Self.at(0))
+        #expect(unread == nil)
+        _ = bounds.see(free: .gibibytes(4), of: launches, at: Self.at(0))
+        let idle = bounds.next(.quick, of: launches, at: Self.at(0))
+        #expect(idle?.isUrgent == false)
+        _ = bounds.see(free: .mebibytes(4095), of: launches, at: Self.at(0))
+        let urgent = bounds.next(.quick, of: launches, at: Self.at(0))
+        #expect(urgent?.isUrgent == true)
+        // Both are being measured.
+        let third = bounds.next(.quick, of: launches, at: Self.at(900))
+        #expect(third == nil)
+    }
+
+    @Test(
+        "A look whose time is over makes no root smaller, acquits nobody, and ends none for names that nobody counted")
+    func cut() throws {
+        let host = Host()
+        let short = ByteCount.gibibytes(1)
+        let (cut, other) = (try Self.launch(1), try Self.launch(2))
+        host.roots = [cut: .init(size: .gibibytes(3)), other: .init(size: .gibibytes(2))]
+        #expect(host.look(free: Self.plenty, at: 0).isEmpty)
+        host.roots[cut] = .init(size: .mebibytes(1), isDone: false)
+        #expect(host.look(free: Self.plenty, at: 60).isEmpty)
+        #expect(host.look(free: short, at: 65).map(\.launch) == [cut])
+        host = Host()
+        host.roots = [cut: .init(size: .gibibytes(9))]
+        #expect(host.look(free: Self.plenty, at: 0).isEmpty)
+        host.roots[cut] = .init(size: .gibibytes(1), isDone: false)
+        #expect(host.look(free: Self.plenty, at: 5).isEmpty)
+        host.roots[cut] = .init(size: .gibibytes(9), isDone: false)
+        #expect(host.look(free: Self.plenty, at: 10).map(\.launch) == [cut])
+    }
+
+    /// One launch of a host whose roots take time to measure.
+    private struct Running {
+        var attempt = 0
+        var size = ByteCount.zero
+        /// Of a walk to its end.
+        var time: Int
+        var overSince: Int?
+    }
+
+    private final class World {
+        var bounds = RootBounds(limits: limits)
+        var running: [Int: Running] = [:]
+        var works: [RootBounds.Lane: (walk: RootBounds.Walk, ends: Int, isDone: Bool)] = [:]
+
+        func launches() throws -> Set<RootBounds.Launch> {
+            Set(try running.map { try RootBoundsTests.launch($0, "\($1.attempt)") })
+        }
+
+        func number(of launch: RootBounds.Launch) throws -> Int? {
+            try running.first { try RootBoundsTests.launch($0.key, "\($0.value.attempt)") == launch }?.key
+        }
+
+        /// A second goes by: what is read, measured and ended.
+        func pass(second: Int, free: ByteCount) throws -> [RootBounds.Verdict] {
+            var verdicts: [RootBounds.Verdict] = []
+            let now = at(second)
+            if let verdict = bounds.see(free: free, of: try launches(), at: now) { verdicts.append(verdict) }
+            for lane in RootBounds.Lane.allCases {
+                while true {
+                    if let work = works[lane] {
+                        guard work.ends <= second else { break }
+                        works[lane] = nil
+                        let root = try number(of: work.walk.launch).flatMap { running[$0] }
+                        let finding = root.map {
+                            RootBounds.Finding(size: work.isDone ? $0.size : .zero, isDone: work.isDone)
+                        }
+                        if let verdict = bounds.see(finding, in: work.walk, at: now) { verdicts.append(verdict) }
+                    }
+                    guard let walk = bounds.next(lane, of: try launches(), at: now) else { break }
+                    let time = try number(of: walk.launch).flatMap { running[$0]?.time } ?? 0
+                    let budget = Int(walk.budget.components.seconds)
+                    works[lane] = (walk, second + min(time, budget), time <= budget)
+                }
+            }
+            return verdicts
+        }
+    }
+
+    @Test("However long some roots take to measure, the others are held to their bound, and the disk is kept free")
+    func slowNeighbours() throws {
+        var world = World()
+        // Thirty that take as long as can be, and one that is quick to measure and grows.
+        for number in 1...30 { world.running[number] = Running(size: .mebibytes(100), time: 900) }
+        world.running[31] = Running(time: 0)
+        for second in 0..<3000 {
+            // They are all new, and each is tried in the quick lane once.
+            if second == 120 { world.running[31]?.size = .gibibytes(9) }
+            let verdicts = try world.pass(second: second, free: Self.plenty)
+            guard !verdicts.isEmpty else { continue }
+            #expect(verdicts.map(\.launch) == [try Self.launch(31, "0")])
+            #expect((120...186).contains(second), "at \(second)")
+            break
+        }
+        #expect(try world.running[31]?.size == .gibibytes(9))
+        world = World()
+        for number in 1...30 { world.running[number] = Running(size: .mebibytes(100), time: 900) }
+        world.running[31] = Running(size: .gibibytes(3), time: 0)
+        for second in 0..<100 { #expect(try world.pass(second: second, free: Self.plenty).isEmpty) }
+        let ended = try (100..<200).first {
+            try world.pass(second: $0, free: .gibibytes(1)).map(\.launch) == [try Self.launch(31, "0")]
+        }
+        #expect(ended.map { $0 <= 106 } == true)
+    }
+
+    @Test("When no look comes to its end, what was known before decides, and later")
+    func late() throws {
+        let world = World()
+        for number in 1...40 { world.running[number] = Running(size: .gibibytes(number == 7 ? 3 : 1), time: 1) }
+        for second in 0..<100 { #expect(try world.pass(second: second, free: Self.plenty).isEmpty) }
+        // A disk that hangs.
+        for number in 1...40 { world.running[number]?.time = 900 }
+        let ended = try (100..<200).first {
+            try world.pass(second: $0, free: .gibibytes(1)).map(\.launch) == [try Self.launch(7, "0")]
+        }
+        #expect(ended == 115)
     }
 
     @Test(
@@ -84,48 +240,51 @@ import Testing
     func hosts() throws {
         for seed in 0..<200 as Range<UInt64> {
             var random = SplitMix64(seed: seed)
-            var bounds = RootBounds(limits: Self.limits)
-            var launches: [Int: (attempt: Int, size: ByteCount, overSince: Int?)] = [:]
-            for number in 0..<Int.random(in: 1...12, using: &random) { launches[number] = (0, .zero, nil) }
+            let world = World()
+            let isSlow = seed % 2 == 1
+            for number in 0..<Int.random(in: 1...12, using: &random) {
+                world.running[number] = Running(time: isSlow ? [0, 0, 1, 900].randomElement(using: &random) ?? 0 : 0)
+            }
             // Something that no root explains may take the disk too.
             let disk = ByteCount.gibibytes(Int.random(in: 4...60, using: &random))
             var shortSince: Int?
-            for second in stride(from: 0, to: 600, by: 1) {
-                for number in launches.keys.sorted() {
-                    guard Int.random(in: 0..<40, using: &random) == 0, var launch = launches[number] else { continue }
-                    let step = Int.random(in: -1024...2048, using: &random)
-                    launch.size = max(.zero, launch.size + .mebibytes(step))
-                    launches[number] = launch
-                }
-                for (number, launch) in launches {
-                    let isOver = launch.size > Self.limits.rootMax
-                    launches[number]?.overSince = isOver ? launch.overSince ?? second : nil
-                }
-                let taken = launches.values.reduce(ByteCount.zero) { $0 + $1.size }
-                let free = max(.zero, disk - taken)
-                if bounds.see(free: free, at: Self.at(second)) {
-                    let roots = try launches.map { try Self.root($0, $1.size, attempt: "\($1.attempt)") }
-                    for verdict in bounds.see(roots, free: free, since: Self.at(second), at: Self.at(second)) {
-                        let number = try #require(launches.keys.first { (try? Self.id($0)) == verdict.machine })
-                        let launch = try #require(launches[number])
-                        #expect(verdict.attempt == "\(launch.attempt)")
-                        switch verdict.reason {
-                        case .tooLarge: #expect(launch.size > Self.limits.rootMax)
-                        case .tooManyNames: Issue.record("all were whole")
-                        case .diskNearlyFull:
-                            #expect(free < Self.limits.reserve && launch.size > RootBounds.Limits.rootPromise)
-                            #expect(launches.values.allSatisfy { $0.size <= launch.size })
-                        }
-                        launches[number] = (launch.attempt + 1, .zero, nil)
-                        shortSince = nil
+            for second in 0..<600 {
+                for number in world.running.keys.sorted() {
+                    guard Int.random(in: 0..<40, using: &random) == 0, let size = world.running[number]?.size else {
+                        continue
                     }
+                    let step = Int.random(in: -1024...2048, using: &random)
+                    world.running[number]?.size = max(.zero, size + .mebibytes(step))
                 }
-                for launch in launches.values { #expect(second - (launch.overSince ?? second) <= 66, "seed \(seed)") }
-                let left = disk - launches.values.reduce(ByteCount.zero) { $0 + $1.size }
-                let canEnd = launches.values.contains { $0.size > RootBounds.Limits.rootPromise }
+                for (number, launch) in world.running {
+                    world.running[number]?.overSince =
+                        launch.size > Self.limits.rootMax ? launch.overSince ?? second : nil
+                }
+                let taken = world.running.values.reduce(ByteCount.zero) { $0 + $1.size }
+                let free = max(.zero, disk - taken)
+                for verdict in try world.pass(second: second, free: free) {
+                    let number = try #require(try world.number(of: verdict.launch))
+                    let launch = try #require(world.running[number])
+                    switch verdict.reason {
+                    case .tooLarge: #expect(launch.size > Self.limits.rootMax)
+                    case .tooManyNames: Issue.record("all were whole")
+                    case .diskNearlyFull(let size):
+                        #expect(free < Self.limits.reserve && size > RootBounds.Limits.rootPromise)
+                    }
+                    world.running[number] = Running(attempt: launch.attempt + 1, time: launch.time)
+                    shortSince = nil
+                }
+                for launch in world.running.values where launch.time < 2 {
+                    // A minute, a second look, and what others take of the quick lane.
+                    #expect(second - (launch.overSince ?? second) <= 100, "seed \(seed)")
+                }
+                let left = disk - world.running.values.reduce(ByteCount.zero) { $0 + $1.size }
+                let canEnd = world.running.values.contains {
+                    $0.time < 2 && $0.size > RootBounds.Limits.rootPromise + .mebibytes(2048)
+                }
                 shortSince = left < Self.limits.reserve && canEnd ? shortSince ?? second : nil
-                #expect(second - (shortSince ?? second) <= 16, "seed \(seed)")
-                if free < Self.limits.reserve { #expect(bounds.isFull) }
+                #expect(second - (shortSince ?? second) <= 30, "seed \(seed)")
+                if free < Self.limits.reserve { #expect(world.bounds.isFull) }
             }
         }
     }

@@ -28,6 +28,7 @@ final class FakeRuntime: MachineRuntime {
     let launching = Mutex((now: 0, most: 0))
     let launchTime = Mutex(Duration.zero)
     let roots = Mutex<[MachineID: RootUse]>([:])
+    let slowRoots = Mutex<Set<MachineID>>([])
     /// Then an end by SIGKILL is told by its exit code alone.
     let isUnsureOfSignals = Mutex(false)
 
@@ -78,8 +79,9 @@ final class FakeRuntime: MachineRuntime {
 
     func began(_ machine: MachineID) async -> MachineBeginning { .unknown }
 
-    func rootUse(of machine: MachineID, namesMax: Int) async throws(RuntimeError) -> RootUse? {
-        roots.withLock { $0[machine] }
+    func rootUse(of machine: MachineID, within walk: RootWalk) async throws(RuntimeError) -> RootUse? {
+        if slowRoots.withLock({ $0.contains(machine) }) { try? await Task.sleep(for: walk.time) }
+        return roots.withLock { $0[machine] }
     }
 
     func imagesInUse() async throws(RuntimeError) -> Set<String> { [] }
@@ -106,6 +108,11 @@ final class FakeRuntime: MachineRuntime {
             machines[machine]?.exit = MachineExit(code: code, signal: signal, oomKilled: false)
         }
     }
+}
+
+final class FakeDisk: Sendable {
+    /// Nil: it gives no answer.
+    let free = Mutex<ByteCount?>(nil)
 }
 
 final class FakeVolumes: VolumeBackend {
@@ -181,6 +188,7 @@ struct FakeHost {
     let runtime = FakeRuntime()
     let volumes = FakeVolumes()
     let mesh = FakeMesh()
+    let disk = FakeDisk()
 
     let memory: ByteCount
 
@@ -203,7 +211,8 @@ struct FakeHost {
         return try HostAgent(
             configuration: configuration, runtime: runtime, volumes: volumes, mesh: mesh,
             identity: Self.identity, gatedPorts: [.postgres: [Self.gatedPort]],
-            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, diskFree: { nil })
+            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
+            diskFree: { [disk] in disk.free.withLock { $0 } })
     }
 
     /// Runs an agent for the time of the closure; leaving it is the death of `roostd`, not of its machines.

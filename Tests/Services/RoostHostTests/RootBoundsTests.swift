@@ -76,6 +76,29 @@ import Testing
         }
     }
 
+    @Test("A root that takes long to measure keeps the largest one from ending only for as long as it may be quick")
+    func slow() async throws {
+        let host = try FakeHost()
+        defer { host.remove() }
+        let (slow, large) = (try order("slow"), try order("large"))
+        try await host.withAgent { agent in
+            host.runtime.slowRoots.withLock { $0 = [slow.id] }
+            host.runtime.roots.withLock {
+                $0 = [slow.id: RootUse(size: .mebibytes(300), isDone: false), large.id: RootUse(size: .gibibytes(3))]
+            }
+            try await start([slow, large], agent)
+            host.disk.free.withLock { $0 = .gibibytes(1) }
+            // Of the slow one's second look, in the lane that is its own, the end is awaited by nobody.
+            _ = try await agent.wait(for: large.id, states: [.stopped], timeout: .seconds(40))
+            let event = try #require(await agent.machine(large.id)?.events.first { $0.type == .exit })
+            #expect(event.request?.message?.contains("nearly full") == true)
+            #expect(await agent.machine(slow.id)?.record.state == .started)
+            host.disk.free.withLock { $0 = .gibibytes(100) }
+            let isRoomy = try await poll(for: .seconds(20)) { (try? await agent.requireDisk()) != nil ? true : nil }
+            #expect(isRoomy == true)
+        }
+    }
+
     @Test("A disk that gives no answer ends nobody, and neither does a host with an outdated ledger")
     func noAnswer() async throws {
         let host = try FakeHost()

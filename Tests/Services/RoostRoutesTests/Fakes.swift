@@ -60,7 +60,7 @@ final class FakeRuntime: MachineRuntime {
 
     func began(_ machine: MachineID) async -> MachineBeginning { .unknown }
 
-    func rootUse(of machine: MachineID, namesMax: Int) async throws(RuntimeError) -> RootUse? { nil }
+    func rootUse(of machine: MachineID, within walk: RootWalk) async throws(RuntimeError) -> RootUse? { nil }
 
     func imagesInUse() async throws(RuntimeError) -> Set<String> { [] }
 

@@ -115,6 +115,17 @@ import Testing
         }
     }
 
+    @Test("A walk whose time is over says that there is more, and what it has seen")
+    func time() async throws {
+        try await Self.with { folder in
+            for number in 0..<20 { try DurableFile.makeFolder("\(folder)/\(number)") }
+            let cut = try FolderUse.measure(folder, namesMax: 100, until: BootClock.now())
+            #expect(!cut.isDone && cut.isWhole && cut.names < 20)
+            let whole = try FolderUse.measure(folder, namesMax: 100, until: BootClock.now() + .seconds(60))
+            #expect(whole.isDone && whole.names == 20)
+        }
+    }
+
     @Test("What runs idly has the lowest priority, and nobody else gets it")
     func idly() async {
         let nice = await BlockingCall.runIdly { getpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0) }
