@@ -21,6 +21,8 @@ public final class EdgeKeeper: Service {
 
     /// How long the sessions of an edge that was replaced may go on.
     public static let drainTime = Duration.seconds(3600)
+    /// For an edge to take what it is told when there is no keeper.
+    private static let sendTime = Duration.seconds(5)
     /// After an attempt to replace an edge that came to nothing, unless somebody asks.
     public static let replacementInterval = Duration.seconds(60)
 
@@ -122,7 +124,7 @@ public final class EdgeKeeper: Service {
     public static func end(folder: String) {
         for name in (try? FolderListing.names(in: folder)) ?? [] {
             let path = folder + "/" + name
-            guard let socket = try? UnixSocket.connect(path, within: RunningEdge.sendTime),
+            guard let socket = try? UnixSocket.connect(path, within: sendTime),
                 let connection = try? EdgeConnection(descriptor: socket)
             else {
                 unlink(path)

@@ -18,6 +18,8 @@ struct EdgeRounds {
     private static let contactPatience = Duration.seconds(10)
     /// An edge reports every second. One that is silent for so long hangs, and its sessions with it.
     private static let silenceMax = Duration.seconds(10)
+    /// For an edge that was ended to be gone. One that the kernel does not let go is no edge any more.
+    private static let deathPatience = Duration.seconds(5)
     /// For a new edge to have its routes, before the old one goes on alone.
     private static let readyPatience = Duration.seconds(15)
     private static let bindInterval = Duration.seconds(1)
@@ -77,11 +79,15 @@ struct EdgeRounds {
         for edge in edges { attend(edge, orders, passed: passed, now: now) }
         bury(now: now)
         hearCapabilities()
-        // Until those that were found have spoken, nobody knows what is missing.
-        guard edges.allSatisfy({ $0.isKnown || $0.isForeign || $0.child != nil }) else { return }
-        listen(orders, now: now)
+        // Until those that were found have spoken, nobody knows what is missing. One that never speaks is no reason to
+        // leave things as they are for good.
+        let isWholeKnown = edges.allSatisfy {
+            $0.isKnown || $0.isForeign || $0.child != nil || now - $0.since > Self.contactPatience
+        }
+        if isWholeKnown { listen(orders, now: now) }
+        // Those that have spoken are served whatever the others do.
         engage(orders)
-        decide(orders, now: now)
+        if isWholeKnown { decide(orders, now: now) }
         beat(now: now)
     }
 
@@ -104,6 +110,7 @@ struct EdgeRounds {
                 }
                 if received.isEmpty { break }
                 edge.silence = .zero
+                edge.mustBeGoneBy = nil
                 for item in received { hear(item, of: edge, orders) }
             }
         } catch {
@@ -114,7 +121,7 @@ struct EdgeRounds {
 
     private mutating func contact(_ edge: RunningEdge, now: Moment) throws {
         switch try edge.connect(as: keeper.program.account.user, release: Release.version) {
-        case .made: break
+        case .made, .busy: break
         case .none:
             // Whoever found it so will not see it come back; ours may still be on its way.
             guard edge.child == nil else { return }
@@ -181,6 +188,7 @@ struct EdgeRounds {
                 edge.disconnect(now: now)
                 edge.kill()
                 edge.silence = .zero
+                if edge.mustBeGoneBy == nil { edge.mustBeGoneBy = now + Self.deathPatience }
             }
         }
         let retiring = edges.filter(\.isRetiring)
@@ -307,7 +315,7 @@ struct EdgeRounds {
     // MARK: - Which edges there are to be
 
     private mutating func decide(_ orders: EdgeKeeper.Orders, now: Moment) {
-        let serving = edges.filter { !$0.isRetiring }
+        let serving = edges.filter { !$0.isRetiring && $0.mustBeGoneBy.map { now < $0 } ?? true }
         guard let newest = serving.last else {
             guard now >= nextStart else { return }
             // What is started is what is installed.

@@ -8,7 +8,6 @@ import RoostWire
 
 /// An edge that runs, and what this roostd knows of it. One thread's own.
 final class RunningEdge {
-    static let sendTime = Duration.seconds(5)
     private static let prefix = "edge-"
     private static let suffix = ".sock"
 
@@ -40,6 +39,8 @@ final class RunningEdge {
     var isGuarded = false
     /// How long it has said nothing, of the time in which this process was awake.
     var silence = Duration.zero
+    /// It was ended because nothing was heard of it.
+    var mustBeGoneBy: Moment?
     /// Since when there has been no connection to it.
     var apartSince: Moment
 
@@ -78,6 +79,8 @@ final class RunningEdge {
         case made
         /// Nobody listens: not yet, or no more.
         case none
+        /// Nobody takes what waits at the socket.
+        case busy
         /// The socket is somebody else's.
         case stranger(PassingSocket.Peer)
     }
@@ -85,12 +88,16 @@ final class RunningEdge {
     func connect(as user: uid_t, release: String) throws -> Contact {
         let socket: Int32
         do throws(SystemError) {
-            socket = try UnixSocket.connect(path, within: Self.sendTime)
+            // Never waits: the same thread speaks to edges that listen.
+            socket = try UnixSocket.connect(path)
         } catch {
+            if error.code == EAGAIN { return .busy }
             guard error.code == ECONNREFUSED || error.code == ENOENT else { throw error }
             return .none
         }
         let connection = try EdgeConnection(descriptor: socket)
+        // What is sent may wait, for a bounded time.
+        _ = fcntl(socket, F_SETFL, 0)
         guard connection.peer.user == user, child == nil || child?.pid == connection.peer.process else {
             return .stranger(connection.peer)
         }

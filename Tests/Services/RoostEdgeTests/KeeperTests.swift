@@ -1,3 +1,4 @@
+import Glibc
 import RoostEdgeLink
 import RoostEdgeProcess
 import RoostLinux
@@ -30,6 +31,43 @@ struct KeeperTests {
             let isTakenBack = try await poll(for: .seconds(10)) { under.capabilities.count == 2 ? true : nil }
             #expect(isTakenBack == true)
             #expect(under.capabilities.last?.isDisjoint(with: Capability.ofEdges) == true)
+        }
+    }
+
+    @Test("An edge that says nothing keeps the one beside it from nothing that it needs")
+    func silentNeighbour() async throws {
+        try await withKeeper { under in
+            let (silent, serving) = (try ScriptedEdge(1, in: under.folder), try ScriptedEdge(2, in: under.folder))
+            under.begin()
+            try await silent.letIn()
+            try await serving.admit()
+            try serving.report(isAccepting: true)
+            #expect(try await serving.hears { if case .routes = $0 { true } else { false } })
+            for _ in 0..<2 { #expect(try await serving.hears { $0 == .beat }) }
+            // Nobody knows yet whether one is to go.
+            #expect(serving.hearsNothingOfRetiring)
+            try silent.greet()
+            try silent.report(isAccepting: false)
+            #expect(try await silent.hearsRetire())
+        }
+    }
+
+    @Test("An edge at whose door too much waits holds nobody up")
+    func fullDoor() async throws {
+        try await withKeeper { under in
+            let full = try ScriptedEdge(1, in: under.folder)
+            let serving = try ScriptedEdge(2, in: under.folder)
+            // More than its queue holds.
+            var waiting: [Int32] = []
+            defer { for file in waiting { close(file) } }
+            while waiting.count < 10_000, let file = try? UnixSocket.connect(full.path) { waiting.append(file) }
+            under.begin()
+            try await serving.admit()
+            try serving.report(isAccepting: true)
+            let began = BootClock.now()
+            for _ in 0..<3 { #expect(try await serving.hears { $0 == .beat }) }
+            // A beat each second, and no wait at the door between them.
+            #expect(BootClock.now() - began < .seconds(9))
         }
     }
 

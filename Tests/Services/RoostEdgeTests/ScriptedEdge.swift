@@ -13,7 +13,7 @@ import Synchronization
 /// An edge's end of the link as a test wants it: it says what it is told to say, and obeys nobody.
 final class ScriptedEdge {
     private let listener: Int32
-    private let path: String
+    let path: String
     private let link = Link()
     private var heard: [EdgeMessage] = []
     /// roostd ends an edge that is silent for ten seconds, by its process, which is this one.
@@ -50,17 +50,25 @@ final class ScriptedEdge {
 
     /// roostd comes, and is greeted.
     func admit(capabilities: [String] = EdgeGreeting.capabilitiesPresent) async throws {
+        try await letIn()
+        try greet(capabilities: capabilities)
+    }
+
+    /// roostd comes. It hears that somebody is alive, and nothing else.
+    func letIn() async throws {
         let accepted = try await poll(for: .seconds(10), every: .milliseconds(2)) { () -> Int32? in
             let accepted = accept(listener, nil, nil)
             return accepted >= 0 ? accepted : nil
         }
         guard let accepted else { throw EdgeTestFailure("no roostd came to \(path)") }
-        let connection = try EdgeConnection(descriptor: accepted)
+        connection = try EdgeConnection(descriptor: accepted)
+    }
+
+    func greet(capabilities: [String] = EdgeGreeting.capabilitiesPresent) throws {
         var greeting = EdgeGreeting(release: "test", isInformed: false, isRetiring: false)
         greeting.capabilities = capabilities
-        try connection.send(.greeting(greeting))
-        try connection.send(.listeners(EdgeListenersBody(ports: [])))
-        self.connection = connection
+        try connection?.send(.greeting(greeting))
+        try connection?.send(.listeners(EdgeListenersBody(ports: [])))
     }
 
     func report(isInformed: Bool = true, isRetiring: Bool = false, isAccepting: Bool) throws {
