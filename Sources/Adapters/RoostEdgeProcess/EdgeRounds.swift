@@ -79,10 +79,10 @@ struct EdgeRounds {
         for edge in edges { attend(edge, orders, passed: passed, now: now) }
         bury(now: now)
         hearCapabilities()
-        // Until those that were found have spoken, nobody knows what is missing. One that never speaks is no reason to
-        // leave things as they are for good.
+        // Until those that were found have spoken, nobody knows what is missing. One that was ended for its silence and does
+        // not go is no reason to leave things as they are for good.
         let isWholeKnown = edges.allSatisfy {
-            $0.isKnown || $0.isForeign || $0.child != nil || now - $0.since > Self.contactPatience
+            $0.isKnown || $0.isForeign || $0.child != nil || $0.isLost(at: now)
         }
         if isWholeKnown { listen(orders, now: now) }
         // Those that have spoken are served whatever the others do.
@@ -141,6 +141,7 @@ struct EdgeRounds {
         switch received.message {
         case .greeting(let greeting):
             edge.greeting = greeting
+            edge.hasSpoken = true
             if greeting.isRetiring == true { edge.retires() }
             if edge.child == nil {
                 logger.notice(
@@ -160,6 +161,7 @@ struct EdgeRounds {
         case .report(let report):
             edge.isInformed = report.isInformed
             edge.isAccepting = report.listenersOpen > 0
+            edge.mayLetIn = edge.isAccepting
             if report.isRetiring { edge.retires() }
             if !edge.isRetiring { keeper.note(report.counters) }
         case .routes, .guarding, .retire, .beat:
@@ -167,10 +169,12 @@ struct EdgeRounds {
         }
     }
 
-    /// What all of them can do counts: a client may come to any. One that was started gets the sockets after it has spoken.
+    /// What all of them can do counts: a client may come to any. Of one that says nothing, or whose link has just failed,
+    /// nobody knows what it can do, and what was said before stays.
     private func hearCapabilities() {
-        let said = edges.filter(\.servesClients).compactMap(\.capabilities)
-        guard let first = said.first else { return }
+        let serving = edges.filter(\.servesClients)
+        let said = serving.compactMap(\.capabilities)
+        guard said.count == serving.count, let first = said.first else { return }
         keeper.note(said.dropFirst().reduce(first) { $0.intersection($1) })
     }
 
@@ -283,7 +287,7 @@ struct EdgeRounds {
                 }
                 guard !edge.isRetiring else { return try edge.tellToRetire(within: Self.drainSeconds) }
                 // Two that accept at one socket would wake each other for nothing. Whoever connects meanwhile waits.
-                let isFree = edges.allSatisfy { $0 === edge || !($0.isAccepting || $0.isListening && !$0.isRetiring) }
+                let isFree = edges.allSatisfy { $0 === edge || !$0.mayAccept(at: lastRound) }
                 if !edge.isListening, !sockets.isEmpty, isFree { try pass(sockets, to: edge) }
                 if !edge.isGuarded { try putUnderGuard(edge) }
             }
@@ -315,7 +319,7 @@ struct EdgeRounds {
     // MARK: - Which edges there are to be
 
     private mutating func decide(_ orders: EdgeKeeper.Orders, now: Moment) {
-        let serving = edges.filter { !$0.isRetiring && $0.mustBeGoneBy.map { now < $0 } ?? true }
+        let serving = edges.filter { !$0.isRetiring && !$0.isLost(at: now) }
         guard let newest = serving.last else {
             guard now >= nextStart else { return }
             // What is started is what is installed.

@@ -24,6 +24,8 @@ final class RunningEdge {
     private var untold: Set<UInt32> = []
 
     var greeting: EdgeGreeting?
+    /// It has greeted, over this connection or an earlier one.
+    var hasSpoken = false
     var isRetiring = false
     /// It is to retire by our will, and has not said yet that it does.
     var mustRetire = false
@@ -32,6 +34,8 @@ final class RunningEdge {
     var isInformed = false
     /// It accepts at sockets, as it says itself.
     var isAccepting = false
+    /// As far as anybody knows, also while there is no link.
+    var mayLetIn: Bool
     var hasShownSockets = false
     /// It has the listening sockets of this roostd.
     var isListening = false
@@ -49,6 +53,7 @@ final class RunningEdge {
         path = Self.path(number, in: folder)
         self.child = child
         process = child?.pid ?? 0
+        mayLetIn = child == nil
         since = now
         apartSince = now
     }
@@ -62,13 +67,24 @@ final class RunningEdge {
         return Int(name.dropFirst(prefix.count).dropLast(suffix.count))
     }
 
+    /// It was ended, and neither speaks nor goes: the kernel does not let it, or nobody knows which process it is.
+    func isLost(at now: Moment) -> Bool { mustBeGoneBy.map { now >= $0 } ?? false }
+
     /// It can be spoken to, speaks as we do, and has shown its sockets.
     var isKnown: Bool { greeting?.protocolVersion == EdgeGreeting.protocolPresent && hasShownSockets }
     /// It speaks another protocol.
     var isForeign: Bool { greeting.map { $0.protocolVersion != EdgeGreeting.protocolPresent } ?? false }
 
-    /// It lets clients in, or may do so.
-    var servesClients: Bool { !isRetiring || isAccepting }
+    /// It accepts at the sockets, or will. What was heard of it holds while its link is made again.
+    func mayAccept(at now: Moment) -> Bool {
+        if isAccepting || isListening && !isRetiring { return true }
+        return greeting == nil && !isRetiring && mayLetIn && !wasKilled && !isLost(at: now)
+    }
+
+    /// It lets clients in, or may do so. One that was started gets the sockets after it has spoken; one that was killed has
+    /// no instruction left; one that retires and speaks another protocol cannot be asked.
+    var servesClients: Bool { !wasKilled && (hasSpoken || child == nil) && (!isRetiring || mayLetIn && !isForeign) }
+    private var wasKilled = false
     /// What it says that it can do. Nil while it has said nothing; of one that speaks another protocol nothing is believed.
     var capabilities: Set<Capability>? {
         guard let greeting else { return nil }
@@ -102,6 +118,7 @@ final class RunningEdge {
             return .stranger(connection.peer)
         }
         try connection.send(.greeting(EdgeGreeting(release: release)))
+        if process != connection.peer.process { wasKilled = false }
         process = connection.peer.process
         self.connection = connection
         silence = .zero
@@ -168,7 +185,9 @@ final class RunningEdge {
     }
 
     func kill() {
-        if process > 0 { Glibc.kill(process, SIGKILL) }
+        guard process > 0 else { return }
+        Glibc.kill(process, SIGKILL)
+        wasKilled = true
     }
 
 }

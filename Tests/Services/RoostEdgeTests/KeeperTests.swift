@@ -34,6 +34,33 @@ struct KeeperTests {
         }
     }
 
+    @Test("What an edge can do is not said while another one has not spoken or its link has failed, whoever came first")
+    func unheard() async throws {
+        try await withKeeper { under in
+            let (old, new) = (try ScriptedEdge(1, in: under.folder), try ScriptedEdge(2, in: under.folder))
+            under.begin()
+            try await old.letIn()
+            try await new.admit()
+            try new.report(isAccepting: false)
+            // The second of two was sent after that was read.
+            for _ in 0..<2 { #expect(try await new.hears { $0 == .beat }) }
+            #expect(under.capabilities.isEmpty)
+            try old.greet(capabilities: [])
+            try old.report(isAccepting: true)
+            #expect(try await old.hearsRetire())
+            try old.report(isRetiring: true, isAccepting: true)
+            for _ in 0..<2 { #expect(try await old.hears { $0 == .beat }) }
+            old.hangUp()
+            for _ in 0..<3 { #expect(try await new.hears { $0 == .beat }) }
+            #expect(under.capabilities.isEmpty)
+            try await old.letIn()
+            try old.greet(capabilities: [])
+            try old.report(isRetiring: true, isAccepting: false)
+            let isSaid = try await poll(for: .seconds(10)) { under.capabilities == [Capability.ofEdges] ? true : nil }
+            #expect(isSaid == true, "\(under.capabilities)")
+        }
+    }
+
     @Test("An edge that says nothing keeps the one beside it from nothing that it needs")
     func silentNeighbour() async throws {
         try await withKeeper { under in
