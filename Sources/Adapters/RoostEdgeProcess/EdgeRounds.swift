@@ -16,6 +16,8 @@ struct EdgeRounds {
     private static let beatInterval = Duration.seconds(1)
     /// For an edge to listen after it was started, and to answer when it was found.
     private static let contactPatience = Duration.seconds(10)
+    /// Of one edge, in a round: others are waiting.
+    private static let readingsMax = 16
     /// An edge reports every second. One that is silent for so long hangs, and its sessions with it.
     private static let silenceMax = Duration.seconds(10)
     /// For an edge that was ended to be gone. One that the kernel does not let go is no edge any more.
@@ -103,7 +105,9 @@ struct EdgeRounds {
         edge.silence += passed
         do {
             if edge.connection == nil { try contact(edge, now: now) }
-            while let connection = edge.connection {
+            // What is left is there in the next round, which begins at once.
+            for _ in 0..<Self.readingsMax {
+                guard let connection = edge.connection else { break }
                 guard let received = try connection.receive() else {
                     edge.disconnect(now: now)
                     break

@@ -79,6 +79,20 @@ struct KeeperTests {
         }
     }
 
+    @Test("An edge that says something all the time leaves time for the others")
+    func noise() async throws {
+        try await withKeeper { under in
+            let (noisy, serving) = (try ScriptedEdge(1, in: under.folder), try ScriptedEdge(2, in: under.folder))
+            under.begin()
+            try await noisy.admit()
+            try await serving.admit()
+            try noisy.makeNoise()
+            try serving.report(isAccepting: true)
+            for _ in 0..<3 { #expect(try await serving.hears { $0 == .beat }) }
+            noisy.hangUp()
+        }
+    }
+
     @Test("An edge at whose door too much waits holds nobody up")
     func fullDoor() async throws {
         try await withKeeper { under in

@@ -43,7 +43,7 @@ final class ScriptedEdge {
 
     deinit {
         breathing.cancel()
-        connection?.end()
+        hangUp()
         close(listener)
         unlink(path)
     }
@@ -77,6 +77,13 @@ final class ScriptedEdge {
                 EdgeReportBody(
                     isHealthy: true, isInformed: isInformed, isRetiring: isRetiring, sessions: 0,
                     counters: ["listeners_open": isAccepting ? 1 : 0])))
+    }
+
+    /// Says so much that there is always something to read, until it hangs up.
+    func makeNoise() throws {
+        try OwnThread.start("noise") { [link] in
+            while let connection = link.connection, (try? connection.send(.beat)) != nil {}
+        }
     }
 
     func hangUp() {
