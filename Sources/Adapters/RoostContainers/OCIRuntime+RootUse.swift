@@ -13,10 +13,11 @@ extension OCIRuntime {
         let measure = { @Sendable () throws(SystemError) -> RootUse in
             let end = BootClock.now() + walk.time
             let named = try FolderUse.measure(folder, namesMax: walk.namesMax, until: end)
-            let nameless = NamelessFiles.use(ofProcesses: try group.processes(), until: end)
-            return RootUse(
-                size: named.size + nameless.size, isWhole: named.isWhole && nameless.isWhole,
-                isDone: named.isDone && nameless.isDone)
+            var use = NamelessFiles.use(ofProcesses: try group.processes(), openMax: walk.openMax, until: end)
+            use.size = use.size + named.size
+            use.isWhole = named.isWhole
+            use.isDone = use.isDone && named.isDone
+            return use
         }
         do throws(SystemError) {
             return try await walk.isIdle ? BlockingCall.runIdly(measure) : BlockingCall.run(measure)
@@ -35,9 +36,6 @@ enum NamelessFiles {
     /// OVERLAYFS_SUPER_MAGIC of linux/magic.h. A machine can mount nothing, so what is on an overlay is its root.
     private static let overlay = 0x794c_7630
     private static let blockSize: Int64 = 512
-    /// Files open or mapped in all processes: thousands of processes may share a table of a million.
-    static let linksMax = 4_000_000
-
     private struct File: Hashable {
         var device: dev_t
         var number: ino_t
@@ -56,18 +54,19 @@ enum NamelessFiles {
     }
 
     /// Blocks. Nothing is opened: the kernel's links are asked what they lead to (proc_pid_fd(5)).
-    static func use(ofProcesses processes: Set<Int32>, until end: Moment) -> RootUse {
+    /// - Parameter openMax: files open or mapped in all processes: thousands of processes may share a table of a million.
+    static func use(ofProcesses processes: Set<Int32>, openMax: Int, until end: Moment) -> RootUse {
         var seen: Set<File> = []
         var use = RootUse(size: .zero)
-        var links = 0
+        var count = OpenCount(max: openMax)
         for folder in processes.flatMap({ [folder("fd", of: $0), folder("map_files", of: $0)].compactMap(\.self) }) {
+            count.begin()
             // Gone meanwhile, perhaps. What moved from one number to another between the listing and the question is found
             // in another round, as a rule: a file counts once.
             for _ in 0..<roundsMax {
                 let names = (try? FolderListing.names(in: folder)) ?? []
-                links += names.count
-                guard links <= linksMax else {
-                    use.isWhole = false
+                guard count.see(names.count) else {
+                    use.hasTooManyOpen = true
                     return use
                 }
                 var missed = 0
@@ -93,5 +92,28 @@ enum NamelessFiles {
             }
         }
         return use
+    }
+}
+
+/// Links of folders that are listed several times, each of them once.
+struct OpenCount {
+    let max: Int
+    /// Of the folders before.
+    private var sum = 0
+    /// The longest listing of this one.
+    private var longest = 0
+
+    init(max: Int) { self.max = max }
+
+    /// The next folder.
+    mutating func begin() {
+        sum += longest
+        longest = 0
+    }
+
+    /// - Returns: whether there are no more than there may be.
+    mutating func see(_ links: Int) -> Bool {
+        longest = Swift.max(longest, links)
+        return sum + longest <= max
     }
 }

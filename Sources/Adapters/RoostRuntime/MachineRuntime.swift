@@ -47,6 +47,8 @@ public struct RootUse: Hashable, Sendable {
     public var size: ByteCount
     /// False: it has more names than were looked at, or folders nested too deep.
     public var isWhole: Bool
+    /// Its processes have more files open or mapped than were looked at.
+    public var hasTooManyOpen = false
     /// False: the time was over before all was seen; there is at least so much.
     public var isDone: Bool
 
@@ -61,13 +63,16 @@ public struct RootUse: Hashable, Sendable {
 public struct RootWalk: Hashable, Sendable {
     /// The files and folders that are looked at, at most.
     public var namesMax: Int
+    /// The files that its processes have open or mapped, at most.
+    public var openMax: Int
     /// Then it ends with what it has seen. One question to a disk that hangs may take longer.
     public var time: Duration
     /// It takes of processors and disks what nobody else wants.
     public var isIdle: Bool
 
-    public init(namesMax: Int, time: Duration, isIdle: Bool) {
+    public init(namesMax: Int, openMax: Int, time: Duration, isIdle: Bool) {
         self.namesMax = namesMax
+        self.openMax = openMax
         self.time = time
         self.isIdle = isIdle
     }

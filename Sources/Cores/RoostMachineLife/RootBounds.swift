@@ -16,6 +16,9 @@ public struct RootBounds: Sendable {
         public static let rootPromise = ByteCount.mebibytes(256)
         /// Names in one root: what they take of the file system's inodes no size tells.
         public static let namesMax = 1_000_000
+        /// Files that all processes of a machine together have open or mapped: one may have no name any more, and only
+        /// they tell. More than all of them can be in one process (`fs.nr_open` of proc_sys_fs(5) is a million).
+        public static let openMax = 4_000_000
 
         public init(rootMax: ByteCount, reserve: ByteCount) {
             self.rootMax = rootMax
@@ -57,12 +60,15 @@ public struct RootBounds: Sendable {
         public var size: ByteCount
         /// False: it has more names than ``Limits/namesMax``, or folders nested deeper than anybody looks.
         public var isWhole: Bool
+        /// More files are open or mapped than ``Limits/openMax``.
+        public var hasTooManyOpen: Bool
         /// False: the time was over, and there is more.
         public var isDone: Bool
 
-        public init(size: ByteCount, isWhole: Bool = true, isDone: Bool = true) {
+        public init(size: ByteCount, isWhole: Bool = true, hasTooManyOpen: Bool = false, isDone: Bool = true) {
             self.size = size
             self.isWhole = isWhole
+            self.hasTooManyOpen = hasTooManyOpen
             self.isDone = isDone
         }
     }
@@ -72,6 +78,7 @@ public struct RootBounds: Sendable {
         public enum Reason: Hashable, Sendable {
             case tooLarge(ByteCount, max: ByteCount)
             case tooManyNames
+            case tooManyOpen
             case diskNearlyFull(ByteCount)
         }
 
@@ -175,20 +182,24 @@ public struct RootBounds: Sendable {
             return nil
         }
         // What was seen is there, also where there is more.
-        let isOver = !finding.isWhole || finding.size > limits.rootMax
+        let reason = reason(against: finding)
         // What moves while it is looked at may be counted twice: one look is not enough, unless nobody can wait.
-        let ends = isOver && (before?.isSuspect == true || shortSince != nil)
+        let ends = reason != nil && (before?.isSuspect == true || shortSince != nil)
         looks[walk.launch] = Look(
             began: walk.began, ended: now, free: free,
             size: finding.isDone ? finding.size : max(finding.size, before?.size ?? .zero),
             lane: lane(after: walk, finding, took: now - walk.began),
             // What was not seen to its end acquits nobody.
-            isSuspect: isOver ? !ends : !finding.isDone && before?.isSuspect == true)
-        guard ends else { return nil }
+            isSuspect: reason != nil ? !ends : !finding.isDone && before?.isSuspect == true)
+        guard ends, let reason else { return nil }
         lastEnd = now
-        return Verdict(
-            launch: walk.launch,
-            reason: finding.isWhole ? .tooLarge(finding.size, max: limits.rootMax) : .tooManyNames)
+        return Verdict(launch: walk.launch, reason: reason)
+    }
+
+    private func reason(against finding: Finding) -> Verdict.Reason? {
+        if !finding.isWhole { return .tooManyNames }
+        if finding.size > limits.rootMax { return .tooLarge(finding.size, max: limits.rootMax) }
+        return finding.hasTooManyOpen ? .tooManyOpen : nil
     }
 
     private func lane(after walk: Walk, _ finding: Finding, took: Duration) -> Lane {
@@ -231,6 +242,8 @@ extension RootBounds.Verdict {
         case .tooManyNames:
             "it has more files outside of volumes than the \(RootBounds.Limits.namesMax) that it may have, or folders "
                 + "nested too deep"
+        case .tooManyOpen:
+            "its processes have more files open or mapped than the \(RootBounds.Limits.openMax) that they may have together"
         case .diskNearlyFull(let size):
             "the host's disk is nearly full, and of all machines it has written most outside of volumes, \(size)"
         }

@@ -82,8 +82,12 @@ extension HostAgent {
             let use = try await runtime.rootUse(
                 of: walk.launch.machine,
                 within: RootWalk(
-                    namesMax: RootBounds.Limits.namesMax, time: walk.budget, isIdle: !walk.isUrgent))
-            return use.map { RootBounds.Finding(size: $0.size, isWhole: $0.isWhole, isDone: $0.isDone) }
+                    namesMax: RootBounds.Limits.namesMax, openMax: RootBounds.Limits.openMax, time: walk.budget,
+                    isIdle: !walk.isUrgent))
+            return use.map {
+                RootBounds.Finding(
+                    size: $0.size, isWhole: $0.isWhole, hasTooManyOpen: $0.hasTooManyOpen, isDone: $0.isDone)
+            }
         } catch {
             logger.error("a machine's root cannot be measured", metadata: ["error": "\(error)"])
             return nil

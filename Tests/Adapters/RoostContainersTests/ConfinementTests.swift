@@ -27,7 +27,18 @@ struct ConfinementTests {
         }
     }
 
-    private static let walk = RootWalk(namesMax: 1000, time: .seconds(60), isIdle: true)
+    @Test("A folder of open files that is listed again and again counts by its longest listing")
+    func openFiles() {
+        var count = OpenCount(max: 10)
+        var seen: [Bool] = []
+        count.begin()
+        for links in [4, 6, 5, 6] { seen.append(count.see(links)) }
+        count.begin()
+        for links in [4, 4, 4, 4, 4, 4, 5] { seen.append(count.see(links)) }
+        #expect(seen == Array(repeating: true, count: 10) + [false])
+    }
+
+    private static let walk = RootWalk(namesMax: 1000, openMax: 1000, time: .seconds(60), isIdle: true)
 
     @Test("What a machine writes outside of volumes is measured, also where the file has no name any more")
     func rootUse() async throws {
@@ -49,7 +60,10 @@ struct ConfinementTests {
             }
             let found = try #require(use)
             #expect(found.isWhole && found.size < .mebibytes(14))
-            #expect(try await workshop.runtime.rootUse(of: launch.id, within: RootWalk(namesMax: 3, time: .seconds(60), isIdle: false))?.isWhole == false)
+            #expect(
+                try await workshop.runtime.rootUse(
+                    of: launch.id, within: RootWalk(namesMax: 3, openMax: 1000, time: .seconds(60), isIdle: false))?
+                    .isWhole == false)
             try await workshop.runtime.kill(launch.id)
             let named = try await workshop.runtime.rootUse(of: launch.id, within: Self.walk)
             #expect(named.map { $0.size < .mebibytes(6) } == true)
