@@ -58,7 +58,11 @@ extension OCIRuntime {
         }
         guard let record = noted else {
             let places = cgroup(machine).folders + [folders.state, folders.run, folders.runtimeState]
-            return places.contains { path in access(path, F_OK) == 0 } ? .remains : .absent
+            let isSomethingThere = try report("inspect", machine) { () throws(SystemError) in
+                for path in places where try DurableFile.exists(path) { return true }
+                return false
+            }
+            return isSomethingThere ? .remains : .absent
         }
         if let exit = try readExit(machine) { return .exited(exit, attempt: record.attempt) }
         if let process = try await findProcess(machine), try isAlive(process, machine) {
@@ -164,7 +168,7 @@ extension OCIRuntime {
     /// arguments, among all processes: only a launch that came to nothing is looked at so.
     func watchers(_ machine: MachineID) throws(SystemError) -> [ProcessIdentity] {
         let folders = folders(machine)
-        guard access(folders.run, F_OK) == 0 else { return [] }
+        guard try DurableFile.exists(folders.run) else { return [] }
         if access(folders.watcherPidFile, F_OK) == 0 { return try watcher(machine).map { [$0] } ?? [] }
         var found: [ProcessIdentity] = []
         for name in try FolderListing.names(in: "/proc", mustExist: true) {

@@ -20,7 +20,7 @@ extension OCIRuntime {
         let folders = folders(machine)
         try await kill(machine)
         try await endWatchers(machine)
-        if access(folders.runtimeState, F_OK) == 0 {
+        if try exists(folders.runtimeState, "remove", machine) {
             // It refuses where its own state is half made; the folder goes all the same.
             let outcome = try? await runtime(["delete", machine.text]).outcome()
             if outcome?.status != 0 { _ = try? await runtime(["delete", "--force", machine.text]).outcome() }
@@ -34,10 +34,16 @@ extension OCIRuntime {
         }
         try await unmountRoot(machine)
         // In this order: the record is in the last of them.
-        let places = [folders.runtimeState, folders.run, folders.upper, folders.work, folders.state]
-            .filter { (place: String) in access(place, F_OK) == 0 }
+        var places: [String] = []
+        for place in [folders.runtimeState, folders.run, folders.upper, folders.work, folders.state] {
+            if try exists(place, "remove", machine) { places.append(place) }
+        }
         guard !places.isEmpty else { return }
         try await command("remove", machine, Command("rm", ["-rf", "--one-file-system"] + places))
+    }
+
+    private func exists(_ path: String, _ operation: String, _ machine: MachineID) throws(RuntimeError) -> Bool {
+        try report(operation, machine) { () throws(SystemError) in try DurableFile.exists(path) }
     }
 
     /// With the runtime that it may still wait for: both are in a process group of the watcher's own.

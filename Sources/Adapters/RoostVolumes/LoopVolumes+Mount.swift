@@ -7,7 +7,7 @@ public import RoostModel
 extension LoopVolumes {
     public func mount(_ volume: VolumeID) async throws(VolumeError) -> DiskAttachment {
         try await locked(volume, "mount") { () throws(VolumeError) -> DiskAttachment in
-            guard sizeOfImage(volume) != nil else {
+            guard try await sizeOfImage(volume, "mount") != nil else {
                 throw VolumeError(
                     code: .notFound, operation: "mount", volume: volume,
                     cause: "its image file is gone: the volume is not on this host")

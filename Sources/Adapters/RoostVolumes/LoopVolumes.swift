@@ -70,7 +70,7 @@ public struct LoopVolumes: VolumeBackend {
                 cause: "\(size) is no size for a volume: use \(Self.sizeMin) to \(Self.sizeMax), whole 4 KiB blocks")
         }
         try await locked(volume, "create") { () throws(VolumeError) in
-            if let existing = sizeOfImage(volume) {
+            if let existing = try await sizeOfImage(volume, "create") {
                 guard existing == size.bytes else {
                     throw VolumeError(
                         code: .invalid, operation: "create", volume: volume,
@@ -100,7 +100,7 @@ public struct LoopVolumes: VolumeBackend {
     }
 
     public func destroy(_ volume: VolumeID) async throws(VolumeError) {
-        if sizeOfImage(volume) == nil {
+        if try await sizeOfImage(volume, "destroy") == nil {
             guard try await hasMount(volume) else { return }
         }
         try await locked(volume, "destroy") { () throws(VolumeError) in
@@ -157,9 +157,17 @@ public struct LoopVolumes: VolumeBackend {
 
     // MARK: - Small parts
 
-    func sizeOfImage(_ volume: VolumeID) -> Int64? {
-        var file = stat()
-        return stat(image(volume), &file) == 0 ? Int64(file.st_size) : nil
+    /// Nil: there is none. One that could not be looked at may be there, with all that its owner has.
+    func sizeOfImage(_ volume: VolumeID, _ operation: String) async throws(VolumeError) -> Int64? {
+        let path = image(volume)
+        return try await report(volume, operation) { () throws(SystemError) -> Int64? in
+            var file = stat()
+            guard stat(path, &file) == 0 else {
+                guard errno == ENOENT else { throw SystemError("look at", path) }
+                return nil
+            }
+            return Int64(file.st_size)
+        }
     }
 
     private func names() async throws(VolumeError) -> [String] {

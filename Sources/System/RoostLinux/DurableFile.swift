@@ -78,6 +78,13 @@ public enum DurableFile {
         try write(Array(text.utf8), to: path, mode: mode, owner: owner)
     }
 
+    /// Whether something is at the path. What could not be looked at is an error: it may be there.
+    public static func exists(_ path: String) throws(SystemError) -> Bool {
+        if access(path, F_OK) == 0 { return true }
+        guard errno == ENOENT || errno == ENOTDIR else { throw SystemError("look at", path) }
+        return false
+    }
+
     /// The whole file, or nil if there is none.
     public static func read(_ path: String, bytesMax: Int = 64 << 20) throws(SystemError) -> [UInt8]? {
         let file = open(path, O_RDONLY | O_CLOEXEC)

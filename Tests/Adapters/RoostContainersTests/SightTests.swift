@@ -29,6 +29,23 @@ struct SightTests {
         }
     }
 
+    @Test("What cannot be looked at is neither absent nor removed")
+    func unseenFolders() async throws {
+        try await Workshop.with { workshop in
+            let runtime = workshop.runtime
+            let id = Workshop.newID()
+            #expect(try await runtime.inspect(id) == .absent)
+            let place = runtime.folders(id).runtimeState
+            try DurableFile.makeFolder(runtime.configuration.runtimeRoot)
+            #expect(isUnseen(place))
+            #expect(await refusal { _ = try await runtime.inspect(id) }?.code == .failed)
+            #expect(await refusal { try await runtime.remove(id) }?.code == .failed)
+            unlink(place)
+            #expect(try await runtime.inspect(id) == .absent)
+            try await runtime.remove(id)
+        }
+    }
+
     @Test func aMachineWhoseFilesCannotBeReadIsNotTakenForItsRemains() async throws {
         try await Workshop.with { workshop in
             let launch = try await workshop.launch("exec sleep 600")

@@ -44,6 +44,23 @@ struct LoopVolumesTests {
         }
     }
 
+    @Test("A volume that cannot be looked at is neither gone nor destroyed")
+    func unseen() async throws {
+        try await Pool.with { pool in
+            let id = Pool.newID()
+            try await pool.volumes.create(id, size: size)
+            let (image, aside) = (pool.image(id), pool.folder + "/aside")
+            // A file that points to itself stands for one that cannot be looked at (ELOOP for EIO).
+            #expect(rename(image, aside) == 0 && symlink(image, image) == 0)
+            #expect(await refusal { try await pool.volumes.destroy(id) }?.code == .failed)
+            #expect(await refusal { _ = try await pool.volumes.mount(id) }?.code == .failed)
+            #expect(await refusal { try await pool.volumes.create(id, size: size) }?.code == .failed)
+            #expect(rename(aside, image) == 0)
+            try await pool.volumes.destroy(id)
+            #expect(try await pool.volumes.list().isEmpty)
+        }
+    }
+
     @Test func allSpaceIsReservedAndTheSizeIsAHardLimit() async throws {
         try await Pool.with { pool in
             let id = Pool.newID()
