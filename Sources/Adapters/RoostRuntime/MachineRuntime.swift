@@ -49,7 +49,7 @@ public struct RootUse: Hashable, Sendable {
     public var isWhole: Bool
     /// Its processes have more files open or mapped than were looked at.
     public var hasTooManyOpen = false
-    /// False: the time was over before all was seen; there is at least so much.
+    /// False: the time was over before all was seen, or the disk did not show all; there is at least so much.
     public var isDone: Bool
 
     public init(size: ByteCount, isWhole: Bool = true, isDone: Bool = true) {

@@ -10,7 +10,7 @@ public struct FolderUse: Hashable, Sendable {
     public private(set) var names = 0
     /// False where the walk gave up: there are more names than it may see, or folders nested deeper.
     public private(set) var isWhole = true
-    /// False where the time was over: there is more.
+    /// False where the time was over, or the disk did not show all: there is more.
     public private(set) var isDone = true
 
     /// Deeper than any honest tree. A walk holds a descriptor for each folder that it is in.
@@ -26,24 +26,52 @@ public struct FolderUse: Hashable, Sendable {
     ///
     /// - Parameter end: when it ends with what it has seen; nil: never.
     /// - Throws: ``SystemError`` for a folder that cannot be opened (ENOENT: there is none), and when the walk itself
-    ///   lacks descriptors or memory. What vanishes on the way is no error.
+    ///   lacks descriptors or memory. What vanishes on the way is no error, and what the disk does not show is left out.
     public static func measure(
         _ folder: String, namesMax: Int, until end: Moment? = nil
     ) throws(SystemError) -> FolderUse {
-        var walk = Walk(namesMax: namesMax, end: end)
+        try measure(folder, namesMax: namesMax, until: end, read: readdir)
+    }
+
+    typealias Read = (OpaquePointer) -> UnsafeMutablePointer<dirent>?
+
+    /// - Parameter read: readdir(3).
+    static func measure(
+        _ folder: String, namesMax: Int, until end: Moment? = nil, read: @escaping Read
+    ) throws(SystemError) -> FolderUse {
+        var walk = Walk(namesMax: namesMax, end: end, read: read)
         return try walk.measure(folder)
+    }
+
+    enum Sight: Hashable {
+        /// There is nothing, or no more, or something else by now.
+        case nothing
+        case hidden
+        /// The walk itself lacks something.
+        case lack
+    }
+
+    /// What an error says of what was looked at; 0 is the end of a folder.
+    static func sight(_ code: Int32) -> Sight {
+        switch code {
+        case 0, ENOENT, ENOTDIR, ELOOP: .nothing
+        case EMFILE, ENFILE, ENOMEM: .lack
+        default: .hidden
+        }
     }
 
     private struct Walk {
         let namesMax: Int
         let end: Moment?
+        let read: Read
         var use = FolderUse()
         /// The folders that the walk is in, the innermost last.
         var open: [OpaquePointer] = []
         var noted: Set<ino_t> = []
         var device: dev_t = 0
 
-        init(namesMax: Int, end: Moment?) {
+        init(namesMax: Int, end: Moment?, read: @escaping Read) {
+            self.read = read
             self.namesMax = namesMax
             self.end = end
         }
@@ -66,7 +94,11 @@ public struct FolderUse: Hashable, Sendable {
                     use.isDone = false
                     break
                 }
-                guard let entry = readdir(stream) else {
+                // readdir(3): the end and a failure look alike but for this.
+                errno = 0
+                guard let entry = read(stream) else {
+                    let code = meet(errno)
+                    guard code == 0 else { throw SystemError("walk", folder, code: code) }
                     closedir(stream)
                     open.removeLast()
                     continue
@@ -84,7 +116,8 @@ public struct FolderUse: Hashable, Sendable {
         private mutating func look(at name: UnsafePointer<CChar>, in folder: Int32) -> Int32 {
             guard strcmp(name, ".") != 0, strcmp(name, "..") != 0 else { return 0 }
             var status = stat()
-            guard fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW) == 0, status.st_dev == device else { return 0 }
+            guard fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW) == 0 else { return meet(errno) }
+            guard status.st_dev == device else { return 0 }
             guard use.names < namesMax else {
                 use.isWhole = false
                 return 0
@@ -101,7 +134,7 @@ public struct FolderUse: Hashable, Sendable {
                 return 0
             }
             let file = openat(folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
-            guard file >= 0 else { return Self.isOwnLack(errno) ? errno : 0 }
+            guard file >= 0 else { return meet(errno) }
             var status = stat()
             guard fstat(file, &status) == 0, status.st_dev == device else {
                 close(file)
@@ -116,7 +149,17 @@ public struct FolderUse: Hashable, Sendable {
             return 0
         }
 
-        private static func isOwnLack(_ code: Int32) -> Bool { [EMFILE, ENFILE, ENOMEM].contains(code) }
+        /// What could not be seen for an error of the disk is there all the same.
+        /// - Returns: what the walk itself lacks, or 0.
+        private mutating func meet(_ code: Int32) -> Int32 {
+            switch FolderUse.sight(code) {
+            case .nothing: return 0
+            case .hidden:
+                use.isDone = false
+                return 0
+            case .lack: return code
+            }
+        }
 
         private mutating func count(_ status: stat) {
             if status.st_mode & S_IFMT != S_IFDIR,

@@ -126,6 +126,32 @@ import Testing
         }
     }
 
+    @Test("What the disk does not show is not taken for what is not there", arguments: [EIO, ENOMEM, ENOENT])
+    func unread(code: Int32) async throws {
+        try await Self.with { folder in
+            for name in ["a", "a/b", "c", "c/d"] { try DurableFile.makeFolder("\(folder)/\(name)") }
+            var reads = 0
+            // The first folder that is entered.
+            let read = { (stream: OpaquePointer) -> UnsafeMutablePointer<dirent>? in
+                reads += 1
+                let entry = readdir(stream)
+                guard entry == nil, reads < 100 else { return entry }
+                reads = 100
+                errno = code
+                return nil
+            }
+            guard code != ENOMEM else {
+                #expect(throws: SystemError.self) { try FolderUse.measure(folder, namesMax: 100, read: read) }
+                return
+            }
+            let use = try FolderUse.measure(folder, namesMax: 100, read: read)
+            // The others are seen.
+            #expect(use.isWhole && use.isDone == (code == ENOENT) && use.names >= 3)
+        }
+        // The same for a name that is looked up.
+        #expect([EIO, ENOMEM, ENOENT].map(FolderUse.sight) == [.hidden, .lack, .nothing])
+    }
+
     @Test("What runs idly has the lowest priority, and nobody else gets it")
     func idly() async {
         let nice = await BlockingCall.runIdly { getpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0) }
