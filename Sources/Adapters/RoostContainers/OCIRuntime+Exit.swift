@@ -121,7 +121,11 @@ extension OCIRuntime {
         let noted = try report("look for the process of", machine) { () throws(SystemError) in try readProcess(machine)
         }
         if let noted { return noted }
-        guard access(folders(machine).runtimeState, F_OK) == 0 else { return nil }
+        let runtimeState = folders(machine).runtimeState
+        let isThere = try report("look for the process of", machine) { () throws(SystemError) in
+            try DurableFile.exists(runtimeState)
+        }
+        guard isThere else { return nil }
         struct State: Decodable {
             var status: String
             var pid: Int32
@@ -135,15 +139,35 @@ extension OCIRuntime {
                 code: .failed, operation: "look for the process of", subject: "machine \(machine)",
                 cause: error.summary)
         }
-        guard output.status == 0, let state = try? JSONFile.decode(State.self, from: output.standardOutput),
-            state.status == "running"
-        else { return nil }
+        guard output.status == 0, let state = try? JSONFile.decode(State.self, from: output.standardOutput) else {
+            return try noProcess(machine, output)
+        }
+        guard state.status == "running" else { return nil }
         let found = try report("look for the process of", machine) { () throws(SystemError) in
             try ProcessIdentity(pid: state.pid)
         }
         guard let process = found else { return nil }
         try note(process, at: folders(machine).processFile, machine)
         return process
+    }
+
+    /// The runtime does not say what runs: there may be no such container, or it was out of memory or descriptors. Its words
+    /// for that are its own; whether anything runs is known by the machine's group.
+    private func noProcess(_ machine: MachineID, _ output: Command.Output) throws(RuntimeError) -> ProcessIdentity? {
+        let group = cgroup(machine)
+        let processes = try report("look for the processes of", machine) { () throws(SystemError) in
+            try group.processes()
+        }
+        guard !processes.isEmpty else { return nil }
+        logger.error(
+            "a program failed",
+            metadata: [
+                "machine": "\(machine)", "operation": "state", "status": "\(output.status)",
+                "error": "\(output.standardError.prefix(500))",
+            ])
+        throw RuntimeError(
+            code: .failed, operation: "look for the process of", subject: "machine \(machine)",
+            cause: "it has processes, and its runtime does not say which is its first")
     }
 
     func running(_ machine: MachineID, _ operation: String) async throws(RuntimeError) -> ProcessIdentity {

@@ -71,6 +71,29 @@ struct SightTests {
         }
     }
 
+    @Test("A machine that its runtime cannot say anything of runs while its group has processes")
+    func silentRuntime() async throws {
+        try await Workshop.with { workshop in
+            let script = workshop.folder + "/fails"
+            try DurableFile.write("#!/bin/sh\necho too many open files >&2\nexit 1\n", to: script, mode: 0o755)
+            var configuration = workshop.runtime.configuration
+            configuration.runtimeProgram = script
+            let silent = try OCIRuntime(configuration: configuration, images: workshop.images)
+            let launch = try await workshop.launch("exec sleep 600")
+            let running = try await workshop.runtime.launch(launch)
+            // Cut off before it was written down who the first process is.
+            unlink(workshop.runtime.folders(launch.id).processFile)
+            #expect(await refusal { _ = try await silent.inspect(launch.id) }?.code == .failed)
+            #expect(await refusal { _ = try await silent.launch(launch) }?.code == .failed)
+            #expect(try await workshop.runtime.inspect(launch.id) == .running(running))
+            unlink(workshop.runtime.folders(launch.id).processFile)
+            let watcher = try #require(try workshop.runtime.watcher(launch.id))
+            try watcher.signal(SIGKILL)
+            try await silent.kill(launch.id)
+            #expect(try await silent.inspect(launch.id) == .remains)
+        }
+    }
+
     @Test func aGroupThatCannotBeReadIsNotEmpty() throws {
         let folder = "/tmp/roost-sight-\(getpid())-\(UInt32.random(in: 0 ... .max))"
         let hierarchies = ["a", "b"].map {
