@@ -10,6 +10,8 @@ extension OCIImageStore {
     static let removalDeadline = Duration.seconds(900)
 
     private static let imagePrefix = "sha256-"
+    private static let usePrefix = ".use-"
+    private static let lockSuffix = ".lock"
     private static let removingPrefix = ".removing-"
     private static let unpackingPrefix = ".unpacking-"
     private static let pullingPrefix = ".pulling-"
@@ -26,9 +28,6 @@ extension OCIImageStore {
     public func collect(
         _ retention: ImageRetention, inUse: @Sendable () async throws(RuntimeError) -> Set<String>
     ) async throws(RuntimeError) -> [String] {
-        guard try await step("look for other users of", { () throws(SystemError) in try isOnlyOwner() }) else {
-            return []
-        }
         let path = directory + "/.collect.lock"
         let taken = try await step("lock") { () throws(SystemError) -> FileLock? in
             // On a host that has never had an image.
@@ -37,6 +36,10 @@ extension OCIImageStore {
         }
         guard let lock = taken else { return [] }
         defer { lock.release() }
+        try await sweepLocks()
+        guard try await step("look for other users of", { () throws(SystemError) in try isOnlyOwner() }) else {
+            return []
+        }
         try await sweep()
         let used = try await inUse()
         var shelf = try await shelf(inUse: used)
@@ -150,6 +153,33 @@ extension OCIImageStore {
                 else { continue }
                 try DurableFile.remove(path)
                 unlink(lockPath)
+            }
+        }
+    }
+
+    /// One that locks nothing any more is a file for every image and name that was ever heard of. Whoever opened it before
+    /// it was removed sees that it has no name any more, and makes a new one (``FileLock``).
+    private func sweepLocks() async throws(RuntimeError) {
+        let names = try await step("look at") { () throws(SystemError) in try FolderListing.names(in: directory) }
+        for name in names where name.hasSuffix(Self.lockSuffix) {
+            let image: String?
+            if name.hasPrefix(Self.usePrefix) {
+                // Of an image that is there it is in use, or goes with it.
+                image = Self.imagePrefix + name.dropFirst(Self.usePrefix.count).dropLast(Self.lockSuffix.count)
+            } else if [".sha256-", ".pull-"].contains(where: name.hasPrefix) {
+                image = nil
+            } else {
+                continue
+            }
+            // One that cannot be removed now is no harm.
+            _ = try? await step("remove a lock of") { () throws(SystemError) in
+                let path = "\(directory)/\(name)"
+                if let image, try DurableFile.exists("\(directory)/\(image)") { return }
+                guard let lock = try FileLock.attempt(path) else { return }
+                defer { lock.release() }
+                // Somebody may have been quicker.
+                if let image, try DurableFile.exists("\(directory)/\(image)") { return }
+                unlink(path)
             }
         }
     }

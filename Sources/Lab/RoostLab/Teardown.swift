@@ -2,6 +2,7 @@ import CLinux
 import Glibc
 import RoostLinux
 import RoostModel
+import RoostSettings
 
 /// Removes what belongs to a lab, found by its name and not by what anybody wrote down: so it works after a crash
 /// at any moment, and twice. System calls only; runs on a thread of its own and cannot be cancelled half way.
@@ -19,6 +20,7 @@ struct Teardown: Sendable {
         for name in namespaceNames { Self.removeNamespace(name) }
         detachLoops(below: paths.stateFolder)
         try removeGroup(paths.cgroup)
+        leaveImages(in: HostSettings.Images().directory)
         for folder in [paths.runFolder, paths.stateFolder] {
             Folder.remove(folder)
             guard access(folder, F_OK) != 0 else {
@@ -39,6 +41,17 @@ struct Teardown: Sendable {
         detachLoops(below: paths.hostState(host))
         try removeGroup(paths.cgroup(host))
         Folder.remove(paths.hostRun(host))
+    }
+
+    /// The lab's hosts share the images of this computer, and each says there that it uses them, with its state folder
+    /// after its name (`owners`). While one says so that is gone, nobody collects any.
+    func leaveImages(in folder: String) {
+        for name in Folder.names(in: folder + "/owners") {
+            let path = "\(folder)/owners/\(name)"
+            let words = Text.lines(of: path).first?.split(separator: " ", maxSplits: 1) ?? []
+            guard words.count == 2, words[1].hasPrefix(paths.stateFolder + "/") else { continue }
+            unlink(path)
+        }
     }
 
     var isAnythingLeft: Bool {

@@ -173,6 +173,37 @@ struct ImageCollectionTests {
         }
     }
 
+    @Test("A lock stays while somebody has it or its image is there, and no longer")
+    func locks() async throws {
+        try await ImageWorkshop.with { workshop in
+            let reference = try ImageReference("oci:" + (try await workshop.makeLayout(tag: "one", extra: "first")))
+            let store = Self.owned(workshop)
+            let image = try await Self.use(store, reference)
+            var limits = ImageLimits()
+            limits.filesMax = 3
+            let layout = OCILayout(path: workshop.folder + "/layout")
+            // It is never unpacked whole.
+            let other = try ImageReference("oci:" + (try await workshop.makeLayout(tag: "two", extra: "second")))
+            let hex = try layout.manifest(tag: "two", for: "it").digest.dropFirst("sha256:".count)
+            let small = ImageWorkshop.store(in: workshop.folder, limits: limits)
+            #expect(await refusal { _ = try await small.ensure(other) }?.code == .imageInvalid)
+            let held = ".pull-" + String(repeating: "cd", count: 32) + ".lock"
+            let lock = try #require(try FileLock.attempt("\(store.directory)/\(held)"))
+            let locks = {
+                try FolderListing.names(in: store.directory).filter { $0.hasSuffix(".lock") && !$0.hasPrefix(".work-") }
+            }
+            #expect(try locks().contains(".use-\(hex).lock") && locks().contains(".sha256-\(hex).lock"))
+            #expect(try await store.collect(Self.day) { [] }.isEmpty)
+            let use = ".use-\(image.digest.dropFirst("sha256:".count)).lock"
+            #expect(try locks() == [".collect.lock", held, use])
+            lock.release()
+            // Nothing is collected where there is another owner, and no lock is kept for that.
+            _ = try await ImageWorkshop.store(in: workshop.folder).collect(Self.day) { [] }
+            #expect(try locks() == [".collect.lock", use])
+            #expect(try await Self.use(store, reference) == image)
+        }
+    }
+
     @Test("Where another host has used the folder, nothing is collected")
     func othersFolder() async throws {
         try await ImageWorkshop.with { workshop in
