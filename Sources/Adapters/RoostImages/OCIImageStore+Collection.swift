@@ -50,7 +50,7 @@ extension OCIImageStore {
             guard try await remove(image, inUse: inUse) else { continue }
             removed.append("sha256:" + image.hex)
             logger.info("image removed, nothing uses it", metadata: ["digest": "sha256:\(image.hex)"])
-            try await clear(directory + "/" + Self.removingPrefix + image.hex)
+            await clear(directory + "/" + Self.removingPrefix + image.hex)
         }
         try await forgetNames()
         return removed
@@ -126,15 +126,15 @@ extension OCIImageStore {
                 continue
             }
             guard let lock else {
-                try await clear("\(directory)/\(name)")
+                await clear("\(directory)/\(name)")
                 continue
             }
             let path = "\(directory)/\(lock)"
-            guard let held = try await step("lock", { () throws(SystemError) in try FileLock.attempt(path) }) else {
+            guard let held = try? await step("lock", { () throws(SystemError) in try FileLock.attempt(path) }) else {
                 continue
             }
             defer { held.release() }
-            try await clear("\(directory)/\(name)")
+            await clear("\(directory)/\(name)")
         }
     }
 
@@ -186,12 +186,12 @@ extension OCIImageStore {
 
     // MARK: - Small steps
 
-    private func clear(_ path: String) async throws(RuntimeError) {
+    /// What cannot be cleared away stays for the next collection, and is no reason to remove nothing else.
+    private func clear(_ path: String) async {
         do {
             try await Command("rm", ["-rf", "--one-file-system", path], deadline: Self.removalDeadline).run()
         } catch {
             logger.error("cannot clear away an image", metadata: ["path": "\(path)", "error": "\(error)"])
-            throw RuntimeError(code: .failed, operation: "remove", subject: "images", cause: error.summary)
         }
     }
 

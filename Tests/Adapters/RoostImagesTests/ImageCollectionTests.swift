@@ -173,6 +173,23 @@ struct ImageCollectionTests {
         }
     }
 
+    @Test("One left-over image that cannot be cleared away keeps no other one")
+    func stuckLeftover() async throws {
+        try await ImageWorkshop.with { workshop in
+            let reference = try ImageReference("oci:" + (try await workshop.makeLayout(tag: "one", extra: "first")))
+            let store = Self.owned(workshop)
+            let image = try await Self.use(store, reference)
+            let stuck = "\(store.directory)/.removing-\(String(repeating: "ab", count: 32))"
+            // Nothing is removed from below a mount.
+            try DurableFile.makeFolder(stuck + "/rootfs")
+            #expect(mount("none", stuck + "/rootfs", "tmpfs", 0, "size=64k") == 0)
+            defer { umount2(stuck + "/rootfs", Int32(MNT_DETACH)) }
+            Self.age(image, seconds: 1000)
+            #expect(try await store.collect(Self.greedy) { [] } == [image.digest])
+            #expect(access(stuck, F_OK) == 0 && !Self.isThere(image))
+        }
+    }
+
     @Test("A lock stays while somebody has it or its image is there, and no longer")
     func locks() async throws {
         try await ImageWorkshop.with { workshop in
