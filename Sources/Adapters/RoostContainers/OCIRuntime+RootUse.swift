@@ -10,8 +10,8 @@ extension OCIRuntime {
     public func rootUse(of machine: MachineID, within walk: RootWalk) async throws(RuntimeError) -> RootUse? {
         let folder = folders(machine).state
         let group = cgroup(machine)
+        let end = WalkEnd(at: BootClock.now() + walk.time)
         let measure = { @Sendable () throws(SystemError) -> RootUse in
-            let end = BootClock.now() + walk.time
             let named = try FolderUse.measure(folder, namesMax: walk.namesMax, until: end)
             var use = NamelessFiles.use(ofProcesses: try group.processes(), openMax: walk.openMax, until: end)
             use.size = use.size + named.size
@@ -19,14 +19,28 @@ extension OCIRuntime {
             use.isDone = use.isDone && named.isDone
             return use
         }
-        do throws(SystemError) {
-            return try await walk.isIdle ? BlockingCall.runIdly(measure) : BlockingCall.run(measure)
-        } catch {
+        // Whoever ends roostd does not wait for a walk.
+        let outcome = await withTaskCancellationHandler {
+            await Self.outcome(of: measure, isIdle: walk.isIdle)
+        } onCancel: {
+            end.come()
+        }
+        switch outcome {
+        case .success(let use): return use
+        case .failure(let error):
             if error.code == ENOENT { return nil }
             throw RuntimeError(
                 code: .failed, operation: "measure the root of", subject: "machine \(machine)",
                 cause: error.description)
         }
+    }
+
+    private static func outcome(
+        of measure: @escaping @Sendable () throws(SystemError) -> RootUse, isIdle: Bool
+    ) async -> Result<RootUse, SystemError> {
+        do throws(SystemError) {
+            return .success(try await isIdle ? BlockingCall.runIdly(measure) : BlockingCall.run(measure))
+        } catch { return .failure(error) }
     }
 }
 
@@ -36,6 +50,7 @@ enum NamelessFiles {
     /// OVERLAYFS_SUPER_MAGIC of linux/magic.h. A machine can mount nothing, so what is on an overlay is its root.
     private static let overlay = 0x794c_7630
     private static let blockSize: Int64 = 512
+
     private struct File: Hashable {
         var device: dev_t
         var number: ino_t
@@ -55,7 +70,7 @@ enum NamelessFiles {
 
     /// Blocks. Nothing is opened: the kernel's links are asked what they lead to (proc_pid_fd(5)).
     /// - Parameter openMax: files open or mapped in all processes: thousands of processes may share a table of a million.
-    static func use(ofProcesses processes: Set<Int32>, openMax: Int, until end: Moment) -> RootUse {
+    static func use(ofProcesses processes: Set<Int32>, openMax: Int, until end: WalkEnd) -> RootUse {
         var seen: Set<File> = []
         var use = RootUse(size: .zero)
         var count = OpenCount(max: openMax)
@@ -71,7 +86,7 @@ enum NamelessFiles {
                 }
                 var missed = 0
                 for name in names {
-                    guard BootClock.now() < end else {
+                    guard !end.isReached else {
                         use.isDone = false
                         return use
                     }

@@ -1,6 +1,7 @@
 import CLinux
 import Glibc
 public import RoostModel
+import Synchronization
 
 /// What a folder with all that is in it takes of its disk, as far as a walk can see.
 public struct FolderUse: Hashable, Sendable {
@@ -28,7 +29,7 @@ public struct FolderUse: Hashable, Sendable {
     /// - Throws: ``SystemError`` for a folder that cannot be opened (ENOENT: there is none), and when the walk itself
     ///   lacks descriptors or memory. What vanishes on the way is no error, and what the disk does not show is left out.
     public static func measure(
-        _ folder: String, namesMax: Int, until end: Moment? = nil
+        _ folder: String, namesMax: Int, until end: WalkEnd? = nil
     ) throws(SystemError) -> FolderUse {
         try measure(folder, namesMax: namesMax, until: end, read: readdir)
     }
@@ -37,7 +38,7 @@ public struct FolderUse: Hashable, Sendable {
 
     /// - Parameter read: readdir(3).
     static func measure(
-        _ folder: String, namesMax: Int, until end: Moment? = nil, read: @escaping Read
+        _ folder: String, namesMax: Int, until end: WalkEnd? = nil, read: @escaping Read
     ) throws(SystemError) -> FolderUse {
         var walk = Walk(namesMax: namesMax, end: end, read: read)
         return try walk.measure(folder)
@@ -62,7 +63,7 @@ public struct FolderUse: Hashable, Sendable {
 
     private struct Walk {
         let namesMax: Int
-        let end: Moment?
+        let end: WalkEnd?
         let read: Read
         var use = FolderUse()
         /// The folders that the walk is in, the innermost last.
@@ -70,7 +71,7 @@ public struct FolderUse: Hashable, Sendable {
         var noted: Set<ino_t> = []
         var device: dev_t = 0
 
-        init(namesMax: Int, end: Moment?, read: @escaping Read) {
+        init(namesMax: Int, end: WalkEnd?, read: @escaping Read) {
             self.read = read
             self.namesMax = namesMax
             self.end = end
@@ -90,7 +91,7 @@ public struct FolderUse: Hashable, Sendable {
             device = status.st_dev
             count(status)
             while use.isWhole, let stream = open.last {
-                guard end.map({ BootClock.now() < $0 }) ?? true else {
+                guard end?.isReached != true else {
                     use.isDone = false
                     break
                 }
@@ -171,6 +172,21 @@ public struct FolderUse: Hashable, Sendable {
             use.size = use.size + ByteCount(bytes: Int64(status.st_blocks) * FolderUse.blockSize)
         }
     }
+}
+
+/// When a walk ends with what it has seen: at its time, or as soon as nobody waits for it any more.
+public final class WalkEnd: Sendable {
+    private let time: Moment
+    private let isOver = Atomic(false)
+
+    /// At this time.
+    public init(at time: Moment) { self.time = time }
+
+    /// Now.
+    public func come() { isOver.store(true, ordering: .relaxed) }
+
+    /// The walk is to end.
+    public var isReached: Bool { isOver.load(ordering: .relaxed) || BootClock.now() >= time }
 }
 
 extension BlockingCall {

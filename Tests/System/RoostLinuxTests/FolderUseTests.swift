@@ -119,10 +119,14 @@ import Testing
     func time() async throws {
         try await Self.with { folder in
             for number in 0..<20 { try DurableFile.makeFolder("\(folder)/\(number)") }
-            let cut = try FolderUse.measure(folder, namesMax: 100, until: BootClock.now())
+            let cut = try FolderUse.measure(folder, namesMax: 100, until: WalkEnd(at: BootClock.now()))
             #expect(!cut.isDone && cut.isWhole && cut.names < 20)
-            let whole = try FolderUse.measure(folder, namesMax: 100, until: BootClock.now() + .seconds(60))
+            let end = WalkEnd(at: BootClock.now() + .seconds(600))
+            let whole = try FolderUse.measure(folder, namesMax: 100, until: end)
             #expect(whole.isDone && whole.names == 20)
+            // Nobody waits for it any more.
+            end.come()
+            #expect(try !FolderUse.measure(folder, namesMax: 100, until: end).isDone)
         }
     }
 
