@@ -14,6 +14,9 @@ struct LeaderTrial: Sendable {
         case canFollow
         /// Never: the leader is of this epoch, and has removed the log from here on, or its history is another.
         case cannotFollow(String)
+        /// Never: the leader is of this epoch, of the same history, and has less than it had sent. The log of a leader that
+        /// only went on would be longer; it is the leader that has lost something, and a copy of it would lose it here too.
+        case leaderLostLog(String)
         /// Never: what is here and what the leader has were not made by the same initdb. No copy is made for that: it may
         /// be the store that is mistaken about who leads, and this the only data that counts.
         case otherData(String)
@@ -30,6 +33,8 @@ struct LeaderTrial: Sendable {
         var replayed: LSN
         /// Of the last replayed byte.
         var timeline: UInt32
+        /// Where each of its timelines begins, but the first.
+        var forks: [TimelineFork] = []
         /// What it has received, replayed or not.
         var received: LSN
     }
@@ -62,7 +67,7 @@ struct LeaderTrial: Sendable {
                     "has the data of database system \(position.system), and \(leader) has that of \(system): it is kept"
                 )
             }
-            if let why = try await divergence(of: position, from: timeline, flushed) { return .cannotFollow(why) }
+            if let verdict = try await comparison(of: position, with: timeline, flushed) { return verdict }
             return try await tryLog(from: position, of: timeline)
         } catch {
             return .unclear("\(error)")
@@ -87,22 +92,42 @@ struct LeaderTrial: Sendable {
     }
 
     /// How the log here differs from the leader's for good; nil when it is a part of it.
-    private func divergence(of position: Position, from timeline: UInt32, _ flushed: LSN) async throws(DatabaseError)
-        -> String?
+    private func comparison(of position: Position, with timeline: UInt32, _ flushed: LSN) async throws(DatabaseError)
+        -> Verdict?
     {
         let here = "has log up to \(position.replayed) of timeline \(position.timeline)"
-        if position.timeline > timeline { return "\(here), but \(leader) is on timeline \(timeline)" }
+        if position.timeline > timeline {
+            let words = "\(here), but \(leader) is on timeline \(timeline)"
+            // What is here goes on from there: by the leader of this epoch, which has lost that it began.
+            let forks = try await forks(of: timeline)
+            let isAhead =
+                position.forks.last?.timeline == position.timeline
+                && position.forks.filter { $0.timeline <= timeline } == forks
+            return isAhead ? .leaderLostLog(words) : .cannotFollow(words)
+        }
         if position.timeline == timeline {
             // The leader's end only grows: asked after the position here was read, it cannot be a moment old.
-            return position.replayed > flushed ? "\(here), but that of \(leader) ends at \(flushed)" : nil
+            guard position.replayed > flushed else { return nil }
+            let words = "\(here), but that of \(leader) ends at \(flushed)"
+            // Two forks may bear one number.
+            return try await forks(of: timeline) == position.forks ? .leaderLostLog(words) : .cannotFollow(words)
         }
+        guard let common = try await ancestors(of: timeline).first(where: { $0.timeline == position.timeline }) else {
+            return .cannotFollow("\(here), which is not in the history of \(leader)")
+        }
+        guard position.replayed > common.end else { return nil }
+        return .cannotFollow("\(here), but \(leader) left that timeline at \(common.end)")
+    }
+
+    private func forks(of timeline: UInt32) async throws(DatabaseError) -> [TimelineFork] {
+        TimelineHistory(ancestors: try await ancestors(of: timeline)).forks(to: timeline)
+    }
+
+    private func ancestors(of timeline: UInt32) async throws(DatabaseError) -> [TimelineHistory.Ancestor] {
+        guard timeline > 1 else { return [] }
         let text = try await ask("TIMELINE_HISTORY \(timeline)").first?.dropFirst().first ?? nil
         guard let text else { throw unexpected("TIMELINE_HISTORY \(timeline)") }
-        let ancestors = TimelineHistory(text: text).ancestors
-        guard let common = ancestors.first(where: { $0.timeline == position.timeline }) else {
-            return "\(here), which is not in the history of \(leader)"
-        }
-        return position.replayed > common.end ? "\(here), but \(leader) left that timeline at \(common.end)" : nil
+        return TimelineHistory(text: text).ancestors
     }
 
     /// A receiver asks from the beginning of a segment (walreceiverfuncs.c, RequestXLogStreaming).
@@ -159,7 +184,8 @@ extension PostgresInstance {
                 upstream.leader, slot: slot, parameters: settings.trialParameters(upstream, secrets))
             return await trial.ask(
                 for: LeaderTrial.Position(
-                    system: system, replayed: recovery.replayed, timeline: timeline, received: recovery.received))
+                    system: system, replayed: recovery.replayed, timeline: timeline, forks: try forks(of: timeline),
+                    received: recovery.received))
         } catch {
             return .unclear("\(error)")
         }

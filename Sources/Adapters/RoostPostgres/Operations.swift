@@ -165,6 +165,9 @@ final class Operations: Sendable {
         case .cannotFollow(let why):
             logger.warning("the leader says that this member can never follow it", metadata: ["why": "\(why)"])
             events.put(.cannotFollow(why, after: last))
+        case .leaderLostLog(let why):
+            logger.error("the leader has lost a part of its log", metadata: ["why": "\(why)"])
+            events.put(.leaderLostLog(why, after: last))
         }
     }
 

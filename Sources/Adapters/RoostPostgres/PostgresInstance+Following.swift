@@ -210,8 +210,7 @@ extension PostgresInstance {
             guard let ancestors = try history(of: timeline) else {
                 throw PostgresError("read its history", "there is none")
             }
-            let children = ancestors.dropFirst().map(\.timeline) + [timeline]
-            return zip(children, ancestors).map { TimelineFork(timeline: $0, begin: $1.end) }
+            return TimelineHistory(ancestors: ancestors).forks(to: timeline)
         } catch {
             throw PostgresError("tell where timeline \(timeline) comes from", "\(error)")
         }
@@ -248,6 +247,15 @@ public struct TimelineHistory: Hashable, Sendable {
                 return nil
             }
             return Ancestor(timeline: timeline, end: end)
+        }
+    }
+
+    init(ancestors: [Ancestor]) { self.ancestors = ancestors }
+
+    /// Where each timeline on the way to `timeline`, whose history this is, begins, but the first; oldest first.
+    func forks(to timeline: UInt32) -> [TimelineFork] {
+        zip(ancestors.dropFirst().map(\.timeline) + [timeline], ancestors).map {
+            TimelineFork(timeline: $0, begin: $1.end)
         }
     }
 

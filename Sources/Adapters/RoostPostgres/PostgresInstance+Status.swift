@@ -12,9 +12,9 @@ extension PostgresInstance {
         let position = { (index: Int) in row[index].flatMap { LSN(text: $0) } ?? .zero }
         let timeline = row[7].flatMap { UInt32($0) } ?? 0
         guard row[0] == "t" else {
+            let (standbys, flushed) = try await account(of: epoch, until: end)
             return .primary(
-                PrimaryObservation(
-                    timeline: timeline, flushed: position(1), standbys: try await streams(of: epoch, until: end)))
+                PrimaryObservation(timeline: timeline, flushed: max(position(1), flushed), standbys: standbys))
         }
         let milliseconds = { (index: Int) in row[index].flatMap { Int64($0) }.map { Duration.milliseconds($0) } }
         return .standby(
@@ -27,17 +27,24 @@ extension PostgresInstance {
     /// names.
     func streams(
         of epoch: Epoch, until end: Moment = BootClock.now() + observationDeadline
-    ) async throws(DatabaseError) -> [StreamObservation] {
+    ) async throws(DatabaseError) -> [StreamObservation] { try await account(of: epoch, until: end).standbys }
+
+    /// And how far its own log went after that was read: a standby that has more has more than its leader. The function
+    /// that lists senders lists them all before the first row is made of them.
+    private func account(
+        of epoch: Epoch, until end: Moment
+    ) async throws(DatabaseError) -> (standbys: [StreamObservation], flushed: LSN) {
         let rows = try await observer.query(
-            "SELECT application_name, state, flush_lsn FROM pg_stat_replication "
+            "SELECT application_name, state, flush_lsn, pg_current_wal_flush_lsn() FROM pg_stat_replication "
                 + "WHERE usename = '\(PostgresSettings.replicator)' ORDER BY 1",
             within: max(end - BootClock.now(), .milliseconds(1)))
-        return rows.compactMap { row in
+        let standbys = rows.compactMap { row -> StreamObservation? in
             guard let name = row[0].flatMap({ StreamName($0, epoch: epoch) }) else { return nil }
             return StreamObservation(
                 member: name.member, isStreaming: row[1] == "streaming",
                 flushed: row[2].flatMap { LSN(text: $0) } ?? .zero)
         }
+        return (standbys, rows.compactMap { $0[3].flatMap { LSN(text: $0) } }.max() ?? .zero)
     }
 
     /// How far recovery is.

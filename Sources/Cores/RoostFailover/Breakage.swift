@@ -34,6 +34,8 @@ package enum Breakage: String, Hashable, Sendable, CaseIterable {
     case followsAfterLoss
     /// Gives up what it has before it has reached whom it takes it back to.
     case rewindsUntried
+    /// Replaces what its leader has lost by a copy of that leader.
+    case trustsShortLeader
     /// Lets readers in for as long as its Postgres runs.
     case servesWithoutStream
     /// Leads for as long as its Postgres takes to recover.

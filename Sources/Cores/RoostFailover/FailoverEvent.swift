@@ -43,6 +43,10 @@ public enum FailoverEvent: Hashable, Sendable {
     /// does not exist yet.
     case cannotFollow(String, after: OperationID)
 
+    /// The leader of this member's epoch was asked, and its log, of the same timelines as the one here, ends before this
+    /// one's: it has lost what it had sent. The shell has this from its own question to the leader, as ``cannotFollow``.
+    case leaderLostLog(String, after: OperationID)
+
     /// The last ``FailoverAction/setGate(isOpen:)`` was carried out, or could not be: then the text says why, and the shell
     /// goes on trying.
     case gateAnswered(isOpen: Bool, failure: String?)
@@ -125,7 +129,7 @@ public enum PostgresObservation: Hashable, Sendable {
 
 public struct PrimaryObservation: Hashable, Sendable {
     public var timeline: UInt32
-    /// `pg_current_wal_flush_lsn()`.
+    /// `pg_current_wal_flush_lsn()`, read after what the standbys have.
     public var flushed: LSN
     /// The rows of `pg_stat_replication` whose `application_name` is a ``StreamName`` of the epoch that Postgres
     /// was promoted or started with; all others do not count and must not be listed.

@@ -107,7 +107,7 @@ extension FailoverMember {
             breakage != .followsAfterLoss
         {
             // Its pages may hold what its log has lost.
-            let why = "has lost part of its own log: it ends at \(end), but this member led from \(lost.begin)"
+            let why = "has lost part of its own log: it ends at \(end), but this member led up to \(lost.end)"
             return copy(rule, end: end, why, now)
         }
         if breakage == .adoptsUnseen {
@@ -211,6 +211,19 @@ extension FailoverMember {
         start(.sever)
     }
 
+    /// A leader sends only what is on its disk (walsender.c, XLogSendPhysical): having less than was sent, it has lost
+    /// it, and a copy of it would lose it here too. Whoever has the most leads on.
+    mutating func leaderLostLog(_ reason: String, _ now: Moment) {
+        if breakage == .trustsShortLeader { return outgrew(reason, now) }
+        detail = reason
+        guard let rule = view?.rule, rule.recruitment == nil, rule.leader != name, rule.epoch == state.promised,
+            proofOfReversal(rule) == nil, state.data == .usable
+        else { return }
+        var next = rule
+        next.recruitment = Recruitment(epoch: rule.epoch.next, proposer: name, reason: .leaderLostLog)
+        changeRule(next, now)
+    }
+
     mutating func observedStandby(_ sample: StandbyObservation, _ now: Moment) {
         guard case .following = phase else { return }
         if let timeline = state.timeline, sample.timeline > timeline {
@@ -220,6 +233,8 @@ extension FailoverMember {
         failures = 0
         stumbles = 0
         hasCopiedInVain = false
+        // It could not go on from a log that is not the leader's.
+        reports.divergence = nil
         streamedAt = now
         detail = nil
         // It answers and streams: edges may bring readers.

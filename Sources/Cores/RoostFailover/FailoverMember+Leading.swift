@@ -79,6 +79,7 @@ extension FailoverMember {
 
     mutating func beginReign(_ now: Moment) {
         failures = 0
+        shared.settle()
         phase = .leading(Reigning(soundSince: now, heardAt: now))
     }
 
@@ -93,13 +94,9 @@ extension FailoverMember {
                 crashes = max(crashes - 1, 0)
                 reigning.soundSince = now
             }
+            if let why = loss(sample) { return standDown(why, because: .leaderLostLog, now) }
             weigh(sample, &reigning, now)
             phase = .leading(reigning)
-            if let lost = state.chain.lost(by: name, end: sample.flushed), let rule = view?.rule, rule.members.count > 1
-            {
-                let why = "it has lost part of its own log, which ends at \(sample.flushed): it led from \(lost.begin)"
-                return standDown(why, now)
-            }
             if reigning.isOpen, !gateIsOpen { open(now) }
         case .draining(var drain):
             drain.reigning.heardAt = now
@@ -110,6 +107,20 @@ extension FailoverMember {
             .rewinding, .claiming, .promoting, .restarting, .suspending, .quarantined, .resigning, .leaving:
             break
         }
+    }
+
+    /// Its disk has not what it said it had. In words; nil when nobody has more of this reign than its leader. An only
+    /// member has nobody who could.
+    private mutating func loss(_ sample: PrimaryObservation) -> String? {
+        let more = shared.excess(over: sample)
+        guard let rule = view?.rule, rule.members.count > 1 else { return nil }
+        let why = "it has lost part of its own log, which ends at \(sample.flushed): "
+        if let lost = state.chain.lost(by: name, end: sample.flushed) { return why + "it led from \(lost.end)" }
+        if let own = state.timeline, sample.timeline < own {
+            return why + "it is on timeline \(sample.timeline), and led on \(own)"
+        }
+        guard let more, breakage != .trustsShortLeader else { return nil }
+        return why + "a standby has it up to \(more)"
     }
 
     /// May clients come in? Whatever they could see must be on enough standbys, *in bytes of this reign*: a longer
@@ -197,19 +208,24 @@ extension FailoverMember {
     }
 
     /// Stops Postgres, then asks for a successor.
-    mutating func standDown(_ reason: String, _ now: Moment) {
+    mutating func standDown(
+        _ reason: String, because cause: Recruitment.Reason = .leaderResigned, _ now: Moment
+    ) {
         close(now)
         detail = reason
+        resignation = cause
         phase = .resigning(hasStopped: false)
         failures = 0
         retryAt = now
         start(.stop(.immediate))
     }
 
-    mutating func proposeSuccession(_ rule: ClusterRule, _ now: Moment) {
+    mutating func proposeSuccession(
+        _ rule: ClusterRule, because cause: Recruitment.Reason = .leaderResigned, _ now: Moment
+    ) {
         guard rule.recruitment == nil, rule.leader == name else { return }
         var next = rule
-        next.recruitment = Recruitment(epoch: rule.epoch.next, proposer: name, reason: .leaderResigned)
+        next.recruitment = Recruitment(epoch: rule.epoch.next, proposer: name, reason: cause)
         changeRule(next, now)
     }
 }

@@ -99,7 +99,7 @@ extension FailoverMember {
             state: breakage == .saysStoppedEarly && phase.isStopping ? .stopped : reportedState,
             promised: state.promised, position: answer?.position ?? livePosition(now),
             timeline: answer == nil ? reports.timeline : reports.endTimeline,
-            replayed: reports.replayed, isStreaming: false, lagBytes: 0, lagMilliseconds: 0, detail: detail,
+            replayed: counted(reports.replayed), isStreaming: false, lagBytes: 0, lagMilliseconds: 0, detail: detail,
             chain: answer?.chain, cannotLead: answer != nil && reports.divergence != nil ? true : nil,
             asksToReplace: asksLeave ? true : nil)
         if gateIsOpen, let gateObstacle { report.detail = "clients are not let in: \(gateObstacle)" }
@@ -120,6 +120,12 @@ extension FailoverMember {
 
     private func isFresh(_ now: Moment) -> Bool { now - observedAt <= timings.sampleAgeMax }
 
+    /// What somebody else wrote here, up to the end that Postgres shows, is no part of the cluster's log.
+    private func counted(_ end: LSN) -> LSN {
+        if case .following = phase { return end }
+        return min(end, reports.divergence?.agreed ?? end)
+    }
+
     /// A primary that is being stopped runs until it has stopped.
     private var reportedState: MemberReport.State {
         primaryMayRun && !phase.mayBePrimary ? .running : phase.reported(running != nil)
@@ -131,7 +137,7 @@ extension FailoverMember {
         // A Postgres that hangs could not lead, wherever it was.
         switch isFresh(now) ? observation : nil {
         case .primary(let sample): return state.chain.position(at: sample.flushed)
-        case .standby(let sample): return state.chain.position(at: sample.received)
+        case .standby(let sample): return state.chain.position(at: counted(sample.received))
         case nil:
             switch phase {
             case .waiting(let end): return state.chain.position(at: end)

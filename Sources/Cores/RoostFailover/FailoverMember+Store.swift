@@ -20,6 +20,7 @@ extension FailoverMember {
         if isRead { reversedAt = nil }
         noteNews(seen, now)
         view = seen
+        shared.note(seen, besides: name)
         noteCalled(seen, source, now)
         if isRead { callRecruitment(now) }
     }

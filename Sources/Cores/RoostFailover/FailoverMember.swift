@@ -78,6 +78,8 @@ public struct FailoverMember: Sendable {
     var primaryMayRun = false
     /// The standbys of a leader.
     var streams = StreamWatch()
+    /// What others have of this leader's log.
+    var shared = SharedLog()
     /// When this member last streamed from its leader.
     var streamedAt: Moment
     var stream = StreamActivity()
@@ -87,6 +89,8 @@ public struct FailoverMember: Sendable {
     var retryAt = Moment.zero
     var crashes = 0
     var isolationLimit: Duration
+    /// Why it resigns.
+    var resignation = Recruitment.Reason.leaderResigned
     /// Since when this leader has had no Postgres that runs.
     var downSince: Moment?
     /// The switchover this leader gave up, with the reason, until the store has it.
@@ -207,6 +211,9 @@ public struct FailoverMember: Sendable {
         case .cannotFollow(let reason, let id):
             guard id == lastOperation, running == nil, case .following = phase else { return }
             outgrew(reason, now)
+        case .leaderLostLog(let reason, let id):
+            guard id == lastOperation, running == nil, case .following = phase else { return }
+            leaderLostLog(reason, now)
         case .gateAnswered(let isOpen, let failure): gateAnswered(isOpen, failure, now)
         case .terminate: sayFarewell(now)
         }
@@ -253,7 +260,7 @@ public struct FailoverMember: Sendable {
         case .leading(let reigning): reign(reigning, rule, now)
         case .draining(let drain): self.drain(drain, rule, now)
         case .suspending: if now >= retryAt { start(.stop(.immediate)) }
-        case .resigning(hasStopped: true): proposeSuccession(rule, now)
+        case .resigning(hasStopped: true): proposeSuccession(rule, because: resignation, now)
         case .resigning(hasStopped: false): if now >= retryAt { start(.stop(.immediate)) }
         case .exchanging: if now >= retryAt { start(.exchange) }
         case .discarding: if now >= retryAt { start(.discard) }

@@ -35,10 +35,17 @@ extension [Reign] {
         return [first] + dropFirst().filter { $0.begin < end }
     }
 
-    /// A reign that begins beyond the end of its own leader's log: when a leader was chosen its log ended where the reign
-    /// begins, on its disk, and a copy or what is left after a rewind is never shorter.
-    func lost(by member: MemberName, end: LSN) -> Reign? {
-        first { $0.leader == member && $0.begin > end }
+    /// A reign of which its own leader's log should have more than it has. When a leader was chosen its log ended where the
+    /// reign begins, on its disk; whatever others have of the reign it had on its disk before; and a copy or what is left
+    /// after a rewind is never shorter.
+    ///
+    /// - Returns: the reign, and how far the log must reach at least.
+    func lost(by member: MemberName, end: LSN) -> (reign: Reign, end: LSN)? {
+        for (index, reign) in enumerated() where reign.leader == member {
+            let known = index + 1 < count ? self[index + 1].begin : reign.begin
+            if known > end { return (reign, known) }
+        }
+        return nil
     }
 
     /// The position of a log with this chain and end: the epoch is that of its *last byte*, not of the leader it

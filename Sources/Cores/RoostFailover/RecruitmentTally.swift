@@ -9,8 +9,8 @@ public struct RecruitmentTally: Sendable {
     let recruitment: Recruitment
     /// Members that stopped following, promised the recruitment's epoch and said how far their log goes.
     public let answers: [MemberReport]
-    /// Members that answered too, but whose log ends before a reign of their own begins: they have lost what was on their
-    /// disk, and nobody knows how much. They prove nothing.
+    /// Members that answered too, but whose log ends before a reign of their own begins, or before what others have of that
+    /// reign: they have lost what was on their disk, and nobody knows how much. They prove nothing.
     public let bereft: [MemberReport]
     /// So many standbys must answer when the old leader does not.
     public let standbysNeeded: Int
@@ -32,7 +32,8 @@ public struct RecruitmentTally: Sendable {
         }
         // An only member has nobody who could have more.
         let isAlone = rule.members.count == 1 || breakage == .believesShortLeader
-        let bereft = isAlone ? [] : all.filter { $0.lostReign(of: rule.history) != nil }
+        let bereft =
+            isAlone ? [] : all.filter { $0.hasLost(of: rule.history) || $0.hasLost(leading: rule, reports) }
         self.bereft = bereft
         answers = all.filter { !bereft.contains($0) }
         let leader = rule.leader
@@ -115,10 +116,24 @@ public struct RecruitmentTally: Sendable {
 }
 
 extension MemberReport {
-    /// The reign that this member itself began, further on than its log reaches.
-    fileprivate func lostReign(of history: [Reign]) -> Reign? {
-        guard let end = position?.end else { return nil }
-        return chain?.lost(by: member, end: end) ?? history.lost(by: member, end: end)
+    /// It led further on than its log reaches.
+    fileprivate func hasLost(of history: [Reign]) -> Bool {
+        guard let end = position?.end else { return false }
+        return (chain?.lost(by: member, end: end) ?? history.lost(by: member, end: end)) != nil
+    }
+
+    /// It leads, and others have seen that it has less than they, or show that they have more.
+    fileprivate func hasLost(leading rule: ClusterRule, _ reports: [MemberReport]) -> Bool {
+        guard member == rule.leader, let end = position?.end else { return false }
+        if rule.recruitment?.reason == .leaderLostLog { return true }
+        return reports.contains { $0.member != member && ($0.end(in: rule) ?? .zero) > end }
+    }
+
+    /// How far this member is in the log of the present reign, in whole records; nil when nothing of it is known. What was
+    /// received beyond may be a part of a record that the leader never finished.
+    func end(in rule: ClusterRule) -> LSN? {
+        guard rule.members.contains(member), position?.epoch == rule.epoch else { return nil }
+        return replayed
     }
 
     /// A promise of exactly this epoch, and a position that its own chain bears out.

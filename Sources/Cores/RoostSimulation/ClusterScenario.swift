@@ -51,6 +51,8 @@ public struct ClusterScenario: Sendable, CustomStringConvertible {
         case storeGoesBack
         /// The leader dies, and its disk has not what it said it had: the log ends before the leader's reign begins.
         case tornLog
+        /// The leader dies, and its disk has not what it said it had: the end of what the leader itself wrote is missing.
+        case lostTail
         /// A member's Postgres dies, and takes very long to recover.
         case slowRecovery
     }

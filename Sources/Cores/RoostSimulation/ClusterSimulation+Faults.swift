@@ -59,6 +59,7 @@ extension ClusterSimulation {
         case .fallBehind: fallBehind(member)
         case .storeGoesBack: storeGoesBack()
         case .tornLog: tearLog(of: member)
+        case .lostTail: loseTail(of: member)
         case .slowRecovery:
             members[member].recoversUntil = time + long
             crashPostgres(member)
@@ -113,7 +114,8 @@ extension ClusterSimulation {
         members.indices.allSatisfy { other in
             let postgres = members[other].postgres
             return other == member
-                || (members[other].durable.data == .usable && postgres.log == postgres.log.honest && !postgres.isTorn)
+                || (members[other].durable.data == .usable && postgres.log == postgres.log.honest && !postgres.isTorn
+                    && !postgres.isShort)
         }
     }
 
@@ -132,6 +134,26 @@ extension ClusterSimulation {
         members[member].postgres.log.truncate(to: reign.begin.offset - min(lost, reign.begin.offset - 1))
         members[member].postgres.isTorn = true
         note("\(members[member].name) has lost part of its log: \(members[member].postgres.log)")
+    }
+
+    /// Its Postgres starts with what is left. All others have more: where one had less, and the rest were away, nobody
+    /// could know that something is missing.
+    private func loseTail(of member: Int) {
+        guard let reign = store.view.rule?.history.last, reign.leader == members[member].name,
+            members[member].durable.data == .usable, members[member].durable.led == reign.epoch,
+            members[member].postgres.log.lastEpoch == reign.epoch.number, disksToLose > 0,
+            othersAreWhole(besides: member), members.count > 1
+        else { return }
+        let others = members.indices.filter { $0 != member }.map { members[$0].postgres.log }
+        let least = others.map { $0.lastEpoch == reign.epoch.number ? $0.end : 0 }.min() ?? 0
+        guard least > reign.begin.offset + 1 else { return }
+        crash(member, for: random.pick(200, 5000) * Self.millisecond)
+        guard members[member].core == nil else { return }
+        disksToLose -= 1
+        let left = least - UInt64(random.pick(1, Int(min(least - reign.begin.offset - 1, 100))))
+        members[member].postgres.log.truncate(to: left)
+        members[member].postgres.isShort = true
+        note("\(members[member].name) has lost the end of its log: \(members[member].postgres.log)")
     }
 
     private func storeGoesBack() {

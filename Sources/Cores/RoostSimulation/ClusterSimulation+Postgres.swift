@@ -39,7 +39,7 @@ extension ClusterSimulation {
         case .stop(.fast):
             if case .primary(let epoch) = members[member].postgres.mode {
                 members[member].postgres.mode = .closing(epoch: epoch)
-                members[member].postgres.log.append(1, epoch: epoch)
+                if !members[member].postgres.isShort { members[member].postgres.log.append(1, epoch: epoch) }
                 sendLog(of: member)
             }
         case .discard: stopPostgres(member)
@@ -350,7 +350,7 @@ extension ClusterSimulation {
         guard case .following(_, let epoch) = members[member].postgres.mode, members[member].gateIsOpen,
             members[member].postgres.log.lastEpoch == epoch,
             members[member].postgres.isConsistent, time >= members[member].frozenUntil,
-            members.allSatisfy({ $0.durable.data == .usable && !$0.postgres.isTorn })
+            members.allSatisfy({ $0.durable.data == .usable && !$0.postgres.isTorn && !$0.postgres.isShort })
         else { return }
         dropStream(of: member)
         tokens += 1

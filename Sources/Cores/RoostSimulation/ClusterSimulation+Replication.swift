@@ -26,10 +26,15 @@ extension ClusterSimulation {
             leading == epoch || scenario.breach == .ignoresStreamNames
         else { return }
         let log = members[member].postgres.log
-        if members[member].postgres.isTorn {
+        if members[member].postgres.isTorn || members[member].postgres.isShort {
             return fail("\(members[member].name) streams with pages that are newer than its log \(log)")
         }
-        guard log.isPrefix(of: members[leader].postgres.log) else {
+        let leaders = members[leader].postgres
+        if leaders.isShort, leaders.log != log, leaders.log.isPrefix(of: log) {
+            guard members[member].operation == nil else { return }
+            return tell(member, .leaderLostLog("the leader has less", after: members[member].lastOperation))
+        }
+        guard log.isPrefix(of: leaders.log) else {
             if scenario.breach == .ignoresStreamNames { return }
             return fail("\(members[member].name) with log \(log) joins the stream of \(members[leader].postgres.log)")
         }
@@ -138,7 +143,7 @@ extension ClusterSimulation {
         schedule(.client, after: random.pick(10, 120) * Self.millisecond)
         let member = random.pick(0, members.count - 1)
         guard case .primary(let epoch) = members[member].postgres.mode, time >= members[member].frozenUntil,
-            members[member].gateIsOpen || random.chance(50)
+            !members[member].postgres.isShort, members[member].gateIsOpen || random.chance(50)
         else { return }
         members[member].postgres.log.append(UInt64(random.pick(1, 40)), epoch: epoch)
         members[member].postgres.waiting.append(members[member].postgres.log.end)

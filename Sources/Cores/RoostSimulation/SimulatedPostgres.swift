@@ -26,6 +26,8 @@ struct SimulatedPostgres {
     var isDamaged = false
     /// Its pages hold what its log has lost.
     var isTorn = false
+    /// It starts with what is left of its log, and nothing that it writes is to be trusted.
+    var isShort = false
     /// A whole copy lies beside it.
     var copy: SimulatedLog?
     /// What was there before lies aside.
@@ -72,6 +74,7 @@ struct SimulatedPostgres {
         exists = true
         isDamaged = false
         isTorn = false
+        isShort = false
         consistentAt = 0
         outgrownEpoch = nil
         begin(.stopped, members: members)

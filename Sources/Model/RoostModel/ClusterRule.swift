@@ -170,17 +170,20 @@ public struct Recruitment: Hashable, Sendable, Codable {
         case leaderSilent
         /// The leader says that it cannot go on.
         case leaderResigned
+        /// The leader has less of its own log than a standby was sent of it.
+        case leaderLostLog
         /// Somebody asked for a switchover.
         case switchover
         /// A word of a newer version.
         case unknown(String)
 
-        public static let known: [Self] = [.leaderSilent, .leaderResigned, .switchover]
+        public static let known: [Self] = [.leaderSilent, .leaderResigned, .leaderLostLog, .switchover]
 
         public var rawValue: String {
             switch self {
             case .leaderSilent: "leader_silent"
             case .leaderResigned: "leader_resigned"
+            case .leaderLostLog: "leader_lost_log"
             case .switchover: "switchover"
             case .unknown(let word): word
             }

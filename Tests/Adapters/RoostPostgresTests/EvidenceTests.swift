@@ -45,7 +45,8 @@ struct EvidenceTests {
             let system = "\(try #require(try m1.instance.systemIdentifier()))"
             #expect(try await m1.query("SELECT system_identifier FROM pg_control_system()") == [[system]])
             func ask(
-                _ position: LSN, _ timeline: UInt32, slot: String = "m2_e1", system: String = system
+                _ position: LSN, _ timeline: UInt32, slot: String = "m2_e1", system: String = system,
+                forks: [TimelineFork] = []
             ) async throws -> LeaderTrial.Verdict {
                 let trial = try LeaderTrial(
                     m1.name, slot: slot,
@@ -54,7 +55,8 @@ struct EvidenceTests {
                         ("sslmode", "disable"), ("gssencmode", "disable"),
                     ])
                 return await trial.ask(
-                    for: .init(system: system, replayed: position, timeline: timeline, received: position))
+                    for: .init(system: system, replayed: position, timeline: timeline, forks: forks, received: position)
+                )
             }
             #expect(try await ask(end, 1) == .canFollow)
             guard case .cannotFollow(let why) = try await ask(old, 1) else {
@@ -62,7 +64,19 @@ struct EvidenceTests {
                 return
             }
             #expect(why.contains("has already been removed"))
-            #expect(try await ask(LSN(end.offset + (64 << 20)), 1).isRefusal)
+            // Of one history, and longer than its leader's: no copy of that leader is made.
+            let longer = LSN(end.offset + (64 << 20))
+            guard case .leaderLostLog(let loss) = try await ask(longer, 1) else {
+                Issue.record("it takes the leader's word for what the leader has lost")
+                return
+            }
+            #expect(loss.hasPrefix("has log up to \(longer) of timeline 1, but that of m1 ends at 0/"))
+            // It does not know any more that it was promoted.
+            guard case .leaderLostLog = try await ask(end, 2, forks: [TimelineFork(timeline: 2, begin: old)]) else {
+                Issue.record("it takes the leader's word for where the leader began")
+                return
+            }
+            #expect(try await ask(longer, 1, forks: [TimelineFork(timeline: 1, begin: old)]).isRefusal)
             #expect(try await ask(end, 2).isRefusal)
             #expect(try await ask(old, 1, slot: "m2_e2") == .unclear("m1: it has no slot m2_e2"))
             // Of another initdb: whatever else there is to say, it is not replaced by a copy.
@@ -290,7 +304,7 @@ extension LeaderTrial.Verdict {
     fileprivate var isRefusal: Bool {
         switch self {
         case .cannotFollow: true
-        case .canFollow, .otherData, .unclear: false
+        case .canFollow, .leaderLostLog, .otherData, .unclear: false
         }
     }
 }

@@ -51,14 +51,14 @@ import Testing
         case .dropsOlderReads:
             #expect(
                 violation.what.contains("no open primary") || violation.what.contains("not whole"), "\(violation)")
-        case .trustsRestoredStore, .believesShortLeader, .rewindsUntried, .keepsOfficeWhileDown:
+        case .trustsRestoredStore, .believesShortLeader, .rewindsUntried, .trustsShortLeader, .keepsOfficeWhileDown:
             Issue.record("has faults of its own")
         }
     }
 
     /// What all kinds of faults together bring about too seldom.
     private static let needsOwnFaults: [Breakage] = [
-        .trustsRestoredStore, .believesShortLeader, .rewindsUntried, .keepsOfficeWhileDown,
+        .trustsRestoredStore, .believesShortLeader, .rewindsUntried, .trustsShortLeader, .keepsOfficeWhileDown,
     ]
 
     @Test(arguments: [3, 5])
@@ -88,6 +88,15 @@ import Testing
                 members: 3, faults: [.tornLog, .crashMember, .crashBetweenActions, .isolate],
                 breakage: .rewindsUntried))
         #expect(violation.what.contains("no open primary"), "\(violation)")
+    }
+
+    /// A leader that comes back with less of its own reign than its standbys have.
+    @Test(arguments: [2, 3, 5])
+    func trustInAShortLeaderIsNoticed(members: Int) throws {
+        let violation = try #require(
+            firstViolation(
+                members: members, faults: [.lostTail, .powerLoss, .isolate], breakage: .trustsShortLeader))
+        #expect(violation.what.contains("exchanges its data for a copy without"), "\(violation)")
     }
 
     /// A standby whose supervisor is frozen connects again by itself, to whoever leads there now.

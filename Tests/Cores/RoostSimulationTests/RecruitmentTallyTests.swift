@@ -148,6 +148,36 @@ import Testing
         #expect(just.verdict(hasWaited: true)?.leader == names[0])
     }
 
+    /// It has less of the reign than others have shown, whether they answer or not: what it had beyond may be on one that is
+    /// away.
+    @Test func aLeaderWithLessThanOthersShowProvesNothing() throws {
+        var away = answer(3, end: 700, promised: 1)
+        away.chain = nil
+        let asked = rule(members: 3)
+        let reports = [answer(1, end: 690), answer(2, end: 690), away]
+        let short = try #require(RecruitmentTally(rule: asked, reports: reports))
+        #expect(short.verdict(hasWaited: true) == nil)
+        #expect(short.obstacle?.contains("m1 has lost part of its own log: need 1 more of m3") == true)
+        let back = [answer(1, end: 690), answer(2, end: 690), answer(3, end: 700)]
+        #expect(RecruitmentTally(rule: asked, reports: back)?.verdict(hasWaited: false)?.leader == names[2])
+        // What was received beyond the last whole record proves nothing.
+        away.replayed = LSN(690)
+        let whole = try #require(RecruitmentTally(rule: asked, reports: [reports[0], reports[1], away]))
+        #expect(whole.verdict(hasWaited: true)?.leader == names[0])
+        // Nor does what an earlier leader wrote.
+        away.replayed = LSN(700)
+        away.position = Position(epoch: .none, end: LSN(700))
+        let other = try #require(RecruitmentTally(rule: asked, reports: [reports[0], reports[1], away]))
+        #expect(other.verdict(hasWaited: true)?.leader == names[0])
+        // Whoever called has seen it.
+        let told = rule(members: 3, reason: .leaderLostLog)
+        let answers = [answer(1, end: 690), answer(2, end: 690)]
+        #expect(RecruitmentTally(rule: told, reports: answers)?.isSufficient == false)
+        // Of two members the other one has all that was confirmed.
+        let two = try #require(RecruitmentTally(rule: rule(members: 2, reason: .leaderLostLog), reports: answers))
+        #expect(two.verdict(hasWaited: false)?.leader == names[1])
+    }
+
     /// The cluster's history has forgotten that reign, but not its member.
     @Test func aMemberSaysThatItHasLostItsReign() throws {
         let own = Reign(epoch: Epoch(2), leader: names[2], begin: LSN(500))
