@@ -49,7 +49,7 @@ public final class Member: Sendable {
     private let promises: PromiseKeeper
     /// Somebody waits for what the next sample of Postgres says.
     private let isAwaited = Atomic(false)
-    private let volumeFault = Mutex<String?>(nil)
+    private let volumeFailed = Atomic(false)
 
     /// Waits for the host to say what this member is a member of, and makes ready to take part.
     ///
@@ -145,6 +145,7 @@ public final class Member: Sendable {
                 for action in actions {
                     if case .exit = action {
                         lease.set(nil)
+                        endIfVolumeFailed()
                         leave(core.state)
                         events.close()
                         return
@@ -244,8 +245,7 @@ public final class Member: Sendable {
             detail = "\(why): \(words)"
         }
         let all = [
-            volumeFault.withLock { $0 }, operations.complaint, detail, instance.layout.shortage(),
-            instance.lackOfRoomWords,
+            operations.complaint, detail, instance.layout.shortage(), instance.lackOfRoomWords,
         ].compactMap(\.self)
         return all.isEmpty ? nil : all.joined(separator: "; ")
     }
@@ -289,12 +289,19 @@ public final class Member: Sendable {
         })
         guard let fault = found else { return }
         logger.critical("the machine ends", metadata: ["why": "\(fault)"])
-        volumeFault.withLock { $0 = fault }
-        // What it says it has written it may not have. As after a crash, another one takes over.
+        volumeFailed.store(true, ordering: .sequentiallyConsistent)
+        // Before its Postgres ends: a leader would start it again.
+        events.put(.volumeFailed(fault))
+        // What it says it has written it may not have.
         instance.kill()
-        // The report that says why.
-        guard (try? await Task.sleep(for: timings.reportInterval)) != nil else { return }
+        // The core asks for a successor and says why it goes. One that waits for the disk cannot.
+        guard (try? await Task.sleep(for: timings.farewellMax + .seconds(1))) != nil else { return }
         _exit(VolumeWatch.exitCode)
+    }
+
+    /// Nothing more is written to it.
+    private func endIfVolumeFailed() {
+        if volumeFailed.load(ordering: .sequentiallyConsistent) { _exit(VolumeWatch.exitCode) }
     }
 
     private func tendRoom() async {

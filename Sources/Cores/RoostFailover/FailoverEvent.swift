@@ -51,6 +51,11 @@ public enum FailoverEvent: Hashable, Sendable {
     /// goes on trying.
     case gateAnswered(isOpen: Bool, failure: String?)
 
+    /// The volume takes no writes any more, in words: what Postgres says it has written it may not have. The core stops
+    /// it at once and for good, hands over, and answers with ``FailoverAction/exit``, as after ``terminate``: nothing of
+    /// that needs the volume.
+    case volumeFailed(String)
+
     /// The machine is asked to stop (SIGTERM). The core hands over or stops Postgres, then answers with
     /// ``FailoverAction/exit``. Bounded by ``FailoverTimings/farewellMax``.
     case terminate

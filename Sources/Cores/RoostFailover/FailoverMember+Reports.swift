@@ -45,7 +45,7 @@ extension FailoverMember {
 
     mutating func reportIfDue(_ now: Moment) {
         guard hasRead else { return }
-        if case .leaving = phase { return }
+        if case .leaving(let farewell) = phase, !farewell.isReported || farewell.step == .gone { return }
         if reports.asked != nil {
             guard now - reports.askedAt > timings.storeRequestMax * 2 else { return }
             reports.asked = nil

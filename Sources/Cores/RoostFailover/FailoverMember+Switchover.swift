@@ -86,33 +86,45 @@ extension FailoverMember {
 
     // MARK: - The machine stops
 
-    mutating func sayFarewell(_ now: Moment) {
+    /// - Parameter fault: why Postgres must not go on for another moment; nil: it is stopped in an orderly way.
+    mutating func sayFarewell(because fault: String? = nil, _ now: Moment) {
         if case .leaving = phase { return }
-        let wasLeader = phase.mayBePrimary
+        // A leader that has no Postgres yet, or none any more, would come back as one.
+        let wasLeader = phase.mayBePrimary || fault != nil
         setGate(open: false)
-        phase = .leaving(Farewell(step: .stop, deadline: now + timings.farewellMax, wasLeader: wasLeader))
-        start(.stop(.fast))
+        if let fault { detail = fault }
+        phase = .leaving(
+            Farewell(
+                step: .stop, deadline: now + timings.farewellMax, wasLeader: wasLeader, isReported: fault != nil))
+        start(.stop(fault == nil ? .fast : .immediate))
     }
 
     mutating func leave(_ farewell: Farewell, _ now: Moment) {
         var farewell = farewell
         switch farewell.step {
         case .stop where running == nil:
-            if farewell.wasLeader, ruleChange == nil, let rule = view?.rule, rule.leader == name,
+            if farewell.wasLeader, now < farewell.deadline, let rule = view?.rule, rule.leader == name,
                 rule.epoch == state.promised, rule.recruitment == nil, rule.members.count > 1
             {
+                // One at a time: what is asked already may be another change.
+                guard ruleChange == nil else { return }
                 farewell.step = .resign
                 phase = .leaving(farewell)
                 ruleChangeDueAt = now
                 proposeSuccession(rule, now)
-            } else {
+            } else if hasTold(farewell, now) {
                 depart(farewell)
             }
-        case .stop where now >= farewell.deadline, .resign where ruleChange == nil || now >= farewell.deadline:
-            depart(farewell)
+        case .stop where now >= farewell.deadline: depart(farewell)
+        case .resign where now >= farewell.deadline || ruleChange == nil && hasTold(farewell, now): depart(farewell)
         case .stop, .resign, .gone:
             break
         }
+    }
+
+    /// What it goes for is stored, or cannot be.
+    private func hasTold(_ farewell: Farewell, _ now: Moment) -> Bool {
+        !farewell.isReported || now >= farewell.deadline || reports.stored?.detail == detail
     }
 
     private mutating func depart(_ farewell: Farewell) {

@@ -215,6 +215,7 @@ public struct FailoverMember: Sendable {
             guard id == lastOperation, running == nil, case .following = phase else { return }
             leaderLostLog(reason, now)
         case .gateAnswered(let isOpen, let failure): gateAnswered(isOpen, failure, now)
+        case .volumeFailed(let why): sayFarewell(because: why, now)
         case .terminate: sayFarewell(now)
         }
     }

@@ -122,7 +122,10 @@ struct Farewell: Hashable, Sendable {
 
     var step: Step
     var deadline: Moment
+    /// It asks for a successor if the rule names it.
     var wasLeader: Bool
+    /// Why it goes is said before it goes.
+    var isReported: Bool
 }
 
 extension MemberPhase {

@@ -53,6 +53,8 @@ public struct ClusterScenario: Sendable, CustomStringConvertible {
         case tornLog
         /// The leader dies, and its disk has not what it said it had: the end of what the leader itself wrote is missing.
         case lostTail
+        /// A member's volume takes no writes, until its machine starts anew.
+        case volumeFails
         /// A member's Postgres dies, and takes very long to recover.
         case slowRecovery
     }

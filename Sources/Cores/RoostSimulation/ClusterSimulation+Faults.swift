@@ -55,6 +55,7 @@ extension ClusterSimulation {
         case .fullVolume:
             members[member].fullUntil = time + long
             crashPostgres(member)
+        case .volumeFails: tell(member, .volumeFailed("the volume takes no writes"))
         case .noRoom: members[member].noRoomUntil = time + long * 3
         case .fallBehind: fallBehind(member)
         case .storeGoesBack: storeGoesBack()

@@ -90,7 +90,7 @@ extension ClusterSimulation {
             .heartbeatAnswered(_, .applied), .reportAnswered(.applied):
             return
         case .tick, .viewed, .readFailed, .ruleAnswered, .heartbeatAnswered, .reportAnswered, .operationEnded,
-            .observed, .postgresExited, .cannotFollow, .leaderLostLog, .gateAnswered, .terminate:
+            .observed, .postgresExited, .cannotFollow, .leaderLostLog, .gateAnswered, .volumeFailed, .terminate:
             break
         }
         var told = "\(event)"

@@ -272,4 +272,55 @@ import Testing
         #expect(rule.recruitment?.reason == .leaderResigned)
         #expect(dialogue.tell(.ruleAnswered(.applied(revision: 60))) == [.exit])
     }
+
+    /// What Postgres says it has written it may not have: it is not started once more on the same volume.
+    @Test func aLeaderWhoseVolumeFailsHandsOverAndIsNotStartedAgain() throws {
+        var dialogue = try Dialogue.leader()
+        _ = dialogue.observed(try dialogue.primary(500, ["m2": 500]))
+        #expect(
+            dialogue.tell(.volumeFailed("takes no writes"))
+                == [.setGate(isOpen: false), .postgres(.stop(.immediate), dialogue.operation)])
+        #expect(dialogue.stored?.detail == "takes no writes" && dialogue.stored?.role == .primary)
+        #expect(dialogue.tell(.postgresExited(after: dialogue.operation)).isEmpty)
+        var next = dialogue.rule
+        next?.recruitment = Recruitment(epoch: Epoch(2), proposer: dialogue.names[0], reason: .leaderResigned)
+        #expect(dialogue.ended() == [.changeRule(try #require(next), expectedRevision: 5)])
+        #expect(dialogue.tell(.ruleAnswered(.applied(revision: 60))) == [.exit])
+        #expect(dialogue.stored?.state == .stopped)
+    }
+
+    /// One that only begins to lead again, too; and one whose wish for something else is on its way.
+    @Test func aLeaderThatIsStartingHandsOverToo() throws {
+        var dialogue = try Dialogue.leader()
+        _ = dialogue.observed(try dialogue.primary(500, ["m2": 500]))
+        dialogue.change { $0.switchover = SwitchoverRequest(id: "a", target: nil) }
+        #expect(dialogue.watch().contains { if case .changeRule = $0 { true } else { false } })
+        _ = dialogue.tell(.volumeFailed("takes no writes"))
+        #expect(dialogue.ended().isEmpty)
+        let actions = dialogue.tell(.ruleAnswered(.refused))
+        guard case .changeRule(let rule, _)? = actions.first else {
+            Issue.record("\(actions)")
+            return
+        }
+        #expect(rule.recruitment?.reason == .leaderResigned)
+    }
+
+    @Test func aMemberWhoseVolumeFailsSaysSoAndGoes() throws {
+        var follower = try Dialogue.follower("m2")
+        #expect(
+            follower.tell(.volumeFailed("takes no writes")) == [.postgres(.stop(.immediate), follower.operation)])
+        #expect(follower.ended() == [.exit])
+        #expect(follower.stored?.detail == "takes no writes")
+        // The store may be away.
+        follower = try Dialogue.follower("m2")
+        _ = follower.member.receive(.volumeFailed("takes no writes"), now: follower.now)
+        let stop = OperationID(follower.operation.number + 1)
+        #expect(!follower.member.receive(.operationEnded(stop, .done), now: follower.now).contains(.exit))
+        follower.wait(.seconds(8))
+        #expect(follower.member.receive(.tick, now: follower.now).contains(.exit))
+        // An only member has nobody to hand over to.
+        var only = try Dialogue.leader(members: 1)
+        _ = only.tell(.volumeFailed("takes no writes"))
+        #expect(only.ended() == [.exit])
+    }
 }
