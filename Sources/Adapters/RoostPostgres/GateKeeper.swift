@@ -18,6 +18,8 @@ final class GateKeeper: Sendable {
         var word = Word(number: 0, isOpen: false).next(false)
         /// What the host was told last, and when; nil: must be told.
         var told: (word: Word, at: Moment)?
+        /// The last word to close that one of the two places has taken.
+        var kept: Word?
         /// What the core was told of the last word; nil: nothing yet.
         var answer: Answer?
     }
@@ -67,13 +69,13 @@ final class GateKeeper: Sendable {
         bell(isOpen).ring()
     }
 
-    /// Waits until clients are kept out in both places, or the host has not taken it: then Postgres's own rules keep them
-    /// out from its next start or reload on, and the host is told again and again.
+    /// Waits until clients are kept out in both places, or one of them has not taken it: then the other keeps them out, the
+    /// host from now on and Postgres's own rules from its next start or reload on, and both are told again and again.
     func closed(within time: Duration) async {
         _ = try? await poll(for: time, every: .milliseconds(2)) { () -> Bool? in
             state.withLock { state in
                 guard !state.word.isOpen else { return nil }
-                return state.told?.word == state.word || state.answer?.failure != nil ? true : nil
+                return state.kept == state.word ? true : nil
             }
         }
     }
@@ -106,16 +108,17 @@ final class GateKeeper: Sendable {
     }
 
     private func tell(_ word: Word) -> Bool {
-        var failure: String?
-        do {
-            try instance.admit()
-            try link.setGate(isOpen: word.isOpen, sequence: word.number)
-        } catch {
-            failure = "\(error)"
+        var failures: [String] = []
+        do { try instance.admit() } catch { failures.append("\(error)") }
+        // Clients come in by both places, so each of them keeps them out, whatever has become of the other.
+        if failures.isEmpty || !word.isOpen {
+            do { try link.setGate(isOpen: word.isOpen, sequence: word.number) } catch { failures.append("\(error)") }
         }
+        let failure = failures.isEmpty ? nil : failures.joined(separator: "; ")
         // A host that does not know numbers may have taken this one after a later one.
         let isLast = state.withLock { state in
             state.told = failure == nil && state.word == word ? (word, BootClock.now()) : nil
+            if !word.isOpen, failures.count < 2 { state.kept = word }
             return state.word == word
         }
         guard isLast else {

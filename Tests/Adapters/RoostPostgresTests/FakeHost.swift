@@ -17,6 +17,10 @@ final class FakeStore: Sendable {
         var gates: [MemberName: Bool] = [:]
         /// The number of the last word about each gate.
         var words: [MemberName: UInt64] = [:]
+        /// Each word that was taken, in order: whether it was one to open.
+        var taken: [Bool] = []
+        /// Words to open that were answered, whether they were taken or not.
+        var answered = 0
         /// Words to open that wait, as at a host that hangs; nil: none has to.
         var held: Int?
         /// It is a host of before words were numbered.
@@ -117,10 +121,12 @@ final class FakeStore: Sendable {
     func setGate(_ member: MemberName, _ wish: GateRequest) -> Bool {
         if wish.isOpen { waitWhileHeld() }
         return state.withLock { state in
+            if wish.isOpen { state.answered += 1 }
             let last = state.words[member] ?? 0
             guard state.countsNoWords || wish.sequence ?? 0 >= last else { return false }
             state.words[member] = wish.sequence
             state.gates[member] = wish.isOpen
+            state.taken.append(wish.isOpen)
             return true
         }
     }
@@ -129,6 +135,8 @@ final class FakeStore: Sendable {
         state.withLock { ($0.held, $0.countsNoWords) = (0, countsNoWords) }
     }
     func releaseOpenings() { state.withLock { $0.held = nil } }
+    var answeredOpenings: Int { state.withLock { $0.answered } }
+    var takenWords: [Bool] { state.withLock { $0.taken } }
     var heldOpenings: Int { state.withLock { $0.held ?? 0 } }
 
     private func waitWhileHeld() {
