@@ -46,15 +46,23 @@ extension FailoverMember {
         var drain = drain
         switch drain.step {
         case .checkpoint:
-            // The checkpoint is over: from here on clients wait.
+            // From here on clients wait: not for something that is given up in the middle.
+            guard now + timings.drainStop <= drain.deadline else {
+                return abandon(drain, "the checkpoint took too long", now)
+            }
             close(now)
             drain.step = .stop
             phase = .draining(drain)
             start(.stop(.fast))
+        case .stop where now >= drain.deadline:
+            abandon(drain, "Postgres took too long to stop", now)
         case .stop:
             drain.step = .call
             phase = .draining(drain)
             callSuccessor(drain, rule, now)
+        case .call where ruleChange != nil:
+            // Nobody knows what becomes of it: a primary that started meanwhile would write what its successor has not.
+            break
         case .call where now < drain.deadline:
             callSuccessor(drain, rule, now)
         case .call:
@@ -73,7 +81,11 @@ extension FailoverMember {
         detail = reason
         retryAt = now
         switch drain.step {
-        case .checkpoint: phase = .leading(drain.reigning)
+        case .checkpoint:
+            // It was not asked anything while the checkpoint was written.
+            var reigning = drain.reigning
+            reigning.heardAt = now
+            phase = .leading(reigning)
         case .stop, .call: phase = .restarting
         }
         abandoned = drain.request

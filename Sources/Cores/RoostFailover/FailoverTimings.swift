@@ -78,6 +78,8 @@ public struct FailoverTimings: Hashable, Sendable {
     public var isolationMax: Duration = .seconds(160)
     /// A planned switchover gives up when the leader has not drained in this time (checkpoint and stop together).
     public var drainMax: Duration = .seconds(10)
+    /// It is given up before clients have to wait, if less than this is left for the stop and for the store.
+    public var drainStop: Duration = .seconds(2)
     /// A target further behind than this refuses the switchover.
     public var switchoverLagMax: UInt64 = 16 << 20
     /// After ``FailoverEvent/terminate``, exit comes in this time at the latest.

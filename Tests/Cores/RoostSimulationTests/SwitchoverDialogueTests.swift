@@ -1,0 +1,88 @@
+import RoostFailover
+import RoostModel
+import Testing
+
+/// A switchover that takes longer than it may: the leader goes on leading, and nobody else begins to.
+@Suite struct SwitchoverDialogueTests {
+    /// `m1` runs the checkpoint before a switchover to whoever is up to date.
+    private func draining() throws -> Dialogue {
+        var dialogue = try Dialogue.leader()
+        _ = dialogue.observed(try dialogue.primary(500, ["m2": 500, "m3": 500]))
+        dialogue.change { $0.switchover = SwitchoverRequest(id: "a", target: nil) }
+        #expect(dialogue.watch() == [.postgres(.checkpoint, dialogue.operation)])
+        return dialogue
+    }
+
+    /// The store answers each heartbeat.
+    private func wait(_ milliseconds: Int, _ dialogue: inout Dialogue) {
+        for _ in 0..<milliseconds / 100 {
+            dialogue.wait(.milliseconds(100))
+            for case .heartbeat(let beat, _) in dialogue.all(.tick) {
+                dialogue.tell(.heartbeatAnswered(sequence: beat.sequence, .applied(revision: dialogue.revision)))
+            }
+        }
+    }
+
+    private func refusal(_ actions: [FailoverAction]) -> String? {
+        for case .changeRule(let rule, _) in actions { return rule.switchover?.refusal }
+        return nil
+    }
+
+    @Test func aCheckpointThatLeavesNoTimeIsAllThereWas() throws {
+        var dialogue = try draining()
+        wait(8100, &dialogue)
+        let actions = dialogue.ended()
+        #expect(refusal(actions) == "the checkpoint took too long")
+        #expect(actions.count == 1 && dialogue.member.status.phase == .leading && dialogue.member.status.isOpen)
+        dialogue = try draining()
+        wait(8000, &dialogue)
+        #expect(dialogue.ended() == [.setGate(isOpen: false), .postgres(.stop(.fast), dialogue.operation)])
+    }
+
+    /// It was not asked anything meanwhile: that it said nothing means nothing.
+    @Test func aCheckpointThatFailsAtTheLimitEndsNoPostgres() throws {
+        var dialogue = try draining()
+        wait(10_000, &dialogue)
+        let actions = dialogue.ended(.failed("not done within 10 s"))
+        #expect(refusal(actions) == "not done within 10 s")
+        #expect(actions.count == 1 && dialogue.member.status.phase == .leading && dialogue.member.status.isOpen)
+    }
+
+    @Test func aStopThatTakesTooLongCallsNobody() throws {
+        var dialogue = try draining()
+        wait(7000, &dialogue)
+        _ = dialogue.ended()
+        wait(3000, &dialogue)
+        let actions = dialogue.ended()
+        #expect(!actions.contains { if case .changeRule = $0 { true } else { false } })
+        #expect(dialogue.member.status.phase == .restarting)
+    }
+
+    /// The store may have taken it.
+    @Test func aCallThatIsOnItsWayIsWaitedFor() throws {
+        var dialogue = try draining()
+        wait(7000, &dialogue)
+        _ = dialogue.ended()
+        wait(2900, &dialogue)
+        let call = dialogue.ended()
+        guard case .changeRule(let rule, _)? = call.first, call.count == 1 else {
+            Issue.record("\(call)")
+            return
+        }
+        #expect(rule.recruitment?.reason == .switchover)
+        wait(1000, &dialogue)
+        #expect(dialogue.member.status.phase == .draining)
+        var lost = dialogue
+        dialogue.change { $0.recruitment = rule.recruitment }
+        #expect(
+            dialogue.tell(.ruleAnswered(.applied(revision: dialogue.revision))) == [
+                .postgres(.sever, dialogue.operation)
+            ])
+        let started = lost.tell(.ruleAnswered(.refused))
+        #expect(
+            started.last
+                == .postgres(
+                    .startPrimary(epoch: .first, confirmations: 1, standbys: Array(lost.names.dropFirst())),
+                    lost.operation))
+    }
+}
