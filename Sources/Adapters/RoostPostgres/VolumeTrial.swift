@@ -42,15 +42,18 @@ final class VolumeTrial: Sendable {
     static func failure(in folder: String) -> SystemError? {
         let path = folder + "/roost-trial"
         // Of a program that was killed.
-        unlink(path)
+        if let failure = removal(of: path) { return failure }
         let file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
         guard file >= 0 else { return SystemError("write", path) }
         var failure: SystemError?
         var byte: UInt8 = 0
         if Glibc.write(file, &byte, 1) != 1 || fsync(file) != 0 { failure = SystemError("write", path) }
         close(file)
-        unlink(path)
-        return failure
+        return failure ?? removal(of: path)
+    }
+
+    private static func removal(of path: String) -> SystemError? {
+        unlink(path) == 0 || errno == ENOENT ? nil : SystemError("remove", path)
     }
 
     /// A full volume takes no writes either, and nobody mends that by mounting it anew; a program without room for one

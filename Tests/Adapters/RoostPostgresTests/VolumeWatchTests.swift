@@ -59,7 +59,10 @@ import Testing
         #expect(try await fault(of: watch, within: .milliseconds(200)) == nil)
         // This mount alone takes no writes: the file system behind it is writable, and so it is called.
         #expect(unlink(folder + "/filler") == 0)
+        // Also when the trial's file is still there: writes ended before it was removed.
+        close(open(folder + "/roost-trial", O_WRONLY | O_CREAT, 0o600))
         #expect(mount(nil, folder, nil, UInt(MS_REMOUNT | MS_BIND | MS_RDONLY), nil) == 0)
+        #expect(VolumeTrial.failure(in: folder)?.code == EROFS)
         #expect(watch.fault() == nil)
         #expect(try await fault(of: watch, within: .seconds(10))?.contains("takes no writes") == true)
     }
