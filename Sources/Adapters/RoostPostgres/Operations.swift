@@ -68,6 +68,8 @@ final class Operations: Sendable {
             await self.giveUp(previous)
             let began = BootClock.now()
             if operation.waitsForGate { await self.gate.closed(within: Self.gatePatience) }
+            // What came meanwhile waits for this one to end, and may be the fence: nothing is begun that it would undo.
+            guard !Task.isCancelled else { return self.ended(id, .failed("cancelled")) }
             let outcome = await self.carryOut(operation)
             // A primary's places for senders are for its standbys. A standby keeps the connection: the next fence and
             // the next promotion begin with a question, and a new connection may take a busy computer too long.

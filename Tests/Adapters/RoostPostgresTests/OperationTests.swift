@@ -45,10 +45,15 @@ private final class OperatedMember {
             gate: gate)
     }
 
-    func carryOut(_ operation: PostgresOperation) async throws -> OperationOutcome {
-        count += 1
+    /// - Parameter former: begun, and given up for it at once.
+    func carryOut(
+        _ operation: PostgresOperation, insteadOf former: PostgresOperation? = nil
+    ) async throws -> OperationOutcome {
+        for each in [former, operation].compactMap(\.self) {
+            count += 1
+            operations.start(each, OperationID(count))
+        }
         let (id, events) = (OperationID(count), events)
-        operations.start(operation, id)
         let outcome = try await poll(for: .seconds(60), every: .milliseconds(5)) { () -> OperationOutcome? in
             for case .operationEnded(id, let outcome) in events.take(until: BootClock.now()) { return outcome }
             return nil
@@ -83,6 +88,21 @@ struct OperationTests {
     private static func position(_ function: String, of member: TestMember) async throws -> LSN {
         let text = try await member.query("SELECT \(function)()").first?[0]
         return try #require(text.flatMap { LSN(text: $0) })
+    }
+
+    /// It waits for the gate, and a fence comes: what it would have done, it does not do.
+    @Test func whatIsGivenUpBeforeItBeganIsNotBegun() async throws {
+        try await TestGround.with("givenup") { ground in
+            let operated = try OperatedMember(1, ground)
+            let instance = operated.member.instance
+            let version = instance.layout.outside(instance.layout.data + "/PG_VERSION")
+            try DurableFile.makeFolder(instance.layout.outside(instance.layout.data))
+            try DurableFile.write("17\n", to: version)
+            #expect(try await operated.carryOut(.sever, insteadOf: .discard) == .done)
+            #expect(try instance.hasData)
+            #expect(try await operated.carryOut(.discard) == .done)
+            #expect(try !instance.hasData)
+        }
     }
 
     /// In the very Postgres that takes commits: what stands in a file or in the rule confirms nothing.
