@@ -125,9 +125,15 @@ struct ProcessFacts: Hashable, Sendable {
     var isDead: Bool { state == "Z" || state == "X" }
 
     /// Nil when there is no such process.
-    init?(_ pid: pid_t) throws(SystemError) {
-        guard let status = try Self.read("/proc/\(pid)/status", bytesMax: 1 << 16) else { return nil }
-        self.init(status: String(decoding: status, as: UTF8.self))
+    ///
+    /// - Throws: also when it cannot be made out what the kernel says of it: there is one.
+    init?(_ pid: pid_t, in folder: String = "/proc") throws(SystemError) {
+        let path = "\(folder)/\(pid)/status"
+        guard let status = try Self.read(path, bytesMax: 1 << 16) else { return nil }
+        guard let facts = Self(status: String(decoding: status, as: UTF8.self)) else {
+            throw SystemError("understand", path, code: EBADMSG)
+        }
+        self = facts
     }
 
     /// Nil: the process is gone, perhaps since the file was opened (ESRCH).

@@ -1,3 +1,4 @@
+import Foundation
 import Glibc
 import RoostCertificates
 import RoostFailover
@@ -119,6 +120,16 @@ import Testing
         #expect(facts.owner == 101)
         #expect(!facts.isDead)
         #expect(ProcessFacts(status: "Name:\tx\n") == nil)
+    }
+
+    /// It is there: nobody may take it for one that has ended.
+    @Test func aProcessThatIsNotUnderstoodIsNotGone() throws {
+        let folder = NSTemporaryDirectory() + "roost-facts-\(getpid())"
+        try DurableFile.makeFolder(folder + "/12")
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        try Data("Name:\tpostgres\n".utf8).write(to: URL(fileURLWithPath: folder + "/12/status"))
+        #expect(throws: SystemError.self) { try ProcessFacts(12, in: folder) }
+        #expect(try ProcessFacts(13, in: folder) == nil)
     }
 
     /// Whoever may open no more files sees no process, and does not say that there is none.
