@@ -149,12 +149,28 @@ extension PostgresInstance {
 
     /// Ends copies that an operation which was given up left behind: they have children of their own.
     func endCopies() async throws {
+        let layout = layout
+        try await endCopies { () throws(SystemError) in try PostgresProcesses.copies(into: layout) }
+    }
+
+    /// - Parameter look: finds those that still run.
+    func endCopies(found look: () throws(SystemError) -> [pid_t]) async throws {
+        var unseen: SystemError?
         let gone = try await poll(for: Self.orphansDeadline, every: .milliseconds(20)) { () -> Bool? in
-            let remaining = try PostgresProcesses.copies(into: layout)
-            for process in remaining { Glibc.kill(process, SIGKILL) }
-            return remaining.isEmpty ? true : nil
+            // What could not be seen for a moment is looked at again.
+            do throws(SystemError) {
+                let remaining = try look()
+                unseen = nil
+                for process in remaining { Glibc.kill(process, SIGKILL) }
+                return remaining.isEmpty ? true : nil
+            } catch {
+                unseen = error
+                return nil
+            }
         }
-        guard gone != nil else { throw PostgresError("end earlier copies", "they do not end") }
+        guard gone != nil else {
+            throw PostgresError("end earlier copies", unseen.map { "\($0)" } ?? "they do not end")
+        }
     }
 
     /// What a copy needs to reach the leader: the password, which is gone again afterwards however `body` ends.

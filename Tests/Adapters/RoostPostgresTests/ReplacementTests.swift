@@ -111,6 +111,20 @@ struct ReplacementTests {
         }
     }
 
+    /// Copies of an operation that was given up are ended, also when a file of /proc could not be opened for a moment.
+    @Test func whatCannotBeSeenForAMomentIsLookedAtAgain() async throws {
+        try await TestGround.with("unseen") { ground in
+            let m1 = try ground.member(1)
+            var looks = 0
+            try await m1.instance.endCopies { () throws(SystemError) in
+                looks += 1
+                if looks < 3 { throw SystemError("read", "/proc", code: EMFILE) }
+                return []
+            }
+            #expect(looks == 3)
+        }
+    }
+
     @Test func aFullVolumeIsNoReasonToGiveDataUp() async throws {
         try await TestGround.with("full") { ground in
             try await Self.withVolume(.mebibytes(400), of: 2, ground) {
