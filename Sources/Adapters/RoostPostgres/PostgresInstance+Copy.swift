@@ -126,7 +126,7 @@ extension PostgresInstance {
     private func makeReadyToRewind(_ settings: PostgresSettings, _ secrets: MemberSecrets) async throws {
         await stop(.fast, within: .seconds(5))
         try await endCopies()
-        guard hasData else { throw PostgresError("rewind", "there is no data") }
+        guard try hasData else { throw PostgresError("rewind", "there is no data") }
         try await removeRemains()
         var stopped = settings
         stopped.role = .standby(upstream: nil)

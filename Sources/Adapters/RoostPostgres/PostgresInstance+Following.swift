@@ -15,9 +15,11 @@ extension PostgresInstance {
     /// itself before it does anything) and is waited for. When none is left, none can come. A Postgres that does not show
     /// its list in time is stopped, and every child of it is seen to be gone.
     public func stopFollowing() async throws(PostgresError) {
-        guard !layout.exists(layout.passwordFile) else {
-            throw PostgresError("stop following", "\(layout.passwordFile) is still there")
+        let canLogIn: Bool
+        do { canLogIn = try layout.exists(layout.passwordFile) } catch {
+            throw PostgresError("stop following", "\(error)")
         }
+        guard !canLogIn else { throw PostgresError("stop following", "\(layout.passwordFile) is still there") }
         guard isRunning else { return }
         try reload()
         let isGone: Bool?
@@ -152,7 +154,7 @@ extension PostgresInstance {
         let parent = fork.timeline - 1
         let folder = layout.data + "/pg_wal/"
         let path = folder + TimelineHistory.fileName(fork.timeline)
-        guard !layout.exists(path) else { return false }
+        guard try !layout.exists(path) else { return false }
         let ancestry = try DurableFile.read(layout.outside(folder + TimelineHistory.fileName(parent)))
         guard ancestry != nil || parent == 1 else { return false }
         let line = "\(parent)\t\(fork.begin)\tfollowing a new leader\n"

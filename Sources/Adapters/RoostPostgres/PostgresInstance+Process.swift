@@ -14,7 +14,7 @@ extension PostgresInstance {
     /// recovery may take long. Whoever waits asks ``status()``.
     public func start() async throws(PostgresError) {
         do {
-            guard hasData else { throw PostgresError("start Postgres", "there is no data") }
+            guard try hasData else { throw PostgresError("start Postgres", "there is no data") }
             guard !isRunning else { return }
             try await removeRemains()
             try await makeRoomToStart()

@@ -9,7 +9,7 @@ extension PostgresInstance {
     /// Removes what earlier copies left: unfinished ones, and data that one has taken the place of.
     func removeCopies() async throws {
         try await endCopies()
-        for folder in [layout.unfinished, layout.aside] where layout.exists(folder) {
+        for folder in [layout.unfinished, layout.aside] where try layout.exists(folder) {
             try await Command("rm", ["-rf", layout.outside(folder)], deadline: Self.removalDeadline).run()
         }
     }
@@ -19,14 +19,14 @@ extension PostgresInstance {
     public func exchange() async throws(PostgresError) {
         do {
             await stop(.fast, within: .seconds(5))
-            if layout.exists(layout.unfinished) {
-                if layout.exists(layout.data) {
+            if try layout.exists(layout.unfinished) {
+                if try layout.exists(layout.data) {
                     try await Command("rm", ["-rf", layout.outside(layout.aside)], deadline: Self.removalDeadline).run()
                     try await layout.move(layout.data, to: layout.aside)
                 }
                 try await layout.move(layout.unfinished, to: layout.data)
             }
-            guard hasData else { throw PostgresError("find the data", "there is neither a copy nor data") }
+            guard try hasData else { throw PostgresError("find the data", "there is neither a copy nor data") }
             try await removeCopies()
         } catch {
             throw PostgresError("put the copy in the place of the data", "\(error)")
@@ -95,7 +95,7 @@ extension PostgresInstance {
     func damage() async -> String? {
         func isGone(_ path: String) -> Bool { access(layout.outside(path), F_OK) != 0 && errno == ENOENT }
         // A volume that is not there proves nothing.
-        guard layout.exists(layout.volume) else { return nil }
+        guard (try? layout.exists(layout.volume)) == true else { return nil }
         for file in ["PG_VERSION", "global/pg_control"] where isGone("\(layout.data)/\(file)") {
             return "\(layout.data)/\(file) is gone"
         }

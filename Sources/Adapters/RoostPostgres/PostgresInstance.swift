@@ -136,7 +136,9 @@ public final class PostgresInstance: Sendable {
     private static let logSegmentMebibytes = 4
 
     /// There is a whole data folder.
-    public var hasData: Bool { layout.exists(layout.data + "/PG_VERSION") }
+    public var hasData: Bool {
+        get throws(SystemError) { try layout.exists(layout.data + "/PG_VERSION") }
+    }
 
     /// Replaces whatever is there by a new, empty database with its roles, and leaves Postgres stopped.
     public func initialize(_ secrets: MemberSecrets, within deadline: Duration) async throws(PostgresError) {
@@ -172,7 +174,7 @@ public final class PostgresInstance: Sendable {
         await stop(.immediate, within: .seconds(1))
         try await endCopies()
         try await removeCopies()
-        guard layout.exists(layout.data) else { return }
+        guard try layout.exists(layout.data) else { return }
         // Out of the way first: half a data folder must not look like one.
         try await layout.move(layout.data, to: layout.aside)
         try await removeCopies()
@@ -267,7 +269,7 @@ public final class PostgresInstance: Sendable {
         try layout.keep(settings.configuration(layout), in: layout.configFile)
         // Of a version that ended TLS here, and whose configuration named them until now.
         for file in layout.formerFiles { try layout.remove(file) }
-        guard hasData else { return }
+        guard try hasData else { return }
         // It outranks the configuration file, and pg_basebackup brings the leader's.
         try makeEmpty(layout.data + "/postgresql.auto.conf")
         let mark = layout.data + "/standby.signal"

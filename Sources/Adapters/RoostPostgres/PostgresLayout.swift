@@ -46,7 +46,9 @@ public struct PostgresLayout: Hashable, Sendable {
     /// Room that is kept for Postgres: see ``Ballast``.
     var ballastFile: String { volume + "/roost-ballast" }
     /// The library that each Postgres loads where its image has it (`Guard/roost_guard.c`): images made before have not.
-    var guardLibrary: String? { exists(binaries + "/../lib/roost_guard.so") ? "roost_guard" : nil }
+    var guardLibrary: String? {
+        (try? exists(binaries + "/../lib/roost_guard.so")) == true ? "roost_guard" : nil
+    }
 
     /// A path as this process sees it.
     public func outside(_ path: String) -> String { root + path }
@@ -69,7 +71,12 @@ public struct PostgresLayout: Hashable, Sendable {
     /// Messages are read by this program: always in English.
     static let environment = ["LC_ALL": "C", "LC_MESSAGES": "C", "HOME": "/tmp"]
 
-    func exists(_ path: String) -> Bool { access(outside(path), F_OK) == 0 }
+    /// - Throws: when it cannot be told. What a disk cannot read is not absent.
+    func exists(_ path: String) throws(SystemError) -> Bool {
+        if access(outside(path), F_OK) == 0 { return true }
+        guard errno == ENOENT || errno == ENOTDIR else { throw SystemError("look for", outside(path)) }
+        return false
+    }
 
     func remove(_ path: String) throws(SystemError) {
         if unlink(outside(path)) != 0, errno != ENOENT { throw SystemError("remove", outside(path)) }

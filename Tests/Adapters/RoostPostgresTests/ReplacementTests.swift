@@ -91,7 +91,8 @@ struct ReplacementTests {
                 await m2.instance.stop(.immediate, within: .seconds(5))
                 try cut.1()
                 try await m2.instance.exchange()
-                #expect(m2.instance.hasData && !layout.exists(layout.unfinished) && !layout.exists(layout.aside))
+                #expect(
+                    try m2.instance.hasData && !layout.exists(layout.unfinished) && !layout.exists(layout.aside))
                 try await m2.instance.exchange()
                 try m2.configure(.standby(upstream: nil))
                 try await m2.instance.start()
@@ -106,8 +107,36 @@ struct ReplacementTests {
                 try await m2.instance.clone(
                     from: nobody, m2.settings(.standby(upstream: nil)), ground.secrets, within: .seconds(20))
             }
-            #expect(m2.instance.hasData && !layout.exists(layout.unfinished))
+            #expect(try m2.instance.hasData && !layout.exists(layout.unfinished))
             await m1.instance.stop(.immediate, within: .seconds(5))
+        }
+    }
+
+    /// On a disk with errors: nobody knows whether there is a copy, and what is there is not called one.
+    @Test func whatCannotBeReadIsNotAbsent() async throws {
+        try await TestGround.with("unread") { ground in
+            let m1 = try ground.member(1)
+            let layout = m1.instance.layout
+            let version = layout.outside(layout.data + "/PG_VERSION")
+            try DurableFile.makeFolder(layout.outside(layout.data))
+            try DurableFile.write("17\n", to: version)
+            // It leads to itself: neither there nor not there.
+            let copy = layout.outside(layout.unfinished)
+            #expect(symlink(copy, copy) == 0)
+            await #expect(throws: PostgresError.self) { try await m1.instance.exchange() }
+            await #expect(throws: (any Error).self) { try await m1.instance.destroyData() }
+            #expect(try m1.instance.hasData)
+            unlink(copy)
+            try await m1.instance.exchange()
+            // Nor is the password gone that somebody could follow with, or the data whose mark is to be set.
+            let password = layout.outside(layout.passwordFile)
+            #expect(symlink(password, password) == 0)
+            await #expect(throws: PostgresError.self) { try await m1.instance.stopFollowing() }
+            unlink(password)
+            try await m1.instance.stopFollowing()
+            unlink(version)
+            #expect(symlink(version, version) == 0)
+            #expect(throws: PostgresError.self) { try m1.configure(.standby(upstream: nil)) }
         }
     }
 
@@ -147,7 +176,7 @@ struct ReplacementTests {
                 await #expect(throws: PostgresError.self) {
                     try await m2.instance.waitUntilAnswering(within: .seconds(10))
                 }
-                #expect(m2.instance.hasData)
+                #expect(try m2.instance.hasData)
                 #expect(await m2.instance.damage() == nil)
                 unlink(filler)
                 // Nothing was lost, and nothing has to be copied.
