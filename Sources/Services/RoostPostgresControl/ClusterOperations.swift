@@ -22,9 +22,12 @@ public struct ClusterOperations: OperationJudge {
         case .destroyCluster:
             return spec == nil ? .succeeded("its machines, volumes and records are gone") : nil
         case .switchover:
-            guard let records, let spec, !spec.isDestroying, let rule = records.rule,
-                let began = operation.reigning
-            else { return .failed("the cluster was destroyed") }
+            guard let records, let spec, !spec.isDestroying else { return .failed("the cluster was destroyed") }
+            guard let began = operation.reigning else {
+                return .failed("nobody knows who led when it was asked for: see who leads now")
+            }
+            // One that is there and cannot be read is none to us.
+            guard let rule = records.rule else { return nil }
             return Self.switchover(operation.id, from: began, rule, records)
         case .unknown: return nil
         }

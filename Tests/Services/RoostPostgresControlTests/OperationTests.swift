@@ -275,6 +275,35 @@ import Testing
         #expect(ClusterOperations().verdict(on: operation, in: gone) == nil, "a part is gone: nobody knows")
     }
 
+    @Test("A switchover whose rule cannot be read, or is not there, has not ended, and least of all by a lie")
+    func switchoverWithoutRule() async throws {
+        let world = try await ClusterWorld()
+        defer { world.remove() }
+        let fence = try await world.takeDuty()
+        try await world.create()
+        try await settle(world, under: fence)
+        try await world.becomeReady()
+        let id = try await world.directory.requestSwitchover(of: world.cluster, to: try MemberName("db-2"))
+        let began = try await world.look()
+        let operation = try #require(began.operations[id])
+        var torn = began
+        let key = StoreKeys.clusterRule(world.cluster)
+        let letters = Entry(key: key, value: Array("{".utf8), created: Revision(1), modified: Revision(7))
+        _ = torn.apply(.changes([.put(letters)], revision: Revision(began.revision + 1)))
+        #expect(torn.unreadable.contains(key))
+        #expect(ClusterOperations().verdict(on: operation, in: torn) == nil)
+        var ruleless = began
+        _ = ruleless.apply(.changes([.delete(key: key)], revision: Revision(began.revision + 1)))
+        #expect(ClusterOperations().verdict(on: operation, in: ruleless) == nil)
+        var unknown = operation
+        unknown.reigning = nil
+        guard case .failed(let why)? = ClusterOperations().verdict(on: unknown, in: began) else {
+            Issue.record("it is waited for without end")
+            return
+        }
+        #expect(!why.contains("destroyed"))
+    }
+
     private func entry(_ key: String, _ record: some Encodable) throws -> Entry {
         Entry(key: key, value: Array(try JSONEncoder().encode(record)), created: Revision(1), modified: Revision(7))
     }
