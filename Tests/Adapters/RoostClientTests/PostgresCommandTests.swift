@@ -70,6 +70,53 @@ import Testing
         }
     }
 
+    @Test(
+        "The last steps, which are written down when the cluster is ready or gone, are told too",
+        arguments: [true, false])
+    func lastSteps(isCreated: Bool) async throws {
+        let (creating, ready) = (
+            try Answers.json(Answers.cluster(.creating)), try Answers.json(Answers.cluster(.ready))
+        )
+        let id = "0123456789ABCDEFGHJKMNPQ01"
+        let looks = Mutex((cluster: 0, after: 0))
+        let isOver: @Sendable (Int) -> Bool = { $0 > 6 }
+        let answer: @Sendable (ScriptedHost.Request) -> ScriptedHost.Answer = { request in
+            if !request.line.hasPrefix("GET") {
+                return .init(status: isCreated ? 201 : 202, headers: [("roost-operation", id)], parts: [creating])
+            }
+            if request.line == "GET /v1/operations/\(id)" {
+                let after = looks.withLock { looks in
+                    if isOver(looks.cluster) { looks.after += 1 }
+                    return looks.after
+                }
+                let names = ["began"] + (after > 1 ? ["let clients in"] : []) + (after > 2 ? ["was over"] : [])
+                let steps = names.map { #"{"name":"\#($0)","at":"2026-01-01T00:00:00Z"}"# }.joined(separator: ",")
+                return .init(parts: [
+                    #"{"id":"\#(id)","kind":"create_cluster","object":"shop","#
+                        + #""state":"\#(after > 2 ? "succeeded" : "running")","#
+                        + #""started_at":"2026-01-01T00:00:00Z","steps":[\#(steps)]}"#
+                ])
+            }
+            let count = looks.withLock { looks in
+                looks.cluster += 1
+                return looks.cluster
+            }
+            guard isOver(count) else { return .init(parts: [creating]) }
+            return isCreated
+                ? .init(parts: [ready])
+                : .init(status: 404, parts: [#"{"error":"no cluster 'shop'","status":"unknown"}"#])
+        }
+        try await ScriptedHost.run(answering: answer) { host in
+            let command = isCreated ? ["create", "shop", "--region", "ams"] : ["destroy", "shop"]
+            let outcome = try await RoostProgram.run(["pg"] + command + ["--api", host.path])
+            #expect(outcome.status == 0, "\(outcome)")
+            for step in ["began", "let clients in", "was over"] {
+                #expect(outcome.errors.components(separatedBy: step).count == 2, "\(step): \(outcome.errors)")
+            }
+            #expect(looks.withLock { $0.after } == 3, "it has ended, and nobody asks any more")
+        }
+    }
+
     @Test func createTellsWhyItIsNotReadyInTime() async throws {
         let creating = try Answers.json(Answers.cluster(.creating, detail: "no host in sin has room"))
         try await ScriptedHost.run { _ in

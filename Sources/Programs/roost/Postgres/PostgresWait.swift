@@ -20,10 +20,16 @@ enum PostgresWait {
         while true {
             do {
                 let cluster = try await planet.ask { try await $0.cluster(name) }
-                if try condition(cluster) { return cluster }
+                if try condition(cluster) {
+                    await steps.tellLast(progress, asking: planet)
+                    return cluster
+                }
                 last = cluster.detail ?? cluster.summary
                 progress.say("cluster \(name): \(last)")
                 await steps.tell(progress, asking: planet)
+            } catch let error as APIError where error.isNotFound {
+                await steps.tellLast(progress, asking: planet)
+                throw error
             } catch let error as APIError where error.isPassing {
                 last = "\(error)"
             }
