@@ -75,9 +75,14 @@ public struct LoginPlaces: Sendable {
         return (service, max(limits.sourceMax * service / limits.serviceMax, 1))
     }
 
-    /// So many edges lead clients to the services, this one among them. Who has a place keeps it. Where there are more now,
-    /// who waits gets them as the next login ends, for nobody waits where none is under way.
-    public mutating func share(among edges: Int) { (serviceMax, sourceMax) = Self.part(of: limits, among: edges) }
+    /// So many edges lead clients to the services, this one among them. Who has a place keeps it. Where there are more places
+    /// now, they go to those who wait, before anybody who comes later.
+    ///
+    /// - Returns: who waited and has a place now.
+    public mutating func share(among edges: Int) -> [SessionID] {
+        (serviceMax, sourceMax) = Self.part(of: limits, among: edges)
+        return services.keys.sorted().flatMap { callWaiting(at: $0) }
+    }
 
     var isEmpty: Bool { services.isEmpty }
 
@@ -111,9 +116,14 @@ public struct LoginPlaces: Sendable {
     ///
     /// - Returns: who waited and has a place now.
     public mutating func giveBack(at name: AppName, from source: SourcePrefix) -> [SessionID] {
+        guard services[name] != nil else { return [] }
+        services[name]?.taken -= 1
+        services[name]?.bySource.countDown(source)
+        return callWaiting(at: name)
+    }
+
+    private mutating func callWaiting(at name: AppName) -> [SessionID] {
         guard var service = services[name] else { return [] }
-        service.taken -= 1
-        service.bySource.countDown(source)
         var called: [SessionID] = []
         var stillWaiting: [Waiter] = []
         for (index, waiter) in service.waiting.enumerated() {

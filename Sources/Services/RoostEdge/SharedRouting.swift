@@ -75,7 +75,7 @@ final class SharedRouting: Sendable {
 
     // MARK: Places for logins
 
-    func share(among edges: Int) { logins.withLock { $0.share(among: edges) } }
+    func share(among edges: Int) { call(logins.withLock { $0.share(among: edges) }, .placed) }
 
     func askPlace(_ session: SessionID, at app: AppName, from source: SourcePrefix) -> LoginPlaces.Answer {
         logins.withLock { $0.ask(session, at: app, from: source) }

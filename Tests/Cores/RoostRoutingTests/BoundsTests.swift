@@ -156,7 +156,7 @@ struct BoundsTests {
         var last = (service: limits.serviceMax, source: limits.sourceMax)
         for edges in 1...60 {
             var places = LoginPlaces(limits: limits)
-            places.share(among: edges)
+            #expect(places.share(among: edges) == [])
             let given = (0..<UInt64(200)).count {
                 places.ask(SessionID($0), at: db, from: SourcePrefix(of: IPv4Address(bits: UInt32($0) << 8))) == .given
             }
@@ -172,13 +172,31 @@ struct BoundsTests {
     func moreEdges() {
         var places = LoginPlaces(limits: .init(serviceMax: 4, edgesMax: 4, serviceMin: 1, sourceMax: 4))
         #expect((0..<4).allSatisfy { places.ask(SessionID($0), at: db, from: near) == .given })
-        places.share(among: 2)
+        #expect(places.share(among: 2) == [])
         #expect(places.ask(SessionID(4), at: db, from: far) == .wait)
         #expect(places.giveBack(at: db, from: near) == [] && places.giveBack(at: db, from: near) == [])
         #expect(places.giveBack(at: db, from: near) == [SessionID(4)])
         #expect(places.ask(SessionID(5), at: db, from: far) == .wait)
-        places.share(among: 1)
-        #expect(places.giveBack(at: db, from: near) == [SessionID(5)])
+        #expect(places.share(among: 1) == [SessionID(5)], "not when the next login ends")
+        #expect(places.taken(at: db) == 3)
+    }
+
+    @Test("When there are fewer edges, who waits at any service gets the places, in order, before who comes later")
+    func fewerEdges() throws {
+        let other = try AppName("other")
+        var places = LoginPlaces(limits: .init(serviceMax: 3, edgesMax: 4, serviceMin: 1, sourceMax: 2))
+        #expect(places.share(among: 4) == [])
+        for (number, service) in [(10, db), (20, other)] as [(UInt64, AppName)] {
+            #expect(places.ask(SessionID(number), at: service, from: near) == .given)
+            for waiting in 1...4 {
+                #expect(places.ask(SessionID(number + UInt64(waiting)), at: service, from: near) == .wait)
+            }
+            #expect(places.ask(SessionID(number + 5), at: service, from: far) == .wait)
+        }
+        // Two more at each, of which one source may have but one.
+        #expect(places.share(among: 1) == [11, 15, 21, 25].map { SessionID($0) })
+        #expect(places.ask(SessionID(16), at: db, from: far) == .wait)
+        #expect(places.giveBack(at: db, from: near) == [SessionID(12)])
     }
 
     @Test("One source has a share of those who wait for a place to log in")
