@@ -22,6 +22,8 @@ struct HostPublication {
     /// Keys of machines and volumes, readable or not.
     private var keys: Set<String> = []
     private var isClaimed = false
+    /// Ids of rows of the ledger that this version cannot read: what they stand for stays published as it is.
+    private let unreadable: Set<String>
 
     /// Of one step: well below what the store takes in one transaction.
     static let stepOperationsMax = 100
@@ -36,8 +38,10 @@ struct HostPublication {
     /// - Parameters:
     ///   - whole: the host's own record, if there is one.
     ///   - things: everything below it.
-    init(_ host: HostName, whole: Entry?, things: [Entry]) {
+    ///   - unreadable: ids of which the host has a row that this version cannot read.
+    init(_ host: HostName, whole: Entry?, things: [Entry], unreadable: Set<String> = []) {
         self.host = host
+        self.unreadable = unreadable
         record = whole.flatMap { try? RecordCodec.read(HostRecord.self, from: $0.value) }
         hostRevision = whole?.modified ?? .absent
         // Of a record that this version cannot read the generation still counts.
@@ -79,6 +83,7 @@ struct HostPublication {
     /// The steps to what the host is now; none when it is there already. The record is written last when machines and
     /// volumes are records of their own, and first when they are not: at no time is one of them in no place.
     func steps(to next: HostRecord) throws -> [Step] {
+        let next = withUnreadable(next)
         var small: [(Transaction.Operation, Int)] = []
         var wanted: Set<String> = []
         if next.layout == .small {
@@ -97,6 +102,7 @@ struct HostPublication {
                 }
             }
         }
+        if next.layout == .small { wanted.formUnion(keys.filter { isOfUnreadable($0) }) }
         small += keys.subtracting(wanted).sorted().map { (Transaction.Operation.delete(.key($0)), $0.utf8.count) }
         var steps = Self.pack(small)
         let own = Self.published(next)
@@ -126,6 +132,7 @@ struct HostPublication {
 
     /// All steps were.
     mutating func noteDone(_ next: HostRecord) {
+        let next = withUnreadable(next)
         record = Self.published(next)
         generation = next.generation
         isClaimed = true
@@ -134,8 +141,31 @@ struct HostPublication {
         volumes = isSmall ? Dictionary(next.volumes.map { ($0.id, $0) }, uniquingKeysWith: { $1 }) : [:]
         let ids = Set(next.machines.map(\.id.text) + next.volumes.map(\.id.text))
         newerInThings = newerInThings.filter { ids.contains($0.key) }
-        keys = Set(
+        let left: Set<String> = isSmall ? keys.filter { isOfUnreadable($0) } : []
+        keys = left.union(
             machines.keys.map { StoreKeys.machine($0, on: host) } + volumes.keys.map { StoreKeys.volume($0, on: host) })
+    }
+
+    /// With what the ledger has in rows that this version cannot read, as it was published last. Peers go on leading to
+    /// such a machine, and nobody makes it anew elsewhere.
+    private func withUnreadable(_ next: HostRecord) -> HostRecord {
+        guard !unreadable.isEmpty else { return next }
+        let left = unreadable.subtracting(next.machines.map(\.id.text) + next.volumes.map(\.id.text))
+        var next = next
+        next.machines += ((record?.machines ?? []) + machines.values).filter { left.contains($0.id.text) }
+        next.volumes += ((record?.volumes ?? []) + volumes.values).filter { left.contains($0.id.text) }
+        next.machines.sort { $0.id < $1.id }
+        next.volumes.sort { $0.id < $1.id }
+        return next
+    }
+
+    /// Its record may be one that this version cannot read either.
+    private func isOfUnreadable(_ key: String) -> Bool {
+        switch StoreKey(key) {
+        case .machine(let id, _): unreadable.contains(id.text)
+        case .volume(let id, _): unreadable.contains(id.text)
+        case .host, .generation, .app, .address, .cluster, .secrets, .identity, .operation, .other: false
+        }
     }
 
     private static func published(_ record: HostRecord) -> HostRecord {

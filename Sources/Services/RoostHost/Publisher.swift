@@ -126,6 +126,7 @@ public struct Publisher: Service {
             throw StoreError(code: .unavailable, operation: "publish", cause: "the store left out what was asked for")
         }
         return HostPublication(
-            host, whole: outcome.listings[0].entries.first, things: outcome.listings[1].entries)
+            host, whole: outcome.listings[0].entries.first, things: outcome.listings[1].entries,
+            unreadable: Set(await agent.unreadableRows.map(\.id)))
     }
 }

@@ -163,6 +163,61 @@ import Testing
         #expect(try trees() == future(of: next))
     }
 
+    @Test(
+        "What a row that cannot be read stands for stays published as it is, in whichever layout",
+        arguments: [
+            [HostRecord.Layout.small, .small], [.whole, .whole], [.whole, .small, .whole], [.small, .whole, .small],
+        ])
+    func unreadable(_ layouts: [HostRecord.Layout]) throws {
+        let (machine, volume) = (try #require(host.machines.first), try #require(host.volumes.first))
+        var entries = carryOut(
+            try publication(of: [:]).steps(to: record(layouts[0], generation: 7)), over: [:])
+        for (index, layout) in layouts.dropFirst().enumerated() {
+            let key = StoreKeys.host(host.host)
+            let all = entries.map {
+                Entry(key: $0.key, value: $0.value, created: Revision(1), modified: Revision(5))
+            }
+            var publication = HostPublication(
+                host.host, whole: all.first { $0.key == key }, things: all.filter { $0.key != key },
+                unreadable: [machine.id.text, volume.id.text])
+            // Neither is among what the host can tell of itself.
+            var next = record(layout, generation: UInt64(8 + index))
+            next.machines.removeAll { $0.id == machine.id }
+            next.volumes.removeAll { $0.id == volume.id }
+            entries = carryOut(try publication.steps(to: next), over: entries)
+            publication.noteDone(next)
+            next.diskLeft = .gibibytes(1)
+            entries = carryOut(try publication.steps(to: next), over: entries)
+            var planet = Planet()
+            planet.apply(
+                .listing(
+                    Listing(
+                        entries: entries.map {
+                            Entry(key: $0.key, value: $0.value, created: Revision(1), modified: Revision(5))
+                        }.sorted { $0.key < $1.key }, revision: Revision(9))))
+            #expect(planet.machine(machine.id, on: host.host) == machine)
+            #expect(planet.hosts[host.host]?.volumes.contains(volume) == true)
+            #expect(planet.hosts[host.host]?.diskLeft == .gibibytes(1))
+        }
+    }
+
+    @Test("A small record that cannot be read stays too, and goes when its row is known to be gone")
+    func unreadableRecord() throws {
+        let machine = try #require(host.machines.first)
+        var next = record(.small, generation: 8)
+        next.machines.removeAll { $0.id == machine.id }
+        let key = StoreKeys.machine(machine.id, on: host.host)
+        let entry = Entry(key: key, value: Array("[]".utf8), created: Revision(1), modified: Revision(5))
+        for (unreadable, isKept) in [([machine.id.text], true), ([], false)] as [(Set<String>, Bool)] {
+            var publication = HostPublication(host.host, whole: nil, things: [entry], unreadable: unreadable)
+            var entries = carryOut(try publication.steps(to: next), over: [key: entry.value])
+            publication.noteDone(next)
+            next.diskLeft = .gibibytes(2)
+            entries = carryOut(try publication.steps(to: next), over: entries)
+            #expect((entries[key] == entry.value) == isKept)
+        }
+    }
+
     @Test("Many machines are written in steps that the store takes") func packed() throws {
         var next = record(.small, generation: 8)
         let sample = next.machines[0]
