@@ -21,6 +21,17 @@ struct AppHoldings {
             volumes = record.volumes.count { $0.app == app }
         }
 
+        /// - Parameters:
+        ///   - own: what the host can tell of itself.
+        ///   - published: what it has published.
+        ///   - unreadable: ids of rows of its ledger that it cannot read: what they stand for is there all the same.
+        init(_ own: HostRecord, published: HostRecord?, unreadable: Set<String>, of app: AppName) {
+            self.init(own, of: app)
+            guard let published, !unreadable.isEmpty else { return }
+            machines += published.machines.count { $0.app == app && unreadable.contains($0.id.text) }
+            volumes += published.volumes.count { $0.app == app && unreadable.contains($0.id.text) }
+        }
+
         var isNothing: Bool { machines == 0 && volumes == 0 }
     }
 
@@ -33,11 +44,13 @@ struct AppHoldings {
         let records = await view.hosts()
         let answers = await withTaskGroup(of: Result<Count, Refusal>.self) { group in
             for record in records {
-                guard record.host != view.host, reachable.contains(record.host) else {
+                if record.host == view.host {
+                    group.addTask { .success(await here(app)) }
+                } else if reachable.contains(record.host) {
+                    group.addTask { await answer(of: record, about: app) }
+                } else {
                     group.addTask { .success(Count(record, of: app)) }
-                    continue
                 }
-                group.addTask { await answer(of: record, about: app) }
             }
             return await group.reduce(into: []) { $0.append($1) }
         }
@@ -64,5 +77,9 @@ struct AppHoldings {
         }
     }
 
-    func here(_ app: AppName) async -> Count { Count(await view.agent.record(), of: app) }
+    func here(_ app: AppName) async -> Count {
+        let published = view.watcher.read { $0.hosts[view.host] }
+        let unreadable = Set(await view.agent.unreadableRows.map(\.id))
+        return Count(await view.agent.record(), published: published, unreadable: unreadable, of: app)
+    }
 }

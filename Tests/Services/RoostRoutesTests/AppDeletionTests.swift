@@ -167,6 +167,27 @@ import Testing
         }
     }
 
+    @Test("What a host has in rows that it cannot read is counted as it was published")
+    func unreadableRows() async throws {
+        try await PlanetUnderTest.run { planet in
+            let host = try planet["ams1"]
+            #expect(try await host.call("POST /v1/apps", #"{"name":"shop"}"#).status == 201)
+            let machine = try await host.call("POST /v1/apps/shop/machines", Self.wish).string("id")
+            let volume = try await host.call("POST /v1/apps/shop/volumes", #"{"name":"data","size_gb":1}"#).string("id")
+            let published = await host.agent.record()
+            var own = published
+            (own.machines, own.volumes) = ([], [])
+            func count(_ unreadable: Set<String>, of app: String = "shop") throws -> [Int] {
+                let count = AppHoldings.Count(
+                    own, published: published, unreadable: unreadable, of: try AppName(app))
+                return [count.machines, count.volumes]
+            }
+            #expect(try count([machine, volume]) == [1, 1] && count([machine]) == [1, 0])
+            #expect(try count([]) == [0, 0] && count([machine, volume], of: "blog") == [0, 0])
+            #expect(AppHoldings.Count(own, published: nil, unreadable: [machine], of: try AppName("shop")).isNothing)
+        }
+    }
+
     @Test("Hosts of two versions understand each other's counts")
     func counts() throws {
         let text = Data(#"{"machines":1,"volumes":2,"x_future":[3]}"#.utf8)
