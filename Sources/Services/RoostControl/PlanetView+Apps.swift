@@ -18,15 +18,12 @@ extension PlanetView {
 
     /// - Parameter own: this host as it is now; for who asks of many apps.
     public func machines(of app: AppName, own: HostRecord) -> [Held<MachineRecord>] {
-        let here = own.machines.filter { $0.app == app }.map { Held(record: $0, host: host) }
-        let known = Set(here.map(\.record.id))
         let elsewhere = watcher.read { planet in
             planet.machines(of: app).compactMap { machine in
                 planet.host(of: machine.id).map { Held(record: machine, host: $0) }
             }
         }
-        return (here + elsewhere.filter { $0.host != host && !known.contains($0.record.id) })
-            .sorted { $0.record.id < $1.record.id }
+        return held(own.machines.filter { $0.app == app }, elsewhere, by: \.id)
     }
 
     /// As ``machines(of:)``.
@@ -36,14 +33,20 @@ extension PlanetView {
 
     /// As ``machines(of:own:)``.
     public func volumes(of app: AppName, own: HostRecord) -> [Held<VolumeRecord>] {
-        let here = own.volumes.filter { $0.app == app }.map { Held(record: $0, host: host) }
-        let known = Set(here.map(\.record.id))
         let elsewhere = watcher.read { planet in
             planet.volumes(of: app).compactMap { volume in
                 planet.host(of: volume.id).map { Held(record: volume, host: $0) }
             }
         }
-        return (here + elsewhere.filter { $0.host != host && !known.contains($0.record.id) })
-            .sorted { $0.record.id < $1.record.id }
+        return held(own.volumes.filter { $0.app == app }, elsewhere, by: \.id)
+    }
+
+    private func held<Record, Kind: IDKind>(
+        _ own: [Record], _ elsewhere: [Held<Record>], by id: (Record) -> ID<Kind>
+    ) -> [Held<Record>] {
+        let here = own.map { Held(record: $0, host: host) }
+        let known = Set(own.map(id))
+        return (here + elsewhere.filter { $0.host != host && !known.contains(id($0.record)) })
+            .sorted { id($0.record) < id($1.record) }
     }
 }
