@@ -9,8 +9,16 @@ import Testing
     /// those that few runs take, or none: faults begin seconds after the first start, and few clusters have a full volume.
     @Test func everyStepIsTaken() {
         var taken: Set<PhaseStep> = []
-        for seed in 1...600 as ClosedRange<UInt64> {
-            let run = run(ClusterScenario(seed: seed, members: 3))
+        // A switchover that is given up takes two faults of the same run.
+        let switchovers: [ClusterScenario.Fault] = [
+            .switchover, .operationFails, .storeOutage, .restartMember, .isolate,
+        ]
+        let mixed = (1...600 as ClosedRange<UInt64>).map { ClusterScenario(seed: $0, members: 3) }
+        let given = (1...120 as ClosedRange<UInt64>).map {
+            ClusterScenario(seed: $0, members: 3, faults: switchovers)
+        }
+        for scenario in mixed + given {
+            let run = run(scenario)
             taken.formUnion(run.steps)
             if run.violation != nil { return }
         }
@@ -22,13 +30,15 @@ import Testing
         .starting: [.founding],
         .empty: [.initializing, .discarding],
         .initializing: [.empty, .leaving],
-        .founding: [.reading, .leaving],
+        .founding: [.reading, .quarantined, .leaving],
         .reading: [.severing],
         .waiting: [.severing, .discarding],
         .discarding: [.empty, .severing, .leaving],
         .rewinding: [.leaving],
         .claiming: [.resigning],
-        .draining: [.restarting, .resigning, .leaving],
+        .promoting: [.severing],
+        .draining: [.restarting, .suspended, .resigning, .leaving],
+        .resigning: [.leaving],
     ]
 
     @Test func nothingFollowsTheEnd() {

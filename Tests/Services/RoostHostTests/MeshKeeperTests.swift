@@ -18,8 +18,9 @@ import Testing
             var refused: HostName?
             /// Since the last time that all of them were said.
             var changes: [PeerChange] = []
-            /// Times that all were said, and refusals.
-            var (wholes, refusals) = (0, 0)
+            /// Times that all were said.
+            var wholes = 0
+            var refusals = 0
 
             mutating func refuse() throws(MeshError) {
                 refusals += 1

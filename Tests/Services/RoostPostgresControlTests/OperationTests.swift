@@ -297,11 +297,9 @@ import Testing
         #expect(ClusterOperations().verdict(on: operation, in: ruleless) == nil)
         var unknown = operation
         unknown.reigning = nil
-        guard case .failed(let why)? = ClusterOperations().verdict(on: unknown, in: began) else {
-            Issue.record("it is waited for without end")
-            return
-        }
-        #expect(!why.contains("destroyed"))
+        let verdict = try #require(
+            ClusterOperations().verdict(on: unknown, in: began), "it is waited for without end")
+        #expect(verdict.state == .failed && !verdict.words.contains("destroyed"))
     }
 
     private func entry(_ key: String, _ record: some Encodable) throws -> Entry {

@@ -1,5 +1,4 @@
 import Foundation
-import RoostControl
 import RoostHost
 import RoostLinux
 import RoostModel
@@ -8,6 +7,7 @@ import RoostStore
 import Synchronization
 import Testing
 
+@testable import RoostControl
 @testable import RoostRoutes
 
 /// An app that is deleted while something is made for it, in either order.
@@ -60,23 +60,20 @@ import Testing
                     config: MachineConfig(image: "redis:7"), owner: nil, startsAtOnce: true)
                 let volume = VolumeOrder(
                     id: .random(using: &random), name: "data", app: app, size: .gibibytes(1), reserved: nil)
-                var codes: [Refusal.Code?] = []
-                do throws(Refusal) {
+                let ofMachine = await refusal { () throws(Refusal) in
                     _ = try await dispatch.createMachine(machine, on: far.name)
-                    codes.append(nil)
-                } catch { codes.append(error.code) }
-                do throws(Refusal) {
+                }
+                let ofVolume = await refusal { () throws(Refusal) in
                     _ = try await dispatch.createVolume(volume, on: far.name)
-                    codes.append(nil)
-                } catch { codes.append(error.code) }
+                }
                 // Their ids are used up.
-                let goal: [MachineState?] = codes[0] == nil ? [.created, .started] : [.destroyed]
+                let goal: [MachineState?] = ofMachine == nil ? [.created, .started] : [.destroyed]
                 let isDone = try await poll(for: .seconds(10)) {
                     goal.contains(await far.agent.machine(machine.id)?.record.state) ? true : nil
                 }
                 #expect(isDone == true)
-                #expect((await far.agent.volume(volume.id) == nil) == (codes[1] != nil))
-                return codes
+                #expect((await far.agent.volume(volume.id) == nil) == (ofVolume != nil))
+                return [ofMachine, ofVolume]
             }
             #expect(try await order(of: shop, in: network) == [nil, nil])
             // What a feature has it makes with an owner; volumes have none.
@@ -110,7 +107,8 @@ import Testing
             let refusal = await #expect(throws: Refusal.self) { try await look.value }
             #expect(refusal?.code == .outcomeUnknown)
             #expect(refusal?.message.contains("host iad1 cannot be reached") == true)
-            #expect(!isCut.load(ordering: .relaxed))
+            let wasCut = isCut.load(ordering: .relaxed)
+            #expect(!wasCut)
         }
     }
 
@@ -230,6 +228,12 @@ import Testing
             #expect(try await host.call("DELETE /v1/apps/shop/volumes/\(volume)").status == 200)
         }
     }
+}
+
+/// Nil: it was done.
+private func refusal(of body: () async throws(Refusal) -> Void) async -> Refusal.Code? {
+    do throws(Refusal) { try await body() } catch { return error.code }
+    return nil
 }
 
 /// Other hosts that can be reached, and answer nothing but this.
