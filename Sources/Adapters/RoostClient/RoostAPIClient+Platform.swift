@@ -15,7 +15,10 @@ extension RoostAPIClient {
     public func mesh() async throws(APIError) -> MeshMatrixBody { try await send(.get, "/v1/platform/mesh") }
 
     /// Starts or stops announcing the anycast prefixes at one host.
-    public func setEdge(of host: HostName, to state: EdgeRequest.State) async throws(APIError) {
-        try await sendForData(.post, "/v1/platform/hosts/\(host)/edge", body: EdgeRequest(state: state))
+    ///
+    /// - Parameter force: stop it also if no client reaches the planet then.
+    public func setEdge(of host: HostName, to state: EdgeRequest.State, force: Bool = false) async throws(APIError) {
+        let request = EdgeRequest(state: state, force: force ? true : nil)
+        try await sendForData(.post, "/v1/platform/hosts/\(host)/edge", body: request)
     }
 }

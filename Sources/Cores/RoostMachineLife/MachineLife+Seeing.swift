@@ -149,12 +149,14 @@ extension MachineLife {
         var status = phase.state
         // Clearing away takes a moment more; what it leads to is certain.
         if case .settling(let rest) = phase { status = rest.state }
+        var words = [isSeen ? Self.memoryWords(exit) : "it ended while nobody saw it: how is not known"]
+        if case .settling(.gaveUp) = phase { words.append("it ended too often in a row, and is not started again") }
         return MachineNews(
             .exit, status, by: .roostd,
             exit: .init(
                 exitCode: Int(exit.code), signal: exit.signal.map(Int.init), oomKilled: exit.oomKilled,
                 requestedStop: isOrdered, restarting: isRestarting),
-            message: isSeen ? Self.memoryWords(exit) : "it ended while nobody saw it: how is not known")
+            message: words.contains { $0 != nil } ? words.compactMap(\.self).joined(separator: "; ") : nil)
     }
 
     /// Also where a process other than the first was the victim: nothing else would tell.

@@ -13,7 +13,7 @@ public struct MachineLife: Hashable, Sendable, Codable {
     enum CodingKeys: String, CodingKey { case phase, restarts }
 
     /// How an end is told that nobody saw: as of a process that was killed.
-    public static let unseenExit = MachineExit(code: 137, signal: 9, oomKilled: false)
+    public static let unseenExit = MachineExit(code: 137, signal: nil, oomKilled: false)
     /// How the end of a launch that came to nothing counts for the restart policy.
     static let launchExit = MachineExit(code: 255, signal: nil, oomKilled: false)
     /// The shortest pause after a launch that failed.

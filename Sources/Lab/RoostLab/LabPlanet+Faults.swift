@@ -114,6 +114,7 @@ extension LabPlanet {
             let edges = plan.hosts.filter(\.isEdge).map(\.name.text).joined(separator: ", ")
             throw LabError(.usage, "\(name) is no edge", advice: "use one of \(edges)")
         }
-        try await api(of: host.name).setEdge(of: host.name, to: state)
+        // A fault may take everything off the air.
+        try await api(of: host.name).setEdge(of: host.name, to: state, force: true)
     }
 }

@@ -422,6 +422,11 @@ public struct EdgeRequest: Sendable, Codable {
 
     /// What it is to be from now on.
     public var state: State
+    /// Also the last edge that lets clients in may be stopped. Nil: it may not.
+    public var force: Bool?
     /// Repeating it changes nothing.
-    public init(state: State) { self.state = state }
+    public init(state: State, force: Bool? = nil) {
+        self.state = state
+        self.force = force
+    }
 }

@@ -46,6 +46,14 @@ import Testing
         ])
     func families(operation: String, family: String) { #expect(Advice.family(of: operation) == family) }
 
+    @Test(
+        "Who asked for something of an app that is not there is led to the list of apps",
+        arguments: [
+            ("app nope not found", "apps"), ("volume vol_1 not found", "volumes"), ("machine m not found", "machines"),
+            ("Postgres cluster db not found", "pg"), ("host h not found", "hosts"), ("no such thing", nil),
+        ] as [(String, String?)])
+    func missing(message: String, family: String?) { #expect(Advice.family(ofMissing: message) == family) }
+
     @Test func timesAreRFC3339() {
         #expect(Timestamp.text(milliseconds: 0) == "1970-01-01T00:00:00.000Z")
         #expect(Timestamp.text(milliseconds: 1_767_225_599_042) == "2025-12-31T23:59:59.042Z")

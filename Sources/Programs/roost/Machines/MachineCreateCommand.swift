@@ -28,13 +28,13 @@ struct MachineCreateCommand: AsyncParsableCommand {
     @Option(help: "The machine's name.")
     var name: String?
 
-    @Option(help: "Virtual CPUs.")
+    @Option(help: "Virtual CPUs (else 1).")
     var cpus: Int?
 
     @Option(help: .init("\(MachineGuest.CPUKind.choices).", valueName: "kind"), transform: { try choice($0) })
     var cpuKind: MachineGuest.CPUKind?
 
-    @Option(help: .init("Memory in MiB.", valueName: "mib"))
+    @Option(help: .init("Memory in MiB (else 256).", valueName: "mib"))
     var memory: Int?
 
     @Option(name: [.short, .long], help: .init("A variable of its environment.", valueName: "name=value"))

@@ -25,11 +25,11 @@ enum MachineReference: Hashable, CustomStringConvertible {
         }
     }
 
-    /// The one machine of that name.
+    /// The one machine of that name. One that is destroyed is shown by its id for a while, and has no name any more.
     static func only(_ name: AppName, of app: AppName, among machines: [MachineBody]) throws(CommandFailure)
         -> MachineID
     {
-        let found = machines.filter { $0.name == name.text }.sorted { $0.id < $1.id }
+        let found = machines.filter { $0.name == name.text && $0.state != .destroyed }.sorted { $0.id < $1.id }
         switch found.count {
         case 1: return found[0].id
         case 0:

@@ -11,10 +11,10 @@ struct EdgeArguments: ParsableArguments {
     @OptionGroup var global: GlobalOptions
 
     /// - Parameter outcome: what is said of "the edge of HOST" when it is done.
-    func order(_ state: EdgeRequest.State, outcome: String) async throws {
+    func order(_ state: EdgeRequest.State, force: Bool = false, outcome: String) async throws {
         let planet = try Roostds.find(global)
         try await interruptible(advice: "Its edge may be \(state.rawValue) all the same. See it: roost hosts list") {
-            try await planet.ask { try await $0.setEdge(of: host, to: state) }
+            try await planet.ask { try await $0.setEdge(of: host, to: state, force: force) }
         }
         Terminal.result("The edge of \(host) \(outcome)")
     }
@@ -25,14 +25,18 @@ extension HostsCommand {
         static let configuration = CommandConfiguration(
             abstract: "Take an edge off the air: it announces nothing and takes no new clients, until it is started.",
             discussion: """
-                Clients that come go to the next edge; those that are there stay. The edge stays stopped when its host \
-                or roostd starts again. Stopping one that is stopped changes nothing.
+                Clients go to the next edge. Sessions that are there are not ended, but their packets go to the next edge \
+                too, which cuts what it does not know: clients connect again. The edge stays stopped when its host or \
+                roostd starts again. Stopping one that is stopped changes nothing.
                 """)
 
         @OptionGroup var edge: EdgeArguments
+        @Flag(help: "Stop it although it is the last one: then no client reaches the planet.") var force = false
 
         func run() async throws {
-            try await edge.order(.stopped, outcome: "is stopped. To start it: roost hosts start-edge \(edge.host)")
+            try await edge.order(
+                .stopped, force: force,
+                outcome: "is stopped. To start it: roost hosts start-edge \(edge.host)")
         }
     }
 

@@ -23,19 +23,22 @@ struct PostgresCreateCommand: AsyncParsableCommand {
     @Option(help: .init("A replica's region; may be repeated.", valueName: "region"), transform: { try RegionCode($0) })
     var replicaRegion: [RegionCode] = []
 
-    @Option(help: .init("The size of each member's volume, in GB.", valueName: "gb"))
+    @Option(help: .init("The size of each member's volume, in GB (else 1).", valueName: "gb"))
     var volumeSize: Int?
 
-    @Option(help: "Virtual CPUs of each member.")
+    @Option(help: "Virtual CPUs of each member (else \(CreateClusterRequest.guestDefault.cpus)).")
     var cpus: Int?
 
-    @Option(help: .init("Memory of each member, in MiB.", valueName: "mib"))
+    @Option(
+        help: .init(
+            "Memory of each member, in MiB (else \(CreateClusterRequest.guestDefault.memoryMebibytes)).",
+            valueName: "mib"))
     var memory: Int?
 
     @Option(help: "The members' image (else the hosts' own).")
     var image: String?
 
-    @Option(help: "How long it may take to be ready, for example 5m.", transform: { try timeLimit($0) })
+    @Option(help: "How long it may take to be ready, for example 5m (else 300 s).", transform: { try timeLimit($0) })
     var timeout = DurationText(.seconds(300))
 
     @OptionGroup var global: GlobalOptions

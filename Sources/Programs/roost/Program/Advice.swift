@@ -12,17 +12,32 @@ enum Advice {
         case .unreadable:
             "Check that --api points at a roostd of the same version ('roost --version')."
         case .cancelled: nil
-        case .refused(let status, let body): refused(status, error, capacity: body.status == .insufficientCapacity)
+        case .refused(let status, let body):
+            refused(
+                status, error, capacity: body.status == .insufficientCapacity, missing: family(ofMissing: body.error))
         }
     }
 
-    private static func refused(_ status: Int, _ error: APIError, capacity: Bool) -> String? {
+    private static func refused(_ status: Int, _ error: APIError, capacity: Bool, missing: String?) -> String? {
         switch status {
         case 401, 403: "Give the host's token with --token-file, --token or ROOST_TOKEN, or use its socket as root."
-        case 404: "See what there is: roost \(family(of: error.operation)) list"
+        case 404: "See what there is: roost \(missing ?? family(of: error.operation)) list"
         case 503 where !capacity: "Nothing was changed. Try again, or see 'roost hosts list' for what is away."
         case 504: "Nobody knows yet whether it was done: look with 'list' or 'status' before you try again."
         default: capacity ? "See 'roost hosts list' for what is free where." : nil
+        }
+    }
+
+    /// The commands for things of the kind that is missing: a call about a machine may fail for want of its app.
+    static func family(ofMissing message: String) -> String? {
+        switch message.split(separator: " ").first {
+        case "app": "apps"
+        case "volume": "volumes"
+        case "machine": "machines"
+        case "Postgres": "pg"
+        case "host": "hosts"
+        case "operation": "operations"
+        case _: nil
         }
     }
 

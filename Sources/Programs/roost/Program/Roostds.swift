@@ -50,6 +50,13 @@ struct Roostds: Sendable {
                 "the hosts of lab '\(lab)' can be asked by root only",
                 advice: "Try again with sudo, or say where another roostd is: --api http://host:4280 --token …")
         }
+        // A lab that is up has a folder with its settings, whether or not a host of it runs.
+        guard !sockets.isEmpty || names.isEmpty else {
+            throw CommandFailure(
+                "no host of lab '\(lab)' runs",
+                advice: "Start them with 'roost lab fault heal --all --lab \(lab)', or one with "
+                    + "'roost lab fault start-host --lab \(lab) HOST'.")
+        }
         guard !sockets.isEmpty else {
             throw CommandFailure(
                 "no roostd is running here: no \(localSocket), no lab '\(lab)'",
