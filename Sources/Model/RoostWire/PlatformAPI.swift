@@ -45,8 +45,8 @@ public struct CreateClusterRequest: Sendable, Codable {
 public struct ClusterBody: Sendable, Codable, Hashable {
     /// What a client of the cluster has to expect.
     public enum Status: OpenEnum {
-        /// `creating`: a member has not been made or copied for the first time. `ready`: the primary accepts writes,
-        /// all others follow it.
+        /// `creating`: it was never ready, and a member has not been made or copied for the first time. `ready`: the
+        /// primary accepts writes, all others follow it.
         case creating, ready
         /// Serves, with fewer members than it should have.
         case degraded

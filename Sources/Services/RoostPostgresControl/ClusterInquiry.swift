@@ -40,11 +40,11 @@ struct ClusterInquiry: Sendable {
         }
         let body =
             if records.rule == nil || spec.isDestroying {
-                ClusterStatus.body(of: name, in: stored, machines: watcher.planet)
+                ClusterStatus.body(of: name, in: stored, beside: watcher.planet)
             } else if let told = await others(hearing: name) {
                 told
             } else {
-                ClusterStatus.body(of: name, in: stored, machines: watcher.planet)?.unheard
+                ClusterStatus.body(of: name, in: stored, beside: watcher.planet)?.unheard
             }
         guard var body else { throw Refusal(.notFound, "Postgres cluster \(name) not found") }
         // Hosts of a version before do not tell it.
@@ -109,7 +109,7 @@ struct ClusterInquiry: Sendable {
             for name in names where bodies[name] == nil {
                 if let stored, stored.clusters[name]?.spec == nil { continue }
                 let isNew = stored?.clusters[name].map { $0.rule == nil || $0.spec?.isDestroying == true } ?? false
-                let own = stored.flatMap { ClusterStatus.body(of: name, in: $0, machines: planet) }
+                let own = stored.flatMap { ClusterStatus.body(of: name, in: $0, beside: planet) }
                 bodies[name] =
                     (isNew ? own : others[name] ?? own?.unheard)
                     ?? ClusterStatus.body(of: name, in: planet, lostBy: view.host)

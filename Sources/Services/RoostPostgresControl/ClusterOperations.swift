@@ -92,3 +92,14 @@ public struct ClusterOperations: OperationJudge {
         return isWanted ? .succeeded(words) : .failed(words + (began.target.map { ", not \($0)" } ?? " still"))
     }
 }
+
+extension Planet {
+    /// Whether the cluster has not been ready yet: the operation that began with it goes on. One that has ended stays so,
+    /// and one that is gone had ended.
+    func isMaking(_ spec: ClusterSpec) -> Bool {
+        operations.values.contains {
+            $0.kind == .createCluster && $0.object == spec.name && $0.objectMadeAt == spec.createdAt
+                && $0.state == .running
+        }
+    }
+}

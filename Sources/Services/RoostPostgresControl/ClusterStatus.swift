@@ -8,17 +8,20 @@ enum ClusterStatus {
     /// Without passwords: see ``ClusterBody/with(_:)``.
     ///
     /// - Parameters:
-    ///   - machines: where the members' machines are known from; nil: the same planet.
+    ///   - known: where the members' machines and the operations on the cluster are known from; nil: the same planet.
     ///   - loser: who has lost the store, where the planet is what it said before; nil: what it says now.
     ///   - silence: for how long this host has heard nothing new of whom.
     static func body(
-        of name: AppName, in planet: Planet, machines: Planet? = nil, lostBy loser: HostName? = nil,
+        of name: AppName, in planet: Planet, beside known: Planet? = nil, lostBy loser: HostName? = nil,
         silence: ClusterSilence = ClusterSilence()
     ) -> ClusterBody? {
         guard let records = planet.clusters[name], let spec = records.spec else { return nil }
-        let machines = machines ?? planet
-        let members = spec.members.map { body(of: $0, records, machines, loser == nil ? silence : ClusterSilence()) }
-        let (status, words) = loser.map { lastHeard(by: $0, spec, records) } ?? verdict(spec, records, silence)
+        let known = known ?? planet
+        let members = spec.members.map { body(of: $0, records, known, loser == nil ? silence : ClusterSilence()) }
+        let isBeingMade = known.isMaking(spec)
+        let (status, words) =
+            loser.map { lastHeard(by: $0, spec, records, isBeingMade: isBeingMade) }
+            ?? verdict(spec, records, silence, isBeingMade: isBeingMade)
         // What the hosts met while they worked on it says more than what is missing.
         let isQuiet = status == .ready || loser != nil && isReady(spec, records)
         let obstacle = isQuiet ? nil : records.obstacle?.reason
@@ -120,20 +123,22 @@ enum ClusterStatus {
 
     /// In words that another host can pass on.
     private static func lastHeard(
-        by host: HostName, _ spec: ClusterSpec, _ records: Planet.ClusterRecords
+        by host: HostName, _ spec: ClusterSpec, _ records: Planet.ClusterRecords, isBeingMade: Bool
     ) -> (ClusterBody.Status, String?) {
-        let before = verdict(spec, records, ClusterSilence()).0.rawValue
+        let before = verdict(spec, records, ClusterSilence(), isBeingMade: isBeingMade).0.rawValue
         return (
             .unheard, "host \(host) has lost the store; what it heard last is shown, the cluster was \(before) then"
         )
     }
 
     static func isReady(_ spec: ClusterSpec, _ records: Planet.ClusterRecords) -> Bool {
-        verdict(spec, records, ClusterSilence()).0 == .ready
+        verdict(spec, records, ClusterSilence(), isBeingMade: false).0 == .ready
     }
 
+    /// - Parameter isBeingMade: it was never whole, as far as anybody has written down. The records of its members alone
+    ///   do not show it: a primary that has closed for its first switchover looks as one that never opened.
     private static func verdict(
-        _ spec: ClusterSpec, _ records: Planet.ClusterRecords, _ silence: ClusterSilence
+        _ spec: ClusterSpec, _ records: Planet.ClusterRecords, _ silence: ClusterSilence, isBeingMade: Bool
     ) -> (ClusterBody.Status, String?) {
         if spec.isDestroying { return (.destroying, "machines and volumes are being removed") }
         guard let rule = records.rule else {
@@ -156,7 +161,7 @@ enum ClusterStatus {
             return (.unavailable, "the primary \(rule.leader) was \(words)")
         }
         guard let heartbeat = records.heartbeat, heartbeat.epoch == rule.epoch, heartbeat.isOpen else {
-            let isNew = rule.epoch == .first && confirming.count < rule.confirmations
+            let isNew = isBeingMade && rule.epoch == .first && confirming.count < rule.confirmations
             let why = reports[rule.leader]?.detail ?? "the primary \(rule.leader) does not accept writes yet"
             return (isNew ? .creating : .unavailable, why)
         }
@@ -167,8 +172,8 @@ enum ClusterStatus {
         if !missing.isEmpty {
             let words = (["not streaming: " + missing.map(\.text).joined(separator: ", ")] + silent).joined(
                 separator: "; ")
-            let isFirstClone = missing.allSatisfy { rule.epoch == .first && reports[$0]?.position == nil }
-            if isFirstClone { return (.creating, words) }
+            let isFirstClone = isBeingMade && rule.epoch == .first
+            if isFirstClone, missing.allSatisfy({ reports[$0]?.position == nil }) { return (.creating, words) }
             guard confirming.count < rule.confirmations else { return (.degraded, words) }
             // The leader lets clients in, and what they commit waits.
             return (

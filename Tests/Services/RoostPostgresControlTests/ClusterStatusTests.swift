@@ -49,6 +49,15 @@ import Testing
         try entry(StoreKeys.clusterObstacle(name), ClusterObstacle(reason: reason))
     }
 
+    /// What began with the cluster.
+    private func creation(_ state: OperationRecord.State, of spec: ClusterSpec? = nil) throws -> Entry {
+        var record = OperationRecord(
+            id: try PlanetOperationID("0123456789ABCDEFGHJKMNPQ01"), kind: .createCluster, object: name,
+            objectMadeAt: (spec ?? self.spec).createdAt, startedAt: 0, requestID: nil)
+        record.state = state
+        return try entry(StoreKeys.operation(record.id), record)
+    }
+
     private func report(_ member: MemberName, isStreaming: Bool, words: String? = nil) throws -> Entry {
         try entry(
             StoreKeys.report(name, member),
@@ -87,12 +96,12 @@ import Testing
             Heartbeat(epoch: .first, leader: members[0], sequence: 1, isOpen: true))
         let records = [
             try entry(StoreKeys.clusterRule(name), rule), open, try report(members[0], isStreaming: false),
-            try obstacle("orders-2 cannot be made: host ams2 cannot be reached"),
+            try obstacle("orders-2 cannot be made: host ams2 cannot be reached"), try creation(.running),
         ]
-        let degraded = try #require(ClusterStatus.body(of: name, in: try planet(records)))
-        #expect(degraded.status == .creating)
+        let incomplete = try #require(ClusterStatus.body(of: name, in: try planet(records)))
+        #expect(incomplete.status == .creating)
         #expect(
-            degraded.detail == "not streaming: orders-2; orders-2 cannot be made: host ams2 cannot be reached")
+            incomplete.detail == "not streaming: orders-2; orders-2 cannot be made: host ams2 cannot be reached")
         let whole = try planet(records + [try report(members[1], isStreaming: true)])
         let ready = try #require(ClusterStatus.body(of: name, in: whole))
         #expect(ready.status == .ready)
@@ -102,6 +111,39 @@ import Testing
         #expect(
             stale.detail
                 == "host iad1 has lost the store; what it heard last is shown, the cluster was ready then")
+    }
+
+    @Test("A cluster that was ready is not being created, whatever its members lack while it is in its first epoch")
+    func creatingIsWhatWasNeverWhole() throws {
+        let (first, closed) = (
+            try entry(StoreKeys.clusterRule(name), rule),
+            Heartbeat(epoch: .first, leader: members[0], sequence: 9, isOpen: false)
+        )
+        // The primary has closed and stopped for its first switchover; the same is to be seen before it ever opened.
+        let handingOver = [
+            first, try entry(StoreKeys.clusterHeartbeat(name), closed), try report(members[0], isStreaming: false),
+            try report(members[1], isStreaming: false),
+        ]
+        // A standby that is copied anew.
+        let beat = Heartbeat(epoch: .first, leader: members[0], sequence: 9, isOpen: true)
+        let copying = [
+            first, try entry(StoreKeys.clusterHeartbeat(name), beat), try report(members[0], isStreaming: false),
+        ]
+        let status = { (records: [Entry]) in ClusterStatus.body(of: name, in: try planet(records))?.status }
+        for (records, later) in [
+            (handingOver, ClusterBody.Status.unavailable), (copying, ClusterBody.Status.unavailable),
+        ] {
+            #expect(try status(records + [try creation(.running)]) == .creating)
+            #expect(try status(records + [try creation(.succeeded)]) == later)
+            // Operations that have ended are not kept for ever; and one of a former cluster of the name says nothing.
+            #expect(try status(records) == later)
+            var former = spec
+            former.createdAt -= 1
+            #expect(try status(records + [try creation(.running, of: former)]) == later)
+        }
+        // Known from elsewhere than the cluster's own records.
+        let known = try planet([try creation(.running)])
+        #expect(ClusterStatus.body(of: name, in: try planet(handingOver), beside: known)?.status == .creating)
     }
 
     @Test("The URLs of a cluster make a client notice a dead edge in ten seconds, and know whom it speaks to")
