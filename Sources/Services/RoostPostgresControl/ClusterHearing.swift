@@ -18,30 +18,37 @@ public final class ClusterHearing: Service, Sendable {
     public func run() async throws {
         await cancelWhenGracefulShutdown { [self] in
             while !Task.isCancelled {
-                // Of a part that was lost, what was heard before it came back says nothing.
-                let (heard, now) = (watcher.heardClusters(), BootClock.now())
-                ledger.withLock { $0.note(heard, now) }
+                _ = silent()
                 try? await Task.sleep(for: Self.interval)
             }
         }
     }
 
-    public func silence(in cluster: AppName) -> ClusterSilence {
-        let now = BootClock.now()
-        return ledger.withLock { $0.silence(in: cluster, now) }
+    /// The planet, and for how long nothing new was heard of whom in this cluster, as of that same planet: who has spoken
+    /// since the last look is not called silent beside their own words. Nil where the cluster is not heard.
+    public func heard(_ cluster: AppName) -> (planet: Planet, silence: ClusterSilence)? {
+        ledger.withLock { ledger in
+            guard watcher.hears(cluster) else { return nil }
+            let (planet, now) = (watcher.planet, BootClock.now())
+            if let records = planet.clusters[cluster] { ledger.note(records, of: cluster, now) }
+            return (planet, ledger.silence(in: cluster, now))
+        }
     }
 
     /// Of the clusters that are heard now, those in which somebody has said nothing for too long. Of a cluster that is not
-    /// heard nobody is silent: what is known of it is all there is.
+    /// heard nobody is silent: what is known of it is all there is, and what was heard before it comes back says nothing.
     public func silent() -> [AppName: SilentMembers] {
-        let now = BootClock.now()
-        return ledger.withLock { $0.silent(now) }
+        ledger.withLock { ledger in
+            let now = BootClock.now()
+            ledger.note(watcher.heardClusters(), now)
+            return ledger.silent(now)
+        }
     }
 }
 
 /// For how long nothing new was heard of a cluster's leader and of its members.
 public struct ClusterSilence: Hashable, Sendable {
-    /// Of the leader's heartbeat.
+    /// Of the heartbeat of the leader that the rule names; of one that has not sent any, of the rule that names it.
     public var leader: Duration?
     /// Of each member's own reports; not of one whose program does not count them.
     public var members: [MemberName: Duration] = [:]
@@ -78,7 +85,8 @@ public struct SilentMembers: Hashable, Sendable {
 /// The pure part of ``ClusterHearing``.
 struct HearingLedger: Sendable {
     private struct Sign: Hashable {
-        var sequence: UInt64
+        /// Nil: a leader that was named and has said nothing yet.
+        var sequence: UInt64?
         var epoch: Epoch
         var since: Moment
     }
@@ -92,19 +100,27 @@ struct HearingLedger: Sendable {
 
     /// - Parameter heard: the clusters that are heard now; of the others, everything is forgotten.
     mutating func note(_ heard: [AppName: Planet.ClusterRecords], _ now: Moment) {
-        clusters = heard.reduce(into: [:]) { next, cluster in
-            let before = clusters[cluster.key]
-            var signs = Signs()
-            signs.leader = cluster.value.heartbeat.map { Self.sign(before?.leader, $0.sequence, $0.epoch, now) }
-            for (member, report) in cluster.value.reports {
-                guard let sequence = report.sequence else { continue }
-                signs.members[member] = Self.sign(before?.members[member], sequence, report.promised, now)
-            }
-            next[cluster.key] = signs
-        }
+        clusters = clusters.filter { heard[$0.key] != nil }
+        for (name, records) in heard { note(records, of: name, now) }
     }
 
-    private static func sign(_ before: Sign?, _ sequence: UInt64, _ epoch: Epoch, _ now: Moment) -> Sign {
+    /// What this one cluster's records are now; the others are as they were.
+    mutating func note(_ records: Planet.ClusterRecords, of name: AppName, _ now: Moment) {
+        let before = clusters[name]
+        var signs = Signs()
+        if let rule = records.rule {
+            // What a leader before it said, and for how long it has said nothing, is not this one's.
+            let beat = records.heartbeat.flatMap { $0.epoch == rule.epoch ? $0.sequence : nil }
+            signs.leader = Self.sign(before?.leader, beat, rule.epoch, now)
+        }
+        for (member, report) in records.reports {
+            guard let sequence = report.sequence else { continue }
+            signs.members[member] = Self.sign(before?.members[member], sequence, report.promised, now)
+        }
+        clusters[name] = signs
+    }
+
+    private static func sign(_ before: Sign?, _ sequence: UInt64?, _ epoch: Epoch, _ now: Moment) -> Sign {
         if let before, before.sequence == sequence, before.epoch == epoch { return before }
         return Sign(sequence: sequence, epoch: epoch, since: now)
     }

@@ -54,8 +54,8 @@ struct ClusterInquiry: Sendable {
 
     /// From this host's own copy, where it follows the cluster and hears it; without passwords.
     func heard(_ name: AppName) -> ClusterBody? {
-        guard watcher.hears(name) else { return nil }
-        return ClusterStatus.body(of: name, in: watcher.planet, silence: hearing.silence(in: name))
+        guard let now = hearing.heard(name) else { return nil }
+        return ClusterStatus.body(of: name, in: now.planet, silence: now.silence)
     }
 
     /// As ``heard(_:)``, or, where the store is lost, what was heard last of a cluster that this host follows.

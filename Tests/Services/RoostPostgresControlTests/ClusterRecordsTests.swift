@@ -128,6 +128,47 @@ import Testing
         #expect(ledger.silence(in: try! AppName("other"), began) == ClusterSilence())
     }
 
+    @Test("A new leader is silent since it was named, not since the one before it fell silent")
+    func theSilenceOfANewLeaderBeginsWithItsReign() throws {
+        var ledger = HearingLedger()
+        let began = Moment(sinceBoot: .seconds(100))
+        var planet = planet(7, [])
+        ledger.note(planet.clusters, began)
+        // The first leader dies; while its successor is looked for, the rule still names it.
+        planet.clusters[name]?.rule?.recruitment = Recruitment(
+            epoch: Epoch(2), proposer: members[1], reason: .leaderSilent)
+        ledger.note(planet.clusters, began + .seconds(33))
+        #expect(ledger.silence(in: name, began + .seconds(34)).leader == .seconds(34))
+        // Another is named. The heartbeat that is there is the dead one's.
+        var rule = try #require(planet.clusters[name]?.rule)
+        (rule.epoch, rule.leader, rule.recruitment) = (Epoch(2), members[1], nil)
+        rule.history.append(Reign(epoch: Epoch(2), leader: members[1], begin: .zero))
+        planet.clusters[name]?.rule = rule
+        let cluster = try #require(planet.clusters[name])
+        ledger.note(cluster, of: name, began + .seconds(35))
+        #expect(ledger.silence(in: name, began + .seconds(36)).leader == .seconds(1))
+        #expect(ledger.silent(began + .seconds(41)) == [:])
+        // It never says anything: that is told, with the age that is true of it.
+        ledger.note(planet.clusters, began + .seconds(43))
+        #expect(ledger.silence(in: name, began + .seconds(43)).leader == .seconds(8))
+        #expect(ledger.silent(began + .seconds(43))[name]?.isLeaderSilent == true)
+        // It does, with the same number as the last one before it.
+        planet.clusters[name]?.heartbeat = Heartbeat(epoch: Epoch(2), leader: members[1], sequence: 7, isOpen: false)
+        ledger.note(planet.clusters, began + .seconds(44))
+        #expect(ledger.silence(in: name, began + .seconds(45)).leader == .seconds(1))
+    }
+
+    @Test func lookingAtOneClusterForgetsNoOther() throws {
+        var ledger = HearingLedger()
+        let began = Moment(sinceBoot: .seconds(100))
+        let (clusters, other) = (planet(1, []).clusters, try AppName("shop"))
+        let cluster = try #require(clusters[name])
+        ledger.note([name: cluster, other: cluster], began)
+        ledger.note(cluster, of: name, began + .seconds(2))
+        #expect(ledger.silence(in: other, began + .seconds(3)).leader == .seconds(3))
+        #expect(ledger.silence(in: name, began + .seconds(3)).leader == .seconds(3))
+    }
+
     @Test func aReplicaIsChosenOnlyIfItsLeaderSeesItConfirm() throws {
         let reports = [report(members[1], 1), report(members[2], 1)]
         let cluster = try #require(planet(1, confirming: [true, false], reports).clusters[name])
