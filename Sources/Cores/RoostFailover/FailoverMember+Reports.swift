@@ -153,11 +153,13 @@ extension FailoverMember {
 }
 
 extension MemberReport {
-    /// Others act on the difference, so it cannot wait.
+    /// Others act on the difference, so it cannot wait; or what was said to be in the way is in the way no more, or now is:
+    /// people read it beside what else is true at that moment.
     fileprivate func matters(against old: MemberReport) -> Bool {
         if chain != nil || old.chain != nil { return self != old }
         return role != old.role || state != old.state || promised != old.promised || isStreaming != old.isStreaming
             || (position == nil) != (old.position == nil) || asksToReplace != old.asksToReplace
+            || (detail == nil) != (old.detail == nil)
     }
 }
 

@@ -25,7 +25,13 @@ import Testing
     func isNoticed(_ breakage: Breakage, members: Int) throws {
         let violation = try #require(firstViolation(members: members, breakage: breakage), "\(breakage)")
         switch breakage {
-        case .promotesLeastAdvanced, .recruitsOneTooFew, .reportsPromisedEpoch, .opensUnconfirmed, .answersBeforeFence:
+        case .promotesLeastAdvanced:
+            // Whoever had more than the new leader is to give it up.
+            #expect(
+                ["confirmed", "opens without", "exchanges its data for a copy without"].contains {
+                    violation.what.contains($0)
+                }, "\(violation)")
+        case .recruitsOneTooFew, .reportsPromisedEpoch, .opensUnconfirmed, .answersBeforeFence:
             #expect(
                 violation.what.contains("confirmed") || violation.what.contains("opens without"), "\(violation)")
         case .adoptsUnseen:

@@ -47,6 +47,16 @@ import Testing
         #expect(told.contains { if case .heartbeat(let beat, _) = $0 { beat.isOpen } else { false } })
     }
 
+    /// People read it beside a status that says `ready`.
+    @Test func whatALeaderWaitedForIsTakenBackWhenItOpens() throws {
+        var dialogue = try Dialogue.leader()
+        _ = dialogue.observed(try dialogue.primary(500))
+        dialogue.wait(.milliseconds(200))
+        #expect(dialogue.stored?.detail == "waits until 1 standby has its log up to 0/1F4")
+        _ = dialogue.observed(try dialogue.primary(500, ["m2": 500]))
+        #expect(dialogue.stored?.detail == nil)
+    }
+
     @Test func afterAPromotionOldBytesAreNotEnough() throws {
         var dialogue = try Dialogue.follower("m2")
         let names = dialogue.names
