@@ -100,12 +100,15 @@ public struct ClusterBody: Sendable, Codable, Hashable {
     public var switchover: SwitchoverState?
     /// The networks that clients may log in from; nil: from everywhere.
     public var allow: [String]?
+    /// Hosts that have several of the members; nil: none. Right after `create`, before members have a place: as they would
+    /// be placed by what the asked host knows.
+    public var sharedHosts: [SharedHostBody]?
 
     /// Put together by the asked host from the cluster's records.
     public init(
         name: AppName, status: Status, detail: String?, epoch: Epoch, leader: MemberName?, rule: String,
         writeURL: String, readURL: String, authorityCertificate: String, members: [MemberBody],
-        switchover: SwitchoverState? = nil, allow: [String]? = nil
+        switchover: SwitchoverState? = nil, allow: [String]? = nil, sharedHosts: [SharedHostBody]? = nil
     ) {
         self.name = name
         self.status = status
@@ -119,6 +122,7 @@ public struct ClusterBody: Sendable, Codable, Hashable {
         self.members = members
         self.switchover = switchover
         self.allow = allow
+        self.sharedHosts = sharedHosts
     }
 
     /// A primary accepts writes.
@@ -129,6 +133,24 @@ public struct ClusterBody: Sendable, Codable, Hashable {
         case writeURL = "write_url"
         case readURL = "read_url"
         case authorityCertificate = "ca_certificate"
+        case sharedHosts = "shared_hosts"
+    }
+}
+
+/// A host that has several members of one cluster.
+public struct SharedHostBody: Sendable, Codable, Hashable {
+    /// Whose loss is theirs together.
+    public var host: HostName
+    /// Two at least, in the order of their numbers.
+    public var members: [MemberName]
+    /// What its loss would mean for the cluster, in words; of what several hosts' loss would mean, nothing.
+    public var loss: String
+
+    /// One of ``ClusterBody/sharedHosts``.
+    public init(host: HostName, members: [MemberName], loss: String) {
+        self.host = host
+        self.members = members
+        self.loss = loss
     }
 }
 

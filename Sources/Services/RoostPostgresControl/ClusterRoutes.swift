@@ -2,6 +2,7 @@ public import RoostAPI
 public import RoostControl
 import RoostHost
 import RoostModel
+import RoostPlacement
 import RoostPlanet
 import RoostWire
 
@@ -28,7 +29,10 @@ public struct ClusterRoutes: RouteGroup {
                 let operation = OperationDirectory.makeID()
                 let order = try order(from: try call.wish(CreateClusterRequest.self))
                 let spec = try await clusters.create(order, operation: operation)
-                return try Answer.json(try await inquiry.body(of: spec.name), status: 201).naming(operation)
+                var body = try await inquiry.body(of: spec.name)
+                body.sharedHosts = SharedHosts.expected(
+                    spec, view.watcher.read { $0.clusters[spec.name] } ?? .init(), among: await hosts())
+                return try Answer.json(body, status: 201).naming(operation)
             },
             APIRoute(.get, "/v1/postgres/:name") { call in
                 try Answer.json(try await inquiry.body(of: try call.id("name")))
@@ -53,6 +57,12 @@ public struct ClusterRoutes: RouteGroup {
                 return try Answer.json(SwitchoverAnswer(id: id.text), status: 202).naming(id)
             },
         ]
+    }
+
+    /// As placement sees them.
+    private func hosts() async -> [PlacementHost] {
+        let reachable = await view.reachability.hosts()
+        return await view.hosts().map { PlacementHost(record: $0, isReachable: reachable.contains($0.host)) }
     }
 
     private func allow(_ call: APICall) async throws(Refusal) -> Answer {

@@ -37,7 +37,7 @@ enum ClusterStatus {
             authorityCertificate: records.secrets?.authorityCertificate ?? "", members: members,
             switchover: records.rule?.switchover.map {
                 SwitchoverState(id: $0.id, target: $0.target, refusal: $0.refusal)
-            }, allow: allow(spec))
+            }, allow: allow(spec), sharedHosts: spec.isDestroying ? nil : SharedHosts.of(spec, records))
     }
 
     static func allow(_ spec: ClusterSpec) -> [String]? { spec.allowedClients.flatMap { $0.isEmpty ? nil : $0 } }

@@ -159,6 +159,25 @@ import Testing
             #expect(!outcome.output.contains("\u{1b}"), "no colour without a terminal")
         }
     }
+    @Test func statusSaysWhichMembersShareAHostAndWhatItsLossMeans() async throws {
+        var cluster = try Answers.cluster(.ready)
+        let loss = "its loss can lose commits that were confirmed"
+        cluster.sharedHosts = [
+            SharedHostBody(host: try HostName("ams1"), members: cluster.members.map(\.name), loss: loss)
+        ]
+        let body = try Answers.json(cluster)
+        try await ScriptedHost.run(answering: { _ in .init(parts: [body]) }) { host in
+            let created = ["create", "shop", "--region", "ams", "--replica-region", "ams"]
+            for command in [["status", "shop"], created] {
+                let outcome = try await RoostProgram.run(["pg"] + command + ["--api", host.path])
+                #expect(outcome.status == 0 && outcome.output.contains("m1, m2 are on ams1: \(loss)"), "\(outcome)")
+                let json = try await RoostProgram.run(["pg"] + command + ["--json", "--api", host.path])
+                let read = try RoostJSON.decode(ClusterBody.self, from: .init(json.output.utf8))
+                #expect(read.sharedHosts == cluster.sharedHosts)
+            }
+        }
+    }
+
 
     @Test func theSuperuserIsReachedThroughThePrimarysMachine() async throws {
         let cluster = try Answers.json(Answers.cluster(.ready, leader: "m2"))

@@ -58,6 +58,11 @@ extension ClusterBody {
             ("Leader", (leader?.text ?? "none") + (leading?.host.map { " on \($0)" } ?? "")),
             ("Rule", rule), ("Clients", clients),
         ])
+        for shared in sharedHosts ?? [] {
+            let members = shared.members.map(\.text).joined(separator: ", ")
+            facts.facts.append(
+                ("One host", "\(Terminal.paint("\(members) are on \(shared.host)", .warning)): \(shared.loss)"))
+        }
         for (label, url) in [("Write", writeURL), ("Read", readURL)] where !url.isEmpty {
             facts.facts.append((label, showsPassword ? url : Self.withoutPassword(url)))
         }
