@@ -215,6 +215,26 @@ import Testing
             #expect(try RoostJSON.decode(ExecBody.self, from: .init(last.body.utf8)).stdin == "select 2;")
         }
     }
+    @Test("SQL that takes too long is spoken of as SQL, with what may become of it")
+    func theSuperusersSQLTakesTooLong() async throws {
+        let cluster = try Answers.json(Answers.cluster(.ready))
+        let words = "machine 0123456789abcd: execute: '/usr/bin/env' did not end within 2.0 seconds"
+        let answer: @Sendable (ScriptedHost.Request) -> ScriptedHost.Answer = { request in
+            request.line.hasPrefix("POST")
+                ? .init(status: 408, parts: [#"{"error":"\#(words)","code":"deadline_exceeded","status":"unknown"}"#])
+                : .init(parts: [cluster])
+        }
+        try await ScriptedHost.run(answering: answer) { host in
+            let outcome = try await RoostProgram.run([
+                "pg", "superuser", "shop", "select pg_sleep(10)", "--timeout", "2", "--api", host.path,
+            ])
+            #expect(outcome.status == 1, "\(outcome)")
+            #expect(outcome.errors.contains("the SQL did not end within 2 s"), "\(outcome)")
+            #expect(outcome.errors.contains("Postgres may carry out to its end"), "\(outcome)")
+            #expect(!outcome.errors.contains("/usr/bin/env"), "\(outcome)")
+        }
+    }
+
 
     @Test func withoutAPrimaryNothingIsRunAsTheSuperuser() async throws {
         let cluster = try Answers.json(Answers.cluster(.creating, leader: nil))

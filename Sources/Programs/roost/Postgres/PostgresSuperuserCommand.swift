@@ -49,8 +49,13 @@ struct PostgresSuperuserCommand: AsyncParsableCommand {
             psql is ended, but Postgres may carry out to its end what it was told last. See it: \
             roost pg superuser \(name) 'select pid, query from pg_stat_activity'
             """
-        let answer = try await interruptible(advice: advice) {
-            try await planet.ask { try await $0.exec(request, on: machine, of: name) }
+        do {
+            let answer = try await interruptible(advice: advice) {
+                try await planet.ask { try await $0.exec(request, on: machine, of: name) }
+            }
+            try answer.passOn(by: output)
+        } catch let error as APIError where error.status == 408 {
+            throw CommandFailure("the SQL did not end within \(limit.seconds) s", advice: advice)
         }
         try answer.passOn(by: output)
     }
