@@ -1,6 +1,7 @@
 import FoundationEssentials
 import Glibc
 import RoostLinux
+import RoostWire
 import Testing
 
 @testable import RoostClient
@@ -30,6 +31,50 @@ import Testing
                 #expect(outcome.status == 0, "\(outcome)")
                 #expect(!frozen.log.all.isEmpty)
                 #expect(!healthy.log.all.isEmpty)
+            }
+        }
+    }
+
+    private static func answers(
+        _ status: ClusterBody.Status
+    ) throws -> @Sendable (ScriptedHost.Request) -> ScriptedHost.Answer {
+        let cluster = try Answers.cluster(status)
+        let (one, list) = (try Answers.json(cluster), try Answers.json(ListClustersBody(clusters: [cluster])))
+        return { request in
+            if request.line.hasSuffix("/regions") { return .init(parts: [regions]) }
+            return .init(parts: [request.line.hasSuffix("/v1/postgres") ? list : one])
+        }
+    }
+
+    @Test("Of a lab, a host that has lost the store is not the last that is asked of a cluster")
+    func othersAreAskedWhereTheFirstDoesNotKnow() async throws {
+        let lab = "cli-lost-\(getpid())"
+        let folder = "/run/roost-lab/\(lab)"
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        for host in ["ams1", "iad1", "sin1"] {
+            try FileManager.default.createDirectory(
+                atPath: "\(folder)/\(host)", withIntermediateDirectories: true)
+        }
+        let (lost, ready) = (try Self.answers(.unheard), try Self.answers(.ready))
+        let commands = [["status", "shop"], ["list"]]
+        try await ScriptedHost.run(at: "\(folder)/ams1/api.sock", answering: lost) { _ in
+            try await ScriptedHost.run(at: "\(folder)/iad1/api.sock", answering: lost) { _ in
+                // Nobody knows: what was heard last is better than nothing.
+                for command in commands {
+                    let outcome = try await RoostProgram.run(["pg"] + command + ["--lab", lab])
+                    #expect(outcome.status == 0 && outcome.output.contains("unknown"), "\(outcome)")
+                }
+                try await ScriptedHost.run(at: "\(folder)/sin1/api.sock", answering: ready) { _ in
+                    for command in commands {
+                        let outcome = try await RoostProgram.run(["pg"] + command + ["--lab", lab])
+                        #expect(outcome.status == 0 && outcome.output.contains("ready"), "\(outcome)")
+                        #expect(!outcome.output.contains("unknown"), "\(outcome)")
+                    }
+                    // Who names one host means that one.
+                    let one = try await RoostProgram.run(
+                        ["pg", "status", "shop", "--api", "\(folder)/ams1/api.sock"])
+                    #expect(one.output.contains("unknown"), "\(one)")
+                }
             }
         }
     }

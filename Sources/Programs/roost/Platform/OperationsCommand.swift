@@ -47,7 +47,7 @@ struct OperationsCommand: AsyncParsableCommand {
         @OptionGroup var output: OutputOptions
 
         func run() async throws {
-            let body = try await Roostds.find(global).ask { try await $0.operation(operation) }
+            let body = try await Roostds.find(global).operation(operation)
             try output.show(body) { $0.report }
         }
     }

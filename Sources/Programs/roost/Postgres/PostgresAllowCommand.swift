@@ -37,7 +37,7 @@ struct PostgresAllowCommand: AsyncParsableCommand {
             if everywhere || !networks.isEmpty {
                 try await replaceList(on: planet)
             } else {
-                try await planet.ask { try await $0.cluster(name) }
+                try await planet.cluster(name)
             }
         try output.show(AllowBody(allow: cluster.allow ?? [])) { body in
             body.allow.isEmpty

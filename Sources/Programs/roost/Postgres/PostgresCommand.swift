@@ -21,7 +21,7 @@ struct PostgresListCommand: AsyncParsableCommand {
     @OptionGroup var output: OutputOptions
 
     func run() async throws {
-        let clusters = try await Roostds.find(global).ask { try await $0.clusters() }
+        let clusters = try await Roostds.find(global).clusters()
         try output.showList(
             clusters, nothing: "There is no cluster. Create one: roost pg create NAME --region REGION"
         ) { clusters in
@@ -58,14 +58,14 @@ struct PostgresStatusCommand: AsyncParsableCommand {
     func run() async throws {
         let planet = try Roostds.find(global)
         guard watch else {
-            let cluster = try AuthorityFile.trusting(try await planet.ask { try await $0.cluster(name) })
+            let cluster = try AuthorityFile.trusting(try await planet.cluster(name))
             return try output.show(cluster) { $0.report(showsPassword: showPassword) }
         }
         var shown: String?
         while true {
             let text: String
             do {
-                let cluster = try AuthorityFile.trusting(try await planet.ask { try await $0.cluster(name) })
+                let cluster = try AuthorityFile.trusting(try await planet.cluster(name))
                 text =
                     output.json
                     ? String(decoding: try RoostJSON.encode(cluster), as: UTF8.self)
@@ -105,7 +105,7 @@ struct PostgresSwitchoverCommand: AsyncParsableCommand {
 
     func run() async throws {
         let planet = try Roostds.find(global)
-        let before = try await planet.ask { try await $0.cluster(name) }
+        let before = try await planet.cluster(name)
         if let to, before.leader == to {
             Terminal.say("\(to) leads already.")
             try output.show(try AuthorityFile.trusting(before)) { $0.report }

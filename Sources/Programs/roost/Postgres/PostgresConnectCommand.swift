@@ -33,7 +33,7 @@ struct PostgresConnectCommand: AsyncParsableCommand {
         if from != nil, planet.lab == nil {
             throw UsageMistake("--from needs a lab: name one with --lab, and leave --api and ROOST_API away")
         }
-        let cluster = try await planet.ask { try await $0.cluster(name) }
+        let cluster = try await planet.cluster(name)
         let trusting = try AuthorityFile.trusting(cluster)
         guard let target = ConnectTarget(url: read ? trusting.readURL : trusting.writeURL) else {
             throw CommandFailure(

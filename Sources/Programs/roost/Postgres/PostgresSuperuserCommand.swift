@@ -42,7 +42,7 @@ struct PostgresSuperuserCommand: AsyncParsableCommand {
     func run() async throws {
         let text = try sql ?? String(decoding: StandardInput.readAll(), as: UTF8.self)
         let planet = try Roostds.find(global)
-        let cluster = try await planet.ask { try await $0.cluster(name) }
+        let cluster = try await planet.cluster(name)
         let request = ExecBody(command: Self.command(database: database), stdin: text, timeout: limit.seconds)
         let machine = try Self.machine(of: member, in: cluster)
         let advice = """
@@ -57,7 +57,6 @@ struct PostgresSuperuserCommand: AsyncParsableCommand {
         } catch let error as APIError where error.status == 408 {
             throw CommandFailure("the SQL did not end within \(limit.seconds) s", advice: advice)
         }
-        try answer.passOn(by: output)
     }
 
     /// NAMEDATALEN - 1 (PostgreSQL documentation, "Identifiers and Key Words").

@@ -91,7 +91,7 @@ struct Roostds: Sendable {
     }
 
     /// A dead host's socket refuses at once; a frozen one's takes the connection and says nothing.
-    private func isThere(_ client: RoostAPIClient) async throws -> Bool {
+    func isThere(_ client: RoostAPIClient) async throws -> Bool {
         do {
             _ = try await client.execute(APIRequest(.get, "/v1/platform/regions", timeout: Self.probeTimeout))
             return true

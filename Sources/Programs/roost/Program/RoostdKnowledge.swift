@@ -1,0 +1,48 @@
+import RoostClient
+import RoostModel
+import RoostWire
+
+/// Questions that a host which has lost the store answers with what it heard last, and says so. Of several hosts the others
+/// are asked then, all at once: any that knows better counts.
+extension Roostds {
+    func cluster(_ name: AppName) async throws -> ClusterBody {
+        try await best(unknown: { $0.status == .unheard ? 1 : 0 }) { try await $0.cluster(name) }
+    }
+
+    func clusters() async throws -> [ClusterBody] {
+        try await best(unknown: { $0.filter { $0.status == .unheard }.count }) { try await $0.clusters() }
+    }
+
+    /// A host without the store goes on saying that an operation runs.
+    func operation(_ id: PlanetOperationID) async throws -> OperationBody {
+        try await best(unknown: { $0.state == .running ? 1 : 0 }) { try await $0.operation(id) }
+    }
+
+    /// - Parameter unknown: how much of an answer is not known; of equals the first counts.
+    private func best<Value: Sendable>(
+        unknown: (Value) -> Int, _ question: @escaping @Sendable (RoostAPIClient) async throws -> Value
+    ) async throws -> Value {
+        let (first, endpoint) = try await ask { (try await question($0), $0.endpoint) }
+        let others = clients.filter { $0.endpoint != endpoint }
+        guard unknown(first) > 0, !others.isEmpty else { return first }
+        return try await withThrowingTaskGroup(of: Value?.self) { group in
+            for client in others { group.addTask { try await answer(of: client, to: question) } }
+            defer { group.cancelAll() }
+            var best = first
+            while let told = try await group.next() {
+                if let told, unknown(told) < unknown(best) { best = told }
+                if unknown(best) == 0 { break }
+            }
+            return best
+        }
+    }
+
+    /// - Returns: nil where the host says nothing.
+    /// - Throws: where it says that there is no such thing: it knows the store, then.
+    private func answer<Value: Sendable>(
+        of client: RoostAPIClient, to question: @Sendable (RoostAPIClient) async throws -> Value
+    ) async throws -> Value? {
+        guard try await isThere(client) else { return nil }
+        do { return try await question(client) } catch let error as APIError where !error.isNotFound { return nil }
+    }
+}
