@@ -27,13 +27,32 @@ public enum AuthorityFile {
         return trusting
     }
 
+    /// Removes what was kept of a cluster that is gone: its authority, and what names that file. Of another planet's cluster
+    /// of the same name everything stays.
+    public static func forget(_ cluster: ClusterBody, in folder: String = folderDefault) throws(SystemError) {
+        guard !cluster.authorityCertificate.isEmpty else { return }
+        let path = location(of: cluster.authorityCertificate, cluster.name, "crt", in: folder)
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+        for name in names where name.hasPrefix("\(cluster.name)-") && name.hasSuffix(".service") {
+            let file = "\(folder)/\(name)"
+            guard let text = try DurableFile.read(file).map({ String(decoding: $0, as: UTF8.self) }) else { continue }
+            let isOfIt = text.split(separator: "\n").contains("sslrootcert=\(path)")
+            if isOfIt { try DurableFile.remove(file) }
+        }
+        try DurableFile.remove(path)
+    }
+
+    private static func location(of text: String, _ cluster: AppName, _ kind: String, in folder: String) -> String {
+        "\(folder)/\(cluster)-\(digest(of: text)).\(kind)"
+    }
+
     /// Writes a text of a cluster into a file of its own, unless it is there: named by the content, too.
     ///
     /// - Returns: the file's path.
     public static func keep(
         _ text: String, of cluster: AppName, as kind: String, in folder: String = folderDefault
     ) throws(SystemError) -> String {
-        let path = "\(folder)/\(cluster)-\(digest(of: text)).\(kind)"
+        let path = location(of: text, cluster, kind, in: folder)
         if try DurableFile.read(path) != Array(text.utf8) {
             try DurableFile.makeFolder(folder, mode: 0o700)
             try DurableFile.write(text, to: path)

@@ -158,6 +158,30 @@ import Testing
         #expect(try AuthorityFile.trusting(trusting, in: folder) == trusting)
     }
 
+    @Test("Of a cluster that is gone its authority is forgotten, and nothing of another of its name")
+    func forgottenAuthority() throws {
+        let folder = NSTemporaryDirectory() + "roost-forgotten-\(ProcessInfo.processInfo.processIdentifier)"
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        func keep(_ authority: String) throws -> (cluster: ClusterBody, files: [String]) {
+            var cluster = try Answers.cluster(.ready)
+            cluster.authorityCertificate = authority
+            cluster.writeURL = "postgres://postgres:p@203.0.113.1:5432/postgres?sslmode=verify-full"
+            let trusting = try AuthorityFile.trusting(cluster, in: folder)
+            let target = try #require(ConnectTarget(url: trusting.writeURL))
+            let service = try AuthorityFile.keep(
+                target.service(beside: { _ in nil }), of: cluster.name, as: "service", in: folder)
+            return (cluster, [try #require(target.parameters["sslrootcert"]), service])
+        }
+        let (gone, other) = (try keep("PEM"), try keep("another planet's"))
+        #expect((gone.files + other.files).allSatisfy { FileManager.default.fileExists(atPath: $0) })
+        try AuthorityFile.forget(gone.cluster, in: folder)
+        #expect(gone.files.allSatisfy { !FileManager.default.fileExists(atPath: $0) })
+        #expect(other.files.allSatisfy { FileManager.default.fileExists(atPath: $0) })
+        // Once more, and where nothing was ever kept.
+        try AuthorityFile.forget(gone.cluster, in: folder)
+        try AuthorityFile.forget(gone.cluster, in: folder + "/none")
+    }
+
     @Test("Service files of clusters of one name on two planets do not take each other's place")
     func serviceFiles() throws {
         let folder = NSTemporaryDirectory() + "roost-services-\(ProcessInfo.processInfo.processIdentifier)"

@@ -338,7 +338,14 @@ import Testing
     }
 
     @Test func destroyWaitsUntilItIsGone() async throws {
-        let body = try Answers.json(Answers.cluster(.destroying))
+        var cluster = try Answers.cluster(.destroying)
+        cluster.authorityCertificate = "PEM"
+        let body = try Answers.json(cluster)
+        let home = "/tmp/roost-client-test-\(ProcessInfo.processInfo.processIdentifier)-destroy"
+        defer { try? FileManager.default.removeItem(atPath: home) }
+        let folder = home + "/roost/authorities"
+        _ = try AuthorityFile.trusting(cluster, in: folder)
+        #expect(try FileManager.default.contentsOfDirectory(atPath: folder).count == 1)
         let polls = Mutex(0)
         let answer: @Sendable (ScriptedHost.Request) -> ScriptedHost.Answer = { request in
             if request.line.hasPrefix("DELETE") { return .init(status: 202, parts: ["{}"]) }
@@ -351,7 +358,8 @@ import Testing
                 : .init(parts: [body])
         }
         try await ScriptedHost.run(answering: answer) { host in
-            let outcome = try await RoostProgram.run(["pg", "destroy", "shop", "--api", host.path])
+            let outcome = try await RoostProgram.run(
+                ["pg", "destroy", "shop", "--api", host.path], environment: ["XDG_CONFIG_HOME": home])
             #expect(outcome.status == 0, "\(outcome)")
         }
     }

@@ -160,6 +160,8 @@ struct PostgresDestroyCommand: AsyncParsableCommand {
         try confirmation.confirm("Destroy cluster \(name) and all that is in it?")
         let planet = try Roostds.find(global)
         try await ignoringMissing(ifExists) {
+            // It says by which authority it is known; afterwards nobody does.
+            let before = try? await planet.cluster(name)
             try await interruptible(advice: "It goes on being destroyed. See it: roost pg list") {
                 try await Progress.show("destroying cluster \(name)") { progress in
                     let operation = try await planet.ask { try await $0.destroyCluster(name) }
@@ -168,6 +170,9 @@ struct PostgresDestroyCommand: AsyncParsableCommand {
                 }
             }
             Terminal.result("Cluster \(name) is destroyed.")
+            do { if let before { try AuthorityFile.forget(before) } } catch {
+                Terminal.say("What this command line kept of its authority is left: \(error)")
+            }
         }
     }
 }
