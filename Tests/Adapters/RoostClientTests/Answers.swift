@@ -34,6 +34,15 @@ enum Answers {
             host: try HostName(host))
     }
 
+    static func operation(
+        _ id: String, _ kind: String, _ state: String, steps: [String] = [], result: String? = nil
+    ) -> String {
+        let told = steps.map { #"{"name":"\#($0)","at":"2026-01-01T00:00:00Z"}"# }.joined(separator: ",")
+        let result = result.map { #","result":"\#($0)""# } ?? ""
+        return #"{"id":"\#(id)","kind":"\#(kind)","object":"shop","state":"\#(state)","#
+            + #""started_at":"2026-01-01T00:00:00Z","steps":[\#(told)]\#(result)}"#
+    }
+
     static func json(_ value: some Encodable) throws -> String {
         String(decoding: try RoostJSON.encode(value), as: UTF8.self)
     }

@@ -48,10 +48,9 @@ import Testing
             }
             if request.line == "GET /v1/operations/\(id)" {
                 let count = polls.withLock { $0 }
-                let told = steps.prefix(count).map { #"{"name":"\#($0)","at":"2026-01-01T00:00:00Z"}"# }
                 return .init(parts: [
-                    #"{"id":"\#(id)","kind":"create_cluster","object":"shop","state":"running","#
-                        + #""started_at":"2026-01-01T00:00:00Z","steps":[\#(told.joined(separator: ","))]}"#
+                    Answers.operation(
+                        id, "create_cluster", count < 7 ? "running" : "succeeded", steps: Array(steps.prefix(count)))
                 ])
             }
             let count = polls.withLock { polls in
@@ -159,6 +158,7 @@ import Testing
             #expect(!outcome.output.contains("\u{1b}"), "no colour without a terminal")
         }
     }
+
     @Test func statusSaysWhichMembersShareAHostAndWhatItsLossMeans() async throws {
         var cluster = try Answers.cluster(.ready)
         let loss = "its loss can lose commits that were confirmed"
@@ -177,7 +177,6 @@ import Testing
             }
         }
     }
-
 
     @Test func theSuperuserIsReachedThroughThePrimarysMachine() async throws {
         let cluster = try Answers.json(Answers.cluster(.ready, leader: "m2"))
@@ -215,6 +214,7 @@ import Testing
             #expect(try RoostJSON.decode(ExecBody.self, from: .init(last.body.utf8)).stdin == "select 2;")
         }
     }
+
     @Test("SQL that takes too long is spoken of as SQL, with what may become of it")
     func theSuperusersSQLTakesTooLong() async throws {
         let cluster = try Answers.json(Answers.cluster(.ready))
@@ -234,7 +234,6 @@ import Testing
             #expect(!outcome.errors.contains("/usr/bin/env"), "\(outcome)")
         }
     }
-
 
     @Test func withoutAPrimaryNothingIsRunAsTheSuperuser() async throws {
         let cluster = try Answers.json(Answers.cluster(.creating, leader: nil))
@@ -312,6 +311,52 @@ import Testing
         }
     }
 
+    @Test("A command that waits for a cluster ends when its operation has ended, and as it did")
+    func waitsEndWithTheirOperations() async throws {
+        let before = try Answers.json(Answers.cluster(.ready))
+        let after = try Answers.json(Answers.cluster(.ready, epoch: 2, leader: "m2"))
+        let id = "0123456789ABCDEFGHJKMNPQ01"
+        let failure = "m1 leads epoch 2 still"
+        for (command, state, status) in [
+            (["switchover", "shop"], "succeeded", 0), (["switchover", "shop"], "failed", 1),
+            (["destroy", "shop", "--yes"], "succeeded", 0),
+        ] as [([String], String, Int32)] {
+            let (isAsked, looks) = (Mutex(false), Mutex(0))
+            let isDestroyed = command.first == "destroy"
+            let answer: @Sendable (ScriptedHost.Request) -> ScriptedHost.Answer = { request in
+                if !request.line.hasPrefix("GET") {
+                    isAsked.withLock { $0 = true }
+                    return .init(
+                        status: 202, headers: [("roost-operation", id)], parts: [#"{"ok":true,"id":"\#(id)"}"#])
+                }
+                if request.line == "GET /v1/operations/\(id)" {
+                    let look = looks.withLock { looks in
+                        looks += 1
+                        return looks
+                    }
+                    // A host that is away for a moment says nothing of it.
+                    if look == 2 { return .init(status: 503, parts: ["{}"]) }
+                    let isOver = look > 3
+                    return .init(parts: [
+                        Answers.operation(
+                            id, command[0], isOver ? state : "running", result: isOver ? failure : nil)
+                    ])
+                }
+                guard isAsked.withLock({ $0 }) else { return .init(parts: [before]) }
+                return isDestroyed
+                    ? .init(status: 404, parts: [#"{"error":"no cluster 'shop'","status":"unknown"}"#])
+                    : .init(parts: [after])
+            }
+            try await ScriptedHost.run(answering: answer) { host in
+                let outcome = try await RoostProgram.run(["pg"] + command + ["--api", host.path])
+                #expect(outcome.status == status, "\(command) \(outcome)")
+                #expect(looks.withLock { $0 } == 4, "\(command) \(outcome)")
+                let words = "shop was not switched over: \(failure)"
+                #expect(outcome.errors.contains(words) == (status == 1), "\(outcome)")
+            }
+        }
+    }
+
     @Test func switchoverToTheLeaderChangesNothing() async throws {
         let body = try Answers.json(Answers.cluster(.ready))
         try await ScriptedHost.run { _ in
@@ -361,6 +406,7 @@ import Testing
             let outcome = try await RoostProgram.run(
                 ["pg", "destroy", "shop", "--api", host.path], environment: ["XDG_CONFIG_HOME": home])
             #expect(outcome.status == 0, "\(outcome)")
+            #expect(try FileManager.default.contentsOfDirectory(atPath: folder) == [])
         }
     }
 

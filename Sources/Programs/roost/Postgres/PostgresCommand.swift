@@ -122,7 +122,7 @@ struct PostgresSwitchoverCommand: AsyncParsableCommand {
                 let id = try await planet.ask { try await $0.switchover(name, to: to) }
                 return try await PostgresWait.until(
                     "has a new primary", name, on: planet, seeing: id.flatMap { try? PlanetOperationID($0) },
-                    timeout: timeout.duration, progress: progress
+                    orElse: "was not switched over", timeout: timeout.duration, progress: progress
                 ) { cluster in
                     if let id, let wish = cluster.switchover, wish.id == id, let refusal = wish.refusal {
                         throw CommandFailure(

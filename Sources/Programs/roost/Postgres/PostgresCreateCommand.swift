@@ -68,8 +68,8 @@ struct PostgresCreateCommand: AsyncParsableCommand {
                         advice: "See it: roost pg status \(name)   Or take another name.")
                 }
                 return try await PostgresWait.until(
-                    "is ready", name, on: planet, seeing: operation, timeout: timeout.duration,
-                    progress: progress, advice: advice
+                    "is ready", name, on: planet, seeing: operation, orElse: "was not made",
+                    timeout: timeout.duration, progress: progress, advice: advice
                 ) { $0.status == .ready }
             }
         }
