@@ -321,7 +321,8 @@ import Testing
             (["switchover", "shop"], "succeeded", 0), (["switchover", "shop"], "failed", 1),
             (["destroy", "shop", "--yes"], "succeeded", 0),
         ] as [([String], String, Int32)] {
-            let (isAsked, looks) = (Mutex(false), Mutex(0))
+            let isAsked = Mutex(false)
+            let looks = Mutex(0)
             let isDestroyed = command.first == "destroy"
             let answer: @Sendable (ScriptedHost.Request) -> ScriptedHost.Answer = { request in
                 if !request.line.hasPrefix("GET") {

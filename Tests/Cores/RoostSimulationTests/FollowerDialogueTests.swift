@@ -227,6 +227,9 @@ import Testing
         #expect(dialogue.member.state.data == .usable)
         dialogue.beat(2)
         _ = dialogue.watch()
+        // Tried out first.
+        #expect(dialogue.member.state.data == .usable)
+        _ = dialogue.ended()
         #expect(dialogue.member.state.data == .rewinding)
         #expect(dialogue.member.state.chain == chain)
         _ = dialogue.ended()

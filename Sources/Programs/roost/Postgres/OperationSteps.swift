@@ -26,9 +26,11 @@ struct OperationSteps {
         guard let operation else { return .nothing }
         let present: OperationBody
         do {
-            present =
-                isDue
-                ? try await planet.operation(operation) : try await planet.ask { try await $0.operation(operation) }
+            if isDue {
+                present = try await planet.operation(operation)
+            } else {
+                present = try await planet.ask { try await $0.operation(operation) }
+            }
         } catch let error as APIError {
             if case .cancelled = error.cause { throw error }
             return error.isPassing ? .running : .nothing
