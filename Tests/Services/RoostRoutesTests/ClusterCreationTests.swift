@@ -1,5 +1,6 @@
 import Foundation
 import RoostLinux
+import RoostPlanet
 import Testing
 
 /// What whoever creates a cluster is told before any member is made.
