@@ -162,7 +162,7 @@ struct InstanceTests {
             // The one that asked last what streams there are.
             let asking = """
                 SELECT pid, backend_start FROM pg_stat_activity
-                WHERE query LIKE 'SELECT application_name, state, flush_lsn FROM %' AND pid <> pg_backend_pid()
+                WHERE query LIKE 'SELECT application_name, state, flush_lsn,%' AND pid <> pg_backend_pid()
                 """
             let before = try await m1.query(asking)
             #expect(before.count == 1)

@@ -67,8 +67,11 @@ private struct EchoRoutes: RouteGroup {
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { await server.keepServing() }
             defer { group.cancelAll() }
-            _ = try await poll(for: .seconds(10), every: .milliseconds(10)) {
-                access(path, F_OK) == 0 && Self.mode(of: path) != nil ? true : nil
+            _ = try await poll(for: .seconds(10), every: .milliseconds(10)) { () -> Bool? in
+                // It has its mode and is listened at: three steps.
+                guard Self.mode(of: path) != nil, let end = try? UnixSocket.connect(path) else { return nil }
+                close(end)
+                return true
             }
             try await body(RoostAPIClient(.socket(path: path)), path)
         }

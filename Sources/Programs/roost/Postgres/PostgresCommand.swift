@@ -160,19 +160,32 @@ struct PostgresDestroyCommand: AsyncParsableCommand {
         try confirmation.confirm("Destroy cluster \(name) and all that is in it?")
         let planet = try Roostds.find(global)
         try await ignoringMissing(ifExists) {
-            // It says by which authority it is known; afterwards nobody does.
-            let before = try? await planet.cluster(name)
-            try await interruptible(advice: "It goes on being destroyed. See it: roost pg list") {
+            let before = try await interruptible(advice: "It goes on being destroyed. See it: roost pg list") {
                 try await Progress.show("destroying cluster \(name)") { progress in
+                    let before = await Self.look(at: name, on: planet)
                     let operation = try await planet.ask { try await $0.destroyCluster(name) }
                     try await PostgresWait.untilGone(
                         name, on: planet, seeing: operation, timeout: timeout.duration, progress: progress)
+                    return before
                 }
             }
             Terminal.result("Cluster \(name) is destroyed.")
             do { if let before { try AuthorityFile.forget(before) } } catch {
                 Terminal.say("What this command line kept of its authority is left: \(error)")
             }
+        }
+    }
+
+    /// The cluster says by which authority it is known; afterwards nobody does. Nothing is left undone for want of an answer.
+    private static func look(at name: AppName, on planet: Roostds) async -> ClusterBody? {
+        await withTaskGroup(of: ClusterBody?.self) { group in
+            group.addTask { try? await planet.cluster(name) }
+            group.addTask {
+                try? await Task.sleep(for: Roostds.probeTimeout)
+                return nil
+            }
+            defer { group.cancelAll() }
+            return await group.next() ?? nil
         }
     }
 }
