@@ -41,8 +41,9 @@ extension HostSettings {
         Setting(
             "disk.reserve_gb", .number(1...1024, unit: "GiB"), .byDefault(.integer(Int64(Defaults.diskReserve))),
             "what is left free on the disks of `state_dir` and `images.directory`, for the ledger, etcd and logs; with less "
-                + "than twice that, unused images go before their time, with less than that no machine is created and the "
-                + "one ends that has written most outside of volumes"),
+                + "than three times that, unused images go before their time, with less than twice, no image is fetched or "
+                + "unpacked and no volume made, with less than that no machine is created and the one ends that has written "
+                + "most outside of volumes"),
         Setting(
             "disk.root_gb", .number(1...1024, unit: "GiB"), .byDefault(.integer(Int64(Defaults.diskRoot))),
             "what one machine may have written outside of volumes; with more it ends"),

@@ -56,7 +56,7 @@ import Testing
             func order(of app: AppName, in network: NetworkNumber) async throws -> [Refusal.Code?] {
                 var random = SystemRandomNumberGenerator()
                 let machine = MachineOrder(
-                    id: .random(using: &random), name: "late", app: app, network: network,
+                    id: .random(using: &random), name: "late\(random.next() % 1_000_000)", app: app, network: network,
                     config: MachineConfig(image: "redis:7"), owner: nil, startsAtOnce: true)
                 let volume = VolumeOrder(
                     id: .random(using: &random), name: "data", app: app, size: .gibibytes(1), reserved: nil)
