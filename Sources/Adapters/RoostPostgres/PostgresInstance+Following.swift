@@ -45,10 +45,13 @@ extension PostgresInstance {
 
     /// The receivers there are. A session of a client has another type, whatever it calls itself.
     func receivers() async throws(DatabaseError) -> [pid_t] {
-        let rows = try await probe.query(
-            "SELECT pid FROM pg_catalog.pg_stat_activity WHERE backend_type = 'walreceiver'",
-            within: Self.receiverDeadline)
-        return rows.compactMap { $0.first.flatMap { $0 }.flatMap { pid_t($0) } }
+        let row = try await row(
+            """
+            SELECT (SELECT string_agg(pid::text, ' ') FROM pg_stat_activity WHERE backend_type = 'walreceiver'),
+              current_setting('is_superuser')
+            """, count: 2, by: probe, within: Self.receiverDeadline)
+        try Self.requireSight(row[1], of: probe)
+        return (row[0] ?? "").split(separator: " ").compactMap { pid_t($0) }
     }
 
     public struct EndOfLog: Hashable, Sendable {

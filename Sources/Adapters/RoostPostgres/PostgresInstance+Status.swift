@@ -71,14 +71,24 @@ extension PostgresInstance {
             """
             SELECT pg_is_in_recovery(), pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn(),
               (SELECT wait_event FROM pg_stat_activity WHERE backend_type = 'startup'),
-              EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'walreceiver')
-            """, count: 5, by: probe, within: Self.probeDeadline)
+              EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'walreceiver'), current_setting('is_superuser')
+            """, count: 6, by: probe, within: Self.probeDeadline)
+        try Self.requireSight(row[5], of: probe)
         return Recovery(
             isInRecovery: row[0] == "t", received: row[1].flatMap { LSN(text: $0) } ?? .zero,
             replayed: row[2].flatMap { LSN(text: $0) } ?? .zero, wait: row[3] ?? "", hasReceiver: row[4] != "f")
     }
 
-    private func row(
+    /// Who is no superuser sees that there are processes and not which (pg_stat_get_activity): what is not seen then is no
+    /// proof that it is not there.
+    static func requireSight(_ isSuperuser: String?, of database: Database) throws(DatabaseError) {
+        guard isSuperuser != "on" else { return }
+        throw DatabaseError(
+            database: database.name, statement: "",
+            cause: .refused(code: "42501", message: "the supervisor's session is no superuser's: it sees a part only"))
+    }
+
+    func row(
         _ statement: String, count: Int, by database: Database, within deadline: Duration
     ) async throws(DatabaseError) -> Database.Row {
         let rows = try await database.query(statement, within: deadline)

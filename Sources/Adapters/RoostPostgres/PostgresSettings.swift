@@ -66,10 +66,13 @@ public struct PostgresSettings: Hashable, Sendable {
 
     /// The only superuser: at the local socket, for who is root in the machine.
     static let supervisor = "roost"
-    /// What users may set for everybody (`ALTER ROLE ALL SET`, triggers at login) must not govern it, and what roost_guard
-    /// refuses so that nobody locks it out is not refused to itself.
+    /// What users may set for everybody (`ALTER ROLE ALL SET`, `ALTER DATABASE postgres SET`, triggers at login) must not
+    /// govern it: neither whom it acts as nor how long it may take; and what roost_guard refuses so that nobody locks it out
+    /// is not refused to itself. What a client asks for when it connects comes before all of them.
     static let supervisorOptions =
-        "-c synchronous_commit=local -c statement_timeout=0 -c default_transaction_read_only=off -c search_path=pg_catalog -c event_triggers=off"
+        "-c role=none -c synchronous_commit=local -c statement_timeout=0 -c transaction_timeout=0 -c lock_timeout=0"
+        + " -c idle_session_timeout=0 -c idle_in_transaction_session_timeout=0 -c default_transaction_read_only=off"
+        + " -c search_path=pg_catalog -c event_triggers=off"
         + " -c session_preload_libraries= -c local_preload_libraries= -c roost.allow_unsafe=on"
     static let replicator = "roost_replicator"
     /// Whom clients log in as: owns what users make, and is no superuser. See ``ClusterRoles``.

@@ -185,9 +185,21 @@ struct EvidenceTests {
                 CREATE FUNCTION public.no() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''no''; END';
                 CREATE EVENT TRIGGER no ON login EXECUTE FUNCTION public.no()
                 """)
+            _ = try await m1.query("CREATE ROLE app; ALTER DATABASE postgres SET role = 'app'")
+            _ = try await m1.query(
+                """
+                ALTER ROLE ALL SET role = 'app'; ALTER ROLE ALL SET transaction_timeout = 1;
+                ALTER ROLE ALL SET lock_timeout = 1; ALTER ROLE ALL SET idle_session_timeout = 1;
+                ALTER ROLE ALL SET statement_timeout = 1
+                """)
             await m1.instance.stop(.fast, within: .seconds(10))
             try await m1.lead(.first)
             #expect(try await m1.query("SELECT 1") == [["1"]])
+            #expect(try await m1.query("SELECT current_user, current_setting('is_superuser')") == [["roost", "on"]])
+            for setting in ["statement_timeout", "transaction_timeout", "lock_timeout", "idle_session_timeout"] {
+                #expect(try await m1.query("SHOW \(setting)") == [["0"]], "\(setting)")
+            }
+            #expect(try await m1.instance.receivers().isEmpty)
             await m1.instance.stop(.immediate, within: .seconds(5))
         }
     }

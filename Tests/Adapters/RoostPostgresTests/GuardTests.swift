@@ -97,6 +97,20 @@ struct GuardTests {
         try await m1.query("SELECT count(*) FROM rows WHERE label = '\(label)'").first?[0]
     }
 
+    /// The statement is an error there, and ends a subtransaction only.
+    @Test func aStatementOfPreparedTransactionsInsideAnotherMakesNoSessionThatNothingEnds() async throws {
+        try await TestGround.with("prepared") { ground in
+            let m1 = try await Self.primary(ground)
+            let session = try Self.session(m1)
+            try await session.query("SET statement_timeout = '300ms'; BEGIN; SAVEPOINT s", within: .seconds(5))
+            #expect(try await Self.refusal(session, "COMMIT PREPARED 'x'") == "25001")
+            try await session.query("ROLLBACK TO s", within: .seconds(5))
+            #expect(try await Self.refusal(session, "SELECT pg_sleep(8)") == "57014")
+            await session.disconnect()
+            await m1.instance.stop(.immediate, within: .seconds(5))
+        }
+    }
+
     private static let ends = ["pg_cancel_backend", "pg_terminate_backend"]
 
     @Test(arguments: ends)

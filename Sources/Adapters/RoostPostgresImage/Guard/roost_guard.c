@@ -332,8 +332,11 @@ on_utility(PlannedStmt *planned, const char *text, bool is_read_only, ProcessUti
 		   ParamListInfo parameters, QueryEnvironment *environment, DestReceiver *receiver, QueryCompletion *completion)
 {
 	check_statement(planned->utilityStmt);
-	/* Signals are released when the transaction of the statement ends, however it does. */
-	if (finishes_prepared(planned->utilityStmt))
+	/*
+	 * Signals are released when the transaction of the statement ends, however it does. Inside another one the statement is an
+	 * error that may end a subtransaction only, so nothing is kept for it.
+	 */
+	if (finishes_prepared(planned->utilityStmt) && context == PROCESS_UTILITY_TOPLEVEL && !IsTransactionBlock())
 		keep_signals();
 	(next_utility ? next_utility : standard_ProcessUtility)
 		(planned, text, is_read_only, context, parameters, environment, receiver, completion);
