@@ -169,6 +169,16 @@ extension PostgresOperation {
 }
 
 extension PostgresOperation {
+    /// The log may end elsewhere when it has begun.
+    var changesLog: Bool {
+        switch self {
+        case .initialize, .exchange, .discard, .rewind, .follow, .promote, .startPrimary, .checkpoint: true
+        case .clone, .tryRewind, .sever, .readEnd, .stop: false
+        }
+    }
+}
+
+extension PostgresOperation {
     /// From its beginning on Postgres may be a primary.
     var startsPrimary: Bool {
         switch self {

@@ -24,6 +24,12 @@ extension FailoverMember {
 
     /// The lease shows that the rule, read just now, still names this member.
     mutating func takeOffice(_ rule: ClusterRule, end: LSN?, _ now: Moment) {
+        if rule.leader != name, rule.epoch == state.promised {
+            // A store that went back has given the epoch to somebody else before this member began.
+            leaveOffice()
+            phase = .severing
+            return start(.sever)
+        }
         guard rule.leader == name, rule.epoch == state.promised, holdsLease(now), now >= retryAt else { return }
         guard let end else {
             phase = .restarting

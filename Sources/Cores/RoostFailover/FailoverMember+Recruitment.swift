@@ -100,6 +100,7 @@ extension FailoverMember {
         reports.timeline = timeline
         reports.endTimeline = timeline
         reports.replayed = end
+        reports.fencedEnd = end
         phase = .waiting(end: end)
     }
 

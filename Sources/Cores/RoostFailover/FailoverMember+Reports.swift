@@ -23,6 +23,9 @@ struct ReportDesk: Sendable {
     var sequence: UInt64 = 0
     /// Only with ``Breakage/answersBeforeFence``.
     var premature: LSN?
+    /// Where the log was found to end behind the fence. Until something is done to the data it ends there, whether or not
+    /// Postgres runs.
+    var fencedEnd: LSN?
 
     mutating func note(_ sample: StandbyObservation) {
         standby = sample
@@ -81,6 +84,7 @@ extension FailoverMember {
         }
         var end = reports.premature
         if case .waiting(let known) = phase { end = known }
+        if case .reading = phase { end = reports.fencedEnd }
         guard let end, let position = state.chain.position(at: end) else { return nil }
         // Others see by the whole of it that this log has lost what its own reign began with.
         let isWhole = state.chain.lost(by: name, end: end) == nil
@@ -100,7 +104,7 @@ extension FailoverMember {
             promised: state.promised, position: answer?.position ?? livePosition(now),
             timeline: answer == nil ? reports.timeline : reports.endTimeline,
             replayed: counted(reports.replayed), isStreaming: false, lagBytes: 0, lagMilliseconds: 0, detail: detail,
-            chain: answer?.chain, cannotLead: answer != nil && reports.divergence != nil ? true : nil,
+            chain: answer?.chain, cannotLead: answer != nil && (reports.divergence != nil || !isUp) ? true : nil,
             asksToReplace: asksLeave ? true : nil)
         if gateIsOpen, let gateObstacle { report.detail = "clients are not let in: \(gateObstacle)" }
         if case .following = phase {
@@ -116,6 +120,12 @@ extension FailoverMember {
             }
         }
         return report
+    }
+
+    /// Behind the fence, and with a Postgres that can be promoted. What is on disk counts in a recruitment without that, too.
+    private var isUp: Bool {
+        if case .reading = phase { return false }
+        return true
     }
 
     private func isFresh(_ now: Moment) -> Bool { now - observedAt <= timings.sampleAgeMax }

@@ -243,6 +243,32 @@ import Testing
         #expect(dialogue.member.state.chain == dialogue.rule?.history)
     }
 
+    /// The store went back between the choice and the office, and chose anew.
+    @Test func whoWasChosenByAStoreThatWentBackFollowsWhomItChoseInstead() throws {
+        var dialogue = try Dialogue.follower("m2")
+        let names = dialogue.names
+        dialogue.change { $0.recruitment = Recruitment(epoch: Epoch(2), proposer: names[1], reason: .leaderSilent) }
+        _ = dialogue.watch()
+        _ = dialogue.ended()
+        _ = dialogue.ended(.end(LSN(1000), timeline: 1))
+        func choose(_ leader: MemberName) {
+            dialogue.change {
+                $0.epoch = Epoch(2)
+                $0.leader = leader
+                $0.recruitment = nil
+                $0.history = [$0.history[0], Reign(epoch: Epoch(2), leader: leader, begin: LSN(1000))]
+            }
+        }
+        choose(names[1])
+        _ = dialogue.watch()
+        #expect(dialogue.member.status.phase == .claiming)
+        choose(names[2])
+        #expect(dialogue.watch().last == .postgres(.sever, dialogue.operation))
+        _ = dialogue.ended()
+        let follow = dialogue.ended(.end(LSN(1000), timeline: 1)).last
+        #expect(follow == .postgres(.follow(names[2], epoch: Epoch(2), fork: nil), dialogue.operation))
+    }
+
     /// Its pages may be newer than its log.
     @Test func aLogThatLostItsOwnReignIsReplaced() throws {
         let names = try (1...3).map { try MemberName("m\($0)") }

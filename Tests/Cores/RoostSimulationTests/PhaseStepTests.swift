@@ -28,7 +28,7 @@ import Testing
 
     private static let rare: [FailoverStatus.Phase: [FailoverStatus.Phase]] = [
         .starting: [.founding],
-        .empty: [.initializing, .discarding],
+        .empty: [.initializing, .discarding, .quarantined],
         .initializing: [.empty, .leaving],
         .founding: [.reading, .quarantined, .leaving],
         .reading: [.severing],
@@ -37,7 +37,7 @@ import Testing
         .rewinding: [.leaving],
         .claiming: [.resigning],
         .promoting: [.severing],
-        .draining: [.restarting, .suspended, .resigning, .leaving],
+        .draining: [.restarting, .leading, .suspended, .resigning, .leaving],
         .resigning: [.leaving],
     ]
 
