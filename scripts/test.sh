@@ -34,10 +34,12 @@ run() {
     local name=$1 limit=$2
     shift 2
     echo "== $name"
+    local began=$SECONDS
     # Line by line, so that a crash leaves on record what ran.
     timeout --kill-after=30s "$limit" stdbuf -oL swift test "${build[@]}" --ignore-lock --skip-build --disable-xctest \
         --no-parallel "$@" 2>&1 </dev/null | tee "$logs/$name" | grep --line-buffered -vE '^◇ (Test|Suite) .* started\.$'
     echo "${PIPESTATUS[0]}" >"$logs/$name.status"
+    echo "== $name took $((SECONDS - began)) s"
 }
 
 count() { grep -E "^$1 Test .* $2 ?(after|[.:])" "$logs/$3" | grep -vcE '^. Test run with ' || true; }
@@ -58,18 +60,32 @@ tally() {
     failed=$((failed + bad))
 }
 
-# The program that runs in a machine's image, where there is no Swift, and the image with it.
+# The program that runs in a machine's image, where there is no Swift: linked again, with Swift's libraries in it, from the
+# objects of the tests' build. For SwiftPM a static program is another build: it would compile all of it a second time.
+# In what tests can import, SwiftPM calls main by another name; and Foundation does not name all that it is made of.
+link_member() {
+    local program=$ROOST_BIN/roost-pg
+    swiftc -static-stdlib -use-ld=lld -emit-executable -o "$program.whole" \
+        @.build/testing/release/roost-pg.product/Objects.LinkFileList -lpq -lstdc++ \
+        -l_FoundationCollections -l_FoundationCShims \
+        -Xlinker --gc-sections -Xlinker --defsym=main=roost_pg_main || return 1
+    strip --strip-all -o "$program.new" "$program.whole" && rm "$program.whole" && mv -f "$program.new" "$program"
+}
+
 prepare() {
-    swift build "${build[@]}" --build-tests && make --no-print-directory bin/roost-pg || return 1
+    swift build "${build[@]}" --build-tests || return 1
     export ROOST_BIN=$PWD/.build/testing/bin
     mkdir -p "$ROOST_BIN"
     for program in .build/testing/release/roost{,d,-edge,-wan}; do
         [ ! -x "$program" ] || ln -sf "$PWD/$program" "$ROOST_BIN/"
     done
-    ln -sf "$PWD/bin/roost-pg" "$ROOST_BIN/" && "$ROOST_BIN/roost" image build postgres --program "$PWD/bin/roost-pg"
+    link_member || return 1
+    export ROOST_PG_PROGRAM=$ROOST_BIN/roost-pg
+    "$ROOST_BIN/roost" image build postgres --program "$ROOST_BIN/roost-pg"
 }
 
 prepare || { echo "0 passed, 1 failed"; exit 1; }
+echo "== built in $SECONDS s"
 if [ -n "$filter" ]; then
     run filtered "$lab_limit" --filter "$filter"
     tally filtered

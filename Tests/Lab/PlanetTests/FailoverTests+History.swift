@@ -13,7 +13,7 @@ extension FailoverTests {
         try await planet.recover()
         let demo = Demo(planet: planet, cluster: try AppName("orders")) { print("check: \($0)") }
         let file = NSTemporaryDirectory() + "roost-check-\(getpid())-\(UInt32.random(in: 0...UInt32.max)).ndjson"
-        let report = try await HistoryCheck(demo, seed: 1, duration: .seconds(40), historyFile: file).run()
+        let report = try await HistoryCheck(demo, seed: 1, duration: .seconds(20), historyFile: file).run()
         for violation in report.violations {
             Issue.record("\(([violation.what] + violation.history).joined(separator: "\n"))\nsee \(file)")
         }
