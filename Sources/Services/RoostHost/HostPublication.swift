@@ -102,7 +102,7 @@ struct HostPublication {
                 }
             }
         }
-        if next.layout == .small { wanted.formUnion(keys.filter { isOfUnreadable($0) }) }
+        wanted.formUnion(keys.filter { isLeft($0) })
         small += keys.subtracting(wanted).sorted().map { (Transaction.Operation.delete(.key($0)), $0.utf8.count) }
         var steps = Self.pack(small)
         let own = Self.published(next)
@@ -137,11 +137,11 @@ struct HostPublication {
         generation = next.generation
         isClaimed = true
         let isSmall = next.layout == .small
+        let left = keys.filter { isLeft($0) }
         machines = isSmall ? Dictionary(next.machines.map { ($0.id, $0) }, uniquingKeysWith: { $1 }) : [:]
         volumes = isSmall ? Dictionary(next.volumes.map { ($0.id, $0) }, uniquingKeysWith: { $1 }) : [:]
         let ids = Set(next.machines.map(\.id.text) + next.volumes.map(\.id.text))
         newerInThings = newerInThings.filter { ids.contains($0.key) }
-        let left: Set<String> = isSmall ? keys.filter { isOfUnreadable($0) } : []
         keys = left.union(
             machines.keys.map { StoreKeys.machine($0, on: host) } + volumes.keys.map { StoreKeys.volume($0, on: host) })
     }
@@ -152,18 +152,24 @@ struct HostPublication {
         guard !unreadable.isEmpty else { return next }
         let left = unreadable.subtracting(next.machines.map(\.id.text) + next.volumes.map(\.id.text))
         var next = next
-        next.machines += ((record?.machines ?? []) + machines.values).filter { left.contains($0.id.text) }
-        next.volumes += ((record?.volumes ?? []) + volumes.values).filter { left.contains($0.id.text) }
+        // A host that was cut off between the layouts has them in both; others follow its own record then.
+        let whole = Set((record?.machines ?? []).map(\.id.text) + (record?.volumes ?? []).map(\.id.text))
+        let (smallMachines, smallVolumes) = (
+            machines.values.filter { !whole.contains($0.id.text) },
+            volumes.values.filter { !whole.contains($0.id.text) }
+        )
+        next.machines += ((record?.machines ?? []) + smallMachines).filter { left.contains($0.id.text) }
+        next.volumes += ((record?.volumes ?? []) + smallVolumes).filter { left.contains($0.id.text) }
         next.machines.sort { $0.id < $1.id }
         next.volumes.sort { $0.id < $1.id }
         return next
     }
 
-    /// Its record may be one that this version cannot read either.
-    private func isOfUnreadable(_ key: String) -> Bool {
+    /// Of a row that cannot be read, and itself a record that cannot: nothing else says what it was, in either layout.
+    private func isLeft(_ key: String) -> Bool {
         switch StoreKey(key) {
-        case .machine(let id, _): unreadable.contains(id.text)
-        case .volume(let id, _): unreadable.contains(id.text)
+        case .machine(let id, _): unreadable.contains(id.text) && machines[id] == nil
+        case .volume(let id, _): unreadable.contains(id.text) && volumes[id] == nil
         case .host, .generation, .app, .address, .cluster, .secrets, .identity, .operation, .other: false
         }
     }

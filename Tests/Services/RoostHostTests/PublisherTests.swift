@@ -201,10 +201,36 @@ import Testing
         }
     }
 
-    @Test("A small record that cannot be read stays too, and goes when its row is known to be gone")
-    func unreadableRecord() throws {
+    @Test("A host that was cut off between the layouts publishes what it cannot read once")
+    func unreadableTwice() throws {
+        let (machine, volume) = (try #require(host.machines.first), try #require(host.volumes.first))
+        let small = carryOut(try publication(of: [:]).steps(to: record(.small, generation: 7)), over: [:])
+        // The first step of the way back.
+        let entries = carryOut(
+            Array(try publication(of: small).steps(to: record(.whole, generation: 8)).prefix(1)), over: small)
+        #expect(entries.count == small.count)
+        let key = StoreKeys.host(host.host)
+        let all = entries.map { Entry(key: $0.key, value: $0.value, created: Revision(1), modified: Revision(5)) }
+        let publication = HostPublication(
+            host.host, whole: all.first { $0.key == key }, things: all.filter { $0.key != key },
+            unreadable: [machine.id.text, volume.id.text])
+        var next = record(.whole, generation: 9)
+        next.machines.removeAll { $0.id == machine.id }
+        next.volumes.removeAll { $0.id == volume.id }
+        next.diskLeft = .gibibytes(3)
+        let stored = carryOut(try publication.steps(to: next), over: entries)
+        let whole = try RecordCodec.read(HostRecord.self, from: try #require(stored[key]))
+        #expect(whole.machines.filter { $0.id == machine.id } == [machine])
+        #expect(whole.volumes.filter { $0.id == volume.id } == [volume])
+        #expect(Set(stored.keys) == [key, StoreKeys.generation(host.host)])
+    }
+
+    @Test(
+        "A small record that cannot be read stays in either layout, and goes when its row is known to be gone",
+        arguments: [HostRecord.Layout.small, .whole])
+    func unreadableRecord(_ layout: HostRecord.Layout) throws {
         let machine = try #require(host.machines.first)
-        var next = record(.small, generation: 8)
+        var next = record(layout, generation: 8)
         next.machines.removeAll { $0.id == machine.id }
         let key = StoreKeys.machine(machine.id, on: host.host)
         let entry = Entry(key: key, value: Array("[]".utf8), created: Revision(1), modified: Revision(5))
