@@ -193,9 +193,7 @@ struct Ledger {
                 found.rows.append(row)
             } catch {
                 found.unreadable.append(
-                    UnreadableRow(
-                        table: table, id: id, reason: String("\(error)".prefix(UnreadableRow.reasonCharactersMax)),
-                        glimpse: try? decoder.decode(UnreadableRow.Glimpse.self, from: bytes)))
+                    UnreadableRow(table: table, id: id, reason: "\(error)", row: bytes))
             }
         }
         return found

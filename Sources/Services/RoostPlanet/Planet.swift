@@ -274,6 +274,22 @@ extension Planet {
         holdings.machineHosts[machine]?.contains(host) ?? false
     }
 
+    /// Whether the host has published a machine or a volume of which no version of its record could be read here: nobody
+    /// can tell whose it is.
+    public func hasUnread(on host: HostName) -> Bool {
+        if let record = hosts[host] {
+            let known = Set(record.machines.map(\.id.text) + record.volumes.map(\.id.text))
+            if !known.isSuperset(of: record.unreadable) { return true }
+        }
+        return unreadable.contains { key in
+            switch StoreKey(key) {
+            case .machine(let id, let owner): owner == host && holdings.machine(id, on: host) == nil
+            case .volume(let id, let owner): owner == host && holdings.volume(id, on: host) == nil
+            case .host, .generation, .app, .address, .cluster, .secrets, .identity, .operation, .other: false
+            }
+        }
+    }
+
     public func machine(_ id: MachineID) -> MachineRecord? {
         host(of: id).flatMap { holdings.machine(id, on: $0) }
     }

@@ -16,7 +16,7 @@ public struct HostRoutes: RouteGroup {
         return [
             APIRoute(.get, "/v1/internal/mesh") { _ in try Answer.json(await view.reachability.row()) },
             APIRoute(.get, "/v1/internal/apps/:app") { call in
-                try Answer.json(await AppHoldings(view: view).here(try call.id("app")))
+                try Answer.json(try await AppHoldings(view: view).here(try call.id("app")))
             },
             APIRoute(.get, "/v1/internal/apps/:app/destroyed") { call in
                 try Answer.json(await DestroyedMachines(view: view).here(try call.id("app")))

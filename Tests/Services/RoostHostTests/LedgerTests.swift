@@ -36,6 +36,8 @@ import Testing
         }
         try await host.withAgent { agent in
             #expect(await agent.unreadableRows.map(\.id) == [strange.id.text])
+            #expect(await agent.unreadableRows.map(\.app) == [strange.app])
+            #expect(await agent.unreadableRows.map(\.isOfDestroyed) == [false])
             #expect(await agent.record().unreadableRows == 1)
             _ = try await agent.restart(plain.id, signal: nil, timeout: nil)
             _ = try await agent.wait(for: plain.id, states: [.started], timeout: .seconds(10))

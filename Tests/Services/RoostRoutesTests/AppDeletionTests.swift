@@ -139,10 +139,11 @@ import Testing
     @Test(
         "A host that can be reached and does not say what it has of an app keeps it; one of an older version is known by the copy",
         arguments: [
-            (Refusal.Code.outcomeUnknown, true), (.unavailable, true), (.failed, true), (.tooMany, true),
-            (.notFound, false),
+            (Refusal.Code.outcomeUnknown, Refusal.Code?.some(.unavailable)), (.unavailable, .unavailable),
+            (.failed, .unavailable),
+            (.tooMany, .unavailable), (.failedPrecondition, .failedPrecondition), (.notFound, nil),
         ])
-    func silence(code: Refusal.Code, isKept: Bool) async throws {
+    func silence(code: Refusal.Code, expected: Refusal.Code?) async throws {
         try await PlanetUnderTest.run(["ams1", "iad1"]) { planet in
             let near = try planet["ams1"]
             #expect(try await near.call("POST /v1/apps", #"{"name":"shop"}"#).status == 201)
@@ -160,12 +161,20 @@ import Testing
             } catch {
                 refusal = error
             }
-            #expect(refusal?.code == (isKept ? .unavailable : nil))
-            #expect((try await apps.find(shop) != nil) == isKept)
+            #expect(refusal?.code == expected)
+            #expect((try await apps.find(shop) != nil) == (expected != nil))
         }
     }
 
-    @Test("What a host has in rows that it cannot read is counted as it was published")
+    /// A newer version's row of a machine, of a volume, or of nothing that can be made out.
+    private static func row(_ table: String, _ id: String, app: String?, state: String = "started") -> UnreadableRow {
+        let app = app.map { #""app":"\#($0)","# } ?? ""
+        let record = #"{"id":"\#(id)",\#(app)"state":"\#(state)","x_future":[1]}"#
+        let text = table == "machines" ? #"{"record":\#(record),"life":{"phase":{"name":"x_future"}}}"# : record
+        return UnreadableRow(table: table, id: id, reason: "of a newer version", row: Data(text.utf8))
+    }
+
+    @Test("What a host has in rows that it cannot read counts, by what the rows say or by what was published")
     func unreadableRows() async throws {
         try await PlanetUnderTest.run { planet in
             let host = try planet["ams1"]
@@ -175,14 +184,61 @@ import Testing
             let published = await host.agent.record()
             var own = published
             (own.machines, own.volumes) = ([], [])
-            func count(_ unreadable: Set<String>, of app: String = "shop") throws -> [Int] {
-                let count = AppHoldings.Count(
-                    own, published: published, unreadable: unreadable, of: try AppName(app))
-                return [count.machines, count.volumes]
+            func count(
+                _ unreadable: [UnreadableRow], published: HostRecord?, of app: String = "shop"
+            ) throws -> [Int]? {
+                let name = try AppName(app)
+                do throws(Refusal) {
+                    let count = try AppHoldings.Count(
+                        own, published: published, unreadable: unreadable, of: name)
+                    return [count.machines, count.volumes]
+                } catch {
+                    #expect(error.code == .failedPrecondition && error.message.contains("host ams1"))
+                    return nil
+                }
             }
-            #expect(try count([machine, volume]) == [1, 1] && count([machine]) == [1, 0])
-            #expect(try count([]) == [0, 0] && count([machine, volume], of: "blog") == [0, 0])
-            #expect(AppHoldings.Count(own, published: nil, unreadable: [machine], of: try AppName("shop")).isNothing)
+            let named = [Self.row("machines", machine, app: "shop"), Self.row("volumes", volume, app: "shop")]
+            let nameless = [Self.row("machines", machine, app: nil), Self.row("volumes", volume, app: nil)]
+            #expect(try count([], published: published) == [0, 0])
+            // By themselves, whatever can be read of what was published.
+            #expect(try count(named, published: nil) == [1, 1])
+            #expect(try count(named, published: published) == [1, 1])
+            #expect(try count(named, published: nil, of: "blog") == [0, 0])
+            // By what was published.
+            #expect(try count(nameless, published: published) == [1, 1])
+            #expect(try count([nameless[0]], published: published) == [1, 0])
+            #expect(try count(nameless, published: published, of: "blog") == [0, 0])
+            // By neither: it may be of any app.
+            for row in nameless {
+                #expect(try count([row], published: nil) == nil)
+                #expect(try count([row], published: own, of: "blog") == nil)
+            }
+            let damaged = UnreadableRow(table: "machines", id: machine, reason: "damaged", row: Data([0, 1]))
+            #expect(try count([damaged], published: nil) == nil && count([damaged], published: published) == [1, 0])
+            // Nothing is left of it.
+            let gone = Self.row("machines", machine, app: "shop", state: "destroyed")
+            #expect(try count([gone], published: published) == [0, 0])
+        }
+    }
+
+    @Test("An app stays where a host that cannot be asked has published what this version cannot read")
+    func unreadRecord() async throws {
+        try await PlanetUnderTest.run(["ams1", "iad1"]) { planet in
+            let (near, far) = (try planet["ams1"], try HostName("iad1"))
+            let shop = try AppName("shop")
+            #expect(try await near.call("POST /v1/apps", #"{"name":"shop"}"#).status == 201)
+            // It does not know the question: what it has published counts.
+            let view = PlanetView(
+                agent: near.agent, watcher: near.watcher, peers: RefusingPeers(code: .notFound),
+                reachability: near.view.reachability, apps: AppDirectory(store: planet.store))
+            #expect(try await AppHoldings(view: view).of(shop).isNothing)
+            let key = StoreKeys.machine(try MachineID("1bda8edc1efa37"), on: far)
+            let newer = Array(#"{"x_future":1}"#.utf8)
+            _ = try await planet.store.commit(Transaction(then: [.put(key: key, value: newer, lease: nil)]))
+            await near.view.settle(by: { _ in true }, until: { $0.unreadable.contains(key) })
+            let refusal = await #expect(throws: Refusal.self) { try await AppHoldings(view: view).of(shop) }
+            #expect(refusal?.code == .failedPrecondition && refusal?.message.contains("host iad1") == true)
+            #expect(near.watcher.planet.hasUnread(on: far) && !near.watcher.planet.hasUnread(on: near.name))
         }
     }
 
