@@ -358,6 +358,69 @@ import Testing
         }
     }
 
+    @Test("A cluster that was made anew under the name of one that is destroyed holds up nobody")
+    func destroyedAndMadeAnew() async throws {
+        let ready = try Answers.json(Answers.cluster(.ready))
+        let id = "0123456789ABCDEFGHJKMNPQ01"
+        let looks = Mutex(0)
+        let answer: @Sendable (ScriptedHost.Request) -> ScriptedHost.Answer = { request in
+            if !request.line.hasPrefix("GET") {
+                return .init(status: 202, headers: [("roost-operation", id)], parts: ["{}"])
+            }
+            // At no look there is none of that name.
+            guard request.line == "GET /v1/operations/\(id)" else { return .init(parts: [ready]) }
+            let look = looks.withLock { looks in
+                looks += 1
+                return looks
+            }
+            return .init(parts: [Answers.operation(id, "destroy_cluster", look > 2 ? "succeeded" : "running")])
+        }
+        try await ScriptedHost.run(answering: answer) { host in
+            let outcome = try await RoostProgram.run([
+                "pg", "destroy", "shop", "--yes", "--timeout", "20s", "--api", host.path,
+            ])
+            #expect(outcome.status == 0, "\(outcome)")
+            #expect(looks.withLock { $0 } == 3)
+        }
+    }
+
+    @Test("A cluster that is as wanted is said to be so, also when its operation does not end in time")
+    func operationIsLate() async throws {
+        let before = try Answers.json(Answers.cluster(.ready))
+        let after = try Answers.json(Answers.cluster(.ready, epoch: 2, leader: "m2"))
+        let id = "0123456789ABCDEFGHJKMNPQ01"
+        for (command, words) in [
+            (["create", "shop", "--region", "ams"], "shop is ready, but after"),
+            (["switchover", "shop"], "shop has a new primary, but after"),
+            (["destroy", "shop", "--yes"], "cluster shop is gone, but after"),
+        ] {
+            let isAsked = Mutex(false)
+            let isDestroyed = command.first == "destroy"
+            let answer: @Sendable (ScriptedHost.Request) -> ScriptedHost.Answer = { request in
+                if !request.line.hasPrefix("GET") {
+                    isAsked.withLock { $0 = true }
+                    let body = command.first == "create" ? before : #"{"ok":true,"id":"\#(id)"}"#
+                    return .init(status: 202, headers: [("roost-operation", id)], parts: [body])
+                }
+                if request.line == "GET /v1/operations/\(id)" {
+                    return .init(parts: [Answers.operation(id, command[0], "running")])
+                }
+                guard isAsked.withLock({ $0 }) else { return .init(parts: [before]) }
+                return isDestroyed
+                    ? .init(status: 404, parts: [#"{"error":"no cluster 'shop'","status":"unknown"}"#])
+                    : .init(parts: [after])
+            }
+            try await ScriptedHost.run(answering: answer) { host in
+                let outcome = try await RoostProgram.run(
+                    ["pg"] + command + ["--timeout", "700ms", "--api", host.path])
+                #expect(outcome.status == 1, "\(command) \(outcome)")
+                #expect(outcome.errors.contains(words), "\(command) \(outcome)")
+                #expect(!outcome.errors.contains("no sign"), "\(command) \(outcome)")
+                #expect(outcome.errors.contains("roost operations list --object shop"), "\(command) \(outcome)")
+            }
+        }
+    }
+
     @Test func switchoverToTheLeaderChangesNothing() async throws {
         let body = try Answers.json(Answers.cluster(.ready))
         try await ScriptedHost.run { _ in

@@ -20,23 +20,14 @@ enum PostgresWait {
         _ condition: (ClusterBody) throws -> Bool
     ) async throws -> ClusterBody {
         var steps = OperationSteps(of: operation)
-        return try await until(
-            goal, name, on: planet, telling: &steps, orElse: failure, timeout: timeout, progress: progress,
-            advice: advice, condition)
-    }
-
-    private static func until(
-        _ goal: String, _ name: AppName, on planet: Roostds, telling steps: inout OperationSteps,
-        orElse failure: String, timeout: Duration, progress: Progress, advice: String? = nil,
-        _ condition: (ClusterBody) throws -> Bool
-    ) async throws -> ClusterBody {
         let end = ContinuousClock.now + timeout
         var last = "nothing was heard of it"
-        var isReached = false
+        var (isReached, isSo) = (false, false)
         while true {
             do {
                 let cluster = try await planet.cluster(name)
-                isReached = try condition(cluster) || isReached
+                isSo = try condition(cluster)
+                isReached = isReached || isSo
                 last = cluster.detail ?? cluster.summary
                 if !isReached { progress.say("cluster \(name): \(last)") }
                 let sight = try await steps.look(progress, asking: planet, isDue: isReached)
@@ -44,38 +35,60 @@ enum PostgresWait {
                     throw CommandFailure("\(name) \(failure): \(why)", advice: "See it: roost pg status \(name)")
                 }
                 if isReached, sight != .running { return cluster }
-                if isReached { last = "its operation has not ended" }
             } catch let error as APIError where error.isPassing {
                 last = "\(error)"
             }
             try await pause(before: end) {
-                CommandFailure(
+                guard !isSo else { return late("\(name) \(goal)", name, timeout) }
+                return CommandFailure(
                     "no sign after \(Figure.seconds(timeout)) that \(name) \(goal): \(last)",
                     advice: advice ?? "It is still being worked on. See it: roost pg status \(name) --watch")
             }
         }
     }
 
+    /// Returns when the operation has succeeded: of what has the cluster's name then, it may be another that was made since.
+    /// Where there is no operation, when there is no cluster.
     static func untilGone(
         _ name: AppName, on planet: Roostds, seeing operation: PlanetOperationID?, timeout: Duration, progress: Progress
     ) async throws {
-        let end = ContinuousClock.now + timeout
         var steps = OperationSteps(of: operation)
-        do {
-            _ = try await until(
-                "is gone", name, on: planet, telling: &steps, orElse: "was not destroyed", timeout: timeout,
-                progress: progress
-            ) { _ in false }
-        } catch let error as APIError where error.isNotFound {
-            // It is gone; that is written down a moment later.
-            while try await steps.look(progress, asking: planet, isDue: true) == .running {
-                try await pause(before: end) {
-                    CommandFailure(
-                        "cluster \(name) is gone, but after \(Figure.seconds(timeout)) its operation has not ended",
-                        advice: "See it: roost operations list --object \(name)")
+        let end = ContinuousClock.now + timeout
+        var last = "nothing was heard of it"
+        var isGone = false
+        while true {
+            do {
+                if !isGone {
+                    let cluster = try await planet.cluster(name)
+                    last = cluster.detail ?? cluster.summary
+                    progress.say("cluster \(name): \(last)")
                 }
+            } catch let error as APIError where error.isNotFound {
+                isGone = true
+            } catch let error as APIError where error.isPassing {
+                last = "\(error)"
+            }
+            switch try await steps.look(progress, asking: planet, isDue: isGone) {
+            case .succeeded: return
+            case .nothing where isGone: return
+            case .nothing, .running: break
+            case .failed(let why):
+                throw CommandFailure("\(name) was not destroyed: \(why)", advice: "See it: roost pg status \(name)")
+            }
+            try await pause(before: end) {
+                guard !isGone else { return late("cluster \(name) is gone", name, timeout) }
+                return CommandFailure(
+                    "no sign after \(Figure.seconds(timeout)) that \(name) is gone: \(last)",
+                    advice: "It is still being worked on. See it: roost pg status \(name) --watch")
             }
         }
+    }
+
+    /// All that was waited for is so, and who writes that down is behind.
+    private static func late(_ what: String, _ name: AppName, _ timeout: Duration) -> CommandFailure {
+        CommandFailure(
+            "\(what), but after \(Figure.seconds(timeout)) its operation has not ended",
+            advice: "See it: roost operations list --object \(name)")
     }
 
     private static func pause(
