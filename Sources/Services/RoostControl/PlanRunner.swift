@@ -163,8 +163,8 @@ public final class PlanRunner<Kind: Reconciler>: Service, Sendable {
     }
 
     /// On the operation that the work is a part of: each step once, though it is carried out again for as long as the
-    /// planet does not show it. What cannot be written now is missing among its steps, and nothing
-    /// else: how it ends is seen in the planet.
+    /// planet does not show it; twice at most where the duty has changed hands meanwhile, or the store took a note and its answer
+    /// was lost. What cannot be written now is missing among its steps, and nothing else: how it ends is seen in the planet.
     private func note(_ done: [Kind.Step], _ obstacle: String?, on job: Job, _ fence: Transaction.Compare) async {
         let former = told.withLock { told in
             let former = told[job.thing, default: []].intersection(job.plan.steps)
