@@ -39,6 +39,7 @@ ELSEWHERE = {
     "ImageRecord": "Tests/Adapters/RoostImagesTests/ImageRecordTests.swift",
     "OCIImageStore.Resolution": "Tests/Adapters/RoostImagesTests/ImageRecordTests.swift",
     "AppHoldings.Count": "Tests/Services/RoostRoutesTests/AppDeletionTests.swift",
+    "EdgeOrders.Standing": "Tests/Services/RoostRoutesTests/LastEdgeTests.swift",
 }
 
 # Words of later versions that are tried by other tests.

@@ -86,14 +86,13 @@ struct HostAssembly {
         services += work(
             on: clusters, in: store, by: dispatch, watcher: watcher, duty: duty,
             reachable: { await mesh.reachableHosts(from: host) })
+        let orders = Self.orders(to: edge, of: agent, view)
         services += doors(
             for: [
                 AppRoutes(view: view, apps: apps), MachineRoutes(view: view, dispatch: dispatch, names: names),
                 MachineQuestionRoutes(view: view), VolumeRoutes(view: view, dispatch: dispatch),
-                PlatformRoutes(view: view) { state throws(Refusal) in
-                    try await Self.set(edge, to: state, of: agent)
-                },
-                ClusterRoutes(view: view, clusters: clusters, hearing: hearing), HostRoutes(view: view),
+                PlatformRoutes(view: view, edge: orders), HostRoutes(view: view, edge: orders),
+                ClusterRoutes(view: view, clusters: clusters, hearing: hearing),
                 OperationRoutes(view: view, operations: OperationDirectory(store: store)),
                 metrics(view, edge: edge, duty: duty),
                 ClusterPeerRoutes(view: view, clusters: clusters, hearing: hearing),
@@ -105,6 +104,14 @@ struct HostAssembly {
         group.maximumGracefulShutdownDuration = Self.shutdownMax
         try await ServiceGroup(configuration: group).run()
         logger.info("ends; machines go on", metadata: ["host": "\(host)"])
+    }
+
+    private static func orders(to edge: EdgeAssembly?, of agent: HostAgent, _ view: PlanetView) -> EdgeOrders {
+        EdgeOrders(view: view) {
+            edge.map { !$0.isStopped } ?? false
+        } set: { state throws(Refusal) in
+            try await set(edge, to: state, of: agent)
+        }
     }
 
     private static func set(_ edge: EdgeAssembly?, to state: EdgeRequest.State, of agent: HostAgent)

@@ -6,8 +6,12 @@ import RoostModel
 /// What hosts ask each other, and nobody else may.
 public struct HostRoutes: RouteGroup {
     let view: PlanetView
+    let edge: EdgeOrders
 
-    public init(view: PlanetView) { self.view = view }
+    public init(view: PlanetView, edge: EdgeOrders) {
+        self.view = view
+        self.edge = edge
+    }
 
     public var callers: Principal.Kind { .peer }
 
@@ -15,6 +19,7 @@ public struct HostRoutes: RouteGroup {
         let agent = view.agent
         return [
             APIRoute(.get, "/v1/internal/mesh") { _ in try Answer.json(await view.reachability.row()) },
+            APIRoute(.get, "/v1/internal/edge") { _ in try Answer.json(edge.standing) },
             APIRoute(.get, "/v1/internal/apps/:app") { call in
                 try Answer.json(try await AppHoldings(view: view).here(try call.id("app")))
             },

@@ -1,24 +1,23 @@
 public import RoostAPI
 public import RoostControl
 import RoostHost
-public import RoostModel
+import RoostModel
 import RoostPlacement
 import RoostPlanet
-public import RoostWire
+import RoostWire
 
 /// The planet itself: regions, hosts, addresses, the mesh.
 public struct PlatformRoutes: RouteGroup {
     let view: PlanetView
-    /// Starts or stops this host's edge; throws on a host that is none.
-    let setEdge: @Sendable (EdgeRequest.State) async throws(Refusal) -> Void
+    let edge: EdgeOrders
 
     static let meshRowTimeout = Duration.seconds(2)
     /// What counts as one machine in a region's free capacity: Fly's smallest.
     static let unitMachine = ByteCount.mebibytes(256)
 
-    public init(view: PlanetView, setEdge: @escaping @Sendable (EdgeRequest.State) async throws(Refusal) -> Void) {
+    public init(view: PlanetView, edge: EdgeOrders) {
         self.view = view
-        self.setEdge = setEdge
+        self.edge = edge
     }
 
     public var callers: Principal.Kind { .user }
@@ -49,29 +48,10 @@ public struct PlatformRoutes: RouteGroup {
                 }
                 let wish = try call.wish(EdgeRequest.self)
                 guard name == view.host else { return try await view.pass(call, on: name) }
-                if wish.state == .stopped, wish.force != true { try await refuseToStopTheLastEdge() }
-                try await setEdge(wish.state)
+                try await edge.carryOut(wish)
                 return try Answer.ok()
             },
         ]
-    }
-
-    /// An order that was given to each edge in turn would take everything off the air, and show nowhere but at the
-    /// clients.
-    private func refuseToStopTheLastEdge() async throws(Refusal) {
-        guard Self.isLastEdge(view.host, among: await view.hosts(), reachable: await view.reachability.hosts()) else {
-            return
-        }
-        throw Refusal(
-            .failedPrecondition,
-            "the edge of \(view.host) is the last one that lets clients in: without it no client reaches this planet; "
-                + "with \"force\" (--force) it is stopped all the same")
-    }
-
-    /// - Returns: false also for one that lets nobody in: stopping it changes nothing.
-    static func isLastEdge(_ host: HostName, among records: [HostRecord], reachable: Set<HostName>) -> Bool {
-        let open = Set(records.filter { $0.isEdge && !$0.isEdgeStopped }.map(\.host))
-        return open.contains(host) && open.intersection(reachable).subtracting([host]).isEmpty
     }
 
     private func regions() async -> RegionsBody {

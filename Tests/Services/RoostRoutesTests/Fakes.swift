@@ -3,6 +3,7 @@ import RoostModel
 import RoostPeers
 import RoostRuntime
 import RoostVolumes
+import RoostWire
 import Synchronization
 
 /// A runtime whose machines live in memory. The command `hold` runs until it is ended.
@@ -142,6 +143,29 @@ final class FakeMesh: Mesh {
             PathMeasurement(
                 peer: $0, roundTripMicroseconds: 1000, jitterMicroseconds: 1, isAnswering: true, lossPercent: 0,
                 probesSent: 1, probesAnswered: 1)
+        }
+    }
+}
+
+/// An edge that takes some time to drain, as real ones do.
+final class FakeEdge: Sendable {
+    private let state = Mutex((isServing: true, isDraining: false, isHeld: false))
+
+    var isServing: Bool { state.withLock { $0.isServing } }
+    /// It was told to stop, and has not stopped yet.
+    var isDraining: Bool { state.withLock { $0.isDraining } }
+
+    /// Whoever is told to stop from now on waits, on the way off the air, until this is taken back.
+    func hold(_ isHeld: Bool) { state.withLock { $0.isHeld = isHeld } }
+
+    func set(_ wanted: EdgeRequest.State) async {
+        switch wanted {
+        case .started: state.withLock { $0.isServing = true }
+        case .replaced: break
+        case .stopped:
+            state.withLock { $0.isDraining = true }
+            while state.withLock({ $0.isHeld }) { try? await Task.sleep(for: .milliseconds(2)) }
+            state.withLock { ($0.isServing, $0.isDraining) = (false, false) }
         }
     }
 }

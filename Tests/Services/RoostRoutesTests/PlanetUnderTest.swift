@@ -34,8 +34,9 @@ struct PlanetUnderTest: Sendable {
     /// - Parameters:
     ///   - deaf: hosts that hear of the others when they start, and of nothing that happens later.
     ///   - apps: are there before any host starts.
+    ///   - edges: hosts that have one.
     static func run(
-        _ names: [String] = ["ams1"], deaf: [String] = [], apps: [String] = [],
+        _ names: [String] = ["ams1"], deaf: [String] = [], apps: [String] = [], edges: [String] = [],
         registry: MetricsRegistry = MetricsRegistry(),
         _ body: @Sendable (PlanetUnderTest) async throws -> Void
     ) async throws {
@@ -51,7 +52,8 @@ struct PlanetUnderTest: Sendable {
         var hosts: [HostName: HostUnderTest] = [:]
         for name in names {
             hosts[name] = try HostUnderTest(
-                name, among: names, in: folder, store: store, lag: lag, registry: registry, logger: quiet)
+                name, among: names, in: folder, store: store, lag: lag, registry: registry,
+                edge: edges.contains(name.text) ? FakeEdge() : nil, logger: quiet)
         }
         let planet = PlanetUnderTest(hosts: hosts, store: store)
         try await withThrowingTaskGroup(of: Void.self) { group in
@@ -122,13 +124,15 @@ struct HostUnderTest: Sendable {
     let view: PlanetView
     let names: MachineNames
     let socket: String
+    let edge: FakeEdge?
     let groups: [any RouteGroup]
 
     init(
         _ name: HostName, among all: [HostName], in folder: String, store: any Store, lag: WatchLag,
-        registry: MetricsRegistry, logger: Logger
+        registry: MetricsRegistry, edge: FakeEdge? = nil, logger: Logger
     ) throws {
         self.name = name
+        self.edge = edge
         let own = folder + "/" + name.text
         socket = own + ".sock"
         try FileManager.default.createDirectory(atPath: own, withIntermediateDirectories: true)
@@ -138,7 +142,10 @@ struct HostUnderTest: Sendable {
             imageFolder: own, ownerImages: [.postgres: "oci:/nowhere:17"], store: .sqlite,
             mesh: .init(
                 interface: "roost0", listenPort: 1, endpoint: "198.18.0.1:51820", probePort: 1, mtu: 1420, seeds: []),
-            api: .init(tcpPort: 4280, tokenFile: own + "/token"), anycastPrefixes: [], edge: nil)
+            api: .init(tcpPort: 4280, tokenFile: own + "/token"), anycastPrefixes: [],
+            edge: try edge.map { _ in
+                .init(localAS: 64512, routerID: try IPv4Address("198.18.0.1"), uplinks: [], importsRoutes: false)
+            })
         let identity = MeshIdentity(
             publicKey: "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", endpoint: "198.18.0.1:51820", probePort: 51821,
             address: MeshAddress.host(name))
@@ -161,11 +168,12 @@ struct HostUnderTest: Sendable {
                 ownerPassword: "o", replicationPassword: "r", authorityCertificate: "a", serverCertificate: "c",
                 serverKey: "k")
         }
+        let orders = Self.orders(to: edge, of: agent, view)
         groups = [
             AppRoutes(view: view, apps: apps), MachineRoutes(view: view, dispatch: dispatch, names: names),
             MachineQuestionRoutes(view: view), VolumeRoutes(view: view, dispatch: dispatch),
-            PlatformRoutes(view: view) { _ throws(Refusal) in throw Refusal(.failedPrecondition, "no edge") },
-            HostRoutes(view: view), OperationRoutes(view: view, operations: OperationDirectory(store: store)),
+            PlatformRoutes(view: view, edge: orders), HostRoutes(view: view, edge: orders),
+            OperationRoutes(view: view, operations: OperationDirectory(store: store)),
             ClusterRoutes(view: view, clusters: clusters, hearing: ClusterHearing(watcher: watcher)),
             MetricsRoutes(
                 registry: registry,
@@ -174,6 +182,16 @@ struct HostUnderTest: Sendable {
                     { [watcher] in [MetricSample(.storeLive, watcher.isLive ? 1 : 0)] },
                 ]),
         ]
+    }
+
+    private static func orders(to edge: FakeEdge?, of agent: HostAgent, _ view: PlanetView) -> EdgeOrders {
+        EdgeOrders(view: view) {
+            edge?.isServing ?? false
+        } set: { state throws(Refusal) in
+            guard let edge else { throw Refusal(.failedPrecondition, "no edge") }
+            await edge.set(state)
+            await agent.setEdgeStopped(!edge.isServing)
+        }
     }
 
     /// Everybody calls at the same socket, with a token or a credential.
