@@ -108,6 +108,7 @@ public struct RootBounds: Sendable {
     private var shortSince: Moment?
     private var looks: [Launch: Look] = [:]
     private var walking: Set<Launch> = []
+    /// Of a root that was large enough to wait for.
     private var lastEnd: Moment?
 
     /// Between looks at a root while nothing happens.
@@ -192,8 +193,14 @@ public struct RootBounds: Sendable {
             // What was not seen to its end acquits nobody.
             isSuspect: reason != nil ? !ends : !finding.isDone && before?.isSuspect == true)
         guard ends, let reason else { return nil }
-        lastEnd = now
+        if isEnough(looks[walk.launch]?.size ?? .zero) { lastEnd = now }
         return Verdict(launch: walk.launch, reason: reason)
+    }
+
+    /// The end of a root of this size frees what is lacking, as far as anybody knows: the next one can wait for it. Ends
+    /// that free little must put nothing off: whoever has its small machines ended again and again would keep its large one.
+    private func isEnough(_ size: ByteCount) -> Bool {
+        size > Limits.rootPromise && size >= limits.reserve - (free ?? .zero)
     }
 
     private func reason(against finding: Finding) -> Verdict.Reason? {

@@ -91,6 +91,39 @@ import Testing
         #expect(!host.bounds.isFull)
     }
 
+    /// When the large root ends, beside four machines that are ended at their first look, one every eight seconds.
+    private func largeEnds(besideEndsOf size: ByteCount, free: ByteCount) throws -> Int? {
+        let host = Host()
+        let large = try Self.launch(1)
+        host.roots = [large: .init(size: .gibibytes(3))]
+        #expect(host.look(free: Self.plenty, at: 0).isEmpty)
+        for second in stride(from: 64, to: 300, by: 2) {
+            if second % 8 == 0 {
+                let nested = try Self.launch(2 + second / 8 % 4, "\(second)")
+                host.roots[nested] = .init(size: size, isWhole: false)
+            }
+            for verdict in host.look(free: free, at: second) {
+                if verdict.launch == large { return second }
+                host.roots[verdict.launch] = nil
+            }
+        }
+        return nil
+    }
+
+    @Test("Only an end that frees what is lacking puts off the end of the largest root")
+    func cheapEnds() throws {
+        let lacking = ByteCount.gibibytes(1)
+        let short = Self.limits.reserve - lacking
+        for size in [.mebibytes(2), RootBounds.Limits.rootPromise, lacking - .mebibytes(1)] {
+            #expect(try largeEnds(besideEndsOf: size, free: short).map { $0 <= 75 } == true, "\(size)")
+        }
+        // Next to nothing is lacking, and that is not freed by next to nothing either.
+        let nearly = Self.limits.reserve - .mebibytes(1)
+        #expect(try largeEnds(besideEndsOf: .mebibytes(2), free: nearly).map { $0 <= 75 } == true)
+        // What is freed so shows a moment later, as a rule.
+        #expect(try largeEnds(besideEndsOf: lacking, free: short) == nil)
+    }
+
     /// When the root is due, measured at 0 with so much free and for so long.
     private func due(took: Int = 0, before: ByteCount, now: ByteCount, size: ByteCount = .zero) throws -> Int? {
         var bounds = RootBounds(limits: Self.limits)
