@@ -3,8 +3,8 @@ public import RoostModel
 /// What machines' roots may take of a host's disk: when each is to be measured, which of them end, and whether the host
 /// takes new machines. Volumes are no part of it: their room was given when they were made.
 ///
-/// How long it takes to measure a root is its machine's doing, so no root waits for another one that takes long: those
-/// that do are measured in a lane of their own.
+/// How long it takes to measure a root is its machine's doing, so roots that take long are measured in a lane of their
+/// own: there they wait for each other, and no other root waits for them.
 public struct RootBounds: Sendable {
     public struct Limits: Hashable, Sendable {
         /// Of one root. A machine whose root takes more at two looks in a row ends.

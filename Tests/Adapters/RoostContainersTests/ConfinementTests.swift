@@ -38,6 +38,46 @@ struct ConfinementTests {
         #expect(seen == Array(repeating: true, count: 10) + [false])
     }
 
+    @Test("However long names take, files without one are counted, and the other way round")
+    func slowHalves() throws {
+        let folder = "/var/tmp/roost-look-\(getpid())-\(UInt32.random(in: 0 ... .max))"
+        try DurableFile.makeFolder(folder)
+        defer { rmdir(folder) }
+        let large = ByteCount.gibibytes(9)
+        func take(until end: WalkEnd) {
+            while !end.isReached { usleep(1000) }
+        }
+        func look() -> RootLook { RootLook(within: .seconds(2), from: BootClock.now()) }
+        // Names without end: what has none was seen before.
+        let names = try look().use(
+            nameless: { RootUse(size: large, isDone: !$0.isReached) },
+            named: { end throws(SystemError) in
+                take(until: end)
+                return try FolderUse.measure(folder, namesMax: 10, until: end)
+            })
+        #expect(names.size >= large && !names.isDone)
+        // Open files without end: there is time for the names all the same.
+        var sawNames = false
+        let open = try look().use(
+            nameless: { end in
+                take(until: end)
+                return RootUse(size: .zero, isDone: false)
+            },
+            named: { end throws(SystemError) in
+                let use = try FolderUse.measure(folder, namesMax: 10, until: end)
+                sawNames = use.isDone
+                return use
+            })
+        #expect(sawNames && !open.isDone)
+        // Nobody waits any more.
+        let over = look()
+        over.come()
+        let cut = try over.use(
+            nameless: { RootUse(size: .zero, isDone: !$0.isReached) },
+            named: { end throws(SystemError) in try FolderUse.measure(folder, namesMax: 10, until: end) })
+        #expect(!cut.isDone)
+    }
+
     private static let walk = RootWalk(namesMax: 1000, openMax: 1000, time: .seconds(60), isIdle: true)
 
     @Test("What a machine writes outside of volumes is measured, also where the file has no name any more")
