@@ -38,7 +38,20 @@ struct MachineCgroup: Sendable {
         return found
     }
 
-    var folders: [String] { hierarchies.map { $0.point + path }.filter { access($0, F_OK) == 0 } }
+    /// Where it is, if it is there.
+    private var folders: [String] { hierarchies.map { $0.point + path } }
+
+    /// - Throws: when a part of it could not be looked at, and no other one is there.
+    var isThere: Bool {
+        get throws(SystemError) {
+            var failure: SystemError?
+            for folder in folders {
+                do throws(SystemError) { if try DurableFile.exists(folder) { return true } } catch { failure = error }
+            }
+            if let failure { throw failure }
+            return false
+        }
+    }
 
     /// Every process in it or below it, by this PID namespace's numbers.
     /// - Throws: when a part of it could not be seen: none is something else than none seen.
@@ -91,10 +104,17 @@ struct MachineCgroup: Sendable {
     }
 
     private static func subfolders(_ folder: String) throws(SystemError) -> [String] {
-        try FolderListing.names(in: folder).map { folder + "/" + $0 }.filter { path in
+        var found: [String] = []
+        for path in try FolderListing.names(in: folder).map({ folder + "/" + $0 }) {
             var file = stat()
-            return lstat(path, &file) == 0 && file.st_mode & S_IFMT == S_IFDIR
+            guard lstat(path, &file) == 0 else {
+                // It was removed meanwhile.
+                guard errno == ENOENT || errno == ENODEV else { throw SystemError("look at", path) }
+                continue
+            }
+            if file.st_mode & S_IFMT == S_IFDIR { found.append(path) }
         }
+        return found
     }
 
     /// One round of SIGKILL to all there are.

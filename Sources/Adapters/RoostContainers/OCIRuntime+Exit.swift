@@ -57,10 +57,12 @@ extension OCIRuntime {
             try Self.readNote(LaunchRecord.self, from: folders.record)
         }
         guard let record = noted else {
-            let places = cgroup(machine).folders + [folders.state, folders.run, folders.runtimeState]
+            let group = cgroup(machine)
             let isSomethingThere = try report("inspect", machine) { () throws(SystemError) in
-                for path in places where try DurableFile.exists(path) { return true }
-                return false
+                for path in [folders.state, folders.run, folders.runtimeState] where try DurableFile.exists(path) {
+                    return true
+                }
+                return try group.isThere
             }
             return isSomethingThere ? .remains : .absent
         }
@@ -227,12 +229,15 @@ extension OCIRuntime {
             return nil
         }
         let counted = cgroup(machine).outOfMemoryKills()
-        let kills = access(folders.persistent + "/oom", F_OK) == 0 ? max(counted, 1) : counted
+        let (isNoted, wasKilled) = try report("read the exit of", machine) { () throws(SystemError) in
+            (try DurableFile.exists(folders.persistent + "/oom"), try DurableFile.exists(folders.killedMark))
+        }
+        let kills = isNoted ? max(counted, 1) : counted
         let isKilled = code == Self.codeKilled
         let oomKilled = isKilled && kills > 0
         return MachineExit(
-            code: code, signal: oomKilled || (isKilled && access(folders.killedMark, F_OK) == 0) ? SIGKILL : nil,
-            oomKilled: oomKilled, memoryKills: kills)
+            code: code, signal: oomKilled || (isKilled && wasKilled) ? SIGKILL : nil, oomKilled: oomKilled,
+            memoryKills: kills)
     }
 
     /// 128 and SIGKILL.

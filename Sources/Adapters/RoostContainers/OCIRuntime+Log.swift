@@ -95,7 +95,9 @@ extension OCIRuntime {
         var gone: [Substring: (names: [String], time: Int)] = [:]
         for name in names {
             let machine = name.prefix { $0 != "." }
-            guard access("\(configuration.stateFolder)/machines-oci/\(machine)", F_OK) != 0 else { continue }
+            // Where that could not be seen it may be there.
+            let isThere = try? DurableFile.exists("\(configuration.stateFolder)/machines-oci/\(machine)")
+            guard isThere == false else { continue }
             var file = stat()
             let time = stat("\(folder)/\(name)", &file) == 0 ? file.st_mtim.tv_sec : 0
             let known = gone[machine]

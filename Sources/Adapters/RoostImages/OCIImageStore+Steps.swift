@@ -56,7 +56,8 @@ extension OCIImageStore {
     }
 
     func removeFolder(_ path: String, _ image: ImageReference) async throws(RuntimeError) {
-        guard access(path, F_OK) == 0 else { return }
+        let isThere = try await report("clear", image) { () throws(SystemError) in try DurableFile.exists(path) }
+        guard isThere else { return }
         try await command("clear", image, .failed, Command("rm", ["-rf", "--one-file-system", path]))
     }
 

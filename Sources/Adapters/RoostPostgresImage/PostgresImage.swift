@@ -153,7 +153,7 @@ public struct PostgresImage: Sendable {
     private var stampFile: String { "\(layout)/roost-\(tag).stamp" }
 
     private func initialise() async throws {
-        if access("\(layout)/oci-layout", F_OK) == 0 { return }
+        if try DurableFile.exists("\(layout)/oci-layout") { return }
         // umoci wants to make the folder itself: it makes it beside, and the parts move in, the mark of a layout last.
         let fresh = "\(layout)/layout.new"
         try await Command("rm", ["-rf", fresh]).run()
@@ -165,7 +165,7 @@ public struct PostgresImage: Sendable {
     }
 
     private func tags() async throws -> [String] {
-        guard access("\(layout)/oci-layout", F_OK) == 0 else { return [] }
+        guard try DurableFile.exists("\(layout)/oci-layout") else { return [] }
         let output = try await Command("umoci", ["list", "--layout", layout]).run()
         return output.standardOutput.split(separator: "\n").map(String.init)
     }

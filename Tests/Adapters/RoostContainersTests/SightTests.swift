@@ -68,6 +68,13 @@ struct SightTests {
             #expect(await refusal { try await workshop.runtime.kill(launch.id) }?.code == .failed)
             #expect(rename(folders.processFile + ".aside", folders.processFile) == 0)
             #expect(try await workshop.runtime.waitForExit(of: launch.id).code == OCIRuntime.codeKilled)
+            // Nor is it said what it ended by, where that cannot be read.
+            for mark in [folders.killedMark, folders.persistent + "/oom"] {
+                unlink(mark)
+                #expect(isUnseen(mark))
+                #expect(await refusal { _ = try await workshop.runtime.inspect(launch.id) }?.code == .failed)
+                unlink(mark)
+            }
         }
     }
 
@@ -122,6 +129,45 @@ struct SightTests {
         #expect(throws: SystemError.self) { try group.killRound() }
         var status: Int32 = 0
         #expect(waitpid(child, &status, 0) == child && status & 0x7f == SIGKILL)
+    }
+
+    @Test("A group that cannot be looked at is not absent")
+    func unseenGroup() throws {
+        let folder = "/tmp/roost-sight-\(getpid())-\(UInt32.random(in: 0 ... .max))"
+        let group = MachineCgroup(
+            path: "/machine",
+            hierarchies: ["a", "b"].map { .init(point: "\(folder)/\($0)", isUnified: false, controllers: ["memory"]) })
+        defer {
+            unlink("\(folder)/a/machine")
+            for place in ["b/machine", "a", "b"] { rmdir("\(folder)/\(place)") }
+            rmdir(folder)
+        }
+        for place in ["a", "b"] { try DurableFile.makeFolder("\(folder)/\(place)") }
+        #expect(try !group.isThere)
+        #expect(isUnseen("\(folder)/a/machine"))
+        #expect(throws: SystemError.self) { try group.isThere }
+        // The other one says enough.
+        try DurableFile.makeFolder("\(folder)/b/machine")
+        #expect(try group.isThere)
+    }
+
+    @Test("A part of a group that cannot be looked at may have processes")
+    func unseenPart() async throws {
+        let folder = "/tmp/roost-sight-\(getpid())-\(UInt32.random(in: 0 ... .max))"
+        // So long that a name below it is too long to be looked up (PATH_MAX), and its own files are not.
+        let fill = String(repeating: "d", count: 200)
+        var point = folder
+        while point.utf8.count < Int(PATH_MAX) - 250 { point += "/" + fill }
+        try DurableFile.makeFolder(point + "/machine")
+        let group = MachineCgroup(
+            path: "/machine", hierarchies: [.init(point: point, isUnified: true, controllers: [])])
+        #expect(try group.processes().isEmpty)
+        let place = open(point + "/machine", O_RDONLY | O_DIRECTORY)
+        #expect(mkdirat(place, String(repeating: "e", count: 255), 0o700) == 0)
+        close(place)
+        #expect((point + "/machine").utf8.count + 256 >= Int(PATH_MAX))
+        #expect(throws: SystemError.self) { try group.processes() }
+        try await Command("rm", ["-rf", "--one-file-system", folder]).run()
     }
 
     @Test func aComputerWithoutControlGroupsRunsNoMachines() throws {

@@ -65,6 +65,22 @@ struct ImageStoreTests {
         }
     }
 
+    @Test("What cannot be looked at is not taken for removed")
+    func unseenLeftovers() async throws {
+        try await ImageWorkshop.with { workshop in
+            let image = try ImageReference("oci:\(workshop.folder)/layout:one")
+            let place = workshop.folder + "/half"
+            try await workshop.images.removeFolder(place, image)
+            // A link to itself: ELOOP stands for whatever is lacking.
+            #expect(symlink(place, place) == 0)
+            #expect(await refusal { try await workshop.images.removeFolder(place, image) }?.code == .failed)
+            unlink(place)
+            try DurableFile.makeFolder(place + "/below")
+            try await workshop.images.removeFolder(place, image)
+            #expect(try !DurableFile.exists(place))
+        }
+    }
+
     @Test func whatIsMissingOrBrokenIsSaid() async throws {
         try await ImageWorkshop.with { workshop in
             let image = try await workshop.makeLayout(tag: "one", extra: "")
