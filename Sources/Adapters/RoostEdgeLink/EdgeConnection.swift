@@ -60,6 +60,13 @@ public final class EdgeConnection: Sendable {
         public var description: String { "the other side says what makes no sense: \(what)" }
     }
 
+    /// They were not sent, or whoever received them has too many open: the kernel leaves out what does not fit (unix(7)).
+    public struct FilesMissing: Error, CustomStringConvertible {
+        public init() {}
+
+        public var description: String { "the files of a message are missing" }
+    }
+
     /// A message with the files that came along; they are the receiver's to close.
     public struct Received: Sendable {
         public var message: EdgeMessage
@@ -91,7 +98,7 @@ public final class EdgeConnection: Sendable {
     private static func take(_ state: inout State, into received: inout [Received]) throws {
         while let frame = try state.reader.next() {
             guard let message = try message(frame) else { continue }
-            guard state.files.count >= message.fileCount else { throw Malformed(what: "files are missing") }
+            guard state.files.count >= message.fileCount else { throw FilesMissing() }
             received.append(Received(message: message, files: Array(state.files.prefix(message.fileCount))))
             state.files.removeFirst(message.fileCount)
         }

@@ -14,12 +14,8 @@ struct EdgeRounds {
     /// While an edge is awaited.
     private static let roundMin = Duration.milliseconds(10)
     private static let beatInterval = Duration.seconds(1)
-    /// For an edge to listen after it was started, and to answer when it was found.
-    private static let contactPatience = Duration.seconds(10)
     /// Of one edge, in a round: others are waiting.
     private static let readingsMax = 16
-    /// An edge reports every second. One that is silent for so long hangs, and its sessions with it.
-    private static let silenceMax = Duration.seconds(10)
     /// For an edge that was ended to be gone. One that the kernel does not let go is no edge any more.
     private static let deathPatience = Duration.seconds(5)
     /// For a new edge to have its routes, before the old one goes on alone.
@@ -102,25 +98,36 @@ struct EdgeRounds {
     // MARK: - What the edges say
 
     private mutating func attend(_ edge: RunningEdge, _ orders: EdgeKeeper.Orders, passed: Duration, now: Moment) {
-        edge.silence += passed
+        var hasSpoken = false
+        var isLacking = false
         do {
             if edge.connection == nil { try contact(edge, now: now) }
             // What is left is there in the next round, which begins at once.
             for _ in 0..<Self.readingsMax {
                 guard let connection = edge.connection else { break }
                 guard let received = try connection.receive() else {
-                    edge.disconnect(now: now)
+                    edge.disconnect()
                     break
                 }
                 if received.isEmpty { break }
-                edge.silence = .zero
+                hasSpoken = true
                 edge.mustBeGoneBy = nil
                 for item in received { hear(item, of: edge, orders) }
             }
         } catch {
             logger.error("the link to the edge has failed", metadata: ["edge": "\(edge.number)", "error": "\(error)"])
-            edge.disconnect(now: now)
+            edge.disconnect()
+            isLacking = Self.isOwnLack(error)
         }
+        edge.patience.pass(
+            isLacking ? .zero : passed, hasSpoken: hasSpoken, isKnown: edge.isKnown || edge.isForeign)
+    }
+
+    /// What this process lacks says nothing of an edge, which may serve its clients well.
+    static func isOwnLack(_ error: any Error) -> Bool {
+        if error is EdgeConnection.FilesMissing { return true }
+        guard let error = error as? SystemError else { return false }
+        return [EMFILE, ENFILE, ENOMEM, ENOBUFS].contains(error.code)
     }
 
     private mutating func contact(_ edge: RunningEdge, now: Moment) throws {
@@ -189,13 +196,12 @@ struct EdgeRounds {
             if edge.connection == nil, edge.hasEnded {
                 if !edge.isRetiring { lament(edge, now: now) }
                 forget(edge)
-            } else if edge.silence > Self.silenceMax
-                || edge.connection == nil && now - edge.apartSince > Self.contactPatience
-            {
-                logger.error("the edge is silent and is ended", metadata: ["process": "\(edge.process)"])
-                edge.disconnect(now: now)
+            } else if edge.patience.isOver {
+                logger.error(
+                    "the edge is silent, or drops every link, and is ended", metadata: ["process": "\(edge.process)"])
+                edge.disconnect()
                 edge.kill()
-                edge.silence = .zero
+                edge.patience = EdgePatience()
                 if edge.mustBeGoneBy == nil { edge.mustBeGoneBy = now + Self.deathPatience }
             }
         }
@@ -204,7 +210,7 @@ struct EdgeRounds {
             logger.warning(
                 "too many edges serve their last sessions; the oldest is ended",
                 metadata: ["process": "\(oldest.process)"])
-            oldest.disconnect(now: now)
+            oldest.disconnect()
             oldest.kill()
         }
     }
@@ -316,7 +322,7 @@ struct EdgeRounds {
     private func attempt(_ edge: RunningEdge, _ work: (RunningEdge) throws -> Void) {
         do { try work(edge) } catch {
             logger.error("the edge takes no orders", metadata: ["process": "\(edge.process)", "error": "\(error)"])
-            edge.disconnect(now: lastRound)
+            edge.disconnect()
         }
     }
 
@@ -343,7 +349,7 @@ struct EdgeRounds {
                 "the new edge does not become ready; the old one goes on", metadata: ["process": "\(newest.process)"])
             postponeReplacement(now: now)
             newest.isRetiring = true
-            newest.disconnect(now: now)
+            newest.disconnect()
             newest.kill()
         }
     }

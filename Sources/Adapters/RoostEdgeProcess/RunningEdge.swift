@@ -23,7 +23,9 @@ final class RunningEdge {
     /// Identities that were too long to be told.
     private var untold: Set<UInt32> = []
 
-    var greeting: EdgeGreeting?
+    var greeting: EdgeGreeting? {
+        didSet { if let greeting { isForeign = greeting.protocolVersion != EdgeGreeting.protocolPresent } }
+    }
     /// It has greeted, over this connection or an earlier one.
     var hasSpoken = false
     var isRetiring = false
@@ -41,12 +43,9 @@ final class RunningEdge {
     var isListening = false
     /// It says to the guard how it is.
     var isGuarded = false
-    /// How long it has said nothing, of the time in which this process was awake.
-    var silence = Duration.zero
-    /// It was ended because nothing was heard of it.
+    var patience = EdgePatience()
+    /// It was ended because it was of no use any more.
     var mustBeGoneBy: Moment?
-    /// Since when there has been no connection to it.
-    var apartSince: Moment
 
     init(number: Int, folder: String, child: ChildProcess?, now: Moment) {
         self.number = number
@@ -55,7 +54,6 @@ final class RunningEdge {
         process = child?.pid ?? 0
         mayLetIn = child == nil
         since = now
-        apartSince = now
     }
 
     static func name(_ number: Int) -> String { prefix + "\(number)" }
@@ -72,8 +70,9 @@ final class RunningEdge {
 
     /// It can be spoken to, speaks as we do, and has shown its sockets.
     var isKnown: Bool { greeting?.protocolVersion == EdgeGreeting.protocolPresent && hasShownSockets }
-    /// It speaks another protocol.
-    var isForeign: Bool { greeting.map { $0.protocolVersion != EdgeGreeting.protocolPresent } ?? false }
+    /// It speaks another protocol, as it has said over this link or an earlier one: it drops each of them, for we do not
+    /// speak as it does.
+    private(set) var isForeign = false
 
     /// It accepts at the sockets, or will. What was heard of it holds while its link is made again.
     func mayAccept(at now: Moment) -> Bool {
@@ -118,14 +117,14 @@ final class RunningEdge {
             return .stranger(connection.peer)
         }
         try connection.send(.greeting(EdgeGreeting(release: release)))
-        if process != connection.peer.process { wasKilled = false }
+        if process != connection.peer.process { (wasKilled, isForeign) = (false, false) }
         process = connection.peer.process
         self.connection = connection
-        silence = .zero
+        patience.reach()
         return .made
     }
 
-    func disconnect(now: Moment) {
+    func disconnect() {
         connection = nil
         greeting = nil
         feed = RouteFeed()
@@ -136,7 +135,6 @@ final class RunningEdge {
         hasShownSockets = false
         isListening = false
         isGuarded = false
-        apartSince = now
     }
 
     /// Tells it what is new.

@@ -1,0 +1,79 @@
+import Glibc
+import RoostEdgeLink
+import RoostLinux
+import RoostModel
+import RoostWire
+import Testing
+
+@testable import RoostEdgeProcess
+
+@Suite("How long roostd bears with an edge") struct PatienceTests {
+    private static let round = Duration.milliseconds(10)
+
+    /// When it is over, of a minute.
+    private func end(_ happens: (_ time: Duration, inout EdgePatience) -> Void) -> Duration? {
+        var patience = EdgePatience()
+        for number in 1...6000 {
+            let time = Self.round * number
+            happens(time, &patience)
+            if patience.isOver { return time }
+        }
+        return nil
+    }
+
+    @Test("An edge that takes every link and drops it is given up as one that is silent, whatever it says meanwhile")
+    func drops() throws {
+        for speaks in [false, true] {
+            let end = end { _, patience in
+                patience.reach()
+                patience.pass(Self.round, hasSpoken: speaks, isKnown: false)
+            }
+            let found = try #require(end)
+            #expect(found > .seconds(10) && found < .seconds(11))
+        }
+    }
+
+    @Test("An edge has its time to listen, and once more to say what it is; links that fail now and then cost nothing")
+    func honest() throws {
+        let late = end { time, patience in
+            if time == .seconds(9) { patience.reach() }
+            patience.pass(Self.round, hasSpoken: time >= .seconds(18), isKnown: time >= .seconds(18))
+        }
+        #expect(late == nil)
+        let apart = end { time, patience in
+            let isApart = Int(time / .seconds(1)) % 10 < 9
+            if !isApart { patience.reach() }
+            patience.pass(Self.round, hasSpoken: !isApart, isKnown: !isApart)
+        }
+        #expect(apart == nil)
+        let hanging = end { time, patience in
+            patience.reach()
+            patience.pass(Self.round, hasSpoken: time < .seconds(20), isKnown: true)
+        }
+        #expect(try #require(hanging) > .seconds(29))
+    }
+
+    @Test("What roostd lacks itself is no fault of the edge's")
+    func ownLack() {
+        for code in [EMFILE, ENFILE, ENOMEM, ENOBUFS] {
+            #expect(EdgeRounds.isOwnLack(SystemError("connect to", "edge", code: code)))
+        }
+        #expect(EdgeRounds.isOwnLack(EdgeConnection.FilesMissing()))
+        #expect(!EdgeRounds.isOwnLack(SystemError("send over", "a socket", code: EPIPE)))
+        #expect(!EdgeRounds.isOwnLack(EdgeConnection.Malformed(what: "kind 9")))
+    }
+
+    @Test("An edge that speaks another protocol, and so drops the link each time, stays known as one")
+    func foreign() {
+        let edge = RunningEdge(number: 1, folder: "/nowhere", child: nil, now: .zero)
+        var greeting = EdgeGreeting(release: "test", isInformed: false, isRetiring: false)
+        greeting.protocolVersion = EdgeGreeting.protocolPresent + 1
+        edge.greeting = greeting
+        #expect(edge.isForeign && !edge.isKnown)
+        edge.disconnect()
+        #expect(edge.isForeign && edge.capabilities == nil)
+        // Another one has its place.
+        edge.greeting = EdgeGreeting(release: "test", isInformed: false, isRetiring: false)
+        #expect(!edge.isForeign)
+    }
+}
