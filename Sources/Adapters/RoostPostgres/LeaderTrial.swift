@@ -47,13 +47,18 @@ struct LeaderTrial: Sendable {
     private let database: Database
     private let leader: MemberName
     private let slot: String
+    private let begun: TimelineFork?
 
     /// - Parameters:
     ///   - parameters: libpq's, of a connection that may replicate.
     ///   - slot: only the leader of the epoch in its name has it.
-    init(_ leader: MemberName, slot: String, parameters: [(String, String)]) throws(SystemError) {
+    ///   - begun: the timeline that the leader's own reign began, as the rule has it; nil when nobody knows.
+    init(
+        _ leader: MemberName, slot: String, begun: TimelineFork?, parameters: [(String, String)]
+    ) throws(SystemError) {
         self.leader = leader
         self.slot = slot
+        self.begun = begun
         database = try Database(
             leader.text, parameters: parameters + [("replication", "true")], connectDeadline: Self.questionDeadline)
     }
@@ -98,11 +103,13 @@ struct LeaderTrial: Sendable {
         let here = "has log up to \(position.replayed) of timeline \(position.timeline)"
         if position.timeline > timeline {
             let words = "\(here), but \(leader) is on timeline \(timeline)"
-            // What is here goes on from there: by the leader of this epoch, which has lost that it began.
+            // A Postgres that somebody promoted here goes on from the leader's log, too. Only the timeline that the rule
+            // let the leader begin was the leader's.
+            guard let begun, begun.timeline == position.timeline, begun == position.forks.last else {
+                return .cannotFollow(words)
+            }
             let forks = try await forks(of: timeline)
-            let isAhead =
-                position.forks.last?.timeline == position.timeline
-                && position.forks.filter { $0.timeline <= timeline } == forks
+            let isAhead = position.forks.filter { $0.timeline <= timeline } == forks
             return isAhead ? .leaderLostLog(words) : .cannotFollow(words)
         }
         if position.timeline == timeline {
@@ -173,7 +180,8 @@ struct LeaderTrial: Sendable {
 extension PostgresInstance {
     /// Asks the leader whether this standby, which runs and has no stream, could ever follow it.
     func trial(
-        of upstream: PostgresSettings.Upstream, _ settings: PostgresSettings, _ secrets: MemberSecrets
+        of upstream: PostgresSettings.Upstream, _ rule: ClusterRule?, _ settings: PostgresSettings,
+        _ secrets: MemberSecrets
     ) async -> LeaderTrial.Verdict {
         do {
             let (system, timeline) = try await identify()
@@ -181,7 +189,8 @@ extension PostgresInstance {
             guard recovery.isInRecovery else { return .unclear("Postgres is a primary") }
             let slot = StreamName(member: member, epoch: upstream.epoch).slot
             let trial = try LeaderTrial(
-                upstream.leader, slot: slot, parameters: settings.trialParameters(upstream, secrets))
+                upstream.leader, slot: slot, begun: rule?.begun(in: upstream.epoch),
+                parameters: settings.trialParameters(upstream, secrets))
             return await trial.ask(
                 for: LeaderTrial.Position(
                     system: system, replayed: recovery.replayed, timeline: timeline, forks: try forks(of: timeline),
@@ -189,6 +198,15 @@ extension PostgresInstance {
         } catch {
             return .unclear("\(error)")
         }
+    }
+}
+
+extension ClusterRule {
+    /// The timeline that the leader of this epoch began, and where; nil when the rule does not say.
+    func begun(in epoch: Epoch) -> TimelineFork? {
+        guard let timeline, let reign = history.last, self.epoch == epoch, reign.epoch == epoch, reign.leader == leader
+        else { return nil }
+        return TimelineFork(timeline: timeline, begin: reign.begin)
     }
 }
 

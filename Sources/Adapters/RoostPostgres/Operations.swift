@@ -149,7 +149,8 @@ final class Operations: Sendable {
     private func askWhy(_ upstream: PostgresSettings.Upstream, after last: OperationID) async {
         var verdict = LeaderTrial.Verdict.unclear("the member's settings cannot be read")
         if let settings = try? settings(.standby(upstream: upstream)) {
-            verdict = await instance.trial(of: upstream, settings, known.view.secrets)
+            let view = known.view
+            verdict = await instance.trial(of: upstream, view.rule, settings, view.secrets)
         }
         let isCurrent = state.withLock { state in
             guard state.last == last, state.running == nil else { return false }

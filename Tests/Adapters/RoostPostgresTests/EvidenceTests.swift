@@ -46,10 +46,10 @@ struct EvidenceTests {
             #expect(try await m1.query("SELECT system_identifier FROM pg_control_system()") == [[system]])
             func ask(
                 _ position: LSN, _ timeline: UInt32, slot: String = "m2_e1", system: String = system,
-                forks: [TimelineFork] = []
+                forks: [TimelineFork] = [], begun: TimelineFork? = nil
             ) async throws -> LeaderTrial.Verdict {
                 let trial = try LeaderTrial(
-                    m1.name, slot: slot,
+                    m1.name, slot: slot, begun: begun,
                     parameters: [
                         ("host", layout.outside(layout.runFolder)), ("port", "5432"), ("user", "roost"),
                         ("sslmode", "disable"), ("gssencmode", "disable"),
@@ -72,9 +72,14 @@ struct EvidenceTests {
             }
             #expect(loss.hasPrefix("has log up to \(longer) of timeline 1, but that of m1 ends at 0/"))
             // It does not know any more that it was promoted.
-            guard case .leaderLostLog = try await ask(end, 2, forks: [TimelineFork(timeline: 2, begin: old)]) else {
+            let second = TimelineFork(timeline: 2, begin: old)
+            guard case .leaderLostLog = try await ask(end, 2, forks: [second], begun: second) else {
                 Issue.record("it takes the leader's word for where the leader began")
                 return
+            }
+            // Somebody promoted what is here, and not the leader: it is no part of the cluster's log.
+            for begun in [nil, TimelineFork(timeline: 2, begin: end), TimelineFork(timeline: 3, begin: old)] {
+                #expect(try await ask(end, 2, forks: [second], begun: begun).isRefusal)
             }
             #expect(try await ask(longer, 1, forks: [TimelineFork(timeline: 1, begin: old)]).isRefusal)
             #expect(try await ask(end, 2).isRefusal)

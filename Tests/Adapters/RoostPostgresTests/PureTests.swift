@@ -167,6 +167,25 @@ import Testing
     }
 }
 
+@Suite struct BegunTimelineTests {
+    /// What a standby asks its leader is about one epoch, and the rule may be of another by then.
+    @Test func theRuleSaysWhereItsOwnLeaderBegan() throws {
+        let names = [try MemberName("m1"), try MemberName("m2")]
+        let first = Reign(epoch: .first, leader: names[0], begin: .zero)
+        let second = Reign(epoch: Epoch(2), leader: names[1], begin: LSN(1000))
+        var rule = ClusterRule(
+            epoch: Epoch(2), leader: names[1], members: names, confirmations: 1, history: [first, second], timeline: 2)
+        #expect(rule.begun(in: Epoch(2)) == TimelineFork(timeline: 2, begin: LSN(1000)))
+        #expect(rule.begun(in: .first) == nil)
+        #expect(rule.begun(in: Epoch(3)) == nil)
+        rule.history = [first]
+        #expect(rule.begun(in: Epoch(2)) == nil)
+        rule.history = [first, second]
+        rule.timeline = nil
+        #expect(rule.begun(in: Epoch(2)) == nil)
+    }
+}
+
 @Suite struct TimelineHistoryTests {
     @Test func ancestorsAreReadInOrder() {
         let history = TimelineHistory(text: "1\t0/3000148\tno recovery target specified\n\n2\t0/5000000\tx\n")
