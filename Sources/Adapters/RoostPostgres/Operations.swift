@@ -232,8 +232,11 @@ final class Operations: Sendable {
         case .promote(let epoch, let confirmations, let standbys):
             return try await promote(epoch, confirmations, standbys, within: limit)
         case .startPrimary(let epoch, let confirmations, let standbys):
-            await instance.stop(.fast, within: .seconds(5))
-            try await configure(.leader(epoch: epoch, standbys: standbys, confirmations: confirmations))
+            let role = PostgresSettings.Role.leader(epoch: epoch, standbys: standbys, confirmations: confirmations)
+            // A primary's recovery keeps nothing of what it has done (only archive recovery has restartpoints, xlog.c): one
+            // that takes longer than this operation, and is stopped, would never come to its end.
+            if !instance.isComingUp(as: role) { await instance.stop(.fast, within: .seconds(5)) }
+            try await configure(role)
             if case .refusesLogin(let why) = try await received(within: limit) {
                 try await repair(because: why, within: limit)
             }

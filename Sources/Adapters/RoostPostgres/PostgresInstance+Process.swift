@@ -28,15 +28,22 @@ extension PostgresInstance {
             }
             defer { log.closeInput() }
             // It reads what is written now; what is written from here on it has to be told.
-            written.withLock { $0.isUntold = false }
+            let role = written.withLock { written in
+                written.isUntold = false
+                return written.settings?.role
+            }
             let new = try Postmaster(line, log: log.input) { [weak self] ended in
                 if !ended.isWanted { self?.listener.withLock { $0 }?.crashed() }
             }
             postmaster.withLock { $0 = new }
+            comingUp.withLock { $0 = role }
         } catch {
             throw PostgresError("start Postgres", "\(error)")
         }
     }
+
+    /// It runs, was started as this, and has not come to serve yet.
+    func isComingUp(as role: PostgresSettings.Role) -> Bool { isRunning && comingUp.withLock { $0 } == role }
 
     /// Returns when Postgres has ended: how, or nil if it was not running. Never throws: what does not end in time
     /// is killed.

@@ -48,7 +48,10 @@ extension PostgresInstance {
         } catch {
             throw PostgresError("wait for Postgres", "\(error)")
         }
-        if let found { return found }
+        if let found {
+            comingUp.withLock { $0 = nil }
+            return found
+        }
         throw PostgresError(
             "wait for Postgres", "no answer within \(deadline): \(last.map { "\($0)" } ?? "no question was asked")")
     }

@@ -75,6 +75,8 @@ public final class PostgresInstance: Sendable {
     let written = Mutex(Written())
     /// Whether clients are to come in. Apart from what is on disk, so that whoever says so never waits for the disk.
     private let isWantedOpen = Mutex(false)
+    /// What the Postgres that runs was started as, until it has received its supervisor for the first time.
+    let comingUp = Mutex<PostgresSettings.Role?>(nil)
     /// The room on the volume, and what follows from it for the configuration.
     let room = Mutex(RoomState())
     /// The last words of the Postgres that runs or ran last, for people.

@@ -49,10 +49,17 @@ private final class OperatedMember {
     func carryOut(
         _ operation: PostgresOperation, insteadOf former: PostgresOperation? = nil
     ) async throws -> OperationOutcome {
-        for each in [former, operation].compactMap(\.self) {
-            count += 1
-            operations.start(each, OperationID(count))
-        }
+        for each in [former, operation].compactMap(\.self) { begin(each) }
+        return try await outcome(of: operation)
+    }
+
+    func begin(_ operation: PostgresOperation) {
+        count += 1
+        operations.start(operation, OperationID(count))
+    }
+
+    /// Of the one that was begun last.
+    func outcome(of operation: PostgresOperation) async throws -> OperationOutcome {
         let (id, events) = (OperationID(count), events)
         let outcome = try await poll(for: .seconds(60), every: .milliseconds(5)) { () -> OperationOutcome? in
             for case .operationEnded(id, let outcome) in events.take(until: BootClock.now()) { return outcome }
@@ -136,6 +143,54 @@ struct OperationTests {
             let slots = try await m1.query("SELECT slot_name FROM pg_replication_slots ORDER BY 1")
             #expect(slots == [["m2_e2"], ["m3_e2"]])
             await m1.instance.stop(.immediate, within: .seconds(5))
+        }
+    }
+
+    /// A primary's recovery begins anew at the same place whenever it is broken off.
+    @Test func aPrimaryThatRecoversForLongerThanAnOperationLastsIsNotStopped() async throws {
+        try await TestGround.with("longer") { ground in
+            let operated = try OperatedMember(1, ground)
+            let instance = operated.member.instance
+            try await instance.initialize(ground.secrets, within: .seconds(60))
+            let promotion = PostgresOperation.promote(epoch: Epoch(2), confirmations: 0, standbys: [])
+            for operation in [
+                .startPrimary(epoch: .first, confirmations: 0, standbys: []), .sever, .readEnd, promotion,
+            ] {
+                _ = try await operated.carryOut(operation)
+            }
+            _ = try await operated.member.query("CHECKPOINT", within: .seconds(20))
+            instance.kill()
+            _ = await instance.waitForExit()
+            // Recovery reads the history of its timeline first, and waits until somebody has written into this one.
+            let history = instance.layout.outside(instance.layout.data + "/pg_wal/00000002.history")
+            let text = try #require(try DurableFile.read(history))
+            let owner = try instance.layout.owner()
+            #expect(unlink(history) == 0 && mkfifo(history, 0o600) == 0 && chown(history, owner.user, owner.group) == 0)
+
+            let start = PostgresOperation.startPrimary(epoch: Epoch(2), confirmations: 0, standbys: [])
+            operated.begin(start)
+            let recovering = try await poll(for: .seconds(20), every: .milliseconds(5)) { () -> pid_t? in
+                guard let postmaster = instance.processes.postmaster else { return nil }
+                return TestProcess.children(of: postmaster).isEmpty ? nil : postmaster
+            }
+            #expect(recovering != nil)
+            // The first one has come to nothing, as when its time is up.
+            operated.begin(start)
+            let pipe = try await poll(for: .seconds(20), every: .milliseconds(20)) { () -> Int32? in
+                let file = open(history, O_WRONLY | O_NONBLOCK | O_CLOEXEC)
+                return file < 0 ? nil : file
+            }
+            let file = try #require(pipe)
+            #expect(write(file, text, text.count) == text.count)
+            close(file)
+            #expect(try await operated.outcome(of: start) == .done)
+            #expect(instance.processes.postmaster == recovering)
+            // One that has come up is started anew.
+            #expect(unlink(history) == 0)
+            try DurableFile.write(text, to: history, owner: owner)
+            #expect(try await operated.carryOut(start) == .done)
+            #expect(instance.processes.postmaster != recovering)
+            await instance.stop(.immediate, within: .seconds(5))
         }
     }
 
