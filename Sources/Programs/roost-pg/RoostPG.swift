@@ -15,7 +15,24 @@ enum MemberProgram {
                 exit(1)
             }
         }
-        await RoostPG.main()
+        do {
+            var command = try RoostPG.parseAsRoot()
+            if var patient = command as? any AsyncParsableCommand { try await patient.run() } else { try command.run() }
+            leave(0)
+        } catch {
+            let code = RoostPG.exitCode(for: error)
+            let words = RoostPG.fullMessage(for: error)
+            // What was asked for, as the help, is no error.
+            if !words.isEmpty { code.isSuccess ? Output.line(words) : Output.errorLine(words) }
+            leave(code.rawValue)
+        }
+    }
+
+    /// Ends the process as it is. exit() would take OpenSSL's memory away (OPENSSL_cleanup, by atexit) from threads that
+    /// close their connections at the same moment.
+    static func leave(_ status: Int32) -> Never {
+        fflush(nil)
+        _exit(status)
     }
 }
 

@@ -41,14 +41,14 @@ struct RunMemberCommand: AsyncParsableCommand {
         await withTaskGroup(of: Void.self) { [logger] group in
             group.addTask {
                 await StopSignals.wait()
-                guard let member = joined.member.withLock({ $0 }) else { Glibc.exit(0) }
+                guard let member = joined.member.withLock({ $0 }) else { MemberProgram.leave(0) }
                 member.terminate()
             }
             do {
                 let member = try await Member.join(options, logger: logger)
                 joined.member.withLock { $0 = member }
                 try await member.run()
-                Glibc.exit(0)
+                MemberProgram.leave(0)
             } catch {
                 Self.fail(error, logger)
             }
@@ -57,7 +57,7 @@ struct RunMemberCommand: AsyncParsableCommand {
 
     private static func fail(_ error: any Error, _ logger: Logger) -> Never {
         logger.critical("cannot go on", metadata: ["why": "\(error)"])
-        Glibc.exit(1)
+        MemberProgram.leave(1)
     }
 }
 
