@@ -32,11 +32,14 @@ public struct OperationDirectory: Sendable {
     }
 
     /// Writes down what was done, and what is in the way now, under the duty's fence.
-    func note(_ done: [String], obstacle: String?, on id: PlanetOperationID, under fence: Transaction.Compare)
-        async throws(Refusal)
-    {
+    ///
+    /// - Parameter ifNew: only what the record does not have already.
+    func note(
+        _ done: [String], ifNew: Bool = false, obstacle: String?, on id: PlanetOperationID,
+        under fence: Transaction.Compare
+    ) async throws(Refusal) {
         try await change(id, under: fence) { record in
-            Self.add(done, to: &record)
+            Self.add(ifNew ? Self.new(done, on: record) : done, to: &record)
             record.obstacle = obstacle.map { String($0.prefix(OperationRecord.wordsMax)) }
         }
     }

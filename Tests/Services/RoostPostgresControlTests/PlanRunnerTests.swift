@@ -131,6 +131,41 @@ import Testing
         #expect(try await made() == 6)
     }
 
+    @Test("A step whose note was not answered, or that is tried by whoever has the duty next, is noted once")
+    func unknownNote() async throws {
+        let world = try await ClusterWorld()
+        defer { world.remove() }
+        let fence = try await world.takeDuty()
+        try await world.create()
+        _ = try await world.round(under: fence)
+        let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+        func runner(over store: any Store) -> PlanRunner<ClusterReconciler> {
+            PlanRunner(
+                world.reconciler,
+                watcher: PlanetWatcher(
+                    store: world.store, stateFolder: world.folder, following: [.clusters], logger: quiet),
+                operations: OperationDirectory(store: store), fence: { fence }, reachable: { Set(world.names) },
+                logger: quiet)
+        }
+        let planet = try await world.look()
+        let plan = try #require(
+            world.reconciler.plan(for: world.cluster, in: planet, reachable: Set(world.names)))
+        func made() async throws -> Int {
+            let steps = try await world.look().operations.values.first?.steps ?? []
+            return steps.count { $0.name.hasPrefix("made db-") }
+        }
+        // The record is read and written; of the latter the store says nothing.
+        let cuts = Cuts(.after(2))
+        let first = runner(over: CutStore(base: world.store, cuts: cuts))
+        await first.work(.init(thing: world.cluster, plan: plan, planet: planet))
+        #expect(try await made() == 3 && cuts.calls == 2)
+        await first.work(.init(thing: world.cluster, plan: plan, planet: planet))
+        #expect(try await made() == 3 && cuts.calls > 2)
+        // Another host, which does not know what was noted.
+        await runner(over: world.store).work(.init(thing: world.cluster, plan: plan, planet: planet))
+        #expect(try await made() == 3)
+    }
+
     @Test("While others have the duty nobody asks whom a change concerns, and all is looked at when it comes")
     func othersDuty() async throws {
         let world = try await ClusterWorld()
