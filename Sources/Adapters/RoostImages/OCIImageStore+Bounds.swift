@@ -61,16 +61,19 @@ extension OCIImageStore {
     /// Runs a command that fetches or unpacks: few at a time, and ended when it takes more of the disk than an image
     /// may. What others write meanwhile counts too: too strict is better than a full disk.
     ///
-    /// - Parameter content: what the disk is filled with, by whatever name somebody asks for it.
+    /// - Parameters:
+    ///   - content: what the disk is filled with, by whatever name somebody asks for it.
+    ///   - folder: below which all is that is written for it.
     @discardableResult func work(
-        _ operation: String, _ image: ImageReference, content: String, _ code: RuntimeError.Code,
-        _ make: @Sendable () -> Command
+        _ operation: String, _ image: ImageReference, content: String, into folder: String,
+        _ code: RuntimeError.Code, _ make: @Sendable () -> Command
     ) async throws(RuntimeError) -> Command.Output {
         let slot = try await slot(image)
         defer { slot.release() }
         let command = make()
         let before = try await freeSpace()
-        guard !shortages.withLock({ $0.isPausing(content, free: before, at: BootClock.now()) }) else {
+        let room = before - limits.diskReserve
+        guard !shortages.withLock({ $0.isPausing(content, room: room, at: BootClock.now()) }) else {
             throw diskFull(
                 image,
                 ". It did not fit before, and is tried again after \(ImageShortages.pause.components.seconds) s, or with more room"
@@ -84,8 +87,7 @@ extension OCIImageStore {
                         try await Task.sleep(for: ImageLimits.lookInterval)
                         let free = try await freeSpace()
                         guard free >= limits.diskReserve else {
-                            shortages.withLock { $0.note(content, begunWith: before, at: BootClock.now()) }
-                            throw diskFull(image)
+                            throw Shortage(lost: before - free)
                         }
                         guard before - free <= limits.unpackedMax else {
                             throw tooLarge(image, "unpacked it takes more than \(limits.unpackedMax)")
@@ -97,8 +99,33 @@ extension OCIImageStore {
                 guard let output = try await group.next() ?? nil else { throw CancellationError() }
                 return output
             }
-        } catch let error as RuntimeError { throw error } catch {
+        } catch let error as RuntimeError { throw error } catch let shortage as Shortage {
+            // It writes no more, and what it has written is still there.
+            let written = await Self.written(below: folder, most: max(shortage.lost, .zero), limits)
+            shortages.withLock { $0.note(content, written: written, at: BootClock.now()) }
+            throw diskFull(image)
+        } catch {
             throw RuntimeError(code: .failed, operation: operation, subject: image.description, cause: "cancelled")
+        }
+    }
+
+    /// The disk became too full.
+    private struct Shortage: Error {
+        /// By the disk, since the work was begun, to whomever.
+        var lost: ByteCount
+    }
+
+    /// For the walk of what was just written.
+    private static let measureTime = Duration.seconds(10)
+
+    /// - Parameter most: for what cannot be measured.
+    private static func written(below folder: String, most: ByteCount, _ limits: ImageLimits) async -> ByteCount {
+        await BlockingCall.run {
+            do throws(SystemError) {
+                let end = WalkEnd(at: BootClock.now() + measureTime)
+                let use = try FolderUse.measure(folder, namesMax: limits.filesMax, until: end)
+                return use.isDone && use.isWhole ? use.size : max(use.size, most)
+            } catch { return error.code == ENOENT ? .zero : most }
         }
     }
 

@@ -50,7 +50,7 @@ extension OCIImageStore {
         let layout = OCILayout(path: "\(directory)/.pulling-\(Self.hash(name))")
         try await removeFolder(layout.path, image)
         let verifiesTLS = verifiesTLS
-        try await work("pull", image, content: Self.hash(remote), .imageNotFound) {
+        try await work("pull", image, content: Self.hash(remote), into: layout.path, .imageNotFound) {
             // Layers packed with zstd are packed anew; all others stay as they are.
             let options = ["copy", "--quiet", "--src-tls-verify=\(verifiesTLS)", "--dest-compress-format", "gzip"]
             return Command(

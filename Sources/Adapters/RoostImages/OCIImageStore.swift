@@ -144,14 +144,14 @@ public struct OCIImageStore: ImageStore {
         try await makeView(of: layout, descriptor, at: view, image)
         let source = isRepacked ? half + "/repacked" : view
         if isRepacked {
-            try await work("repack", image, content: descriptor.digest, .imageInvalid) {
+            try await work("repack", image, content: descriptor.digest, into: half, .imageInvalid) {
                 Command(
                     "skopeo",
                     ["copy", "--quiet", "--dest-compress-format", "gzip", "oci:\(view):image", "oci:\(source):image"],
                     deadline: Self.unpackDeadline)
             }
         }
-        try await work("unpack", image, content: descriptor.digest, .imageInvalid) {
+        try await work("unpack", image, content: descriptor.digest, into: half, .imageInvalid) {
             Command(
                 "umoci", ["raw", "unpack", "--image", source + ":image", half + "/rootfs"],
                 deadline: Self.unpackDeadline)
