@@ -197,6 +197,14 @@ extension PostgresOperation {
         }
     }
 
+    /// What was seen of the data is not to be said of what it leaves.
+    var replacesData: Bool {
+        switch self {
+        case .initialize, .exchange, .discard, .tryRewind, .rewind: true
+        case .clone, .sever, .readEnd, .follow, .promote, .startPrimary, .checkpoint, .stop: false
+        }
+    }
+
     /// When it has ended well, Postgres is no primary.
     var stopsPrimary: Bool {
         switch self {

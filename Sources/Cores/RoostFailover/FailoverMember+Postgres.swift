@@ -127,6 +127,8 @@ extension FailoverMember {
         case .primary(let primary): observedPrimary(primary, now)
         case .standby(let standby):
             reports.note(standby)
+            // What is on a timeline that no leader began is no leader's.
+            if state.timeline.map({ standby.timeline <= $0 }) ?? true { reports.end = standby.received }
             listen(to: standby, now)
             if case .leading = phase { return crashed("Postgres is not a primary", now) }
             observedStandby(standby, now)

@@ -13,8 +13,18 @@ extension FailoverMember {
         if fact == nil, undercuts >= Self.reversalReads { fact = "it has promised epoch \(state.promised)" }
         guard let fact else { return nil }
         let last = rule.history.last.map { "\($0.leader) in epoch \($0.epoch), from \($0.begin)" } ?? "nobody"
-        return "the store has gone back: this member knows that \(fact), and the store's last leader is \(last). "
-            + "Nothing here is changed. See \"A store that went back\" in docs/operations.md"
+        return "the store has gone back: this member knows that \(fact), and the store's last leader is \(last)"
+    }
+
+    /// How far the log here goes, for whoever has to choose one of the members by hand. What a member knows or has promised
+    /// says nothing of that: it may have heard of a reign without a byte of it.
+    private var ownEnd: String {
+        guard state.data == .usable, let last = state.chain.last else { return "it has no data that counts" }
+        let end = reports.end.map { min($0, reports.divergence?.agreed ?? $0) }
+        guard let position = end.flatMap({ state.chain.position(at: $0) }) else {
+            return "how far its own log goes was not read; what it has beyond \(last.begin) is of epoch \(last.epoch)"
+        }
+        return "its own log goes at least up to \(position)"
     }
 
     /// A recruitment is never withdrawn, so no later rule calls for less than what was promised.
@@ -31,7 +41,7 @@ extension FailoverMember {
 
     /// The member is, or becomes, one that does nothing: behind the fence, with all that it has.
     mutating func quarantine(because proof: String, _ now: Moment) {
-        detail = proof
+        detail = "\(proof); \(ownEnd). Nothing here is changed. See \"A store that went back\" in docs/operations.md"
         switch phase {
         case .quarantined, .initializing, .leaving: break
         case .starting, .empty, .founding, .waiting:

@@ -101,6 +101,7 @@ extension FailoverMember {
         reports.endTimeline = timeline
         reports.replayed = end
         reports.fencedEnd = end
+        reports.end = end
         phase = .waiting(end: end)
     }
 

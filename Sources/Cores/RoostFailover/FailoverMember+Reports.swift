@@ -7,6 +7,8 @@ struct ReportDesk: Sendable {
     /// Of the last byte, as of the last `readEnd`: what a promotion goes on from.
     var endTimeline: UInt32 = 0
     var replayed = LSN.zero
+    /// The end of its log as it was last seen, if of these data anything was.
+    var end: LSN?
     /// Its log has bytes that no leader wrote, as of the last `readEnd`.
     var divergence: Divergence?
     var standby: StandbyObservation?

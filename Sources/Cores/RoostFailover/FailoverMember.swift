@@ -284,6 +284,7 @@ public struct FailoverMember: Sendable {
         if operation.closesGate { setGate(open: false) }
         if operation.startsPrimary { primaryMayRun = true }
         if operation.changesLog { reports.fencedEnd = nil }
+        if operation.replacesData { reports.end = nil }
         lastOperation = lastOperation.next
         running = operation
         exitedEarly = false

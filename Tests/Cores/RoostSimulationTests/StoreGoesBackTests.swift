@@ -92,6 +92,58 @@ import Testing
         #expect(dialogue.member.state.data == .usable)
     }
 
+    /// By this people choose whose data to keep. A member may have promised an epoch, or heard of its open leader, without
+    /// a byte of it.
+    @Test func howFarItsOwnLogGoesIsSaid() throws {
+        var away = try member(opened: first, chain: [first], promised: 7)
+        for _ in 1...2 { _ = away.read() }
+        let detail = try #require(away.member.status.detail)
+        #expect(detail.contains("promised epoch 7"))
+        #expect(detail.contains("how far its own log goes was not read; what it has beyond 0/0 is of epoch 1"))
+
+        var standby = try Dialogue.follower("m2")
+        _ = standby.observed(standby.standby(1500))
+        standby.change { [names] in $0.history = [Reign(epoch: .first, leader: names[2], begin: .zero)] }
+        _ = standby.watch()
+        #expect(standby.member.status.detail?.contains("its own log goes at least up to 0/5DC of epoch 1") == true)
+        // Postgres had a little more when it was told to stop following.
+        _ = standby.ended()
+        #expect(standby.member.status.phase == .quarantined)
+        _ = standby.observed(standby.standby(1600, isStreaming: false))
+        #expect(standby.member.status.detail?.contains("its own log goes at least up to 0/640 of epoch 1") == true)
+
+        // It has heard that `m2` is open in epoch 2, and has nothing of it yet.
+        var late = try Dialogue.follower("m3")
+        late.change { [names, second] in
+            $0.epoch = Epoch(2)
+            $0.leader = names[1]
+            $0.history.append(second)
+        }
+        late.beat(7)
+        _ = late.watch()
+        #expect(late.member.state.opened == second)
+        late.change { [names, first] in
+            $0.epoch = .first
+            $0.leader = names[0]
+            $0.history = [first]
+        }
+        _ = late.watch()
+        let words = try #require(late.member.status.detail)
+        #expect(words.contains("m2 led in epoch 2, from 0/3E8"))
+        #expect(words.contains("its own log goes at least up to 0/3E8 of epoch 1"))
+    }
+
+    @Test func aLeaderSaysHowFarItsOwnLogGoes() throws {
+        var dialogue = try Dialogue.leader()
+        _ = dialogue.observed(try dialogue.primary(500, ["m2": 500]))
+        dialogue.change { [names] in
+            $0.history = [Reign(epoch: .first, leader: names[1], begin: .zero)]
+            $0.leader = names[1]
+        }
+        _ = dialogue.watch()
+        #expect(dialogue.member.status.detail?.contains("its own log goes at least up to 0/1F4 of epoch 1") == true)
+    }
+
     /// A recruitment is never withdrawn; but one read may be of a store that is about to be put right.
     @Test func aStoreThatCallsForLessThanWasPromisedIsNotFollowed() throws {
         var dialogue = try member(opened: first, chain: [first])
