@@ -83,6 +83,7 @@ import Testing
             var limits = ImageLimits()
             limits.diskReserve = .gibibytes(1 << 20)
             let store = ImageWorkshop.store(in: workshop.folder, limits: limits)
+            try DurableFile.makeFolder(workshop.folder + "/images")
             let marks = workshop.folder + "/marks"
             let work = { (tag: String, content: String) async throws -> RuntimeError? in
                 let image = try ImageReference("oci:\(workshop.folder)/layout:\(tag)")
