@@ -43,6 +43,7 @@ import Testing
             var limits = ImageLimits()
             limits.diskReserve = .gibibytes(1 << 20)
             let store = ImageWorkshop.store(in: workshop.folder, limits: limits)
+            try DurableFile.makeFolder(workshop.folder + "/images")
             let image = try ImageReference("oci:\(workshop.folder)/layout:one")
             let half = workshop.folder + "/half"
             try DurableFile.makeFolder(half)
