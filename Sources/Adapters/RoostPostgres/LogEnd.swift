@@ -105,9 +105,12 @@ enum WaldumpText {
     struct Record: Hashable, Sendable {
         var begin: LSN
         var length: UInt64
+        /// `pg_switch_wal()`, and the end of every backup: the rest of its segment is left empty.
+        var isSwitch = false
 
         /// Where the next record may begin: the record's bytes, the headers of the pages it goes through, and padding
-        /// to eight bytes (PostgreSQL's xlog_internal.h).
+        /// to eight bytes (PostgreSQL's xlog_internal.h). A switch of the segment counts up to the segment's end
+        /// (xlogreader.c, XLogDecodeNextRecord): so far says replay that it has come.
         func end(segmentSize: UInt64) -> LSN {
             let page: UInt64 = 8192
             var position = begin.offset
@@ -118,7 +121,8 @@ enum WaldumpText {
                 left -= taken
                 if left > 0 { position += position % segmentSize == 0 ? 40 : 24 }
             }
-            return LSN((position + 7) & ~7)
+            let end = (position + 7) & ~7
+            return LSN(isSwitch ? (end + segmentSize - 1) / segmentSize * segmentSize : end)
         }
     }
 
@@ -129,7 +133,10 @@ enum WaldumpText {
                 let length = UInt64(total.drop { $0 == " " }),
                 let begin = value(after: "lsn:", in: line).flatMap({ LSN(text: $0) })
             else { return nil }
-            return Record(begin: begin, length: length)
+            let isSwitch =
+                value(after: "rmgr:", in: line)?.hasPrefix("XLOG ") == true
+                && value(after: "desc:", in: line)?.hasPrefix("SWITCH") == true
+            return Record(begin: begin, length: length, isSwitch: isSwitch)
         }
     }
 

@@ -17,6 +17,20 @@ import Testing
         #expect(records.first?.end(segmentSize: 16 << 20) == LSN(0x152_a200))
     }
 
+    /// Replay's end is then the segment's, whatever was to come in it.
+    @Test func aSwitchGoesUpToTheSegmentsEnd() {
+        let line =
+            "rmgr: XLOG        len (rec/tot):     24/    24, tx:          0, lsn: 0/01516A28, prev 0/015169B0, desc: SWITCH "
+        let record = WaldumpText.records(in: line).first
+        #expect(record == .init(begin: LSN(0x151_6a28), length: 24, isSwitch: true))
+        #expect(record?.end(segmentSize: 16 << 20) == LSN(0x200_0000))
+        #expect(record?.end(segmentSize: 4 << 20) == LSN(0x180_0000))
+        let last = WaldumpText.Record(begin: LSN(0x200_0000 - 24), length: 24, isSwitch: true)
+        #expect(last.end(segmentSize: 16 << 20) == LSN(0x200_0000))
+        let other = line.replacingOccurrences(of: "SWITCH", with: "NOOP")
+        #expect(WaldumpText.records(in: other).first?.end(segmentSize: 16 << 20) == LSN(0x151_6a40))
+    }
+
     @Test func theLastRecordIsReadFromTheError() {
         let text = "pg_waldump: error: error in WAL record at 0/3000148: invalid record length at 0/3000180: expected"
         #expect(WaldumpText.lastRecord(inError: text) == LSN(0x300_0148))
