@@ -227,7 +227,11 @@ public final class Member: Sendable {
         case .report(var report):
             report.detail = detail(of: report)
             // What its log on disk says counts, but it could not start.
-            if report.chain != nil, !instance.isRunning, instance.isShortOfRoom { report.cannotLead = true }
+            if report.chain != nil, !instance.isRunning, instance.isShortOfRoom {
+                report.cannotLead = true
+                report.detail = [report.detail, "no room on its volume to start"].compactMap(\.self).joined(
+                    separator: "; ")
+            }
             promises.note(report)
             later(.reportAnswered(.unavailable)) { [report] in .reportAnswered(link.report(report)) }
         case .postgres(let operation, let id): operations.start(operation, id)

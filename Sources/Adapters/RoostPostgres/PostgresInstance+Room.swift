@@ -71,8 +71,8 @@ extension PostgresInstance {
     }
 
     /// Ends what was writing when clients were told to read: what began later has asked for it. Never cancels: a commit
-    /// that waits for a standby and is cancelled is told to its client as done. One that waits already is left alone, as
-    /// it writes no more.
+    /// that waits for a standby and is cancelled is told to its client as done, where the image has no guard. One that waits
+    /// already is left alone, as it writes no more.
     private func endWriters(since: Moment) async throws {
         let age = max(BootClock.now() - since - Self.reloadPatience, Self.writersPatience)
         let rows = try await control.query(

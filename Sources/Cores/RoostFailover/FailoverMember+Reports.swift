@@ -108,6 +108,10 @@ extension FailoverMember {
             replayed: counted(reports.replayed), isStreaming: false, lagBytes: 0, lagMilliseconds: 0, detail: detail,
             chain: answer?.chain, cannotLead: answer != nil && (reports.divergence != nil || !isUp) ? true : nil,
             asksToReplace: asksLeave ? true : nil)
+        if report.cannotLead == true, let divergence = reports.divergence {
+            let why = "somebody else promoted its Postgres: its log left the cluster's history at \(divergence.agreed)"
+            report.detail = detail.map { "\(why); \($0)" } ?? why
+        }
         if gateIsOpen, let gateObstacle { report.detail = "clients are not let in: \(gateObstacle)" }
         if case .following = phase {
             if case .standby(let sample)? = observation, isFresh(now) {

@@ -51,8 +51,9 @@ public struct RecruitmentTally: Sendable {
     public var obstacle: String? {
         if isSufficient {
             guard let ahead = foremost(of: answers), best(of: answers) == nil else { return nil }
-            return "\(ahead.member) has the most of the log, but cannot lead: somebody else promoted its Postgres; "
-                + "need another with as much"
+            return
+                "\(ahead.member) has the most of the log, but cannot lead (no room to start, or somebody else promoted its "
+                + "Postgres: it says which); need another with as much"
         }
         let silent = rule.members.filter { member in !(answers + bereft).contains { $0.member == member } }
         let missing = standbysNeeded - standbys.count

@@ -369,8 +369,8 @@ public struct MemberReport: Hashable, Sendable, Codable {
     /// In words for people: what it waits for or why it failed; at most 1 KiB is kept. Nil when there is nothing to
     /// say.
     public var detail: String?
-    /// Its log goes on past `position` with bytes that no leader wrote: what it says of `position` counts in
-    /// a recruitment, but it cannot lead. Nil means no.
+    /// What it says of `position` counts in a recruitment, but it cannot lead: its log goes on with bytes that no leader
+    /// wrote, or its volume has no room to start. `detail` says which. Nil means no.
     public var cannotLead: Bool?
     /// Its data has to be replaced by a copy, and its volume has no room for both: it asks the leader for leave to
     /// remove its own first. Nil means no.

@@ -90,7 +90,13 @@ import Testing
         // It may be the only one that confirmed what lies between.
         let ahead = try #require(RecruitmentTally(rule: rule, reports: [answer(2, end: 100), stray]))
         #expect(ahead.verdict(hasWaited: true) == nil)
-        #expect(ahead.obstacle?.contains("m3 has the most") == true)
+        // Nobody else knows why it cannot.
+        let words = try #require(ahead.obstacle)
+        #expect(
+            words.contains("m3 has the most of the log, but cannot lead (no room to start, or somebody else promoted"))
+        stray.detail = words
+        let again = try #require(RecruitmentTally(rule: rule, reports: [answer(2, end: 100), stray]))
+        #expect(again.obstacle == words, "a member says the obstacle itself: it must not grow by that")
         let back = try #require(
             RecruitmentTally(rule: rule, reports: [answer(1, end: 130), answer(2, end: 100), stray]))
         #expect(back.verdict(hasWaited: true)?.leader == names[0])

@@ -77,6 +77,8 @@ import Testing
         let answer = Dialogue.reported(dialogue.all(.operationEnded(dialogue.operation, Self.strayEnd)))
         #expect(answer?.position == Position(epoch: .first, end: LSN(1000)))
         #expect(answer?.cannotLead == true)
+        let why = "somebody else promoted its Postgres: its log left the cluster's history at 0/3E8"
+        #expect(answer?.detail?.hasPrefix(why) == true)
     }
 
     @Test func aStandbyThatFellBehindKeepsItsDataUntilACopyIsWhole() throws {
