@@ -86,16 +86,15 @@ public struct LoopVolumes: VolumeBackend {
                     cause: "the host's pool has \(free) left, \(size) are wanted: destroy volumes or use another host")
             }
             let file = halfMade(volume)
-            do throws(VolumeFileError) { try await VolumeFile.make(file, size: size, writtenOnce: writtenOnce) } catch {
+            do throws(VolumeFileError) {
+                try await VolumeFile.make(file, as: image(volume), size: size, writtenOnce: writtenOnce)
+            } catch {
                 logger.error("a volume was not made", metadata: ["volume": "\(volume)", "error": "\(error)"])
                 throw VolumeError(
                     code: error.isNoSpace ? .noSpace : .failed, operation: "create", volume: volume,
                     cause: error.isNoSpace ? "the host's pool is full" : error.summary)
             }
-            try await report(volume, "create") { () throws(SystemError) in
-                guard rename(file, image(volume)) == 0 else { throw SystemError("rename", file) }
-                try DurableFile.flushFolder(pool)
-            }
+            try await report(volume, "create") { () throws(SystemError) in try DurableFile.flushFolder(pool) }
         }
     }
 

@@ -11,9 +11,11 @@ enum VolumeFile {
     static let writeBytesPerSecondMax: Int64 = 1 << 30
     static let formatDeadline = Duration.seconds(300)
 
-    /// Makes the file at `path`: reserved, its first `writtenOnce` bytes written, formatted, flushed. The file stays
-    /// locked (flock) while this runs, which tells a file being made from one left over by a crash.
-    static func make(_ path: String, size: ByteCount, writtenOnce: ByteCount) async throws(VolumeFileError) {
+    /// Makes the file at `path`: reserved, its first `writtenOnce` bytes written, formatted, flushed; then it gets its
+    /// `name`. The file stays locked (flock) until it has that, which tells a file being made from one left over by a crash.
+    static func make(
+        _ path: String, as name: String, size: ByteCount, writtenOnce: ByteCount
+    ) async throws(VolumeFileError) {
         let file = try await BlockingCall.run { () throws(VolumeFileError) -> Int32 in
             try reserve(path, size: size)
         }
@@ -23,6 +25,7 @@ enum VolumeFile {
             try await format(path)
             try await BlockingCall.run { () throws(VolumeFileError) in
                 guard fsync(file) == 0 else { throw .system(SystemError("flush", path)) }
+                guard rename(path, name) == 0 else { throw .system(SystemError("rename", path)) }
             }
         } catch {
             unlink(path)

@@ -110,7 +110,7 @@ struct LoopVolumesTests {
             // Also when the disk turns out to be full only while the space is reserved.
             let path = folder + "/pool/.late"
             do throws(VolumeFileError) {
-                try await VolumeFile.make(path, size: .mebibytes(200), writtenOnce: .zero)
+                try await VolumeFile.make(path, as: path, size: .mebibytes(200), writtenOnce: .zero)
                 Issue.record("200 MiB fitted on a disk of 160 MiB")
             } catch { #expect(error.isNoSpace) }
             #expect(access(path, F_OK) != 0)
