@@ -4,13 +4,16 @@
 #
 #   scripts/test.sh [FILTER]     only the tests whose names match FILTER
 #
-# The rooms in two lanes beside each other: one starts Postgres and etcd, and mostly waits for them; the other computes.
-# In each lane, and in the lab, one test at a time: many of them time real programs, and want a processor for themselves.
+# Always two lanes beside each other. First the rooms that start Postgres and etcd, and mostly wait for them, beside the
+# other adapters and services. Then the lab, which mostly waits too, beside what only computes: the pure rooms, which have no
+# clock to miss, and leave the processor to whoever has. In each lane one test at a time: many of them time real programs,
+# and want a processor for themselves.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 filter=${1:-}
 lab='^RoostLabTests|^PlanetTests'
 databases='RoostPostgresTests|RoostStoreTests'
+pure="^($(ls Tests/Cores Tests/Model | grep Tests$ | paste -sd'|'))"
 rooms_limit=30m
 lab_limit=45m
 # Optimised, since labs carry real traffic. Tests look inside rooms, so those are built to be looked into.
@@ -19,6 +22,7 @@ build=(-c release --scratch-path .build/testing -Xswiftc -enable-testing -debug-
 
 logs=$(mktemp -d /tmp/roost-test.XXXXXX)
 lane=
+niceness=0
 trap '[ -z "$lane" ] || stop "$lane"; rm -rf "$logs"' EXIT
 passed=0 failed=0 skipped=0
 
@@ -36,10 +40,28 @@ run() {
     echo "== $name"
     local began=$SECONDS
     # Line by line, so that a crash leaves on record what ran.
-    timeout --kill-after=30s "$limit" stdbuf -oL swift test "${build[@]}" --ignore-lock --skip-build --disable-xctest \
-        --no-parallel "$@" 2>&1 </dev/null | tee "$logs/$name" | grep --line-buffered -vE '^◇ (Test|Suite) .* started\.$'
+    timeout --kill-after=30s "$limit" nice -n "$niceness" stdbuf -oL swift test "${build[@]}" --ignore-lock --skip-build \
+        --disable-xctest --no-parallel "$@" 2>&1 </dev/null | tee "$logs/$name" | grep --line-buffered -vE '^◇ (Test|Suite) .* started\.$'
     echo "${PIPESTATUS[0]}" >"$logs/$name.status"
     echo "== $name took $((SECONDS - began)) s"
+}
+
+# Runs a part in a lane of its own. Two of them cannot read the build at the same moment.
+beside() {
+    local room
+    room=$(grep -oE 'Roost[A-Za-z]+Tests' <<<"${*: -1}" | tail -n 1)
+    run "$@" &
+    lane=$!
+    for _ in $(seq 240); do
+        ! pgrep -f "Tests\.xctest.*$room" >/dev/null && kill -0 "$lane" 2>/dev/null || break
+        sleep 0.5
+    done
+}
+
+# Waits for it.
+together() {
+    wait "$lane"
+    lane=
 }
 
 count() { grep -E "^$1 Test .* $2 ?(after|[.:])" "$logs/$3" | grep -vcE '^. Test run with ' || true; }
@@ -90,19 +112,17 @@ if [ -n "$filter" ]; then
     run filtered "$lab_limit" --filter "$filter"
     tally filtered
 else
-    run databases "$rooms_limit" --filter "$databases" &
-    lane=$!
-    # Two of them cannot read the build at the same moment.
-    for _ in $(seq 240); do
-        ! pgrep -f 'Tests\.xctest.*RoostStoreTests' >/dev/null && kill -0 "$lane" 2>/dev/null || break
-        sleep 0.5
-    done
-    run rooms "$rooms_limit" --skip "$lab|$databases"
-    wait "$lane"
-    lane=
+    beside databases "$rooms_limit" --filter "$databases"
+    run rooms "$rooms_limit" --skip "$lab|$databases|$pure"
+    together
+    niceness=19
+    beside pure "$lab_limit" --filter "$pure"
+    niceness=0
     run lab "$lab_limit" --filter "$lab"
+    together
     tally databases
     tally rooms
+    tally pure
     tally lab
 fi
 
