@@ -1,5 +1,4 @@
 import ArgumentParser
-import Glibc
 import RoostHistory
 import RoostLinux
 import RoostModel
@@ -91,8 +90,7 @@ struct HistoryCommand: AsyncParsableCommand {
             }
             group.addTask {
                 await StopSignals.wait()
-                // As 'writer' does it: a connection's thread may be in the middle of TLS.
-                _exit(0)
+                MemberProgram.leave(0)
             }
             try await group.next()
         }

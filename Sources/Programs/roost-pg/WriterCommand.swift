@@ -1,6 +1,5 @@
 import ArgumentParser
 import FoundationEssentials
-import Glibc
 import RoostLinux
 import RoostModel
 import RoostPostgres
@@ -50,15 +49,14 @@ struct WriterCommand: AsyncParsableCommand {
             }
             group.addTask {
                 await StopSignals.wait()
-                // An answer may be long in coming: nothing of it is wanted any more. The connection's thread may be in
-                // the middle of TLS, so the libraries may not take themselves apart as `exit` would have them.
+                // An answer may be long in coming: nothing of it is wanted any more.
                 Self.summarise(writer, json)
-                _exit(0)
+                MemberProgram.leave(0)
             }
             try await group.next()
             await writer.close()
             Self.summarise(writer, json)
-            _exit(0)
+            MemberProgram.leave(0)
         }
     }
 
