@@ -68,10 +68,12 @@ public struct PostgresSettings: Hashable, Sendable {
     static let supervisor = "roost"
     /// What users may set for everybody (`ALTER ROLE ALL SET`, `ALTER DATABASE postgres SET`, triggers at login) must not
     /// govern it: neither whom it acts as nor how long it may take; and what roost_guard refuses so that nobody locks it out
-    /// is not refused to itself. What a client asks for when it connects comes before all of them.
+    /// is not refused to itself. Serializable, nothing can be asked of a standby; and what planning is made to believe to be
+    /// dear is compiled first, which takes seconds. What a client asks for when it connects comes before all of them.
     static let supervisorOptions =
         "-c role=none -c synchronous_commit=local -c statement_timeout=0 -c transaction_timeout=0 -c lock_timeout=0"
         + " -c idle_session_timeout=0 -c idle_in_transaction_session_timeout=0 -c default_transaction_read_only=off"
+        + " -c default_transaction_isolation=read\\ committed -c jit=off -c client_min_messages=warning"
         + " -c search_path=pg_catalog -c event_triggers=off"
         + " -c session_preload_libraries= -c local_preload_libraries= -c roost.allow_unsafe=on"
     static let replicator = "roost_replicator"
