@@ -96,7 +96,7 @@ extension FailoverMember {
         switch phase {
         case .leading(var reigning):
             reigning.heardAt = now
-            reports.end = sample.flushed
+            reports.end.isLed(to: sample.flushed)
             if now - reigning.soundSince >= timings.soundAfter {
                 crashes = max(crashes - 1, 0)
                 reigning.soundSince = now
@@ -107,7 +107,7 @@ extension FailoverMember {
             if reigning.isOpen, !gateIsOpen { open(now) }
         case .draining(var drain):
             drain.reigning.heardAt = now
-            reports.end = sample.flushed
+            reports.end.isLed(to: sample.flushed)
             phase = .draining(drain)
         case .following, .waiting:
             strayed("somebody else promoted its Postgres, to timeline \(sample.timeline)", now)

@@ -20,7 +20,7 @@ extension FailoverMember {
     /// says nothing of that: it may have heard of a reign without a byte of it.
     private var ownEnd: String {
         guard state.data == .usable, let last = state.chain.last else { return "it has no data that counts" }
-        let end = reports.end.map { min($0, reports.divergence?.agreed ?? $0) }
+        let end = reports.end.seen.map { min($0, reports.divergence?.agreed ?? $0) }
         guard let position = end.flatMap({ state.chain.position(at: $0) }) else {
             return "how far its own log goes was not read; what it has beyond \(last.begin) is of epoch \(last.epoch)"
         }

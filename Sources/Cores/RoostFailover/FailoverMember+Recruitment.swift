@@ -100,8 +100,7 @@ extension FailoverMember {
         reports.timeline = timeline
         reports.endTimeline = timeline
         reports.replayed = end
-        reports.fencedEnd = end
-        reports.end = end
+        reports.end.isFenced(at: end)
         phase = .waiting(end: end)
     }
 

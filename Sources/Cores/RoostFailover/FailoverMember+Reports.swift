@@ -7,8 +7,7 @@ struct ReportDesk: Sendable {
     /// Of the last byte, as of the last `readEnd`: what a promotion goes on from.
     var endTimeline: UInt32 = 0
     var replayed = LSN.zero
-    /// The end of its log as it was last seen, if of these data anything was.
-    var end: LSN?
+    var end = KnownEnd()
     /// Its log has bytes that no leader wrote, as of the last `readEnd`.
     var divergence: Divergence?
     var standby: StandbyObservation?
@@ -25,14 +24,35 @@ struct ReportDesk: Sendable {
     var sequence: UInt64 = 0
     /// Only with ``Breakage/answersBeforeFence``.
     var premature: LSN?
-    /// Where the log was found to end behind the fence. Until something is done to the data it ends there, whether or not
-    /// Postgres runs.
-    var fencedEnd: LSN?
 
     mutating func note(_ sample: StandbyObservation) {
         standby = sample
         timeline = sample.timeline
         replayed = sample.replayed
+    }
+}
+
+/// What is known of where this member's log ends.
+struct KnownEnd: Hashable, Sendable {
+    /// It goes at least so far, if anything was seen of these data.
+    private(set) var seen: LSN?
+    /// Behind the fence it was found to end here. Until something is done to the data it does, whether or not Postgres runs.
+    private(set) var fenced: LSN?
+
+    /// What is said of a log that may go on. A standby that begins anew says first what it has replayed, which is less.
+    mutating func goesTo(_ end: LSN) { seen = max(seen ?? .zero, end) }
+
+    /// A leader's, which says itself what it has.
+    mutating func isLed(to end: LSN) { seen = end }
+
+    mutating func isFenced(at end: LSN) {
+        seen = end
+        fenced = end
+    }
+
+    mutating func begins(_ operation: PostgresOperation) {
+        if operation.changesLog { fenced = nil }
+        if operation.replacesData { seen = nil }
     }
 }
 
@@ -86,7 +106,7 @@ extension FailoverMember {
         }
         var end = reports.premature
         if case .waiting(let known) = phase { end = known }
-        if case .reading = phase { end = reports.fencedEnd }
+        if case .reading = phase { end = reports.end.fenced }
         guard let end, let position = state.chain.position(at: end) else { return nil }
         // Others see by the whole of it that this log has lost what its own reign began with.
         let isWhole = state.chain.lost(by: name, end: end) == nil

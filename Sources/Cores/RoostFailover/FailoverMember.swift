@@ -283,8 +283,7 @@ public struct FailoverMember: Sendable {
     mutating func start(_ operation: PostgresOperation) {
         if operation.closesGate { setGate(open: false) }
         if operation.startsPrimary { primaryMayRun = true }
-        if operation.changesLog { reports.fencedEnd = nil }
-        if operation.replacesData { reports.end = nil }
+        reports.end.begins(operation)
         lastOperation = lastOperation.next
         running = operation
         exitedEarly = false

@@ -52,8 +52,8 @@ public struct RecruitmentTally: Sendable {
         if isSufficient {
             guard let ahead = foremost(of: answers), best(of: answers) == nil else { return nil }
             return
-                "\(ahead.member) has the most of the log, but cannot lead (no room to start, or somebody else promoted its "
-                + "Postgres: it says which); need another with as much"
+                "\(ahead.member) has the most of the log, but cannot lead (its Postgres does not start, or was promoted by "
+                + "somebody else: it says which); need another with as much"
         }
         let silent = rule.members.filter { member in !(answers + bereft).contains { $0.member == member } }
         let missing = standbysNeeded - standbys.count

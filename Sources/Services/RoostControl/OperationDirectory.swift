@@ -34,10 +34,12 @@ public struct OperationDirectory: Sendable {
     /// Writes down what was done, and what is in the way now, under the duty's fence.
     ///
     /// - Parameter ifNew: only what the record does not have already.
+    /// - Returns: false when others have changed the record all the time, or have the duty: it is not written.
+    @discardableResult
     func note(
         _ done: [String], ifNew: Bool = false, obstacle: String?, on id: PlanetOperationID,
         under fence: Transaction.Compare
-    ) async throws(Refusal) {
+    ) async throws(Refusal) -> Bool {
         try await change(id, under: fence) { record in
             Self.add(ifNew ? Self.new(done, on: record) : done, to: &record)
             record.obstacle = obstacle.map { String($0.prefix(OperationRecord.wordsMax)) }
@@ -77,24 +79,28 @@ public struct OperationDirectory: Sendable {
 
     /// Only one that is running changes. What a newer program has put into the record stays. Two parts of the host with the
     /// duty write to one record, who does the work and who sees it end: neither takes the other's words away.
+    ///
+    /// - Returns: false when it is not written, though it could still be said.
+    @discardableResult
     private func change(
         _ id: PlanetOperationID, under fence: Transaction.Compare, _ body: (inout OperationRecord) -> Void
-    ) async throws(Refusal) {
+    ) async throws(Refusal) -> Bool {
         let key = StoreKeys.operation(id)
         var refused: Revision?
         for _ in 0..<AppDirectory.triesMax {
             guard var present = try await store.record(OperationRecord.self, at: key), present.record.state == .running
-            else { return }
+            else { return true }
             // Nobody has changed it: it is the duty that somebody else has.
-            guard present.revision != refused else { return }
+            guard present.revision != refused else { return false }
             body(&present.record)
             let outcome = try await store.carryOut(
                 Transaction(
                     compares: [fence, .modified(key: key, equals: present.revision)],
                     then: [try .put(present.record, over: present.bytes, at: key)]))
-            if outcome.succeeded { return }
+            if outcome.succeeded { return true }
             refused = present.revision
         }
+        return false
     }
 
     func remove(_ ids: [PlanetOperationID], under fence: Transaction.Compare) async throws(Refusal) {

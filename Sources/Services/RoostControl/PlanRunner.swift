@@ -186,12 +186,12 @@ public final class PlanRunner<Kind: Reconciler>: Service, Sendable {
             !new.isEmpty || obstacle != job.planet.operations[id]?.obstacle, !Task.isCancelled
         else { return }
         do throws(Refusal) {
-            try await operations.note(
+            let isWritten = try await operations.note(
                 new.map { Kind.words(for: $0) }.sorted(), ifNew: !former.isWhole, obstacle: obstacle, on: id,
                 under: fence)
             told.withLock { told in
-                told[job.thing]?.steps.formUnion(new)
-                told[job.thing]?.isWhole = true
+                if isWritten { told[job.thing]?.steps.formUnion(new) }
+                told[job.thing]?.isWhole = isWritten
             }
         } catch {
             told.withLock { $0[job.thing]?.isWhole = false }

@@ -93,7 +93,7 @@ import Testing
         // Nobody else knows why it cannot.
         let words = try #require(ahead.obstacle)
         #expect(
-            words.contains("m3 has the most of the log, but cannot lead (no room to start, or somebody else promoted"))
+            words.contains("m3 has the most of the log, but cannot lead (its Postgres does not start, or was promoted by"))
         stray.detail = words
         let again = try #require(RecruitmentTally(rule: rule, reports: [answer(2, end: 100), stray]))
         #expect(again.obstacle == words, "a member says the obstacle itself: it must not grow by that")

@@ -258,7 +258,7 @@ struct ClusterWorld {
             }
         }
         if let operation = reconciler.operation(on: cluster, in: planet), !done.isEmpty {
-            try? await operations.note(done, obstacle: nil, on: operation, under: fence)
+            _ = try? await operations.note(done, obstacle: nil, on: operation, under: fence)
         }
         return plan.isDone
     }

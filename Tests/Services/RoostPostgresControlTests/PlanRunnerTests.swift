@@ -166,6 +166,20 @@ import Testing
         #expect(try await made() == 3)
     }
 
+    @Test("What is noted by one who has lost the duty is not held for written")
+    func lostDuty() async throws {
+        let world = try await ClusterWorld()
+        defer { world.remove() }
+        let fence = try await world.takeDuty()
+        try await world.create()
+        let operations = OperationDirectory(store: world.store)
+        let id = try #require(try await world.look().operations.keys.first)
+        let gone = Transaction.Compare.modified(key: StoreKeys.operation(id), equals: .absent)
+        #expect(try await !operations.note(["made"], obstacle: nil, on: id, under: gone))
+        #expect(try await operations.note(["made"], obstacle: nil, on: id, under: fence))
+        #expect(try await operations.find(id)?.steps.map(\.name) == ["made"])
+    }
+
     @Test("While others have the duty nobody asks whom a change concerns, and all is looked at when it comes")
     func othersDuty() async throws {
         let world = try await ClusterWorld()
