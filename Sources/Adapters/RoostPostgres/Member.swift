@@ -245,7 +245,7 @@ public final class Member: Sendable {
     /// What people want to know besides: how far a copy is, why Postgres ended, that the volume is full.
     private func detail(of report: MemberReport) -> String? {
         var detail = report.detail ?? operations.progress
-        if let why = detail, !instance.isRunning, let words = instance.lastWords, !why.contains(words) {
+        if let why = detail, !instance.isRunning, let words = instance.lastWordsOfFailure, !why.contains(words) {
             detail = "\(why): \(words)"
         }
         let all = [

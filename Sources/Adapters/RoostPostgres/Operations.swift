@@ -183,7 +183,7 @@ final class Operations: Sendable {
                 group.addTask { try await self.perform(operation, within: limit) }
                 group.addTask {
                     try await Task.sleep(for: limit)
-                    throw PostgresError("carry out \(operation)", "not done within \(limit)")
+                    throw PostgresError(operation.words, "not done within \(limit.components.seconds) s")
                 }
                 defer { group.cancelAll() }
                 return try await group.next() ?? .failed("cancelled")

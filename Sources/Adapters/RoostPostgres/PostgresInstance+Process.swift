@@ -57,6 +57,9 @@ extension PostgresInstance {
             kill()
             _ = await postmaster.waitForExit()
         }
+        // In order, it has ended its children before itself and has taken its files away. To look for them takes a busy
+        // computer seconds, in which a successor could lead; who starts it again looks.
+        if case .code(0)? = ended { return }
         try? await removeRemains()
     }
 
@@ -78,6 +81,12 @@ extension PostgresInstance {
 
     /// What the Postgres that runs or ran last said of its end; for people.
     public var lastWords: String? { words.withLock { $0 } }
+
+    /// What it said last, if it may be why it ended.
+    var lastWordsOfFailure: String? {
+        let isInOrder = postmaster.withLock { $0?.exit } == .code(0)
+        return isInOrder ? nil : lastWords
+    }
 
     /// The same as `exit`, once the log had a moment to come through.
     func exitInWords() async -> String? {

@@ -169,6 +169,26 @@ extension PostgresOperation {
 }
 
 extension PostgresOperation {
+    /// What it is, for people: 'could not …'.
+    public var words: String {
+        switch self {
+        case .initialize: "make the first data"
+        case .clone(let leader, _): "copy the data of \(leader)"
+        case .exchange: "put the copy in the place of the data"
+        case .discard: "remove the data"
+        case .tryRewind, .rewind: "take the data back to its leader's"
+        case .sever: "keep Postgres from its leader"
+        case .readEnd: "read where the log ends"
+        case .follow(let leader, _, _): "follow \(leader)"
+        case .promote: "promote Postgres"
+        case .startPrimary: "start Postgres as the primary"
+        case .checkpoint: "write a checkpoint"
+        case .stop: "stop Postgres"
+        }
+    }
+}
+
+extension PostgresOperation {
     /// The log may end elsewhere when it has begun.
     var changesLog: Bool {
         switch self {

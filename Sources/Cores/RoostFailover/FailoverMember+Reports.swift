@@ -2,7 +2,8 @@ import RoostModel
 
 /// What was said about this member, and when to say it again.
 struct ReportDesk: Sendable {
-    /// As Postgres shows it while it runs; of a standby without a stream it may be that of its last checkpoint.
+    /// Of the log: as a primary or a stream shows it, or as was read behind the fence. Zero: nothing has shown it yet. A
+    /// standby without a stream shows that of its last checkpoint, which may be long past.
     var timeline: UInt32 = 0
     /// Of the last byte, as of the last `readEnd`: what a promotion goes on from.
     var endTimeline: UInt32 = 0
@@ -27,7 +28,7 @@ struct ReportDesk: Sendable {
 
     mutating func note(_ sample: StandbyObservation) {
         standby = sample
-        timeline = sample.timeline
+        if sample.isStreaming { timeline = sample.timeline }
         replayed = sample.replayed
     }
 }

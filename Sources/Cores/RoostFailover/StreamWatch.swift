@@ -25,7 +25,10 @@ struct StreamWatch: Sendable {
         marks.removeAll { mark in !sample.standbys.contains { $0.member == mark.member && $0.isStreaming } }
         standbys = members.map { member in
             guard let stream = sample.standbys.first(where: { $0.member == member }) else { return Self.absent(member) }
-            let behind = sample.flushed.offset - min(stream.flushed.offset, sample.flushed.offset)
+            // One that has just connected has not said yet what it has.
+            let behind =
+                stream.flushed > .zero
+                ? sample.flushed.offset - min(stream.flushed.offset, sample.flushed.offset) : nil
             guard stream.isStreaming else {
                 return StandbyView(member: member, isConfirming: false, behindBytes: behind)
             }

@@ -59,6 +59,29 @@ import Testing
         #expect(Self.beat(&dialogue)?.standbys?.last == StandbyView(member: m3, isConfirming: false, behindBytes: nil))
     }
 
+    /// Of a stream that has just begun Postgres shows no position.
+    @Test func whatAStandbyHasNotSaidYetIsNotCounted() throws {
+        var dialogue = try Dialogue.leader()
+        _ = dialogue.observed(try dialogue.primary(500, ["m2": 500, "m3": 0]))
+        let m3 = StandbyView(member: dialogue.names[2], isConfirming: false, behindBytes: nil)
+        #expect(Self.beat(&dialogue)?.standbys?.last == m3)
+    }
+
+    /// What a standby without a stream shows is the timeline of its last checkpoint.
+    @Test func aTimelineDoesNotGoBackWithTheStream() throws {
+        var dialogue = try Dialogue.follower("m2")
+        let samples: [(UInt32, Bool, UInt32)] = [(3, true, 3), (1, false, 3), (0, false, 3), (4, true, 4)]
+        for (shown, isStreaming, told) in samples {
+            dialogue.wait(.seconds(3))
+            _ = dialogue.observed(
+                .standby(
+                    StandbyObservation(
+                        timeline: shown, received: LSN(1000), replayed: LSN(1000), isStreaming: isStreaming,
+                        silence: nil, lag: .zero)))
+            #expect(dialogue.stored?.timeline == told)
+        }
+    }
+
     @Test func aLeaderWhosePostgresIsSilentVouchesForNobody() throws {
         var dialogue = try Dialogue.leader()
         _ = dialogue.observed(try dialogue.primary(500, ["m2": 500, "m3": 500]))

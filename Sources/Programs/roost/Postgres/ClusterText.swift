@@ -77,7 +77,7 @@ extension MemberBody {
         let isStandby = role == .standby
         return [
             Cell(name.text, isLeader ? .strong : .plain), Cell(machine?.text ?? "-"), Cell(host?.text ?? "-"),
-            Cell(region.text), Cell(role.rawValue), Cell(state), .number(timeline),
+            Cell(region.text), Cell(role.rawValue), Cell(state), .number(timeline == 0 ? "-" : "\(timeline)"),
             .number(isStandby ? lagBytes.map { "\(ByteCount(bytes: Int64(clamping: $0)))" } ?? "-" : ""),
             .number(isStandby ? lagSeconds.map { Figure.decimal($0) + " s" } ?? "" : ""), Cell(detail ?? ""),
         ]
