@@ -17,7 +17,7 @@ enum FirstUse {
         case .folder(let path): folder = path
         }
         guard !disk.isReadOnly, try ForeignFile.folder("/", in: folder) == fresh,
-            try FolderListing.names(in: folder).isEmpty
+            try FolderListing.isEmpty(folder)
         else { return }
         let wanted =
             try ForeignFile.folder(disk.target, in: image.rootPath)

@@ -205,16 +205,27 @@ extension OCIRuntime {
     }
 
     private func isWatcher(_ pid: Int32, of machine: MachineID) throws(SystemError) -> Bool {
-        let read: [UInt8]?
-        do { read = try DurableFile.read("/proc/\(pid)/cmdline") } catch {
-            // It ended after the file was opened.
-            guard error.code == ESRCH else { throw error }
-            return false
-        }
-        guard let bytes = read else { return false }
-        let arguments = bytes.split(separator: 0)
+        guard let arguments = try Self.watcherArguments(of: pid) else { return false }
         return [machine.text, folders(machine).exits].allSatisfy { text in
             arguments.contains { $0.elementsEqual(text.utf8) }
+        }
+    }
+
+    /// Far longer than a conmon's own, which are some paths.
+    static let watcherArgumentsMax = 64 << 10
+
+    /// What a process was started with. Nil: it has gone, or has more than any conmon. A process shows as its arguments
+    /// what it likes of its memory, and it takes no right to do so (PR_SET_MM_MAP of prctl(2)): gigabytes of one machine
+    /// are no reason to let a launch of another one lie.
+    static func watcherArguments(
+        of pid: Int32, in proc: String = "/proc"
+    ) throws(SystemError) -> [ArraySlice<UInt8>]? {
+        do {
+            return try DurableFile.read("\(proc)/\(pid)/cmdline", bytesMax: watcherArgumentsMax)?.split(separator: 0)
+        } catch {
+            // It ended after the file was opened.
+            guard error.code == ESRCH || error.code == EFBIG else { throw error }
+            return nil
         }
     }
 

@@ -1,19 +1,25 @@
 import CLinux
 import Glibc
 import RoostLinux
+import RoostModel
 
 /// A process and all that it has begun.
 enum ProcessTree {
     /// A tree that grows faster than it can be ended is beyond us; its machine can still be killed.
     static let roundsMax = 200
+    /// Each round looks at all processes of the host, and its machines decide how many those are.
+    static let timeMax = Duration.seconds(10)
     private static let pauseMicroseconds: UInt32 = 5000
 
     /// Ends the tree of a process that adopts its orphans (`tini -s`). It is stopped first and ended last: as long as
     /// it is there, no descendant gets a parent outside of the tree. On a thread that may wait.
-    static func end(_ root: ProcessIdentity) {
+    static func end(
+        _ root: ProcessIdentity, within time: Duration = timeMax, living: (Int32) -> [Int32] = descendants
+    ) {
+        let end = BootClock.now() + time
         _ = try? root.signal(SIGSTOP)
-        for _ in 0..<roundsMax {
-            let living = descendants(of: root.pid)
+        for _ in 0..<roundsMax where BootClock.now() < end {
+            let living = living(root.pid)
             if living.isEmpty { break }
             for pid in living { kill(pid, SIGKILL) }
             usleep(pauseMicroseconds)
@@ -22,7 +28,7 @@ enum ProcessTree {
     }
 
     /// Those that are not merely waiting to be reaped.
-    private static func descendants(of root: Int32) -> [Int32] {
+    static func descendants(of root: Int32) -> [Int32] {
         var children: [Int32: [(pid: Int32, isAlive: Bool)]] = [:]
         for name in (try? FolderListing.names(in: "/proc")) ?? [] {
             guard let pid = Int32(name), let bytes = try? DurableFile.read("/proc/\(pid)/stat") else { continue }

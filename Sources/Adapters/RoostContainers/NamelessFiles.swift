@@ -1,0 +1,181 @@
+import CLinux
+import Glibc
+import RoostLinux
+import RoostModel
+import RoostRuntime
+
+/// Files of machines' roots that were removed while somebody had them open: they take their blocks until the last
+/// process lets go, and no walk finds them.
+enum NamelessFiles {
+    /// Nothing is opened but folders of /proc: the kernel's links are asked what they lead to (proc_pid_fd(5)). Blocks:
+    /// until the end and for one question to the kernel more, whatever the processes have made of themselves.
+    ///
+    /// - Parameter openMax: files open or mapped in all processes: thousands of processes may share a table of a million.
+    static func use(
+        ofProcesses processes: Set<Int32>, openMax: Int, until end: WalkEnd, in proc: String = "/proc",
+        read: @escaping FolderListing.Read = readdir
+    ) -> RootUse {
+        var look = OpenLook(proc: proc, read: read, end: end, count: OpenCount(max: openMax))
+        guard look.expects(processes) else { return look.use }
+        // In another order each time: of a look that does not come to its end the largest that was ever seen counts, and
+        // nobody can put a file where no look gets to.
+        for process in processes.shuffled() {
+            for folder in ["fd", "map_files"] where !look.take(folder, of: process) { return look.use }
+        }
+        return look.use
+    }
+}
+
+/// One look at what processes have open.
+private struct OpenLook {
+    /// OVERLAYFS_SUPER_MAGIC of linux/magic.h. A machine can mount nothing, so what is on an overlay is its root.
+    private static let overlay = 0x794c_7630
+    private static let blockSize: Int64 = 512
+    /// Looks at what moves all the time.
+    private static let roundsMax = 8
+
+    private struct File: Hashable {
+        var device: dev_t
+        var number: ino_t
+    }
+
+    private enum Answer {
+        case seen
+        /// Gone meanwhile, perhaps.
+        case missed
+    }
+
+    let proc: String
+    let read: FolderListing.Read
+    let end: WalkEnd
+    var count: OpenCount
+    var use = RootUse(size: .zero)
+    /// Without a name, and counted.
+    private var files: Set<File> = []
+
+    init(proc: String, read: @escaping FolderListing.Read, end: WalkEnd, count: OpenCount) {
+        (self.proc, self.read, self.end, self.count) = (proc, read, end, count)
+    }
+
+    /// Since Linux 6.2 the size of the folder is the number of files in it (Documentation/filesystems/proc.rst), so that
+    /// nobody has to list what is too much. An older kernel says 0 of every one, this process's own too.
+    /// - Returns: whether the look goes on.
+    mutating func expects(_ processes: Set<Int32>) -> Bool {
+        guard openFiles(of: "self") > 0 else { return true }
+        var sum = 0
+        for process in processes {
+            guard goesOn() else { return false }
+            sum += openFiles(of: "\(process)")
+            guard sum <= count.max else {
+                use.hasTooManyOpen = true
+                return false
+            }
+        }
+        return true
+    }
+
+    private func openFiles(of process: String) -> Int {
+        var status = stat()
+        return stat("\(proc)/\(process)/fd", &status) == 0 ? Int(status.st_size) : 0
+    }
+
+    /// The threads of a process share its files and its memory, as a rule: looked at one by one, a program of a thousand
+    /// threads would be over the bound by nothing but their number. Where the first one has ended, /proc shows both at
+    /// another one only (proc(5): each has a folder under its own number, though it is not listed).
+    /// - Returns: whether the look goes on.
+    mutating func take(_ folder: String, of process: Int32) -> Bool {
+        guard let links = rounds("\(proc)/\(process)/\(folder)") else { return false }
+        if links > 0 { return true }
+        var isOver = false
+        list("\(proc)/\(process)/task") { look, thread, _ in
+            let links = look.goesOn() ? look.rounds("\(look.proc)/\(String(cString: thread))/\(folder)") : nil
+            isOver = links == nil
+            return links == 0
+        }
+        return !isOver
+    }
+
+    /// What moved from one number to another between the listing and the question is found in another round, as a rule: a
+    /// file counts once.
+    /// - Returns: how many links there were; nil: the look is over.
+    private mutating func rounds(_ folder: String) -> Int? {
+        count.begin()
+        var most = 0
+        for _ in 0..<Self.roundsMax {
+            guard goesOn() else { return nil }
+            var (links, missed, isOver) = (0, 0, false)
+            list(folder) { look, name, place in
+                links += 1
+                isOver = !look.goesOn() || !look.counts(links)
+                if !isOver, look.ask(name, in: place, folder) == .missed { missed += 1 }
+                return !isOver
+            }
+            if isOver { return nil }
+            most = max(most, links)
+            if missed == 0 { break }
+        }
+        return most
+    }
+
+    private mutating func counts(_ links: Int) -> Bool {
+        use.hasTooManyOpen = !count.see(links)
+        return !use.hasTooManyOpen
+    }
+
+    private mutating func goesOn() -> Bool {
+        guard end.isReached else { return true }
+        use.isDone = false
+        return false
+    }
+
+    /// Each name as it comes, until there is no more or `goesOn` says so.
+    private mutating func list(
+        _ folder: String, _ goesOn: (inout OpenLook, UnsafePointer<CChar>, Int32) -> Bool
+    ) {
+        do throws(SystemError) {
+            try FolderListing.each(in: folder, read: read) { goesOn(&self, $0, $1) }
+        } catch {
+            // A process that has gone has nothing open. What this one lacks acquits nobody.
+            if [EMFILE, ENFILE, ENOMEM].contains(error.code) { use.isDone = false }
+        }
+    }
+
+    private mutating func ask(_ name: UnsafePointer<CChar>, in place: Int32, _ folder: String) -> Answer {
+        var status = stat()
+        guard fstatat(place, name, &status, 0) == 0 else { return .missed }
+        guard status.st_mode & S_IFMT == S_IFREG, status.st_nlink == 0 else { return .seen }
+        let file = File(device: status.st_dev, number: status.st_ino)
+        guard !files.contains(file) else { return .seen }
+        var filesystem = statfs()
+        guard statfs(folder + "/" + String(cString: name), &filesystem) == 0 else { return .missed }
+        if Int(filesystem.f_type) == Self.overlay {
+            files.insert(file)
+            use.size = use.size + ByteCount(bytes: Int64(status.st_blocks) * Self.blockSize)
+        }
+        return .seen
+    }
+}
+
+/// Links of folders that are listed several times, each of them once.
+struct OpenCount {
+    let max: Int
+    /// Of the folders before.
+    private var sum = 0
+    /// The longest listing of this one.
+    private var longest = 0
+
+    init(max: Int) { self.max = max }
+
+    /// The next folder.
+    mutating func begin() {
+        sum += longest
+        longest = 0
+    }
+
+    /// - Parameter links: of one listing, so far.
+    /// - Returns: whether there are no more than there may be.
+    mutating func see(_ links: Int) -> Bool {
+        longest = Swift.max(longest, links)
+        return sum + longest <= max
+    }
+}

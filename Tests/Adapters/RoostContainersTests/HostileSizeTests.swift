@@ -1,0 +1,110 @@
+import Foundation
+import Glibc
+import RoostLinux
+import RoostModel
+import RoostRuntime
+import Testing
+
+@testable import RoostContainers
+
+/// What a machine can make so large that whoever reads it to the end is held up, or has no memory left.
+@Suite struct HostileSizeTests {
+    /// Instead of /proc, with `links` names in the fd folder of each process.
+    private static func withProcesses(
+        _ processes: Range<Int32>, links: Int, _ body: (String) throws -> Void
+    ) throws {
+        let folder = "/var/tmp/roost-proc-\(getpid())-\(UUID().uuidString)"
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        for process in processes {
+            try DurableFile.makeFolder("\(folder)/\(process)/fd")
+            for link in 0..<links {
+                let file = open("\(folder)/\(process)/fd/\(link)", O_WRONLY | O_CREAT | O_CLOEXEC, 0o600)
+                #expect(file >= 0)
+                close(file)
+            }
+        }
+        try body(folder)
+    }
+
+    /// A look whose time is over once `reads` names were read; nil: never.
+    private static func look(
+        _ processes: Range<Int32>, in proc: String, openMax: Int, endAfter reads: Int? = nil
+    ) -> (use: RootUse, reads: Int) {
+        let end = WalkEnd(at: BootClock.now() + .seconds(600))
+        if reads == 0 { end.come() }
+        var count = 0
+        let use = NamelessFiles.use(ofProcesses: Set(processes), openMax: openMax, until: end, in: proc) {
+            count += 1
+            if count == reads { end.come() }
+            return readdir($0)
+        }
+        return (use, count)
+    }
+
+    @Test("However many files are open, a look at them ends at its time, and at its bound, without a listing before")
+    func openFiles() throws {
+        try Self.withProcesses(1..<21, links: 50) { proc in
+            let whole = Self.look(1..<21, in: proc, openMax: 1000)
+            // Each folder with its two dots and its end.
+            #expect(whole.use.isDone && !whole.use.hasTooManyOpen && whole.reads >= 20 * 53)
+            let over = Self.look(1..<21, in: proc, openMax: 1000, endAfter: 0)
+            #expect(!over.use.isDone && over.reads == 0)
+            let cut = Self.look(1..<21, in: proc, openMax: 1000, endAfter: 7)
+            // Two of them may have been dots, at which nobody looks at the time.
+            #expect(!cut.use.isDone && cut.reads <= 10)
+            let many = Self.look(1..<21, in: proc, openMax: 120)
+            #expect(many.use.hasTooManyOpen && many.reads <= 3 * 53)
+            // The bound is that of all together.
+            #expect(Self.look(1..<21, in: proc, openMax: 999).use.hasTooManyOpen)
+        }
+    }
+
+    @Test("Where the kernel says how many files a process has open, too many are not even listed")
+    func counted() throws {
+        var own = stat()
+        #expect(stat("/proc/self/fd", &own) == 0)
+        let look = Self.look(getpid()..<getpid() + 1, in: "/proc", openMax: 2)
+        #expect(look.use.hasTooManyOpen)
+        // Since Linux 6.2.
+        if own.st_size > 0 { #expect(look.reads == 0) }
+        #expect(look.reads <= 6)
+    }
+
+    @Test("The files of a process whose first thread has ended are found at another one")
+    func threads() throws {
+        try Self.withProcesses(1..<2, links: 0) { proc in
+            for thread in ["1", "7"] { try DurableFile.makeFolder("\(proc)/1/task/\(thread)") }
+            try DurableFile.makeFolder(proc + "/7/fd")
+            for link in 0..<9 { try DurableFile.makeFolder("\(proc)/7/fd/\(link)") }
+            #expect(Self.look(1..<2, in: proc, openMax: 9).use.isDone)
+            #expect(Self.look(1..<2, in: proc, openMax: 8).use.hasTooManyOpen)
+        }
+    }
+
+    @Test("A process that shows gigabytes as its arguments is nobody's watcher, and no error")
+    func arguments() throws {
+        try Self.withProcesses(1..<4, links: 0) { proc in
+            try DurableFile.write("conmon\0-c\0id\0", to: proc + "/1/cmdline")
+            let large = open(proc + "/2/cmdline", O_WRONLY | O_CREAT | O_CLOEXEC, 0o600)
+            #expect(ftruncate(large, 1 << 30) == 0)
+            close(large)
+            let found = try (1...3).map { try OCIRuntime.watcherArguments(of: $0, in: proc) }
+            #expect(found[0].map { $0.map { String(decoding: $0, as: UTF8.self) } } == ["conmon", "-c", "id"])
+            #expect(found[1] == nil && found[2] == nil)
+        }
+    }
+
+    @Test("The end of a process tree that grows all the time is given up in time")
+    func tree() throws {
+        // Nobody's: each round finds somebody, and there is nobody to be killed.
+        let nobody = try JSONDecoder().decode(
+            ProcessIdentity.self, from: Data(#"{"pid":2147483647,"startTicks":1}"#.utf8))
+        var rounds = 0
+        ProcessTree.end(nobody, within: .milliseconds(100)) { _ in
+            rounds += 1
+            usleep(30_000)
+            return [Int32.max]
+        }
+        #expect(rounds >= 1 && rounds <= 4)
+    }
+}
