@@ -57,7 +57,6 @@ public struct LoopVolumes: VolumeBackend {
     }
 
     func image(_ volume: VolumeID) -> String { "\(pool)/\(volume).img" }
-    private func halfMade(_ volume: VolumeID) -> String { "\(pool)/.\(volume).img.new" }
     private func lockFile(_ volume: VolumeID) -> String { "\(pool)/.\(volume).lock" }
     func mountPoint(_ volume: VolumeID) -> String { "\(mountRoot)/\(volume)" }
 
@@ -85,7 +84,7 @@ public struct LoopVolumes: VolumeBackend {
                     code: .noSpace, operation: "create", volume: volume,
                     cause: "the host's pool has \(free) left, \(size) are wanted: destroy volumes or use another host")
             }
-            let file = halfMade(volume)
+            let file = VolumeFile.unfinished(volume, in: pool)
             do throws(VolumeFileError) {
                 try await VolumeFile.make(file, as: image(volume), size: size, writtenOnce: writtenOnce)
             } catch {
@@ -176,7 +175,9 @@ public struct LoopVolumes: VolumeBackend {
     /// Removes what a create that was killed has left.
     private func sweep() async throws(VolumeError) {
         for name in try await names() where name.hasPrefix(".vol_") {
-            guard name.hasSuffix(".img.new") || name.hasSuffix(VolumeFile.namelessEnding) else { continue }
+            guard name.hasSuffix(VolumeFile.unfinishedEnding) || name.hasSuffix(VolumeFile.unlockedEnding) else {
+                continue
+            }
             let wasLeftOver = try await report(nil, "sweep") { () throws(SystemError) in
                 try VolumeFile.removeIfLeftOver("\(pool)/\(name)")
             }

@@ -11,7 +11,15 @@ enum VolumeFile {
     static let writeBytesPerSecondMax: Int64 = 1 << 30
     static let formatDeadline = Duration.seconds(300)
 
-    /// Makes the file at `path`: reserved, its first `writtenOnce` bytes written, formatted, flushed; then it gets its
+    /// A name for a file that is being made as `name`, which no other one ever gets: whoever removes what it found under
+    /// such a name removes that and nothing else.
+    static func unfinished(_ volume: VolumeID, in pool: String) -> String {
+        var generator = SystemRandomNumberGenerator()
+        let attempt = String(UInt64.random(in: .min ... .max, using: &generator), radix: 16)
+        return "\(pool)/.\(volume).\(attempt)\(unfinishedEnding)"
+    }
+
+    /// Makes the file at `path`, which is nobody else's: reserved, its first `writtenOnce` bytes written, formatted, flushed; then it gets its
     /// `name`. The file stays locked (flock) until it has that, which tells a file being made from one left over by a crash.
     static func make(
         _ path: String, as name: String, size: ByteCount, writtenOnce: ByteCount
@@ -33,10 +41,12 @@ enum VolumeFile {
         }
     }
 
-    /// Until it is locked and has its name, a file has this ending.
-    static let namelessEnding = ".making"
+    /// While it is made, a file has this ending.
+    static let unfinishedEnding = ".img.new"
+    /// And until it is locked this one behind it.
+    static let unlockedEnding = ".making"
     /// Far longer than it takes to lock a new file.
-    private static let namelessAge = Duration.seconds(60)
+    private static let unlockedAge = Duration.seconds(60)
 
     /// Removes a file that no living process is making. Safe to call at any time.
     /// - Returns: whether it was there and was removed.
@@ -47,27 +57,33 @@ enum VolumeFile {
             throw SystemError("open", path)
         }
         defer { close(file) }
-        guard FileLock.hold(file) else { return false }
+        return try removeIfLeftOver(path, openedAs: file)
+    }
+
+    static func removeIfLeftOver(_ path: String, openedAs file: Int32) throws(SystemError) -> Bool {
+        // A new one is not even tried: its maker would find it locked.
         var status = stat()
-        if path.hasSuffix(namelessEnding), fstat(file, &status) == 0,
-            WallClock.milliseconds() / 1000 - Int64(status.st_mtim.tv_sec) < namelessAge.milliseconds / 1000
-        {
-            return false
+        guard fstat(file, &status) == 0 else { throw SystemError("look at", path) }
+        let age = WallClock.milliseconds() / 1000 - Int64(status.st_mtim.tv_sec)
+        if path.hasSuffix(unlockedEnding), age < unlockedAge.milliseconds / 1000 { return false }
+        // Since it was opened its maker may have given it its name, or another one like us have removed it.
+        guard FileLock.hold(file), FileLock.isNamed(file, path) else { return false }
+        guard unlink(path) == 0 else {
+            if errno == ENOENT { return false }
+            throw SystemError("remove", path)
         }
-        guard unlink(path) == 0 || errno == ENOENT else { throw SystemError("remove", path) }
         return true
     }
 
     private static func reserve(_ path: String, size: ByteCount) throws(VolumeFileError) -> Int32 {
         // It gets the name under which it is looked for when it is locked: a file that is not would be taken for a
         // left-over one.
-        var generator = SystemRandomNumberGenerator()
-        let nameless = "\(path).\(UInt64.random(in: .min ... .max, using: &generator))\(namelessEnding)"
-        let file = open(nameless, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
-        guard file >= 0 else { throw .system(SystemError("create", nameless)) }
-        guard FileLock.hold(file), rename(nameless, path) == 0 else {
-            let error = SystemError("lock", nameless)
-            unlink(nameless)
+        let unlocked = path + unlockedEnding
+        let file = open(unlocked, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+        guard file >= 0 else { throw .system(SystemError("create", unlocked)) }
+        guard FileLock.hold(file), rename(unlocked, path) == 0 else {
+            let error = SystemError("lock", unlocked)
+            unlink(unlocked)
             close(file)
             throw .system(error)
         }

@@ -79,7 +79,8 @@ public final class FileLock: Sendable {
         }
     }
 
-    private static func isNamed(_ file: Int32, _ path: String) -> Bool {
+    /// Whether the open file is the one that has this name now.
+    public static func isNamed(_ file: Int32, _ path: String) -> Bool {
         var held = stat()
         var named = stat()
         return fstat(file, &held) == 0 && stat(path, &named) == 0 && held.st_ino == named.st_ino

@@ -265,7 +265,7 @@ struct LoopVolumesTests {
     @Test func aVolumeThatIsBeingMadeIsNotTakenForALeftOver() async throws {
         try await Pool.with { pool in
             // A file that has just been made and is not locked yet.
-            let fresh = pool.folder + "/pool/.\(Pool.newID()).img.new.1\(VolumeFile.namelessEnding)"
+            let fresh = pool.folder + "/pool/.\(Pool.newID()).img.new.1\(VolumeFile.unlockedEnding)"
             try DurableFile.makeFolder(pool.folder + "/pool")
             try DurableFile.write("", to: fresh)
             #expect(try await pool.volumes.list().isEmpty)
@@ -283,6 +283,60 @@ struct LoopVolumesTests {
                 try await group.waitForAll()
             }
             #expect(try await pool.volumes.list().count == 6)
+        }
+    }
+
+    @Test("A sweep that opened a file before its maker went on removes nothing of it, and locks no new one")
+    func aSweepThatWasOvertakenByTheMaker() async throws {
+        try await Pool.with { pool in
+            let folder = pool.folder + "/pool"
+            try DurableFile.makeFolder(folder)
+            let path = folder + "/.\(Pool.newID()).img.new"
+            func opened(_ path: String) throws -> Int32 {
+                try DurableFile.write("half", to: path)
+                return open(path, O_RDWR | O_CLOEXEC)
+            }
+            // It has its name by now.
+            let whole = try opened(path)
+            defer { close(whole) }
+            #expect(rename(path, folder + "/whole") == 0)
+            #expect(try !VolumeFile.removeIfLeftOver(path, openedAs: whole))
+            #expect(access(folder + "/whole", F_OK) == 0)
+            // Another sweep has removed it, and its name is another file's.
+            let old = try opened(path)
+            defer { close(old) }
+            unlink(path)
+            let new = try opened(path)
+            defer { close(new) }
+            #expect(try !VolumeFile.removeIfLeftOver(path, openedAs: old))
+            #expect(access(path, F_OK) == 0)
+            #expect(try VolumeFile.removeIfLeftOver(path, openedAs: new))
+            // The maker of one that has just been made finds it as it was.
+            let fresh = path + VolumeFile.unlockedEnding
+            let sweeps = try opened(fresh)
+            defer { close(sweeps) }
+            let makers = open(fresh, O_RDWR | O_CLOEXEC)
+            defer { close(makers) }
+            #expect(try !VolumeFile.removeIfLeftOver(fresh, openedAs: sweeps))
+            #expect(FileLock.hold(makers))
+        }
+    }
+
+    @Test func whatIsLeftOfOneAttemptIsNotInTheWayOfTheNext() async throws {
+        try await Pool.with { pool in
+            let id = Pool.newID()
+            try DurableFile.makeFolder(pool.folder + "/pool")
+            // Somebody is about to remove it.
+            let left = pool.folder + "/pool/.\(id).img.new"
+            try DurableFile.write("half", to: left)
+            let file = open(left, O_RDWR | O_CLOEXEC)
+            defer { close(file) }
+            #expect(FileLock.hold(file))
+            try await pool.volumes.create(id, size: size)
+            #expect(FileLock.isNamed(file, left))
+            #expect(try await pool.volumes.list() == [id])
+            let one = VolumeFile.unfinished(id, in: "/pool")
+            #expect(one.hasPrefix("/pool/.vol_") && one != VolumeFile.unfinished(id, in: "/pool"))
         }
     }
 
