@@ -60,7 +60,8 @@ public final class EdgeConnection: Sendable {
         public var description: String { "the other side says what makes no sense: \(what)" }
     }
 
-    /// They were not sent, or whoever received them has too many open: the kernel leaves out what does not fit (unix(7)).
+    /// They were not sent. What the kernel leaves out because whoever receives has too many open (unix(7)) is an error of
+    /// the reading, EMFILE.
     public struct FilesMissing: Error, CustomStringConvertible {
         public init() {}
 

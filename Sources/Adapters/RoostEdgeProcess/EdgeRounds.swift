@@ -99,7 +99,7 @@ struct EdgeRounds {
 
     private mutating func attend(_ edge: RunningEdge, _ orders: EdgeKeeper.Orders, passed: Duration, now: Moment) {
         var hasSpoken = false
-        var isLacking = false
+        var link = EdgePatience.Sight.open
         do {
             if edge.connection == nil { try contact(edge, now: now) }
             // What is left is there in the next round, which begins at once.
@@ -107,6 +107,7 @@ struct EdgeRounds {
                 guard let connection = edge.connection else { break }
                 guard let received = try connection.receive() else {
                     edge.disconnect()
+                    link = .failed
                     break
                 }
                 if received.isEmpty { break }
@@ -117,15 +118,15 @@ struct EdgeRounds {
         } catch {
             logger.error("the link to the edge has failed", metadata: ["edge": "\(edge.number)", "error": "\(error)"])
             edge.disconnect()
-            isLacking = Self.isOwnLack(error)
+            link = Self.isOwnLack(error) ? .lack : .failed
         }
         edge.patience.pass(
-            isLacking ? .zero : passed, hasSpoken: hasSpoken, isKnown: edge.isKnown || edge.isForeign)
+            passed, hasSpoken: hasSpoken, isKnown: edge.isKnown || edge.isForeign, link: link)
     }
 
-    /// What this process lacks says nothing of an edge, which may serve its clients well.
+    /// What this process lacks says nothing of an edge, which may serve its clients well. Files that came and had no place
+    /// here are such an error too; those that are missing otherwise were not sent.
     static func isOwnLack(_ error: any Error) -> Bool {
-        if error is EdgeConnection.FilesMissing { return true }
         guard let error = error as? SystemError else { return false }
         return [EMFILE, ENFILE, ENOMEM, ENOBUFS].contains(error.code)
     }

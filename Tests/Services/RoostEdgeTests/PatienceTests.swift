@@ -58,9 +58,49 @@ import Testing
         for code in [EMFILE, ENFILE, ENOMEM, ENOBUFS] {
             #expect(EdgeRounds.isOwnLack(SystemError("connect to", "edge", code: code)))
         }
-        #expect(EdgeRounds.isOwnLack(EdgeConnection.FilesMissing()))
+        // They were never sent.
+        #expect(!EdgeRounds.isOwnLack(EdgeConnection.FilesMissing()))
         #expect(!EdgeRounds.isOwnLack(SystemError("send over", "a socket", code: EPIPE)))
         #expect(!EdgeRounds.isOwnLack(EdgeConnection.Malformed(what: "kind 9")))
+    }
+
+    /// Makes the link in one round, and learns in a later one that it cannot take what comes.
+    private func lack(
+        _ number: Int, every rounds: Int, hears: Bool = false, _ patience: inout EdgePatience
+    ) {
+        patience.reach()
+        let isLacking = number % rounds == 0
+        patience.pass(
+            Self.round, hasSpoken: hears && !isLacking, isKnown: false, link: isLacking ? .lack : .open)
+    }
+
+    @Test("While roostd lacks descriptors to read its links, it makes and drops them, and ends no edge for that")
+    func lackWhileReading() {
+        for (rounds, hears) in [(1, false), (2, false), (3, true), (200, false)] {
+            #expect(
+                end { time, patience in
+                    lack(Int(time / Self.round), every: rounds, hears: hears, &patience)
+                } == nil)
+        }
+    }
+
+    @Test("An edge that hangs, or drops every link, is ended also where roostd has lacked something")
+    func lackBefore() throws {
+        for (link, latest) in [(EdgePatience.Sight.open, 26), (.failed, 21)] {
+            let end = end { time, patience in
+                guard time > .seconds(10) else { return lack(Int(time / Self.round), every: 2, &patience) }
+                patience.reach()
+                patience.pass(Self.round, hasSpoken: false, isKnown: false, link: link)
+            }
+            let found = try #require(end)
+            #expect(found > .seconds(20 - 1) && found < .seconds(latest))
+        }
+        // What roostd has lacked once is no excuse for an edge that was known since.
+        let known = end { time, patience in
+            let link = time == .seconds(1) ? EdgePatience.Sight.lack : .open
+            patience.pass(Self.round, hasSpoken: time < .seconds(2), isKnown: time > .seconds(1), link: link)
+        }
+        #expect(try #require(known) < .seconds(13))
     }
 
     @Test("An edge that speaks another protocol, and so drops the link each time, stays known as one")
