@@ -88,24 +88,37 @@ extension OCIRuntime {
         try? PlainFile.replace(end, at: folders.firstLog)
     }
 
-    /// Keeps the logs of the machines that are here and of the ``logsKeptMax`` newest that were.
-    func forgetOldLogs() {
+    public func forgetLogs(keeping known: Set<MachineID>) async {
+        await BlockingCall.run { removeLogs(keeping: known) }
+    }
+
+    /// Keeps the logs of the ``logsKeptMax`` newest of those that are gone.
+    private func removeLogs(keeping known: Set<MachineID>) {
         let folder = configuration.logFolder
         guard let names = try? FolderListing.names(in: folder) else { return }
-        var gone: [Substring: (names: [String], time: Int)] = [:]
+        var gone: [MachineID: (names: [String], time: Int)] = [:]
         for name in names {
-            let machine = name.prefix { $0 != "." }
-            // Where that could not be seen it may be there.
-            let isThere = try? DurableFile.exists("\(configuration.stateFolder)/machines-oci/\(machine)")
-            guard isThere == false else { continue }
+            guard let machine = try? MachineID(String(name.prefix { $0 != "." })), !known.contains(machine) else {
+                continue
+            }
             var file = stat()
             let time = stat("\(folder)/\(name)", &file) == 0 ? file.st_mtim.tv_sec : 0
-            let known = gone[machine]
-            gone[machine] = ((known?.names ?? []) + [name], max(time, known?.time ?? 0))
+            let before = gone[machine]
+            gone[machine] = ((before?.names ?? []) + [name], max(time, before?.time ?? 0))
         }
-        guard gone.count > Self.logsKeptMax else { return }
-        for old in gone.values.sorted(by: { $0.time > $1.time }).dropFirst(Self.logsKeptMax) {
-            for name in old.names { unlink("\(folder)/\(name)") }
+        for old in gone.sorted(by: { $0.value.time > $1.value.time }).dropFirst(Self.logsKeptMax) {
+            removeLogs(old.value.names, of: old.key)
         }
+    }
+
+    /// Unless something of the machine is there, or somebody works on it: it was made since it was asked for.
+    private func removeLogs(_ names: [String], of machine: MachineID) {
+        let folders = folders(machine)
+        // Where that could not be seen there may be something.
+        guard let lock = try? FileLock.attempt(folders.lock) else { return }
+        defer { lock.release() }
+        guard (try? DurableFile.exists(folders.state)) == false else { return }
+        for name in names { unlink("\(configuration.logFolder)/\(name)") }
+        unlink(folders.lock)
     }
 }

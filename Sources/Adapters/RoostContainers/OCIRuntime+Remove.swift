@@ -11,7 +11,6 @@ extension OCIRuntime {
             try await takeApart(machine)
             unlink(folders(machine).lock)
         }
-        await BlockingCall.run { forgetOldLogs() }
     }
 
     /// Every step looks first and can be repeated; the launch's record goes last, so that a removal that was cut off

@@ -37,6 +37,10 @@ public protocol MachineRuntime: Sendable {
     /// Takes apart what a launch made: root, watcher, namespaces, cgroup. Volumes are not touched.
     func remove(_ machine: MachineID) async throws(RuntimeError)
 
+    /// Removes the logs of machines that are gone, but for those of the newest.
+    /// - Parameter known: not gone, whatever is there of them: one that is stopped has nothing but its log.
+    func forgetLogs(keeping known: Set<MachineID>) async
+
     /// The last bytes of the machine's log.
     func logTail(_ machine: MachineID, bytesMax: Int) async throws(RuntimeError) -> String
 }

@@ -145,4 +145,12 @@ extension HostAgent {
         guard await machine(id) != nil else { throw Refusal(.notFound, "machine \(id) not found") }
         do { return try await runtime.logTail(id, bytesMax: bytesMax) } catch { throw Refusal(runtime: error) }
     }
+
+    /// Of machines that were destroyed. What is stopped may be asked for its log at any time, and starts anew with it.
+    func forgetOldLogs() async {
+        guard !isSuperseded else { return }
+        var known = Set(machineRows.values.filter { $0.life.phase != .destroyed }.map(\.record.id))
+        known.formUnion(unreadableRows.compactMap { try? MachineID($0.id) })
+        await runtime.forgetLogs(keeping: known)
+    }
 }

@@ -128,6 +128,7 @@ public actor HostAgent {
     /// volumes that are being made.
     public func run() async {
         await clearForeignMachines()
+        await forgetOldLogs()
         let kept = machineRows.values.filter { $0.life.phase != .destroyed }
         for row in kept { announce(row.record.id) }
         logger.info(

@@ -222,5 +222,6 @@ struct MachineKeeper: Sendable {
         try await agent.runtime.remove(machine)
         try await agent.mesh.detach(machine)
         try await releaseVolumes()
+        await agent.forgetOldLogs()
     }
 }

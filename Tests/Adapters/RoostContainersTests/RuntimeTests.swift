@@ -290,4 +290,36 @@ extension String {
         while let last = text.last, isOut(last) { text = text.dropLast() }
         return String(text)
     }
+
+    @Test("Logs go of machines that are gone, the oldest first, and of no other one however old they are")
+    func oldLogs() async throws {
+        try await Workshop.with { workshop in
+            let folder = workshop.folder + "/state/logs"
+            var random = SystemRandomNumberGenerator()
+            let machines = (0..<OCIRuntime.logsKeptMax + 5).map { _ in MachineID.random(using: &random) }
+            // The first is the oldest.
+            for (number, machine) in machines.enumerated() {
+                for name in ["\(machine).log", "\(machine).log.1"] {
+                    try PlainFile.write("a line", to: "\(folder)/\(name)")
+                    let time = timespec(tv_sec: 1_000_000 + number, tv_nsec: 0)
+                    var both = [time, time]
+                    #expect(utimensat(AT_FDCWD, "\(folder)/\(name)", &both, 0) == 0)
+                }
+            }
+            // Stopped: nothing is there but its logs. One that was made meanwhile. One that somebody works on.
+            let (stopped, made, held) = (machines[0], machines[1], machines[2])
+            try DurableFile.makeFolder(workshop.runtime.folders(made).state)
+            let lock = try #require(try FileLock.attempt(workshop.runtime.folders(held).lock))
+            await workshop.runtime.forgetLogs(keeping: [stopped])
+            let names = Set(try FolderListing.names(in: folder))
+            let left = machines.filter { names.contains("\($0).log") && names.contains("\($0).log.1") }
+            #expect(left == [stopped, made, held] + machines.dropFirst(5))
+            #expect(names.count == 2 * left.count)
+            lock.release()
+            await workshop.runtime.forgetLogs(keeping: [stopped])
+            #expect(access("\(folder)/\(held).log", F_OK) != 0 && access("\(folder)/\(stopped).log", F_OK) == 0)
+            #expect(try FolderListing.names(in: workshop.run + "/locks").isEmpty)
+            rmdir(workshop.runtime.folders(made).state)
+        }
+    }
 }

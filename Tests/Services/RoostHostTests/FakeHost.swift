@@ -29,6 +29,8 @@ final class FakeRuntime: MachineRuntime {
     let launchTime = Mutex(Duration.zero)
     let roots = Mutex<[MachineID: RootUse]>([:])
     let slowRoots = Mutex<Set<MachineID>>([])
+    /// At each time when old ones were to go.
+    let logsKept = Mutex<[Set<MachineID>]>([])
     /// Then an end by SIGKILL is told by its exit code alone.
     let isUnsureOfSignals = Mutex(false)
 
@@ -99,6 +101,8 @@ final class FakeRuntime: MachineRuntime {
             if machines[machine]?.exit != nil { machines[machine] = nil }
         }
     }
+
+    func forgetLogs(keeping known: Set<MachineID>) async { logsKept.withLock { $0.append(known) } }
 
     func logTail(_ machine: MachineID, bytesMax: Int) async throws(RuntimeError) -> String { "" }
 

@@ -84,6 +84,31 @@ import Testing
         }
     }
 
+    @Test("Logs are forgotten of machines that are not in the ledger, when one is destroyed and when the host begins")
+    func oldLogs() async throws {
+        let host = try FakeHost()
+        defer { host.remove() }
+        let (stopped, destroyed) = (try order(), try order(name: "two"))
+        try await host.withAgent { agent in
+            for order in [stopped, destroyed] {
+                _ = try await agent.createMachine(order)
+                try await started(agent, order.id)
+            }
+            _ = try await agent.stop(stopped.id, signal: nil, timeout: nil)
+            _ = try await agent.wait(for: stopped.id, states: [.stopped], timeout: .seconds(5))
+            #expect(host.runtime.logsKept.withLock { $0.count } == 1)
+            _ = try await agent.destroy(destroyed.id, force: true)
+            _ = try await agent.wait(for: destroyed.id, states: [.destroyed], timeout: .seconds(5))
+            #expect(host.runtime.logsKept.withLock { $0.last }?.contains(stopped.id) == true)
+        }
+        try await host.withAgent { _ in
+            let kept = try await poll(for: .seconds(5)) {
+                host.runtime.logsKept.withLock { $0.count == 3 ? $0.last : nil }
+            }
+            #expect(kept == [stopped.id])
+        }
+    }
+
     @Test func aCrashIsFollowedByARestartAsThePolicySays() async throws {
         let host = try FakeHost()
         defer { host.remove() }

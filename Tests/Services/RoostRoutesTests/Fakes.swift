@@ -86,6 +86,8 @@ final class FakeRuntime: MachineRuntime {
         machines.withLock { machines in if machines[machine]?.exit != nil { machines[machine] = nil } }
     }
 
+    func forgetLogs(keeping known: Set<MachineID>) async {}
+
     func logTail(_ machine: MachineID, bytesMax: Int) async throws(RuntimeError) -> String { "" }
 
     func end(_ machine: MachineID, code: Int32) {
