@@ -33,6 +33,9 @@ private struct OpenLook {
     private static let blockSize: Int64 = 512
     /// Looks at what moves all the time.
     private static let roundsMax = 8
+    /// Of proc_pid_status(5), which has a few kilobytes.
+    private static let placesField = "FDSize:"
+    private static let statusBytesMax = 64 << 10
 
     private struct File: Hashable {
         var device: dev_t
@@ -50,6 +53,9 @@ private struct OpenLook {
     let end: WalkEnd
     var count: OpenCount
     var use = RootUse(size: .zero)
+    /// The processes' tables have places for so many files that a look whose time is over before it has seen them does
+    /// not get to its end another time: what it has not seen must not stay hidden for that.
+    private var isBeyondSight = false
     /// Without a name, and counted.
     private var files: Set<File> = []
 
@@ -61,17 +67,29 @@ private struct OpenLook {
     /// nobody has to list what is too much. An older kernel says 0 of every one, this process's own too.
     /// - Returns: whether the look goes on.
     mutating func expects(_ processes: Set<Int32>) -> Bool {
-        guard openFiles(of: "self") > 0 else { return true }
+        let isCounted = openFiles(of: "self") > 0
         var sum = 0
         for process in processes {
             guard goesOn() else { return false }
-            sum += openFiles(of: "\(process)")
-            guard sum <= count.max else {
+            sum += isCounted ? openFiles(of: "\(process)") : places(of: process)
+            if isCounted, sum > count.max {
                 use.hasTooManyOpen = true
                 return false
             }
         }
+        isBeyondSight = !isCounted && sum > 2 * count.max
         return true
+    }
+
+    /// How many files the table of a process has places for: up to the next power of two above the highest descriptor that
+    /// it has had. As a rule that is twice as many as it has open, at most.
+    private func places(of process: Int32) -> Int {
+        guard let bytes = try? DurableFile.read("\(proc)/\(process)/status", bytesMax: Self.statusBytesMax) else {
+            return 0
+        }
+        let line = bytes.split(separator: UInt8(ascii: "\n")).first { $0.starts(with: Self.placesField.utf8) }
+        let number = line.map { String(decoding: $0.dropFirst(Self.placesField.utf8.count), as: UTF8.self) }
+        return number.flatMap { Int($0.filter { !$0.isWhitespace }) } ?? 0
     }
 
     private func openFiles(of process: String) -> Int {
@@ -125,6 +143,7 @@ private struct OpenLook {
     private mutating func goesOn() -> Bool {
         guard end.isReached else { return true }
         use.isDone = false
+        use.hasTooManyOpen = isBeyondSight
         return false
     }
 

@@ -59,6 +59,23 @@ import Testing
         }
     }
 
+    @Test("Where the kernel only says how large the tables are, a look that is cut off is no way to hide in large ones")
+    func tables() throws {
+        try Self.withProcesses(1..<6, links: 50) { proc in
+            for (places, isTooMany) in [(256, false), (512, true)] {
+                for process in 1...5 {
+                    try DurableFile.write(
+                        "Name:\tone\nFDSize:\t\(places)\nGroups:\t \n", to: "\(proc)/\(process)/status")
+                }
+                let cut = Self.look(1..<6, in: proc, openMax: 1000, endAfter: 7)
+                #expect(!cut.use.isDone && cut.use.hasTooManyOpen == isTooMany)
+                // What was seen to its end is known.
+                let whole = Self.look(1..<6, in: proc, openMax: 1000)
+                #expect(whole.use.isDone && !whole.use.hasTooManyOpen)
+            }
+        }
+    }
+
     @Test("Where the kernel says how many files a process has open, too many are not even listed")
     func counted() throws {
         var own = stat()
