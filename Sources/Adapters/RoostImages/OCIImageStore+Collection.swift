@@ -40,7 +40,7 @@ extension OCIImageStore {
         guard try await step("look for other users of", { () throws(SystemError) in try isOnlyOwner() }) else {
             return []
         }
-        try await sweep()
+        try await sweep(lock)
         let used = try await inUse()
         var shelf = try await shelf(inUse: used)
         var removed: [String] = []
@@ -50,7 +50,7 @@ extension OCIImageStore {
             guard try await remove(image, inUse: inUse) else { continue }
             removed.append("sha256:" + image.hex)
             logger.info("image removed, nothing uses it", metadata: ["digest": "sha256:\(image.hex)"])
-            await clear(directory + "/" + Self.removingPrefix + image.hex)
+            await clear(directory + "/" + Self.removingPrefix + image.hex, lock)
         }
         try await forgetNames()
         return removed
@@ -112,7 +112,7 @@ extension OCIImageStore {
     // MARK: - What was cut off
 
     /// What died while it was fetched, unpacked or removed. Whoever is at work has the lock of it.
-    private func sweep() async throws(RuntimeError) {
+    private func sweep(_ collection: FileLock) async throws(RuntimeError) {
         let names = try await step("look at") { () throws(SystemError) in try FolderListing.names(in: directory) }
         for name in names {
             let lock: String?
@@ -126,7 +126,7 @@ extension OCIImageStore {
                 continue
             }
             guard let lock else {
-                await clear("\(directory)/\(name)")
+                await clear("\(directory)/\(name)", collection)
                 continue
             }
             let path = "\(directory)/\(lock)"
@@ -134,7 +134,7 @@ extension OCIImageStore {
                 continue
             }
             defer { held.release() }
-            await clear("\(directory)/\(name)")
+            await clear("\(directory)/\(name)", held)
         }
     }
 
@@ -187,9 +187,10 @@ extension OCIImageStore {
     // MARK: - Small steps
 
     /// What cannot be cleared away stays for the next collection, and is no reason to remove nothing else.
-    private func clear(_ path: String) async {
+    private func clear(_ path: String, _ lock: FileLock) async {
         do {
-            try await Command("rm", ["-rf", "--one-file-system", path], deadline: Self.removalDeadline).run()
+            try await Command("rm", ["-rf", "--one-file-system", path], deadline: Self.removalDeadline)
+                .bound(to: lock).run()
         } catch {
             logger.error("cannot clear away an image", metadata: ["path": "\(path)", "error": "\(error)"])
         }

@@ -28,14 +28,14 @@ extension OCIImageStore {
         }
         let hash = Self.hash(remote)
         if let known, known.remote == hash, let ready = try await ready(known, image) { return ready }
-        return try await locked("pull-\(key)", image) { () throws(RuntimeError) in
+        return try await locked("pull-\(key)", image) { (lock) throws(RuntimeError) in
             // Whoever held the lock before us has most likely fetched what we want.
             if let fresh = try await read(Resolution.self, from: path, image), fresh.remote == hash,
                 let ready = try await ready(fresh, image)
             {
                 return ready
             }
-            return try await pull(name, served: remote, notedAt: path, image)
+            return try await pull(name, served: remote, notedAt: path, image, lock)
         }
     }
 
@@ -43,24 +43,26 @@ extension OCIImageStore {
         try await ready(ImageDigest(known.manifest, of: image.description), image)
     }
 
-    private func pull(_ name: String, served remote: String, notedAt path: String, _ image: ImageReference)
-        async throws(RuntimeError) -> UnpackedImage
-    {
+    private func pull(
+        _ name: String, served remote: String, notedAt path: String, _ image: ImageReference,
+        _ lock: FileLock
+    ) async throws(RuntimeError) -> UnpackedImage {
         try await requireSpace(try await announcedSize(name, served: remote, image), image)
         let layout = OCILayout(path: "\(directory)/.pulling-\(Self.hash(name))")
-        try await removeFolder(layout.path, image)
+        try await removeFolder(layout.path, image, lock)
         let verifiesTLS = verifiesTLS
         try await work("pull", image, content: Self.hash(remote), into: layout.path, .imageNotFound) {
             // Layers packed with zstd are packed anew; all others stay as they are.
             let options = ["copy", "--quiet", "--src-tls-verify=\(verifiesTLS)", "--dest-compress-format", "gzip"]
             return Command(
-                "skopeo", options + ["docker://\(name)", "oci:\(layout.path):image"], deadline: Self.pullDeadline)
+                "skopeo", options + ["docker://\(name)", "oci:\(layout.path):image"], deadline: Self.pullDeadline
+            ).bound(to: lock)
         }
         let manifest = try await BlockingCall.run { () throws(RuntimeError) in
             try layout.manifest(tag: "image", for: image.description)
         }
         let unpacked = try await unpacked(manifest, of: layout, image)
-        try await removeFolder(layout.path, image)
+        try await removeFolder(layout.path, image, lock)
         try await report("pull", image) { () throws(SystemError) in
             try DurableFile.makeFolder(directory + "/references")
         }

@@ -15,8 +15,10 @@ extension OCIImageStore {
         }.joined()
     }
 
+    /// The programs that write below the lock have it too (``Command/bound(to:)``): one of a process that died is
+    /// gone before anybody else has the lock.
     func locked<Value: Sendable>(
-        _ name: String, _ image: ImageReference, _ body: () async throws(RuntimeError) -> Value
+        _ name: String, _ image: ImageReference, _ body: (FileLock) async throws(RuntimeError) -> Value
     ) async throws(RuntimeError) -> Value {
         let lock: FileLock
         do throws(SystemError) {
@@ -29,7 +31,7 @@ extension OCIImageStore {
                 subject: image.description, cause: String(cString: strerror(error.code)))
         }
         defer { lock.release() }
-        return try await body()
+        return try await body(lock)
     }
 
     func read<Value: Decodable & Sendable>(_ type: Value.Type, from path: String, _ image: ImageReference)
@@ -55,10 +57,10 @@ extension OCIImageStore {
             cause: code.map { String(cString: strerror($0)) } ?? "it is malformed")
     }
 
-    func removeFolder(_ path: String, _ image: ImageReference) async throws(RuntimeError) {
+    func removeFolder(_ path: String, _ image: ImageReference, _ lock: FileLock) async throws(RuntimeError) {
         let isThere = try await report("clear", image) { () throws(SystemError) in try DurableFile.exists(path) }
         guard isThere else { return }
-        try await command("clear", image, .failed, Command("rm", ["-rf", "--one-file-system", path]))
+        try await command("clear", image, .failed, Command("rm", ["-rf", "--one-file-system", path]).bound(to: lock))
     }
 
     @discardableResult func command(

@@ -11,7 +11,8 @@ public import RoostRuntime
 ///     <directory>/sha256-<hex>/image.json    what the image says of itself
 ///
 /// A folder gets that name by a rename when all of it is on disk, so what has the name is complete. Several hosts of
-/// a lab may share one directory: work on one image is done under a lock that dies with its holder.
+/// a lab may share one directory: work on one image is done under a lock that goes when its holder, and the programs that
+/// it has started, are gone.
 public struct OCIImageStore: ImageStore {
     public let directory: String
     public let folders: ImageFolders
@@ -96,18 +97,18 @@ public struct OCIImageStore: ImageStore {
     {
         let digest = try ImageDigest(descriptor.digest, of: image.description)
         if let ready = try await ready(digest, image) { return ready }
-        return try await locked("sha256-\(digest.hex)", image) { () throws(RuntimeError) in
+        return try await locked("sha256-\(digest.hex)", image) { (lock) throws(RuntimeError) in
             if let ready = try await ready(digest, image) { return ready }
             // Nobody removes it before it was seen whole here.
             let hold = try await hold(digest, image)
             defer { hold.release() }
             let half = "\(directory)/.unpacking-\(digest.hex)"
-            try await removeFolder(half, image)
+            try await removeFolder(half, image, lock)
             do throws(RuntimeError) {
-                try await unpack(descriptor, of: layout, into: half, image)
+                try await unpack(descriptor, of: layout, into: half, image, lock)
                 try await publish(half, as: digest, image)
             } catch {
-                try? await removeFolder(half, image)
+                try? await removeFolder(half, image, lock)
                 throw error
             }
             guard let ready = try await ready(digest, image) else {
@@ -130,7 +131,8 @@ public struct OCIImageStore: ImageStore {
     }
 
     private func unpack(
-        _ descriptor: OCILayout.Descriptor, of layout: OCILayout, into half: String, _ image: ImageReference
+        _ descriptor: OCILayout.Descriptor, of layout: OCILayout, into half: String, _ image: ImageReference,
+        _ lock: FileLock
     ) async throws(RuntimeError) {
         let (manifest, settings) = try await BlockingCall.run {
             () throws(RuntimeError) -> (OCILayout.Manifest, OCILayout.ImageFile.Settings?) in
@@ -148,16 +150,18 @@ public struct OCIImageStore: ImageStore {
                 Command(
                     "skopeo",
                     ["copy", "--quiet", "--dest-compress-format", "gzip", "oci:\(view):image", "oci:\(source):image"],
-                    deadline: Self.unpackDeadline)
+                    deadline: Self.unpackDeadline
+                ).bound(to: lock)
             }
         }
         try await work("unpack", image, content: descriptor.digest, into: half, .imageInvalid) {
             Command(
                 "umoci", ["raw", "unpack", "--image", source + ":image", half + "/rootfs"],
-                deadline: Self.unpackDeadline)
+                deadline: Self.unpackDeadline
+            ).bound(to: lock)
         }
         try await clean(half + "/rootfs", image)
-        for folder in [view, half + "/repacked"] { try await removeFolder(folder, image) }
+        for folder in [view, half + "/repacked"] { try await removeFolder(folder, image, lock) }
         try await write(ImageRecord(settings), to: half + "/image.json", image)
     }
 

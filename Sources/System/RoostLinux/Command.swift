@@ -17,6 +17,12 @@ public struct Command: Sendable {
     public var input: String
     /// For all of it. A program that has not ended by then is told to end, and killed a second later.
     public var deadline: Duration
+    /// See ``bound(to:)``.
+    private var bond: Bond?
+
+    private struct Bond: Sendable {
+        var lock: FileLock?
+    }
 
     /// What programs of the host may need from the environment of this one; all else, a secret perhaps, stays here.
     static let variablesKept = [
@@ -39,6 +45,20 @@ public struct Command: Sendable {
         self.environment = environment
         self.input = input
         self.deadline = deadline
+    }
+
+    /// The same command, for a program that writes what others may begin anew: it dies with this process, and does not
+    /// go on beside whoever comes after.
+    ///
+    /// The kernel kills it when the thread that started it ends. That is one thread for all commands, which ends with the
+    /// process (Subprocess 1.0.2, Thread.swift).
+    /// - Parameter lock: of what it writes. It is the program's too, as its standard input, which is empty: so nobody gets
+    ///   the lock before the program is gone, whatever became of this process. ``FileLock/release()`` lets go for both.
+    public func bound(to lock: FileLock? = nil) -> Command {
+        precondition(input.isEmpty, "the lock takes the place of the input")
+        var command = self
+        command.bond = Bond(lock: lock)
+        return command
     }
 
     /// What a program that has ended leaves.
@@ -100,7 +120,7 @@ public struct Command: Sendable {
             uniqueKeysWithValues: variables.map { (Environment.Key(stringLiteral: $0.key), $0.value) })
         var options = PlatformOptions()
         options.teardownSequence = [.gracefulShutDown(allowedDurationToNextStep: .seconds(1))]
-        let executable: Executable = path.map { .path(FilePath($0)) } ?? .name(program)
+        let (executable, arguments) = try start()
         let standardInput = try inputFile()
         defer { try? standardInput.close() }
         let collector = try OutputCollector(bytesMax: Self.outputBytesMax)
@@ -130,9 +150,19 @@ public struct Command: Sendable {
         return Output(status: status, standardOutput: output.text, standardError: complaint.text)
     }
 
+    /// What is started. A bond is the business of `setpriv`, which then becomes the program.
+    private func start() throws(SystemError) -> (Executable, [String]) {
+        guard bond != nil else { return (path.map { .path(FilePath($0)) } ?? .name(program), arguments) }
+        // setpriv would end with a status of its own for what is not there.
+        guard let path else { throw SystemError("find", program, code: ENOENT) }
+        guard let binder = SearchPath.find("setpriv") else { throw SystemError("find", "setpriv", code: ENOENT) }
+        return (.path(FilePath(binder)), ["--pdeathsig", "KILL", "--", path] + arguments)
+    }
+
     /// What the program reads, as a file in memory. Subprocess ends this process when it cannot write an input to its
     /// end, because the program does not read it or the command is cancelled (1.0.2); a file needs nobody who writes.
     private func inputFile() throws -> FileDescriptor {
+        if let lock = bond?.lock { return FileDescriptor(rawValue: try lock.duplicate()) }
         guard !input.isEmpty else { return try FileDescriptor.open("/dev/null", .readOnly, options: .closeOnExec) }
         let number = roost_memory_file("input of \(program)")
         guard number >= 0 else { throw Errno(rawValue: -number) }

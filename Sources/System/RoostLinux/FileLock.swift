@@ -3,7 +3,7 @@ import Glibc
 import RoostModel
 
 /// A lock between processes (and between callers of one process) on a path: exclusive, or shared by several holders. The
-/// kernel lets go of it when its holder dies.
+/// kernel lets go of it when its holder dies, and a program that it was lent to (``Command/bound(to:)``).
 public final class FileLock: Sendable {
     private let file: Int32
 
@@ -85,6 +85,13 @@ public final class FileLock: Sendable {
         var named = stat()
         return fstat(file, &held) == 0 && stat(path, &named) == 0 && held.st_ino == named.st_ino
             && held.st_dev == named.st_dev
+    }
+
+    /// Another descriptor of the same lock, to hand to a process: the lock goes with the last of them (flock(2)).
+    func duplicate() throws(SystemError) -> Int32 {
+        let other = fcntl(file, F_DUPFD_CLOEXEC, 0)
+        guard other >= 0 else { throw SystemError("duplicate", "a lock") }
+        return other
     }
 
     /// Lets go, at once and for sure. Use `defer { lock.release() }`: without a use at the end of the scope the

@@ -65,18 +65,50 @@ struct ImageStoreTests {
         }
     }
 
+    @Test("What unpacks an image has its lock too, and keeps it when the host's process is gone")
+    func lentLock() async throws {
+        try await ImageWorkshop.with { workshop in
+            // Unpacked in more than a moment.
+            try DurableFile.write([UInt8](repeating: 0, count: 128 << 20), to: workshop.root + "/large")
+            let image = try await workshop.makeLayout(tag: "one", extra: "")
+            let layout = OCILayout(path: workshop.folder + "/layout")
+            let hex = try ImageDigest(layout.manifest(tag: "one", for: image).digest, of: image).hex
+            let half = "\(workshop.images.directory)/.unpacking-\(hex)"
+            async let unpacked = workshop.images.ensure(try ImageReference("oci:" + image))
+            let input = try await poll(for: .seconds(60), every: .milliseconds(1)) {
+                try Self.input(ofProgramWith: half + "/rootfs")
+            }
+            #expect(input == "\(workshop.images.directory)/.sha256-\(hex).lock")
+            _ = try await unpacked
+        }
+    }
+
+    /// Where the standard input of the program leads that has this among its arguments.
+    private static func input(ofProgramWith argument: String) throws -> String? {
+        for name in try FolderListing.names(in: "/proc") where Int32(name) != nil {
+            guard let line = try? DurableFile.read("/proc/\(name)/cmdline"),
+                line.split(separator: 0).contains(where: { $0.elementsEqual(argument.utf8) })
+            else { continue }
+            var target = [UInt8](repeating: 0, count: 4096)
+            let count = readlink("/proc/\(name)/fd/0", &target, target.count)
+            if count > 0 { return String(decoding: target[..<count], as: UTF8.self) }
+        }
+        return nil
+    }
+
     @Test("What cannot be looked at is not taken for removed")
     func unseenLeftovers() async throws {
         try await ImageWorkshop.with { workshop in
             let image = try ImageReference("oci:\(workshop.folder)/layout:one")
             let place = workshop.folder + "/half"
-            try await workshop.images.removeFolder(place, image)
+            let lock = try #require(try FileLock.attempt(workshop.folder + "/lock"))
+            try await workshop.images.removeFolder(place, image, lock)
             // A link to itself: ELOOP stands for whatever is lacking.
             #expect(symlink(place, place) == 0)
-            #expect(await refusal { try await workshop.images.removeFolder(place, image) }?.code == .failed)
+            #expect(await refusal { try await workshop.images.removeFolder(place, image, lock) }?.code == .failed)
             unlink(place)
             try DurableFile.makeFolder(place + "/below")
-            try await workshop.images.removeFolder(place, image)
+            try await workshop.images.removeFolder(place, image, lock)
             #expect(try !DurableFile.exists(place))
         }
     }

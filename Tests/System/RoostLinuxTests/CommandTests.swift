@@ -75,4 +75,41 @@ struct CommandTests {
             return
         }
     }
+
+    @Test("Who dies with this process dies by no word of its own, and is started as any other")
+    func bond() async throws {
+        let asked = try await Command("setpriv", ["--dump"]).bound().run().standardOutput
+        #expect(asked.contains("Parent death signal: KILL"))
+        #expect(!(try await Command("setpriv", ["--dump"]).run().standardOutput.contains("death signal: KILL")))
+        // The thread that starts it stays, whatever other threads come and go meanwhile.
+        async let long = Command("sh", ["-c", "cat; sleep 0.5; exit 3"]).bound().outcome()
+        for _ in 0..<20 {
+            try await Command("true", []).bound().run()
+            await BlockingCall.run {}
+        }
+        #expect(try await long.status == 3)
+        let missing = await #expect(throws: CommandError.self) {
+            try await Command("roost-no-such-program", []).bound().run()
+        }
+        if case .notStarted = missing?.cause {} else { Issue.record("\(missing?.description ?? "")") }
+    }
+
+    @Test("A lock stays with the program that it was lent to when its holder is gone")
+    func lentLock() async throws {
+        let path = "/var/tmp/roost-command-test-\(getpid()).lock"
+        defer { unlink(path) }
+        // It stays in the background, with the lock: as what goes on when the process that began it was killed.
+        let words = try await leaveBehind("exec 3<&0; sleep 60 <&3 >/dev/null 2>&1 & echo $!", holding: path)
+        let orphan = try #require(Int32(words.prefix { $0 != "\n" }))
+        #expect(try FileLock.attempt(path) == nil)
+        kill(orphan, SIGKILL)
+        let lock = try await FileLock.acquire(path, within: .seconds(10))
+        lock.release()
+    }
+
+    /// Nothing of this process has the lock when it returns, and nobody has let go of it.
+    private func leaveBehind(_ script: String, holding path: String) async throws -> String {
+        let lock = try #require(try FileLock.attempt(path))
+        return try await Command("sh", ["-c", script]).bound(to: lock).run().standardOutput
+    }
 }
