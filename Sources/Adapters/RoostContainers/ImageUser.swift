@@ -80,10 +80,12 @@ struct ImageUser: Hashable {
             return String(decoding: bytes, as: UTF8.self).split(separator: "\n").map {
                 $0.split(separator: ":", omittingEmptySubsequences: false).map(String.init)
             }
-        } catch {
-            throw RuntimeError(
-                code: .imageInvalid, operation: error.operation, subject: image,
-                cause: "its \(path): \(String(cString: strerror(error.code)))")
-        }
+        } catch { throw unreadable(error, path, image) }
+    }
+
+    static func unreadable(_ error: SystemError, _ path: String, _ image: String) -> RuntimeError {
+        RuntimeError(
+            code: ForeignFile.isDoomed(error) ? .imageInvalid : .failed, operation: error.operation, subject: image,
+            cause: "its \(path): \(String(cString: strerror(error.code)))")
     }
 }

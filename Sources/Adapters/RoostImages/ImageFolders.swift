@@ -38,8 +38,14 @@ public struct ImageFolders: Sendable, Hashable {
                 "this host does not run images out of this folder: its operator has to name the folder in "
                     + "'images.allowed_directories' of the host's configuration")
         }
-        // Whoever looks into it will say that it is not there.
-        guard let real = Self.canonical(path) else { return }
+        guard let real = Self.canonical(path) else {
+            switch errno {
+            // Whoever looks into it will say that it is not there.
+            case ENOENT, ENOTDIR: return
+            case ELOOP: throw refusal(image, "\(path) leads through a link to itself: name the folder itself")
+            default: throw unseen(path, image)
+            }
+        }
         guard real == path else {
             throw refusal(image, "\(path) leads through a link, or is not written plainly: name the folder itself")
         }
@@ -55,7 +61,8 @@ public struct ImageFolders: Sendable, Hashable {
         var folder = path
         while true {
             var status = stat()
-            guard lstat(folder, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else {
+            guard lstat(folder, &status) == 0 else { throw unseen(folder, image) }
+            guard status.st_mode & S_IFMT == S_IFDIR else {
                 throw RuntimeError(
                     code: .imageInvalid, operation: "find the image", subject: image.description,
                     cause: "\(folder) is not a folder")
@@ -66,6 +73,13 @@ public struct ImageFolders: Sendable, Hashable {
             guard folder != top, let slash = folder.lastIndex(of: "/"), slash != folder.startIndex else { return }
             folder = String(folder[..<slash])
         }
+    }
+
+    /// - Parameter code: of errno(3).
+    private func unseen(_ path: String, _ image: ImageReference, code: Int32 = errno) -> RuntimeError {
+        RuntimeError(
+            code: .failed, operation: "find the image", subject: image.description,
+            cause: "\(path) cannot be looked at: \(String(cString: strerror(code)))")
     }
 
     private func refusal(_ image: ImageReference, _ cause: String) -> RuntimeError {

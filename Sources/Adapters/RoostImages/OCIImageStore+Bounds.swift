@@ -59,7 +59,8 @@ extension OCIImageStore {
     }
 
     /// Runs a command that fetches or unpacks: few at a time, and ended when it takes more of the disk than an image
-    /// may. What others write meanwhile counts too: too strict is better than a full disk.
+    /// may. What others write meanwhile counts too: too strict is better than a full disk. But only what it has written
+    /// itself is held against the image.
     ///
     /// - Parameters:
     ///   - content: what the disk is filled with, by whatever name somebody asks for it.
@@ -89,9 +90,7 @@ extension OCIImageStore {
                         guard free >= limits.diskReserve else {
                             throw Shortage(lost: before - free)
                         }
-                        guard before - free <= limits.unpackedMax else {
-                            throw tooLarge(image, "unpacked it takes more than \(limits.unpackedMax)")
-                        }
+                        guard before - free <= limits.unpackedMax else { throw Excess(lost: before - free) }
                     }
                     return nil
                 }
@@ -101,9 +100,18 @@ extension OCIImageStore {
             }
         } catch let error as RuntimeError { throw error } catch let shortage as Shortage {
             // It writes no more, and what it has written is still there.
-            let written = await Self.written(below: folder, most: max(shortage.lost, .zero), limits)
+            let written = await Self.written(below: folder, limits) ?? max(shortage.lost, .zero)
             shortages.withLock { $0.note(content, written: written, at: BootClock.now()) }
             throw diskFull(image)
+        } catch let excess as Excess {
+            let written = await Self.written(below: folder, limits)
+            if let written, written > limits.unpackedMax {
+                throw tooLarge(image, "unpacked it takes more than \(limits.unpackedMax)")
+            }
+            shortages.withLock { $0.note(content, written: written ?? excess.lost, at: BootClock.now()) }
+            throw RuntimeError(
+                code: .noSpace, operation: operation, subject: image.description,
+                cause: "the host's disk for images lost more than \(limits.unpackedMax) while it was written")
         } catch {
             throw RuntimeError(code: .failed, operation: operation, subject: image.description, cause: "cancelled")
         }
@@ -115,17 +123,23 @@ extension OCIImageStore {
         var lost: ByteCount
     }
 
+    /// The disk lost more than an image may take, in the same way.
+    private struct Excess: Error {
+        var lost: ByteCount
+    }
+
     /// For the walk of what was just written.
     private static let measureTime = Duration.seconds(10)
 
-    /// - Parameter most: for what cannot be measured.
-    private static func written(below folder: String, most: ByteCount, _ limits: ImageLimits) async -> ByteCount {
+    /// Nil: it could not be measured.
+    private static func written(below folder: String, _ limits: ImageLimits) async -> ByteCount? {
         await BlockingCall.run {
             do throws(SystemError) {
                 let end = WalkEnd(at: BootClock.now() + measureTime)
                 let use = try FolderUse.measure(folder, namesMax: limits.filesMax, until: end)
-                return use.isDone && use.isWhole ? use.size : max(use.size, most)
-            } catch { return error.code == ENOENT ? .zero : most }
+                // More than it may take is that for sure, and more files than it may have are no less.
+                return use.isDone && use.isWhole || use.size > limits.unpackedMax ? use.size : nil
+            } catch { return error.code == ENOENT ? .zero : nil }
         }
     }
 

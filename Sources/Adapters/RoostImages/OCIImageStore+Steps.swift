@@ -63,6 +63,7 @@ extension OCIImageStore {
         try await command("clear", image, .failed, Command("rm", ["-rf", "--one-file-system", path]).bound(to: lock))
     }
 
+    /// - Parameter code: what it means when the program itself says no; what it lacked is never that.
     @discardableResult func command(
         _ operation: String, _ image: ImageReference, _ code: RuntimeError.Code, _ command: Command
     ) async throws(RuntimeError) -> Command.Output {
@@ -70,15 +71,9 @@ extension OCIImageStore {
             logger.warning(
                 "work on an image failed",
                 metadata: ["image": "\(image)", "operation": "\(operation)", "error": "\(error)"])
-            throw RuntimeError(code: code, operation: operation, subject: image.description, cause: Self.words(error))
-        }
-    }
-
-    private static func words(_ error: CommandError) -> String {
-        switch error.cause {
-        case .exited(_, let complaint) where error.command.hasPrefix("skopeo"): RegistryFault.words(complaint)
-        case .exited where error.command.hasPrefix("umoci"): "its layers are damaged, or not what they are said to be"
-        case .exited, .notStarted, .deadlineExceeded, .outputTooLong, .cancelled: error.summary
+            let failure = ImageVerdict.of(error, judging: code)
+            throw RuntimeError(
+                code: failure.code, operation: operation, subject: image.description, cause: failure.words)
         }
     }
 

@@ -139,14 +139,38 @@ public struct OCIImageStore: ImageStore {
             let manifest = try layout.manifest(descriptor, for: image.description)
             return (manifest, try layout.settings(of: manifest, for: image.description))
         }
+        try await requireParts(of: manifest, in: layout, image)
         let isRepacked = try needsRepacking(manifest, image)
         try await requireSpace(try size(of: manifest, image), image)
         // A view of the layout with this one manifest: whoever moves the tag meanwhile does not change what we unpack.
         let view = half + "/view"
         try await makeView(of: layout, descriptor, at: view, image)
+        do throws(RuntimeError) {
+            try await unpackLayers(view, into: half, isRepacked: isRepacked, content: descriptor.digest, image, lock)
+        } catch {
+            // What somebody has cleared away meanwhile is no fault of the image.
+            if error.isPermanent { try await requireParts(of: manifest, in: layout, image) }
+            throw error
+        }
+        try await clean(half + "/rootfs", image)
+        for folder in [view, half + "/repacked"] { try await removeFolder(folder, image, lock) }
+        try await write(ImageRecord(settings), to: half + "/image.json", image)
+    }
+
+    private func requireParts(
+        of manifest: OCILayout.Manifest, in layout: OCILayout, _ image: ImageReference
+    ) async throws(RuntimeError) {
+        try await BlockingCall.run { () throws(RuntimeError) in
+            try layout.requireParts(of: manifest, for: image.description)
+        }
+    }
+
+    private func unpackLayers(
+        _ view: String, into half: String, isRepacked: Bool, content: String, _ image: ImageReference, _ lock: FileLock
+    ) async throws(RuntimeError) {
         let source = isRepacked ? half + "/repacked" : view
         if isRepacked {
-            try await work("repack", image, content: descriptor.digest, into: half, .imageInvalid) {
+            try await work("repack", image, content: content, into: half, .imageInvalid) {
                 Command(
                     "skopeo",
                     ["copy", "--quiet", "--dest-compress-format", "gzip", "oci:\(view):image", "oci:\(source):image"],
@@ -154,15 +178,12 @@ public struct OCIImageStore: ImageStore {
                 ).bound(to: lock)
             }
         }
-        try await work("unpack", image, content: descriptor.digest, into: half, .imageInvalid) {
+        try await work("unpack", image, content: content, into: half, .imageInvalid) {
             Command(
                 "umoci", ["raw", "unpack", "--image", source + ":image", half + "/rootfs"],
                 deadline: Self.unpackDeadline
             ).bound(to: lock)
         }
-        try await clean(half + "/rootfs", image)
-        for folder in [view, half + "/repacked"] { try await removeFolder(folder, image, lock) }
-        try await write(ImageRecord(settings), to: half + "/image.json", image)
     }
 
     private func makeView(
@@ -194,7 +215,8 @@ public struct OCIImageStore: ImageStore {
         case .failure(.system(let error)):
             logger.error("cannot look through an image", metadata: ["image": "\(image)", "error": "\(error)"])
             throw RuntimeError(
-                code: .imageInvalid, operation: "unpack", subject: image.description,
+                code: ForeignFile.isDoomed(error) ? .imageInvalid : .failed, operation: "unpack",
+                subject: image.description,
                 cause: "its files cannot be looked through: \(String(cString: strerror(error.code)))")
         case .failure(.tooManyFiles): throw tooLarge(image, "it has more than \(limits.filesMax) files")
         case .failure(.tooLarge): throw tooLarge(image, "unpacked it takes more than \(limits.unpackedMax)")

@@ -63,6 +63,7 @@ struct OCILayout: Sendable {
     /// What `skopeo` can pack anew so that `umoci` unpacks it.
     static let repackableTypes: Set<String> = Set(layerTypes.filter { !$0.hasSuffix("+gzip") }.map { $0 + "+zstd" })
         .union(["application/vnd.docker.image.rootfs.diff.tar.gzip", "application/vnd.docker.image.rootfs.diff.tar"])
+    private static let indexFile = "/index.json"
     static let documentBytesMax = 4 << 20
     /// An index may name an index, but not for ever.
     static let indexDepthMax = 3
@@ -75,7 +76,7 @@ struct OCILayout: Sendable {
 
     /// The manifest that a tag names at this moment, for this computer's architecture.
     func manifest(tag: String, for image: String) throws(RuntimeError) -> Descriptor {
-        guard let index = try read(Index.self, "/index.json", for: image) else {
+        guard let index = try read(Index.self, Self.indexFile, for: image) else {
             throw RuntimeError(
                 code: .imageNotFound, operation: "find the image", subject: image,
                 cause: "there is no OCI layout at \(path) on this host: build the image, or copy one there with "
@@ -124,12 +125,37 @@ struct OCILayout: Sendable {
         _ type: Value.Type, _ descriptor: Descriptor, for image: String
     ) throws(RuntimeError) -> Value {
         let digest = try ImageDigest(descriptor.digest, of: image)
-        guard let value = try read(type, "/blobs/sha256/\(digest.hex)", for: image) else {
-            throw RuntimeError(
-                code: .imageInvalid, operation: "read", subject: image,
-                cause: "its part \(digest.text) is missing: build or copy the image anew")
+        guard let value = try read(type, blob(digest), for: image) else {
+            throw missing(digest, image)
         }
         return value
+    }
+
+    /// Throws where a part of the image is not there: then nothing can be said of the image. On a thread that may wait.
+    func requireParts(of manifest: Manifest, for image: String) throws(RuntimeError) {
+        for part in [manifest.config] + (manifest.layers ?? []) {
+            let digest = try ImageDigest(part.digest, of: image)
+            let isThere: Bool
+            do throws(SystemError) { isThere = try ForeignFile.exists(blob(digest), in: path) } catch {
+                throw failure(error, image)
+            }
+            guard isThere else { throw missing(digest, image) }
+        }
+    }
+
+    private func blob(_ digest: ImageDigest) -> String { "/blobs/sha256/\(digest.hex)" }
+
+    /// Not for ever: whoever builds or copies may be at it, or have cleared away what a tag named before.
+    private func missing(_ digest: ImageDigest, _ image: String) -> RuntimeError {
+        RuntimeError(
+            code: .imageNotFound, operation: "read", subject: image,
+            cause: "its part \(digest.text) is missing: build or copy the image anew")
+    }
+
+    func failure(_ error: SystemError, _ image: String) -> RuntimeError {
+        RuntimeError(
+            code: ForeignFile.isDoomed(error) ? .imageInvalid : .failed, operation: "read", subject: image,
+            cause: "\(error.operation) \(error.subject): \(String(cString: strerror(error.code)))")
     }
 
     /// Whoever made the layout need not be the host's friend.
@@ -140,12 +166,12 @@ struct OCILayout: Sendable {
             guard let bytes = try ForeignFile.read(file, in: path, bytesMax: Self.documentBytesMax) else { return nil }
             return try JSONFile.decode(type, from: bytes)
         } catch let error as SystemError {
-            throw RuntimeError(
-                code: .imageInvalid, operation: "read", subject: image,
-                cause: "\(error.operation) \(error.subject): \(String(cString: strerror(error.code)))")
+            throw failure(error, image)
         } catch {
+            // The index is written anew whenever a tag moves, and not by everybody in one go; a part never changes.
             throw RuntimeError(
-                code: .imageInvalid, operation: "read", subject: image, cause: "its \(file.dropFirst()) is malformed")
+                code: file == Self.indexFile ? .imageNotFound : .imageInvalid, operation: "read", subject: image,
+                cause: "its \(file.dropFirst()) is malformed")
         }
     }
 }

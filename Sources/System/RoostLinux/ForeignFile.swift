@@ -22,6 +22,16 @@ public enum ForeignFile {
         }
     }
 
+    /// Whether whoever filled the folder made it so that this fails, and it fails the same way whenever it is tried. All
+    /// else is the host's: descriptors, memory, the disk.
+    public static func isDoomed(_ error: SystemError) -> Bool {
+        switch error.code {
+        // No regular file, too large, links in a circle or out of the folder, a path that is too long.
+        case EINVAL, EFBIG, ELOOP, ENAMETOOLONG: true
+        default: false
+        }
+    }
+
     /// The whole file, or nil if there is none at this path of the folder.
     public static func read(_ path: String, in root: String, bytesMax: Int) throws(SystemError) -> [UInt8]? {
         guard let found = try find(path, in: root) else { return nil }

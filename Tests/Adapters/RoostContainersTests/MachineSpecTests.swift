@@ -1,3 +1,4 @@
+import Glibc
 import RoostLinux
 import RoostModel
 import RoostRuntime
@@ -85,6 +86,13 @@ struct MachineSpecTests {
     func wrongPlacesForABindAreRefused(target: String) throws {
         let disk = MachineDisk(.folder(path: "/host"), at: target)
         #expect(throws: RuntimeError.self) { try spec(disks: [disk]).make() }
+    }
+
+    @Test("A list of users that the host could not read now is no fault of the image")
+    func unreadable() {
+        let error = { (code: Int32) in ImageUser.unreadable(SystemError("open", "x", code: code), "/etc/passwd", "i") }
+        for code in [EMFILE, ENOMEM, EIO] { #expect(error(code).code == .failed) }
+        for code in [EINVAL, EFBIG, ELOOP] { #expect(error(code).isPermanent) }
     }
 
     @Test func aUserIsFoundByNameAndNumber() throws {
