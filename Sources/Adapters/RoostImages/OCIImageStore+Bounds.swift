@@ -74,12 +74,14 @@ extension OCIImageStore {
         let command = make()
         let before = try await freeSpace()
         let room = before - limits.diskReserve
-        guard !shortages.withLock({ $0.isPausing(content, room: room, at: BootClock.now()) }) else {
+        let leave = shortages.withLock { $0.begin(content, room: room, at: BootClock.now()) }
+        guard leave != .refused else {
             throw diskFull(
                 image,
-                ". It did not fit before, and is tried again after \(ImageShortages.pause.components.seconds) s, or with more room"
-            )
+                ". It did not fit before, and is tried again, when no other such image is at work, after "
+                    + "\(ImageShortages.pause.components.seconds) s, or with more room")
         }
+        defer { if leave == .turn { shortages.withLock { $0.end(content) } } }
         do {
             return try await withThrowingTaskGroup(of: Command.Output?.self) { group in
                 group.addTask { try await self.command(operation, image, code, command) }

@@ -37,10 +37,10 @@ extension OCIImageStore {
         guard let lock = taken else { return [] }
         defer { lock.release() }
         try await sweepLocks()
+        try await sweep(lock)
         guard try await step("look for other users of", { () throws(SystemError) in try isOnlyOwner() }) else {
             return []
         }
-        try await sweep(lock)
         let used = try await inUse()
         var shelf = try await shelf(inUse: used)
         var removed: [String] = []
@@ -111,7 +111,8 @@ extension OCIImageStore {
 
     // MARK: - What was cut off
 
-    /// What died while it was fetched, unpacked or removed. Whoever is at work has the lock of it.
+    /// What died while it was fetched, unpacked or removed. Whoever is at work has the lock of it, whosever images these
+    /// are.
     private func sweep(_ collection: FileLock) async throws(RuntimeError) {
         let names = try await step("look at") { () throws(SystemError) in try FolderListing.names(in: directory) }
         for name in names {

@@ -47,9 +47,30 @@ extension OCIImageStore {
         _ name: String, served remote: String, notedAt path: String, _ image: ImageReference,
         _ lock: FileLock
     ) async throws(RuntimeError) -> UnpackedImage {
-        try await requireSpace(try await announcedSize(name, served: remote, image), image)
         let layout = OCILayout(path: "\(directory)/.pulling-\(Self.hash(name))")
+        // What an earlier pull has left is not to be in the way of its own repetition.
         try await removeFolder(layout.path, image, lock)
+        try await requireSpace(try await announcedSize(name, served: remote, image), image)
+        let unpacked: UnpackedImage
+        do throws(RuntimeError) {
+            unpacked = try await fetch(name, served: remote, to: layout, image, lock)
+        } catch {
+            try? await removeFolder(layout.path, image, lock)
+            throw error
+        }
+        try await removeFolder(layout.path, image, lock)
+        shortages.withLock { $0.forget(Self.hash(remote)) }
+        try await report("pull", image) { () throws(SystemError) in
+            try DurableFile.makeFolder(directory + "/references")
+        }
+        let resolution = Resolution(reference: name, remote: Self.hash(remote), manifest: unpacked.digest)
+        try await write(resolution, to: path, image)
+        return unpacked
+    }
+
+    private func fetch(
+        _ name: String, served remote: String, to layout: OCILayout, _ image: ImageReference, _ lock: FileLock
+    ) async throws(RuntimeError) -> UnpackedImage {
         let verifiesTLS = verifiesTLS
         try await work("pull", image, content: Self.hash(remote), into: layout.path, .imageNotFound) {
             // Layers packed with zstd are packed anew; all others stay as they are.
@@ -61,14 +82,7 @@ extension OCIImageStore {
         let manifest = try await BlockingCall.run { () throws(RuntimeError) in
             try layout.manifest(tag: "image", for: image.description)
         }
-        let unpacked = try await unpacked(manifest, of: layout, image)
-        try await removeFolder(layout.path, image, lock)
-        try await report("pull", image) { () throws(SystemError) in
-            try DurableFile.makeFolder(directory + "/references")
-        }
-        let resolution = Resolution(reference: name, remote: Self.hash(remote), manifest: manifest.digest)
-        try await write(resolution, to: path, image)
-        return unpacked
+        return try await unpacked(manifest, of: layout, image)
     }
 
     /// What the layers will take, by the manifest that the registry serves: so that what is too large is not even

@@ -116,6 +116,7 @@ public struct OCIImageStore: ImageStore {
                     code: .failed, operation: "unpack", subject: image.description,
                     cause: "it vanished while it was made")
             }
+            shortages.withLock { $0.forget(digest.text) }
             logger.info("image unpacked", metadata: ["image": "\(image)", "digest": "\(digest.text)"])
             return ready
         }

@@ -230,6 +230,11 @@ struct ImageCollectionTests {
             let image = try await Self.use(store, reference)
             _ = try await Self.use(other, reference)
             Self.age(image, seconds: 1000)
+            // What is left of work that died is nobody's.
+            let left = "\(store.directory)/.unpacking-\(String(repeating: "ab", count: 32))"
+            try DurableFile.makeFolder(left)
+            #expect(try await store.collect(Self.greedy) { [] }.isEmpty)
+            #expect(try !DurableFile.exists(left))
             #expect(try await store.collect(Self.greedy) { [] }.isEmpty)
             #expect(try await ImageWorkshop.store(in: workshop.folder).collect(Self.greedy) { [] }.isEmpty)
             #expect(Self.isThere(image))

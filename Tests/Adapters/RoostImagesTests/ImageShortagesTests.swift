@@ -18,11 +18,12 @@ import Testing
         let begun = Moment.zero + .seconds(1000)
         let written = ByteCount.gibibytes(5)
         shortages.note("one", written: written, at: begun)
-        #expect(shortages.isPausing("one", room: .zero - .gibibytes(1), at: begun + .seconds(30)))
-        #expect(shortages.isPausing("one", room: written + .mebibytes(255), at: begun + .seconds(30)))
-        #expect(!shortages.isPausing("one", room: written + .mebibytes(256), at: begun + .seconds(30)))
-        #expect(!shortages.isPausing("two", room: .zero, at: begun + .seconds(30)))
-        #expect(!shortages.isPausing("one", room: written, at: begun + ImageShortages.pause))
+        #expect(shortages.begin("one", room: .zero - .gibibytes(1), at: begun + .seconds(30)) == .refused)
+        #expect(shortages.begin("one", room: written + .mebibytes(255), at: begun + .seconds(30)) == .refused)
+        #expect(shortages.begin("one", room: written + .mebibytes(256), at: begun + .seconds(30)) == .turn)
+        #expect(shortages.begin("two", room: .zero, at: begun + .seconds(30)) == .free)
+        #expect(shortages.begin("one", room: written, at: begun + ImageShortages.pause) == .turn)
+        #expect(shortages.begin("one", room: .zero, at: begun + ImageShortages.memory) == .free)
     }
 
     @Test("A small work that was ended beside a large one is begun again when the large one has made room")
@@ -33,8 +34,63 @@ import Testing
         let room = ByteCount.gibibytes(1)
         shortages.note("small", written: .mebibytes(100), at: begun)
         shortages.note("large", written: room - .mebibytes(100), at: begun)
-        #expect(!shortages.isPausing("small", room: room, at: begun + .seconds(30)))
-        #expect(shortages.isPausing("large", room: room, at: begun + .seconds(30)))
+        #expect(shortages.begin("large", room: room, at: begun + .seconds(30)) == .refused)
+        #expect(shortages.begin("small", room: room, at: begun + .seconds(30)) == .turn)
+    }
+
+    @Test("Of works that were ended together one at a time is begun again, also when their pauses are over")
+    func inTurn() {
+        // Each fits alone, both do not.
+        var shortages = ImageShortages()
+        let begun = Moment.zero + .seconds(1000)
+        let room = ByteCount.mebibytes(1200)
+        for name in ["one", "two"] { shortages.note(name, written: .mebibytes(600), at: begun) }
+        for now in [begun + .seconds(1), begun + ImageShortages.pause] {
+            #expect(shortages.begin("one", room: room, at: now) == .turn)
+            #expect(shortages.begin("two", room: room, at: now) == .refused)
+            // The same image by another name, which may be through earlier.
+            #expect(shortages.begin("one", room: room, at: now) == .turn)
+            #expect(shortages.begin("new", room: room, at: now) == .free)
+            shortages.end("one")
+            #expect(shortages.begin("two", room: room, at: now) == .refused)
+            shortages.end("one")
+            #expect(shortages.begin("two", room: room, at: now) == .turn)
+            shortages.end("two")
+        }
+        shortages.forget("one")
+        #expect(shortages.begin("one", room: room, at: begun + .seconds(1)) == .free)
+        #expect(shortages.begin("two", room: room, at: begun + .seconds(1)) == .turn)
+    }
+
+    @Test("A turn ends with its work, however that ends")
+    func turnsEnd() async throws {
+        try await ImageWorkshop.with { workshop in
+            var limits = ImageLimits()
+            limits.diskReserve = .zero
+            let store = ImageWorkshop.store(in: workshop.folder, limits: limits)
+            try DurableFile.makeFolder(workshop.folder + "/images")
+            let image = try ImageReference("oci:\(workshop.folder)/layout:one")
+            let work: @Sendable (String, String) async throws -> Void = { content, script in
+                _ = try await store.work(
+                    "unpack", image, content: content, into: workshop.folder + "/half", .imageInvalid
+                ) { Command("sh", ["-c", script]) }
+            }
+            store.shortages.withLock { shortages in
+                for name in ["one", "two"] { shortages.note(name, written: .zero, at: BootClock.now()) }
+            }
+            #expect(await refusal { try await work("one", "exit 1") }?.code == .imageInvalid)
+            try await work("two", "exit 0")
+            let (go, marks) = (workshop.folder + "/go", workshop.folder + "/marks")
+            async let first: Void = work("one", "touch \(marks); until [ -e \(go) ]; do sleep 0.02; done")
+            let isAtWork = try await poll(for: .seconds(30), every: .milliseconds(10)) {
+                try DurableFile.exists(marks) ? true : nil
+            }
+            #expect(isAtWork == true)
+            #expect(await refusal { try await work("two", "exit 0") }?.code == .noSpace)
+            try DurableFile.write("", to: go)
+            try await first
+            try await work("two", "exit 0")
+        }
     }
 
     @Test("What a work has written is what is below its folder, whatever the disk has lost meanwhile")
@@ -58,11 +114,11 @@ import Testing
             let (less, more) = store.shortages.withLock { shortages in
                 let now = BootClock.now()
                 return (
-                    shortages.isPausing("sha256:1", room: margin + .mebibytes(7), at: now),
-                    shortages.isPausing("sha256:1", room: margin + .mebibytes(10), at: now)
+                    shortages.begin("sha256:1", room: margin + .mebibytes(7), at: now),
+                    shortages.begin("sha256:1", room: margin + .mebibytes(10), at: now)
                 )
             }
-            #expect(less && !more)
+            #expect(less == .refused && more == .turn)
         }
     }
 
@@ -73,9 +129,9 @@ import Testing
             shortages.note("\(number)", written: .zero, at: Moment.zero + .milliseconds(number))
         }
         let now = Moment.zero + .seconds(10)
-        #expect(!shortages.isPausing("0", room: .zero, at: now))
-        #expect(shortages.isPausing("1", room: .zero, at: now))
-        #expect(shortages.isPausing("\(ImageShortages.countMax)", room: .zero, at: now))
+        #expect(shortages.begin("0", room: .zero, at: now) == .free)
+        #expect(shortages.begin("1", room: .zero, at: now) == .refused)
+        #expect(shortages.begin("\(ImageShortages.countMax)", room: .zero, at: now) == .refused)
     }
 
     @Test("Work that was ended for a full disk is not begun again, by whatever name somebody asks")

@@ -166,6 +166,36 @@ struct ImageStoreTests {
         }
     }
 
+    @Test("A pull that failed leaves nothing, and what an earlier one has left is not in the way of the next")
+    func failedPull() async throws {
+        try await ImageWorkshop.with { workshop in
+            let image = try await workshop.makeLayout(tag: "one", extra: "pulled")
+            let layout = OCILayout(path: workshop.folder + "/layout")
+            let descriptor = try layout.manifest(tag: "one", for: image)
+            let manifest = try layout.manifest(descriptor, for: image)
+            let registry = try SmallRegistry(layout: layout.path, manifests: ["one": descriptor.digest])
+            defer { registry.stop() }
+            let name = "127.0.0.1:\(registry.port)/shop/web:one"
+            let reference = try ImageReference(name)
+            let pulling = "\(workshop.images.directory)/.pulling-\(OCIImageStore.hash(name))"
+            // Its last layer is not there, so that it fails when others have come.
+            let last = try #require(manifest.layers?.last)
+            let blob = "\(layout.path)/blobs/sha256/\(try ImageDigest(last.digest, of: image).hex)"
+            #expect(rename(blob, workshop.folder + "/aside") == 0)
+            #expect(await refusal { _ = try await workshop.images.ensure(reference) }?.code == .imageNotFound)
+            #expect(try !DurableFile.exists(pulling))
+            // Of one that died: nothing of it may count when it is looked whether there is room.
+            try DurableFile.makeFolder(pulling)
+            var limits = ImageLimits()
+            limits.diskReserve = .gibibytes(1 << 20)
+            let full = ImageWorkshop.store(in: workshop.folder, limits: limits)
+            #expect(await refusal { _ = try await full.ensure(reference) }?.code == .noSpace)
+            #expect(try !DurableFile.exists(pulling))
+            #expect(rename(workshop.folder + "/aside", blob) == 0)
+            #expect(try await workshop.images.ensure(reference).digest == descriptor.digest)
+        }
+    }
+
     @Test func aFolderIsUsedAsItIs() async throws {
         try await ImageWorkshop.with { workshop in
             let reference = try ImageReference("dir:\(workshop.root)")
