@@ -67,13 +67,15 @@ public final class BirdAnnouncer: Service {
     }
 
     /// Another edge, which says by the other end of this socket how it is. The descriptor becomes this object's own.
-    public func watch(_ descriptor: Int32) {
+    /// - Returns: whether it was given to a guard that runs. Where it was not, the next guard gets it. Whoever has another
+    ///   link to a guard keeps that until then: the guard that runs, which we may not have reached yet, knows no other.
+    @discardableResult public func watch(_ descriptor: Int32) -> Bool {
         let edge = PassingSocket(descriptor: descriptor)
         let link = state.withLock { state in
             state.edges = state.edges.filter { !Self.isOver($0) }.suffix(GuardJudgement.edgesMax - 1) + [edge]
             return state.link
         }
-        link?.tell(.watch, files: [edge.descriptor])
+        return link?.tell(.watch, files: [edge.descriptor]) ?? false
     }
 
     /// Its other end has closed.
@@ -241,23 +243,35 @@ public final class BirdAnnouncer: Service {
         do throws(SystemError) {
             try DurableFile.makeFolder(paths.birdFolder)
             try user?.give(paths.birdFolder, mode: 0o750)
-            // It may hold passwords of sessions: for BIRD to read, for nobody to write.
-            try await BlockingCall.run { () throws(SystemError) in
-                try DurableFile.write(
-                    text, to: paths.birdPath, mode: user == nil ? 0o600 : 0o640,
-                    owner: user.map { DurableFile.Owner(user: 0, group: $0.group) })
-            }
         } catch {
-            throw AnycastError(operation: "write", subject: paths.birdPath, cause: error.description)
+            throw AnycastError(operation: "write", subject: paths.birdFolder, cause: error.description)
         }
-        do throws(CommandError) {
-            try await Command("bird", ["-p", "-c", paths.birdPath]).run()
-        } catch {
-            throw AnycastError(operation: "check", subject: paths.birdPath, cause: error.description)
+        // The one that is compared comes last: a start that breaks off before is followed by one that finds it changed.
+        for health in [EdgeHealth.healthy, .draining, .down] {
+            let path = paths.birdPath(announcing: health)
+            try await write(BirdText(configuration: configuration, announced: health).text, to: path, for: user)
         }
         try await chooseUser(user, paths)
         try await Self.setLocal(true, configuration.prefixes, in: configuration.networkNamespace)
         return old != Array(text.utf8)
+    }
+
+    private func write(_ text: String, to path: String, for user: BirdUser?) async throws(AnycastError) {
+        do throws(SystemError) {
+            // It may hold passwords of sessions: for BIRD to read, for nobody to write.
+            try await BlockingCall.run { () throws(SystemError) in
+                try DurableFile.write(
+                    text, to: path, mode: user == nil ? 0o600 : 0o640,
+                    owner: user.map { DurableFile.Owner(user: 0, group: $0.group) })
+            }
+        } catch {
+            throw AnycastError(operation: "write", subject: path, cause: error.description)
+        }
+        do throws(CommandError) {
+            try await Command("bird", ["-p", "-c", path]).run()
+        } catch {
+            throw AnycastError(operation: "check", subject: path, cause: error.description)
+        }
     }
 
     /// BIRD runs as its own user where that user can come to its folder.

@@ -56,10 +56,11 @@ struct BirdProcess: Sendable {
         }
     }
 
-    /// Its configuration is another; sessions that are in both go on.
+    /// Its configuration is another; sessions that are in both go on, and what is announced stays.
     func configure() throws(AnycastError) {
+        let path = configuration.birdPath(announcing: try status().announced)
         var control = try BirdControl(path: configuration.controlPath, within: Self.answerPatience)
-        _ = try control.run("configure")
+        _ = try control.run("configure \"\(path)\"")
     }
 
     func status() throws(AnycastError) -> AnnouncementStatus {

@@ -1,12 +1,16 @@
 import RoostModel
+import RoostWire
 
 /// BIRD's configuration file (2.0.12), and the names of what is in it.
 ///
 /// Two static protocols hold the prefixes, one to announce plainly and one to announce as the last choice; both are
 /// disabled at the start. To enable or disable one reaches the neighbours in milliseconds and needs no new
-/// configuration, so that is all that ever changes.
+/// configuration, so that is all that ever changes. A BIRD that runs and reads its configuration anew takes from it which
+/// of them are disabled, and would withdraw at that: so there is a text for each that it may announce.
 struct BirdText: Sendable {
     let configuration: AnycastConfiguration
+    /// By a BIRD that reads it.
+    var announced = EdgeHealth.down
 
     static let up = "roost_up"
     static let drain = "roost_drain"
@@ -43,12 +47,12 @@ struct BirdText: Sendable {
             protocol bfd { }
 
             protocol static \(Self.up) {
-                disabled;
+                disabled\(announced == .healthy ? " no" : "");
                 ipv4;
             \(routes)
             }
             protocol static \(Self.drain) {
-                disabled;
+                disabled\(announced == .draining ? " no" : "");
                 ipv4;
             \(routes)
             }

@@ -67,7 +67,15 @@ public struct EdgeGuard {
             ]
         }
 
-        var birdPath: String { directory + "/bird.conf" }
+        /// What BIRD starts with: it announces nothing then.
+        var birdPath: String { birdPath(announcing: .down) }
+        /// What a BIRD that runs reads anew: it takes from the file whether a protocol is disabled.
+        func birdPath(announcing health: EdgeHealth) -> String {
+            switch health {
+            case .down: directory + "/bird.conf"
+            case .draining, .healthy: directory + "/bird-\(health.rawValue).conf"
+            }
+        }
         /// What BIRD itself writes; the rest of the folder is not its to write, since root reads and writes there.
         var birdFolder: String { directory + "/bird" }
         var controlPath: String { birdFolder + "/bird.ctl" }
@@ -163,20 +171,37 @@ public struct EdgeGuard {
         }
     }
 
-    /// roostd first: an edge that it brings may have spoken already, and the edge before it may have gone.
+    /// All that has come: nothing is decided by a part of it.
     private mutating func receive(within time: Duration) {
+        var isMoreLikely = attend(milliseconds: time.milliseconds + 1)
+        // An edge drops a link when roostd has brought us its next one, which may have come since we looked.
+        while isMoreLikely { isMoreLikely = attend(milliseconds: 0) }
+    }
+
+    /// roostd first: an edge that it brings may have spoken already, and the edge before it may have gone.
+    /// - Returns: whether an edge is gone or a roostd has come.
+    private mutating func attend(milliseconds: Int64) -> Bool {
         let files = [listener] + [roostd?.descriptor].compactMap { $0 } + edges.map(\.descriptor)
         var entries = files.map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
-        guard poll(&entries, nfds_t(entries.count), Int32(clamping: time.milliseconds + 1)) > 0 else { return }
-        if entries[0].revents != 0 { admit() }
+        guard poll(&entries, nfds_t(entries.count), Int32(clamping: milliseconds)) > 0 else { return false }
+        // A roostd that comes takes the place of another, whose last orders were given before.
+        takeOrders()
+        let isVisited = entries[0].revents != 0
+        if isVisited { admit() }
+        takeOrders()
+        let count = edges.count
+        for edge in edges { listen(to: edge) }
+        return isVisited || edges.count < count
+    }
+
+    private mutating func takeOrders() {
         while let roostd, let reading = Self.read(roostd) {
             guard case .bytes(let bytes, let files) = reading else {
                 self.roostd = nil
-                break
+                return
             }
             obey(GuardOrder(bytes), files)
         }
-        for edge in edges { listen(to: edge) }
     }
 
     /// What has come; nil when nothing has. A socket that fails has ended.

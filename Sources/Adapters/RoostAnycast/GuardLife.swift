@@ -63,8 +63,14 @@ final class GuardLink: Sendable {
     }
 
     /// Never waits. A guard that has stopped reading is replaced, and its successor told anew.
-    func tell(_ order: GuardOrder, files: [Int32] = []) {
-        try? socket.send(order.bytes, files: files, waits: false)
+    /// - Returns: whether it is on its way.
+    @discardableResult func tell(_ order: GuardOrder, files: [Int32] = []) -> Bool {
+        do {
+            try socket.send(order.bytes, files: files, waits: false)
+            return true
+        } catch {
+            return false
+        }
     }
 
     enum Event: Sendable {

@@ -30,7 +30,7 @@ public final class EdgeKeeper: Service {
     /// The edges' sockets.
     let folder: String
     let logger: Logger
-    let watch: @Sendable (Int32) -> Void
+    let watch: @Sendable (Int32) -> Bool
     let bell: Bell
     /// Between two attempts to replace an edge.
     let replacementInterval: Duration
@@ -46,11 +46,12 @@ public final class EdgeKeeper: Service {
     /// - Parameters:
     ///   - folder: for the sockets of edges; nobody else may write there.
     ///   - isAccepting: false: the edge was stopped by hand.
-    ///   - watch: gets the guard's end of a socket by which an edge says how it is.
+    ///   - watch: gets the guard's end of a socket by which an edge says how it is. It says whether the guard has it: an
+    ///     edge keeps the link that it has until then, and `watch` is asked again with another.
     public init(
         _ program: EdgeProgram, folder: String, isAccepting: Bool,
         replacementInterval: Duration = EdgeKeeper.replacementInterval, logger: Logger = Logger(label: "roost.edge"),
-        watch: @escaping @Sendable (Int32) -> Void
+        watch: @escaping @Sendable (Int32) -> Bool
     ) throws {
         self.program = program
         self.folder = folder

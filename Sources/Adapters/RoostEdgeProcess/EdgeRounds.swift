@@ -305,11 +305,12 @@ struct EdgeRounds {
         }
     }
 
-    /// The guard knows of the edge before the edge says anything to it, so that nothing is missed.
+    /// The guard has the new link before the edge hears of it: the edge then drops the one that it has, and a guard that
+    /// knew of no other would withdraw. Where the guard has not been reached yet, in a later round.
     private func putUnderGuard(_ edge: RunningEdge) throws {
         let (guardEnd, edgeEnd) = try UnixSocket.pair(.packets)
         defer { close(edgeEnd) }
-        keeper.watch(guardEnd)
+        guard keeper.watch(guardEnd) else { return }
         try edge.connection?.send(.guarding, files: [edgeEnd])
         edge.isGuarded = true
     }

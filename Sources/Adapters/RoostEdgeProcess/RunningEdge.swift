@@ -41,7 +41,7 @@ final class RunningEdge {
     var hasShownSockets = false
     /// It has the listening sockets of this roostd.
     var isListening = false
-    /// It says to the guard how it is.
+    /// It says to the guard how it is, by a link that this roostd has made.
     var isGuarded = false
     var patience = EdgePatience()
     /// It was ended because it was of no use any more.

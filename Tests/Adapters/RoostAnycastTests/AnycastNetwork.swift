@@ -138,6 +138,14 @@ struct AnycastNetwork {
 
     func isAnnounced(to provider: Provider) throws -> Bool { try route(at: provider).contains(Self.prefix) }
 
+    /// How often the edge has taken the prefix back from the provider, by the provider's own count for the session.
+    func withdrawals(at provider: Provider) throws -> Int {
+        var control = try BirdControl(path: provider.control, within: .seconds(2))
+        let words = try control.run("show protocols all edge").lines
+            .first { $0.contains("Import withdraws:") }?.split(separator: " ")
+        return try #require(words.flatMap { $0.count > 2 ? Int($0[2]) : nil })
+    }
+
     /// Waits until every provider has the prefix, or none.
     func waitUntil(announced wanted: Bool, within time: Duration = .seconds(20)) async throws -> Bool {
         try await poll(for: time, every: .milliseconds(10)) {

@@ -51,6 +51,31 @@ import Testing
         }
     }
 
+    /// An edge that is well, and its end of the link to the guard.
+    private final class PlayedEdge: Sendable {
+        private let link = Mutex<PassingSocket?>(nil)
+
+        /// As roostd's keeper and the edge do it: the edge takes the new link, speaks by it and drops the one before when the
+        /// announcer says that the guard has its other end.
+        func isTaken(by announcer: BirdAnnouncer) throws -> Bool {
+            let (guardEnd, edgeEnd) = try UnixSocket.pair(.packets)
+            let next = PassingSocket(descriptor: edgeEnd)
+            guard announcer.watch(guardEnd) else { return false }
+            try next.send([EdgeHealth.healthy.byte], waits: false)
+            link.withLock { $0 = next }
+            return true
+        }
+
+        func report() async {
+            while !Task.isCancelled {
+                link.withLock { try? $0?.send([EdgeHealth.healthy.byte], waits: false) }
+                try? await Task.sleep(for: .milliseconds(100))
+            }
+        }
+
+        func end() { link.withLock { $0 = nil } }
+    }
+
     /// The edge serves on when roostd is away: what is announced hangs on the edge and on what was wanted last.
     @Test func guardAndBirdOutliveTheAnnouncer() async throws {
         try await AnycastNetwork.with(providers: 1) { network in
@@ -100,6 +125,52 @@ import Testing
             next.cancel()
             _ = await next.result
             await second.end()
+        }
+    }
+
+    /// An edge that runs and serves stays announced while roostd starts anew, however long that takes, and whatever has
+    /// changed in its configuration. By the neighbour's own count: nobody has to look at the right moment.
+    @Test func aRestartWithdrawsNothing() async throws {
+        try await AnycastNetwork.with(providers: 2) { network in
+            let whole = try network.configuration
+            var before = whole
+            before.uplinks.removeLast()
+            let edge = PlayedEdge()
+            let reports = Task { await edge.report() }
+            defer { reports.cancel() }
+            var last: BirdAnnouncer?
+            for (round, configuration) in [before, before, whole].enumerated() {
+                let announcer = BirdAnnouncer(
+                    configuration: configuration, starter: GuardThreadStarter(), wanted: .healthy,
+                    logger: Logger(label: "test"))
+                last = announcer
+                // The edge is found at once, and the guard only when the announcer has come so far.
+                let isEarly = try edge.isTaken(by: announcer)
+                #expect(!isEarly)
+                let running = Task { try await announcer.run() }
+                let isTaken = try await poll(for: .seconds(20), every: .milliseconds(2)) {
+                    try edge.isTaken(by: announcer) ? true : nil
+                }
+                #expect(isTaken == true)
+                let providers = network.providers.prefix(configuration.uplinks.count)
+                let isAnnounced = try await poll(for: .seconds(20)) {
+                    try providers.allSatisfy { try network.isAnnounced(to: $0) } ? true : nil
+                }
+                #expect(isAnnounced == true, "round \(round)")
+                // A link that is made again and again: the guard always knows of the next one before the last one ends.
+                for _ in 0..<100 { _ = try edge.isTaken(by: announcer) }
+                let isHeard = try await poll(for: .seconds(10)) {
+                    await announcer.status().announced == .healthy ? true : nil
+                }
+                #expect(isHeard == true)
+                #expect(try network.withdrawals(at: network.providers[0]) == 0, "round \(round)")
+                running.cancel()
+                _ = await running.result
+            }
+            edge.end()
+            #expect(try await network.waitUntil(announced: false, within: .seconds(1)))
+            #expect(try network.withdrawals(at: network.providers[0]) == 1)
+            await last?.end()
         }
     }
 

@@ -50,6 +50,7 @@ private final class EdgeUnderRoostd: Sendable {
     func underRoostd(_ route: ClusterRoute, _ body: (EdgeKeeper) async throws -> Void) async throws {
         let keeper = try EdgeKeeper(program, folder: folder, isAccepting: true) { descriptor in
             self.guardEnds.withLock { $0.append(PassingSocket(descriptor: descriptor)) }
+            return true
         }
         let task = Task { try await keeper.run() }
         keeper.route(ClusterTable([address: route]), isLive: true)

@@ -4,6 +4,7 @@ import RoostEdgeProcess
 import RoostLinux
 import RoostModel
 import RoostWire
+import Synchronization
 import Testing
 
 @Suite("What roostd hears of its edges, and tells them", .serialized, .timeLimit(.minutes(2)))
@@ -156,6 +157,24 @@ struct KeeperTests {
             }
             #expect(isTriedAgain == true, "\(under.lines.all)")
             #expect(!under.lines.all.contains { $0["message"]?.contains("is started again") == true })
+        }
+    }
+
+    @Test("An edge that is found is told of a link to the guard when the guard has its other end, and not before")
+    func guardFirst() async throws {
+        try await withKeeper { under in
+            let edge = try ScriptedEdge(1, in: under.folder)
+            under.theGuard.isReached.store(false, ordering: .sequentiallyConsistent)
+            under.begin()
+            try await edge.admit()
+            try edge.report(isAccepting: true)
+            let isMissed = try await poll(for: .seconds(10)) {
+                under.theGuard.missed.load(ordering: .sequentiallyConsistent) > 2 ? true : nil
+            }
+            #expect(isMissed == true)
+            #expect(try await edge.hears { $0 == .beat } && edge.hearsNothingOfTheGuard)
+            under.theGuard.isReached.store(true, ordering: .sequentiallyConsistent)
+            #expect(try await edge.hears { $0 == .guarding })
         }
     }
 }

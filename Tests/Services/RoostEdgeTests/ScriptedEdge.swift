@@ -111,9 +111,25 @@ final class ScriptedEdge {
     var hearsNothingOfRetiring: Bool {
         !(passedOver + heard).contains { if case .retire = $0 { true } else { false } }
     }
+    var hearsNothingOfTheGuard: Bool { !(passedOver + heard).contains(.guarding) }
 
     func hearsRetire() async throws -> Bool {
         try await hears { if case .retire = $0 { true } else { false } }
+    }
+}
+
+/// The guard of the announcement, as far as a keeper knows it.
+final class GuardUnderTest: Sendable {
+    /// roostd has reached it.
+    let isReached = Atomic(true)
+    /// How often it was offered an edge that it could not be given.
+    let missed = Atomic(0)
+
+    func take(_ descriptor: Int32) -> Bool {
+        close(descriptor)
+        let isReached = isReached.load(ordering: .sequentiallyConsistent)
+        if !isReached { missed.add(1, ordering: .sequentiallyConsistent) }
+        return isReached
     }
 }
 
@@ -122,6 +138,7 @@ final class KeeperUnderTest: Sendable {
     let folder: String
     let keeper: EdgeKeeper
     let lines = Lines()
+    let theGuard = GuardUnderTest()
     private let said = Mutex<[Set<Capability>]>([])
     private let tasks = Mutex<[Task<Void, Never>]>([])
     private static let count = Atomic(0)
@@ -140,7 +157,7 @@ final class KeeperUnderTest: Sendable {
         keeper = try EdgeKeeper(
             program, folder: folder, isAccepting: true, replacementInterval: .milliseconds(100),
             logger: Logger(label: "test") { [lines] _ in RecordingHandler(lines: lines) }
-        ) { close($0) }
+        ) { [theGuard] in theGuard.take($0) }
     }
 
     /// What was said of the edges' capabilities, in its order.
