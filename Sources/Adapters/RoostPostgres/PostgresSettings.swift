@@ -65,7 +65,7 @@ public struct PostgresSettings: Hashable, Sendable {
     }
 
     /// The only superuser: at the local socket, for who is root in the machine.
-    static let supervisor = "roost"
+    static let supervisor = PostgresNames.supervisor
     /// What users may set for everybody (`ALTER ROLE ALL SET`, `ALTER DATABASE postgres SET`, triggers at login) must not
     /// govern it: neither whom it acts as nor how long it may take; and what roost_guard refuses so that nobody locks it out
     /// is not refused to itself. Serializable, nothing can be asked of a standby; and what planning is made to believe to be
@@ -76,7 +76,7 @@ public struct PostgresSettings: Hashable, Sendable {
         + " -c default_transaction_isolation=read\\ committed -c jit=off -c client_min_messages=warning"
         + " -c search_path=pg_catalog -c event_triggers=off"
         + " -c session_preload_libraries= -c local_preload_libraries= -c roost.allow_unsafe=on"
-    static let replicator = "roost_replicator"
+    static let replicator = PostgresNames.replicator
     /// Whom clients log in as: owns what users make, and is no superuser. See ``ClusterRoles``.
     static let owner = "postgres"
 

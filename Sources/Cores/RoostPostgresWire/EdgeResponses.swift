@@ -30,6 +30,17 @@ extension ErrorResponse {
             hint: "Leave the parameter 'replication' out; pg_dump copies a database without it.")
     }
 
+    /// In Postgres's words (`ProcessStartupPacket`).
+    static func noUser() -> Self {
+        ErrorResponse(.invalidAuthorization, "no PostgreSQL user name specified in startup packet")
+    }
+
+    static func ownRole(_ role: String, _ app: AppName) -> Self {
+        ErrorResponse(
+            .invalidAuthorization, "cluster \(app) does not let \"\(role)\" in: the role is its members' own",
+            hint: "Log in as another role. The superuser's statements go through 'roost pg superuser \(app)'.")
+    }
+
     static func certificateUnusable(_ app: AppName) -> Self {
         ErrorResponse(
             .cannotConnectNow,

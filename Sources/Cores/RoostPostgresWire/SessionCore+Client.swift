@@ -100,6 +100,12 @@ extension SessionCore {
         // No role of a client may replicate, but Postgres would find that out only after it has given a walsender away:
         // one of the few that the cluster's own members and their supervisors need.
         guard !message.asksForReplication else { return refuse(.noReplication(route.app)) }
+        guard !message.users.isEmpty, !message.users.contains("") else { return refuse(.noUser()) }
+        // From an edge no member ever lets these in. It says so as one does whose gate is closed for now (28000), and the
+        // client would be held for the next one that opens.
+        if let own = message.users.first(where: { [PostgresNames.supervisor, PostgresNames.replicator].contains($0) }) {
+            return refuse(.ownRole(own, route.app))
+        }
         let search = Search(app: route.app, startup: message.bytes + early, deadline: now + limits.waitMax)
         enter(.joining(search), until: nil)
         actions.append(.join(route.app))

@@ -8,25 +8,29 @@ public struct StartupMessage: Hashable, Sendable {
     public let bytes: [UInt8]
     /// It wants a walsender: one of `max_wal_senders`, which the backend gives before it knows who asks.
     public let asksForReplication: Bool
+    /// As whom it wants to be let in.
+    public let users: [String]
 
     /// Nil where Postgres would say "invalid startup packet layout".
     ///
     /// - Parameter packet: the length and the version first.
     init?(minorVersion: Int, _ packet: [UInt8]) {
-        guard let values = Self.values(of: Array("replication".utf8), in: packet) else { return nil }
+        guard let values = Self.values(of: "replication", in: packet), let users = Self.values(of: "user", in: packet)
+        else { return nil }
         self.minorVersion = minorVersion
         bytes = packet
         // Postgres goes by the last of several. Nobody says two in good faith, and any of them is enough here.
         asksForReplication = values.contains(where: Self.asksForReplication)
+        self.users = users.map { String(decoding: $0, as: UTF8.self) }
     }
 
     /// Pairs of texts, each ended by a zero byte, and one more zero byte: the packet's last.
-    private static func values(of wanted: [UInt8], in packet: [UInt8]) -> [ArraySlice<UInt8>]? {
+    private static func values(of wanted: String, in packet: [UInt8]) -> [ArraySlice<UInt8>]? {
         var rest = packet.dropFirst(8)
         var values: [ArraySlice<UInt8>] = []
         while let first = rest.first, first != 0 {
             guard let name = takeText(&rest), let value = takeText(&rest) else { return nil }
-            if name.elementsEqual(wanted) { values.append(value) }
+            if name.elementsEqual(wanted.utf8) { values.append(value) }
         }
         return rest.elementsEqual([0]) ? values : nil
     }

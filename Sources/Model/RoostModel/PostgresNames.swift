@@ -1,5 +1,10 @@
-/// How long the names of a cluster may be, so that Postgres takes every name that is made of them as it is.
+/// How long the names of a cluster may be, so that Postgres takes every name that is made of them as it is; and the names
+/// of its own roles.
 public enum PostgresNames {
+    /// The role of a member's supervisor, its only superuser. Members let it in at their local socket only.
+    public static let supervisor = "roost"
+    /// The role as which members follow their leader. Members let it in from each other's addresses only.
+    public static let replicator = "roost_replicator"
     /// Postgres cuts names here, without an error: `NAMEDATALEN` - 1 (pg_config_manual.h).
     public static let bytesMax = 63
     /// A cluster has at most this many members, so that a member's number is one digit.

@@ -118,6 +118,33 @@ struct SessionCoreTests {
         #expect(actions.count == 2 && actions.first == .note(.refused), "\(actions)")
     }
 
+    /// A member refuses them as it refuses everybody while its gate is closed: held, they would wait for nothing.
+    @Test(
+        "A login that no member ever takes is refused at once, takes no place, and no member hears of it",
+        arguments: [
+            "", "database\0db\0", "user\0\0", "user\0open\0user\0\0", "user\0roost\0", "user\0roost_replicator\0",
+            "user\0open\0user\0roost\0", "database\0postgres\0user\0roost_replicator\0",
+        ])
+    func vainLogins(parameters: String) {
+        var session = session()
+        let actions = session.receive(.clientSaid(packet(parameters)), now: at(0))
+        #expect(words(actions).first?.contains("C28000") == true, "\(words(actions))")
+        #expect(actions.count == 2 && actions.first == .note(.refused), "\(actions)")
+    }
+
+    @Test(
+        "Whoever is called nearly so is the member's to answer",
+        arguments: ["Roost", "roost ", "roost_", "roo", "user"])
+    func otherLogins(user: String) {
+        var session = session()
+        #expect(session.receive(.clientSaid(packet("user\0\(user)\0")), now: at(0)) == [.join(door.app)])
+    }
+
+    private func packet(_ parameters: String) -> [UInt8] {
+        let body = Array("\(parameters)\0".utf8)
+        return bigEndian(UInt32(8 + body.count)) + bigEndian(3 << 16) + body
+    }
+
     /// Up to the connection to the member.
     private func connecting() -> SessionCore {
         var session = session()

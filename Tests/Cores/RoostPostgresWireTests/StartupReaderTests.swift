@@ -150,7 +150,7 @@ struct StartupReaderTests {
         #expect(throws: StartupError.layoutInvalid) { try reader.read(startup(text)) }
     }
 
-    @Test("A packet without parameters is Postgres's to answer")
+    @Test("A packet without parameters is a startup packet")
     func noParameters() throws {
         #expect(try asksForReplication("\0") == false)
     }
