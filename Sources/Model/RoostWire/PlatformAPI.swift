@@ -94,6 +94,9 @@ public struct ClusterBody: Sendable, Codable, Hashable {
     public var readURL: String
     /// PEM; what clients have to trust for `sslmode=verify-full`.
     public var authorityCertificate: String
+    /// What this answer lacks, because the asked host does not keep it and the store did not say it; nil: nothing. Another
+    /// host, or the same a moment later, may have it.
+    public var missing: [Credential]?
     /// All that the cluster is to have, in the order of their numbers, also those without a place.
     public var members: [MemberBody]
     /// Nil when nobody has asked, or the last wish was carried out.
@@ -134,6 +137,7 @@ public struct ClusterBody: Sendable, Codable, Hashable {
         case readURL = "read_url"
         case authorityCertificate = "ca_certificate"
         case sharedHosts = "shared_hosts"
+        case missing
     }
 }
 

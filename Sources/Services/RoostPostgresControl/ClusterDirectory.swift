@@ -185,20 +185,21 @@ public struct ClusterDirectory: Sendable {
     }
 
     /// Says from which networks clients may log in; from everywhere with none. Sessions that there are go on.
-    func allow(_ list: ClientList, to name: AppName) async throws(Refusal) {
+    @discardableResult
+    func allow(_ list: ClientList, to name: AppName) async throws(Refusal) -> ClusterSpec {
         let key = StoreKeys.clusterSpec(name)
         for _ in 0..<AppDirectory.triesMax {
             guard var present = try await store.record(ClusterSpec.self, at: key) else {
                 throw Refusal(.notFound, "Postgres cluster \(name) not found")
             }
             // No list in the record means the same as an empty one: from everywhere.
-            guard present.record.allowedClients ?? [] != list.texts else { return }
+            guard present.record.allowedClients ?? [] != list.texts else { return present.record }
             present.record.allowedClients = list.texts
             let outcome = try await store.carryOut(
                 Transaction(
                     compares: [.modified(key: key, equals: present.revision)],
                     then: [try .put(present.record, over: present.bytes, at: key)]))
-            if outcome.succeeded { return }
+            if outcome.succeeded { return present.record }
         }
         throw Refusal(.unavailable, "too many changes at once; try again")
     }

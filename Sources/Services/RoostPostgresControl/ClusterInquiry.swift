@@ -1,6 +1,8 @@
 import RoostControl
 import RoostModel
 import RoostPlanet
+import RoostRecords
+import RoostStore
 import RoostWire
 
 /// What a host says of clusters when it is asked. Of those that it does not follow, it asks a host that does: only who
@@ -28,11 +30,12 @@ struct ClusterInquiry: Sendable {
         do throws(Refusal) { stored = try await clusters.read(name) } catch {
             // The store does not answer: what others hear, or what was heard last.
             let told = await others(hearing: name)
-            if let told, told.status != .unheard { return told }
+            let secrets = watcher.read { $0.clusters[name]?.secrets }
+            if let told, told.status != .unheard { return told.with(secrets) }
             if let body = ClusterStatus.body(of: name, in: watcher.planet, lostBy: view.host) {
-                return body.with(watcher.read { $0.clusters[name]?.secrets })
+                return body.with(secrets)
             }
-            if let told { return told }
+            if let told { return told.with(secrets) }
             throw error
         }
         guard let records = stored.clusters[name], let spec = records.spec else {
@@ -50,6 +53,18 @@ struct ClusterInquiry: Sendable {
         // Hosts of a version before do not tell it.
         body.allow = ClusterStatus.allow(spec)
         return body.with(records.secrets)
+    }
+
+    /// After a change that was written. It was made, whatever can be said of the cluster now: whoever was told that the store
+    /// does not answer would hold it for not done.
+    func body(after spec: ClusterSpec, isNew: Bool) async throws(Refusal) -> ClusterBody {
+        do throws(Refusal) { return try await body(of: spec.name) } catch {
+            guard let planet = Planet(knowing: spec), var body = ClusterStatus.body(of: spec.name, in: planet) else {
+                throw error
+            }
+            if !isNew { (body.status, body.detail) = (.unheard, "the change is written; since then: \(error.message)") }
+            return body.with(nil)
+        }
     }
 
     /// From this host's own copy, where it follows the cluster and hears it; without passwords.
@@ -168,14 +183,32 @@ struct ClusterInquiry: Sendable {
     }
 }
 
+extension Planet {
+    /// Of which no more is known than the wish for one cluster.
+    fileprivate init?(knowing spec: ClusterSpec) {
+        guard let value = try? RecordCodec.write(spec) else { return nil }
+        self.init()
+        let first = Revision(1)
+        let entry = Entry(key: StoreKeys.clusterSpec(spec.name), value: value, created: first, modified: first)
+        _ = apply(.listing(Listing(entries: [entry], revision: first)))
+    }
+}
+
 extension ClusterBody {
-    /// With what only those see who ask with the right to.
+    /// With what only those see who ask with the right to. Who is not told it is told that: the cluster may be ready all the
+    /// same, and URLs without a password do not look as if they lacked one.
     func with(_ secrets: ClusterSecrets?) -> ClusterBody {
-        guard let secrets else { return self }
         var body = self
-        body.authorityCertificate = secrets.authorityCertificate
-        body.writeURL = ClusterStatus.url(writeURL, password: secrets.ownerPassword)
-        body.readURL = ClusterStatus.url(readURL, password: secrets.ownerPassword)
+        var missing: [Credential] = []
+        if let secrets {
+            body.authorityCertificate = secrets.authorityCertificate
+            body.writeURL = ClusterStatus.url(writeURL, password: secrets.ownerPassword)
+            body.readURL = ClusterStatus.url(readURL, password: secrets.ownerPassword)
+        } else {
+            missing.append(.password)
+        }
+        if body.authorityCertificate.isEmpty { missing.append(.authorityCertificate) }
+        body.missing = missing.isEmpty ? nil : missing
         return body
     }
 

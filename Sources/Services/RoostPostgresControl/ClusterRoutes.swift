@@ -29,7 +29,7 @@ public struct ClusterRoutes: RouteGroup {
                 let operation = OperationDirectory.makeID()
                 let order = try order(from: try call.wish(CreateClusterRequest.self))
                 let spec = try await clusters.create(order, operation: operation)
-                var body = try await inquiry.body(of: spec.name)
+                var body = try await inquiry.body(after: spec, isNew: true)
                 body.sharedHosts = SharedHosts.expected(
                     spec, view.watcher.read { $0.clusters[spec.name] } ?? .init(), among: await hosts())
                 return try Answer.json(body, status: 201).naming(operation)
@@ -69,8 +69,8 @@ public struct ClusterRoutes: RouteGroup {
         let list = try ClientList(try call.wish(AllowBody.self).allow)
         let name: AppName = try call.id("name")
         if let obstacle = list.obstacle(among: await view.hosts()) { throw obstacle }
-        try await clusters.allow(list, to: name)
-        var body = try await inquiry.body(of: name)
+        let spec = try await clusters.allow(list, to: name)
+        var body = try await inquiry.body(after: spec, isNew: false)
         // This host's copy may be of a moment ago.
         body.allow = list.shown
         return try Answer.json(body)

@@ -19,6 +19,8 @@ import Synchronization
 struct PlanetUnderTest: Sendable {
     let hosts: [HostName: HostUnderTest]
     let store: any Store
+    /// By this the store goes away and comes back.
+    let leave: LeavingStore.Leave
     private let hearing = Hearing()
     static let token = "0123456789abcdef-planet"
 
@@ -45,7 +47,9 @@ struct PlanetUnderTest: Sendable {
         defer { try? FileManager.default.removeItem(atPath: folder) }
         let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         let lag = WatchLag()
-        let store = MeasuredStore(try SQLiteStore(path: folder + "/store.sqlite", logger: quiet), lag: lag)
+        let leave = LeavingStore.Leave()
+        let base = LeavingStore(base: try SQLiteStore(path: folder + "/store.sqlite", logger: quiet), leave: leave)
+        let store = MeasuredStore(base, lag: lag)
         let names = try names.map { try HostName($0) }
         for app in apps { _ = try await AppDirectory(store: store).create(try AppName(app), network: nil) }
         let deaf = Set(try deaf.map { try HostName($0) })
@@ -55,7 +59,7 @@ struct PlanetUnderTest: Sendable {
                 name, among: names, in: folder, store: store, lag: lag, registry: registry,
                 edge: edges.contains(name.text) ? FakeEdge() : nil, logger: quiet)
         }
-        let planet = PlanetUnderTest(hosts: hosts, store: store)
+        let planet = PlanetUnderTest(hosts: hosts, store: store, leave: leave)
         try await withThrowingTaskGroup(of: Void.self) { group in
             for host in hosts.values {
                 group.addTask { await host.agent.run() }
