@@ -20,25 +20,36 @@ public enum AuthorityFile {
         -> ClusterBody
     {
         guard !cluster.authorityCertificate.isEmpty else { return cluster }
-        let path = try keep(cluster.authorityCertificate, of: cluster.name, as: "crt", in: folder)
+        let path = location(of: cluster.authorityCertificate, cluster.name, "crt", in: folder)
+        try write(cluster.authorityCertificate, to: path, in: folder)
         var trusting = cluster
         trusting.writeURL = naming(path, in: cluster.writeURL)
         trusting.readURL = naming(path, in: cluster.readURL)
         return trusting
     }
 
-    /// Removes what was kept of a cluster that is gone: its authority, and what names that file. Of another planet's cluster
+    /// The authorities that are kept of clusters of this name, of whichever planet.
+    public static func kept(of name: AppName, in folder: String = folderDefault) throws(SystemError) -> [String] {
+        var authorities: [String] = []
+        for file in ((try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []).sorted() {
+            guard file.hasPrefix("\(name)-"), file.hasSuffix(".crt"),
+                let text = try DurableFile.read("\(folder)/\(file)").map({ String(decoding: $0, as: UTF8.self) }),
+                // A name may begin with another's and a hyphen; and of what was cut short nothing is trusted.
+                location(of: text, name, "crt", in: folder) == "\(folder)/\(file)"
+            else { continue }
+            authorities.append(text)
+        }
+        return authorities
+    }
+
+    /// Removes what was kept of a cluster that is gone: its authority, and what goes by its name. Of another planet's cluster
     /// of the same name everything stays.
     public static func forget(_ cluster: ClusterBody, in folder: String = folderDefault) throws(SystemError) {
         guard !cluster.authorityCertificate.isEmpty else { return }
         let path = location(of: cluster.authorityCertificate, cluster.name, "crt", in: folder)
+        let stem = stem(of: cluster) + "-"
         let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
-        for name in names where name.hasPrefix("\(cluster.name)-") && name.hasSuffix(".service") {
-            let file = "\(folder)/\(name)"
-            guard let text = try DurableFile.read(file).map({ String(decoding: $0, as: UTF8.self) }) else { continue }
-            let isOfIt = text.split(separator: "\n").contains("sslrootcert=\(path)")
-            if isOfIt { try DurableFile.remove(file) }
-        }
+        for name in names where name.hasPrefix(stem) { try DurableFile.remove("\(folder)/\(name)") }
         try DurableFile.remove(path)
     }
 
@@ -46,18 +57,27 @@ public enum AuthorityFile {
         "\(folder)/\(cluster)-\(digest(of: text)).\(kind)"
     }
 
-    /// Writes a text of a cluster into a file of its own, unless it is there: named by the content, too.
+    /// Writes a text of a cluster into a file of its own, unless it is there: named by the cluster's authority, so that it
+    /// goes with that, and by the content.
     ///
     /// - Returns: the file's path.
     public static func keep(
-        _ text: String, of cluster: AppName, as kind: String, in folder: String = folderDefault
+        _ text: String, of cluster: ClusterBody, as kind: String, in folder: String = folderDefault
     ) throws(SystemError) -> String {
-        let path = location(of: text, cluster, kind, in: folder)
-        if try DurableFile.read(path) != Array(text.utf8) {
-            try DurableFile.makeFolder(folder, mode: 0o700)
-            try DurableFile.write(text, to: path)
-        }
+        let path = "\(folder)/\(stem(of: cluster))-\(digest(of: text)).\(kind)"
+        try write(text, to: path, in: folder)
         return path
+    }
+
+    /// What the names of all files of a cluster but the authority's begin with.
+    private static func stem(of cluster: ClusterBody) -> String {
+        "\(cluster.name)-\(digest(of: cluster.authorityCertificate))"
+    }
+
+    private static func write(_ text: String, to path: String, in folder: String) throws(SystemError) {
+        guard try DurableFile.read(path) != Array(text.utf8) else { return }
+        try DurableFile.makeFolder(folder, mode: 0o700)
+        try DurableFile.write(text, to: path)
     }
 
     private static func naming(_ path: String, in url: String) -> String {

@@ -168,15 +168,22 @@ import Testing
             cluster.writeURL = "postgres://postgres:p@203.0.113.1:5432/postgres?sslmode=verify-full"
             let trusting = try AuthorityFile.trusting(cluster, in: folder)
             let target = try #require(ConnectTarget(url: trusting.writeURL))
-            let service = try AuthorityFile.keep(
-                target.service(beside: { _ in nil }), of: cluster.name, as: "service", in: folder)
-            return (cluster, [try #require(target.parameters["sslrootcert"]), service])
+            // Also those of a user who chose the authority himself: they name none.
+            let services = try ["", "PGSSLROOTCERT"].map { chosen in
+                try AuthorityFile.keep(
+                    target.service(beside: { $0 == chosen ? "/own.crt" : nil }), of: cluster, as: "service", in: folder)
+            }
+            return (cluster, [try #require(target.parameters["sslrootcert"])] + services)
         }
         let (gone, other) = (try keep("PEM"), try keep("another planet's"))
         #expect((gone.files + other.files).allSatisfy { FileManager.default.fileExists(atPath: $0) })
+        #expect(Set(gone.files + other.files).count == 6)
+        let shop = gone.cluster.name
+        #expect(Set(try AuthorityFile.kept(of: shop, in: folder)) == ["PEM", "another planet's"])
         try AuthorityFile.forget(gone.cluster, in: folder)
         #expect(gone.files.allSatisfy { !FileManager.default.fileExists(atPath: $0) })
         #expect(other.files.allSatisfy { FileManager.default.fileExists(atPath: $0) })
+        #expect(try AuthorityFile.kept(of: shop, in: folder) == ["another planet's"])
         // Once more, and where nothing was ever kept.
         try AuthorityFile.forget(gone.cluster, in: folder)
         try AuthorityFile.forget(gone.cluster, in: folder + "/none")
@@ -189,11 +196,12 @@ import Testing
         let texts = ["203.0.113.1", "203.0.113.2"].compactMap { host in
             ConnectTarget(url: "postgres://postgres:p@\(host):5432/postgres")?.service(beside: { _ in nil })
         }
-        let paths = try texts.map { try AuthorityFile.keep($0, of: try AppName("shop"), as: "service", in: folder) }
+        let shop = try Answers.cluster(.ready)
+        let paths = try texts.map { try AuthorityFile.keep($0, of: shop, as: "service", in: folder) }
         #expect(texts.count == 2 && Set(paths).count == 2)
         for (path, text) in zip(paths, texts) {
             #expect(try String(contentsOfFile: path, encoding: .utf8) == text)
-            #expect(try AuthorityFile.keep(text, of: try AppName("shop"), as: "service", in: folder) == path)
+            #expect(try AuthorityFile.keep(text, of: shop, as: "service", in: folder) == path)
         }
     }
 

@@ -29,7 +29,21 @@ extension ClusterBody {
     /// How far it is, in a few words.
     var summary: String {
         let running = members.filter { $0.state == MemberReport.State.running.rawValue }.count
-        return "\(status.rawValue), \(running) of \(members.count) members up"
+        let lack = missingWords.map { ", but \($0)" } ?? ""
+        return "\(status.rawValue), \(running) of \(members.count) members up" + lack
+    }
+
+    /// What the asked host could not say; nil: nothing.
+    var missingWords: String? {
+        guard let missing else { return nil }
+        let names = missing.map { credential in
+            switch credential {
+            case .password: "password"
+            case .authorityCertificate: "certificate authority"
+            case .unknown(let word): word
+            }
+        }
+        return "the host that was asked cannot read its \(names.joined(separator: " and ")) in the store now"
     }
 
     /// How many networks of the list are shown; there may be 64.
@@ -66,6 +80,7 @@ extension ClusterBody {
         for (label, url) in [("Write", writeURL), ("Read", readURL)] where !url.isEmpty {
             facts.facts.append((label, showsPassword ? url : Self.withoutPassword(url)))
         }
+        if let missingWords { facts.facts.append(("Missing", Terminal.paint(missingWords, .warning))) }
         var table = Table("MEMBER", "MACHINE", "HOST", "REGION", "ROLE", "STATE", "TIMELINE", "LAG", "", "DETAIL")
         for member in members { table.add(cells: member.cells(isLeader: member.name == leader)) }
         return facts.text + "\n\n" + table.text()

@@ -33,8 +33,8 @@ struct PostgresConnectCommand: AsyncParsableCommand {
         if from != nil, planet.lab == nil {
             throw UsageMistake("--from needs a lab: name one with --lab, and leave --api and ROOST_API away")
         }
-        let cluster = try await planet.cluster(name)
-        let trusting = try AuthorityFile.trusting(cluster)
+        let cluster = try await planet.login(to: name)
+        let trusting = try AuthorityFile.trusting(try known(cluster))
         guard let target = ConnectTarget(url: read ? trusting.readURL : trusting.writeURL) else {
             throw CommandFailure(
                 "cluster \(name) has no address yet: it is \(cluster.status.rawValue)",
@@ -46,15 +46,44 @@ struct PostgresConnectCommand: AsyncParsableCommand {
             if client == nil { client = "client-\(try await firstRegion(of: planet))" }
             words = [try RunningProgram.path(), "lab", "exec", "--name", lab.text, client ?? "", "--"] + words
         }
-        for (name, value) in target.environment(for: arguments, beside: { environment($0) }) { setenv(name, value, 1) }
+        let chosen = target.environment(for: arguments, beside: { environment($0) })
+        guard target.password != nil || !target.givesPassword(for: arguments, beside: { environment($0) }) else {
+            throw CommandFailure(
+                "cannot log in to \(name): \(cluster.missingWords ?? "its URL has no password")",
+                advice: "Try again in a few seconds, ask another host (--api), or set PGPASSWORD.")
+        }
+        // By what the caller chose, not by what is set next.
         let service = try AuthorityFile.keep(
-            target.service(beside: { environment($0) }), of: name, as: "service")
+            target.service(beside: { environment($0) }), of: trusting, as: "service")
+        for (name, value) in chosen { setenv(name, value, 1) }
         setenv("PGSERVICEFILE", service, 1)
         setenv("PGSERVICE", ConnectTarget.serviceName, 1)
         unsetenv("PGHOSTADDR")
         let failure = OwnProgram.become(words)
         throw CommandFailure(
             "\(failure)", advice: failure.code == ENOENT ? "Install psql: apt-get install -y postgresql-client" : nil)
+    }
+
+    /// With its authority. Where nobody can say that now, what this command line has kept of it does as well: were it that of
+    /// another planet's cluster, psql would refuse what the server shows. Without any, psql would tell its user to trust
+    /// everybody.
+    private func known(_ cluster: ClusterBody) throws -> ClusterBody {
+        let isChosen = environment("PGSSLROOTCERT") != nil
+        let trustsAll = environment("PGSSLMODE").map { !$0.hasPrefix("verify-") } ?? false
+        guard cluster.authorityCertificate.isEmpty, !cluster.writeURL.isEmpty, !isChosen, !trustsAll else {
+            return cluster
+        }
+        let kept = try AuthorityFile.kept(of: cluster.name)
+        guard kept.count == 1 else {
+            let found = kept.isEmpty ? "none is kept here" : "\(kept.count) are kept here"
+            throw CommandFailure(
+                "cannot know whether a server is cluster \(cluster.name): "
+                    + "\(cluster.missingWords ?? "its authority was not said"), and \(found)",
+                advice: "Try again in a few seconds, ask another host (--api), or set PGSSLROOTCERT to its authority.")
+        }
+        var known = cluster
+        known.authorityCertificate = kept[0]
+        return known
     }
 
     private func firstRegion(of planet: Roostds) async throws -> RegionCode {
@@ -127,9 +156,14 @@ struct ConnectTarget: Equatable {
         }
         if present("PGDATABASE") == nil { result["PGDATABASE"] = database }
         if present("PGUSER") == nil { result["PGUSER"] = user }
-        let isOwnUser = (present("PGUSER") ?? user) == user && !Self.choosesUser(arguments)
-        if isOwnUser, present("PGPASSWORD") == nil, let password { result["PGPASSWORD"] = password }
+        if let password, givesPassword(for: arguments, beside: present) { result["PGPASSWORD"] = password }
         return result
+    }
+
+    /// Whether the login is with the URL's password: as the URL's user, who has brought none.
+    func givesPassword(for arguments: [String], beside present: (String) -> String?) -> Bool {
+        let isOwnUser = (present("PGUSER") ?? user) == user && !Self.choosesUser(arguments)
+        return isOwnUser && present("PGPASSWORD") == nil
     }
 
     /// psql takes a user by -U, by --username, by a second name, and inside a connection string.

@@ -70,7 +70,7 @@ struct PostgresCreateCommand: AsyncParsableCommand {
                 return try await PostgresWait.until(
                     "is ready", name, on: planet, seeing: operation, orElse: "was not made",
                     timeout: timeout.duration, progress: progress, advice: advice
-                ) { $0.status == .ready }
+                ) { $0.status == .ready && $0.missing == nil }
             }
         }
         try output.show(try AuthorityFile.trusting(cluster)) {

@@ -2,15 +2,21 @@ import RoostClient
 import RoostModel
 import RoostWire
 
-/// Questions that a host which has lost the store answers with what it heard last, and says so. Of several hosts the others
-/// are asked then, all at once: any that knows better counts.
+/// Questions that a host which has lost the store answers with what it heard last, or without what only the store has, and
+/// says so. Of several hosts the others are asked then, all at once: any that knows better counts.
 extension Roostds {
     func cluster(_ name: AppName) async throws -> ClusterBody {
-        try await best(unknown: { $0.status == .unheard ? 1 : 0 }) { try await $0.cluster(name) }
+        try await best(unknown: { $0.unknown }) { try await $0.cluster(name) }
+    }
+
+    /// For whoever logs in: a host that has lost the store may still know with what, and how the cluster is the client sees
+    /// for itself.
+    func login(to name: AppName) async throws -> ClusterBody {
+        try await best(unknown: { $0.missing?.count ?? 0 }) { try await $0.cluster(name) }
     }
 
     func clusters() async throws -> [ClusterBody] {
-        try await best(unknown: { $0.filter { $0.status == .unheard }.count }) { try await $0.clusters() }
+        try await best(unknown: { $0.reduce(0) { $0 + $1.unknown } }) { try await $0.clusters() }
     }
 
     /// A host without the store goes on saying that an operation runs.
@@ -45,4 +51,9 @@ extension Roostds {
         guard try await isThere(client) else { return nil }
         do { return try await question(client) } catch let error as APIError where !error.isNotFound { return nil }
     }
+}
+
+extension ClusterBody {
+    /// How much of it the asked host did not know. How the cluster is counts more than what to log in with.
+    fileprivate var unknown: Int { (status == .unheard ? Credential.known.count + 1 : 0) + (missing?.count ?? 0) }
 }
