@@ -31,17 +31,15 @@ public struct OperationDirectory: Sendable {
         try await store.record(OperationRecord.self, at: StoreKeys.operation(id))?.record
     }
 
-    /// Writes down what was done, and what is in the way now, under the duty's fence.
+    /// Writes down what was done, each once, and what is in the way now, under the duty's fence.
     ///
-    /// - Parameter ifNew: only what the record does not have already.
     /// - Returns: false when others have changed the record all the time, or have the duty: it is not written.
     @discardableResult
     func note(
-        _ done: [String], ifNew: Bool = false, obstacle: String?, on id: PlanetOperationID,
-        under fence: Transaction.Compare
+        _ done: [String], obstacle: String?, on id: PlanetOperationID, under fence: Transaction.Compare
     ) async throws(Refusal) -> Bool {
         try await change(id, under: fence) { record in
-            Self.add(ifNew ? Self.new(done, on: record) : done, to: &record)
+            Self.add(Self.new(done, on: record), to: &record)
             record.obstacle = obstacle.map { String($0.prefix(OperationRecord.wordsMax)) }
         }
     }

@@ -21,16 +21,9 @@ public final class PlanRunner<Kind: Reconciler>: Service, Sendable {
     private let list = Mutex(LookList<Kind.Thing>())
     /// Plans that were carried out, and when.
     private let done = Mutex<[Kind.Thing: (plan: Plan<Kind.Step>, at: Moment)]>([:])
-    /// What this host has noted since it has the duty.
-    private let told = Mutex<[Kind.Thing: Told]>([:])
+    /// Steps that this host has noted, and that every plan has had since: what they did does not show yet.
+    private let told = Mutex<[Kind.Thing: Set<Kind.Step>]>([:])
     private let wakes = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
-
-    private struct Told {
-        /// Steps that were noted, and that every plan has had since: what they did does not show yet.
-        var steps: Set<Kind.Step> = []
-        /// That is all. If not, another host may have noted some of them, or the store a note whose answer was lost.
-        var isWhole = false
-    }
 
     /// So often it is seen whether something is due by time, or the duty has come or gone. Nothing is looked at for that.
     static var tick: Duration { .milliseconds(250) }
@@ -118,7 +111,7 @@ public final class PlanRunner<Kind: Reconciler>: Service, Sendable {
         }
         list.withLock { $0.saw(range, unfinished: unfinished) }
         told.withLock { told in
-            for thing in things where plans[thing]?.steps.isEmpty != false { told[thing]?.steps = [] }
+            for thing in things where plans[thing]?.steps.isEmpty != false { told[thing] = nil }
             if range == .everything {
                 let present = Set(things)
                 told = told.filter { present.contains($0.key) }
@@ -174,27 +167,24 @@ public final class PlanRunner<Kind: Reconciler>: Service, Sendable {
     }
 
     /// On the operation that the work is a part of: each step once, though it is carried out again for as long as the
-    /// planet does not show it. What cannot be written now is missing among its steps, and nothing
-    /// else: how it ends is seen in the planet.
+    /// planet does not show it. It is the record that says what is on it: what this host remembers only spares the store a
+    /// question, for another host may have noted it, a note's answer may be lost, and a plan that was made of what arrived by
+    /// and by may have been without the step for a moment. What cannot be written now is missing among its steps, and
+    /// nothing else: how it ends is seen in the planet.
     private func note(_ done: [Kind.Step], _ obstacle: String?, on job: Job, _ fence: Transaction.Compare) async {
         let former = told.withLock { told in
-            told[job.thing, default: Told()].steps.formIntersection(job.plan.steps)
-            return told[job.thing] ?? Told()
+            told[job.thing, default: []].formIntersection(job.plan.steps)
+            return told[job.thing] ?? []
         }
-        let new = done.filter { !former.steps.contains($0) }
+        let new = done.filter { !former.contains($0) }
         guard let operations, let id = kind.operation(on: job.thing, in: job.planet),
             !new.isEmpty || obstacle != job.planet.operations[id]?.obstacle, !Task.isCancelled
         else { return }
         do throws(Refusal) {
             let isWritten = try await operations.note(
-                new.map { Kind.words(for: $0) }.sorted(), ifNew: !former.isWhole, obstacle: obstacle, on: id,
-                under: fence)
-            told.withLock { told in
-                if isWritten { told[job.thing]?.steps.formUnion(new) }
-                told[job.thing]?.isWhole = isWritten
-            }
+                new.map { Kind.words(for: $0) }.sorted(), obstacle: obstacle, on: id, under: fence)
+            if isWritten { told.withLock { $0[job.thing]?.formUnion(new) } }
         } catch {
-            told.withLock { $0[job.thing]?.isWhole = false }
             logger.warning("cannot note on an operation", metadata: ["operation": "\(id)", "error": "\(error)"])
         }
     }

@@ -125,10 +125,10 @@ import Testing
             await runner.work(.init(thing: world.cluster, plan: plan, planet: planet))
             #expect(try await made() == 3)
         }
-        // What was not to be done any more, and then is, was done anew.
+        // What a host publishes arrives by and by: a plan may be without a step for a moment, and then have it again.
         await runner.work(.init(thing: world.cluster, plan: Plan(), planet: planet))
         await runner.work(.init(thing: world.cluster, plan: plan, planet: planet))
-        #expect(try await made() == 6)
+        #expect(try await made() == 3)
     }
 
     @Test("A step whose note was not answered, or that is tried by whoever has the duty next, is noted once")
