@@ -167,6 +167,23 @@ import Testing
         #expect(dialogue.watch() == [.postgres(.clone(from: names[2], epoch: Epoch(2)), dialogue.operation)])
     }
 
+    @Test func aLeaderThatLostItsDataAsksForASuccessor() throws {
+        var dialogue = try Dialogue("m1")
+        dialogue.rule = Dialogue.firstRule(dialogue.names)
+        dialogue.tell(.tick)
+        var next = dialogue.rule
+        next?.recruitment = Recruitment(epoch: Epoch(2), proposer: dialogue.names[0], reason: .leaderResigned)
+        let called = try #require(next)
+        #expect(
+            dialogue.read() == [.save(DurableState(promised: .first)), .changeRule(called, expectedRevision: 5)])
+        // Of one member nobody else has it.
+        dialogue = try Dialogue("m1", members: 1)
+        dialogue.rule = Dialogue.firstRule(dialogue.names)
+        dialogue.tell(.tick)
+        #expect(dialogue.read() == [.save(DurableState(promised: .first))])
+        #expect(dialogue.member.status.detail == "named leader without usable data")
+    }
+
     // MARK: - The other member
 
     /// It has all that was confirmed, and can prove so: but what it would confirm now would be on one disk alone.
