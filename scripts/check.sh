@@ -37,6 +37,10 @@ walls_test=$(python3 scripts/test_walls.py 2>&1) || complain "scripts/walls.py d
 scripts/records.py || complain "a record has no fixture"
 records_test=$(python3 scripts/test_records.py 2>&1) || complain "scripts/records.py does not see what it should: $records_test"
 
+# What docs/failures.md says is shown by tests is, and the script that says so sees it when it is not.
+scripts/failures.py || complain "docs/failures.md is not borne out"
+failures_test=$(python3 scripts/test_failures.py 2>&1) || complain "scripts/failures.py does not see what it should: $failures_test"
+
 # Each place that 'make mutations' breaks is there, and so is the test that has to notice; and the script that says so sees it
 # when one is not.
 scripts/mutate.py --check || complain "scripts/mutate.py names something that is not there"
