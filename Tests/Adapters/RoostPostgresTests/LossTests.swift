@@ -38,19 +38,28 @@ struct LossTests {
             let first = try await Self.ready(cluster)
             let epoch = try #require(cluster.store.rule?.epoch)
             let others = TestCluster.numbers.filter { $0 != first }
+            // Stopped in order, and started again.
+            kill(try #require(cluster.supervisor(others[0])).first, SIGTERM)
+            let hasEnded = try await poll(for: .seconds(15)) { cluster.hasEnded(others[0]) ? true : nil }
+            #expect(hasEnded == true)
             cluster.kill(others[0])
             _ = try await cluster.query(first, "INSERT INTO rows VALUES (1)")
+            try cluster.start(others[0])
+            #expect(try await Self.has("1\n", others[0], cluster))
+            // Lost, one after the other.
+            cluster.kill(others[0])
+            _ = try await cluster.query(first, "INSERT INTO rows VALUES (2)")
             cluster.kill(others[1])
             let isRefused = await Self.isRefused {
-                try await cluster.query(first, "INSERT INTO rows VALUES (2)", within: 3)
+                try await cluster.query(first, "INSERT INTO rows VALUES (3)", within: 3)
             }
             #expect(isRefused, "a commit was confirmed that is on one disk")
-            #expect(try await cluster.query(first, "SELECT row FROM rows") == "1\n")
+            #expect(try await cluster.query(first, "SELECT row FROM rows ORDER BY 1") == "1\n2\n")
             // The leader has nobody to hand over to, and does not.
             #expect(cluster.store.rule?.epoch == epoch && cluster.leader == first)
             // What waited goes on with the standby, although its client has gone.
             try cluster.start(others[0])
-            #expect(try await Self.has("1\n2\n", first, cluster))
+            #expect(try await Self.has("1\n2\n3\n", first, cluster))
             #expect(cluster.store.rule?.epoch == epoch)
         }
     }
@@ -143,6 +152,23 @@ struct ObstacleTests {
             #expect(try await m1.query("SELECT 1") == [["1"]])
             let own = TestProcess.postmaster(of: layout)
             #expect(own != nil && own != foreign)
+            await m1.instance.stop(.immediate, within: .seconds(5))
+        }
+    }
+
+    /// Somebody has put it there: which of the two counts only a person knows.
+    @Test func dataOfAnotherInitdbIsNotTakenBackToTheLeaders() async throws {
+        try await TestGround.with("other") { ground in
+            let (m1, m2) = (try ground.member(1), try ground.member(2))
+            for member in [m1, m2] { try await member.instance.initialize(ground.secrets, within: .seconds(60)) }
+            try await m1.lead(.first, standbys: [m2])
+            let settings = m2.settings(.standby(upstream: nil))
+            let (own, other) = (try m2.instance.systemIdentifier(), try m1.instance.systemIdentifier())
+            #expect(own != nil && own != other)
+            let refusal = await m2.instance.obstacle(to: m1.upstream(.first), settings, ground.secrets, system: own)
+            #expect(refusal?.contains("data of another database system") == true, "\(refusal ?? "nil")")
+            #expect(
+                await m2.instance.obstacle(to: m1.upstream(.first), settings, ground.secrets, system: other) == nil)
             await m1.instance.stop(.immediate, within: .seconds(5))
         }
     }
