@@ -45,6 +45,7 @@ ELSEWHERE = {
 # Words of later versions that are tried by other tests.
 WORDS_ELSEWHERE = {
     "Capability": "Tests/Model/RoostRecordsTests/EvolutionTests.swift",
+    "MemberSkill": "Tests/Model/RoostRecordsTests/EvolutionTests.swift",
     "MachineEvent.Kind": "Tests/Services/RoostHostTests/LedgerFixtureTests.swift",
     "MachineEvent.Source": "Tests/Services/RoostHostTests/LedgerFixtureTests.swift",
 }

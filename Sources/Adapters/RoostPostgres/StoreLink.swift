@@ -75,6 +75,7 @@ extension StoreView {
     init(_ view: ClusterView) {
         self.init(
             revision: view.revision, members: view.spec.members.map(\.name), rule: view.rule,
-            ruleRevision: view.ruleRevision, heartbeat: view.heartbeat, reports: view.reports)
+            ruleRevision: view.ruleRevision, heartbeat: view.heartbeat, reports: view.reports,
+            wallClock: WallClock.milliseconds())
     }
 }

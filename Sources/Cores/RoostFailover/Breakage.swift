@@ -40,4 +40,6 @@ package enum Breakage: String, Hashable, Sendable, CaseIterable {
     case servesWithoutStream
     /// Leads for as long as its Postgres takes to recover.
     case keepsOfficeWhileDown
+    /// Calls for another leader, or asks for one, whatever somebody has said about maintenance.
+    case ignoresPause
 }

@@ -76,10 +76,12 @@ public struct StoreView: Hashable, Sendable {
     public var ruleRevision: Int64
     public var heartbeat: Heartbeat?
     public var reports: [MemberReport]
+    /// What the member's own wall clock said when it was handed over, in milliseconds: for what ends by itself.
+    public var wallClock: Int64
 
     public init(
         revision: Int64, members: [MemberName], rule: ClusterRule?, ruleRevision: Int64, heartbeat: Heartbeat?,
-        reports: [MemberReport]
+        reports: [MemberReport], wallClock: Int64 = 0
     ) {
         self.revision = revision
         self.members = members
@@ -87,6 +89,7 @@ public struct StoreView: Hashable, Sendable {
         self.ruleRevision = ruleRevision
         self.heartbeat = heartbeat
         self.reports = reports
+        self.wallClock = wallClock
     }
 }
 

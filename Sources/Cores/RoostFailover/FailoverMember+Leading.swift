@@ -173,7 +173,8 @@ extension FailoverMember {
         }
         // A Postgres that answers late says nothing about now.
         if now - reigning.heardAt <= timings.sampleAgeMax,
-            let since = reigning.isolatedSince, now - since >= isolationLimit, othersCouldLead(rule, now)
+            let since = reigning.isolatedSince, now - since >= isolationLimit, othersCouldLead(rule, now),
+            !isPaused(now)
         {
             isolationLimit = min(isolationLimit * 2, timings.isolationMax)
             return standDown("too few standbys can reach it, while others could lead", now)
@@ -199,7 +200,7 @@ extension FailoverMember {
             close(now)
             crashes += 1
             detail = reason
-            if crashes > timings.restartsMax, let rule = view?.rule, rule.members.count > 1 {
+            if crashes > timings.restartsMax, let rule = view?.rule, rule.members.count > 1, !isPaused(now) {
                 return standDown(reason, now)
             }
             phase = .restarting
@@ -231,7 +232,7 @@ extension FailoverMember {
     mutating func proposeSuccession(
         _ rule: ClusterRule, because cause: Recruitment.Reason = .leaderResigned, _ now: Moment
     ) {
-        guard rule.recruitment == nil, rule.leader == name else { return }
+        guard rule.recruitment == nil, rule.leader == name, !isPaused(now) else { return }
         var next = rule
         next.recruitment = Recruitment(epoch: rule.epoch.next, proposer: name, reason: cause)
         changeRule(next, now)

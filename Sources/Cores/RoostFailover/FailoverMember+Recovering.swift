@@ -16,7 +16,7 @@ extension FailoverMember {
     /// Calls a recruitment although its Postgres may yet come up.
     mutating func offerOffice(_ rule: ClusterRule, _ now: Moment) {
         guard breakage != .keepsOfficeWhileDown, let downSince, now - downSince >= timings.recoveryPatience,
-            running != nil, othersCouldLead(rule, now)
+            running != nil, othersCouldLead(rule, now), !isPaused(now)
         else { return }
         detail = "its Postgres has not come up for long, while others could lead"
         proposeSuccession(rule, now)

@@ -6,7 +6,7 @@ extension FailoverMember {
     /// a watch does not show may simply not have arrived.
     mutating func callRecruitment(_ now: Moment) {
         guard let rule = view?.rule, rule.recruitment == nil, rule.leader != name, rule.epoch == state.promised,
-            proofOfReversal(rule) == nil, state.data == .usable,
+            !isPaused(now), proofOfReversal(rule) == nil, state.data == .usable,
             let order = rule.members.filter({ $0 != rule.leader }).firstIndex(of: name)
         else { return }
         switch phase {

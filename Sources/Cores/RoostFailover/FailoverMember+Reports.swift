@@ -128,10 +128,13 @@ extension FailoverMember {
             timeline: answer == nil ? reports.timeline : reports.endTimeline,
             replayed: counted(reports.replayed), isStreaming: false, lagBytes: 0, lagMilliseconds: 0, detail: detail,
             chain: answer?.chain, cannotLead: answer != nil && (reports.divergence != nil || !isUp) ? true : nil,
-            asksToReplace: asksLeave ? true : nil)
+            asksToReplace: asksLeave ? true : nil, skills: MemberSkill.known)
         if report.cannotLead == true, let divergence = reports.divergence {
             let why = "somebody else promoted its Postgres: its log left the cluster's history at \(divergence.agreed)"
             report.detail = detail.map { "\(why); \($0)" } ?? why
+        }
+        if let words = pauseWords(now) {
+            report.detail = [report.detail, words].compactMap(\.self).joined(separator: "; ")
         }
         if gateIsOpen, let gateObstacle { report.detail = "clients are not let in: \(gateObstacle)" }
         if case .following = phase {

@@ -21,6 +21,7 @@ extension FailoverMember {
         noteNews(seen, now)
         view = seen
         shared.note(seen, besides: name)
+        notePause(seen, now)
         noteCalled(seen, source, now)
         if isRead { callRecruitment(now) }
     }

@@ -116,7 +116,7 @@ extension FailoverMember {
         switch farewell.step {
         case .stop where running == nil:
             if farewell.wasLeader, now < farewell.deadline, let rule = view?.rule, rule.leader == name,
-                rule.epoch == state.promised, rule.recruitment == nil, rule.members.count > 1
+                rule.epoch == state.promised, rule.recruitment == nil, rule.members.count > 1, !isPaused(now)
             {
                 // One at a time: what is asked already may be another change.
                 guard ruleChange == nil else { return }

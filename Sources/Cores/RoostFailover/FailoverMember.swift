@@ -58,6 +58,8 @@ public struct FailoverMember: Sendable {
     var reversedAt: Moment?
     /// So many reads in a row called for less than this member has promised.
     var undercuts = 0
+    /// That of the rule, as this member counts it.
+    var pause: PauseClock?
 
     // The lease.
     var beats: [PendingBeat] = []
@@ -348,6 +350,7 @@ public struct FailoverMember: Sendable {
         if phase.isInOffice { consider(beatDueAt) }
         if phase.mayBePrimary { consider(leaseUntil) }
         consider(downSince.map { $0 + timings.recoveryPatience })
+        consider(pause?.endsAt)
         if let sufficientSince { consider(sufficientSince.moment + timings.decisionPatience) }
         if let verdictSince { consider(verdictSince.moment + timings.verdictPatience) }
         switch phase {

@@ -57,6 +57,10 @@ public struct ClusterScenario: Sendable, CustomStringConvertible {
         case volumeFails
         /// A member's Postgres dies, and takes very long to recover.
         case slowRecovery
+        /// Somebody pauses the cluster, and does not come back.
+        case pause
+        /// Somebody ends the pause.
+        case resume
     }
 
     /// Wrong ways of the world around the core, for tests that show that the simulation notices them.

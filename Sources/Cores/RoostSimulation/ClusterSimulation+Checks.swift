@@ -34,6 +34,16 @@ extension ClusterSimulation {
         }
     }
 
+    /// A request may have been on its way since the pause was over on the member's own clock, which may have jumped.
+    func checkPause(_ former: ClusterRule?, by member: Int) {
+        guard let former, former.recruitment == nil, let pause = former.pause, !storeWentBack,
+            let call = store.view.rule?.recruitment, call.reason != .switchover
+        else { return }
+        let ahead = Int64((members[member].clockAhead - pausedAhead[member]) / Self.millisecond)
+        guard !pause.isOver(at: wallClock + ahead) else { return }
+        fail("\(members[member].name) calls for epoch \(call.epoch) in a pause")
+    }
+
     /// What was confirmed or shown, and is not in that rule's history.
     func lacking(_ rule: ClusterRule) -> SimulatedLog.Piece? { exposed.first { !Self.keeps(rule.history, $0) } }
 

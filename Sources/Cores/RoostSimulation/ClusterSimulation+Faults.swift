@@ -64,6 +64,10 @@ extension ClusterSimulation {
         case .slowRecovery:
             members[member].recoversUntil = time + long
             crashPostgres(member)
+        case .pause: pause(for: long)
+        case .resume:
+            store.changeRule { $0.pause = nil }
+            publish()
         }
     }
 
@@ -157,6 +161,15 @@ extension ClusterSimulation {
         note("\(members[member].name) has lost the end of its log: \(members[member].postgres.log)")
     }
 
+    /// As the platform does: not while members are being called.
+    private func pause(for long: Int) {
+        guard let rule = store.view.rule, rule.recruitment == nil else { return }
+        let wish = WishTerm(beganAt: wallClock, length: .microseconds(long))
+        pausedAhead = members.map(\.clockAhead)
+        store.changeRule { $0.pause = wish }
+        publish()
+    }
+
     private func storeGoesBack() {
         guard store.goBack(countsOn: random.chance(50), &random) else { return }
         storeWentBack = true
@@ -203,6 +216,9 @@ extension ClusterSimulation {
         storeUnclearUntil = 0
         failingOperationsUntil = 0
         putStoreRight()
+        // Whoever has paused it looks whether all is well.
+        store.changeRule { $0.pause = nil }
+        publish()
         for from in cuts.indices { for to in cuts.indices { cuts[from][to] = 0 } }
         for member in members.indices {
             members[member].slowness = 1

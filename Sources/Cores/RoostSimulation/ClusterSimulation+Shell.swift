@@ -64,6 +64,11 @@ extension ClusterSimulation {
             return
         }
         let now = moment(of: member)
+        var event = event
+        if case .viewed(var view, let source) = event {
+            view.wallClock = wallClock
+            event = .viewed(view, by: source)
+        }
         guard let actions = members[member].core?.receive(event, now: now) else { return }
         if keepsTrace { traceCore(member, event, actions) }
         checkSteps(member)
@@ -167,9 +172,13 @@ extension ClusterSimulation {
             schedule(.toCore(member, life: life, answer(outcome, to: request)), after: delays[storePlace][member])
             return
         }
+        let former = store.view.rule
         let (outcome, changed) = store.carryOut(request, at: time)
         if changed {
-            if case .rule = request, outcome != .refused { ruleChanged(by: member) }
+            if case .rule = request, outcome != .refused {
+                checkPause(former, by: member)
+                ruleChanged(by: member)
+            }
             publish()
         }
         guard isAnswered else { return }

@@ -68,6 +68,8 @@ public final class ClusterSimulation {
     /// Every rule without a recruitment that the store ever had.
     var settledRules: [ClusterRule] = []
     var tokens = 0
+    /// How far members' clocks were ahead when somebody paused the cluster.
+    var pausedAhead: [Int] = []
 
     var isHealed = false
     var healedAt = 0
@@ -179,6 +181,9 @@ public final class ClusterSimulation {
     }
 
     var storePlace: Int { members.count }
+
+    /// In milliseconds, the same everywhere.
+    var wallClock: Int64 { Int64(time / Self.millisecond) }
 
     func isOpen(_ from: Int, _ to: Int) -> Bool { cuts[from][to] == 0 }
 

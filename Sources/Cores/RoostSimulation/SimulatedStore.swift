@@ -73,9 +73,16 @@ struct SimulatedStore {
     }
 
     mutating func askForSwitchover(to target: MemberName?) {
+        let id = "\(view.revision + 1)"
+        changeRule { $0.switchover = SwitchoverRequest(id: id, target: target) }
+    }
+
+    /// Somebody changes it by the platform.
+    mutating func changeRule(_ change: (inout ClusterRule) -> Void) {
         guard var rule = view.rule else { return }
+        change(&rule)
+        guard rule != view.rule else { return }
         view.revision += 1
-        rule.switchover = SwitchoverRequest(id: "\(view.revision)", target: target)
         view.rule = rule
         view.ruleRevision = view.revision
     }

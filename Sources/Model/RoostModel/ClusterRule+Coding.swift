@@ -3,7 +3,7 @@
 
 extension ClusterRule {
     private enum CodingKeys: String, CodingKey {
-        case epoch, leader, members, confirmations, history, timeline, recruitment, switchover
+        case epoch, leader, members, confirmations, history, timeline, recruitment, switchover, pause
     }
 
     public init(from decoder: any Decoder) throws {
@@ -16,6 +16,7 @@ extension ClusterRule {
         timeline = try container.decodeIfPresent(UInt32.self, forKey: .timeline)
         recruitment = try container.decodeIfPresent(Recruitment.self, forKey: .recruitment)
         switchover = try container.decodeIfPresent(SwitchoverRequest.self, forKey: .switchover)
+        pause = try container.decodeIfPresent(WishTerm.self, forKey: .pause)
         unknown = try UnknownFields(of: decoder, besides: CodingKeys.self)
     }
 
@@ -30,6 +31,7 @@ extension ClusterRule {
         try container.encodeIfPresent(timeline, forKey: .timeline)
         try container.encodeIfPresent(recruitment, forKey: .recruitment)
         try container.encodeIfPresent(switchover, forKey: .switchover)
+        try container.encodeIfPresent(pause, forKey: .pause)
     }
 }
 

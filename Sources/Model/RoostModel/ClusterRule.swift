@@ -118,6 +118,10 @@ public struct ClusterRule: Hashable, Sendable, Codable {
     public var recruitment: Recruitment?
     /// The last request for a planned switchover that has not led to a new epoch.
     public var switchover: SwitchoverRequest?
+    /// For maintenance: while it lasts nobody but a person makes another member the leader. Whoever leads goes on leading,
+    /// also when it is away for a while; what keeps two from leading, and commits from being lost, is as ever. Whoever could
+    /// call a recruitment knows of it: one that does not changes an older rule, and the store refuses that. It may be over.
+    public var pause: WishTerm?
     /// What a newer version has written.
     public var unknown = UnknownFields()
 
@@ -378,6 +382,8 @@ public struct MemberReport: Hashable, Sendable, Codable {
     /// Grows with every report, also when nothing else has changed: one that stands still comes from nobody. Nil from a
     /// program that does not count.
     public var sequence: UInt64?
+    /// What of a rule its program understands that came later than the rule itself. Nil from a program that does not say.
+    public var skills: [MemberSkill]?
 
     /// A member that lives reports at least this often.
     public static let tick = Duration.seconds(3)
@@ -386,7 +392,8 @@ public struct MemberReport: Hashable, Sendable, Codable {
     public init(
         member: MemberName, role: Role, state: State, promised: Epoch, position: Position?, timeline: UInt32,
         replayed: LSN, isStreaming: Bool, lagBytes: UInt64, lagMilliseconds: Int64, detail: String? = nil,
-        chain: [Reign]? = nil, cannotLead: Bool? = nil, asksToReplace: Bool? = nil, sequence: UInt64? = nil
+        chain: [Reign]? = nil, cannotLead: Bool? = nil, asksToReplace: Bool? = nil, sequence: UInt64? = nil,
+        skills: [MemberSkill]? = nil
     ) {
         self.member = member
         self.role = role
@@ -403,10 +410,11 @@ public struct MemberReport: Hashable, Sendable, Codable {
         self.cannotLead = cannotLead
         self.asksToReplace = asksToReplace
         self.sequence = sequence
+        self.skills = skills
     }
 
     enum CodingKeys: String, CodingKey {
-        case member, role, state, promised, position, chain, timeline, replayed, sequence
+        case member, role, state, promised, position, chain, timeline, replayed, sequence, skills
         case isStreaming = "is_streaming"
         case lagBytes = "lag_bytes"
         case lagMilliseconds = "lag_ms"

@@ -59,6 +59,8 @@ import Testing
         case .dropsOlderReads:
             #expect(
                 violation.what.contains("no open primary") || violation.what.contains("not whole"), "\(violation)")
+        case .ignoresPause:
+            #expect(violation.what.contains("in a pause"), "\(violation)")
         case .trustsRestoredStore, .believesShortLeader, .rewindsUntried, .trustsShortLeader, .keepsOfficeWhileDown:
             Issue.record("has faults of its own")
         }

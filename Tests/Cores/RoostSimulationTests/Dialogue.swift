@@ -24,7 +24,7 @@ struct Dialogue {
     var view: StoreView {
         StoreView(
             revision: revision, members: names, rule: rule, ruleRevision: rule == nil ? 0 : ruleRevision,
-            heartbeat: heartbeat, reports: reports)
+            heartbeat: heartbeat, reports: reports, wallClock: (now - Moment.zero).milliseconds)
     }
 
     /// Without what is said all the time: reads, reports, heartbeats.

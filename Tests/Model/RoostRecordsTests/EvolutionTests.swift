@@ -57,6 +57,22 @@ import Testing
         #expect(record.capabilities == [.unknown("of-the-future"), .smallRecords])
     }
 
+    @Test("A skill of a newer member survives, and a pause says nothing of a time that there is not") func skills()
+        throws
+    {
+        let fixture = Fixture(folder: "ninth", name: "cluster-report")
+        var future = try fixture.tree()
+        try future.set("skills", to: .list([.text("of-the-future"), .text("pause")]))
+        #expect(try fixture.passThrough(try RecordCodec.write(future)).holds(future))
+        let report = try RecordCodec.read(MemberReport.self, from: try RecordCodec.write(future))
+        #expect(report.skills == [MemberSkill.unknown("of-the-future"), .pause])
+        var pause = WishTerm(beganAt: .min, length: .zero)
+        pause.endsAt = .max
+        #expect(pause.length == .zero && pause.isOver(at: 0))
+        pause.beganAt = 0
+        #expect(pause.left(at: 0) == WishTerm.lengthMax && pause.left(at: .min) == .zero)
+    }
+
     @Test(
         "An operation of a newer version keeps its kind and state, and is neither running nor ended",
         arguments: ["kind", "state"])
