@@ -33,6 +33,16 @@ extension RoostAPIClient {
         try await send(.put, "/v1/postgres/\(name)/allow", body: AllowBody(allow: networks))
     }
 
+    /// Keeps the leader for so long, in whole seconds.
+    public func pause(_ name: AppName, for length: Duration) async throws(APIError) -> ClusterBody {
+        try await send(.put, "/v1/postgres/\(name)/pause", body: PauseBody(seconds: length.components.seconds))
+    }
+
+    /// Ends a pause; it is no fault that there is none.
+    public func resume(_ name: AppName) async throws(APIError) -> ClusterBody {
+        try await send(.delete, "/v1/postgres/\(name)/pause")
+    }
+
     /// Asks for a planned change of primary; nil leaves the choice of the member to the cluster.
     ///
     /// - Returns: the wish's id; the cluster's `switchover` says under it whether the leader refused.

@@ -234,14 +234,8 @@ public struct ClusterDirectory: Sendable {
     public func requestSwitchover(of name: AppName, to target: MemberName?) async throws(Refusal) -> PlanetOperationID {
         let key = StoreKeys.clusterRule(name)
         for _ in 0..<AppDirectory.triesMax {
-            guard let records = try await read(name).clusters[name], let spec = records.spec else {
-                throw Refusal(.notFound, "Postgres cluster \(name) not found")
-            }
-            guard !spec.isDestroying, var rule = records.rule else {
-                throw Refusal(
-                    .failedPrecondition,
-                    "Postgres cluster \(name) is \(spec.isDestroying ? "being destroyed" : "not initialised yet")")
-            }
+            let (records, spec, present) = try await ruling(name)
+            var rule = present
             try check(target, under: rule)
             let id = OperationDirectory.makeID()
             rule.switchover = SwitchoverRequest(id: id.text, target: target)

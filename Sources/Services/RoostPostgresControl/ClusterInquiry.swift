@@ -24,6 +24,14 @@ struct ClusterInquiry: Sendable {
 
     // MARK: - One cluster
 
+    /// After a change of its pause, which this host's copy and others' may not have yet.
+    func bodyWithPause(of name: AppName) async throws(Refusal) -> ClusterBody {
+        let stored = try await clusters.read(name)
+        var body = try await body(of: name)
+        body.pause = stored.clusters[name]?.rule.flatMap { ClusterStatus.pause(of: $0) }
+        return body
+    }
+
     func body(of name: AppName) async throws(Refusal) -> ClusterBody {
         if let body = heard(name) { return body.with(await credentials(of: name)) }
         let stored: Planet

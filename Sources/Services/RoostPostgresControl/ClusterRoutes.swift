@@ -48,6 +48,17 @@ public struct ClusterRoutes: RouteGroup {
                 return others.map(\.id).max().map(answer.naming) ?? answer
             },
             APIRoute(.put, "/v1/postgres/:name/allow") { try await allow($0) },
+            APIRoute(.put, "/v1/postgres/:name/pause") { call in
+                let wish = call.body.isEmpty ? PauseBody(seconds: nil) : try call.wish(PauseBody.self)
+                let name: AppName = try call.id("name")
+                try await clusters.pause(name, for: try Self.length(of: wish))
+                return try Answer.json(try await inquiry.bodyWithPause(of: name))
+            },
+            APIRoute(.delete, "/v1/postgres/:name/pause") { call in
+                let name: AppName = try call.id("name")
+                try await clusters.resume(name)
+                return try Answer.json(try await inquiry.bodyWithPause(of: name))
+            },
             APIRoute(.post, "/v1/postgres/:name/switchover") { call in
                 let wish = call.body.isEmpty ? SwitchoverBody(target: nil) : try call.wish(SwitchoverBody.self)
                 let target = try wish.target.map { text throws(Refusal) in
@@ -63,6 +74,14 @@ public struct ClusterRoutes: RouteGroup {
     private func hosts() async -> [PlacementHost] {
         let reachable = await view.reachability.hosts()
         return await view.hosts().map { PlacementHost(record: $0, isReachable: reachable.contains($0.host)) }
+    }
+
+    private static func length(of wish: PauseBody) throws(Refusal) -> Duration {
+        guard let seconds = wish.seconds else { return WishTerm.pauseDefault }
+        guard (1...WishTerm.lengthMax.components.seconds).contains(seconds) else {
+            throw Refusal(.invalid, "seconds must be 1 to \(WishTerm.lengthMax.components.seconds)")
+        }
+        return .seconds(seconds)
     }
 
     private func allow(_ call: APICall) async throws(Refusal) -> Answer {

@@ -1,4 +1,6 @@
+import RoostControl
 import RoostHost
+import RoostLinux
 import RoostModel
 import RoostPlanet
 import RoostWire
@@ -25,7 +27,9 @@ enum ClusterStatus {
         // What the hosts met while they worked on it says more than what is missing.
         let isQuiet = status == .ready || loser != nil && isReady(spec, records)
         let obstacle = isQuiet ? nil : records.obstacle?.reason
-        let detail = [words, obstacle].compactMap(\.self).joined(separator: "; ")
+        let pause = spec.isDestroying ? nil : records.rule.flatMap { Self.pause(of: $0) }
+        let paused = pause.map { "paused until \($0.endsAt): nobody is made the leader by itself" }
+        let detail = [words, obstacle, paused].compactMap(\.self).joined(separator: "; ")
         let standbys = max(spec.members.count - 1, 0)
         let rule = records.rule.map {
             $0.confirmations == 0 ? "no standby confirms" : "ANY \($0.confirmations) of \(standbys)"
@@ -37,7 +41,15 @@ enum ClusterStatus {
             authorityCertificate: records.secrets?.authorityCertificate ?? "", members: members,
             switchover: records.rule?.switchover.map {
                 SwitchoverState(id: $0.id, target: $0.target, refusal: $0.refusal)
-            }, allow: allow(spec), sharedHosts: spec.isDestroying ? nil : SharedHosts.of(spec, records))
+            }, allow: allow(spec), sharedHosts: spec.isDestroying ? nil : SharedHosts.of(spec, records),
+            pause: pause)
+    }
+
+    /// Nil when it is over.
+    static func pause(of rule: ClusterRule, at wallClock: Int64 = WallClock.milliseconds()) -> PauseState? {
+        guard let pause = rule.pause, !pause.isOver(at: wallClock) else { return nil }
+        // Not what the record says, which may be any number.
+        return PauseState(endsAt: TimeText.of(wallClock + pause.left(at: wallClock).milliseconds))
     }
 
     static func allow(_ spec: ClusterSpec) -> [String]? { spec.allowedClients.flatMap { $0.isEmpty ? nil : $0 } }

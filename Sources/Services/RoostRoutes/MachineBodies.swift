@@ -1,4 +1,5 @@
 import Foundation
+import RoostControl
 import RoostHost
 import RoostModel
 import RoostWire
@@ -42,12 +43,5 @@ extension ImageRefBody {
         let hasRegistry = parts.count == 2 && parts[0].contains(where: { $0 == "." || $0 == ":" })
         self.init(
             registry: hasRegistry ? parts[0] : "", repository: hasRegistry ? parts[1] : name, tag: tag, digest: digest)
-    }
-}
-
-/// Times as the API writes them, RFC 3339.
-enum TimeText {
-    static func of(_ milliseconds: Int64) -> String {
-        Date(timeIntervalSince1970: Double(milliseconds) / 1000).formatted(.iso8601)
     }
 }

@@ -56,6 +56,8 @@ import Testing
             ("hosts stop-edge ams1", "POST ", ["hosts list"]),
             ("pg create shop --region ams", "POST ", ["pg status shop", "pg destroy shop"]),
             ("pg allow shop 203.0.113.0/24", "PUT ", ["pg allow shop"]),
+            ("pg pause shop", "PUT ", ["pg status shop", "pg resume shop"]),
+            ("pg resume shop", "DELETE ", ["pg status shop"]),
             ("pg destroy shop", "DELETE ", ["pg list"]),
         ] as [(String, String, [String])])
     func unanswered(words: String, line: String, advice: [String]) async throws {

@@ -47,6 +47,8 @@ import Testing
         ["pg", "allow"], ["pg", "allow", "SHOP"], ["pg", "allow", "shop", "0.0.0.0/0"],
         ["pg", "allow", "shop", "203.0.113.7/24"], ["pg", "allow", "shop", "203.0.113"],
         ["pg", "allow", "shop", "2001:db8::/32"], ["pg", "allow", "shop", "--everywhere", "203.0.113.0/24"],
+        ["pg", "pause"], ["pg", "pause", "shop", "--for", "0"], ["pg", "pause", "shop", "--for", "25h"],
+        ["pg", "pause", "shop", "--for", "1500ms"], ["pg", "resume"], ["pg", "resume", "SHOP"],
         ["pg", "destroy"], ["pg", "list", "shop"], ["image", "build", "mysql"], ["doctor", "--fix"],
         ["regions", "list", "--api", "ftp://x"], ["regions", "list", "--api", "/a", "--lab", "b"],
         ["regions", "list", "--lab", "A"],

@@ -1,5 +1,6 @@
 import Foundation
 import RoostHost
+import RoostLinux
 import RoostModel
 import RoostPlanet
 import RoostStore
@@ -261,6 +262,20 @@ import Testing
         let body = try #require(
             ClusterStatus.body(of: name, in: try planet([try entry(StoreKeys.clusterRule(name), rule)])))
         #expect(body.switchover == SwitchoverState(id: "a", target: members[1], refusal: "orders-2 is not up to date"))
+    }
+
+    @Test func aPauseIsToldUntilItIsOver() throws {
+        var rule = rule
+        let now = WallClock.milliseconds()
+        rule.pause = WishTerm(beganAt: now - 60_000, length: .seconds(3600))
+        let body = try #require(
+            ClusterStatus.body(of: name, in: try planet([try entry(StoreKeys.clusterRule(name), rule)])))
+        let ends = try #require(body.pause?.endsAt)
+        #expect(body.detail?.hasSuffix("paused until \(ends): nobody is made the leader by itself") == true)
+        #expect(ClusterStatus.pause(of: rule, at: now + 3_540_000) == nil)
+        // Whatever a member has written there.
+        rule.pause?.endsAt = .max
+        #expect(ClusterStatus.pause(of: rule, at: now) != nil)
     }
 
     @Test func aClusterThatGoesSaysWhatKeepsIt() throws {

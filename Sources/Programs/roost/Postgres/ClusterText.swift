@@ -77,6 +77,7 @@ extension ClusterBody {
             facts.facts.append(
                 ("One host", "\(Terminal.paint("\(members) are on \(shared.host)", .warning)): \(shared.loss)"))
         }
+        if let pause { facts.facts.append(("Paused", "until \(pause.endsAt)")) }
         for (label, url) in [("Write", writeURL), ("Read", readURL)] where !url.isEmpty {
             facts.facts.append((label, showsPassword ? url : Self.withoutPassword(url)))
         }

@@ -10,7 +10,8 @@ struct PostgresCommand: AsyncParsableCommand {
             PostgresCreateCommand.self, PostgresListCommand.self, PostgresStatusCommand.self,
             PostgresConnectCommand.self, PostgresSuperuserCommand.self,
             PostgresAllowCommand.self,
-            PostgresSwitchoverCommand.self, PostgresDestroyCommand.self,
+            PostgresSwitchoverCommand.self, PostgresPauseCommand.self, PostgresResumeCommand.self,
+            PostgresDestroyCommand.self,
         ], aliases: ["postgres"])
 }
 

@@ -1,0 +1,78 @@
+import RoostControl
+import RoostLinux
+import RoostModel
+import RoostPlanet
+import RoostStore
+
+// What an operator asks of a cluster that runs. It is in the rule, so that it is in force for a member from the moment on in
+// which that member could change anything.
+extension ClusterDirectory {
+    /// Keeps the leader for so long from now on. Asked again, it is counted anew.
+    func pause(_ name: AppName, for length: Duration) async throws(Refusal) {
+        guard length > .zero, length <= WishTerm.lengthMax else {
+            throw Refusal(
+                .invalid, "a pause has 1 to \(WishTerm.lengthMax.components.seconds) seconds; ask again for more")
+        }
+        try await changeRule(of: name) { rule, reports throws(Refusal) in
+            guard rule.recruitment == nil else {
+                throw Refusal(.failedPrecondition, "the cluster is changing its leader at this moment; try again")
+            }
+            try Self.check(rule.members, have: .pause, reports)
+            var pause = WishTerm(beganAt: WallClock.milliseconds(), length: length)
+            if let former = rule.pause { pause.unknown = former.unknown }
+            rule.pause = pause
+        }
+    }
+
+    /// Ends a pause; where there is none, nothing is changed.
+    func resume(_ name: AppName) async throws(Refusal) {
+        try await changeRule(of: name) { rule, _ throws(Refusal) in rule.pause = nil }
+    }
+
+    /// Changes the rule as it is now; again when somebody else has changed it meanwhile.
+    private func changeRule(
+        of name: AppName, _ change: (inout ClusterRule, [MemberName: MemberReport]) throws(Refusal) -> Void
+    ) async throws(Refusal) {
+        let key = StoreKeys.clusterRule(name)
+        for _ in 0..<AppDirectory.triesMax {
+            let (records, _, present) = try await ruling(name)
+            var rule = present
+            try change(&rule, records.reports)
+            guard rule != present else { return }
+            let outcome = try await store.carryOut(
+                Transaction(
+                    compares: [.modified(key: key, equals: Revision(records.ruleRevision))],
+                    then: [try .put(rule, at: key)]))
+            if outcome.succeeded { return }
+        }
+        throw Refusal(.unavailable, "too many changes at once; try again")
+    }
+
+    /// The records of a cluster that is initialised.
+    func ruling(_ name: AppName) async throws(Refusal) -> (
+        records: Planet.ClusterRecords, spec: ClusterSpec, rule: ClusterRule
+    ) {
+        guard let records = try await read(name).clusters[name], let spec = records.spec else {
+            throw Refusal(.notFound, "Postgres cluster \(name) not found")
+        }
+        guard !spec.isDestroying, let rule = records.rule else {
+            throw Refusal(
+                .failedPrecondition,
+                "Postgres cluster \(name) is \(spec.isDestroying ? "being destroyed" : "not initialised yet")")
+        }
+        return (records, spec, rule)
+    }
+
+    /// A member whose program does not know a wish acts against it.
+    static func check(_ members: [MemberName], have skill: MemberSkill, _ reports: [MemberName: MemberReport])
+        throws(Refusal)
+    {
+        let without = members.filter { reports[$0]?.skills?.contains(skill) != true }
+        guard without.isEmpty else {
+            throw Refusal(
+                .failedPrecondition,
+                "the program of \(without.map(\.text).joined(separator: ", ")) cannot do it, or has not said so; "
+                    + "give each a newer image and restart its machine")
+        }
+    }
+}
