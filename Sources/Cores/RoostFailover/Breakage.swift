@@ -40,6 +40,8 @@ package enum Breakage: String, Hashable, Sendable, CaseIterable {
     case servesWithoutStream
     /// Leads for as long as its Postgres takes to recover.
     case keepsOfficeWhileDown
+    /// Starts its Postgres anew whoever else is at it, and whoever streams.
+    case restartsTogether
     /// Calls for another leader, or asks for one, whatever somebody has said about maintenance.
     case ignoresPause
 }

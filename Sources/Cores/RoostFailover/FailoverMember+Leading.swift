@@ -179,7 +179,11 @@ extension FailoverMember {
             isolationLimit = min(isolationLimit * 2, timings.isolationMax)
             return standDown("too few standbys can reach it, while others could lead", now)
         }
-        if let request = rule.switchover, request.refusal == nil { considerSwitchover(request, reigning, rule, now) }
+        if let request = rule.switchover, request.refusal == nil {
+            considerSwitchover(request, reigning, rule, now)
+        } else {
+            restartLeader(reigning, rule, now)
+        }
     }
 
     /// Enough standbys live, hear the store and do not hear this leader, to choose one among themselves.

@@ -3,20 +3,22 @@ import RoostModel
 // Maintenance: nobody but a person makes another member the leader. All that keeps two from leading is as ever: a leader
 // without a lease stops, and one whose log has lost something does not lead.
 extension FailoverMember {
-    /// The end of a pause on the member's own clock.
-    struct PauseClock: Hashable, Sendable {
-        var wish: WishTerm
+    /// The end of a wish on the member's own clock.
+    struct WishClock: Hashable, Sendable {
+        var term: WishTerm
         var endsAt: Moment
+
+        /// The wall clock is looked at once: one that is set meanwhile neither ends a wish nor makes it longer.
+        static func note(_ term: WishTerm?, over known: WishClock?, at wallClock: Int64, _ now: Moment) -> WishClock? {
+            guard let term else { return nil }
+            if let known, known.term == term { return known }
+            return WishClock(term: term, endsAt: now + term.left(at: wallClock))
+        }
     }
 
-    /// The wall clock is looked at once: one that is set meanwhile neither ends a pause nor makes it longer.
-    mutating func notePause(_ seen: StoreView, _ now: Moment) {
-        guard let wish = seen.rule?.pause else {
-            pause = nil
-            return
-        }
-        guard pause?.wish != wish else { return }
-        pause = PauseClock(wish: wish, endsAt: now + wish.left(at: seen.wallClock))
+    mutating func noteWishes(_ seen: StoreView, _ now: Moment) {
+        pause = WishClock.note(seen.rule?.pause, over: pause, at: seen.wallClock, now)
+        restartTerm = WishClock.note(seen.rule?.restart?.term, over: restartTerm, at: seen.wallClock, now)
     }
 
     func isPaused(_ now: Moment) -> Bool {

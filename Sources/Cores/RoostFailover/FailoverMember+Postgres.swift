@@ -36,7 +36,9 @@ extension FailoverMember {
         case (.rewinding(let repair), .done):
             if repair.isTried { return rewound(repair, now) }
             repair.chain.last.map { triedRewind($0.leader) }
-        case (.following, .done): detail = nil
+        case (.following, .done):
+            detail = nil
+            if case .stop? = lastStarted { noteRestart() }
         case (.promoting(let end), .promoted(let switchPoint, let timeline)):
             promoted(at: switchPoint, expected: end, timeline: timeline, now)
         case (.restarting, .done): beginReign(now)

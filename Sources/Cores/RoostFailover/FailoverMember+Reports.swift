@@ -133,9 +133,8 @@ extension FailoverMember {
             let why = "somebody else promoted its Postgres: its log left the cluster's history at \(divergence.agreed)"
             report.detail = detail.map { "\(why); \($0)" } ?? why
         }
-        if let words = pauseWords(now) {
-            report.detail = [report.detail, words].compactMap(\.self).joined(separator: "; ")
-        }
+        let words = [report.detail, pauseWords(now), restartWords(now)].compactMap(\.self)
+        report.detail = words.isEmpty ? nil : words.joined(separator: "; ")
         if gateIsOpen, let gateObstacle { report.detail = "clients are not let in: \(gateObstacle)" }
         if case .following = phase {
             if case .standby(let sample)? = observation, isFresh(now) {

@@ -21,7 +21,7 @@ extension FailoverMember {
         noteNews(seen, now)
         view = seen
         shared.note(seen, besides: name)
-        notePause(seen, now)
+        noteWishes(seen, now)
         noteCalled(seen, source, now)
         if isRead { callRecruitment(now) }
     }

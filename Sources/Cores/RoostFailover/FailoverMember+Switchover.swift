@@ -15,7 +15,7 @@ extension FailoverMember {
         start(.checkpoint)
     }
 
-    private func obstacle(
+    func obstacle(
         to request: SwitchoverRequest, _ rule: ClusterRule, _ sample: PrimaryObservation
     ) -> String? {
         let ready = sample.standbys.filter {
@@ -54,6 +54,9 @@ extension FailoverMember {
             drain.step = .stop
             phase = .draining(drain)
             start(.stop(.fast))
+        case .stop where drain.staysInOffice:
+            retryAt = now
+            phase = .restarting
         case .stop where now >= drain.deadline:
             abandon(drain, "Postgres took too long to stop", now)
         case .stop:
@@ -93,7 +96,8 @@ extension FailoverMember {
     }
 
     mutating func drainStepEnded(_ drain: Drain, _ outcome: OperationOutcome, _ now: Moment) {
-        if case .failed(let reason) = outcome { abandon(drain, reason, now) }
+        if case .failed(let reason) = outcome { return abandon(drain, reason, now) }
+        if drain.step == .stop { noteRestart() }
     }
 
     // MARK: - The machine stops

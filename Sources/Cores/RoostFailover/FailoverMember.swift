@@ -59,7 +59,11 @@ public struct FailoverMember: Sendable {
     /// So many reads in a row called for less than this member has promised.
     var undercuts = 0
     /// That of the rule, as this member counts it.
-    var pause: PauseClock?
+    var pause: WishClock?
+    /// That of the rule's request to start members anew.
+    var restartTerm: WishClock?
+    /// The request for which this process has stopped its Postgres.
+    var restartedFor: String?
 
     // The lease.
     var beats: [PendingBeat] = []
@@ -257,7 +261,8 @@ public struct FailoverMember: Sendable {
         case .reading: if now >= retryAt { start(.readEnd) }
         case .waiting(let end) where isSettled: takePlace(rule, end: end, now)
         case .following where reports.premature != nil && isSettled: phase = .severing
-        case .following(let leader): if needsFollow, now >= retryAt { follow(leader) }
+        case .following(let leader):
+            if !needsFollow { restartStandby(rule, now) } else if now >= retryAt { follow(leader) }
         case .claiming(let end) where isSettled: takeOffice(rule, end: end, now)
         case .restarting where isSettled: if now >= retryAt { startPrimary(rule) }
         case .leading(let reigning): reign(reigning, rule, now)

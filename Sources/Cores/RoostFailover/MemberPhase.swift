@@ -51,7 +51,8 @@ enum MemberPhase: Hashable, Sendable {
     case restarting
     /// Postgres runs as primary. Becomes `restarting`, `draining`, `suspending` or `resigning`.
     case leading(Reigning)
-    /// A planned switchover. Becomes `severing` when the recruitment it asks for is in the rule. If none comes, it becomes
+    /// A planned switchover, or a restart of its Postgres in office. Becomes `severing` when the recruitment it asks for is in
+    /// the rule; `restarting` in office. If none comes, it becomes
     /// `leading` again while Postgres still runs, else `restarting`; and what a leader becomes by a crash or without a lease:
     /// `restarting`, `resigning`, `suspending`.
     case draining(Drain)
@@ -115,6 +116,8 @@ struct Drain: Hashable, Sendable {
     var step: Step
     var deadline: Moment
     var reigning: Reigning
+    /// It is its own Postgres that comes next, and nobody is called.
+    var staysInOffice = false
 }
 
 struct Farewell: Hashable, Sendable {

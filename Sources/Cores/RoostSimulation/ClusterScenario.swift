@@ -61,6 +61,10 @@ public struct ClusterScenario: Sendable, CustomStringConvertible {
         case pause
         /// Somebody ends the pause.
         case resume
+        /// Somebody asks that members be started anew, and that the leader hand over.
+        case restartAll
+        /// The same, and the leader stays in office.
+        case restartInOffice
     }
 
     /// Wrong ways of the world around the core, for tests that show that the simulation notices them.
@@ -135,6 +139,10 @@ public struct ClusterRun: Sendable, CustomStringConvertible {
     /// The longest time between two confirmed commits, from the first to the healing.
     public var longestGapSeconds: Double
     public var events: Int
+    /// So many members at once had stopped their Postgres to start it anew.
+    public var restartingAtOnce: Int
+    /// Those that were started anew as somebody had asked.
+    public var restarted: Int
     /// From healing until an open primary; nil when the run was broken off before.
     public var secondsToPrimary: Double?
     /// From healing until every member streamed and had the same log.

@@ -117,6 +117,12 @@ extension ClusterSimulation {
         }
     }
 
+    /// A standby stops its Postgres in the middle of following for this alone.
+    func noteRestarting() {
+        let restarting = members.filter { $0.core?.status.phase == .following && $0.postgres.mode == .stopped }
+        restartingAtOnce = max(restartingAtOnce, restarting.count)
+    }
+
     func checkStart(_ member: Int) {
         if !members[member].postgres.exists || members[member].postgres.isDamaged {
             fail("\(members[member].name) starts Postgres on a folder that is not whole")

@@ -65,6 +65,7 @@ extension ClusterSimulation {
             members[member].recoversUntil = time + long
             crashPostgres(member)
         case .pause: pause(for: long)
+        case .restartAll, .restartInOffice: askForRestart(handsOver: fault == .restartAll, for: long)
         case .resume:
             store.changeRule { $0.pause = nil }
             publish()
@@ -167,6 +168,16 @@ extension ClusterSimulation {
         let wish = WishTerm(beganAt: wallClock, length: .microseconds(long))
         pausedAhead = members.map(\.clockAhead)
         store.changeRule { $0.pause = wish }
+        publish()
+    }
+
+    private func askForRestart(handsOver: Bool, for long: Int) {
+        tokens += 1
+        let standbys = members.map(\.name).filter { $0 != store.view.rule?.leader }
+        let wish = RestartRequest(
+            id: "restart \(tokens)", members: standbys + members.map(\.name).filter { !standbys.contains($0) },
+            handsOver: handsOver, term: WishTerm(beganAt: wallClock, length: .microseconds(long * 3)))
+        store.changeRule { $0.restart = wish }
         publish()
     }
 

@@ -166,7 +166,10 @@ extension ClusterSimulation {
         case .stop(.immediate):
             stopPostgres(member)
             return .done
-        case .stop(.fast): return stopFast(member, current)
+        case .stop(.fast):
+            let outcome = stopFast(member, current)
+            noteRestarting()
+            return outcome
         }
     }
 

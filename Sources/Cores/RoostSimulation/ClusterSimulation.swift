@@ -70,6 +70,7 @@ public final class ClusterSimulation {
     var tokens = 0
     /// How far members' clocks were ahead when somebody paused the cluster.
     var pausedAhead: [Int] = []
+    var restartingAtOnce = 0
 
     var isHealed = false
     var healedAt = 0
@@ -139,7 +140,8 @@ public final class ClusterSimulation {
         }
         return ClusterRun(
             scenario: scenario, violation: violation, epochs: store.view.rule?.epoch.number ?? 0, confirmed: confirmed,
-            longestGapSeconds: Double(longestGap) / 1e6, events: events,
+            longestGapSeconds: Double(longestGap) / 1e6, events: events, restartingAtOnce: restartingAtOnce,
+            restarted: store.view.rule?.restart?.done.count ?? 0,
             secondsToPrimary: primaryAt.map { Double($0 - healedAt) / 1e6 },
             secondsToWhole: wholeAt.map { Double($0 - healedAt) / 1e6 }, trace: trace,
             steps: steps)

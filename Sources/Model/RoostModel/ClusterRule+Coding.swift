@@ -3,7 +3,7 @@
 
 extension ClusterRule {
     private enum CodingKeys: String, CodingKey {
-        case epoch, leader, members, confirmations, history, timeline, recruitment, switchover, pause
+        case epoch, leader, members, confirmations, history, timeline, recruitment, switchover, pause, restart
     }
 
     public init(from decoder: any Decoder) throws {
@@ -17,6 +17,7 @@ extension ClusterRule {
         recruitment = try container.decodeIfPresent(Recruitment.self, forKey: .recruitment)
         switchover = try container.decodeIfPresent(SwitchoverRequest.self, forKey: .switchover)
         pause = try container.decodeIfPresent(WishTerm.self, forKey: .pause)
+        restart = try container.decodeIfPresent(RestartRequest.self, forKey: .restart)
         unknown = try UnknownFields(of: decoder, besides: CodingKeys.self)
     }
 
@@ -32,6 +33,7 @@ extension ClusterRule {
         try container.encodeIfPresent(recruitment, forKey: .recruitment)
         try container.encodeIfPresent(switchover, forKey: .switchover)
         try container.encodeIfPresent(pause, forKey: .pause)
+        try container.encodeIfPresent(restart, forKey: .restart)
     }
 }
 

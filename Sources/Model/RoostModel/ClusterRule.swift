@@ -122,6 +122,8 @@ public struct ClusterRule: Hashable, Sendable, Codable {
     /// also when it is away for a while; what keeps two from leading, and commits from being lost, is as ever. Whoever could
     /// call a recruitment knows of it: one that does not changes an older rule, and the store refuses that. It may be over.
     public var pause: WishTerm?
+    /// The last request that members be started anew; it may have been carried out.
+    public var restart: RestartRequest?
     /// What a newer version has written.
     public var unknown = UnknownFields()
 

@@ -59,14 +59,17 @@ public struct WishTerm: Hashable, Sendable, Codable {
 public enum MemberSkill: OpenEnum {
     /// Calls nobody while there is a ``ClusterRule/pause``.
     case pause
+    /// Carries out its part of a ``RestartRequest``.
+    case restart
     /// Of a newer version.
     case unknown(String)
 
-    public static let known: [Self] = [.pause]
+    public static let known: [Self] = [.pause, .restart]
 
     public var rawValue: String {
         switch self {
         case .pause: "pause"
+        case .restart: "restart"
         case .unknown(let word): word
         }
     }

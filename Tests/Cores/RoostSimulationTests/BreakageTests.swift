@@ -61,7 +61,8 @@ import Testing
                 violation.what.contains("no open primary") || violation.what.contains("not whole"), "\(violation)")
         case .ignoresPause:
             #expect(violation.what.contains("in a pause"), "\(violation)")
-        case .trustsRestoredStore, .believesShortLeader, .rewindsUntried, .trustsShortLeader, .keepsOfficeWhileDown:
+        case .trustsRestoredStore, .believesShortLeader, .rewindsUntried, .trustsShortLeader, .keepsOfficeWhileDown,
+            .restartsTogether:
             Issue.record("has faults of its own")
         }
     }
@@ -69,6 +70,7 @@ import Testing
     /// What all kinds of faults together bring about too seldom.
     private static let needsOwnFaults: [Breakage] = [
         .trustsRestoredStore, .believesShortLeader, .rewindsUntried, .trustsShortLeader, .keepsOfficeWhileDown,
+        .restartsTogether,
     ]
 
     @Test(arguments: [3, 5])
