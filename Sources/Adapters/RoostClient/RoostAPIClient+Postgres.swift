@@ -43,6 +43,23 @@ extension RoostAPIClient {
         try await send(.delete, "/v1/postgres/\(name)/pause")
     }
 
+    /// Has members start their Postgres anew, one after the other; nil: all.
+    ///
+    /// - Returns: the wish's id; the cluster's `restart` says under it how far it is.
+    public func restart(_ name: AppName, _ member: MemberName?, handsOver: Bool, within limit: Duration)
+        async throws(APIError) -> String
+    {
+        let answer: RestartAnswer = try await send(
+            .post, "/v1/postgres/\(name)/restart",
+            body: RestartBody(member: member?.text, handsOver: handsOver, seconds: limit.components.seconds))
+        return answer.id
+    }
+
+    /// Has no member begin any more.
+    public func cancelRestart(_ name: AppName) async throws(APIError) {
+        _ = try await sendForResponse(.delete, "/v1/postgres/\(name)/restart")
+    }
+
     /// Asks for a planned change of primary; nil leaves the choice of the member to the cluster.
     ///
     /// - Returns: the wish's id; the cluster's `switchover` says under it whether the leader refused.

@@ -32,17 +32,20 @@ public struct OperationRecord: Hashable, Sendable, Codable {
         case destroyCluster
         /// From the wish to another leader that lets clients in.
         case switchover
+        /// From the wish to members whose Postgres was started anew.
+        case restart
         /// A word of a newer version.
         case unknown(String)
 
         /// All that this version knows.
-        public static let known: [Self] = [.createCluster, .destroyCluster, .switchover]
+        public static let known: [Self] = [.createCluster, .destroyCluster, .switchover, .restart]
 
         public var rawValue: String {
             switch self {
             case .createCluster: "create_cluster"
             case .destroyCluster: "destroy_cluster"
             case .switchover: "switchover"
+            case .restart: "restart"
             case .unknown(let word): word
             }
         }

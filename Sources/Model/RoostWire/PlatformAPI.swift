@@ -108,13 +108,15 @@ public struct ClusterBody: Sendable, Codable, Hashable {
     public var sharedHosts: [SharedHostBody]?
     /// Nil when nobody has asked for one, and when it is over.
     public var pause: PauseState?
+    /// The last request that members be started anew; nil when there was none, or it was taken back.
+    public var restart: RestartState?
 
     /// Put together by the asked host from the cluster's records.
     public init(
         name: AppName, status: Status, detail: String?, epoch: Epoch, leader: MemberName?, rule: String,
         writeURL: String, readURL: String, authorityCertificate: String, members: [MemberBody],
         switchover: SwitchoverState? = nil, allow: [String]? = nil, sharedHosts: [SharedHostBody]? = nil,
-        pause: PauseState? = nil
+        pause: PauseState? = nil, restart: RestartState? = nil
     ) {
         self.name = name
         self.status = status
@@ -130,13 +132,14 @@ public struct ClusterBody: Sendable, Codable, Hashable {
         self.allow = allow
         self.sharedHosts = sharedHosts
         self.pause = pause
+        self.restart = restart
     }
 
     /// A primary accepts writes.
     public var isServing: Bool { status == .ready || status == .degraded }
 
     enum CodingKeys: String, CodingKey {
-        case name, status, detail, epoch, leader, rule, members, switchover, allow, pause
+        case name, status, detail, epoch, leader, rule, members, switchover, allow, pause, restart
         case writeURL = "write_url"
         case readURL = "read_url"
         case authorityCertificate = "ca_certificate"
@@ -260,25 +263,6 @@ public struct SwitchoverAnswer: Sendable, Codable {
 
     /// The wish is in the rule now.
     public init(id: String) { self.id = id }
-}
-
-/// `PUT /v1/postgres/{name}/pause`
-public struct PauseBody: Sendable, Codable {
-    /// From now on; nil: an hour. At most a day.
-    public var seconds: Int64?
-    /// Nil is as good as a request without a body.
-    public init(seconds: Int64?) { self.seconds = seconds }
-}
-
-/// While it lasts, nobody but a person makes another member the leader.
-public struct PauseState: Sendable, Codable, Hashable {
-    /// When it is over by itself. RFC 3339, in UTC.
-    public var endsAt: String
-
-    /// As the rule has it.
-    public init(endsAt: String) { self.endsAt = endsAt }
-
-    enum CodingKeys: String, CodingKey { case endsAt = "ends_at" }
 }
 
 /// `POST /v1/postgres/{name}/switchover`

@@ -29,6 +29,62 @@ extension ClusterDirectory {
         try await changeRule(of: name) { rule, _ throws(Refusal) in rule.pause = nil }
     }
 
+    /// Has members start their Postgres anew. One that is asked for again while it goes on is that one.
+    ///
+    /// - Parameter member: nil: all.
+    /// - Returns: the wish's id, which is its operation's too.
+    func requestRestart(of name: AppName, _ member: MemberName?, handsOver: Bool, within limit: Duration)
+        async throws(Refusal) -> PlanetOperationID
+    {
+        guard limit > .zero, limit <= WishTerm.lengthMax else {
+            throw Refusal(.invalid, "a restart has 1 to \(WishTerm.lengthMax.components.seconds) seconds")
+        }
+        let key = StoreKeys.clusterRule(name)
+        for _ in 0..<AppDirectory.triesMax {
+            let (records, spec, present) = try await ruling(name)
+            var rule = present
+            if let member { try Self.check(member, isIn: rule) }
+            if let former = rule.restart, Self.goesOn(former) {
+                let all = Set(former.left + former.done)
+                let isSame = member.map { former.left.contains($0) } ?? (all == Set(rule.members))
+                if isSame, former.handsOver == handsOver, let id = try? PlanetOperationID(former.id) { return id }
+                throw Refusal(.failedPrecondition, "another restart is under way; wait for it, or take it back")
+            }
+            let wanted = member.map { [$0] } ?? rule.members.filter { $0 != rule.leader } + [rule.leader]
+            try Self.check(wanted, have: .restart, records.reports)
+            let id = OperationDirectory.makeID()
+            rule.restart = RestartRequest(
+                id: id.text, members: wanted, handsOver: handsOver,
+                term: WishTerm(beganAt: WallClock.milliseconds(), length: limit))
+            let begun = try OperationDirectory.begin(Self.operation(id, .restart, on: spec))
+            let outcome = try await store.carryOut(
+                Transaction(
+                    compares: [.modified(key: key, equals: Revision(records.ruleRevision)), begun.compare],
+                    then: [try .put(rule, at: key), begun.operation]))
+            if outcome.succeeded { return id }
+        }
+        throw Refusal(.unavailable, "too many changes at once; try again")
+    }
+
+    /// Takes a restart back: whoever has begun ends it, and nobody else begins.
+    func cancelRestart(of name: AppName) async throws(Refusal) {
+        try await changeRule(of: name) { rule, _ throws(Refusal) in
+            guard let restart = rule.restart, Self.goesOn(restart) else { return }
+            rule.restart?.refusal = "it was taken back"
+        }
+    }
+
+    /// Members may still begin.
+    static func goesOn(_ restart: RestartRequest, at wallClock: Int64 = WallClock.milliseconds()) -> Bool {
+        !restart.hasEnded && !restart.term.isOver(at: wallClock)
+    }
+
+    private static func check(_ member: MemberName, isIn rule: ClusterRule) throws(Refusal) {
+        guard !rule.members.contains(member) else { return }
+        throw Refusal(
+            .invalid, "\(member) is not a member; there are: \(rule.members.map(\.text).joined(separator: ", "))")
+    }
+
     /// Changes the rule as it is now; again when somebody else has changed it meanwhile.
     private func changeRule(
         of name: AppName, _ change: (inout ClusterRule, [MemberName: MemberReport]) throws(Refusal) -> Void

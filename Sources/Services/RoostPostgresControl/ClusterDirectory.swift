@@ -97,7 +97,7 @@ public struct ClusterDirectory: Sendable {
         throw Refusal(.unavailable, "too many changes at once; try again")
     }
 
-    private static func operation(
+    static func operation(
         _ id: PlanetOperationID, _ kind: OperationRecord.Kind, on spec: ClusterSpec,
         from reigning: OperationRecord.Reigning? = nil
     ) -> OperationRecord {

@@ -1,6 +1,7 @@
 public import RoostControl
 public import RoostModel
 public import RoostPlanet
+import RoostWire
 
 /// How operations on Postgres clusters get on, and whether they have ended: true for a client, or certain not to come true.
 public struct ClusterOperations: OperationJudge {
@@ -29,6 +30,9 @@ public struct ClusterOperations: OperationJudge {
             // One that is there and cannot be read is none to us.
             guard let rule = records.rule else { return nil }
             return Self.switchover(operation.id, from: began, rule, records)
+        case .restart:
+            guard let records, let spec, !spec.isDestroying else { return .failed("the cluster was destroyed") }
+            return records.rule.flatMap { Self.restart(operation.id, $0) }
         case .unknown: return nil
         }
     }
@@ -41,6 +45,9 @@ public struct ClusterOperations: OperationJudge {
         case .createCluster: return Self.stepsToReady(rule, records)
         case .switchover:
             return operation.reigning.map { Self.steps(of: operation.id, from: $0, rule, records) } ?? []
+        case .restart:
+            guard let restart = rule.restart, restart.id == operation.id.text else { return [] }
+            return restart.done.map { "\($0)'s Postgres was started anew" }
         // The plan's steps are all there is.
         case .destroyCluster, .unknown: return []
         }
@@ -71,6 +78,14 @@ public struct ClusterOperations: OperationJudge {
 
     private static func isOpen(_ rule: ClusterRule, _ records: Planet.ClusterRecords) -> Bool {
         records.heartbeat.map { $0.epoch == rule.epoch && $0.isOpen } ?? false
+    }
+
+    private static func restart(_ id: PlanetOperationID, _ rule: ClusterRule) -> OperationVerdict? {
+        guard let wish = rule.restart, wish.id == id.text else { return .failed("another restart was asked for") }
+        if wish.left.isEmpty { return .succeeded("\(wish.done.map(\.text).joined(separator: ", ")) were started anew") }
+        return ClusterStatus.restart(wish).refusal.map { why in
+            .failed(why + "; not started anew: \(wish.left.map(\.text).joined(separator: ", "))")
+        }
     }
 
     private static func switchover(

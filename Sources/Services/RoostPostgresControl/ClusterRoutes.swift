@@ -51,13 +51,18 @@ public struct ClusterRoutes: RouteGroup {
             APIRoute(.put, "/v1/postgres/:name/pause") { call in
                 let wish = call.body.isEmpty ? PauseBody(seconds: nil) : try call.wish(PauseBody.self)
                 let name: AppName = try call.id("name")
-                try await clusters.pause(name, for: try Self.length(of: wish))
+                try await clusters.pause(name, for: try Self.term(wish.seconds, default: WishTerm.pauseDefault))
                 return try Answer.json(try await inquiry.bodyWithPause(of: name))
             },
             APIRoute(.delete, "/v1/postgres/:name/pause") { call in
                 let name: AppName = try call.id("name")
                 try await clusters.resume(name)
                 return try Answer.json(try await inquiry.bodyWithPause(of: name))
+            },
+            APIRoute(.post, "/v1/postgres/:name/restart") { try await restart($0) },
+            APIRoute(.delete, "/v1/postgres/:name/restart") { call in
+                try await clusters.cancelRestart(of: try call.id("name"))
+                return try Answer.ok(status: 200)
             },
             APIRoute(.post, "/v1/postgres/:name/switchover") { call in
                 let wish = call.body.isEmpty ? SwitchoverBody(target: nil) : try call.wish(SwitchoverBody.self)
@@ -76,8 +81,19 @@ public struct ClusterRoutes: RouteGroup {
         return await view.hosts().map { PlacementHost(record: $0, isReachable: reachable.contains($0.host)) }
     }
 
-    private static func length(of wish: PauseBody) throws(Refusal) -> Duration {
-        guard let seconds = wish.seconds else { return WishTerm.pauseDefault }
+    private func restart(_ call: APICall) async throws(Refusal) -> Answer {
+        let wish = call.body.isEmpty ? RestartBody() : try call.wish(RestartBody.self)
+        let member = try wish.member.map { text throws(Refusal) in try APICall.value(MemberName.self, text) }
+        let limit = try Self.term(wish.seconds, default: Self.restartDefault)
+        let id = try await clusters.requestRestart(
+            of: try call.id("name"), member, handsOver: wish.handsOver ?? true, within: limit)
+        return try Answer.json(RestartAnswer(id: id.text), status: 202).naming(id)
+    }
+
+    static let restartDefault = Duration.seconds(600)
+
+    private static func term(_ seconds: Int64?, default length: Duration) throws(Refusal) -> Duration {
+        guard let seconds else { return length }
         guard (1...WishTerm.lengthMax.components.seconds).contains(seconds) else {
             throw Refusal(.invalid, "seconds must be 1 to \(WishTerm.lengthMax.components.seconds)")
         }

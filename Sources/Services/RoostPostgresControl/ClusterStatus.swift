@@ -42,7 +42,15 @@ enum ClusterStatus {
             switchover: records.rule?.switchover.map {
                 SwitchoverState(id: $0.id, target: $0.target, refusal: $0.refusal)
             }, allow: allow(spec), sharedHosts: spec.isDestroying ? nil : SharedHosts.of(spec, records),
-            pause: pause)
+            pause: pause, restart: records.rule?.restart.map(Self.restart))
+    }
+
+    /// When its time is over, what is left is not done any more.
+    static func restart(_ wish: RestartRequest) -> RestartState {
+        let isLate = !wish.hasEnded && !ClusterDirectory.goesOn(wish)
+        return RestartState(
+            id: wish.id, left: wish.left, done: wish.done,
+            refusal: isLate ? "its time was over before all had begun" : wish.refusal)
     }
 
     /// Nil when it is over.

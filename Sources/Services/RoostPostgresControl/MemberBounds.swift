@@ -35,6 +35,13 @@ enum MemberBounds {
         guard (rule.switchover?.id.utf8.count ?? 0) <= idBytesMax else {
             throw Refusal(.invalid, "the id of a switchover has at most \(idBytesMax) bytes")
         }
+        guard let restart = rule.restart else { return }
+        guard restart.id.utf8.count <= idBytesMax else {
+            throw Refusal(.invalid, "the id of a restart has at most \(idBytesMax) bytes")
+        }
+        guard restart.left.count + restart.done.count <= ClusterDirectory.membersMax else {
+            throw Refusal(.invalid, "a restart has at most \(ClusterDirectory.membersMax) members")
+        }
     }
 
     /// Words are cut, not refused: a member that has much to say is one whose report is needed.
@@ -42,6 +49,8 @@ enum MemberBounds {
         var rule = rule
         let refusal = rule.switchover?.refusal.map(cut)
         rule.switchover?.refusal = refusal
+        let reason = rule.restart?.refusal.map(cut)
+        rule.restart?.refusal = reason
         return rule
     }
 

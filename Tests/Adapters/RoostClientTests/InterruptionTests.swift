@@ -57,6 +57,7 @@ import Testing
             ("pg create shop --region ams", "POST ", ["pg status shop", "pg destroy shop"]),
             ("pg allow shop 203.0.113.0/24", "PUT ", ["pg allow shop"]),
             ("pg pause shop", "PUT ", ["pg status shop", "pg resume shop"]),
+            ("pg restart shop", "POST ", ["pg restart shop", "pg restart shop --cancel"]),
             ("pg resume shop", "DELETE ", ["pg status shop"]),
             ("pg destroy shop", "DELETE ", ["pg list"]),
         ] as [(String, String, [String])])

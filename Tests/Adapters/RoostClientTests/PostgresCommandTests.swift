@@ -295,6 +295,40 @@ import Testing
         }
     }
 
+    @Test(
+        "A restart is watched until nobody is left, or until it is said why not", arguments: [nil, "it was taken back"])
+    func restart(refusal: String?) async throws {
+        let id = "0123456789ABCDEFGHJKMNPQ01"
+        var under = try Answers.cluster(.ready)
+        let names = under.members.map(\.name)
+        under.restart = RestartState(id: id, left: Array(names.suffix(1)), done: [], refusal: nil)
+        var over = under
+        over.restart = RestartState(
+            id: id, left: refusal == nil ? [] : Array(names.suffix(1)), done: Array(names.prefix(1)), refusal: refusal)
+        let (going, ended) = (try Answers.json(under), try Answers.json(over))
+        let polls = Mutex(0)
+        let answer: @Sendable (ScriptedHost.Request) -> ScriptedHost.Answer = { request in
+            if request.line.hasPrefix("POST") { return .init(status: 202, parts: [#"{"ok":true,"id":"\#(id)"}"#]) }
+            if request.line.contains("operations") { return .init(status: 404, parts: ["{}"]) }
+            let count = polls.withLock { polls in
+                polls += 1
+                return polls
+            }
+            return .init(parts: [count < 3 ? going : ended])
+        }
+        try await ScriptedHost.run(answering: answer) { host in
+            let outcome = try await RoostProgram.run([
+                "pg", "restart", "shop", "--member", "m2", "--no-switchover", "--timeout", "1m", "--json", "--api",
+                host.path,
+            ])
+            #expect(outcome.status == (refusal == nil ? 0 : 1), "\(outcome)")
+            if let refusal { #expect(outcome.errors.contains(refusal), "\(outcome)") }
+            let sent = try #require(host.log.all.first)
+            #expect(sent.line == "POST /v1/postgres/shop/restart")
+            #expect(sent.body == #"{"hand_over":false,"member":"m2","seconds":60}"#)
+        }
+    }
+
     @Test("An address alone is a network of 32 bits; everybody is let in by --everywhere, not by a network of no bits")
     func allowOneAddress() async throws {
         let open = try Answers.json(Answers.cluster(.ready))

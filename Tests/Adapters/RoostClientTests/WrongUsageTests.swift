@@ -49,6 +49,8 @@ import Testing
         ["pg", "allow", "shop", "2001:db8::/32"], ["pg", "allow", "shop", "--everywhere", "203.0.113.0/24"],
         ["pg", "pause"], ["pg", "pause", "shop", "--for", "0"], ["pg", "pause", "shop", "--for", "25h"],
         ["pg", "pause", "shop", "--for", "1500ms"], ["pg", "resume"], ["pg", "resume", "SHOP"],
+        ["pg", "restart"], ["pg", "restart", "shop", "--member", ""], ["pg", "restart", "shop", "--timeout", "0"],
+        ["pg", "restart", "shop", "--cancel", "--no-switchover"],
         ["pg", "destroy"], ["pg", "list", "shop"], ["image", "build", "mysql"], ["doctor", "--fix"],
         ["regions", "list", "--api", "ftp://x"], ["regions", "list", "--api", "/a", "--lab", "b"],
         ["regions", "list", "--lab", "A"],

@@ -76,10 +76,13 @@ final class FakeStore: Sendable {
     }
 
     /// What a user's switchover does.
-    func ask(_ request: RoostModel.SwitchoverRequest) {
+    func ask(_ request: RoostModel.SwitchoverRequest) { ask { $0.switchover = request } }
+
+    /// What hosts do for users.
+    func ask(_ change: (inout ClusterRule) -> Void) {
         state.withLock { state in
             guard var rule = state.rule else { return }
-            rule.switchover = request
+            change(&rule)
             state.revision += 1
             (state.rule, state.ruleRevision) = (rule, state.revision)
         }

@@ -44,6 +44,70 @@ import Testing
         }
     }
 
+    private func change(_ world: ClusterWorld, _ change: (inout ClusterRule) -> Void) async throws {
+        var rule = try await rule(world)
+        change(&rule)
+        _ = try await world.store.commit(Transaction(then: [try .put(rule, at: StoreKeys.clusterRule(world.cluster))]))
+    }
+
+    private func restart(_ world: ClusterWorld, _ member: String? = nil, handsOver: Bool = true) async throws
+        -> PlanetOperationID
+    {
+        try await world.directory.requestRestart(
+            of: world.cluster, try member.map { try MemberName($0) }, handsOver: handsOver, within: .seconds(60))
+    }
+
+    @Test("A restart begins with its operation, is one as often as it is asked for, and ends as members say")
+    func restart() async throws {
+        let world = try await ready()
+        defer { world.remove() }
+        let fence = try await world.takeDuty()
+        let id = try await restart(world)
+        let wish = try #require(try await rule(world).restart)
+        // The leader comes last.
+        #expect(wish.left.map(\.text) == ["db-2", "db-3", "db-1"] && wish.handsOver && wish.id == id.text)
+        #expect(try await restart(world) == id)
+        let other = await #expect(throws: Refusal.self) { try await restart(world, "db-2", handsOver: false) }
+        #expect(other?.message.contains("another restart is under way") == true)
+        func operation() async throws -> OperationRecord { try #require(try await world.look().operations[id]) }
+        try await change(world) { $0.restart?.left.removeFirst() }
+        try await change(world) { $0.restart?.done = [$0.members[1]] }
+        try await world.keepOperations(under: fence)
+        #expect(try await operation().state == .running)
+        #expect(try await operation().steps.map(\.name) == ["db-2's Postgres was started anew"])
+        try await change(world) {
+            $0.restart?.left = []
+            $0.restart?.done = [$0.members[1], $0.members[2], $0.members[0]]
+        }
+        try await world.keepOperations(under: fence)
+        #expect(try await operation().state == .succeeded)
+        // One that is over gives way to the next, which is taken back.
+        let next = try await restart(world, "db-3")
+        #expect(try await rule(world).restart?.left.map(\.text) == ["db-3"])
+        for _ in 0..<2 { try await world.directory.cancelRestart(of: world.cluster) }
+        try await world.keepOperations(under: fence)
+        let ended = try #require(try await world.look().operations[next])
+        #expect(ended.state == .failed && ended.result?.contains("taken back; not started anew: db-3") == true)
+    }
+
+    @Test("A restart whose time is over has failed, and who does not know it is not asked")
+    func restartThatIsLate() async throws {
+        let world = try await ready()
+        defer { world.remove() }
+        let fence = try await world.takeDuty()
+        let id = try await restart(world)
+        try await change(world) { $0.restart?.term = WishTerm(beganAt: 0, length: .seconds(60)) }
+        try await world.keepOperations(under: fence)
+        let ended = try #require(try await world.look().operations[id])
+        #expect(ended.state == .failed && ended.result?.contains("its time was over") == true)
+        let nobody = await #expect(throws: Refusal.self) { try await restart(world, "db-9") }
+        #expect(nobody?.code == .invalid && nobody?.message.contains("db-9 is not a member") == true)
+        let old = try await ready(skills: [.pause])
+        defer { old.remove() }
+        let refusal = await #expect(throws: Refusal.self) { try await restart(old) }
+        #expect(refusal?.message.contains("the program of db-2, db-3, db-1 cannot do it") == true)
+    }
+
     @Test("What cannot be paused is refused with the reason, and the rule stays as it was")
     func refusals() async throws {
         let world = try await ready(skills: nil)

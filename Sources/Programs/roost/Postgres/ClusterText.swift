@@ -78,6 +78,10 @@ extension ClusterBody {
                 ("One host", "\(Terminal.paint("\(members) are on \(shared.host)", .warning)): \(shared.loss)"))
         }
         if let pause { facts.facts.append(("Paused", "until \(pause.endsAt)")) }
+        if let restart, !restart.left.isEmpty, restart.refusal == nil {
+            let left = restart.left.map(\.text).joined(separator: ", ")
+            facts.facts.append(("Restart", "\(counted(restart.done.count, "member")) done, left: \(left)"))
+        }
         for (label, url) in [("Write", writeURL), ("Read", readURL)] where !url.isEmpty {
             facts.facts.append((label, showsPassword ? url : Self.withoutPassword(url)))
         }

@@ -1,0 +1,77 @@
+import ArgumentParser
+import RoostClient
+import RoostModel
+import RoostWire
+
+struct PostgresRestartCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "restart", abstract: "Start the Postgres of a cluster's members anew, one after the other.",
+        discussion: """
+            Replicas come first, each only while all others stream; the leader comes last and hands over before. It goes on \
+            when this command is interrupted; said again, the command watches the one that is under way.
+            """)
+
+    @Argument(help: "The cluster's name.", transform: { try AppName($0) })
+    var name: AppName
+
+    @Option(help: "This member and no other.", transform: { try MemberName($0) })
+    var member: MemberName?
+
+    @Flag(help: "The leader stays in office: clients wait until its Postgres is back.")
+    var noSwitchover = false
+
+    @Flag(help: "Take back what is under way: whoever has begun ends it, and nobody else begins.")
+    var cancel = false
+
+    @Option(
+        help: "When it is over no member begins any more, at most 24h, for example 10m.",
+        transform: { try timeLimit($0) })
+    var timeout = DurationText(.seconds(600))
+
+    @OptionGroup var global: GlobalOptions
+    @OptionGroup var output: OutputOptions
+
+    mutating func validate() throws {
+        if cancel, member != nil || noSwitchover { throw ValidationError("--cancel takes back the whole of it") }
+        let isWhole = DurationText(.seconds(timeout.duration.components.seconds)) == timeout
+        guard isWhole, timeout.duration > .zero, timeout.duration <= WishTerm.lengthMax else {
+            throw ValidationError("--timeout is from 1s to 24h, in whole seconds")
+        }
+    }
+
+    func run() async throws {
+        let planet = try Roostds.find(global)
+        let advice =
+            "It goes on by itself. See it: roost pg restart \(name); take it back: roost pg restart \(name) --cancel"
+        let cluster = try await interruptible(advice: advice) {
+            if cancel {
+                try await planet.ask { try await $0.cancelRestart(name) }
+                return try await planet.ask { try await $0.cluster(name) }
+            }
+            return try await Progress.show("starting \(member.map(\.text) ?? "all members of \(name)") anew") {
+                try await restart(on: planet, $0)
+            }
+        }
+        try output.show(try AuthorityFile.trusting(cluster)) { $0.report }
+    }
+
+    private func restart(on planet: Roostds, _ progress: Progress) async throws -> ClusterBody {
+        let id = try await planet.ask {
+            try await $0.restart(name, member, handsOver: !noSwitchover, within: timeout.duration)
+        }
+        return try await PostgresWait.until(
+            "is started anew", name, on: planet, seeing: try? PlanetOperationID(id),
+            orElse: "was not started anew", timeout: timeout.duration, progress: progress,
+            advice: "Who waits for whom: roost pg status \(name)"
+        ) { cluster in
+            guard let wish = cluster.restart, wish.id == id else { return false }
+            if wish.left.isEmpty { return cluster.isServing }
+            if let refusal = wish.refusal {
+                throw CommandFailure(
+                    "not started anew: \(wish.left.map(\.text).joined(separator: ", ")): \(refusal)",
+                    advice: "See it: roost pg status \(name)")
+            }
+            return false
+        }
+    }
+}

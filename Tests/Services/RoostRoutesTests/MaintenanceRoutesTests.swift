@@ -1,0 +1,74 @@
+import Foundation
+import RoostModel
+import RoostPlanet
+import RoostStore
+import Testing
+
+/// What operators ask of a cluster that runs, at any host.
+@Suite struct MaintenanceRoutesTests {
+    /// A cluster whose members have initialised it and say what they can.
+    private static func create(at host: HostUnderTest, in planet: PlanetUnderTest) async throws {
+        let made = try await host.call(
+            "POST /v1/postgres", #"{"name": "orders", "region": "ams", "replica_regions": []}"#)
+        #expect(made.status == 201, "\(made.text)")
+        let (name, member) = (try AppName("orders"), try MemberName("orders-1"))
+        let rule = ClusterRule(
+            epoch: .first, leader: member, members: [member], confirmations: 0,
+            history: [Reign(epoch: .first, leader: member, begin: .zero)])
+        let report = MemberReport(
+            member: member, role: .primary, state: .running, promised: .first, position: nil, timeline: 1,
+            replayed: .zero, isStreaming: false, lagBytes: 0, lagMilliseconds: 0, skills: MemberSkill.known)
+        _ = try await planet.store.commit(
+            Transaction(then: [
+                .put(key: StoreKeys.clusterRule(name), value: Array(try JSONEncoder().encode(rule)), lease: nil),
+                .put(key: StoreKeys.report(name, member), value: Array(try JSONEncoder().encode(report)), lease: nil),
+            ]))
+    }
+
+    @Test("A cluster is paused at one host and resumed at another, as often as somebody likes")
+    func pause() async throws {
+        try await PlanetUnderTest.run(["ams1", "iad1"], deaf: ["iad1"]) { planet in
+            let (ams, iad) = (try planet["ams1"], try planet["iad1"])
+            let early = try await ams.call("PUT /v1/postgres/orders/pause", nil)
+            #expect(early.status == 404, "\(early.text)")
+            try await Self.create(at: ams, in: planet)
+            for body in [nil, "{}", #"{"seconds": 60}"#] {
+                let paused = try await ams.call("PUT /v1/postgres/orders/pause", body)
+                #expect(paused.status == 200, "\(paused.text)")
+                #expect((paused.object["pause"] as? [String: Any])?["ends_at"] is String, "\(paused.text)")
+            }
+            for host in [iad, ams] {
+                let resumed = try await host.call("DELETE /v1/postgres/orders/pause")
+                #expect(resumed.status == 200 && resumed.object["pause"] == nil, "\(resumed.text)")
+            }
+            for seconds in ["0", "-1", "86401", "\(Int64.max)", "1.5", #""1h""#] {
+                let refused = try await ams.call("PUT /v1/postgres/orders/pause", #"{"seconds": \#(seconds)}"#)
+                #expect(refused.status == 400, "\(seconds): \(refused.text)")
+            }
+        }
+    }
+
+    @Test("A restart is one operation as often as it is asked for, and is taken back")
+    func restart() async throws {
+        try await PlanetUnderTest.run { planet in
+            let host = try planet["ams1"]
+            try await Self.create(at: host, in: planet)
+            let asked = try await host.call("POST /v1/postgres/orders/restart", nil)
+            #expect(asked.status == 202 && asked.string("id").count == 26, "\(asked.text)")
+            let again = try await host.call("POST /v1/postgres/orders/restart", #"{"member": "orders-1"}"#)
+            #expect(again.string("id") == asked.string("id"), "\(again.text)")
+            for (body, status) in [
+                (#"{"member": "orders-2"}"#, 400), (#"{"member": ""}"#, 400), (#"{"seconds": 0}"#, 400),
+                (#"{"hand_over": false}"#, 412), (#"{"switchover": false}"#, 400),
+            ] {
+                let refused = try await host.call("POST /v1/postgres/orders/restart", body)
+                #expect(refused.status == status, "\(body): \(refused.text)")
+            }
+            for _ in 0..<2 {
+                #expect(try await host.call("DELETE /v1/postgres/orders/restart").status == 200)
+            }
+            let next = try await host.call("POST /v1/postgres/orders/restart", nil)
+            #expect(next.status == 202 && next.string("id") != asked.string("id"), "\(next.text)")
+        }
+    }
+}
