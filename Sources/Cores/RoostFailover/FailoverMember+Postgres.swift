@@ -38,7 +38,7 @@ extension FailoverMember {
             repair.chain.last.map { triedRewind($0.leader) }
         case (.following, .done):
             detail = nil
-            if case .stop? = lastStarted { noteRestart() }
+            if case .stop? = lastStarted { stoppedToRestart() }
         case (.promoting(let end), .promoted(let switchPoint, let timeline)):
             promoted(at: switchPoint, expected: end, timeline: timeline, now)
         case (.restarting, .done): beginReign(now)

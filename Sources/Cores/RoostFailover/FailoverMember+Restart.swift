@@ -16,6 +16,13 @@ extension FailoverMember {
     /// What it is for has happened, whatever follows.
     mutating func noteRestart() { restartedFor = view?.rule?.restart?.id }
 
+    /// Its log is read again before it follows: somebody may have promoted its Postgres since the last sample.
+    mutating func stoppedToRestart() {
+        noteRestart()
+        phase = .severing
+        start(.sever)
+    }
+
     mutating func restartStandby(_ rule: ClusterRule, _ now: Moment) {
         guard let wish = restartWish(rule, now), now >= retryAt else { return }
         if restartedFor == wish.id {

@@ -117,9 +117,13 @@ extension ClusterSimulation {
         }
     }
 
-    /// A standby stops its Postgres in the middle of following for this alone.
+    /// Without faults, a standby stops its Postgres in the middle of following for this alone, and reads its log before it
+    /// follows again.
     func noteRestarting() {
-        let restarting = members.filter { $0.core?.status.phase == .following && $0.postgres.mode == .stopped }
+        let phases: [FailoverStatus.Phase] = [.following, .severing, .reading]
+        let restarting = members.filter { member in
+            member.postgres.mode == .stopped && (member.core.map { phases.contains($0.status.phase) } ?? false)
+        }
         restartingAtOnce = max(restartingAtOnce, restarting.count)
     }
 
