@@ -138,7 +138,9 @@ extension Refusal {
         let message =
             switch error.reason {
             case .cannotStart: "unable to start machine from current state: '\(state)'"
-            case .cannotRestart: "unable to restart machine from current state: '\(state)'"
+            case .cannotRestart:
+                "unable to restart machine from current state: '\(state)'"
+                    + (error.state == .stopped || error.state == .created ? ": start it instead" : "")
             case .cannotDestroy:
                 "unable to destroy machine, not currently in a destroyable state ('\(state)'): stop it first or use force"
             }

@@ -105,6 +105,28 @@ import Testing
         }
     }
 
+    @Test("Who destroys by name is told of a machine that is gone already, though the list has it still")
+    func destroyByNameTwice() async throws {
+        let listed = "[\(try Self.machine(.started))]"
+        for (state, isThere) in [(MachineState.started, true), (.destroyed, false)] {
+            let own = try Self.machine(state)
+            let answer: @Sendable (ScriptedHost.Request) -> ScriptedHost.Answer = { request in
+                if request.line == "GET /v1/apps/shop/machines" { return .init(parts: [listed]) }
+                if request.line == "GET /v1/apps/shop/machines/0123456789abcd" { return .init(parts: [own]) }
+                return .init(parts: [#"{"ok":true,"state":"destroyed","version":"1"}"#])
+            }
+            try await ScriptedHost.run(answering: answer) { host in
+                let words = ["machines", "destroy", "shop", "web", "--force", "--api", host.path]
+                let outcome = try await RoostProgram.run(words)
+                #expect(outcome.status == (isThere ? 0 : 1), "\(outcome)")
+                #expect(outcome.errors.contains("app shop has no machine named web") == !isThere, "\(outcome)")
+                #expect(host.log.all.contains { $0.line.hasPrefix("DELETE") } == isThere)
+                let lax = try await RoostProgram.run(words + ["--if-exists"])
+                #expect(lax.status == 0 && lax.errors.contains("nothing to destroy") == !isThere, "\(lax)")
+            }
+        }
+    }
+
     @Test func execPassesOnOutputAndFailure() async throws {
         let answer = ScriptedHost.Answer(
             parts: [#"{"exit_code":3,"exit_signal":0,"stderr":"oh\n","stdout":"so far\n"}"#])

@@ -121,7 +121,7 @@ struct MachineDestroyCommand: AsyncParsableCommand {
             let advice = argument.advice("destroying it", undo: nil)
             try await interruptible(advice: advice) {
                 try await Progress.show("destroying machine \(argument.machine)") { _ in
-                    let id = try await argument.id(on: planet)
+                    let id = try await argument.idOfPresent(on: planet)
                     try await planet.ask { client in
                         try await client.destroyMachine(id, of: argument.app, force: force)
                     }

@@ -29,7 +29,7 @@ enum MachineReference: Hashable, CustomStringConvertible {
     static func only(_ name: AppName, of app: AppName, among machines: [MachineBody]) throws(CommandFailure)
         -> MachineID
     {
-        let found = machines.filter { $0.name == name.text && $0.state != .destroyed }.sorted { $0.id < $1.id }
+        let found = all(name, among: machines)
         switch found.count {
         case 1: return found[0].id
         case 0:
@@ -41,6 +41,10 @@ enum MachineReference: Hashable, CustomStringConvertible {
             throw CommandFailure(
                 "app \(app) has \(found.count) machines named \(name): \(all)", advice: "Say which one by its id.")
         }
+    }
+
+    static func all(_ name: AppName, among machines: [MachineBody]) -> [MachineBody] {
+        machines.filter { $0.name == name.text && $0.state != .destroyed }.sorted { $0.id < $1.id }
     }
 }
 
@@ -59,6 +63,23 @@ struct MachineArgument: ParsableArguments {
         case .name(let name):
             try MachineReference.only(name, of: app, among: try await planet.ask { try await $0.machines(of: app) })
         }
+    }
+
+    /// As ``id(on:)``, and a name is one of machines only that their own hosts say are there: the list is what the asked host
+    /// has heard, and has a machine that was just destroyed for a moment longer. Who destroys by name would be told that this
+    /// one is destroyed, and mean another.
+    func idOfPresent(on planet: Roostds) async throws -> MachineID {
+        guard case .name(let name) = machine else { return try await id(on: planet) }
+        var present: [MachineBody] = []
+        for listed in MachineReference.all(name, among: try await planet.ask({ try await $0.machines(of: app) })) {
+            do { present.append(try await planet.ask { try await $0.machine(listed.id, of: app) }) } catch let error
+                as APIError
+            {
+                // One whose host does not say is taken as it is listed.
+                if !error.isNotFound { present.append(listed) }
+            }
+        }
+        return try MachineReference.only(name, of: app, among: present)
     }
 }
 
