@@ -69,7 +69,7 @@ extension LabPlanet {
         }
     }
 
-    /// What is wrong now, as far as the lab did it. (A stopped edge shows in the platform's own status.)
+    /// What is wrong now, and healed with everything else. (For a stopped edge see ``stoppedEdges()``.)
     public func faults() async throws -> [Fault] {
         var found = try await networkFaults().map(Fault.network)
         for host in plan.hosts {
@@ -106,6 +106,25 @@ extension LabPlanet {
     }
 
     // MARK: - Edges
+
+    /// How long a host may take to say whether its edge is stopped.
+    private static let edgeAnswerMax = Duration.seconds(2)
+
+    /// Hosts that say their edge is stopped. It may have been by a fault or by an operator's order, and stays so when all is
+    /// healed. A host that does not answer is wrong in another way, and left out.
+    public func stoppedEdges() async -> [HostName] {
+        let edges = plan.hosts.filter { $0.isEdge && state(of: $0) == .running }.map(\.name)
+        return await withTaskGroup(of: HostName?.self) { group in
+            for host in edges {
+                group.addTask {
+                    let list = try? await api(of: host).send(
+                        .get, "/v1/platform/hosts", as: ListHostsBody.self, timeout: Self.edgeAnswerMax)
+                    return list?.hosts.first { $0.name == host }?.isEdgeStopped == true ? host : nil
+                }
+            }
+            return await group.reduce(into: [HostName]()) { found, host in if let host { found.append(host) } }.sorted()
+        }
+    }
 
     /// Asks the host itself to withdraw and stop its edge, or to start it again.
     public func setEdge(of name: String, to state: EdgeRequest.State) async throws {

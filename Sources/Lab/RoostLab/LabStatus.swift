@@ -79,7 +79,8 @@ extension LabPlanet {
     /// What is there now. Answers also when parts of the lab are dead.
     public func status() async throws -> LabStatus {
         let regions = plan.shape.regions
-        let faults = try? await faults()
+        let faults = try? await faults().map(\.description)
+        let stopped = await stoppedEdges().map { "the edge of \($0) is stopped" }
         let cgroups = try ControlGroups.detect()
         return LabStatus(
             name: plan.shape.name, isComplete: try Self.record(plan.shape.name)?.isComplete == true,
@@ -106,6 +107,6 @@ extension LabPlanet {
                         roundTripMilliseconds: Geography.roundTripMilliseconds(regions[one], regions[other]))
                 }
             },
-            faults: faults.map { $0.map(\.description) })
+            faults: faults.map { $0 + stopped })
     }
 }

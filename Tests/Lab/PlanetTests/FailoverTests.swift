@@ -187,8 +187,13 @@ struct FailoverTests {
         try await underFire { planet, _, writers in
             let edge = try #require(planet.plan.hosts.first { $0.isEdge && $0.region.text == "ams" }).name.text
             try await planet.setEdge(of: edge, to: .stopped)
+            // Healing everything is about faults: an edge may be stopped by an operator's order.
+            #expect(try await planet.healAll().isEmpty)
+            #expect(await planet.stoppedEdges().map(\.text) == [edge])
+            #expect(try await planet.status().faults == ["the edge of \(edge) is stopped"])
             try await writers.waitForRows(300, within: .seconds(90))
             try await planet.setEdge(of: edge, to: .started)
+            #expect(await planet.stoppedEdges().isEmpty)
         }
     }
 

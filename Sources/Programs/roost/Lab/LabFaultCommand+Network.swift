@@ -20,7 +20,8 @@ extension LabFaultCommand {
             abstract: "Let nothing pass between two.",
             discussion: """
                 Between a host or client and a provider this is the link; between two regions, all links and all \
-                traffic between their hosts and clients; between two hosts, all traffic between them.
+                traffic between their hosts and clients; between two hosts, all traffic between them; between a host and \
+                its own region, all traffic between it and the others of the region.
                 """)
         @OptionGroup var pair: PairArguments
 
@@ -97,8 +98,13 @@ extension LabFaultCommand {
                 } else {
                     healed = try await planet.healAll().map(\.description)
                 }
-                if healed.isEmpty { Terminal.say("There was nothing to heal.") }
+                let stopped = all ? await planet.stoppedEdges() : []
+                if healed.isEmpty, stopped.isEmpty { Terminal.say("There was nothing to heal.") }
                 for fault in healed { Terminal.say("healed: \(fault)") }
+                for edge in stopped {
+                    Terminal.say(
+                        "not healed: the edge of \(edge) is stopped. To start it: roost lab fault start-edge \(edge)")
+                }
             }
         }
     }

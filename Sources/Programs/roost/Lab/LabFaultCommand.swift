@@ -74,7 +74,9 @@ struct LabFaultCommand: AsyncParsableCommand {
 
         func run() async throws {
             try await inLab {
-                let faults = try await lab.planet().faults().map(\.description)
+                let planet = try lab.planet()
+                let stopped = await planet.stoppedEdges().map { "the edge of \($0) is stopped" }
+                let faults = try await planet.faults().map(\.description) + stopped
                 try output.showList(faults, nothing: "There are no faults.") { faults in
                     var table = Table("FAULT")
                     for fault in faults { table.add(Cell(fault)) }
