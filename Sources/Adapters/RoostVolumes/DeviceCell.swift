@@ -6,8 +6,9 @@ import RoostModel
 ///
 /// Namespaces of its own (mounts, processes, network, System V and POSIX IPC, host name), a user that nobody else has, no
 /// capabilities and none to be had (capabilities(7): `no_new_privs`, an empty bounding set), one device node that is its
-/// own, bounds of memory, time, files and processes. The shell stays as process 1: when the caller ends `unshare`, the kernel
-/// ends it (`--kill-child`), and with it all of the PID namespace. The program itself could not be ended so: the wish for a
+/// own, bounds of memory, time, files and processes. The shell stays as process 1: when `unshare` ends, by the caller's word
+/// or with the caller, the kernel ends it (`--kill-child`), and with it all of the PID namespace: nobody works on the device
+/// beside whoever comes after. The program itself could not be ended so: the wish for a
 /// signal at the parent's death goes with a change of user (prctl(2), PR_SET_PDEATHSIG).
 enum DeviceCell {
     /// Where the program finds the device: in a file system of its own that hides the host's sockets.
@@ -53,6 +54,6 @@ enum DeviceCell {
             "--mount", "--pid", "--net", "--ipc", "--uts", "--fork", "--kill-child", "--mount-proc", "--", "sh", "-euc",
             script, "cell",
         ]
-        return Command("unshare", apart + place + bounds + become + words, deadline: deadline)
+        return Command("unshare", apart + place + bounds + become + words, deadline: deadline).bound()
     }
 }

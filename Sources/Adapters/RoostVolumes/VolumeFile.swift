@@ -139,14 +139,19 @@ enum VolumeFile {
     }
 
     private static func format(_ path: String) async throws(VolumeFileError) {
+        do { try await formatting(path).run() } catch { throw .command(error) }
+    }
+
+    /// It dies with this process: another one takes the file for left over.
+    static func formatting(_ path: String) -> Command {
         // Reserved space reads as zeros, so nothing has to be zeroed again; discarding would give it back to the pool.
-        let command = Command(
+        Command(
             "mkfs.ext4",
             [
                 "-q", "-F", "-b", "4096", "-m", "0", "-e", "remount-ro",
                 "-E", "nodiscard,assume_storage_prezeroed=1", path,
-            ], deadline: formatDeadline)
-        do { try await command.run() } catch { throw .command(error) }
+            ], deadline: formatDeadline
+        ).bound()
     }
 }
 

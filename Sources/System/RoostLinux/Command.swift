@@ -20,6 +20,9 @@ public struct Command: Sendable {
     /// See ``bound(to:)``.
     private var bond: Bond?
 
+    /// Whether it dies with this process (``bound(to:)``).
+    public var isBound: Bool { bond != nil }
+
     private struct Bond: Sendable {
         var lock: FileLock?
     }

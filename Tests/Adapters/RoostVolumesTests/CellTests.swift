@@ -105,6 +105,14 @@ struct CellTests {
         }
     }
 
+    @Test("What works on a volume dies with the process that began it")
+    func bound() async throws {
+        try await withDevice { device, path in
+            #expect(DeviceCell.command(["true"], for: device, deadline: .seconds(1)).isBound)
+            #expect(VolumeFile.formatting(path).isBound)
+        }
+    }
+
     @Test("A damaged file system is mended in there")
     func mends() async throws {
         try await withDevice { device, path in
