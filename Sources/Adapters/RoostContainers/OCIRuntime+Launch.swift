@@ -28,7 +28,7 @@ extension OCIRuntime {
         _ launch: MachineLaunch, of image: UnpackedImage,
         _ attach: @escaping @Sendable () async throws(RuntimeError) -> Void
     ) async throws(RuntimeError) -> RunningMachine {
-        try await locked(launch.id, "launch") { () throws(RuntimeError) in
+        try await holdingLock(of: launch.id, "launch") { (lock) throws(RuntimeError) in
             switch try await observe(launch.id) {
             case .running(let running):
                 guard running.attempt == launch.attempt else {
@@ -41,11 +41,11 @@ extension OCIRuntime {
                 throw RuntimeError(
                     code: .notRunning, operation: "launch", subject: "machine \(launch.id)",
                     cause: "this launch has already ended, with code \(exit.code): use a new attempt")
-            case .exited, .remains: try await takeApart(launch.id)
+            case .exited, .remains: try await takeApart(launch.id, lock)
             case .absent: break
             }
             do throws(RuntimeError) { return try await begin(launch, image, attach) } catch {
-                do { try await takeApart(launch.id) } catch let second {
+                do { try await takeApart(launch.id, lock) } catch let second {
                     logger.warning(
                         "remains of a failed launch are left for the next one",
                         metadata: ["machine": "\(launch.id)", "error": "\(second)"])

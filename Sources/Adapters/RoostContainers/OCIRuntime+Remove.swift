@@ -7,22 +7,25 @@ public import RoostRuntime
 
 extension OCIRuntime {
     public func remove(_ machine: MachineID) async throws(RuntimeError) {
-        try await locked(machine, "remove") { () throws(RuntimeError) in
-            try await takeApart(machine)
+        try await holdingLock(of: machine, "remove") { (lock) throws(RuntimeError) in
+            try await takeApart(machine, lock)
             unlink(folders(machine).lock)
         }
     }
 
     /// Every step looks first and can be repeated; the launch's record goes last, so that a removal that was cut off
-    /// is seen and taken up again.
-    func takeApart(_ machine: MachineID) async throws(RuntimeError) {
+    /// is seen and taken up again. What this process has begun is over then: a removal that went on could take a new
+    /// launch's files.
+    func takeApart(_ machine: MachineID, _ lock: FileLock) async throws(RuntimeError) {
         let folders = folders(machine)
         try await kill(machine)
         try await endWatchers(machine)
         if try exists(folders.runtimeState, "remove", machine) {
             // It refuses where its own state is half made; the folder goes all the same.
-            let outcome = try? await runtime(["delete", machine.text]).outcome()
-            if outcome?.status != 0 { _ = try? await runtime(["delete", "--force", machine.text]).outcome() }
+            let outcome = try? await runtime(["delete", machine.text]).bound(to: lock).outcome()
+            if outcome?.status != 0 {
+                _ = try? await runtime(["delete", "--force", machine.text]).bound(to: lock).outcome()
+            }
         }
         let group = cgroup(machine)
         do { try await group.remove() } catch {
@@ -38,7 +41,7 @@ extension OCIRuntime {
             if try exists(place, "remove", machine) { places.append(place) }
         }
         guard !places.isEmpty else { return }
-        try await command("remove", machine, Command("rm", ["-rf", "--one-file-system"] + places))
+        try await command("remove", machine, Command("rm", ["-rf", "--one-file-system"] + places).bound(to: lock))
     }
 
     private func exists(_ path: String, _ operation: String, _ machine: MachineID) throws(RuntimeError) -> Bool {

@@ -200,6 +200,13 @@ public struct OCIRuntime: MachineRuntime {
     func locked<Value: Sendable>(
         _ machine: MachineID, _ operation: String, _ body: () async throws(RuntimeError) -> Value
     ) async throws(RuntimeError) -> Value {
+        try await holdingLock(of: machine, operation) { (_) async throws(RuntimeError) in try await body() }
+    }
+
+    /// For programs that write what the lock is for: they have it too, and die with this process (``Command/bound(to:)``).
+    func holdingLock<Value: Sendable>(
+        of machine: MachineID, _ operation: String, _ body: (FileLock) async throws(RuntimeError) -> Value
+    ) async throws(RuntimeError) -> Value {
         let lock: FileLock
         do { lock = try await FileLock.acquire(folders(machine).lock, within: Self.lockPatience) } catch {
             throw RuntimeError(
@@ -207,7 +214,7 @@ public struct OCIRuntime: MachineRuntime {
                 subject: "machine \(machine)", cause: error.description)
         }
         defer { lock.release() }
-        return try await body()
+        return try await body(lock)
     }
 
     /// What failed where goes to the host's log; whoever gave the order hears what it means.

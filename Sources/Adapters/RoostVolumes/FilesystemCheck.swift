@@ -37,6 +37,12 @@ enum FilesystemCheck {
         return verdict(superblock: bytes)
     }
 
+    /// Whether it has looked and found more than it mends without asking (e2fsck(8): bit 2). All else is no verdict: it may
+    /// not have been started, or was ended.
+    static func isVerdict(_ error: CommandError) -> Bool {
+        if case .exited(let status, _) = error.cause { status < DeviceCell.unmade && status & 4 != 0 } else { false }
+    }
+
     /// `e2fsck -p`: repairs what is safe to repair without asking. It reads what a tenant has written, so it does that in
     /// a ``DeviceCell``.
     ///

@@ -149,6 +149,13 @@ extension LoopVolumes {
         case .needsCheck:
             logger.notice("the volume was not unmounted cleanly, checking it", metadata: ["volume": "\(volume)"])
             do { try await FilesystemCheck.repair(device) } catch {
+                guard FilesystemCheck.isVerdict(error) else {
+                    logger.error(
+                        "the volume could not be checked", metadata: ["volume": "\(volume)", "error": "\(error)"])
+                    throw VolumeError(
+                        code: .failed, operation: "check", volume: volume,
+                        cause: "its file system could not be checked: \(error.summary)")
+                }
                 logger.error(
                     "the volume wants more than e2fsck mends by itself: look at it by hand while it is not mounted",
                     metadata: ["volume": "\(volume)", "by": "e2fsck -f \(image(volume))", "error": "\(error)"])

@@ -129,6 +129,25 @@ struct RecoveryTests {
         }
     }
 
+    @Test("What takes a machine apart has the machine's lock, and keeps it when the host's process is gone")
+    func lentLock() async throws {
+        try await Workshop.with { workshop in
+            let (script, mark) = (workshop.folder + "/notes", workshop.folder + "/noted")
+            // As `--root FOLDER delete MACHINE`.
+            try DurableFile.write(
+                "#!/bin/sh\necho $3 $(readlink /proc/$$/fd/0) >> \(mark)\n", to: script, mode: 0o755)
+            var configuration = workshop.runtime.configuration
+            configuration.runtimeProgram = script
+            let runtime = try OCIRuntime(configuration: configuration, images: workshop.images)
+            let id = Workshop.newID()
+            let folders = runtime.folders(id)
+            try DurableFile.makeFolder(folders.runtimeState)
+            try await runtime.remove(id)
+            let noted = String(decoding: try DurableFile.read(mark) ?? [], as: UTF8.self)
+            #expect(noted == "delete \(folders.lock)\n")
+        }
+    }
+
     @Test func aMachineWhoseWatcherWasKilled() async throws {
         try await Workshop.with { workshop in
             let launch = try await workshop.launch("sleep 60")

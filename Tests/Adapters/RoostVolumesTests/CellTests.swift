@@ -113,6 +113,18 @@ struct CellTests {
         }
     }
 
+    @Test("A file system is called damaged only by who has looked at it")
+    func verdicts() {
+        let error = { (cause: CommandError.Cause) in CommandError(command: "unshare", cause: cause) }
+        for status: Int32 in [4, 5, 6, 7, 12] { #expect(FilesystemCheck.isVerdict(error(.exited(status, "")))) }
+        // "Corrected" by nobody, the device is in use, the cell was not made, not started, killed.
+        for status: Int32 in [1, 8, DeviceCell.unmade, 126, 127, 128 + 9] {
+            #expect(!FilesystemCheck.isVerdict(error(.exited(status, ""))), "\(status)")
+        }
+        #expect(!FilesystemCheck.isVerdict(error(.notStarted("EAGAIN"))))
+        #expect(!FilesystemCheck.isVerdict(error(.deadlineExceeded(.seconds(600)))))
+    }
+
     @Test("A damaged file system is mended in there")
     func mends() async throws {
         try await withDevice { device, path in
