@@ -11,6 +11,8 @@ public struct PostgresImage: Sendable {
     /// The folder of the OCI layout.
     public let layout: String
     public let tag: String
+    /// While it is built.
+    private var lock: FileLock?
 
     public static let layoutDefault = "/var/lib/roost/postgres-image"
     public static let tagDefault = "17"
@@ -40,15 +42,25 @@ public struct PostgresImage: Sendable {
         to layout: String = layoutDefault, tag: String = tagDefault, program: String, refresh: Bool = false,
         report: @Sendable (String) -> Void = { _ in }
     ) async throws(PostgresImageError) -> Outcome {
-        let image = PostgresImage(layout: layout, tag: tag)
+        var image = PostgresImage(layout: layout, tag: tag)
         do {
             try DurableFile.makeFolder(layout)
-            let lock = try await FolderLock(layout, within: debianDeadline, report)
+            let lock = try await lock(layout, report)
             defer { lock.release() }
+            image.lock = lock
             return try await image.build(program: program, refresh: refresh, report: report)
         } catch {
             throw PostgresImageError(image: "\(layout):\(tag)", cause: "\(error)")
         }
+    }
+
+    /// One build at a time. The programs that write the layout have the lock too: what a build that died has begun is gone
+    /// before the next one begins.
+    private static func lock(_ layout: String, _ report: (String) -> Void) async throws(SystemError) -> FileLock {
+        let path = layout + "/build.lock"
+        if let lock = try FileLock.attempt(path) { return lock }
+        report("waiting for another build of the image")
+        return try await FileLock.acquire(path, within: debianDeadline)
     }
 
     /// The image as machines name it.
@@ -59,6 +71,7 @@ public struct PostgresImage: Sendable {
         let debian = "debian-\(recipe.debian.key)"
         let base = "guard-\(recipe.key)"
         try await checkProgram(program)
+        try await sweep()
         let digest = try await sum(program)
         let stamp = "\(base) \(digest)\n"
         let tags = try await tags()
@@ -80,12 +93,25 @@ public struct PostgresImage: Sendable {
         return hasBase ? .programRenewed : .built
     }
 
+    /// What builds that died have left. One whose `mmdebstrap` goes on writes to names that nobody reads any more.
+    private func sweep() async throws {
+        for name in try FolderListing.names(in: layout) where name.hasPrefix("debian.") || name.hasPrefix("guard.") {
+            try await write("rm", ["-rf", "--one-file-system", "\(layout)/\(name)"])
+        }
+    }
+
+    /// A name in the layout's folder that no other build ever has.
+    private func workName(_ what: String) -> String {
+        var generator = SystemRandomNumberGenerator()
+        return "\(layout)/\(what).\(String(UInt64.random(in: .min ... .max, using: &generator), radix: 16))"
+    }
+
     private static func isOfALayer(_ tag: String) -> Bool { tag.hasPrefix("debian-") || tag.hasPrefix("guard-") }
 
     private func makeBase(
         _ recipe: GuardRecipe, tag base: String, on debian: String, hasDebian: Bool, report: (String) -> Void
     ) async throws {
-        let folder = "\(layout)/guard.new"
+        let folder = workName("guard")
         let archive = "\(folder).tar"
         defer { unlink(archive) }
         if hasDebian { report("fetching a compiler for roost_guard, and compiling it (half a minute)") }
@@ -101,7 +127,7 @@ public struct PostgresImage: Sendable {
     }
 
     private func makeDebian(_ recipe: DebianRecipe, tag: String, report: (String) -> Void) async throws {
-        let archive = "\(layout)/debian.tar.new"
+        let archive = workName("debian")
         defer { unlink(archive) }
         report("fetching and unpacking Debian \(recipe.suite) with \(recipe.packages[0]) (a minute or two)")
         try await recipe.make(archive: archive, deadline: Self.debianDeadline)
@@ -116,14 +142,13 @@ public struct PostgresImage: Sendable {
 
     /// The same bytes for the same files, whenever and by whom they were made. Removes the folder.
     private func pack(_ folder: String, to archive: String) async throws {
-        try await Command(
+        try await write(
             "tar",
             [
                 "--create", "--file", archive, "--sort=name", "--mtime=@0", "--owner=0", "--group=0", "--numeric-owner",
                 "--mode=u=rwX,go=rX", "--directory", folder, "usr",
-            ], deadline: Self.packingDeadline
-        ).run()
-        try await Command("rm", ["-rf", folder]).run()
+            ])
+        try await write("rm", ["-rf", folder])
     }
 
     private func addProgram(_ program: String, to base: String) async throws {
@@ -131,11 +156,11 @@ public struct PostgresImage: Sendable {
         let archive = "\(folder).tar"
         let installed = "\(folder)/usr/local/bin/roost-pg"
         defer { unlink(archive) }
-        try await Command("rm", ["-rf", folder]).run()
+        try await write("rm", ["-rf", folder])
         try DurableFile.makeFolder("\(folder)/usr/local/bin")
         // Debug information would be nine tenths of the layer.
-        try await Command("strip", ["-o", installed, program], deadline: Self.packingDeadline).run()
-        try await Command("chmod", ["755", installed]).run()
+        try await write("strip", ["-o", installed, program])
+        try await write("chmod", ["755", installed])
         try await pack(folder, to: archive)
         let new = "\(layout):\(tag).new"
         try await umoci(["raw", "add-layer", "--image", "\(layout):\(base)", "--tag", "\(tag).new", archive])
@@ -156,7 +181,7 @@ public struct PostgresImage: Sendable {
         if try DurableFile.exists("\(layout)/oci-layout") { return }
         // umoci wants to make the folder itself: it makes it beside, and the parts move in, the mark of a layout last.
         let fresh = "\(layout)/layout.new"
-        try await Command("rm", ["-rf", fresh]).run()
+        try await write("rm", ["-rf", fresh])
         try await umoci(["init", "--layout", fresh])
         for part in ["blobs", "index.json", "oci-layout"] {
             guard rename("\(fresh)/\(part)", "\(layout)/\(part)") == 0 else { throw SystemError("rename", part) }
@@ -175,7 +200,11 @@ public struct PostgresImage: Sendable {
     }
 
     private func umoci(_ arguments: [String]) async throws {
-        try await Command("umoci", arguments, deadline: Self.packingDeadline).run()
+        try await write("umoci", arguments)
+    }
+
+    private func write(_ program: String, _ arguments: [String]) async throws {
+        try await Command(program, arguments, deadline: Self.packingDeadline).bound(to: lock).run()
     }
 
     // MARK: - The program
@@ -206,27 +235,4 @@ public struct PostgresImageError: Error, CustomStringConvertible {
     public let cause: String
 
     public var description: String { "could not make the image \(image): \(cause)" }
-}
-
-/// Holds a folder for one process at a time; the kernel lets go when the process ends.
-private struct FolderLock {
-    private let file: Int32
-
-    init(_ folder: String, within deadline: Duration, _ report: (String) -> Void) async throws {
-        let path = folder + "/build.lock"
-        let file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
-        guard file >= 0 else { throw SystemError("open", path) }
-        self.file = file
-        if FileLock.hold(file) { return }
-        report("waiting for another build of the image")
-        do {
-            let isHeld = try await poll(for: deadline, every: .milliseconds(200)) { FileLock.hold(file) ? true : nil }
-            if isHeld == nil { throw SystemError("lock (another build runs)", path, code: EWOULDBLOCK) }
-        } catch {
-            close(file)
-            throw error
-        }
-    }
-
-    func release() { close(file) }
 }

@@ -69,7 +69,7 @@ struct ImageStoreTests {
     func lentLock() async throws {
         try await ImageWorkshop.with { workshop in
             // Unpacked in more than a moment.
-            try DurableFile.write([UInt8](repeating: 0, count: 128 << 20), to: workshop.root + "/large")
+            try DurableFile.write([UInt8](repeating: 0, count: 64 << 20), to: workshop.root + "/large")
             let image = try await workshop.makeLayout(tag: "one", extra: "")
             let layout = OCILayout(path: workshop.folder + "/layout")
             let hex = try ImageDigest(layout.manifest(tag: "one", for: image).digest, of: image).hex
