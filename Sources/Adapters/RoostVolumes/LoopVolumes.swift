@@ -115,6 +115,7 @@ public struct LoopVolumes: VolumeBackend {
 
     public func list() async throws(VolumeError) -> [VolumeID] {
         try await sweep()
+        try await sweepLocks()
         return try await names().compactMap { name in
             name.hasSuffix(".img") && !name.hasPrefix(".") ? try? VolumeID(String(name.dropLast(4))) : nil
         }
@@ -184,6 +185,29 @@ public struct LoopVolumes: VolumeBackend {
             guard wasLeftOver else { continue }
             logger.notice("removed a volume that was only half made", metadata: ["file": "\(pool)/\(name)"])
         }
+    }
+
+    /// Removes the locks of volumes that are not there: of a `destroy` that was killed before its last step, of a `create`
+    /// that came to nothing. Whoever works on one holds its lock, and whoever waits for a lock that is gone makes it anew.
+    private func sweepLocks() async throws(VolumeError) {
+        for name in try await names() where name.hasPrefix(".vol_") && name.hasSuffix(".lock") {
+            guard let volume = try? VolumeID(String(name.dropFirst().dropLast(".lock".count))), await isGone(volume)
+            else { continue }
+            let path = lockFile(volume)
+            let held = try await report(volume, "sweep") { () throws(SystemError) in try FileLock.attempt(path) }
+            guard let lock = held else { continue }
+            defer { lock.release() }
+            // Somebody may have made one before we had the lock.
+            if await isGone(volume) { unlink(path) }
+        }
+    }
+
+    /// One that cannot be looked at is not gone.
+    private func isGone(_ volume: VolumeID) async -> Bool {
+        do throws(VolumeError) {
+            guard try await sizeOfImage(volume, "sweep") == nil else { return false }
+            return try await !hasMount(volume)
+        } catch { return false }
     }
 
     func locked<Value: Sendable>(

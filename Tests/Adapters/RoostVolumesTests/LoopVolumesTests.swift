@@ -136,6 +136,28 @@ struct LoopVolumesTests {
         }
     }
 
+    @Test("The lock of a volume that is not there goes with the next look, and that of one in the making stays")
+    func locksOfNothing() async throws {
+        try await Pool.with { pool in
+            let (kept, destroyed, inWork) = (Pool.newID(), Pool.newID(), Pool.newID())
+            func lock(_ id: VolumeID) -> String { pool.folder + "/pool/.\(id).lock" }
+            for id in [kept, destroyed] { try await pool.volumes.create(id, size: size) }
+            // As far as a destroy gets that is killed before its last step; and then it is asked for again.
+            unlink(pool.image(destroyed))
+            try await pool.volumes.destroy(destroyed)
+            #expect(await refusal { _ = try await pool.volumes.mount(Pool.newID()) }?.code == .notFound)
+            let held = try #require(try FileLock.attempt(lock(inWork)))
+            #expect(try await pool.volumes.list() == [kept])
+            let left = try FolderListing.names(in: pool.folder + "/pool").filter { $0.hasSuffix(".lock") }
+            #expect(Set(left) == [".\(kept).lock", ".\(inWork).lock"])
+            held.release()
+            #expect(try await pool.volumes.list() == [kept])
+            #expect(access(lock(inWork), F_OK) != 0 && access(lock(kept), F_OK) == 0)
+            try await pool.volumes.create(inWork, size: size)
+            #expect(try await Set(pool.volumes.list()) == [kept, inWork])
+        }
+    }
+
     @Test func aVolumeThatIsMountedElsewhereIsRefusedUntilItsHolderIsGone() async throws {
         try await Pool.with { pool in
             let id = Pool.newID()
