@@ -216,7 +216,8 @@ let package = Package(
             .services, "RoostPostgresControl",
             uses: [
                 "RoostAPI", "RoostControl", "RoostHost", "RoostPlanet", "RoostPlans", "RoostModel", "RoostRecords",
-                "RoostWire", "RoostPlacement", "RoostRouting", "RoostPostgresWire", "RoostStore", "RoostRuntime",
+                "RoostFailover", "RoostWire", "RoostPlacement", "RoostRouting", "RoostPostgresWire", "RoostStore",
+                "RoostRuntime",
                 "RoostMesh",
                 "RoostLinux", "RoostTelemetry", .lifecycle, .logging,
             ]),

@@ -60,6 +60,16 @@ extension RoostAPIClient {
         _ = try await sendForResponse(.delete, "/v1/postgres/\(name)/restart")
     }
 
+    /// What members know of a cluster whose store has gone back.
+    public func recovery(of name: AppName) async throws(APIError) -> RecoveryBody {
+        try await send(.get, "/v1/postgres/\(name)/recovery")
+    }
+
+    /// Puts the rule right, if it is the one that was looked at.
+    public func recover(_ name: AppName, from revision: Int64) async throws(APIError) -> ClusterBody {
+        try await send(.post, "/v1/postgres/\(name)/recovery", body: RecoverBody(revision: revision))
+    }
+
     /// Asks for a planned change of primary; nil leaves the choice of the member to the cluster.
     ///
     /// - Returns: the wish's id; the cluster's `switchover` says under it whether the leader refused.

@@ -20,11 +20,17 @@ extension FailoverMember {
     /// says nothing of that: it may have heard of a reign without a byte of it.
     private var ownEnd: String {
         guard state.data == .usable, let last = state.chain.last else { return "it has no data that counts" }
-        let end = reports.end.seen.map { min($0, reports.divergence?.agreed ?? $0) }
-        guard let position = end.flatMap({ state.chain.position(at: $0) }) else {
+        guard let position = ownPosition else {
             return "how far its own log goes was not read; what it has beyond \(last.begin) is of epoch \(last.epoch)"
         }
         return "its own log goes at least up to \(position)"
+    }
+
+    /// Nil when it was not read, or when there is no data that counts.
+    var ownPosition: Position? {
+        guard state.data == .usable else { return nil }
+        let end = reports.end.seen.map { min($0, reports.divergence?.agreed ?? $0) }
+        return end.flatMap { state.chain.position(at: $0) }
     }
 
     /// A recruitment is never withdrawn, so no later rule calls for less than what was promised.
@@ -110,14 +116,18 @@ extension DurableState {
     /// history names that very reign, until it is among the oldest, which are dropped. One epoch has one reign. And a chain
     /// is taken from a rule without a recruitment, and no later rule has a lower epoch. That a reign of the chain is not in
     /// the history is *no* proof: one that was never open may be lost.
-    package func reignLost(by rule: ClusterRule) -> Reign? {
-        let history = rule.history
+    package func reignLost(by rule: ClusterRule) -> Reign? { rule.reignLacking(opened: opened, chain: chain) }
+}
+
+extension ClusterRule {
+    /// See ``DurableState/reignLost(by:)``.
+    func reignLacking(opened: Reign?, chain: [Reign]) -> Reign? {
         if let opened, let oldest = history.first, oldest.epoch <= opened.epoch,
             !history.contains(where: { $0.isSame(as: opened) })
         {
             return opened
         }
-        if let last = chain.last, last.epoch > rule.epoch { return last }
+        if let last = chain.last, last.epoch > epoch { return last }
         return chain.first { own in
             history.last { $0.epoch == own.epoch }.map { !$0.isSame(as: own) } ?? false
         }

@@ -119,6 +119,13 @@ extension FailoverMember {
         return (position, contributed)
     }
 
+    /// It is behind the fence, or Postgres is stopped: it changes no more.
+    private var knowledge: MemberKnowledge? {
+        guard case .quarantined = phase else { return nil }
+        return MemberKnowledge(
+            opened: state.opened, history: state.chain, timeline: state.timeline, position: ownPosition)
+    }
+
     private func report(_ now: Moment) -> MemberReport {
         let answer = answer
         var report = MemberReport(
@@ -128,7 +135,7 @@ extension FailoverMember {
             timeline: answer == nil ? reports.timeline : reports.endTimeline,
             replayed: counted(reports.replayed), isStreaming: false, lagBytes: 0, lagMilliseconds: 0, detail: detail,
             chain: answer?.chain, cannotLead: answer != nil && (reports.divergence != nil || !isUp) ? true : nil,
-            asksToReplace: asksLeave ? true : nil, skills: MemberSkill.known)
+            asksToReplace: asksLeave ? true : nil, skills: MemberSkill.known, knowledge: knowledge)
         if report.cannotLead == true, let divergence = reports.divergence {
             let why = "somebody else promoted its Postgres: its log left the cluster's history at \(divergence.agreed)"
             report.detail = detail.map { "\(why); \($0)" } ?? why

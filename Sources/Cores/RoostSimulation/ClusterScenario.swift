@@ -143,6 +143,10 @@ public struct ClusterRun: Sendable, CustomStringConvertible {
     public var restartingAtOnce: Int
     /// Those that were started anew as somebody had asked.
     public var restarted: Int
+    /// So often a rule followed from what the members of a cluster said whose store had gone back.
+    public var recoveries: Int
+    /// So often nothing followed from it.
+    public var recoveriesRefused: Int
     /// From healing until an open primary; nil when the run was broken off before.
     public var secondsToPrimary: Double?
     /// From healing until every member streamed and had the same log.

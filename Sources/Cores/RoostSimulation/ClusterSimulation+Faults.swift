@@ -198,10 +198,17 @@ extension ClusterSimulation {
                 $0.durable.reignLost(by: present) == nil && $0.durable.promised <= present.called
             }
         if isRight { return }
-        // The one that agrees with the most members, and of those the last.
-        let best = settledRules.filter { lacking($0) == nil }.max {
-            (-strangers(to: $0).count, $0.epoch) < (-strangers(to: $1).count, $1.epoch)
-        }
+        let accounts = members.map { $0.account(of: present) }
+        // Some may not be heard: what follows from fewer loses nothing either.
+        recover(present, by: accounts.filter { _ in random.chance(75) })
+        let recovery = recover(present, by: accounts)
+        // What contradicts itself is for whoever knows more than the members say: the one that agrees with the most of
+        // them, and of those the last.
+        let best =
+            recovery
+            ?? settledRules.filter { lacking($0) == nil }.max {
+                (-strangers(to: $0).count, $0.epoch) < (-strangers(to: $1).count, $1.epoch)
+            }
         guard var right = best else { return fail("no rule that the store ever had has all that was confirmed") }
         let promised = members.map(\.durable.promised).max() ?? right.epoch
         let called = max(promised, settledRules.map(\.called).max() ?? promised, present.called)
@@ -213,6 +220,22 @@ extension ClusterSimulation {
             emptyDisk(of: member)
         }
         publish()
+    }
+
+    /// The rule that follows from what these members say; nil when nothing does.
+    @discardableResult private func recover(_ present: ClusterRule, by accounts: [MemberReport]) -> ClusterRule? {
+        do throws(StoreRecovery.Obstacle) {
+            let recovery = try StoreRecovery(of: present, accounts)
+            recoveries.offered += 1
+            if let piece = lacking(recovery.rule) {
+                fail("put right without \(piece.end) of epoch \(piece.epoch), which was confirmed: \(recovery)")
+            }
+            return recovery.rule
+        } catch {
+            recoveries.refused += 1
+            note("not put right by what members say: \(error)")
+            return nil
+        }
     }
 
     private func strangers(to rule: ClusterRule) -> [Int] {

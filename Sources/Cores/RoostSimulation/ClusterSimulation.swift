@@ -71,6 +71,8 @@ public final class ClusterSimulation {
     /// How far members' clocks were ahead when somebody paused the cluster.
     var pausedAhead: [Int] = []
     var restartingAtOnce = 0
+    /// How often a rule followed from what members say, and how often none did.
+    var recoveries = (offered: 0, refused: 0)
 
     var isHealed = false
     var healedAt = 0
@@ -141,7 +143,8 @@ public final class ClusterSimulation {
         return ClusterRun(
             scenario: scenario, violation: violation, epochs: store.view.rule?.epoch.number ?? 0, confirmed: confirmed,
             longestGapSeconds: Double(longestGap) / 1e6, events: events, restartingAtOnce: restartingAtOnce,
-            restarted: store.view.rule?.restart?.done.count ?? 0,
+            restarted: store.view.rule?.restart?.done.count ?? 0, recoveries: recoveries.offered,
+            recoveriesRefused: recoveries.refused,
             secondsToPrimary: primaryAt.map { Double($0 - healedAt) / 1e6 },
             secondsToWhole: wholeAt.map { Double($0 - healedAt) / 1e6 }, trace: trace,
             steps: steps)

@@ -39,4 +39,18 @@ struct SimulatedMember {
     var standsStillSince: Int?
 
     var isUp: Bool { core != nil }
+
+    /// What it would say when it is heard.
+    func account(of rule: ClusterRule) -> MemberReport {
+        let knows = durable.reignLost(by: rule) != nil || durable.promised > (rule.recruitment?.epoch ?? rule.epoch)
+        let knowledge = MemberKnowledge(
+            opened: durable.opened, history: durable.chain, timeline: durable.timeline, position: nil)
+        let position = durable.data == .usable ? Position(epoch: .first, end: .zero) : nil
+        return MemberReport(
+            member: name, role: .standby, state: knows ? .failed : .waiting, promised: durable.promised,
+            position: position,
+            timeline: 0,
+            replayed: .zero, isStreaming: false, lagBytes: 0, lagMilliseconds: 0, skills: MemberSkill.known,
+            knowledge: knows ? knowledge : nil)
+    }
 }

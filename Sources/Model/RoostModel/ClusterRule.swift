@@ -180,10 +180,14 @@ public struct Recruitment: Hashable, Sendable, Codable {
         case leaderLostLog
         /// Somebody asked for a switchover.
         case switchover
+        /// The store had gone back, and somebody has put the rule right.
+        case storeRecovered
         /// A word of a newer version.
         case unknown(String)
 
-        public static let known: [Self] = [.leaderSilent, .leaderResigned, .leaderLostLog, .switchover]
+        public static let known: [Self] = [
+            .leaderSilent, .leaderResigned, .leaderLostLog, .switchover, .storeRecovered,
+        ]
 
         public var rawValue: String {
             switch self {
@@ -191,6 +195,7 @@ public struct Recruitment: Hashable, Sendable, Codable {
             case .leaderResigned: "leader_resigned"
             case .leaderLostLog: "leader_lost_log"
             case .switchover: "switchover"
+            case .storeRecovered: "store_recovered"
             case .unknown(let word): word
             }
         }
@@ -386,6 +391,8 @@ public struct MemberReport: Hashable, Sendable, Codable {
     public var sequence: UInt64?
     /// What of a rule its program understands that came later than the rule itself. Nil from a program that does not say.
     public var skills: [MemberSkill]?
+    /// What it knows of the cluster, and the store does not. Only of one that has proof that the store has gone back.
+    public var knowledge: MemberKnowledge?
 
     /// A member that lives reports at least this often.
     public static let tick = Duration.seconds(3)
@@ -395,7 +402,7 @@ public struct MemberReport: Hashable, Sendable, Codable {
         member: MemberName, role: Role, state: State, promised: Epoch, position: Position?, timeline: UInt32,
         replayed: LSN, isStreaming: Bool, lagBytes: UInt64, lagMilliseconds: Int64, detail: String? = nil,
         chain: [Reign]? = nil, cannotLead: Bool? = nil, asksToReplace: Bool? = nil, sequence: UInt64? = nil,
-        skills: [MemberSkill]? = nil
+        skills: [MemberSkill]? = nil, knowledge: MemberKnowledge? = nil
     ) {
         self.member = member
         self.role = role
@@ -413,10 +420,11 @@ public struct MemberReport: Hashable, Sendable, Codable {
         self.asksToReplace = asksToReplace
         self.sequence = sequence
         self.skills = skills
+        self.knowledge = knowledge
     }
 
     enum CodingKeys: String, CodingKey {
-        case member, role, state, promised, position, chain, timeline, replayed, sequence, skills
+        case member, role, state, promised, position, chain, timeline, replayed, sequence, skills, knowledge
         case isStreaming = "is_streaming"
         case lagBytes = "lag_bytes"
         case lagMilliseconds = "lag_ms"

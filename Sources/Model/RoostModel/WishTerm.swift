@@ -61,15 +61,18 @@ public enum MemberSkill: OpenEnum {
     case pause
     /// Carries out its part of a ``RestartRequest``.
     case restart
+    /// Says what it knows when the store has gone back (``MemberKnowledge``).
+    case recovery
     /// Of a newer version.
     case unknown(String)
 
-    public static let known: [Self] = [.pause, .restart]
+    public static let known: [Self] = [.pause, .restart, .recovery]
 
     public var rawValue: String {
         switch self {
         case .pause: "pause"
         case .restart: "restart"
+        case .recovery: "recovery"
         case .unknown(let word): word
         }
     }

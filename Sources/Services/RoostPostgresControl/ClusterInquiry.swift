@@ -75,6 +75,17 @@ struct ClusterInquiry: Sendable {
         }
     }
 
+    /// The members whose report is of the last seconds, as a host says that hears them.
+    func speaking(of name: AppName) async throws(Refusal) -> Set<MemberName> {
+        let body = try await body(of: name)
+        guard body.status != .unheard else {
+            throw Refusal(.unavailable, "no host that hears the members of \(name) can be asked; try again")
+        }
+        // Instead of its own state stands what is seen of one that says nothing.
+        return Set(
+            body.members.filter { $0.machine != nil && MemberReport.State(rawValue: $0.state).isKnown }.map(\.name))
+    }
+
     /// From this host's own copy, where it follows the cluster and hears it; without passwords.
     func heard(_ name: AppName) -> ClusterBody? {
         guard let now = hearing.heard(name) else { return nil }

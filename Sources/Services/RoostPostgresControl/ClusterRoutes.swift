@@ -64,6 +64,17 @@ public struct ClusterRoutes: RouteGroup {
                 try await clusters.cancelRestart(of: try call.id("name"))
                 return try Answer.ok(status: 200)
             },
+            APIRoute(.get, "/v1/postgres/:name/recovery") { call in
+                let name: AppName = try call.id("name")
+                return try Answer.json(
+                    try await clusters.recovery(of: name, hearing: try await inquiry.speaking(of: name)))
+            },
+            APIRoute(.post, "/v1/postgres/:name/recovery") { call in
+                let (name, wish): (AppName, _) = (try call.id("name"), try call.wish(RecoverBody.self))
+                try await clusters.recover(
+                    name, from: wish.revision, hearing: try await inquiry.speaking(of: name))
+                return try Answer.json(try await inquiry.body(of: name))
+            },
             APIRoute(.post, "/v1/postgres/:name/switchover") { call in
                 let wish = call.body.isEmpty ? SwitchoverBody(target: nil) : try call.wish(SwitchoverBody.self)
                 let target = try wish.target.map { text throws(Refusal) in

@@ -55,7 +55,7 @@ enum MemberBounds {
     }
 
     static func check(_ report: MemberReport) throws(Refusal) {
-        guard (report.chain?.count ?? 0) <= ClusterRule.historyMax else {
+        guard max(report.chain?.count ?? 0, report.knowledge?.history.count ?? 0) <= ClusterRule.historyMax else {
             throw Refusal(.invalid, "a report has at most \(ClusterRule.historyMax) reigns")
         }
     }

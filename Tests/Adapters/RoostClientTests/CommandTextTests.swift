@@ -40,7 +40,7 @@ import Testing
         "Who asked for something that is not there is led to the list of such things",
         arguments: [
             ("GET /v1/postgres/shop", "pg"), ("PUT /v1/postgres/shop/allow", "pg"),
-            ("DELETE /v1/postgres/shop/pause", "pg"),
+            ("DELETE /v1/postgres/shop/pause", "pg"), ("GET /v1/postgres/shop/recovery", "pg"),
             ("GET /v1/apps/shop", "apps"),
             ("GET /v1/apps/machines", "apps"), ("POST /v1/apps/shop/machines/0123456789abcd/stop", "machines"),
             ("DELETE /v1/apps/shop/volumes/vol_1", "volumes"), ("POST /v1/platform/hosts/nope/edge", "hosts"),

@@ -65,4 +65,55 @@ import Testing
             #expect(sent.body == #"{"hand_over":false,"member":"m2","seconds":60}"#)
         }
     }
+
+    @Test("What members know is shown, and the rule becomes what was shown when somebody says so")
+    func recover() async throws {
+        var after = try Answers.cluster(.ready)
+        after.epoch = Epoch(9)
+        let (left, right) = (try MemberName("shop-1"), try MemberName("shop-2"))
+        let last = ReignBody(Reign(epoch: Epoch(7), leader: right, begin: LSN(1000)))
+        let known = KnowledgeBody(
+            name: right, isHeard: true, promised: Epoch(8), opened: last, last: last,
+            position: Position(epoch: Epoch(7), end: LSN(1200)), detail: "the store has gone back: proof")
+        let mute = KnowledgeBody(
+            name: left, isHeard: false, promised: nil, opened: nil, last: nil, position: nil, detail: nil)
+        var recovery = RecoveryBody(
+            revision: 41, epoch: Epoch(3), leader: left, members: [mute, known],
+            proposal: RecoveryProposal(last: last, source: right, calls: Epoch(9), strangers: [left]), obstacle: nil)
+        let (told, ended) = (try Answers.json(recovery), try Answers.json(after))
+        recovery.proposal = nil
+        recovery.obstacle = "1 more member must say what it knows, of: shop-1"
+        let refused = try Answers.json(recovery)
+        recovery.members = [mute]
+        let needless = try Answers.json(recovery)
+        func run(_ words: [String], _ said: String) async throws -> (RoostProgram.Outcome, [ScriptedHost.Request]) {
+            let answer: @Sendable (ScriptedHost.Request) -> ScriptedHost.Answer = { request in
+                .init(parts: [request.line == "GET /v1/postgres/shop/recovery" ? said : ended])
+            }
+            var outcome: RoostProgram.Outcome?
+            var log: [ScriptedHost.Request] = []
+            try await ScriptedHost.run(answering: answer) { host in
+                outcome = try await RoostProgram.run(["pg", "recover", "shop"] + words + ["--api", host.path])
+                log = host.log.all
+            }
+            return (try #require(outcome), log)
+        }
+        let (shown, looks) = try await run([], told)
+        #expect(shown.status == 0 && looks.count == 1, "\(shown)")
+        for words in ["shop-2 in epoch 7, from 0/3E8", "0/4B0 of epoch 7", "called to epoch 9", "gone back: proof"] {
+            #expect(shown.output.contains(words), "\(shown)")
+        }
+        let (json, _) = try await run(["--json"], refused)
+        let read = try RoostJSON.decode(RecoveryBody.self, from: .init(json.output.utf8))
+        #expect(json.status == 0 && read.obstacle?.contains("shop-1") == true, "\(json)")
+        let (done, calls) = try await run(["--apply"], told)
+        #expect(done.status == 0, "\(done)")
+        let sent = try #require(calls.first { $0.line.hasPrefix("POST") })
+        #expect(sent.line == "POST /v1/postgres/shop/recovery" && sent.body == #"{"revision":41}"#)
+        let (not, quiet) = try await run(["--apply"], refused)
+        #expect(not.status == 1 && not.errors.contains("must say what it knows"), "\(not)")
+        let (again, still) = try await run(["--apply"], needless)
+        #expect(again.status == 0 && again.errors.contains("stays as it is"), "\(again)")
+        #expect(!(quiet + still).contains { $0.line.hasPrefix("POST") })
+    }
 }

@@ -51,6 +51,7 @@ import Testing
         ["pg", "pause", "shop", "--for", "1500ms"], ["pg", "resume"], ["pg", "resume", "SHOP"],
         ["pg", "restart"], ["pg", "restart", "shop", "--member", ""], ["pg", "restart", "shop", "--timeout", "0"],
         ["pg", "restart", "shop", "--cancel", "--no-switchover"],
+        ["pg", "recover"], ["pg", "recover", "SHOP"], ["pg", "recover", "shop", "--timeout", "0"],
         ["pg", "destroy"], ["pg", "list", "shop"], ["image", "build", "mysql"], ["doctor", "--fix"],
         ["regions", "list", "--api", "ftp://x"], ["regions", "list", "--api", "/a", "--lab", "b"],
         ["regions", "list", "--lab", "A"],

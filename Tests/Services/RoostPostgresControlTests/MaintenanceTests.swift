@@ -2,6 +2,7 @@ import RoostLinux
 import RoostModel
 import RoostPlanet
 import RoostStore
+import RoostWire
 import Testing
 
 @testable import RoostControl
@@ -106,6 +107,52 @@ import Testing
         defer { old.remove() }
         let refusal = await #expect(throws: Refusal.self) { try await restart(old) }
         #expect(refusal?.message.contains("the program of db-2, db-3, db-1 cannot do it") == true)
+    }
+
+    @Test("A rule whose store went back is put right by what members know, once, and not under an open leader")
+    func recovery() async throws {
+        let world = try await ready()
+        defer { world.remove() }
+        let before = try await rule(world)
+        let reign = Reign(epoch: Epoch(2), leader: before.members[1], begin: LSN(1000))
+        var reports = try #require(try await world.look().clusters[world.cluster]?.reports)
+        reports[before.leader]?.position = Position(epoch: .first, end: LSN(900))
+        for member in before.members[1...] {
+            reports[member]?.promised = Epoch(2)
+            reports[member]?.state = .failed
+            reports[member]?.knowledge = MemberKnowledge(
+                opened: reign, history: before.history + [reign], timeline: 2,
+                position: Position(epoch: Epoch(2), end: LSN(1500)))
+        }
+        func store(_ role: MemberReport.Role) async throws {
+            reports[before.leader]?.role = role
+            let puts = try reports.values.map { report in
+                try Transaction.Operation.put(report, at: StoreKeys.report(world.cluster, report.member))
+            }
+            _ = try await world.store.commit(Transaction(then: puts))
+        }
+        let all = Set(before.members)
+        try await store(.primary)
+        let open = try await world.directory.recovery(of: world.cluster, hearing: all)
+        #expect(open.proposal == nil && open.obstacle?.contains("lets clients in") == true, "\(open)")
+        try await store(.standby)
+        let few = try await world.directory.recovery(of: world.cluster, hearing: [before.members[1]])
+        #expect(few.proposal == nil && few.isNeeded && few.obstacle?.contains("1 more member") == true, "\(few)")
+        let body = try await world.directory.recovery(of: world.cluster, hearing: all)
+        #expect(body.proposal?.last == ReignBody(reign) && body.proposal?.calls == Epoch(3), "\(body)")
+        #expect(body.members[1].position == Position(epoch: Epoch(2), end: LSN(1500)) && body.members[0].last == nil)
+        let other = await #expect(throws: Refusal.self) {
+            try await world.directory.recover(world.cluster, from: body.revision - 1, hearing: all)
+        }
+        #expect(other?.message.contains("has changed since") == true)
+        #expect(try await rule(world) == before)
+        try await world.directory.recover(world.cluster, from: body.revision, hearing: all)
+        let after = try await rule(world)
+        #expect(after.history == before.history + [reign] && after.epoch == Epoch(2))
+        #expect(after.recruitment?.epoch == Epoch(3) && after.recruitment?.reason == .storeRecovered)
+        await #expect(throws: Refusal.self) {
+            try await world.directory.recover(world.cluster, from: body.revision, hearing: all)
+        }
     }
 
     @Test("What cannot be paused is refused with the reason, and the rule stays as it was")

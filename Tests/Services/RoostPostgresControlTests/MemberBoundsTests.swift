@@ -40,6 +40,10 @@ import Testing
         #expect(throws: Refusal.self) { try MemberBounds.check(rule(reigns: ClusterRule.historyMax + 1)) }
         #expect(throws: Refusal.self) { try MemberBounds.check(rule(request: String(repeating: "a", count: 65))) }
         #expect(throws: Refusal.self) { try MemberBounds.check(report(reigns: ClusterRule.historyMax + 1)) }
+        var knowing = report(reigns: ClusterRule.historyMax)
+        knowing.knowledge = MemberKnowledge(
+            opened: nil, history: (knowing.chain ?? []) + (knowing.chain ?? []), timeline: nil, position: nil)
+        #expect(throws: Refusal.self) { try MemberBounds.check(knowing) }
     }
 
     @Test("Words are cut and the report is taken: it is needed all the same")

@@ -11,7 +11,7 @@ struct PostgresCommand: AsyncParsableCommand {
             PostgresConnectCommand.self, PostgresSuperuserCommand.self,
             PostgresAllowCommand.self,
             PostgresSwitchoverCommand.self, PostgresPauseCommand.self, PostgresResumeCommand.self,
-            PostgresRestartCommand.self, PostgresDestroyCommand.self,
+            PostgresRestartCommand.self, PostgresRecoverCommand.self, PostgresDestroyCommand.self,
         ], aliases: ["postgres"])
 }
 

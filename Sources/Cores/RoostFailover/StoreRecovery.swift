@@ -1,0 +1,186 @@
+public import RoostModel
+
+/// How the rule of a cluster is put right whose store has gone back: by what its members have on their volumes.
+///
+/// Whoever has bytes of a reign has it in the history on its volume. A reign that was open has bytes on one member more than
+/// confirm a commit, so one of any `members - confirmations` knows it. The rule that comes of it names nobody: it calls all
+/// members to a new epoch under the last history that one of them took from the store, and they decide by their logs, as
+/// ever. Where histories contradict each other, one is of a store that had gone back: of those only what was never open may
+/// be left out, and only its leader knows that.
+public struct StoreRecovery: Hashable, Sendable {
+    /// What is to take the place of the store's rule.
+    public let rule: ClusterRule
+    /// Whose knowledge it is; nil: the store's history is the last, and only what members were called to is missing there.
+    public let source: MemberName?
+    /// They know, or have led, what this history does not have, and go on doing nothing, or will.
+    public let strangers: [MemberName]
+
+    /// Why nothing follows from what is known.
+    public enum Obstacle: Error, Hashable, Sendable, CustomStringConvertible {
+        /// Nobody has proof that the store went back.
+        case nothingIsMissing
+        /// So many more must say what they know, of these.
+        case tooFewSay(Int, of: [MemberName])
+        /// The histories that these two know contradict each other; the leaders of what one does not have could say whether
+        /// it was ever open.
+        case contradiction(MemberName, MemberName, leaders: [MemberName])
+
+        public var description: String {
+            switch self {
+            case .nothingIsMissing: return "no member says that the store has gone back"
+            case .tooFewSay(let count, let members):
+                return "\(counted(count, "more member")) must say what \(count == 1 ? "it knows" : "they know"), of: "
+                    + members.map(\.text).joined(separator: ", ")
+            case .contradiction(let one, let other, let leaders):
+                let names = leaders.map(\.text).joined(separator: ", ")
+                return "what \(one) and \(other) know of the last leaders contradicts each other"
+                    + (leaders.isEmpty ? "" : "; \(names) could decide it: bring back each that is not heard")
+            }
+        }
+    }
+
+    /// - Parameter reports: of members that are heard now. One without knowledge has no proof: it knows no more than the
+    ///   store's rule. Nothing is made of the silence of one that has no data, has not seen the rule yet, or whose program does
+    ///   not tell.
+    public init(of present: ClusterRule, _ reports: [MemberReport]) throws(Obstacle) {
+        let said = present.members.compactMap { member in
+            reports.first { $0.member == member && $0.skills?.contains(.recovery) == true }
+        }
+        let accounts = said.compactMap { report in
+            report.knowledge.map {
+                Account(member: report.member, opened: $0.opened, chain: $0.history, timeline: $0.timeline)
+            }
+        }
+        // Who has lost its disk has lost what it knew.
+        let heard = said.filter { $0.tells(of: present) }
+        guard !accounts.isEmpty else { throw .nothingIsMissing }
+        let missing = present.members.count - present.confirmations - heard.count
+        guard missing <= 0 else {
+            throw .tooFewSay(missing, of: present.members.filter { member in !heard.contains { $0.member == member } })
+        }
+        let best = try Self.best(of: present, accounts)
+        var rule = present
+        if let best, let last = best.last {
+            rule.epoch = last.epoch
+            rule.leader = last.leader
+            rule.history = best.history
+            rule.timeline = best.timeline
+        }
+        rule.switchover = nil
+        let promised = said.map(\.promised).max() ?? rule.epoch
+        let called = max(promised, rule.epoch, present.recruitment?.epoch ?? present.epoch)
+        let source = best?.member
+        rule.recruitment = Recruitment(
+            epoch: called.next, proposer: source ?? accounts[0].member, reason: .storeRecovered)
+        let strangers = present.members.filter { member in
+            let isBeyond = accounts.contains {
+                $0.member == member && rule.reignLacking(opened: $0.opened, chain: $0.chain) != nil
+            }
+            return isBeyond || present.history.contains { $0.leader == member && !rule.knows($0) }
+        }
+        // Without them nobody could ever be chosen by enough answers.
+        guard strangers.count <= present.confirmations else {
+            throw .contradiction(source ?? present.leader, strangers[0], leaders: [])
+        }
+        // Those that go on must be able to choose: the last leader, or enough standbys.
+        let able = heard.map(\.member).filter { !strangers.contains($0) }
+        let lacking = present.members.count - present.confirmations - able.count
+        guard lacking <= 0 || able.contains(rule.leader) else {
+            let others = present.members.filter { !able.contains($0) && !strangers.contains($0) }
+            throw .tooFewSay(lacking, of: others)
+        }
+        self.rule = rule
+        self.source = source
+        self.strangers = strangers
+    }
+
+    /// Nil: the store's.
+    private static func best(of present: ClusterRule, _ accounts: [Account]) throws(Obstacle) -> Candidate? {
+        let opened = accounts.compactMap(\.opened)
+        var candidates = [Candidate(member: nil, history: present.history, timeline: present.timeline, accounts)]
+        candidates += accounts.filter { !$0.chain.isEmpty }.map {
+            Candidate(member: $0.member, history: $0.chain, timeline: $0.timeline, accounts)
+        }
+        let valid = candidates.filter { candidate in opened.allSatisfy(candidate.has) }
+        guard !valid.isEmpty else { throw contradiction(accounts.map { ($0.member, $0.chain) }, accounts) }
+        // Of those that leave out only what was never open, the last that was chosen.
+        var best: Candidate?
+        for candidate in valid where valid.allSatisfy({ candidate.has($0.lastOpen) }) {
+            if best?.last?.epoch ?? .none < candidate.last?.epoch ?? .none { best = candidate }
+        }
+        guard let best else {
+            let apart = valid.filter { candidate in
+                !valid.contains { $0.has(candidate.last) && !candidate.has($0.last) }
+            }
+            throw contradiction(apart.map { ($0.member ?? present.leader, $0.history) }, accounts)
+        }
+        return best.member == nil ? nil : best
+    }
+
+    private static func contradiction(
+        _ histories: [(member: MemberName, history: [Reign])], _ accounts: [Account]
+    ) -> Obstacle {
+        let first = histories[0]
+        let second = histories.last { $0.member != first.member } ?? first
+        let apart = [(first.history, second.history), (second.history, first.history)].flatMap { own, other in
+            own.filter { reign in !other.contains { $0.isSame(as: reign) } }
+        }
+        var leaders: [MemberName] = []
+        for reign in apart where !leaders.contains(reign.leader) {
+            if !accounts.contains(where: { $0.member == reign.leader }) { leaders.append(reign.leader) }
+        }
+        return .contradiction(first.member, second.member, leaders: leaders)
+    }
+
+    private struct Account {
+        var member: MemberName
+        var opened: Reign?
+        var chain: [Reign]
+        var timeline: UInt32?
+    }
+
+    private struct Candidate {
+        var member: MemberName?
+        var history: [Reign]
+        var timeline: UInt32?
+        /// Before the reigns at the end that were never open, as their leaders say: each writes down that it opens before it
+        /// does.
+        var lastOpen: Reign?
+
+        init(member: MemberName?, history: [Reign], timeline: UInt32?, _ accounts: [Account]) {
+            self.member = member
+            self.history = history
+            self.timeline = timeline
+            lastOpen = history.last { reign in
+                // One that does not know of its own reign has not begun it, or has lost its disk since.
+                guard let leader = accounts.first(where: { $0.member == reign.leader }),
+                    leader.chain.contains(where: { $0.isSame(as: reign) })
+                else { return true }
+                return leader.opened?.epoch ?? .none >= reign.epoch
+            }
+        }
+
+        var last: Reign? { history.last }
+
+        /// In it, or older than the oldest that is kept.
+        func has(_ reign: Reign?) -> Bool {
+            guard let reign else { return true }
+            return history.contains { $0.isSame(as: reign) } || (history.first.map { $0.epoch > reign.epoch } ?? false)
+        }
+    }
+}
+
+extension ClusterRule {
+    fileprivate func knows(_ reign: Reign) -> Bool {
+        history.contains { $0.isSame(as: reign) } || (history.first.map { $0.epoch > reign.epoch } ?? false)
+    }
+}
+
+extension MemberReport {
+    /// It has all that it ever had, and its word is about this rule: what it has promised beyond shows that it has not looked
+    /// yet. One that has failed and does not say what it knows may know more.
+    fileprivate func tells(of rule: ClusterRule) -> Bool {
+        if let knowledge { return !knowledge.history.isEmpty }
+        return state != .failed && position != nil && promised <= rule.recruitment?.epoch ?? rule.epoch
+    }
+}

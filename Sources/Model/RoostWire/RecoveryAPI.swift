@@ -1,0 +1,118 @@
+public import RoostModel
+
+/// `GET /v1/postgres/{name}/recovery`: what members know of a cluster whose store has gone back, and the rule that follows
+/// from it. Nothing is changed by asking.
+public struct RecoveryBody: Sendable, Codable, Hashable {
+    /// Of the rule as it is; whoever has read this says it to change that rule and no other.
+    public var revision: Int64
+    /// As the store has it.
+    public var epoch: Epoch
+    /// As the store has it.
+    public var leader: MemberName
+    /// In the rule's order.
+    public var members: [KnowledgeBody]
+    /// Nil when nothing can be done, or nothing need be.
+    public var proposal: RecoveryProposal?
+    /// Why there is no proposal.
+    public var obstacle: String?
+
+    /// Put together by the asked host.
+    public init(
+        revision: Int64, epoch: Epoch, leader: MemberName, members: [KnowledgeBody], proposal: RecoveryProposal?,
+        obstacle: String?
+    ) {
+        self.revision = revision
+        self.epoch = epoch
+        self.leader = leader
+        self.members = members
+        self.proposal = proposal
+        self.obstacle = obstacle
+    }
+
+    /// A member that is heard has proof that the store went back.
+    public var isNeeded: Bool { members.contains { $0.last != nil } }
+}
+
+/// What the rule is to become.
+public struct RecoveryProposal: Sendable, Codable, Hashable {
+    /// The last leader of the history that comes into force.
+    public var last: ReignBody
+    /// Whose knowledge it is; nil: the store has that history, and lacks only what members were called to.
+    public var source: MemberName?
+    /// All members are called to this epoch, and decide by their logs who leads it.
+    public var calls: Epoch
+    /// They know, or have led, what this history does not have, and go on doing nothing.
+    public var strangers: [MemberName]
+
+    /// As the members' knowledge says.
+    public init(last: ReignBody, source: MemberName?, calls: Epoch, strangers: [MemberName]) {
+        self.last = last
+        self.source = source
+        self.calls = calls
+        self.strangers = strangers
+    }
+}
+
+/// What one member knows.
+public struct KnowledgeBody: Sendable, Codable, Hashable {
+    /// In the rule.
+    public var name: MemberName
+    /// It was heard from in the last seconds.
+    public var isHeard: Bool
+    /// The highest epoch that it has promised; nil when it has said nothing.
+    public var promised: Epoch?
+    /// The last reign that it knows to have been open; nil as ``last``, or when it knows none.
+    public var opened: ReignBody?
+    /// The last reign of the history that it took from the store; nil for one that has no proof that the store went back: it
+    /// knows no more than the store.
+    public var last: ReignBody?
+    /// Its own log goes at least up to here; nil as ``last``, or when that was not read.
+    public var position: Position?
+    /// In its words: its proof, or what else it has to say.
+    public var detail: String?
+
+    /// From its report.
+    public init(
+        name: MemberName, isHeard: Bool, promised: Epoch?, opened: ReignBody?, last: ReignBody?, position: Position?,
+        detail: String?
+    ) {
+        self.name = name
+        self.isHeard = isHeard
+        self.promised = promised
+        self.opened = opened
+        self.last = last
+        self.position = position
+        self.detail = detail
+    }
+
+    enum CodingKeys: String, CodingKey {
+        case name, promised, opened, last, position, detail
+        case isHeard = "heard"
+    }
+}
+
+/// One leader's part of a cluster's log.
+public struct ReignBody: Sendable, Codable, Hashable {
+    /// One leader has each.
+    public var epoch: Epoch
+    /// Who led.
+    public var leader: MemberName
+    /// Where its part of the log begins, as Postgres writes it: `0/3000148`.
+    public var begin: String
+
+    /// As the rule has it.
+    public init(_ reign: Reign) {
+        epoch = reign.epoch
+        leader = reign.leader
+        begin = "\(reign.begin)"
+    }
+}
+
+/// `POST /v1/postgres/{name}/recovery`
+public struct RecoverBody: Sendable, Codable {
+    /// That of the ``RecoveryBody`` that was read.
+    public var revision: Int64
+
+    /// Refused when the rule is another by now.
+    public init(revision: Int64) { self.revision = revision }
+}

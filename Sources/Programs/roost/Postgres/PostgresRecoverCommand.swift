@@ -1,0 +1,93 @@
+import ArgumentParser
+import RoostClient
+import RoostModel
+import RoostWire
+
+struct PostgresRecoverCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "recover", abstract: "Put a cluster's rule right after its store has gone back to an older copy.",
+        discussion: """
+            Shows what each member knows, and what the rule would become, and changes nothing. With --apply the rule becomes \
+            that: all members are called to a new epoch, and choose their leader by their logs. Nothing is removed from any \
+            member. It is refused when those that are heard cannot know all that was confirmed.
+            """)
+
+    @Argument(help: "The cluster's name.", transform: { try AppName($0) })
+    var name: AppName
+
+    @Flag(help: "Change the rule to what is shown.")
+    var apply = false
+
+    @Option(
+        help: "How long it may take until clients can write again, for example 30s.", transform: { try timeLimit($0) })
+    var timeout = DurationText(.seconds(60))
+
+    @OptionGroup var global: GlobalOptions
+    @OptionGroup var output: OutputOptions
+
+    func run() async throws {
+        let planet = try Roostds.find(global)
+        let recovery = try await planet.ask { try await $0.recovery(of: name) }
+        guard apply else { return try output.show(recovery) { $0.report(of: name) } }
+        guard recovery.isNeeded else {
+            Terminal.say("No member of \(name) says that the store has gone back: its rule stays as it is.")
+            return try output.show(try AuthorityFile.trusting(try await planet.cluster(name))) { $0.report }
+        }
+        guard let proposal = recovery.proposal else {
+            throw CommandFailure(
+                "the rule of \(name) is not changed: \(recovery.obstacle ?? "nothing follows from what members know")",
+                advice: "See what each knows: roost pg recover \(name)")
+        }
+        let advice = "The rule may have been changed all the same. See it: roost pg status \(name)"
+        let cluster = try await interruptible(advice: advice) {
+            try await Progress.show("calling the members of \(name) to epoch \(proposal.calls)") {
+                try await apply(recovery, proposal, on: planet, $0)
+            }
+        }
+        try output.show(try AuthorityFile.trusting(cluster)) { $0.report }
+    }
+
+    private func apply(
+        _ recovery: RecoveryBody, _ proposal: RecoveryProposal, on planet: Roostds, _ progress: Progress
+    ) async throws -> ClusterBody {
+        _ = try await planet.ask { try await $0.recover(name, from: recovery.revision) }
+        return try await PostgresWait.until(
+            "has a leader again", name, on: planet, seeing: nil, orElse: "was not put right",
+            timeout: timeout.duration, progress: progress,
+            advice: "The rule is put right. Who is missing: roost pg status \(name)"
+        ) { $0.epoch >= proposal.calls && $0.isServing }
+    }
+}
+
+extension RecoveryBody {
+    fileprivate func report(of name: AppName) -> String {
+        var table = Table("MEMBER", "HEARD", "PROMISED", "OPEN LAST", "LAST LEADER IT KNOWS", "OWN LOG")
+        for member in members {
+            table.add(cells: [
+                Cell(member.name.text), Cell(member.isHeard ? "yes" : "no", member.isHeard ? .plain : .bad),
+                .number(member.promised.map { "\($0)" } ?? "-"), Cell(member.opened?.text ?? "-"),
+                Cell(member.last?.text ?? "-"), Cell(member.position.map { "\($0)" } ?? "-"),
+            ])
+        }
+        var facts = Facts([("Store", "epoch \(epoch), \(leader) leads")])
+        if let proposal {
+            let source = proposal.source.map { "as \($0) knows" } ?? "as the store has it"
+            facts.facts.append(("Rule", "\(proposal.last.text), \(source)"))
+            facts.facts.append(("Then", "all members are called to epoch \(proposal.calls), and choose by their logs"))
+            let strangers = proposal.strangers.map(\.text).joined(separator: ", ")
+            if !strangers.isEmpty { facts.facts.append(("Left out", "\(strangers): of another history")) }
+        }
+        if let obstacle { facts.facts.append(("Not now", obstacle)) }
+        let proofs = members.filter { $0.last != nil }.compactMap { member in
+            member.detail.map { "\(member.name): \(Terminal.harmless($0))" }
+        }
+        var parts = [facts.text, table.text()]
+        if !proofs.isEmpty { parts.append(proofs.joined(separator: "\n")) }
+        if proposal != nil { parts.append("Do it: roost pg recover \(name) --apply") }
+        return parts.joined(separator: "\n\n")
+    }
+}
+
+extension ReignBody {
+    fileprivate var text: String { "\(leader) in epoch \(epoch), from \(begin)" }
+}
