@@ -4,9 +4,10 @@ public import RoostWire
 extension RoostAPIClient {
     public func regions() async throws(APIError) -> RegionsBody { try await send(.get, "/v1/platform/regions") }
 
-    public func hosts() async throws(APIError) -> [ListHostsBody.Host] {
-        try await send(.get, "/v1/platform/hosts", as: ListHostsBody.self).hosts
-    }
+    public func hosts() async throws(APIError) -> [ListHostsBody.Host] { try await hostList().hosts }
+
+    /// With whose view it is.
+    public func hostList() async throws(APIError) -> ListHostsBody { try await send(.get, "/v1/platform/hosts") }
 
     public func ips() async throws(APIError) -> [ListIPsBody.IP] {
         try await send(.get, "/v1/platform/ips", as: ListIPsBody.self).ips

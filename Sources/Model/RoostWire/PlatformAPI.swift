@@ -372,8 +372,14 @@ public struct ListHostsBody: Sendable, Codable {
 
     /// In the order of their names.
     public var hosts: [Host]
+    /// The asked one: which hosts are reachable is as it sees them. Nil from hosts that do not say.
+    public var asked: HostName?
+
     /// All that the asked host knows of.
-    public init(hosts: [Host]) { self.hosts = hosts }
+    public init(hosts: [Host], asked: HostName?) {
+        self.hosts = hosts
+        self.asked = asked
+    }
 }
 
 /// `GET /v1/platform/mesh`: one row for each host that answered.

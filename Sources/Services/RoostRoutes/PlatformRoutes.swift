@@ -28,7 +28,7 @@ public struct PlatformRoutes: RouteGroup {
             APIRoute(.get, "/v1/platform/hosts") { _ in
                 let reachable = await view.reachability.hosts()
                 let hosts = await view.hosts().map { body(of: $0, isReachable: reachable.contains($0.host)) }
-                return try Answer.json(ListHostsBody(hosts: hosts))
+                return try Answer.json(ListHostsBody(hosts: hosts, asked: view.host))
             },
             APIRoute(.get, "/v1/platform/ips") { _ in
                 let records = view.watcher.planet.addresses.values.sorted { $0.address < $1.address }

@@ -1,6 +1,7 @@
 import FoundationEssentials
 import Glibc
 import RoostLinux
+import RoostModel
 import RoostWire
 import Testing
 
@@ -111,6 +112,58 @@ import Testing
         let outcome = try await RoostProgram.run(["regions", "list", "--lab", "cli-none-\(getpid())"])
         #expect(outcome.status == 1)
         #expect(outcome.errors.contains("roost lab up"))
+    }
+
+    @Test("Who names a lab that is not there is told which ones are")
+    func labsThatAreThere() async throws {
+        let lab = "cli-there-\(getpid())"
+        let folder = "/run/roost-lab/\(lab)"
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        try FileManager.default.createDirectory(atPath: "\(folder)/ams1", withIntermediateDirectories: true)
+        try await ScriptedHost.run(at: "\(folder)/ams1/api.sock", answering: { _ in .init(parts: [Self.regions]) }) {
+            _ in
+            let none = "cli-gone-\(getpid())"
+            let outcome = try await RoostProgram.run(["regions", "list", "--lab", none])
+            #expect(outcome.status == 1 && outcome.errors.contains("there is no lab '\(none)'"), "\(outcome)")
+            #expect(
+                outcome.errors.contains(lab) && outcome.errors.contains("roost lab up --name \(none)"), "\(outcome)")
+        }
+    }
+
+    @Test("Of a lab's hosts the one is believed that reaches the most, and whose view it is is said")
+    func whoIsAway() async throws {
+        let lab = "cli-away-\(getpid())"
+        let folder = "/run/roost-lab/\(lab)"
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let names = try ["ams1", "iad1", "sin1"].map { try HostName($0) }
+        for host in names {
+            try FileManager.default.createDirectory(atPath: "\(folder)/\(host)", withIntermediateDirectories: true)
+        }
+        func answer(
+            of asked: HostName, reaching reached: [HostName]
+        ) throws -> @Sendable (ScriptedHost.Request) -> ScriptedHost.Answer {
+            let capacity = HostCapacity(cpus: 1, memory: .gibibytes(1), disk: .gibibytes(1))
+            let hosts = try names.map { name in
+                ListHostsBody.Host(
+                    name: name, region: try RegionCode(String(name.text.prefix(3))),
+                    isReachable: reached.contains(name),
+                    isEdge: false, isEdgeStopped: nil, isStoreMember: false, address: MeshAddress.host(name),
+                    machines: 0,
+                    volumes: 0, capacity: capacity, free: capacity, unreadableRows: nil)
+            }
+            let list = try Answers.json(ListHostsBody(hosts: hosts, asked: asked))
+            return { request in .init(parts: [request.line.hasSuffix("/regions") ? Self.regions : list]) }
+        }
+        let (cutOff, others) = (try answer(of: names[0], reaching: [names[0]]), Array(names.dropFirst()))
+        let majority = try answer(of: names[1], reaching: others)
+        try await ScriptedHost.run(at: "\(folder)/ams1/api.sock", answering: cutOff) { _ in
+            try await ScriptedHost.run(at: "\(folder)/iad1/api.sock", answering: majority) { _ in
+                let outcome = try await RoostProgram.run(["hosts", "list", "--lab", lab])
+                let away = outcome.output.split(separator: "\n").filter { $0.contains("away") }
+                #expect(away.count == 1 && away.allSatisfy { $0.contains("ams1") }, "\(outcome)")
+                #expect(outcome.errors.contains("what host iad1 cannot reach"), "\(outcome)")
+            }
+        }
     }
 
     @Test func environmentNamesTheHost() async throws {

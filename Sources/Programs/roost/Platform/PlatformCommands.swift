@@ -42,8 +42,8 @@ struct HostsCommand: AsyncParsableCommand {
         @OptionGroup var output: OutputOptions
 
         func run() async throws {
-            let hosts = try await Roostds.find(global).ask { try await $0.hosts() }
-            try output.showList(hosts, nothing: "There is no host.") { hosts in
+            let list = try await Roostds.find(global).hostList()
+            try output.showList(list.hosts, nothing: "There is no host.") { hosts in
                 var table = Table(
                     "HOST", "REGION", "STATE", "ROLES", "MACHINES", "VOLUMES", "CPUS", "MEMORY FREE", "DISK FREE",
                     "ADDRESS")
@@ -51,6 +51,9 @@ struct HostsCommand: AsyncParsableCommand {
                     table.add(cells: Self.cells(host))
                 }
                 return table
+            }
+            if let asked = list.asked, list.hosts.contains(where: { !$0.isReachable }) {
+                Terminal.say("'away' is what host \(asked) cannot reach now; another host may.")
             }
         }
 

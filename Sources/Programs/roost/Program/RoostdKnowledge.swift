@@ -19,6 +19,11 @@ extension Roostds {
         try await best(unknown: { $0.reduce(0) { $0 + $1.unknown } }) { try await $0.clusters() }
     }
 
+    /// Of several views the one that reaches the most: a host that is cut off sees all others away.
+    func hostList() async throws -> ListHostsBody {
+        try await best(unknown: { $0.hosts.count { !$0.isReachable } }) { try await $0.hostList() }
+    }
+
     /// A host without the store goes on saying that an operation runs.
     func operation(_ id: PlanetOperationID) async throws -> OperationBody {
         try await best(unknown: { $0.state == .running ? 1 : 0 }) { try await $0.operation(id) }

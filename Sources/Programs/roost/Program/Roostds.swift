@@ -58,6 +58,12 @@ struct Roostds: Sendable {
                     + "'roost lab fault start-host --lab \(lab) HOST'.")
         }
         guard !sockets.isEmpty else {
+            let others = labs()
+            guard others.isEmpty else {
+                throw CommandFailure(
+                    "there is no lab '\(lab)'; there \(others.count == 1 ? "is" : "are") \(others.joined(separator: ", "))",
+                    advice: "Name one with --lab, or start this one: roost lab up --name \(lab)")
+            }
             throw CommandFailure(
                 "no roostd is running here: no \(localSocket), no lab '\(lab)'",
                 advice: geteuid() == 0
@@ -65,6 +71,16 @@ struct Roostds: Sendable {
                     : "A roostd's socket belongs to root: run this as root, or use --api http://host:4280 --token …")
         }
         return Roostds(clients: sockets.map { RoostAPIClient(.socket(path: $0)) }, lab: lab)
+    }
+
+    /// Labs of which a host has a socket.
+    private static func labs() -> [String] {
+        func names(in folder: String) -> [String] {
+            ((try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []).sorted()
+        }
+        return names(in: labsFolder).filter { lab in
+            names(in: "\(labsFolder)/\(lab)").contains { access("\(labsFolder)/\(lab)/\($0)/api.sock", F_OK) == 0 }
+        }
     }
 
     /// Whether there is such a folder, or one above it, that is not for this user to look into.
