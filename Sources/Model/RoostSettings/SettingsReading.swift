@@ -129,8 +129,11 @@ struct SettingsReading {
     private func unknown(_ shown: String, _ name: String, among known: [(name: String, shown: String)])
         -> SettingsProblem
     {
-        let nearest = known.min { Self.distance($0.name, name) < Self.distance($1.name, name) }
-        return SettingsProblem("\(shown) is no setting" + (nearest.map { "; the nearest is \($0.shown)" } ?? ""))
+        let nearest = known.map { (shown: $0.shown, distance: Self.distance($0.name, name)) }
+            .min { $0.distance < $1.distance }
+        // A slip of the hand explains no more than so many letters: of what is farther away nothing is meant.
+        let meant = nearest.flatMap { $0.distance <= max(1, name.utf8.count / 3) ? $0.shown : nil }
+        return SettingsProblem("\(shown) is no setting" + (meant.map { "; the nearest is \($0)" } ?? ""))
     }
 
     /// How many letters have to be put in, taken out or changed to make one of the other.

@@ -32,9 +32,14 @@ extension PlanetView {
     ) async throws -> Answer {
         let app: AppName = try call.id("app")
         let id: MachineID = try call.id("machine")
-        let owner = call.forwardedBy == nil ? try await owner(of: id) : host
+        let owner: HostName
+        do throws(Refusal) { owner = call.forwardedBy == nil ? try await self.owner(of: id) : host } catch {
+            throw await cause(of: error, in: app)
+        }
         guard owner == host else { return try await pass(call, on: owner, timeout: timeout) }
-        guard await agent.machine(id)?.record.app == app else { throw Refusal(.notFound, "machine \(id) not found") }
+        guard await agent.machine(id)?.record.app == app else {
+            throw await cause(of: Refusal(.notFound, "machine \(id) not found"), in: app)
+        }
         return try await answer(id)
     }
 
@@ -44,11 +49,21 @@ extension PlanetView {
     ) async throws -> Answer {
         let app: AppName = try call.id("app")
         let id: VolumeID = try call.id("volume")
-        let owner = call.forwardedBy == nil ? try await owner(of: id) : host
+        let owner: HostName
+        do throws(Refusal) { owner = call.forwardedBy == nil ? try await self.owner(of: id) : host } catch {
+            throw await cause(of: error, in: app)
+        }
         guard owner == host else { return try await pass(call, on: owner) }
         guard let volume = await agent.volume(id), volume.app == app else {
-            throw Refusal(.notFound, "volume \(id) not found")
+            throw await cause(of: Refusal(.notFound, "volume \(id) not found"), in: app)
         }
         return try await answer(volume)
+    }
+
+    /// What is not found in an app that there is not is missing for that reason.
+    private func cause(of absence: Refusal, in name: AppName) async -> Refusal {
+        guard absence.code == .notFound else { return absence }
+        do throws(Refusal) { _ = try await app(name) } catch { if error.code == .notFound { return error } }
+        return absence
     }
 }

@@ -96,8 +96,10 @@ public struct MachineRoutes: RouteGroup {
         let region = try wish.region.flatMap(\.ifNotEmpty).map { text throws(Refusal) in try view.region(text) }
         var random = SystemRandomNumberGenerator()
         let id = MachineID.random(using: &random)
-        let name = try wish.name.flatMap(\.ifNotEmpty).map { text throws(Refusal) in
-            try APICall.value(AppName.self, text).text
+        let name = wish.name.flatMap(\.ifNotEmpty)
+        if let name, (try? AppName(name)) == nil {
+            throw Refusal(
+                .invalid, InvalidValue(kind: "machine name", value: name, rule: AppNameKind.rule).description)
         }
         let order = MachineOrder(
             id: id, name: name ?? "machine-\(id)", app: app.name, network: app.network, config: wish.config,

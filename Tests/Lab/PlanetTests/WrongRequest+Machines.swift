@@ -70,7 +70,7 @@ extension WrongRequest {
         + ["UPPER", "a_b", "{long}", "../a", "🐓"].map {
             .init(
                 "POST /v1/apps/{shop}/machines", "{\"name\":\"\($0)\",\"config\":{\"image\":\"{image}\"}}", 400,
-                "is not a valid app name")
+                "is not a valid machine name")
         }
         + bodies(
             "POST /v1/apps/{shop}/machines",

@@ -74,6 +74,8 @@ import Testing
             ),
             ("\"state_dir\"", "\"statedir\"", "'statedir' is no setting; the nearest is 'state_dir'"),
             ("\"mesh\"", "\"mesch\"", "'mesch' is no setting; the nearest is 'mesh'"),
+            // No slip of the hand makes this of any.
+            ("\"state_dir\"", "\"bogus\"", "'bogus' is no setting"),
             (
                 "\"public_key\"", "\"publickey\"",
                 "'mesh.seeds[0].publickey' is no setting; the nearest is 'mesh.seeds[0].public_key'"

@@ -153,6 +153,20 @@ extension HostAgent {
         }
     }
 
+    @Test("Who restarts a machine that is stopped is told to start it")
+    func restartOfAStopped() async throws {
+        let host = try FakeHost()
+        defer { host.remove() }
+        let order = try order("one", startsAtOnce: false)
+        try await host.withAgent { agent in
+            _ = try await agent.createMachine(order)
+            let refusal = await #expect(throws: Refusal.self) {
+                _ = try await agent.restart(order.id, signal: nil, timeout: nil)
+            }
+            #expect(refusal?.message.hasSuffix("current state: 'created': start it instead") == true)
+        }
+    }
+
     @Test("A wait for what only an order could bring ends at once and says how the machine ended")
     func waitsThatCannotEnd() async throws {
         let host = try FakeHost()

@@ -1,0 +1,40 @@
+import Foundation
+import Testing
+
+/// What is named as the thing that there is not, or that is no name.
+@Suite struct MissingAppTests {
+    @Test(
+        "Of an app that there is not, the app is missing, and not what was looked for in it",
+        arguments: ["ams1", "iad1"])
+    func appIsMissing(asked: String) async throws {
+        try await PlanetUnderTest.run(["ams1", "iad1"], apps: ["shop"]) { planet in
+            let host = try planet[asked]
+            let made = try await planet["ams1"].call(
+                "POST /v1/apps/shop/volumes", #"{"name": "data", "region": "ams"}"#)
+            #expect(made.status == 200, "\(made.text)")
+            for volume in [made.string("id"), "vol_0123456789abcdef"] {
+                for verb in ["GET", "DELETE"] {
+                    let told = try await host.call("\(verb) /v1/apps/nope/volumes/\(volume)")
+                    #expect(told.status == 404 && told.string("error") == "app nope not found", "\(told.text)")
+                }
+            }
+            for call in ["GET", "DELETE"].map({ "\($0) /v1/apps/nope/machines/0123456789abcd" }) {
+                let told = try await host.call(call)
+                #expect(told.status == 404 && told.string("error") == "app nope not found", "\(told.text)")
+            }
+            let other = try await host.call("DELETE /v1/apps/shop/volumes/vol_0123456789abcdef")
+            #expect(other.string("error") == "volume vol_0123456789abcdef not found", "\(other.text)")
+        }
+    }
+
+    @Test("A wrong name of a machine is not called one of an app")
+    func machineName() async throws {
+        try await PlanetUnderTest.run(apps: ["shop"]) { planet in
+            let told = try await planet["ams1"].call(
+                "POST /v1/apps/shop/machines", #"{"name": "T3", "config": {"image": "docker.example/web:1"}}"#)
+            #expect(
+                told.status == 400 && told.string("error").hasPrefix("'T3' is not a valid machine name: "),
+                "\(told.text)")
+        }
+    }
+}
