@@ -95,6 +95,10 @@ import Testing
         let outcome = try await RoostProgram.run(arguments)
         #expect(outcome.status == 2 && outcome.output.isEmpty, "\(outcome)")
         #expect(outcome.errors.contains(words), "\(outcome)")
+        // What there is is listed once, by its own name.
+        if let list = outcome.errors.split(separator: ";").last?.split(separator: " ").map({ $0.filter(\.isLetter) }) {
+            #expect(list.count { $0 == "machines" } <= 1 && !list.contains("machine"), "\(outcome)")
+        }
     }
 
     @Test(arguments: ["bash", "zsh", "fish"])

@@ -29,9 +29,15 @@ struct AppsCommand: AsyncParsableCommand {
                 Take it back: roost apps destroy \(name)
                 """
             let app = try await interruptible(advice: advice) {
-                try await planet.ask { client in
-                    try await client.createApp(CreateAppRequest(name: name.text, network: network?.text))
-                    return try await client.app(name)
+                do {
+                    return try await planet.ask { client in
+                        try await client.createApp(CreateAppRequest(name: name.text, network: network?.text))
+                        return try await client.app(name)
+                    }
+                } catch let error as APIError where error.isNameTaken {
+                    throw CommandFailure(
+                        "there is an app '\(name)' already",
+                        advice: "See it: roost apps show \(name)   Or take another name.")
                 }
             }
             try output.show(app) { "App \($0.name) is there, on network \($0.network)." }

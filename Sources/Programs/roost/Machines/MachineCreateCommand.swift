@@ -31,7 +31,9 @@ struct MachineCreateCommand: AsyncParsableCommand {
     @Option(help: "Virtual CPUs (else 1).")
     var cpus: Int?
 
-    @Option(help: .init("\(MachineGuest.CPUKind.choices).", valueName: "kind"), transform: { try choice($0) })
+    @Option(
+        help: .init("\(MachineGuest.CPUKind.choices) (else \(MachineGuest().cpuKind.rawValue)).", valueName: "kind"),
+        transform: { try choice($0) })
     var cpuKind: MachineGuest.CPUKind?
 
     @Option(help: .init("Memory in MiB (else 256).", valueName: "mib"))
@@ -43,7 +45,10 @@ struct MachineCreateCommand: AsyncParsableCommand {
     @Option(help: .init("Mount a volume.", valueName: "volume:path"))
     var volume: [String] = []
 
-    @Option(help: .init("\(MachineRestart.Policy.choices).", valueName: "policy"), transform: { try choice($0) })
+    @Option(
+        help: .init(
+            "\(MachineRestart.Policy.choices) (else \(MachineRestart().policy.rawValue)).", valueName: "policy"),
+        transform: { try choice($0) })
     var restart: MachineRestart.Policy?
 
     @Flag(help: "Create it without starting it.")

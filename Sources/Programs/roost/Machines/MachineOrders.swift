@@ -80,10 +80,12 @@ struct MachineRestartCommand: AsyncParsableCommand {
 
 /// How a machine is asked to stop, if not as its config says.
 struct StopOptions: ParsableArguments {
-    @Option(help: "The signal to send, for example SIGTERM.")
+    @Option(help: "The signal to send, for example SIGTERM (else the one of its config).")
     var signal: String?
 
-    @Option(help: "How long it may take before SIGKILL, for example 10s.", transform: { try timeLimit($0) })
+    @Option(
+        help: "How long it may take before SIGKILL, for example 10s (else as the machine's config says).",
+        transform: { try timeLimit($0) })
     var timeout: DurationText?
 
     mutating func validate() throws {
@@ -108,7 +110,7 @@ struct MachineDestroyCommand: AsyncParsableCommand {
     @Flag(name: .customLong("no-wait"), help: "Do not wait until it is gone.")
     var skipsWait = false
 
-    @Option(help: "How long to wait at most, for example 30s.", transform: { try timeLimit($0) })
+    @Option(help: "How long to wait at most, for example 30s (else 60 s).", transform: { try timeLimit($0) })
     var timeout = DurationText(.seconds(60))
 
     @OptionGroup var confirmation: ConfirmationOptions
@@ -152,10 +154,12 @@ struct MachineWaitCommand: AsyncParsableCommand {
 
     @OptionGroup var argument: MachineArgument
 
-    @Option(help: .init("One of \(MachineState.choices).", valueName: "state"), transform: { try choice($0) })
+    @Option(
+        help: .init("One of \(MachineState.choices) (else \(MachineState.started.rawValue)).", valueName: "state"),
+        transform: { try choice($0) })
     var state = MachineState.started
 
-    @Option(help: "How long at most, for example 30s.", transform: { try timeLimit($0) })
+    @Option(help: "How long at most, for example 30s (else 60 s).", transform: { try timeLimit($0) })
     var timeout = DurationText(.seconds(60))
 
     @OptionGroup var global: GlobalOptions

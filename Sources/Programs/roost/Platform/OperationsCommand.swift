@@ -59,7 +59,7 @@ struct OperationsCommand: AsyncParsableCommand {
         @Argument(help: "The operation's id.", transform: { try PlanetOperationID($0) })
         var operation: PlanetOperationID
 
-        @Option(help: "How long to wait at most, for example 5m.", transform: { try timeLimit($0) })
+        @Option(help: "How long to wait at most, for example 5m (else 300 s).", transform: { try timeLimit($0) })
         var timeout = DurationText(.seconds(300))
 
         @OptionGroup var global: GlobalOptions

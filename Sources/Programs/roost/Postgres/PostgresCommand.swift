@@ -98,7 +98,7 @@ struct PostgresSwitchoverCommand: AsyncParsableCommand {
         transform: { try MemberName($0) })
     var to: MemberName?
 
-    @Option(help: "How long it may take, for example 30s.", transform: { try timeLimit($0) })
+    @Option(help: "How long it may take, for example 30s (else 60 s).", transform: { try timeLimit($0) })
     var timeout = DurationText(.seconds(60))
 
     @OptionGroup var global: GlobalOptions
@@ -151,7 +151,7 @@ struct PostgresDestroyCommand: AsyncParsableCommand {
     @Flag(help: "It is no failure if there is no such cluster.")
     var ifExists = false
 
-    @Option(help: "How long it may take, for example 2m.", transform: { try timeLimit($0) })
+    @Option(help: "How long it may take, for example 2m (else 120 s).", transform: { try timeLimit($0) })
     var timeout = DurationText(.seconds(120))
 
     @OptionGroup var confirmation: ConfirmationOptions

@@ -63,9 +63,7 @@ struct PostgresCreateCommand: AsyncParsableCommand {
                 do {
                     operation = try await planet.ask { try await $0.beginCluster(request) }
                 } catch let error as APIError where error.isNameTaken {
-                    throw CommandFailure(
-                        "there is a cluster or an app '\(name)' already",
-                        advice: "See it: roost pg status \(name)   Or take another name.")
+                    throw await Self.taken(name, on: planet)
                 }
                 return try await PostgresWait.until(
                     "is ready", name, on: planet, seeing: operation, orElse: "was not made",
@@ -76,6 +74,24 @@ struct PostgresCreateCommand: AsyncParsableCommand {
         try output.show(try AuthorityFile.trusting(cluster)) {
             $0.report + "\n\nConnect with:  roost pg connect \($0.name)"
         }
+    }
+
+    /// Clusters are apps, and not every app is a cluster.
+    private static func taken(_ name: AppName, on planet: Roostds) async -> CommandFailure {
+        let kind: String
+        do {
+            _ = try await planet.ask { try await $0.cluster(name) }
+            kind = "a cluster"
+        } catch let error as APIError where error.isNotFound {
+            return CommandFailure(
+                "there is an app '\(name)' already, which is no cluster",
+                advice: "See it: roost apps show \(name)   Or take another name.")
+        } catch {
+            kind = "a cluster or an app"
+        }
+        return CommandFailure(
+            "there is \(kind) '\(name)' already",
+            advice: "See it: roost pg status \(name)   Or take another name.")
     }
 
     private var request: CreateClusterRequest {
@@ -91,7 +107,7 @@ struct PostgresCreateCommand: AsyncParsableCommand {
 }
 
 extension APIError {
-    fileprivate var isNameTaken: Bool {
+    var isNameTaken: Bool {
         guard case .refused(_, let body) = cause else { return false }
         return body.status == .nameTaken
     }

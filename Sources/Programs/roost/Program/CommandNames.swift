@@ -5,8 +5,8 @@ enum CommandNames {
     typealias CommandType = any ParsableCommand.Type
 
     static func children(of command: CommandType) -> [CommandType] {
-        let configuration = command.configuration
-        return configuration.subcommands + configuration.groupedSubcommands.flatMap(\.subcommands)
+        // Those of groups are among them.
+        command.configuration.subcommands
     }
 
     static func child(_ word: String, of command: CommandType) -> CommandType? {
@@ -39,7 +39,8 @@ enum CommandNames {
     private static func hint(_ word: String, at command: CommandType, _ path: String) -> String {
         let names = children(of: command).flatMap { [$0._commandName] + $0.configuration.aliases }
         if let near = nearest(to: word, among: names) { return "; did you mean '\(path) \(near)'?" }
-        return names.isEmpty ? "" : "; there are \(names.joined(separator: ", "))"
+        let own = children(of: command).map { $0._commandName }
+        return own.isEmpty ? "" : "; there are \(own.joined(separator: ", "))"
     }
 
     /// The one that is fewest changes of a letter away, if a slip of the hand can explain it.

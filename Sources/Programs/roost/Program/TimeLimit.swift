@@ -9,7 +9,7 @@ func timeLimit(_ text: String) throws(InvalidValue) -> DurationText {
 
 /// How long a command in a machine may run: its host counts whole seconds.
 struct CommandTimeOptions: ParsableArguments {
-    @Option(help: "How long it may run, for example 30s or 2m.", transform: { try timeLimit($0) })
+    @Option(help: "How long it may run: 1 to 120 s, in whole seconds (else 60 s).", transform: { try timeLimit($0) })
     var timeout = DurationText(.seconds(60))
 
     static let range = 1...120
