@@ -65,7 +65,9 @@ NONE = {
 # The public API: shapes of people's requests and of answers to them, of which nothing is written back.
 PUBLIC = [
     f"Sources/Model/RoostWire/{name}.swift"
-    for name in ("MachinesAPI", "VolumesAPI", "PlatformAPI", "MaintenanceAPI", "RecoveryAPI", "OperationsAPI", "Errors")
+    for name in (
+        "MachinesAPI", "VolumesAPI", "PlatformAPI", "ClusterCredential", "MaintenanceAPI", "RecoveryAPI", "OperationsAPI", "Errors"
+    )
 ]
 
 DECLARED = re.compile(r"\b(struct|enum|extension|class|actor|protocol) ([A-Z][\w.]*)(?:<[^>]*>)?([^{\n]*)\{")

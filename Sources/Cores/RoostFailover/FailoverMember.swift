@@ -264,6 +264,8 @@ public struct FailoverMember: Sendable {
         case .following(let leader):
             if !needsFollow { restartStandby(rule, now) } else if now >= retryAt { follow(leader) }
         case .claiming(let end) where isSettled: takeOffice(rule, end: end, now)
+        // Only a store that went back opens an election again that it had decided. Nothing of that office has begun.
+        case .claiming: phase = .severing
         case .restarting where isSettled: if now >= retryAt { startPrimary(rule) }
         case .leading(let reigning): reign(reigning, rule, now)
         case .draining(let drain): self.drain(drain, rule, now)
@@ -272,7 +274,7 @@ public struct FailoverMember: Sendable {
         case .resigning(hasStopped: false): if now >= retryAt { start(.stop(.immediate)) }
         case .exchanging: if now >= retryAt { start(.exchange) }
         case .discarding: if now >= retryAt { start(.discard) }
-        case .empty, .initializing, .waiting, .cloning, .rewinding, .claiming, .promoting, .restarting, .quarantined,
+        case .empty, .initializing, .waiting, .cloning, .rewinding, .promoting, .restarting, .quarantined,
             .leaving:
             break
         }
