@@ -31,6 +31,10 @@ struct MachineFolders: Sendable {
     var exits: String { run + "/exits" }
     /// conmon makes a file `oom` in here.
     var persistent: String { run + "/persistent" }
+    /// There since the kernel has killed a process of the machine for want of memory.
+    var memoryMark: String { persistent + "/oom" }
+    /// How many such kills its first process has outlived.
+    var outlivedKills: String { run + "/outlived-kills" }
     /// /etc/hosts and its like: on disk, since the machine may write to them.
     var etc: String { state + "/etc" }
     /// There once the machine was killed by its host, and not by itself.

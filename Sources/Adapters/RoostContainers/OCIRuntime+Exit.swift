@@ -21,7 +21,7 @@ extension OCIRuntime {
             process = identity
         }
         let hasEnded: Bool
-        do { hasEnded = try await ends.wait(for: process) } catch {
+        do { hasEnded = try await awaitEnd(of: process, machine) } catch {
             throw RuntimeError(
                 code: .failed, operation: "wait for", subject: "machine \(machine)", cause: error.description)
         }
@@ -241,11 +241,15 @@ extension OCIRuntime {
         }
         let counted = cgroup(machine).outOfMemoryKills()
         let (isNoted, wasKilled) = try report("read the exit of", machine) { () throws(SystemError) in
-            (try DurableFile.exists(folders.persistent + "/oom"), try DurableFile.exists(folders.killedMark))
+            (try DurableFile.exists(folders.memoryMark), try DurableFile.exists(folders.killedMark))
         }
         let kills = isNoted ? max(counted, 1) : counted
         let isKilled = code == Self.codeKilled
-        let oomKilled = isKilled && kills > 0
+        let oomKilled =
+            isKilled && !wasKilled
+            && MemoryKills.ended(
+                kills: kills, outlived: Self.outlivedKills(folders.outlivedKills),
+                sinceFirst: Self.timeSinceFirstKill(folders.memoryMark, exit: "\(folders.exits)/\(machine)"), killTimes)
         return MachineExit(
             code: code, signal: oomKilled || (isKilled && wasKilled) ? SIGKILL : nil, oomKilled: oomKilled,
             memoryKills: kills)

@@ -58,6 +58,7 @@ public struct OCIRuntime: MachineRuntime {
     /// Alive for as long as the runtime is.
     private let logHalves: LogHalves
     let logger: Logger
+    var killTimes = MemoryKills.Times()
 
     static let lockPatience = Duration.seconds(120)
     /// conmon writes the exit file within milliseconds of the end, unless the computer is very busy.

@@ -160,6 +160,58 @@ struct ConfinementTests {
         }
     }
 
+    /// Of a command beside it, say. Whether somebody watched, or nobody until it had ended.
+    @Test(arguments: [true, false]) func aKillThatTheMachineOutlivedWasNotItsEnd(_ isWatched: Bool) async throws {
+        try await Workshop.with { workshop in
+            var runtime = workshop.runtime
+            runtime.killTimes = MemoryKills.Times(lookInterval: .milliseconds(50), patience: .milliseconds(300))
+            let launch = try await workshop.launch("while :; do sleep 600; done", guest: .init(memoryMebibytes: 32))
+            _ = try await runtime.launch(launch)
+            let folders = runtime.folders(launch.id)
+            let id = launch.id
+            let watching = Task { [runtime] in isWatched ? try await runtime.waitForExit(of: id) : nil }
+            let kills = isWatched ? 2 : 1
+            for _ in 0..<kills {
+                let command = ExecRequest(command: ["/bin/sh", "-c", "exec tail /dev/zero"])
+                #expect(try await runtime.execute(id, command).exitCode != 0)
+            }
+            let isOld = try await poll(for: .seconds(10)) { () -> Bool? in
+                if isWatched { return OCIRuntime.outlivedKills(folders.outlivedKills) >= kills ? true : nil }
+                var mark = stat()
+                guard stat(folders.memoryMark, &mark) == 0 else { return nil }
+                return WallClock.milliseconds() - Int64(mark.st_mtim.tv_sec) * 1000 > 1_500 ? true : nil
+            }
+            #expect(isOld == true)
+            _ = try? await runtime.execute(id, ExecRequest(command: ["/bin/sh", "-c", "kill -9 -1"]))
+            let exit: MachineExit
+            if let watched = try await watching.value {
+                exit = watched
+            } else {
+                exit = try await runtime.waitForExit(of: id)
+            }
+            #expect(exit.code == 137 && exit.signal == nil && !exit.oomKilled && exit.memoryKills >= kills, "\(exit)")
+        }
+    }
+
+    @Test("Of a machine's kills for want of memory the last may be its end, and none that it has outlived")
+    func killsAreOutlived() {
+        let times = MemoryKills.Times()
+        func at(_ seconds: Int) -> Moment { Moment.zero + .seconds(seconds) }
+        var kills = MemoryKills(outlived: 0, times)
+        // At 107 one more has come, and nobody knows yet who it was.
+        let looks = [(0, 0), (0, 100), (1, 102), (1, 106), (2, 107), (2, 111), (2, 112), (2, 120)]
+        var learned: [Int] = []
+        for (count, time) in looks where kills.look(count, at: at(time)) { learned.append(time) }
+        #expect(learned == [112] && kills.outlived == 2)
+        func isEnd(_ kills: Int, _ outlived: Int, _ sinceFirst: Duration?) -> Bool {
+            MemoryKills.ended(kills: kills, outlived: outlived, sinceFirst: sinceFirst, times)
+        }
+        #expect(!isEnd(0, 0, nil) && !isEnd(2, 2, .zero) && !isEnd(1, 0, .seconds(20)))
+        #expect(
+            isEnd(1, 0, nil) && isEnd(1, 0, .milliseconds(3)) && isEnd(3, 2, .seconds(100)) && isEnd(2, 0, .seconds(20))
+        )
+    }
+
     @Test func nothingOfTheHostCanBeWrittenTo() async throws {
         try await Workshop.with { workshop in
             let link = workshop.folder + "/link"
