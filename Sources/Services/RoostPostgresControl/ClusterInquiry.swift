@@ -26,10 +26,15 @@ struct ClusterInquiry: Sendable {
 
     /// After a change of its pause, which this host's copy and others' may not have yet.
     func bodyWithPause(of name: AppName) async throws(Refusal) -> ClusterBody {
-        let stored = try await clusters.read(name)
-        var body = try await body(of: name)
-        body.pause = stored.clusters[name]?.rule.flatMap { ClusterStatus.pause(of: $0) }
-        return body
+        do throws(Refusal) {
+            let stored = try await clusters.read(name)
+            var body = try await body(of: name)
+            body.pause = stored.clusters[name]?.rule.flatMap { ClusterStatus.pause(of: $0) }
+            return body
+        } catch {
+            // Who hears that the store does not answer holds it for not done.
+            throw Refusal(.outcomeUnknown, "the change is written; what became of it is not known: \(error.message)")
+        }
     }
 
     func body(of name: AppName) async throws(Refusal) -> ClusterBody {
