@@ -282,14 +282,6 @@ struct RuntimeTests {
             #expect(numbers == Array(first...24_000))
         }
     }
-}
-
-extension String {
-    func trimmingSuffix(_ isOut: (Character) -> Bool) -> String {
-        var text = self[...]
-        while let last = text.last, isOut(last) { text = text.dropLast() }
-        return String(text)
-    }
 
     @Test("Logs go of machines that are gone, the oldest first, and of no other one however old they are")
     func oldLogs() async throws {
@@ -314,12 +306,20 @@ extension String {
             let names = Set(try FolderListing.names(in: folder))
             let left = machines.filter { names.contains("\($0).log") && names.contains("\($0).log.1") }
             #expect(left == [stopped, made, held] + machines.dropFirst(5))
-            #expect(names.count == 2 * left.count)
+            #expect(names.count == 2 * left.count, "\(names.sorted().prefix(6))")
             lock.release()
             await workshop.runtime.forgetLogs(keeping: [stopped])
             #expect(access("\(folder)/\(held).log", F_OK) != 0 && access("\(folder)/\(stopped).log", F_OK) == 0)
             #expect(try FolderListing.names(in: workshop.run + "/locks").isEmpty)
             rmdir(workshop.runtime.folders(made).state)
         }
+    }
+}
+
+extension String {
+    func trimmingSuffix(_ isOut: (Character) -> Bool) -> String {
+        var text = self[...]
+        while let last = text.last, isOut(last) { text = text.dropLast() }
+        return String(text)
     }
 }

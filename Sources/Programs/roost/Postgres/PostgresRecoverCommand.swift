@@ -25,6 +25,10 @@ struct PostgresRecoverCommand: AsyncParsableCommand {
     @OptionGroup var global: GlobalOptions
     @OptionGroup var output: OutputOptions
 
+    mutating func validate() throws {
+        guard timeout.duration > .zero else { throw ValidationError("--timeout is more than 0") }
+    }
+
     func run() async throws {
         let planet = try Roostds.find(global)
         let recovery = try await planet.ask { try await $0.recovery(of: name) }
