@@ -1,4 +1,5 @@
 import Foundation
+import RoostLinux
 import RoostModel
 import RoostPlanet
 import RoostStore
@@ -59,7 +60,7 @@ import Testing
             #expect(again.string("id") == asked.string("id"), "\(again.text)")
             for (body, status) in [
                 (#"{"member": "orders-2"}"#, 400), (#"{"member": ""}"#, 400), (#"{"seconds": 0}"#, 400),
-                (#"{"hand_over": false}"#, 412), (#"{"switchover": false}"#, 400),
+                (#"{"hand_over": false}"#, 412), (#"{"switchover": true}"#, 400),
             ] {
                 let refused = try await host.call("POST /v1/postgres/orders/restart", body)
                 #expect(refused.status == status, "\(body): \(refused.text)")
@@ -79,7 +80,12 @@ import Testing
             #expect(try await ams.call("GET /v1/postgres/orders/recovery").status == 404)
             try await Self.create(at: ams, in: planet)
             for host in [ams, try planet["iad1"]] {
-                let shown = try await host.call("GET /v1/postgres/orders/recovery")
+                // A host needs a moment to hear of a cluster.
+                let answer = try await poll(for: .seconds(10)) {
+                    let answer = try await host.call("GET /v1/postgres/orders/recovery")
+                    return answer.status == 503 ? nil : answer
+                }
+                let shown = try #require(answer)
                 #expect(shown.status == 200 && shown.object["proposal"] == nil, "\(shown.text)")
                 #expect(shown.string("obstacle").contains("no member says"), "\(shown.text)")
                 let revision = try #require(shown.object["revision"] as? Int)
