@@ -4,10 +4,9 @@
 #
 #   scripts/test.sh [FILTER]     only the tests whose names match FILTER
 #
-# Always two lanes beside each other. First the rooms that start Postgres and etcd, and mostly wait for them, beside the
-# other adapters and services. Then the lab, which mostly waits too, beside what only computes: the pure rooms, which have no
-# clock to miss, and leave the processor to whoever has. In each lane one test at a time: many of them time real programs,
-# and want a processor for themselves.
+# The rooms in three lanes beside each other: one starts Postgres and etcd, and mostly waits for them; one has the other
+# adapters and services; the pure rooms only compute, have no clock to miss, and leave the processor to whoever has. In each
+# lane, and in the lab, one test at a time: many of them time real programs, and want a processor for themselves.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 filter=${1:-}
@@ -21,9 +20,8 @@ lab_limit=45m
 build=(-c release --scratch-path .build/testing -Xswiftc -enable-testing -debug-info-format none)
 
 logs=$(mktemp -d /tmp/roost-test.XXXXXX)
-lane=
-niceness=0
-trap '[ -z "$lane" ] || stop "$lane"; rm -rf "$logs"' EXIT
+lanes=()
+trap 'for lane in "${lanes[@]}"; do stop "$lane"; done; rm -rf "$logs"' EXIT
 passed=0 failed=0 skipped=0
 
 # Ends a process and all below it; one that was started with & is deaf to Ctrl-C.
@@ -40,28 +38,32 @@ run() {
     echo "== $name"
     local began=$SECONDS
     # Line by line, so that a crash leaves on record what ran.
-    timeout --kill-after=30s "$limit" nice -n "$niceness" stdbuf -oL swift test "${build[@]}" --ignore-lock --skip-build \
-        --disable-xctest --no-parallel "$@" 2>&1 </dev/null | tee "$logs/$name" | grep --line-buffered -vE '^◇ (Test|Suite) .* started\.$'
+    timeout --kill-after=30s "$limit" stdbuf -oL swift test "${build[@]}" --ignore-lock --skip-build --disable-xctest \
+        --no-parallel "$@" 2>&1 </dev/null | tee "$logs/$name" | grep --line-buffered -vE '^◇ (Test|Suite) .* started\.$'
     echo "${PIPESTATUS[0]}" >"$logs/$name.status"
     echo "== $name took $((SECONDS - began)) s"
 }
 
-# Runs a part in a lane of its own. Two of them cannot read the build at the same moment.
+# Runs a part in a lane of its own, and returns when its tests have begun: two of them cannot read the build at the same
+# moment.
 beside() {
     local room
     room=$(grep -oE 'Roost[A-Za-z]+Tests' <<<"${*: -1}" | tail -n 1)
     run "$@" &
-    lane=$!
+    lanes+=($!)
     for _ in $(seq 240); do
-        ! pgrep -f "Tests\.xctest.*$room" >/dev/null && kill -0 "$lane" 2>/dev/null || break
+        ! pgrep -f "Tests\.xctest.*$room" >/dev/null && kill -0 "${lanes[-1]}" 2>/dev/null || break
         sleep 0.5
     done
 }
 
-# Waits for it.
-together() {
-    wait "$lane"
-    lane=
+# Lets the tests of a room have what nobody else wants of the processors. 'nice' in front of 'swift test' does not reach them.
+yield_to_others() {
+    local process thread
+    for process in $(pgrep -f "Tests\.xctest.*$1"); do
+        for thread in "/proc/$process/task/"*; do renice -n 19 -p "${thread##*/}" >/dev/null 2>&1; done
+    done
+    true
 }
 
 count() { grep -E "^$1 Test .* $2 ?(after|[.:])" "$logs/$3" | grep -vcE '^. Test run with ' || true; }
@@ -112,14 +114,13 @@ if [ -n "$filter" ]; then
     run filtered "$lab_limit" --filter "$filter"
     tally filtered
 else
+    beside pure "$rooms_limit" --filter "$pure"
+    yield_to_others RoostSimulationTests
     beside databases "$rooms_limit" --filter "$databases"
     run rooms "$rooms_limit" --skip "$lab|$databases|$pure"
-    together
-    niceness=19
-    beside pure "$lab_limit" --filter "$pure"
-    niceness=0
+    wait "${lanes[@]}"
+    lanes=()
     run lab "$lab_limit" --filter "$lab"
-    together
     tally databases
     tally rooms
     tally pure
