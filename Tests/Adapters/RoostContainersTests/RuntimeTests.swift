@@ -30,7 +30,7 @@ struct RuntimeTests {
             #expect(workshop.cgroups(of: launch.id).isEmpty)
             #expect(try MountTable.current().mounts.filter { $0.point.contains(launch.id.text) }.isEmpty)
             #expect(try FolderListing.names(in: workshop.run + "/runtime").isEmpty)
-            #expect(try FolderListing.names(in: workshop.run + "/locks").isEmpty)
+            #expect(access(workshop.runtime.folders(held).lock, F_OK) != 0)
             // The log outlives the machine for a while.
             #expect(try await workshop.runtime.logTail(launch.id, bytesMax: 6) == "\(launch.id.text.suffix(5))\n")
         }
@@ -306,11 +306,12 @@ struct RuntimeTests {
             let names = Set(try FolderListing.names(in: folder))
             let left = machines.filter { names.contains("\($0).log") && names.contains("\($0).log.1") }
             #expect(left == [stopped, made, held] + machines.dropFirst(5))
-            #expect(names.count == 2 * left.count, "\(names.sorted().prefix(6))")
+            // The rotation of logs has a name of its own beside them.
+            #expect(names.allSatisfy { name in left.contains { name.hasPrefix("\($0)") } })
             lock.release()
             await workshop.runtime.forgetLogs(keeping: [stopped])
             #expect(access("\(folder)/\(held).log", F_OK) != 0 && access("\(folder)/\(stopped).log", F_OK) == 0)
-            #expect(try FolderListing.names(in: workshop.run + "/locks").isEmpty)
+            #expect(access(workshop.runtime.folders(held).lock, F_OK) != 0)
             rmdir(workshop.runtime.folders(made).state)
         }
     }
