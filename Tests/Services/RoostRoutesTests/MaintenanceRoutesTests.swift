@@ -1,5 +1,4 @@
 import Foundation
-import RoostLinux
 import RoostModel
 import RoostPlanet
 import RoostStore
@@ -70,33 +69,6 @@ import Testing
             }
             let next = try await host.call("POST /v1/postgres/orders/restart", nil)
             #expect(next.status == 202 && next.string("id") != asked.string("id"), "\(next.text)")
-        }
-    }
-
-    @Test("What members know is shown at any host, and a rule that nobody doubts is not changed")
-    func recovery() async throws {
-        try await PlanetUnderTest.run(["ams1", "iad1"], deaf: ["iad1"]) { planet in
-            let ams = try planet["ams1"]
-            #expect(try await ams.call("GET /v1/postgres/orders/recovery").status == 404)
-            try await Self.create(at: ams, in: planet)
-            for host in [ams, try planet["iad1"]] {
-                // A host needs a moment to hear of a cluster.
-                let answer = try await poll(for: .seconds(10)) {
-                    let answer = try await host.call("GET /v1/postgres/orders/recovery")
-                    return answer.status == 503 ? nil : answer
-                }
-                let shown = try #require(answer)
-                #expect(shown.status == 200 && shown.object["proposal"] == nil, "\(shown.text)")
-                #expect(shown.string("obstacle").contains("no member says"), "\(shown.text)")
-                let revision = try #require(shown.object["revision"] as? Int)
-                for (body, status) in [
-                    (#"{"revision": \#(revision)}"#, 412), (#"{"revision": \#(revision + 1)}"#, 412), ("{}", 400),
-                    (#"{"revision": "1"}"#, 400),
-                ] {
-                    let refused = try await host.call("POST /v1/postgres/orders/recovery", body)
-                    #expect(refused.status == status, "\(body): \(refused.text)")
-                }
-            }
         }
     }
 }
