@@ -66,7 +66,8 @@ yield_to_others() {
     true
 }
 
-count() { grep -E "^$1 Test .* $2 ?(after|[.:])" "$logs/$3" | grep -vcE '^. Test run with ' || true; }
+# A test that fails has one line for that, and one before it for each issue ("… recorded an issue …: Expectation failed: …").
+count() { grep -E "^$1 Test .* $2 ?(after|[.:])" "$logs/$3" | grep -vcE '^. Test run with | recorded an issue ' || true; }
 
 # Adds up what a part has printed; one that ends badly without a failed test (a crash, a time-out) counts as a failure.
 tally() {

@@ -13,16 +13,18 @@ import Testing
         let switchovers: [ClusterScenario.Fault] = [
             .switchover, .operationFails, .storeOutage, .restartMember, .isolate,
         ]
-        let mixed = (1...600 as ClosedRange<UInt64>).map { ClusterScenario(seed: $0, members: 3) }
-        let given = (1...120 as ClosedRange<UInt64>).map {
-            ClusterScenario(seed: $0, members: 3, faults: switchovers)
+        let wanted = PhaseStep.legal.filter { Self.rare[$0.from]?.contains($0.to) != true }
+        // A change of the core gives every seed another course: how many it takes until the last step was taken is luck.
+        for seed in 1...3000 as ClosedRange<UInt64> where !taken.isSuperset(of: wanted) {
+            var scenarios = [ClusterScenario(seed: seed, members: 3)]
+            if seed % 5 == 0 { scenarios.append(ClusterScenario(seed: seed, members: 3, faults: switchovers)) }
+            for scenario in scenarios {
+                let run = run(scenario)
+                taken.formUnion(run.steps)
+                if run.violation != nil { return }
+            }
         }
-        for scenario in mixed + given {
-            let run = run(scenario)
-            taken.formUnion(run.steps)
-            if run.violation != nil { return }
-        }
-        let missing = PhaseStep.legal.filter { !taken.contains($0) && Self.rare[$0.from]?.contains($0.to) != true }
+        let missing = wanted.filter { !taken.contains($0) }
         #expect(missing.isEmpty, "\(missing)")
     }
 
