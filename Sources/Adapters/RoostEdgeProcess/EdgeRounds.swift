@@ -112,11 +112,12 @@ struct EdgeRounds {
                 }
                 if received.isEmpty { break }
                 hasSpoken = true
+                edge.hasTroubleSaid = false
                 edge.mustBeGoneBy = nil
                 for item in received { hear(item, of: edge, orders) }
             }
         } catch {
-            logger.error("the link to the edge has failed", metadata: ["edge": "\(edge.number)", "error": "\(error)"])
+            complain(of: edge, "the link to the edge has failed", error)
             edge.disconnect()
             link = Self.isOwnLack(error) ? .lack : .failed
         }
@@ -323,9 +324,18 @@ struct EdgeRounds {
 
     private func attempt(_ edge: RunningEdge, _ work: (RunningEdge) throws -> Void) {
         do { try work(edge) } catch {
-            logger.error("the edge takes no orders", metadata: ["process": "\(edge.process)", "error": "\(error)"])
+            complain(of: edge, "the edge takes no orders", error)
             edge.disconnect()
         }
+    }
+
+    /// Once until it has spoken again: what this process lacks fails a hundred times a second.
+    private func complain(of edge: RunningEdge, _ what: String, _ error: any Error) {
+        guard !edge.hasTroubleSaid else { return }
+        edge.hasTroubleSaid = true
+        logger.error(
+            "\(what)",
+            metadata: ["edge": "\(edge.number)", "process": "\(edge.process)", "error": "\(error)"])
     }
 
     // MARK: - Which edges there are to be
