@@ -1,4 +1,5 @@
 import Foundation
+import RoostLinux
 import RoostModel
 import RoostPlanet
 import RoostStore
@@ -70,5 +71,80 @@ import Testing
             let next = try await host.call("POST /v1/postgres/orders/restart", nil)
             #expect(next.status == 202 && next.string("id") != asked.string("id"), "\(next.text)")
         }
+    }
+
+    @Test("What members know is shown at any host, and a rule that nobody doubts is not changed")
+    func recovery() async throws {
+        try await PlanetUnderTest.run(["ams1", "iad1"], deaf: ["iad1"], edges: ["ams1"]) { planet in
+            let ams = try planet["ams1"]
+            #expect(try await ams.call("GET /v1/postgres/orders/recovery").status == 404)
+            try await Self.create(at: ams, in: planet)
+            // As a host does that has members, an edge, or the duty to make them.
+            ams.watcher.follow([.clusters])
+            for host in [ams, try planet["iad1"]] {
+                // A host needs a moment to hear of a cluster.
+                let answer = try await poll(for: .seconds(10)) {
+                    let answer = try await host.call("GET /v1/postgres/orders/recovery")
+                    return answer.status == 503 ? nil : answer
+                }
+                let shown = try #require(answer)
+                #expect(shown.status == 200 && shown.object["proposal"] == nil, "\(shown.text)")
+                #expect(shown.string("obstacle").contains("no member says"), "\(shown.text)")
+                let revision = try #require(shown.object["revision"] as? Int)
+                for (body, status) in [
+                    (#"{"revision": \#(revision)}"#, 412), (#"{"revision": \#(revision + 1)}"#, 412), ("{}", 400),
+                    (#"{"revision": "1"}"#, 400),
+                ] {
+                    let refused = try await host.call("POST /v1/postgres/orders/recovery", body)
+                    #expect(refused.status == status, "\(body): \(refused.text)")
+                }
+            }
+        }
+    }
+
+    @Test("A rule that its members know to be old is put right, once, as it was looked at")
+    func recovered() async throws {
+        try await PlanetUnderTest.run { planet in
+            let ams = try planet["ams1"]
+            try await Self.create(at: ams, in: planet)
+            ams.watcher.follow([.clusters])
+            try await Self.learn(of: 3, at: ams.name, in: planet)
+            let answer = try await poll(for: .seconds(10)) {
+                let answer = try await ams.call("GET /v1/postgres/orders/recovery")
+                return answer.object["proposal"] == nil ? nil : answer
+            }
+            let shown = try #require(answer)
+            let proposal = try #require(shown.object["proposal"] as? [String: Any], "\(shown.text)")
+            #expect(proposal["source"] as? String == "orders-1" && proposal["calls"] as? Int == 4, "\(shown.text)")
+            let revision = try #require(shown.object["revision"] as? Int)
+            let key = StoreKeys.clusterRule(try AppName("orders"))
+            for (asked, status) in [(revision + 1, 412), (revision, 200), (revision, 412)] {
+                let answer = try await ams.call("POST /v1/postgres/orders/recovery", #"{"revision": \#(asked)}"#)
+                #expect(answer.status == status, "\(answer.text)")
+            }
+            let entry = try #require(try await planet.store.read(.key(key), at: nil).entries.first)
+            let rule = try JSONDecoder().decode(ClusterRule.self, from: Data(entry.value))
+            #expect(rule.epoch == Epoch(3) && rule.recruitment?.epoch == Epoch(4))
+            #expect(rule.recruitment?.reason == .storeRecovered)
+        }
+    }
+
+    /// The only member runs on the host, and says that it has led in this epoch.
+    private static func learn(of epoch: UInt64, at host: HostName, in planet: PlanetUnderTest) async throws {
+        let (name, member) = (try AppName("orders"), try MemberName("orders-1"))
+        let machine = MachineRecord(
+            id: try MachineID("0123456789abcd"), name: "orders-1", app: name, region: try RegionCode("ams"),
+            state: .started, instance: "1", config: MachineConfig(image: "dir:/image"), network: NetworkNumber(1),
+            owner: MachineOwner(kind: .postgres, name: name, role: member), createdAt: 0, updatedAt: 0)
+        let reigns = [1, epoch].map { Reign(epoch: Epoch($0), leader: member, begin: .zero) }
+        let report = MemberReport(
+            member: member, role: .standby, state: .waiting, promised: Epoch(epoch), position: nil, timeline: 2,
+            replayed: .zero, isStreaming: false, lagBytes: 0, lagMilliseconds: 0, skills: MemberSkill.known,
+            knowledge: MemberKnowledge(opened: reigns.last, history: reigns, timeline: 2, position: nil))
+        _ = try await planet.store.commit(
+            Transaction(then: [
+                .put(machine, at: StoreKeys.machine(machine.id, on: host)),
+                .put(report, at: StoreKeys.report(name, member)),
+            ]))
     }
 }
