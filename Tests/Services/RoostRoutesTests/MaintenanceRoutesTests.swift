@@ -129,13 +129,12 @@ import Testing
         }
     }
 
-    /// The only member runs on the host, and says that it has led in this epoch.
+    /// The only member has its place on the host, and says that it has led in this epoch.
     private static func learn(of epoch: UInt64, at host: HostName, in planet: PlanetUnderTest) async throws {
         let (name, member) = (try AppName("orders"), try MemberName("orders-1"))
-        let machine = MachineRecord(
-            id: try MachineID("0123456789abcd"), name: "orders-1", app: name, region: try RegionCode("ams"),
-            state: .started, instance: "1", config: MachineConfig(image: "dir:/image"), network: NetworkNumber(1),
-            owner: MachineOwner(kind: .postgres, name: name, role: member), createdAt: 0, updatedAt: 0)
+        let placement = MemberPlacement(
+            member: member, host: host, region: try RegionCode("ams"), machine: try MachineID("0123456789abcd"),
+            volume: try VolumeID("vol_0123456789abcdef"), address: MeshAddress.host(host))
         let reigns = [1, epoch].map { Reign(epoch: Epoch($0), leader: member, begin: .zero) }
         let report = MemberReport(
             member: member, role: .standby, state: .waiting, promised: Epoch(epoch), position: nil, timeline: 2,
@@ -143,7 +142,7 @@ import Testing
             knowledge: MemberKnowledge(opened: reigns.last, history: reigns, timeline: 2, position: nil))
         _ = try await planet.store.commit(
             Transaction(then: [
-                .put(machine, at: StoreKeys.machine(machine.id, on: host)),
+                .put(placement, at: StoreKeys.placement(name, member)),
                 .put(report, at: StoreKeys.report(name, member)),
             ]))
     }

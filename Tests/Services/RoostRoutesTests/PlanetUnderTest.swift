@@ -173,12 +173,14 @@ struct HostUnderTest: Sendable {
                 serverKey: "k")
         }
         let orders = Self.orders(to: edge, of: agent, view)
+        let hearing = ClusterHearing(watcher: watcher)
         groups = [
             AppRoutes(view: view, apps: apps), MachineRoutes(view: view, dispatch: dispatch, names: names),
             MachineQuestionRoutes(view: view), VolumeRoutes(view: view, dispatch: dispatch),
             PlatformRoutes(view: view, edge: orders), HostRoutes(view: view, edge: orders),
             OperationRoutes(view: view, operations: OperationDirectory(store: store)),
-            ClusterRoutes(view: view, clusters: clusters, hearing: ClusterHearing(watcher: watcher)),
+            ClusterRoutes(view: view, clusters: clusters, hearing: hearing),
+            ClusterPeerRoutes(view: view, clusters: clusters, hearing: hearing),
             MetricsRoutes(
                 registry: registry,
                 sources: [
