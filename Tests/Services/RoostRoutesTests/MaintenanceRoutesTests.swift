@@ -132,9 +132,10 @@ import Testing
     /// The only member has its place on the host, and says that it has led in this epoch.
     private static func learn(of epoch: UInt64, at host: HostName, in planet: PlanetUnderTest) async throws {
         let (name, member) = (try AppName("orders"), try MemberName("orders-1"))
+        let machine = try MachineID("0123456789abcd")
         let placement = MemberPlacement(
-            member: member, host: host, region: try RegionCode("ams"), machine: try MachineID("0123456789abcd"),
-            volume: try VolumeID("vol_0123456789abcdef"), address: MeshAddress.host(host))
+            member: member, host: host, region: try RegionCode("ams"), machine: machine,
+            volume: try VolumeID("vol_0123456789abcdef"), address: MeshAddress.machine(machine, in: NetworkNumber(1)))
         let reigns = [1, epoch].map { Reign(epoch: Epoch($0), leader: member, begin: .zero) }
         let report = MemberReport(
             member: member, role: .standby, state: .waiting, promised: Epoch(epoch), position: nil, timeline: 2,
