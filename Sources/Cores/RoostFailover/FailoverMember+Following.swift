@@ -217,7 +217,7 @@ extension FailoverMember {
         if breakage == .trustsShortLeader { return outgrew(reason, now) }
         detail = reason
         guard let rule = view?.rule, rule.recruitment == nil, rule.leader != name, rule.epoch == state.promised,
-            proofOfReversal(rule) == nil, state.data == .usable, !isPaused(now)
+            proofOfReversal(rule) == nil, state.data == .usable, !isPaused(now), rule.members.contains(name)
         else { return }
         var next = rule
         next.recruitment = Recruitment(epoch: rule.epoch.next, proposer: name, reason: .leaderLostLog)
