@@ -237,8 +237,8 @@ extension FailoverMember {
         reports.divergence = nil
         streamedAt = now
         detail = nil
-        // It answers and streams: edges may bring readers.
-        setGate(open: true)
+        // It answers and streams: edges may bring readers. What one shows that is no member yet may be confirmed by nobody.
+        if view?.rule?.members.contains(name) == true { setGate(open: true) }
         // Consistent (it answers) and in the stream of this epoch: only a leader of this epoch has the slot.
         if state.data == .rewinding { save { $0.data = .usable } }
     }

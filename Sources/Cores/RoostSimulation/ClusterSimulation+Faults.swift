@@ -155,6 +155,8 @@ extension ClusterSimulation {
             members[member].postgres.log.lastEpoch == reign.epoch.number, disksToLose > 0,
             othersAreWhole(besides: member), present.count > 1
         else { return }
+        // Nor where none of them can start its Postgres to say so.
+        guard present.allSatisfy({ time >= members[$0].fullUntil }) else { return }
         let others = present.filter { $0 != member }.map { members[$0].postgres.log }
         let least = others.map { $0.lastEpoch == reign.epoch.number ? $0.end : 0 }.min() ?? 0
         guard least > reign.begin.offset + 1 else { return }

@@ -179,6 +179,7 @@ struct HostUnderTest: Sendable {
             PlatformRoutes(view: view, edge: orders), HostRoutes(view: view, edge: orders),
             OperationRoutes(view: view, operations: OperationDirectory(store: store)),
             ClusterRoutes(view: view, clusters: clusters, hearing: ClusterHearing(watcher: watcher)),
+            MembersRoutes(view: view, clusters: clusters),
             MetricsRoutes(
                 registry: registry,
                 sources: [
