@@ -38,19 +38,23 @@ extension PostgresInstance {
         let end = BootClock.now() + Self.barrierMax
         // Postgres reads it first, and tells its processes before it lets anybody in: a new session that shows it is proof
         // that all were told.
-        let isTold = try await poll(for: end - BootClock.now(), every: Self.proofInterval) { () -> Bool? in
+        let told = try await poll(for: end - BootClock.now(), every: Self.proofInterval) { () -> String? in
             await probe.disconnect()
-            let rows = try? await probe.query("SHOW synchronous_standby_names", within: Self.probeDeadline)
-            return rows?.first?[0]?.hasPrefix("FIRST ") == true ? true : nil
+            let rows = try? await probe.query(
+                "SELECT current_setting('synchronous_standby_names'), clock_timestamp()", within: Self.probeDeadline)
+            guard let row = rows?.first, row.count == 2, row[0]?.hasPrefix("FIRST ") == true else { return nil }
+            return row[1]
         }
-        guard isTold == true else {
-            throw PostgresError("keep commits from being confirmed", "Postgres does not read it")
+        guard let told else {
+            throw PostgresError("keep commits from being confirmed", "Postgres does not read its configuration")
         }
         // Whether a commit waits at all is told to sessions by the checkpointer, which looks whenever it begins one.
         if barrier.wasAlone { try await checkpoint(within: max(end - BootClock.now(), .milliseconds(1))) }
         let names = barrier.streams.map { ClusterRoles.literal("\($0)") }.joined(separator: ", ")
-        // Without a place that its standby has on disk a sender shows no priority.
-        let unread = "application_name IN (\(names)) AND (sync_priority < 2 OR flush_lsn IS NULL)"
+        // A sender that began afterwards began with it. One whose standby has not said what it has shows no priority.
+        let unread =
+            "application_name IN (\(names)) AND (sync_priority < 2 OR flush_lsn IS NULL)"
+            + " AND backend_start <= \(ClusterRoles.literal(told))::timestamptz"
         let began = BootClock.now()
         let isRead = try await poll(for: end - BootClock.now(), every: Self.proofInterval) { () -> Bool? in
             let rows = try await control.query(

@@ -73,8 +73,7 @@ import Testing
         var dialogue = try open(members: 2, [try step(.add, "m3")])
         _ = dialogue.watch()
         _ = dialogue.ended()
-        try stream(&dialogue, 3)
-        let named = rule(try stream(&dialogue, 3))
+        let named = rule(try stream(&dialogue, 3) + stream(&dialogue, 3))
         #expect(named?.members.count == 3 && named?.confirmations == 1)
         let asked = operation(try applied(&dialogue, named))
         let names = try ["m2", "m3"].map { try MemberName($0) }
@@ -83,8 +82,7 @@ import Testing
 
     @Test func aPreparationThatComesToNothingIsTakenBack() throws {
         var dialogue = try open(members: 3, [try step(.remove, "m3")])
-        _ = dialogue.watch()
-        let prepared = rule(try stream(&dialogue, 3))
+        let prepared = rule(dialogue.watch() + (try stream(&dialogue, 3)))
         #expect(prepared?.change?.isPrepared == true)
         _ = try applied(&dialogue, prepared)
         _ = dialogue.ended()

@@ -118,8 +118,8 @@ import Testing
         #expect(try await world.settle(under: fence))
         let spec = try #require(try await records(world).spec)
         #expect(spec.members.count == 5 && world.machines.count == 5)
-        let fewer = try MemberWish.scale([world.hosts.region: 4]).course(
-            of: spec, try await records(world), rule(world))
+        let (seen, present) = (try await records(world), try await rule(world))
+        let fewer = try MemberWish.scale([world.hosts.region: 4]).course(of: spec, seen, present)
         #expect(fewer.steps.count == 1 && fewer.steps.first?.kind == .remove)
         #expect(fewer.steps.first?.member.text != "db-1", "not the leader")
     }
