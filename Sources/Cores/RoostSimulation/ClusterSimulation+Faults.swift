@@ -14,7 +14,7 @@ extension ClusterSimulation {
         guard !faults.isEmpty else { return }
         let fault = random.choose(faults)
         // Mostly whoever leads: that is where it hurts.
-        var member = random.pick(0, members.count - 1)
+        var member = random.choose(made)
         if let leader = store.view.rule?.leader, random.chance(50) {
             member = members.firstIndex { $0.name == leader } ?? member
         }
@@ -84,8 +84,7 @@ extension ClusterSimulation {
     }
 
     private func cutWays(_ fault: ClusterScenario.Fault, _ member: Int, for duration: Int) {
-        var other = random.pick(0, members.count - 1)
-        if other >= member { other += 1 }
+        let other = random.choose(made.filter { $0 != member } + [storePlace])
         var ways = [(member, other)]
         if fault != .cutOneWay { ways.append((other, member)) }
         if fault == .isolate {

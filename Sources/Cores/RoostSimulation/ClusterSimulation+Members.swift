@@ -9,6 +9,9 @@ extension ClusterSimulation {
         return members.indices.filter { names.contains(members[$0].name) }
     }
 
+    /// Those that have a machine.
+    var made: [Int] { members.indices.filter { members[$0].isMade } }
+
     func askForChange(_ fault: ClusterScenario.Fault, of member: Int) {
         guard let rule = store.view.rule, rule.change?.current == nil, !storeWentBack else { return }
         let comer = members.indices.first {

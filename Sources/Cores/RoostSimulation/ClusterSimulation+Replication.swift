@@ -140,7 +140,7 @@ extension ClusterSimulation {
     func writeAsClient() {
         if let primaryAt, time - primaryAt > 2 * Self.second { return }
         schedule(.client, after: random.pick(10, 120) * Self.millisecond)
-        let member = random.pick(0, members.count - 1)
+        let member = random.choose(made)
         guard case .primary(let epoch) = members[member].postgres.mode, time >= members[member].frozenUntil,
             !members[member].postgres.isShort, members[member].gateIsOpen || random.chance(50)
         else { return }

@@ -106,7 +106,8 @@ public final class ClusterSimulation {
         self.keepsTrace = keepsTrace
         timings = FailoverTimings()
         random = SplitMix64(seed: scenario.seed)
-        let comers = scenario.faults.contains(.addMember) || !scenario.script.isEmpty ? Self.comersMax : 0
+        let kinds = scenario.faults + scenario.script.map(\.fault)
+        let comers = kinds.contains(.addMember) || kinds.contains(.replaceMember) ? Self.comersMax : 0
         let names = (1...scenario.members + comers).compactMap { try? MemberName("m\($0)") }
         store = SimulatedStore(members: Array(names.prefix(scenario.members)))
         members = names.map { SimulatedMember(name: $0) }
@@ -116,8 +117,8 @@ public final class ClusterSimulation {
         disksToLose = scenario.members / 2
         // Few kinds of fault in a run find more than all in each.
         var chosen: [ClusterScenario.Fault] = []
-        let kinds = random.pick(1, 5)
-        if !scenario.faults.isEmpty { for _ in 0..<kinds { chosen.append(random.choose(scenario.faults)) } }
+        let count = random.pick(1, 5)
+        if !scenario.faults.isEmpty { for _ in 0..<count { chosen.append(random.choose(scenario.faults)) } }
         faults = chosen
         pace = random.pick(500, 5000)
         layOut()
