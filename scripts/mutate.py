@@ -43,27 +43,38 @@ MUTATIONS = [
     # Who leads, and from when on.
     Mutation(
         "a promotion asks for no confirmations", CORE + "FailoverMember+Leading.swift",
-        ".promote(\n                epoch: rule.epoch, confirmations: rule.confirmations,",
-        ".promote(\n                epoch: rule.epoch, confirmations: 0,",
+        ".promote(epoch: rule.epoch, confirmations: quorum.confirmations,",
+        ".promote(epoch: rule.epoch, confirmations: 0,",
         "LeaderDialogueTests/afterAPromotionOldBytesAreNotEnough"),
     Mutation(
         "a promotion names no standbys", CORE + "FailoverMember+Leading.swift",
-        ".promote(\n                epoch: rule.epoch, confirmations: rule.confirmations, "
-        "standbys: rule.members.filter { $0 != name }",
-        ".promote(\n                epoch: rule.epoch, confirmations: rule.confirmations, standbys: []",
+        ".promote(epoch: rule.epoch, confirmations: quorum.confirmations, standbys: quorum.standbys)",
+        ".promote(epoch: rule.epoch, confirmations: quorum.confirmations, standbys: [])",
         "LeaderDialogueTests/afterAPromotionOldBytesAreNotEnough"),
     Mutation(
         "a restart asks for no confirmations", CORE + "FailoverMember+Leading.swift",
-        ".startPrimary(\n                epoch: rule.epoch, confirmations: rule.confirmations,",
-        ".startPrimary(\n                epoch: rule.epoch, confirmations: 0,",
+        ".startPrimary(epoch: rule.epoch, confirmations: quorum.confirmations,",
+        ".startPrimary(epoch: rule.epoch, confirmations: 0,",
         "LeaderDialogueTests/aReturningLeaderAsksForItsLeaseFirst"),
+    Mutation(
+        "a member is named without proof of what was confirmed before", CORE + "FailoverMember+Members.swift",
+        "quorum.holds(sample.standbys, upTo: required) ||", "quorum.holds(sample.standbys) ||",
+        "MembersDialogueTests/aFourthMemberIsNamedAfterPostgresAsksForTwo"),
+    Mutation(
+        "a member is named before Postgres asks for it", CORE + "FailoverMember+Members.swift",
+        "let becomesEven = !rule.members.count.isMultiple(of: 2)", "let becomesEven = false",
+        "MembersDialogueTests/aFourthMemberIsNamedAfterPostgresAsksForTwo"),
+    Mutation(
+        "one that was removed goes on", CORE + "FailoverMember+Members.swift",
+        "if rule.members.contains(name) || rule.joining == name { return nil }", "if true { return nil }",
+        "MembersDialogueTests/whoIsNoMemberAnyMoreDoesNothing"),
     Mutation(
         "a leader opens on bytes of the reign before", CORE + "FailoverMember+Leading.swift",
         "sample.flushed > reign.begin", "sample.flushed >= reign.begin",
         "LeaderDialogueTests/afterAPromotionOldBytesAreNotEnough"),
     Mutation(
         "a leader opens when standbys stream, whatever they have", CORE + "FailoverMember+Leading.swift",
-        "streaming.filter { $0.flushed >= required }", "streaming.filter { $0.flushed <= required }",
+        "if quorum.holds(sample.standbys, upTo: required)", "if quorum.holds(sample.standbys)",
         "LeaderDialogueTests/opensOnlyWhenStandbysHaveWhatClientsWouldSee"),
     Mutation(
         "a promotion that began elsewhere leads on", CORE + "FailoverMember+Leading.swift",

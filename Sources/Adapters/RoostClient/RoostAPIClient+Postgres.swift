@@ -60,6 +60,33 @@ extension RoostAPIClient {
         _ = try await sendForResponse(.delete, "/v1/postgres/\(name)/restart")
     }
 
+    /// Has one more member come.
+    public func addMember(to name: AppName, _ place: AddMemberBody) async throws(APIError) -> ChangeAnswer {
+        try await send(.post, "/v1/postgres/\(name)/members", body: place)
+    }
+
+    /// Has a member go, with all that is on its volume.
+    public func removeMember(_ member: MemberName, from name: AppName) async throws(APIError) -> ChangeAnswer {
+        try await send(.delete, "/v1/postgres/\(name)/members/\(member)")
+    }
+
+    /// Has one more member come, and then this one go.
+    public func replaceMember(
+        _ member: MemberName, of name: AppName, _ place: AddMemberBody
+    ) async throws(APIError) -> ChangeAnswer {
+        try await send(.post, "/v1/postgres/\(name)/members/\(member)/replace", body: place)
+    }
+
+    /// Says how many members there are in each of these regions.
+    public func scale(_ name: AppName, to regions: [String: Int]) async throws(APIError) -> ChangeAnswer {
+        try await send(.put, "/v1/postgres/\(name)/scale", body: ScaleBody(regions: regions))
+    }
+
+    /// Takes back what is left of a change of members.
+    public func cancelChange(of name: AppName) async throws(APIError) {
+        _ = try await sendForResponse(.delete, "/v1/postgres/\(name)/scale")
+    }
+
     /// What members know of a cluster whose store has gone back.
     public func recovery(of name: AppName) async throws(APIError) -> RecoveryBody {
         try await send(.get, "/v1/postgres/\(name)/recovery")

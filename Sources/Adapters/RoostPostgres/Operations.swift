@@ -243,6 +243,18 @@ final class Operations: Sendable {
             await keepSlots(of: epoch, for: standbys)
             try await instance.removeCopies()
             state.withLock { $0.epoch = epoch }
+        case .confirmBy(let epoch, let confirmations, let standbys, let guests):
+            let role = PostgresSettings.Role.leader(
+                epoch: epoch, standbys: standbys, confirmations: confirmations, guests: guests)
+            if let barrier = instance.barrier(to: role) {
+                var settings = try settings(role)
+                settings.barrier = barrier.streams
+                try await instance.configure(settings, view.secrets)
+                try await instance.prove(barrier)
+            }
+            try await configure(role)
+            try instance.reloadIfChanged()
+            await keepSlots(of: epoch, for: standbys + guests)
         case .checkpoint: try await instance.checkpoint(within: limit)
         case .stop(let mode):
             await instance.stop(mode, within: mode == .fast ? .seconds(4) : .milliseconds(500))
@@ -317,7 +329,8 @@ final class Operations: Sendable {
         guard state.withLock({ $0.running == nil }), instance.isRunning else { return }
         do {
             if instance.isLeader {
-                try await instance.tendRoles(known.view.secrets, standbys: members.count - 1)
+                try await instance.tendRoles(
+                    known.view.secrets, standbys: (known.view.rule?.members.count ?? members.count) - 1)
                 try await instance.tendSlots()
                 trouble.withLock { $0 = nil }
             } else {

@@ -150,7 +150,7 @@ extension PostgresInstance {
 
     /// Whether a standby has been missing in this reign for ``passwordPatience``.
     private func isMissed(_ isMissing: Bool, _ now: Moment) -> Bool {
-        guard case .leader(let epoch, _, _)? = written.withLock({ $0.settings?.role }), isMissing else {
+        guard case .leader(let epoch, _, _, _)? = written.withLock({ $0.settings?.role }), isMissing else {
             missing.withLock { $0 = nil }
             return false
         }

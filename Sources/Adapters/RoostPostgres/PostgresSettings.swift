@@ -17,10 +17,13 @@ public struct PostgresSettings: Hashable, Sendable {
     public var isReadOnly = false
     /// What the temporary files of one session may take; nil: no bound.
     public var temporaryMax: ByteCount?
+    /// Nothing is confirmed by anybody, while those who confirm change: the streams of all who did or will.
+    var barrier: [StreamName] = []
 
     public enum Role: Hashable, Sendable {
         /// `ANY confirmations` of the streams of `epoch` must have a commit on disk before it is confirmed.
-        case leader(epoch: Epoch, standbys: [MemberName], confirmations: Int)
+        /// `guests` have slots as the standbys have, and confirm nothing.
+        case leader(epoch: Epoch, standbys: [MemberName], confirmations: Int, guests: [MemberName] = [])
         /// Follows `upstream`, or nobody.
         case standby(upstream: Upstream?)
     }
@@ -179,10 +182,12 @@ public struct PostgresSettings: Hashable, Sendable {
             ("recovery_target_timeline", "latest"),
         ]
         switch role {
-        case .leader(let epoch, let standbys, let confirmations):
+        case .leader(let epoch, let standbys, let confirmations, _):
             let names = standbys.map { "\"\(StreamName(member: $0, epoch: epoch))\"" }.joined(separator: ", ")
             let rule = confirmations > 0 ? "ANY \(confirmations) (\(names.isEmpty ? "\"\(Self.nobody)\"" : names))" : ""
-            lines += [("synchronous_standby_names", rule), ("primary_conninfo", ""), ("primary_slot_name", "")]
+            lines += [
+                ("synchronous_standby_names", barrierText ?? rule), ("primary_conninfo", ""), ("primary_slot_name", ""),
+            ]
         case .standby(let upstream):
             let stream = upstream.map { StreamName(member: member, epoch: $0.epoch) }
             let connection = upstream.map {
@@ -198,6 +203,14 @@ public struct PostgresSettings: Hashable, Sendable {
             ]
         }
         return lines
+    }
+
+    /// One of those that it asks for never comes. And who has read it shows: with `ANY` a stream's priority is 1, and here
+    /// that is nobody's.
+    private var barrierText: String? {
+        guard !barrier.isEmpty else { return nil }
+        let names = ["\"\(Self.nobody)\""] + barrier.map { "\"\($0)\"" }
+        return "FIRST \(names.count) (\(names.joined(separator: ", ")))"
     }
 
     /// libpq's connection text for following, cloning and rewinding. The password is in a file of its own.

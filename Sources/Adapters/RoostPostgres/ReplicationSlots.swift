@@ -1,7 +1,8 @@
 import RoostFailover
 import RoostModel
 
-/// Which slots of a Postgres are the cluster's: those that bear the name of a member's stream. All others are users'.
+/// Which slots of a Postgres are the cluster's: those that bear the name of a stream of a member, or of one that has ever been
+/// one. All others are users'.
 struct ClusterSlots: Hashable, Sendable {
     var members: [MemberName]
 
@@ -9,7 +10,15 @@ struct ClusterSlots: Hashable, Sendable {
         guard let mark = slot.lastIndex(of: "e"), let epoch = UInt64(slot[slot.index(after: mark)...]) else {
             return false
         }
-        return members.contains { StreamName(member: $0, epoch: Epoch(epoch)).slot == slot }
+        if members.contains(where: { StreamName(member: $0, epoch: Epoch(epoch)).slot == slot }) { return true }
+        return members.contains { member in
+            guard let dash = member.text.lastIndex(of: "-"), Int(member.text[dash...].dropFirst()) != nil else {
+                return false
+            }
+            let beginning = member.text[..<dash].map { $0 == "-" ? "_" : String($0) }.joined() + "_"
+            guard slot.hasPrefix(beginning), slot.hasSuffix("_e\(epoch)") else { return false }
+            return Int(slot.dropFirst(beginning.count).dropLast("_e\(epoch)".count)) != nil
+        }
     }
 }
 

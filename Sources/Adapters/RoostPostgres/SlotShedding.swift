@@ -60,8 +60,10 @@ extension PostgresInstance {
     /// - Returns: the slots that were given up.
     @discardableResult
     public func tendSlots(at now: Moment = BootClock.now()) async throws -> [String] {
-        guard isRunning, case .leader(let epoch, let standbys, let confirmations)? = role else { return [] }
-        let members = standbys.map { StreamName(member: $0, epoch: epoch).slot }
+        guard isRunning, case .leader(let epoch, let standbys, let confirmations, let guests)? = role else {
+            return []
+        }
+        let members = (standbys + guests).map { StreamName(member: $0, epoch: epoch).slot }
         let held = try await heldSlots()
         let overdue = absence.withLock { $0.overdue(held, members: members, confirmations: confirmations, now) }
         for name in overdue { try await loosen(slot: name) }
@@ -69,7 +71,7 @@ extension PostgresInstance {
         let free = ByteCount(bytes: max(space.size.bytes - space.used.bytes, 0))
         let reserve = PostgresSettings.reserve(of: space.size)
         guard free.bytes < reserve.bytes * 2 else {
-            try await remakeSlots(members, epoch, standbys)
+            try await remakeSlots(members, epoch, standbys + guests)
             return overdue
         }
         let victims = SlotShedding.victims(
@@ -84,7 +86,7 @@ extension PostgresInstance {
         return overdue + victims
     }
 
-    private var role: PostgresSettings.Role? { written.withLock { $0.settings?.role } }
+    var role: PostgresSettings.Role? { written.withLock { $0.settings?.role } }
 
     /// A slot must be there for its member to come back to, and to be told that it has to make a copy. This one holds
     /// nothing.

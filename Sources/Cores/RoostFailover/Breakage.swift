@@ -44,4 +44,12 @@ package enum Breakage: String, Hashable, Sendable, CaseIterable {
     case restartsTogether
     /// Calls for another leader, or asks for one, whatever somebody has said about maintenance.
     case ignoresPause
+    /// Names or drops a member that makes their number even before its Postgres asks for more.
+    case namesUnprepared
+    /// Does so as soon as its Postgres asks for more, whatever was confirmed before.
+    case namesUnproven
+    /// Has its Postgres ask for less before the rule does.
+    case asksLessFirst
+    /// Goes on although its Postgres has not followed the step before.
+    case stepsAhead
 }

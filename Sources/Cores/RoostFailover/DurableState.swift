@@ -18,10 +18,12 @@ public struct DurableState: Hashable, Sendable, Codable {
     /// history has it, so a store whose rule has not has gone back. Nil when none is known (also from a program that did
     /// not keep it).
     public var opened: Reign?
+    /// The last that this member knows of. Nil where the members have never changed, or its program did not keep it.
+    public var membership: Membership?
 
     public init(
         promised: Epoch = .none, chain: [Reign] = [], timeline: UInt32? = nil, data: DataState = .empty,
-        led: Epoch = .none, opened: Reign? = nil
+        led: Epoch = .none, opened: Reign? = nil, membership: Membership? = nil
     ) {
         self.promised = promised
         self.chain = chain
@@ -29,6 +31,7 @@ public struct DurableState: Hashable, Sendable, Codable {
         self.data = data
         self.led = led
         self.opened = opened
+        self.membership = membership
     }
 }
 

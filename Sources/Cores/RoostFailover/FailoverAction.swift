@@ -135,6 +135,13 @@ public enum PostgresOperation: Hashable, Sendable {
     /// stop it first.
     case startPrimary(epoch: Epoch, confirmations: Int, standbys: [MemberName])
 
+    /// The running primary confirms commits by these standbys from now on, whoever had to confirm before; slots for their
+    /// streams and for those of `guests`, who count for nothing, are made, and all others dropped, with their streams ended.
+    ///
+    /// `done` is a proof: no commit is confirmed any more by what counted before, by no process of Postgres. Broken off, it
+    /// may have been carried out or not.
+    case confirmBy(epoch: Epoch, confirmations: Int, standbys: [MemberName], guests: [MemberName])
+
     /// `CHECKPOINT` on the running primary, so that the stop that follows is short.
     case checkpoint
 
@@ -150,7 +157,7 @@ extension PostgresOperation {
         case .initialize, .clone, .exchange, .discard, .tryRewind, .rewind, .sever, .readEnd, .promote, .startPrimary,
             .stop:
             true
-        case .follow, .checkpoint: false
+        case .follow, .confirmBy, .checkpoint: false
         }
     }
 }
@@ -163,7 +170,7 @@ extension PostgresOperation {
         case .initialize, .clone, .exchange, .discard, .tryRewind, .rewind, .readEnd, .promote, .startPrimary,
             .stop(.fast):
             true
-        case .sever, .stop(.immediate), .follow, .checkpoint: false
+        case .sever, .stop(.immediate), .follow, .confirmBy, .checkpoint: false
         }
     }
 }
@@ -182,6 +189,7 @@ extension PostgresOperation {
         case .follow(let leader, _, _): "follow \(leader)"
         case .promote: "promote Postgres"
         case .startPrimary: "start Postgres as the primary"
+        case .confirmBy: "have commits confirmed by other standbys"
         case .checkpoint: "write a checkpoint"
         case .stop: "stop Postgres"
         }
@@ -192,7 +200,7 @@ extension PostgresOperation {
     /// The log may end elsewhere when it has begun.
     var changesLog: Bool {
         switch self {
-        case .initialize, .exchange, .discard, .rewind, .follow, .promote, .startPrimary, .checkpoint: true
+        case .initialize, .exchange, .discard, .rewind, .follow, .promote, .startPrimary, .confirmBy, .checkpoint: true
         case .clone, .tryRewind, .sever, .readEnd, .stop: false
         }
     }
@@ -203,8 +211,8 @@ extension PostgresOperation {
     var startsPrimary: Bool {
         switch self {
         case .promote, .startPrimary: true
-        case .initialize, .clone, .exchange, .discard, .tryRewind, .rewind, .sever, .readEnd, .follow, .checkpoint,
-            .stop:
+        case .initialize, .clone, .exchange, .discard, .tryRewind, .rewind, .sever, .readEnd, .follow, .confirmBy,
+            .checkpoint, .stop:
             false
         }
     }
@@ -212,7 +220,7 @@ extension PostgresOperation {
     /// When it has ended well, Postgres is a primary.
     public var leavesPrimary: Bool {
         switch self {
-        case .promote, .startPrimary, .checkpoint: true
+        case .promote, .startPrimary, .confirmBy, .checkpoint: true
         case .initialize, .clone, .exchange, .discard, .tryRewind, .rewind, .sever, .readEnd, .follow, .stop: false
         }
     }
@@ -221,7 +229,7 @@ extension PostgresOperation {
     var replacesData: Bool {
         switch self {
         case .initialize, .exchange, .discard, .tryRewind, .rewind: true
-        case .clone, .sever, .readEnd, .follow, .promote, .startPrimary, .checkpoint, .stop: false
+        case .clone, .sever, .readEnd, .follow, .promote, .startPrimary, .confirmBy, .checkpoint, .stop: false
         }
     }
 
@@ -229,7 +237,7 @@ extension PostgresOperation {
     var stopsPrimary: Bool {
         switch self {
         case .initialize, .clone, .exchange, .discard, .tryRewind, .rewind, .sever, .readEnd, .follow, .stop: true
-        case .promote, .startPrimary, .checkpoint: false
+        case .promote, .startPrimary, .confirmBy, .checkpoint: false
         }
     }
 }

@@ -217,7 +217,7 @@ extension FailoverMember {
         if breakage == .trustsShortLeader { return outgrew(reason, now) }
         detail = reason
         guard let rule = view?.rule, rule.recruitment == nil, rule.leader != name, rule.epoch == state.promised,
-            proofOfReversal(rule) == nil, state.data == .usable, !isPaused(now)
+            proofOfReversal(rule) == nil, state.data == .usable, !isPaused(now), rule.members.contains(name)
         else { return }
         var next = rule
         next.recruitment = Recruitment(epoch: rule.epoch.next, proposer: name, reason: .leaderLostLog)
@@ -237,8 +237,8 @@ extension FailoverMember {
         reports.divergence = nil
         streamedAt = now
         detail = nil
-        // It answers and streams: edges may bring readers.
-        setGate(open: true)
+        // It answers and streams: edges may bring readers. What one shows that is no member yet may be confirmed by nobody.
+        if view?.rule?.members.contains(name) == true { setGate(open: true) }
         // Consistent (it answers) and in the stream of this epoch: only a leader of this epoch has the slot.
         if state.data == .rewinding { save { $0.data = .usable } }
     }

@@ -54,15 +54,15 @@ extension FailoverMember {
             $0.timeline = rule.lastTimeline
         }
         phase = .promoting(end: end)
-        start(
-            .promote(
-                epoch: rule.epoch, confirmations: rule.confirmations, standbys: rule.members.filter { $0 != name }))
+        let quorum = rule.commitQuorum
+        start(.promote(epoch: rule.epoch, confirmations: quorum.confirmations, standbys: quorum.standbys))
+        noteConfirming(by: quorum)
     }
 
     mutating func startPrimary(_ rule: ClusterRule) {
-        start(
-            .startPrimary(
-                epoch: rule.epoch, confirmations: rule.confirmations, standbys: rule.members.filter { $0 != name }))
+        let quorum = rule.commitQuorum
+        start(.startPrimary(epoch: rule.epoch, confirmations: quorum.confirmations, standbys: quorum.standbys))
+        noteConfirming(by: quorum)
     }
 
     mutating func promoted(at switchPoint: LSN, expected: LSN, timeline: UInt32, _ now: Moment) {
@@ -91,7 +91,9 @@ extension FailoverMember {
 
     mutating func observedPrimary(_ sample: PrimaryObservation, _ now: Moment) {
         reports.timeline = sample.timeline
-        let others = (view?.rule?.members ?? []).filter { $0 != name }
+        let quorum = view?.rule?.commitQuorum
+        let members = view?.rule?.members ?? []
+        let others = (members + (quorum?.standbys ?? []) + (quorum?.guests ?? [])).filter { $0 != name }.unique
         streams.note(sample, of: others, patience: timings.confirmationPatience, now)
         switch phase {
         case .leading(var reigning):
@@ -136,20 +138,19 @@ extension FailoverMember {
     private mutating func weigh(_ sample: PrimaryObservation, _ reigning: inout Reigning, _ now: Moment) {
         guard let rule = view?.rule, let reign = state.chain.last else { return }
         if reigning.required == nil, sample.flushed > reign.begin { reigning.required = sample.flushed }
-        let streaming = sample.standbys.filter { $0.isStreaming && rule.members.contains($0.member) }
-        if streaming.count >= rule.confirmations {
+        let quorum = rule.commitQuorum
+        if quorum.holds(sample.standbys) {
             reigning.isolatedSince = nil
         } else if reigning.isolatedSince == nil {
             reigning.isolatedSince = now
         }
         reigning.leave = leave(reigning, rule, sample)
         guard !reigning.isOpen, let required = reigning.required else { return }
-        let confirming = streaming.filter { $0.flushed >= required }
-        if confirming.count >= rule.confirmations || breakage == .opensUnconfirmed {
+        if quorum.holds(sample.standbys, upTo: required) || breakage == .opensUnconfirmed {
             reigning.isOpen = true
             isolationLimit = timings.isolationPatience
         } else {
-            let standbys = counted(rule.confirmations, "standby has", plural: "standbys have")
+            let standbys = counted(quorum.confirmations, "standby has", plural: "standbys have")
             detail = "waits until \(standbys) its log up to \(required)"
         }
     }
@@ -179,6 +180,7 @@ extension FailoverMember {
             isolationLimit = min(isolationLimit * 2, timings.isolationMax)
             return standDown("too few standbys can reach it, while others could lead", now)
         }
+        if tendMembers(reigning, rule, now) { return }
         if let request = rule.switchover, request.refusal == nil {
             considerSwitchover(request, reigning, rule, now)
         } else {

@@ -6,6 +6,7 @@ extension FailoverMember {
         switch phase {
         case .leaving: farewellStopEnded(outcome)
         case .draining(let drain): drainStepEnded(drain, outcome, now)
+        case .leading(let reigning): confirmingChanged(reigning, outcome, now)
         case .suspending: suspended(outcome, now)
         case .resigning:
             if case .failed(let reason) = outcome { return retryLater(reason, now) }
@@ -20,7 +21,7 @@ extension FailoverMember {
             case .spoiled(let reason): foundSpoiled(reason, now)
             case .done, .end, .promoted: succeeded(outcome, now)
             }
-        case .starting, .empty, .founding, .waiting, .claiming, .leading, .quarantined:
+        case .starting, .empty, .founding, .waiting, .claiming, .quarantined:
             preconditionFailure("operation \(operation) ended in phase \(phase.label)")
         }
     }

@@ -10,6 +10,9 @@ extension FailoverMember {
     func proofOfReversal(_ rule: ClusterRule) -> String? {
         guard breakage != .trustsRestoredStore else { return nil }
         var fact = state.reignLost(by: rule).map { "\($0.leader) led in epoch \($0.epoch), from \($0.begin)" }
+        if fact == nil, let membership = state.membership, membership.changes > rule.changes ?? 0 {
+            fact = "the members are \(membership.members.map(\.text).joined(separator: ", "))"
+        }
         if fact == nil, undercuts >= Self.reversalReads { fact = "it has promised epoch \(state.promised)" }
         guard let fact else { return nil }
         let last = rule.history.last.map { "\($0.leader) in epoch \($0.epoch), from \($0.begin)" } ?? "nobody"
@@ -62,6 +65,20 @@ extension FailoverMember {
             failures = 0
             phase = .severing
             start(.sever)
+        }
+    }
+
+    /// It is no member, or none yet: behind the fence, and with all that it has.
+    mutating func standAside(because why: String, _ now: Moment) {
+        detail = why
+        switch phase {
+        // It has nothing that could be led or read.
+        case .starting, .empty: break
+        case .quarantined, .initializing, .leaving, .founding, .waiting, .severing, .exchanging, .reading, .cloning,
+            .discarding, .rewinding, .following, .claiming, .promoting, .restarting, .leading, .draining, .suspending,
+            .resigning:
+            quarantine(because: why, now)
+            detail = why
         }
     }
 

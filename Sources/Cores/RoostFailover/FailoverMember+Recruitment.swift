@@ -77,7 +77,7 @@ extension FailoverMember {
         failures = 0
         reports.premature = nil
         if let rule = view?.rule {
-            if proofOfReversal(rule) != nil, state.data != .exchanging {
+            if proofOfReversal(rule) != nil || absence(from: rule) != nil, state.data != .exchanging {
                 phase = .quarantined
                 return
             }
@@ -113,7 +113,7 @@ extension FailoverMember {
 
     /// Any member that sees enough answers decides; the store lets only one of them.
     mutating func elect(_ rule: ClusterRule, _ reports: [MemberReport], _ now: Moment) {
-        guard let recruitment = rule.recruitment,
+        guard let recruitment = rule.recruitment, rule.members.contains(name),
             let tally = RecruitmentTally(rule: rule, reports: reports, breakage: breakage)
         else {
             sufficientSince = nil

@@ -121,9 +121,10 @@ extension FailoverMember {
 
     /// It is behind the fence, or Postgres is stopped: it changes no more.
     private var knowledge: MemberKnowledge? {
-        guard case .quarantined = phase else { return nil }
+        guard case .quarantined = phase, let rule = view?.rule, proofOfReversal(rule) != nil else { return nil }
         return MemberKnowledge(
-            opened: state.opened, history: state.chain, timeline: state.timeline, position: ownPosition)
+            opened: state.opened, history: state.chain, timeline: state.timeline, position: ownPosition,
+            membership: state.membership)
     }
 
     private func report(_ now: Moment) -> MemberReport {
@@ -140,7 +141,7 @@ extension FailoverMember {
             let why = "somebody else promoted its Postgres: its log left the cluster's history at \(divergence.agreed)"
             report.detail = detail.map { "\(why); \($0)" } ?? why
         }
-        let words = [report.detail, pauseWords(now), restartWords(now)].compactMap(\.self)
+        let words = [report.detail, pauseWords(now), restartWords(now), changeWords()].compactMap(\.self)
         report.detail = words.isEmpty ? nil : words.joined(separator: "; ")
         if gateIsOpen, let gateObstacle { report.detail = "clients are not let in: \(gateObstacle)" }
         if case .following = phase {

@@ -104,6 +104,13 @@ public struct FailoverMember: Sendable {
     /// When each other member's report last changed: that member lives.
     var signsOfLife: [MemberSign] = []
 
+    // Members that come and go.
+    /// By what this leader's Postgres confirms, or is being made to; nil: nobody knows.
+    var confirmsBy: CommitQuorum?
+    var preparation: Preparation?
+    /// Not before then.
+    var prepareAt = Moment.zero
+
     // Data that has to be replaced.
     /// Why the leader of this epoch cannot be followed with the data there is.
     var outgrown: Outgrown?
@@ -232,7 +239,9 @@ public struct FailoverMember: Sendable {
         guard hasRead, let view else { return }
         guard let rule = view.rule else { return found(view, now) }
         if let proof = proofOfReversal(rule) { return quarantine(because: proof, now) }
+        if let why = absence(from: rule) { return standAside(because: why, now) }
         if case .quarantined = phase { leaveQuarantine(now) }
+        noteMembership(rule)
         noteOpening(view, rule)
         noteDown(now)
         let called = rule.recruitment?.epoch ?? rule.epoch

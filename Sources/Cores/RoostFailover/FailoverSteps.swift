@@ -178,7 +178,8 @@ public struct FailoverSteps: Sendable {
             course?.required = LSN(begin.offset + 1)
         case (.startPrimary, .done): course?.mark(.started, now)
         case (.initialize, _), (.clone, _), (.exchange, _), (.discard, _), (.tryRewind, _), (.rewind, _), (.follow, _),
-            (.checkpoint, _), (.stop, _), (.sever, _), (.readEnd, _), (.promote, _), (.startPrimary, _):
+            (.confirmBy, _), (.checkpoint, _), (.stop, _), (.sever, _), (.readEnd, _), (.promote, _),
+            (.startPrimary, _):
             break
         }
     }

@@ -85,6 +85,12 @@ public struct FailoverTimings: Hashable, Sendable {
     /// After ``FailoverEvent/terminate``, exit comes in this time at the latest.
     public var farewellMax: Duration = .seconds(8)
 
+    /// Commits wait for a member that is about to be one, and for enough of those that stay when one leaves: for so long at
+    /// most, then the rule's own members suffice again…
+    public var preparationPatience: Duration = .seconds(3)
+    /// …and it is tried again after this.
+    public var preparationPause: Duration = .seconds(10)
+
     public init() {}
 
     /// Shell: an operation that takes longer has failed.
@@ -101,6 +107,8 @@ public struct FailoverTimings: Hashable, Sendable {
         case .follow: .seconds(120)
         case .promote: .seconds(60)
         case .startPrimary: .seconds(120)
+        // Less than a silent Postgres is given: no sample is taken meanwhile.
+        case .confirmBy: .seconds(8)
         case .checkpoint: drainMax
         case .stop(.fast): .seconds(5)
         case .stop(.immediate): .seconds(2)

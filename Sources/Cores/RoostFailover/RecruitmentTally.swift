@@ -86,6 +86,8 @@ public struct RecruitmentTally: Sendable {
         next.leader = best.member
         next.recruitment = nil
         next.switchover = nil
+        // Nothing that the old leader has asked for can come to pass any more.
+        next.change?.isPrepared = nil
         let reign = Reign(epoch: recruitment.epoch, leader: best.member, begin: end)
         next.timeline = best.timeline + 1
         next.history = Array((chain.contributed(upTo: end) + [reign]).suffix(ClusterRule.historyMax))

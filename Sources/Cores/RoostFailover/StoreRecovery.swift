@@ -42,7 +42,8 @@ public struct StoreRecovery: Hashable, Sendable {
     /// - Parameter reports: of members that are heard now. One without knowledge has no proof: it knows no more than the
     ///   store's rule. Nothing is made of the silence of one that has no data, has not seen the rule yet, or whose program does
     ///   not tell.
-    public init(of present: ClusterRule, _ reports: [MemberReport]) throws(Obstacle) {
+    public init(of stored: ClusterRule, _ reports: [MemberReport]) throws(Obstacle) {
+        let present = stored.withLastMembers(reports.compactMap(\.knowledge?.membership))
         let said = present.members.compactMap { member in
             reports.first { $0.member == member && $0.skills?.contains(.recovery) == true }
         }
@@ -171,6 +172,21 @@ public struct StoreRecovery: Hashable, Sendable {
 }
 
 extension ClusterRule {
+    /// With the members that came last of all that is known. What was asked for before the store went back is not done
+    /// again: its members may have come and gone since.
+    fileprivate func withLastMembers(_ known: [Membership]) -> ClusterRule {
+        var rule = self
+        if rule.change?.current != nil {
+            rule.change?.refusal = "the store went back"
+            rule.change?.isPrepared = nil
+        }
+        guard let last = known.max(by: { $0.changes < $1.changes }), last.changes > changes ?? 0 else { return rule }
+        rule.members = last.members
+        rule.confirmations = last.confirmations
+        rule.changes = last.changes
+        return rule
+    }
+
     fileprivate func knows(_ reign: Reign) -> Bool {
         history.contains { $0.isSame(as: reign) } || (history.first.map { $0.epoch > reign.epoch } ?? false)
     }

@@ -12,11 +12,14 @@ public enum ClusterPlan {
         /// Members whose machine their host has published.
         public var made: Set<MemberName>
         public var hosts: [PlacementHost]
+        /// Members of the spec that the rule names no more, and that nobody has asked for.
+        public var departed: Set<MemberName>
 
         public init(
             spec: ClusterSpec, network: NetworkNumber?, placements: [MemberName: MemberPlacement],
-            made: Set<MemberName>, hosts: [PlacementHost]
+            made: Set<MemberName>, hosts: [PlacementHost], departed: Set<MemberName> = []
         ) {
+            self.departed = departed
             self.spec = spec
             self.network = network
             self.placements = placements
@@ -30,6 +33,8 @@ public enum ClusterPlan {
         case place(MemberName, on: HostName)
         /// Order the volume and the machine from the host; repeating it changes nothing.
         case make(MemberPlacement)
+        /// Take the member off the spec: it is none any more. Its placement goes afterwards.
+        case retire(MemberName)
         /// Destroy machine and volume, then forget the placement.
         case remove(MemberPlacement)
         /// Remove every record of the cluster: nothing of it is left on any host.
@@ -49,7 +54,7 @@ public enum ClusterPlan {
         var plan = Plan<Step>()
         var hosts = world.hosts
         var occupied = Set(world.placements.values.map(\.host))
-        for member in world.spec.members {
+        for member in world.spec.members where !world.departed.contains(member.name) {
             if let placement = world.placements[member.name] {
                 if !world.made.contains(member.name) { plan.steps.append(.make(placement)) }
                 continue
@@ -57,7 +62,8 @@ public enum ClusterPlan {
             let request = PlacementRequest(
                 region: member.region, guest: world.spec.guest, disk: world.spec.volumeSize, app: world.spec.name,
                 occupied: occupied, avoidsStoreMembers: true)
-            let decision = Placement.decide(request, over: hosts)
+            let fit = member.host.map { host in hosts.filter { $0.name == host } } ?? hosts
+            let decision = Placement.decide(request, over: fit)
             guard let chosen = decision.candidates.first else {
                 plan.obstacles.append("\(member.name) has no place: \(decision.explanation(for: request))")
                 continue
@@ -66,6 +72,10 @@ public enum ClusterPlan {
             occupied.insert(chosen)
             hosts = hosts.map { $0.name == chosen ? $0.promising(request) : $0 }
         }
+        plan.steps += world.spec.members.map(\.name).filter(world.departed.contains).map { .retire($0) }
+        let wanted = Set(world.spec.members.map(\.name))
+        let left = world.placements.values.filter { !wanted.contains($0.member) }
+        plan.steps += left.sorted { $0.member < $1.member }.map { .remove($0) }
         return plan
     }
 

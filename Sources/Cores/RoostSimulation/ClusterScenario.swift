@@ -65,6 +65,17 @@ public struct ClusterScenario: Sendable, CustomStringConvertible {
         case restartAll
         /// The same, and the leader stays in office.
         case restartInOffice
+        /// Somebody asks that a member come, with an empty disk.
+        case addMember
+        /// Somebody asks that a member go.
+        case removeMember
+        /// Somebody asks for both, or for several of each.
+        case replaceMember
+        /// A leader's supervisor stands still, or its machine dies, in the moment in which the store has its next step of
+        /// that.
+        case stallAtChange
+        /// Somebody takes back what is left of it.
+        case cancelChange
     }
 
     /// Wrong ways of the world around the core, for tests that show that the simulation notices them.
@@ -147,6 +158,8 @@ public struct ClusterRun: Sendable, CustomStringConvertible {
     public var recoveries: Int
     /// So often nothing followed from it.
     public var recoveriesRefused: Int
+    /// So often a member has come or gone.
+    public var changes: UInt64
     /// From healing until an open primary; nil when the run was broken off before.
     public var secondsToPrimary: Double?
     /// From healing until every member streamed and had the same log.

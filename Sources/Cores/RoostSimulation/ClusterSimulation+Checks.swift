@@ -22,6 +22,7 @@ extension ClusterSimulation {
         guard let rule = store.view.rule else { return }
         note("store \(store.view.revision): \(members[member].name) changed the rule to \(rule)")
         if rule.recruitment == nil { settledRules.append(rule) }
+        noteDeparted()
         // Whatever a store that has gone back says then: nobody may open or confirm by it.
         guard !storeWentBack else { return }
         guard rule.recruitment == nil, let newest = store.reigns.last?.reign, newest.epoch == rule.epoch else { return }
@@ -59,7 +60,7 @@ extension ClusterSimulation {
         let name = members[leader].name
         // With one acknowledgement needed, that one must be older than the newer leader. With more, the last may come
         // later from a member that was not asked; then the first must have counted, as the next check shows.
-        if members.count / 2 == 1,
+        if members[leader].postgres.quorum.needed == 1,
             let newer = store.reigns.first(where: { $0.reign.epoch.number > epoch && $0.at < acknowledgedAt })
         {
             fail("\(name) confirmed \(end) in epoch \(epoch) after \(newer.reign.leader) was chosen for a newer one")
@@ -72,7 +73,7 @@ extension ClusterSimulation {
     /// Epochs say nothing any more; but whoever confirms has what others have confirmed before. With more than one
     /// acknowledgement needed, the last may come late to a leader that has been replaced since.
     private func checkConfirmationAfterReversal(by leader: Int, end: UInt64, _ acknowledgedAt: Int) {
-        guard members.count / 2 == 1 else { return }
+        guard members[leader].postgres.quorum.needed == 1 else { return }
         for piece in exposed where (exposedAt[piece.epoch] ?? 0) < acknowledgedAt {
             if !members[leader].postgres.log.contains(epoch: piece.epoch, end: piece.end) {
                 fail(
@@ -111,8 +112,8 @@ extension ClusterSimulation {
                     "\(members[member].name) leads epoch \(epoch), which the store gave to \(String(describing: reign))"
                 )
             }
-        case .initialize, .clone, .exchange, .discard, .tryRewind, .rewind, .sever, .readEnd, .follow, .checkpoint,
-            .stop:
+        case .initialize, .clone, .exchange, .discard, .tryRewind, .rewind, .sever, .readEnd, .follow, .confirmBy,
+            .checkpoint, .stop:
             break
         }
     }
@@ -122,7 +123,8 @@ extension ClusterSimulation {
     func noteRestarting() {
         let phases: [FailoverStatus.Phase] = [.following, .severing, .reading]
         let restarting = members.filter { member in
-            member.postgres.mode == .stopped && (member.core.map { phases.contains($0.status.phase) } ?? false)
+            member.isMade && member.postgres.mode == .stopped
+                && (member.core.map { phases.contains($0.status.phase) } ?? false)
         }
         restartingAtOnce = max(restartingAtOnce, restarting.count)
     }
@@ -155,7 +157,7 @@ extension ClusterSimulation {
 
     /// A member gives up what it had: before that is on its disk, as from then on it counts for nothing.
     func checkGivingUp(_ member: Int, _ next: DurableState) {
-        guard members[member].durable.data == .usable else { return }
+        guard members[member].durable.data == .usable, present.contains(member) else { return }
         let name = members[member].name
         switch next.data {
         case .usable, .empty, .spoiled: break
@@ -171,14 +173,14 @@ extension ClusterSimulation {
             checkOthersHave(1, besides: member, "rewinds its data")
         case .rewinding: break
         case .cloning:
-            if members.count < 3 { fail("\(name) removes its data, and there is no third") }
-            checkOthersHave(members.count / 2 + 1, besides: member, "removes its data")
+            if present.count < 3 { fail("\(name) removes its data, and there is no third") }
+            checkOthersHave(present.count / 2 + 1, besides: member, "removes its data")
         }
     }
 
     /// All that was confirmed or shown.
     private func checkOthersHave(_ count: Int, besides member: Int, _ deed: String) {
-        let others = members.indices.filter {
+        let others = present.filter {
             $0 != member && (members[$0].durable.data == .usable || members[$0].durable.data == .exchanging)
         }
         for piece in exposed {
@@ -235,7 +237,7 @@ extension ClusterSimulation {
                 primaryAt = time
                 note("open")
             }
-            if let leader, isWhole(leader) {
+            if let leader, isWhole(leader), store.view.rule?.change?.current == nil {
                 wholeAt = time
                 for piece in exposed where !members[leader].postgres.log.contains(epoch: piece.epoch, end: piece.end) {
                     fail("at the end \(piece.end) of epoch \(piece.epoch) is missing: \(members[leader].postgres.log)")
@@ -271,7 +273,7 @@ extension ClusterSimulation {
 
     private func isWhole(_ leader: Int) -> Bool {
         let log = members[leader].postgres.log
-        for member in members.indices where member != leader {
+        for member in present where member != leader {
             guard members[member].durable.data == .usable, members[member].postgres.stream?.leader == leader,
                 members[member].postgres.log == log
             else { return false }

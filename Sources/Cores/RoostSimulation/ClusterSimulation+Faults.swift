@@ -14,7 +14,7 @@ extension ClusterSimulation {
         guard !faults.isEmpty else { return }
         let fault = random.choose(faults)
         // Mostly whoever leads: that is where it hurts.
-        var member = random.pick(0, members.count - 1)
+        var member = random.choose(made)
         if let leader = store.view.rule?.leader, random.chance(50) {
             member = members.firstIndex { $0.name == leader } ?? member
         }
@@ -44,7 +44,9 @@ extension ClusterSimulation {
             tell(member, .tick)
         case .loseDisk: loseDisk(member)
         case .powerLoss:
-            for every in members.indices { crash(every, for: random.pick(200, 6000) * Self.millisecond) }
+            for every in members.indices where members[every].isMade {
+                crash(every, for: random.pick(200, 6000) * Self.millisecond)
+            }
         case .crashBetweenActions: members[member].actionsToLive = random.pick(0, 12)
         case .operationFails: failingOperationsUntil = time + long
         case .switchover:
@@ -65,6 +67,9 @@ extension ClusterSimulation {
             members[member].recoversUntil = time + long
             crashPostgres(member)
         case .pause: pause(for: long)
+        case .addMember, .removeMember, .replaceMember: askForChange(fault, of: member)
+        case .stallAtChange: members[member].stallsAtChange = long
+        case .cancelChange: cancelChange()
         case .restartAll, .restartInOffice: askForRestart(handsOver: fault == .restartAll, for: long)
         case .resume:
             store.changeRule { $0.pause = nil }
@@ -72,15 +77,14 @@ extension ClusterSimulation {
         }
     }
 
-    private func crash(_ member: Int, for duration: Int) {
+    func crash(_ member: Int, for duration: Int) {
         guard members[member].core != nil else { return }
         killMachine(member)
         schedule(.start(member), after: duration)
     }
 
     private func cutWays(_ fault: ClusterScenario.Fault, _ member: Int, for duration: Int) {
-        var other = random.pick(0, members.count - 1)
-        if other >= member { other += 1 }
+        let other = random.choose(made.filter { $0 != member } + [storePlace])
         var ways = [(member, other)]
         if fault != .cutOneWay { ways.append((other, member)) }
         if fault == .isolate {
@@ -101,14 +105,14 @@ extension ClusterSimulation {
     /// Not more disks than commits have copies to spare, and not while another member has no data. One that makes a copy
     /// beside its data has.
     private func loseDisk(_ member: Int) {
-        guard disksToLose > 0, othersAreWhole(besides: member), members.count > 1 else { return }
+        guard disksToLose > 0, othersAreWhole(besides: member), present.count > 1 else { return }
         disksToLose -= 1
         crash(member, for: random.pick(500, 5000) * Self.millisecond)
         guard members[member].core == nil else { return }
         emptyDisk(of: member)
     }
 
-    private func emptyDisk(of member: Int) {
+    func emptyDisk(of member: Int) {
         note("\(members[member].name) loses its disk")
         members[member].durable = DurableState()
         members[member].postgres.replace(SimulatedLog(), members: members.count)
@@ -117,7 +121,7 @@ extension ClusterSimulation {
     }
 
     private func othersAreWhole(besides member: Int) -> Bool {
-        members.indices.allSatisfy { other in
+        present.allSatisfy { other in
             let postgres = members[other].postgres
             return other == member
                 || (members[other].durable.data == .usable && postgres.log == postgres.log.honest && !postgres.isTorn
@@ -131,7 +135,7 @@ extension ClusterSimulation {
         guard let rule = store.view.rule, let reign = rule.history.last, reign.leader == members[member].name,
             reign.begin.offset > 1, members[member].durable.data == .usable,
             members[member].durable.led == reign.epoch, members[member].postgres.log.end >= reign.begin.offset,
-            disksToLose > 0, othersAreWhole(besides: member), members.count > 2
+            disksToLose > 0, othersAreWhole(besides: member), present.count > 2
         else { return }
         crash(member, for: random.pick(200, 5000) * Self.millisecond)
         guard members[member].core == nil else { return }
@@ -148,9 +152,11 @@ extension ClusterSimulation {
         guard let reign = store.view.rule?.history.last, reign.leader == members[member].name,
             members[member].durable.data == .usable, members[member].durable.led == reign.epoch,
             members[member].postgres.log.lastEpoch == reign.epoch.number, disksToLose > 0,
-            othersAreWhole(besides: member), members.count > 1
+            othersAreWhole(besides: member), present.count > 1
         else { return }
-        let others = members.indices.filter { $0 != member }.map { members[$0].postgres.log }
+        // Nor where none of them can start its Postgres to say so.
+        guard present.allSatisfy({ time >= members[$0].fullUntil }) else { return }
+        let others = present.filter { $0 != member }.map { members[$0].postgres.log }
         let least = others.map { $0.lastEpoch == reign.epoch.number ? $0.end : 0 }.min() ?? 0
         guard least > reign.begin.offset + 1 else { return }
         crash(member, for: random.pick(200, 5000) * Self.millisecond)
@@ -173,9 +179,10 @@ extension ClusterSimulation {
 
     private func askForRestart(handsOver: Bool, for long: Int) {
         tokens += 1
-        let standbys = members.map(\.name).filter { $0 != store.view.rule?.leader }
+        let all = present.map { members[$0].name }
+        let standbys = all.filter { $0 != store.view.rule?.leader }
         let wish = RestartRequest(
-            id: "restart \(tokens)", members: standbys + members.map(\.name).filter { !standbys.contains($0) },
+            id: "restart \(tokens)", members: standbys + all.filter { !standbys.contains($0) },
             handsOver: handsOver, term: WishTerm(beganAt: wallClock, length: .microseconds(long * 3)))
         store.changeRule { $0.restart = wish }
         publish()
@@ -196,6 +203,7 @@ extension ClusterSimulation {
             lacking(present) == nil
             && members.allSatisfy {
                 $0.durable.reignLost(by: present) == nil && $0.durable.promised <= present.called
+                    && $0.durable.membership?.changes ?? 0 <= present.changes ?? 0
             }
         if isRight { return }
         let accounts = members.map { $0.account(of: present) }
@@ -261,6 +269,7 @@ extension ClusterSimulation {
             members[member].recoversUntil = 0
             members[member].watchDelayedUntil = 0
             members[member].actionsToLive = nil
+            members[member].stallsAtChange = 0
             members[member].supervisorFrozenUntil = 0
             members[member].frozenUntil = 0
             if members[member].core == nil {

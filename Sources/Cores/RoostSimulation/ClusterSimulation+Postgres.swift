@@ -45,7 +45,7 @@ extension ClusterSimulation {
         case .discard: stopPostgres(member)
         case .clone, .tryRewind, .rewind:
             return schedule(.stage(member, token: tokens), after: random.pick(5, 300) * Self.millisecond)
-        case .sever, .readEnd, .exchange, .follow, .promote, .checkpoint, .stop(.immediate): break
+        case .sever, .readEnd, .exchange, .follow, .promote, .confirmBy, .checkpoint, .stop(.immediate): break
         }
         takeTime(member, operation)
     }
@@ -61,7 +61,9 @@ extension ClusterSimulation {
         switch operation {
         case .startPrimary: true
         case .readEnd, .follow: !members[member].postgres.isRunning
-        case .initialize, .clone, .exchange, .discard, .tryRewind, .rewind, .sever, .promote, .checkpoint, .stop: false
+        case .initialize, .clone, .exchange, .discard, .tryRewind, .rewind, .sever, .promote, .confirmBy, .checkpoint,
+            .stop:
+            false
         }
     }
 
@@ -76,7 +78,7 @@ extension ClusterSimulation {
         case .readEnd, .follow: isRunning ? random.pick(5, 100) : random.pick(200, 1500)
         case .promote: random.pick(50, 500)
         case .startPrimary: random.pick(200, 1500)
-        case .checkpoint: random.pick(5, 300)
+        case .checkpoint, .confirmBy: random.pick(5, 300)
         case .stop: random.pick(10, 100)
         }
     }
@@ -98,7 +100,7 @@ extension ClusterSimulation {
         switch operation {
         case .sever, .stop: false
         case .initialize, .clone, .exchange, .discard, .tryRewind, .rewind, .readEnd, .follow, .promote, .startPrimary,
-            .checkpoint:
+            .confirmBy, .checkpoint:
             true
         }
     }
@@ -156,11 +158,19 @@ extension ClusterSimulation {
             members[member].postgres.mode = .following(leader: place, epoch: epoch.number)
             members[member].postgres.fork = fork
             return .done
-        case .promote(let epoch, _, _): return promote(member, epoch.number)
-        case .startPrimary(let epoch, _, _):
+        case .promote(let epoch, let needed, let standbys):
+            let outcome = promote(member, epoch.number)
+            confirm(by: needed, standbys, [], member)
+            return outcome
+        case .confirmBy(let epoch, let needed, let standbys, let guests):
+            guard members[member].postgres.mode == .primary(epoch: epoch.number) else { return .failed("no primary") }
+            confirm(by: needed, standbys, guests, member)
+            return .done
+        case .startPrimary(let epoch, let needed, let standbys):
             checkStart(member)
             if members[member].postgres.isTorn { return .failed("could not locate a valid checkpoint record") }
             members[member].postgres.begin(.primary(epoch: epoch.number), members: count)
+            confirm(by: needed, standbys, [], member)
             return .done
         case .checkpoint: return members[member].postgres.isRunning ? .done : .failed("Postgres does not run")
         case .stop(.immediate):
@@ -173,12 +183,28 @@ extension ClusterSimulation {
         }
     }
 
+    /// Whoever has no slot any more has no stream.
+    private func confirm(by needed: Int, _ standbys: [MemberName], _ guests: [MemberName], _ leader: Int) {
+        let quorum = SimulatedQuorum(
+            needed: needed, standbys: standbys.compactMap(place), guests: guests.compactMap(place))
+        members[leader].postgres.quorum = quorum
+        let life = members[leader].postgres.life
+        for member in members.indices where !quorum.admits(member) {
+            members[leader].postgres.peers[member].isStreaming = false
+            guard let stream = members[member].postgres.stream, stream.leader == leader, stream.leaderLife == life
+            else { continue }
+            if isOpen(leader, member) { members[member].postgres.stream = nil }
+        }
+        confirm(leader, sentAt: time)
+    }
+
     private func place(of name: MemberName) -> Int? { members.firstIndex { $0.name == name } }
 
     /// Only a leader of this very epoch has the slot.
     private func source(_ leader: MemberName, _ epoch: Epoch, for member: Int) -> Int? {
         guard let place = place(of: leader), members[place].postgres.mode == .primary(epoch: epoch.number),
-            isOpen(member, place), isOpen(place, member), time >= members[place].frozenUntil
+            isOpen(member, place), isOpen(place, member), time >= members[place].frozenUntil,
+            members[place].postgres.quorum.admits(member)
         else { return nil }
         return place
     }
@@ -226,7 +252,7 @@ extension ClusterSimulation {
         switch operation {
         case .readEnd, .follow: !members[member].postgres.isRunning
         case .startPrimary, .promote, .rewind: true
-        case .initialize, .clone, .exchange, .discard, .tryRewind, .sever, .checkpoint, .stop: false
+        case .initialize, .clone, .exchange, .discard, .tryRewind, .sever, .confirmBy, .checkpoint, .stop: false
         }
     }
 
@@ -353,7 +379,9 @@ extension ClusterSimulation {
         guard case .following(_, let epoch) = members[member].postgres.mode, members[member].gateIsOpen,
             members[member].postgres.log.lastEpoch == epoch,
             members[member].postgres.isConsistent, time >= members[member].frozenUntil,
-            members.allSatisfy({ $0.durable.data == .usable && !$0.postgres.isTorn && !$0.postgres.isShort })
+            present.allSatisfy({
+                members[$0].durable.data == .usable && !members[$0].postgres.isTorn && !members[$0].postgres.isShort
+            })
         else { return }
         dropStream(of: member)
         tokens += 1
@@ -370,7 +398,7 @@ extension ClusterSimulation {
         let others = members.indices.filter {
             $0 != member && members[$0].postgres.stream?.leaderLife == stream.leaderLife
         }
-        guard others.count >= max(members.count / 2, 1) else { return }
+        guard others.count >= max(members[stream.leader].postgres.quorum.needed, 1) else { return }
         dropStream(of: member)
         members[member].postgres.outgrownEpoch = stream.epoch
         note("\(members[member].name) has fallen behind")

@@ -17,13 +17,16 @@ extension ClusterSimulation {
             return tell(member, .cannotFollow("the log it needs is gone", after: members[member].lastOperation))
         }
         if let stream = members[member].postgres.stream {
-            if stream.leaderLife == members[leader].postgres.life || !isOpen(leader, member) { return }
-            // The leader's new Postgres knows nothing of this connection.
+            let isKnown =
+                stream.leaderLife == members[leader].postgres.life && members[leader].postgres.peers[member].isStreaming
+            if isKnown || !isOpen(leader, member) { return }
+            // It was given up there, or the leader's new Postgres knows nothing of this connection.
             members[member].postgres.stream = nil
         }
         guard let leading = members[leader].postgres.primaryEpoch, time >= members[leader].frozenUntil,
             isOpen(member, leader), isOpen(leader, member), case .primary = members[leader].postgres.mode,
-            leading == epoch || scenario.breach == .ignoresStreamNames
+            leading == epoch || scenario.breach == .ignoresStreamNames,
+            members[leader].postgres.quorum.admits(member)
         else { return }
         let log = members[member].postgres.log
         if members[member].postgres.isTorn || members[member].postgres.isShort {
@@ -116,16 +119,12 @@ extension ClusterSimulation {
     }
 
     /// Commits that enough standbys have are confirmed to their clients.
-    private func confirm(_ leader: Int, sentAt: Int) {
-        let needed = members.count / 2
+    func confirm(_ leader: Int, sentAt: Int) {
         guard let epoch = members[leader].postgres.primaryEpoch, !members[leader].postgres.waiting.isEmpty else {
             return
         }
-        var reached = members[leader].postgres.log.end
-        if needed > 0 {
-            let flushed = members[leader].postgres.peers.map(\.flushed).sorted(by: >)
-            reached = flushed[needed - 1]
-        }
+        let postgres = members[leader].postgres
+        guard let reached = postgres.quorum.reached(postgres.peers, end: postgres.log.end) else { return }
         let count = members[leader].postgres.waiting.prefix { $0 <= reached }.count
         guard count > 0 else { return }
         let last = members[leader].postgres.waiting[count - 1]
@@ -141,7 +140,7 @@ extension ClusterSimulation {
     func writeAsClient() {
         if let primaryAt, time - primaryAt > 2 * Self.second { return }
         schedule(.client, after: random.pick(10, 120) * Self.millisecond)
-        let member = random.pick(0, members.count - 1)
+        let member = random.choose(made)
         guard case .primary(let epoch) = members[member].postgres.mode, time >= members[member].frozenUntil,
             !members[member].postgres.isShort, members[member].gateIsOpen || random.chance(50)
         else { return }

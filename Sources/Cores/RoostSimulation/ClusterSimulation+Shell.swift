@@ -4,7 +4,7 @@ import RoostModel
 // What roost-pg's shell does for its core: carries out actions, hands over events.
 extension ClusterSimulation {
     func startMachine(_ member: Int) {
-        guard members[member].core == nil else { return }
+        guard members[member].core == nil, members[member].isMade else { return }
         members[member].life += 1
         members[member].core = FailoverMember(
             name: members[member].name, state: members[member].durable, timings: timings, breakage: breakage,
@@ -177,6 +177,7 @@ extension ClusterSimulation {
         if changed {
             if case .rule = request, outcome != .refused {
                 checkPause(former, by: member)
+                stallAtChange(former, of: member)
                 ruleChanged(by: member)
             }
             publish()

@@ -26,6 +26,7 @@ public final class ClusterSimulation {
         case thaw(Int)
         case start(Int)
         case inspect
+        case destroy(Int)
     }
 
     struct Timed: Comparable {
@@ -40,6 +41,8 @@ public final class ClusterSimulation {
     static let second = 1_000_000
     static let millisecond = 1000
     static let traceLinesMax = 4000
+    /// So many members can come in a run; none of the names comes twice.
+    static let comersMax = 4
 
     let scenario: ClusterScenario
     let faults: [ClusterScenario.Fault]
@@ -103,16 +106,19 @@ public final class ClusterSimulation {
         self.keepsTrace = keepsTrace
         timings = FailoverTimings()
         random = SplitMix64(seed: scenario.seed)
-        let names = (1...scenario.members).compactMap { try? MemberName("m\($0)") }
-        store = SimulatedStore(members: names)
+        let kinds = scenario.faults + scenario.script.map(\.fault)
+        let comers = kinds.contains(.addMember) || kinds.contains(.replaceMember) ? Self.comersMax : 0
+        let names = (1...scenario.members + comers).compactMap { try? MemberName("m\($0)") }
+        store = SimulatedStore(members: Array(names.prefix(scenario.members)))
         members = names.map { SimulatedMember(name: $0) }
+        for comer in scenario.members..<names.count { members[comer].isMade = false }
         cuts = Array(repeating: Array(repeating: 0, count: names.count + 1), count: names.count + 1)
         delays = cuts
         disksToLose = scenario.members / 2
         // Few kinds of fault in a run find more than all in each.
         var chosen: [ClusterScenario.Fault] = []
-        let kinds = random.pick(1, 5)
-        if !scenario.faults.isEmpty { for _ in 0..<kinds { chosen.append(random.choose(scenario.faults)) } }
+        let count = random.pick(1, 5)
+        if !scenario.faults.isEmpty { for _ in 0..<count { chosen.append(random.choose(scenario.faults)) } }
         faults = chosen
         pace = random.pick(500, 5000)
         layOut()
@@ -127,7 +133,9 @@ public final class ClusterSimulation {
                 delays[to][from] = delay
             }
         }
-        for member in members.indices { schedule(.start(member), after: random.pick(0, 500) * Self.millisecond) }
+        for member in members.indices where members[member].isMade {
+            schedule(.start(member), after: random.pick(0, 500) * Self.millisecond)
+        }
         schedule(.client, after: Self.second)
         schedule(.fault, after: random.pick(3, 9) * Self.second)
         for scripted in scenario.script { schedule(.scripted(scripted), after: scripted.atSeconds * Self.second) }
@@ -144,7 +152,7 @@ public final class ClusterSimulation {
             scenario: scenario, violation: violation, epochs: store.view.rule?.epoch.number ?? 0, confirmed: confirmed,
             longestGapSeconds: Double(longestGap) / 1e6, events: events, restartingAtOnce: restartingAtOnce,
             restarted: store.view.rule?.restart?.done.count ?? 0, recoveries: recoveries.offered,
-            recoveriesRefused: recoveries.refused,
+            recoveriesRefused: recoveries.refused, changes: store.view.rule?.changes ?? 0,
             secondsToPrimary: primaryAt.map { Double($0 - healedAt) / 1e6 },
             secondsToWhole: wholeAt.map { Double($0 - healedAt) / 1e6 }, trace: trace,
             steps: steps)
@@ -173,6 +181,7 @@ public final class ClusterSimulation {
         case .thaw(let member): thaw(member)
         case .start(let member): startMachine(member)
         case .inspect: inspect()
+        case .destroy(let member): destroy(member)
         }
     }
 

@@ -37,14 +37,21 @@ struct SimulatedMember {
     var straySamples = 0
     /// Since when readers are let in to a standby without a stream.
     var standsStillSince: Int?
+    /// Its machine was made, and not yet destroyed. One that is not is no place of the cluster.
+    var isMade = true
+    /// Something befalls its supervisor when its next change of who is a member is in the store.
+    var stallsAtChange = 0
 
     var isUp: Bool { core != nil }
 
     /// What it would say when it is heard.
     func account(of rule: ClusterRule) -> MemberReport {
-        let knows = durable.reignLost(by: rule) != nil || durable.promised > (rule.recruitment?.epoch ?? rule.epoch)
+        let knows =
+            durable.reignLost(by: rule) != nil || durable.promised > (rule.recruitment?.epoch ?? rule.epoch)
+            || durable.membership?.changes ?? 0 > rule.changes ?? 0
         let knowledge = MemberKnowledge(
-            opened: durable.opened, history: durable.chain, timeline: durable.timeline, position: nil)
+            opened: durable.opened, history: durable.chain, timeline: durable.timeline, position: nil,
+            membership: durable.membership)
         let position = durable.data == .usable ? Position(epoch: .first, end: .zero) : nil
         return MemberReport(
             member: name, role: .standby, state: knows ? .failed : .waiting, promised: durable.promised,

@@ -46,6 +46,8 @@ struct SimulatedPostgres {
     /// Of a primary: everything up to here is visible to whoever comes in.
     var visibleFrom: UInt64 = 0
     var stream: SimulatedStream?
+    /// Of a primary: so many of these must acknowledge.
+    var quorum = SimulatedQuorum()
     /// Of a standby: what it was told of its leader's timeline before it met the leader.
     var fork: TimelineFork?
 
@@ -78,6 +80,22 @@ struct SimulatedPostgres {
         consistentAt = 0
         outgrownEpoch = nil
         begin(.stopped, members: members)
+    }
+}
+
+/// Whose acknowledgements a primary waits for, and who else may stream from it.
+struct SimulatedQuorum: Equatable {
+    var needed = 0
+    var standbys: [Int] = []
+    var guests: [Int] = []
+
+    func admits(_ member: Int) -> Bool { standbys.contains(member) || guests.contains(member) }
+
+    /// Up to here enough of them have acknowledged; nil when there are too few at all.
+    func reached(_ peers: [SimulatedPostgres.Peer], end: UInt64) -> UInt64? {
+        guard needed > 0 else { return end }
+        let flushed = standbys.map { peers[$0].flushed }.sorted(by: >)
+        return flushed.count < needed ? nil : flushed[needed - 1]
     }
 }
 

@@ -77,6 +77,20 @@ struct SimulatedStore {
         changeRule { $0.switchover = SwitchoverRequest(id: id, target: target) }
     }
 
+    /// With the records of those that are to come.
+    mutating func askForChange(_ change: MemberChange) {
+        view.members += change.left.filter { $0.kind == .add }.map(\.member)
+        changeRule { $0.change = change }
+    }
+
+    /// - Returns: those that are members no more, and whose records are gone now.
+    mutating func settle(_ rule: ClusterRule) -> [MemberName] {
+        let coming = rule.change?.refusal == nil ? rule.change?.left.filter { $0.kind == .add }.map(\.member) ?? [] : []
+        let departed = view.members.filter { !rule.members.contains($0) && !coming.contains($0) }
+        view.members.removeAll { departed.contains($0) }
+        return departed
+    }
+
     /// Somebody changes it by the platform.
     mutating func changeRule(_ change: (inout ClusterRule) -> Void) {
         guard var rule = view.rule else { return }

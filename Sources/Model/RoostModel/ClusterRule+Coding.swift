@@ -4,6 +4,8 @@
 extension ClusterRule {
     private enum CodingKeys: String, CodingKey {
         case epoch, leader, members, confirmations, history, timeline, recruitment, switchover, pause, restart
+        case changes = "member_changes"
+        case change = "member_change"
     }
 
     public init(from decoder: any Decoder) throws {
@@ -18,6 +20,8 @@ extension ClusterRule {
         switchover = try container.decodeIfPresent(SwitchoverRequest.self, forKey: .switchover)
         pause = try container.decodeIfPresent(WishTerm.self, forKey: .pause)
         restart = try container.decodeIfPresent(RestartRequest.self, forKey: .restart)
+        changes = try container.decodeIfPresent(UInt64.self, forKey: .changes)
+        change = try container.decodeIfPresent(MemberChange.self, forKey: .change)
         unknown = try UnknownFields(of: decoder, besides: CodingKeys.self)
     }
 
@@ -34,6 +38,8 @@ extension ClusterRule {
         try container.encodeIfPresent(switchover, forKey: .switchover)
         try container.encodeIfPresent(pause, forKey: .pause)
         try container.encodeIfPresent(restart, forKey: .restart)
+        try container.encodeIfPresent(changes, forKey: .changes)
+        try container.encodeIfPresent(change, forKey: .change)
     }
 }
 

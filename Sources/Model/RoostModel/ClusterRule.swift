@@ -104,7 +104,7 @@ public struct ClusterRule: Hashable, Sendable, Codable {
     public var epoch: Epoch
     /// The only member whose Postgres may be a primary, and only while it renews its ``Heartbeat``.
     public var leader: MemberName
-    /// All members, the leader among them. Fixed order.
+    /// All members, the leader among them, in the order in which they came.
     public var members: [MemberName]
     /// How many standbys must have a commit on disk before it is confirmed (`ANY n`).
     public var confirmations: Int
@@ -124,6 +124,10 @@ public struct ClusterRule: Hashable, Sendable, Codable {
     public var pause: WishTerm?
     /// The last request that members be started anew; it may have been carried out.
     public var restart: RestartRequest?
+    /// How often ``members`` has changed since the cluster was made. Nil: never.
+    public var changes: UInt64?
+    /// The last request that members come or go; it may have been carried out.
+    public var change: MemberChange?
     /// What a newer version has written.
     public var unknown = UnknownFields()
 

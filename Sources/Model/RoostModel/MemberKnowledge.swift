@@ -8,19 +8,23 @@ public struct MemberKnowledge: Hashable, Sendable, Codable {
     public var timeline: UInt32?
     /// Its own log goes at least up to here; nil when that was not read.
     public var position: Position?
+    /// The last members that it knows of; nil where they have never changed.
+    public var membership: Membership?
     /// What a newer version has written.
     public var unknown = UnknownFields()
 
     /// As the member has it on disk.
-    public init(opened: Reign?, history: [Reign], timeline: UInt32?, position: Position?) {
+    public init(opened: Reign?, history: [Reign], timeline: UInt32?, position: Position?, membership: Membership? = nil)
+    {
         self.opened = opened
         self.history = history
         self.timeline = timeline
         self.position = position
+        self.membership = membership
     }
 
     private enum CodingKeys: String, CodingKey {
-        case opened, history, timeline, position
+        case opened, history, timeline, position, membership
     }
 
     public init(from decoder: any Decoder) throws {
@@ -29,6 +33,7 @@ public struct MemberKnowledge: Hashable, Sendable, Codable {
         history = try container.decode([Reign].self, forKey: .history)
         timeline = try container.decodeIfPresent(UInt32.self, forKey: .timeline)
         position = try container.decodeIfPresent(Position.self, forKey: .position)
+        membership = try container.decodeIfPresent(Membership.self, forKey: .membership)
         unknown = try UnknownFields(of: decoder, besides: CodingKeys.self)
     }
 
@@ -39,5 +44,6 @@ public struct MemberKnowledge: Hashable, Sendable, Codable {
         try container.encode(history, forKey: .history)
         try container.encodeIfPresent(timeline, forKey: .timeline)
         try container.encodeIfPresent(position, forKey: .position)
+        try container.encodeIfPresent(membership, forKey: .membership)
     }
 }

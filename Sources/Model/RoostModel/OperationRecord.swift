@@ -34,11 +34,15 @@ public struct OperationRecord: Hashable, Sendable, Codable {
         case switchover
         /// From the wish to members whose Postgres was started anew.
         case restart
+        /// From the wish to a cluster with other members.
+        case changeMembers
         /// A word of a newer version.
         case unknown(String)
 
         /// All that this version knows.
-        public static let known: [Self] = [.createCluster, .destroyCluster, .switchover, .restart]
+        public static let known: [Self] = [
+            .createCluster, .destroyCluster, .switchover, .restart, .changeMembers,
+        ]
 
         public var rawValue: String {
             switch self {
@@ -46,6 +50,7 @@ public struct OperationRecord: Hashable, Sendable, Codable {
             case .destroyCluster: "destroy_cluster"
             case .switchover: "switchover"
             case .restart: "restart"
+            case .changeMembers: "change_members"
             case .unknown(let word): word
             }
         }

@@ -7,23 +7,35 @@ public enum PostgresNames {
     public static let replicator = "roost_replicator"
     /// Postgres cuts names here, without an error: `NAMEDATALEN` - 1 (pg_config_manual.h).
     public static let bytesMax = 63
-    /// A cluster has at most this many members, so that a member's number is one digit.
+    /// A cluster has at most this many members at a time, so that a member's number is one digit until members have come
+    /// and gone.
     public static let membersMax = 9
     /// What is added to a cluster's name, at most: the name of a member's stream or slot in the last of all epochs.
     private static let longestEnd = "-9.e\(UInt64.max)"
     /// The longest name of a cluster.
     public static let clusterBytesMax = bytesMax - longestEnd.utf8.count
 
-    /// The name of a cluster's member, from 1 to ``membersMax``.
+    /// Members are numbered on: no number is given twice. One more digit takes one letter less in the cluster's name.
+    public static func numberMax(of cluster: AppName) -> Int {
+        switch clusterBytesMax - cluster.text.utf8.count {
+        case ..<1: 9
+        case 1: 99
+        default: 999
+        }
+    }
+
+    /// The name of a cluster's member, from 1 to ``numberMax(of:)``.
     public static func member(_ number: Int, of cluster: AppName) throws(InvalidValue) -> MemberName {
         guard cluster.text.utf8.count <= clusterBytesMax else {
             throw InvalidValue(
                 kind: "name of a Postgres cluster", value: cluster.text,
                 rule: "use at most \(clusterBytesMax) letters: Postgres cuts what is made of longer ones")
         }
-        guard (1...membersMax).contains(number) else {
+        let numberMax = numberMax(of: cluster)
+        guard (1...numberMax).contains(number) else {
             throw InvalidValue(
-                kind: "number of a member", value: "\(number)", rule: "a cluster has 1 to \(membersMax) members")
+                kind: "number of a member", value: "\(number)",
+                rule: "members of \(cluster) are numbered from 1 to \(numberMax), each number once")
         }
         return try MemberName("\(cluster)-\(number)")
     }

@@ -104,20 +104,25 @@ public struct ClusterSpec: Hashable, Sendable, Codable {
     /// The networks that clients may log in from, as ``IPv4Prefix`` reads them. Nil or empty: from everywhere. A text
     /// that a version cannot read stands for nobody.
     public var allowedClients: [String]?
+    /// The highest number that a member was ever given. Nil: no member has come since the cluster was made.
+    public var lastNumber: Int?
     /// In ``allowedClients``.
     public static let allowedClientsMax = 64
 
-    /// One place in the cluster: it stays, whatever host and machine fill it.
+    /// One place in the cluster.
     public struct MemberSpec: Hashable, Sendable, Codable {
-        /// `<cluster>-<number>`, numbered from 1 in the order of ``members``.
+        /// `<cluster>-<number>`: numbered from 1, in the order in which they came.
         public var name: MemberName
         /// Hard: the member is placed there or nowhere.
         public var region: RegionCode
+        /// Hard, too, where somebody has said so. Nil: any of the region.
+        public var host: HostName?
 
         /// As ``PostgresNames/member(_:of:)`` names it.
-        public init(name: MemberName, region: RegionCode) {
+        public init(name: MemberName, region: RegionCode, host: HostName? = nil) {
             self.name = name
             self.region = region
+            self.host = host
         }
     }
 
@@ -144,6 +149,7 @@ public struct ClusterSpec: Hashable, Sendable, Codable {
         case createdAt = "created_at"
         case isDestroying = "is_destroying"
         case allowedClients = "allowed_clients"
+        case lastNumber = "last_number"
     }
 }
 

@@ -63,16 +63,19 @@ public enum MemberSkill: OpenEnum {
     case restart
     /// Says what it knows when the store has gone back (``MemberKnowledge``).
     case recovery
+    /// Carries out its part of a ``MemberChange``, and does nothing when it is no member.
+    case members
     /// Of a newer version.
     case unknown(String)
 
-    public static let known: [Self] = [.pause, .restart, .recovery]
+    public static let known: [Self] = [.pause, .restart, .recovery, .members]
 
     public var rawValue: String {
         switch self {
         case .pause: "pause"
         case .restart: "restart"
         case .recovery: "recovery"
+        case .members: "members"
         case .unknown(let word): word
         }
     }

@@ -18,6 +18,7 @@ public enum RecordBounds {
     static let textMax = 256
     /// Of a cluster, however many a newer version allows.
     static let membersMax = 64
+    static let numberMax = 100_000
     /// Of a cluster's list, however many a newer version allows.
     static let networksMax = 1024
     /// In reigns, however many a newer version keeps.
@@ -86,6 +87,7 @@ public enum RecordBounds {
         try require(record.name == cluster, "it says it is cluster \(record.name)")
         try require(record.members.count <= membersMax, "it has more than \(membersMax) members")
         try require((.zero...diskMax).contains(record.volumeSize), "its volumes are not 0 to \(diskMax)")
+        try require((record.lastNumber ?? 0) <= numberMax, "its members are numbered beyond \(numberMax)")
         let networks = record.allowedClients ?? []
         try require(networks.count <= networksMax, "it lets in more than \(networksMax) networks")
         try require(networks.allSatisfy { $0.utf8.count <= textMax }, "a network that it lets in is too long")
@@ -96,6 +98,9 @@ public enum RecordBounds {
     public static func check(_ rule: ClusterRule) throws(Violation) {
         try require(rule.members.count <= membersMax, "it has more than \(membersMax) members")
         try require(rule.history.count <= historyMax, "it has more than \(historyMax) reigns")
+        if let change = rule.change {
+            try require(change.left.count + change.done.count <= membersMax, "its change has too many steps")
+        }
         try require((0...membersMax).contains(rule.confirmations), "its confirmations are not 0 to \(membersMax)")
     }
 

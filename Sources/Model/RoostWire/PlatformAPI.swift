@@ -110,13 +110,15 @@ public struct ClusterBody: Sendable, Codable, Hashable {
     public var pause: PauseState?
     /// The last request that members be started anew; nil when there was none, or it was taken back.
     public var restart: RestartState?
+    /// The last request that members come or go; nil: there was none.
+    public var change: ChangeState?
 
     /// Put together by the asked host from the cluster's records.
     public init(
         name: AppName, status: Status, detail: String?, epoch: Epoch, leader: MemberName?, rule: String,
         writeURL: String, readURL: String, authorityCertificate: String, members: [MemberBody],
         switchover: SwitchoverState? = nil, allow: [String]? = nil, sharedHosts: [SharedHostBody]? = nil,
-        pause: PauseState? = nil, restart: RestartState? = nil
+        pause: PauseState? = nil, restart: RestartState? = nil, change: ChangeState? = nil
     ) {
         self.name = name
         self.status = status
@@ -133,13 +135,14 @@ public struct ClusterBody: Sendable, Codable, Hashable {
         self.sharedHosts = sharedHosts
         self.pause = pause
         self.restart = restart
+        self.change = change
     }
 
     /// A primary accepts writes.
     public var isServing: Bool { status == .ready || status == .degraded }
 
     enum CodingKeys: String, CodingKey {
-        case name, status, detail, epoch, leader, rule, members, switchover, allow, pause, restart
+        case name, status, detail, epoch, leader, rule, members, switchover, allow, pause, restart, change
         case writeURL = "write_url"
         case readURL = "read_url"
         case authorityCertificate = "ca_certificate"

@@ -93,6 +93,7 @@ struct HostAssembly {
                 MachineQuestionRoutes(view: view), VolumeRoutes(view: view, dispatch: dispatch),
                 PlatformRoutes(view: view, edge: orders), HostRoutes(view: view, edge: orders),
                 ClusterRoutes(view: view, clusters: clusters, hearing: hearing),
+                MembersRoutes(view: view, clusters: clusters),
                 OperationRoutes(view: view, operations: OperationDirectory(store: store)),
                 metrics(view, edge: edge, duty: duty),
                 ClusterPeerRoutes(view: view, clusters: clusters, hearing: hearing),

@@ -86,7 +86,7 @@ extension ClusterDirectory {
     }
 
     /// Changes the rule as it is now; again when somebody else has changed it meanwhile.
-    private func changeRule(
+    func changeRule(
         of name: AppName, _ change: (inout ClusterRule, [MemberName: MemberReport]) throws(Refusal) -> Void
     ) async throws(Refusal) {
         let key = StoreKeys.clusterRule(name)

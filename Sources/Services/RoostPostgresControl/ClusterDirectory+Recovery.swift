@@ -39,6 +39,15 @@ extension ClusterDirectory {
             .failedPrecondition, "the rule of \(name) has changed since it was looked at; look at it again")
         guard records.ruleRevision == revision else { throw changed }
         let recovery = try Self.recovery(rule, records, hearing: heard)
+        // Whoever came since has no place in this store, and who has gone since has one: only a person can put that right.
+        guard recovery.rule.members == rule.members else {
+            throw Refusal(
+                .failedPrecondition,
+                "the members of \(name) have changed since: they are "
+                    + recovery.rule.members.map(\.text).joined(separator: ", ")
+                    + ", and the store has \(rule.members.map(\.text).joined(separator: ", ")); a newer copy of the store is needed"
+            )
+        }
         let key = StoreKeys.clusterRule(name)
         let outcome = try await store.carryOut(
             Transaction(
@@ -58,7 +67,8 @@ extension ClusterDirectory {
                 "\(rule.leader) lets clients in under the store's rule: what they have written since would be lost")
         }
         do throws(StoreRecovery.Obstacle) {
-            return try StoreRecovery(of: rule, rule.members.filter(heard.contains).compactMap { records.reports[$0] })
+            let reports = records.reports.values.filter { heard.contains($0.member) }.sorted { $0.member < $1.member }
+            return try StoreRecovery(of: rule, reports)
         } catch {
             throw Refusal(.failedPrecondition, "\(error)")
         }

@@ -33,6 +33,9 @@ public struct ClusterOperations: OperationJudge {
         case .restart:
             guard let records, let spec, !spec.isDestroying else { return .failed("the cluster was destroyed") }
             return records.rule.flatMap { Self.restart(operation.id, $0) }
+        case .changeMembers:
+            guard let records, let spec, !spec.isDestroying else { return .failed("the cluster was destroyed") }
+            return records.rule.flatMap { Self.change(operation.id, $0, records) }
         case .unknown: return nil
         }
     }
@@ -48,6 +51,9 @@ public struct ClusterOperations: OperationJudge {
         case .restart:
             guard let restart = rule.restart, restart.id == operation.id.text else { return [] }
             return restart.done.map { "\($0)'s Postgres was started anew" }
+        case .changeMembers:
+            guard let change = rule.change, change.id == operation.id.text else { return [] }
+            return Self.steps(of: change, rule, records)
         // The plan's steps are all there is.
         case .destroyCluster, .unknown: return []
         }
@@ -86,6 +92,33 @@ public struct ClusterOperations: OperationJudge {
         return ClusterStatus.restart(wish).refusal.map { why in
             .failed(why + "; not started anew: \(wish.left.map(\.text).joined(separator: ", "))")
         }
+    }
+
+    private static func steps(
+        of change: MemberChange, _ rule: ClusterRule, _ records: Planet.ClusterRecords
+    ) -> [String] {
+        var steps = change.done.map { step in
+            step.kind == .add ? "\(step.member) is a member" : "\(step.member) is no member any more"
+        }
+        if let joining = rule.joining, records.confirms(joining) { steps.append("\(joining) has a copy and follows") }
+        return steps
+    }
+
+    /// What was removed is gone when nothing is left of it, or when its host cannot say so: that takes as long as the host
+    /// is away, and it is no member any more.
+    private static func change(
+        _ id: PlanetOperationID, _ rule: ClusterRule, _ records: Planet.ClusterRecords
+    ) -> OperationVerdict? {
+        guard let change = rule.change, change.id == id.text else {
+            return .failed("another change of members was asked for")
+        }
+        let members = rule.members.map(\.text).joined(separator: ", ")
+        if let refusal = change.refusal { return .failed("\(refusal); the members are \(members)") }
+        guard change.left.isEmpty, records.departed.isEmpty else { return nil }
+        let left = change.done.filter { $0.kind == .remove && records.placements[$0.member] != nil }
+        guard left.isEmpty || records.obstacle != nil else { return nil }
+        let remains = left.map { "; what is left of \($0.member) goes when its host answers" }.joined()
+        return .succeeded("the members are \(members)\(remains)")
     }
 
     private static func switchover(

@@ -32,6 +32,7 @@ public struct ClusterReconciler: Reconciler {
         switch step {
         case .place: "place"
         case .make: "make"
+        case .retire: "retire"
         case .remove: "remove"
         case .forget: "forget"
         }
@@ -41,6 +42,7 @@ public struct ClusterReconciler: Reconciler {
         switch step {
         case .place(let member, let host): "placed \(member) on \(host)"
         case .make(let placement): "made \(placement.member) on \(placement.host)"
+        case .retire(let member): "\(member) is no member any more"
         case .remove(let placement): "removed \(placement.member) from \(placement.host)"
         case .forget: "removed the records"
         }
@@ -48,9 +50,9 @@ public struct ClusterReconciler: Reconciler {
 
     public func operation(on cluster: AppName, in planet: Planet) -> PlanetOperationID? {
         guard let spec = planet.clusters[cluster]?.spec else { return nil }
-        let kind: OperationRecord.Kind = spec.isDestroying ? .destroyCluster : .createCluster
+        let kinds: [OperationRecord.Kind] = spec.isDestroying ? [.destroyCluster] : [.createCluster, .changeMembers]
         return planet.operations.values.filter {
-            $0.object == cluster && $0.objectMadeAt == spec.createdAt && $0.kind == kind && $0.state == .running
+            $0.object == cluster && $0.objectMadeAt == spec.createdAt && kinds.contains($0.kind) && $0.state == .running
         }.map(\.id).max()
     }
 
@@ -58,15 +60,16 @@ public struct ClusterReconciler: Reconciler {
         planet.clusters.filter { $0.value.spec != nil }.map(\.key)
     }
 
-    /// What members write all the time (rule, heartbeat, reports) is no part of a plan. Room on hosts is one only of those
+    /// What members write all the time (heartbeat, reports) is no part of a plan. Room on hosts is one only of those
     /// that have no place yet, which are looked at again anyway.
     public static func heeds(_ change: PlanetChange) -> Bool {
         switch change {
         case .all, .connection, .host, .machine, .app: true
         case .cluster(_, let part):
             switch part {
-            case .spec, .obstacle, .placement: true
-            case .rule, .heartbeat, .secrets, .report: false
+            // The rule says who is a member, and changes seldom.
+            case .spec, .obstacle, .placement, .rule: true
+            case .heartbeat, .secrets, .report: false
             }
         case .volume, .address, .operation: false
         }
@@ -92,14 +95,19 @@ public struct ClusterReconciler: Reconciler {
     public func plan(for cluster: AppName, in planet: Planet, reachable: Set<HostName>) -> Plan<ClusterPlan.Step>? {
         guard let records = planet.clusters[cluster], let spec = records.spec else { return nil }
         let made = records.placements.filter { Self.exists($0.value, in: planet) }
-        if !spec.isDestroying, spec.members.allSatisfy({ made[$0.name] != nil }) { return Plan() }
+        let departed = records.departed
+        if !spec.isDestroying, departed.isEmpty, spec.members.allSatisfy({ made[$0.name] != nil }),
+            records.placements.count == spec.members.count
+        {
+            return Plan()
+        }
         return ClusterPlan.next(
             ClusterPlan.World(
                 spec: spec, network: planet.apps[cluster]?.network, placements: records.placements,
                 made: Set(made.keys),
                 hosts: planet.hosts.values.map {
                     PlacementHost(record: $0, isReachable: reachable.contains($0.host))
-                }))
+                }, departed: departed))
     }
 
     private static func exists(_ placement: MemberPlacement, in planet: Planet) -> Bool {
@@ -135,6 +143,7 @@ public struct ClusterReconciler: Reconciler {
             } catch {
                 throw Self.saying("\(placement.member) cannot be made", error)
             }
+        case .retire(let member): try await clusters.retire(member, of: cluster, in: planet, under: conditions)
         case .remove(let placement):
             do throws(Refusal) {
                 try await dispatch.destroyMachine(placement.machine, of: spec.name, on: placement.host)
@@ -227,7 +236,8 @@ public struct ClusterReconciler: Reconciler {
         }
         _ = try await store.carryOut(
             Transaction(
-                compares: conditions + [.modified(key: key, equals: present.revision)], then: [.delete(.key(key))]))
+                compares: conditions + [.modified(key: key, equals: present.revision)],
+                then: [.delete(.key(key)), .delete(.key(StoreKeys.report(spec.name, placement.member)))]))
     }
 
     static func config(of spec: ClusterSpec, volume: VolumeID) -> MachineConfig {

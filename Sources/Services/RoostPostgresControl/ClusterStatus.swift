@@ -30,7 +30,7 @@ enum ClusterStatus {
         let pause = spec.isDestroying ? nil : records.rule.flatMap { Self.pause(of: $0) }
         let paused = pause.map { "paused until \($0.endsAt): nobody is made the leader by itself" }
         let detail = [words, obstacle, paused].compactMap(\.self).joined(separator: "; ")
-        let standbys = max(spec.members.count - 1, 0)
+        let standbys = max((records.rule?.members ?? spec.members.map(\.name)).count - 1, 0)
         let rule = records.rule.map {
             $0.confirmations == 0 ? "no standby confirms" : "ANY \($0.confirmations) of \(standbys)"
         }
@@ -42,7 +42,8 @@ enum ClusterStatus {
             switchover: records.rule?.switchover.map {
                 SwitchoverState(id: $0.id, target: $0.target, refusal: $0.refusal)
             }, allow: allow(spec), sharedHosts: spec.isDestroying ? nil : SharedHosts.of(spec, records),
-            pause: pause, restart: records.rule?.restart.map(Self.restart))
+            pause: pause, restart: records.rule?.restart.map(Self.restart),
+            change: records.rule?.change.map(ChangeState.init))
     }
 
     /// When its time is over, what is left is not done any more.
@@ -99,7 +100,9 @@ enum ClusterStatus {
         // What it said last is not how it is.
         let isSilent = words(for: silence.members[member.name], max: ClusterSilence.reportMax) != nil
         let state: String =
-            if placement == nil {
+            if let absence = records.absence(of: member.name) {
+                absence
+            } else if placement == nil {
                 "unplaced"
             } else if let machine, machine.state != .started {
                 "machine \(machine.state.rawValue)"
@@ -130,10 +133,21 @@ enum ClusterStatus {
     private static func details(
         of member: MemberName, _ records: Planet.ClusterRecords, _ silence: ClusterSilence, isPast: Bool
     ) -> String? {
-        let own = records.reports[member]?.detail
+        let own = detail(of: member, records)
         let words = words(for: silence.members[member], max: ClusterSilence.reportMax)
         guard words != nil || isPast && own != nil else { return own }
         return [words, own.map { "it said last: \($0)" }].compactMap(\.self).joined(separator: "; ")
+    }
+
+    /// One that is joining waits for its leader, which knows for what.
+    private static func detail(of member: MemberName, _ records: Planet.ClusterRecords) -> String? {
+        let own = records.reports[member]?.detail
+        guard let rule = records.rule, records.absence(of: member) == "joining" else { return own }
+        if records.placements[member] == nil { return "waits for a place" }
+        guard rule.joining == member else { return "waits for its turn" }
+        let leaders = records.confirms(member) ? records.reports[rule.leader]?.detail : nil
+        return own ?? leaders
+            ?? (records.reports[member] == nil ? "its machine starts" : "copies what \(rule.leader) has")
     }
 
     private static func words(for silence: Duration?, max: Duration) -> String? {

@@ -35,6 +35,14 @@ enum MemberBounds {
         guard (rule.switchover?.id.utf8.count ?? 0) <= idBytesMax else {
             throw Refusal(.invalid, "the id of a switchover has at most \(idBytesMax) bytes")
         }
+        if let change = rule.change {
+            guard change.id.utf8.count <= idBytesMax else {
+                throw Refusal(.invalid, "the id of a change of members has at most \(idBytesMax) bytes")
+            }
+            guard change.left.count + change.done.count <= MemberChange.stepsMax else {
+                throw Refusal(.invalid, "a change of members has at most \(MemberChange.stepsMax) steps")
+            }
+        }
         guard let restart = rule.restart else { return }
         guard restart.id.utf8.count <= idBytesMax else {
             throw Refusal(.invalid, "the id of a restart has at most \(idBytesMax) bytes")
@@ -51,6 +59,8 @@ enum MemberBounds {
         rule.switchover?.refusal = refusal
         let reason = rule.restart?.refusal.map(cut)
         rule.restart?.refusal = reason
+        let why = rule.change?.refusal.map(cut)
+        rule.change?.refusal = why
         return rule
     }
 

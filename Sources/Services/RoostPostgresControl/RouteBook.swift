@@ -127,7 +127,8 @@ struct RouteBook: Sendable {
             && cluster.heartbeat?.isOpen == true
         let silent = silent[name] ?? SilentMembers()
         let replicas = spec.members.compactMap { member -> Replica? in
-            guard member.name != rule?.leader, let placement = cluster.placements[member.name],
+            guard let rule, member.name != rule.leader, rule.members.contains(member.name),
+                let placement = cluster.placements[member.name],
                 let report = cluster.reports[member.name]
             else { return nil }
             return Replica(

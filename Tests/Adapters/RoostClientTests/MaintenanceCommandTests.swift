@@ -66,6 +66,53 @@ import Testing
         }
     }
 
+    @Test("Members that come and go are asked for where they are to be, watched, and said to be refused")
+    func members() async throws {
+        let id = "0123456789ABCDEFGHJKMNPQ02"
+        let member = try MemberName("shop-3")
+        func cluster(refusal: String?) throws -> String {
+            var body = try Answers.cluster(.ready)
+            var change = MemberChange(id: id, steps: refusal == nil ? [] : [.init(.remove, member)])
+            change.refusal = refusal
+            body.change = ChangeState(change)
+            return try Answers.json(body)
+        }
+        let calls: [([String], String, String)] = [
+            (["member", "add", "shop", "--region", "sin"], "POST /v1/postgres/shop/members", #"{"region":"sin"}"#),
+            (["member", "remove", "shop", "shop-3", "--yes"], "DELETE /v1/postgres/shop/members/shop-3", ""),
+            (
+                ["member", "replace", "shop", "shop-3", "--host", "sin1", "--yes"],
+                "POST /v1/postgres/shop/members/shop-3/replace", #"{"host":"sin1"}"#
+            ),
+            (
+                ["scale", "shop", "--region", "iad=2", "--region", "sin=1", "--yes"], "PUT /v1/postgres/shop/scale",
+                #"{"regions":{"iad":2,"sin":1}}"#
+            ),
+        ]
+        for refusal in [nil, "shop-3 leads: switch over to another first"] {
+            let told = try cluster(refusal: refusal)
+            let answer: @Sendable (ScriptedHost.Request) -> ScriptedHost.Answer = { request in
+                if request.line.contains("operations") { return .init(status: 404, parts: ["{}"]) }
+                if request.line.hasPrefix("GET") { return .init(parts: [told]) }
+                return .init(status: 202, parts: [#"{"ok":true,"id":"\#(id)"}"#])
+            }
+            try await ScriptedHost.run(answering: answer) { host in
+                for (words, line, body) in calls {
+                    let before = host.log.all.count
+                    let outcome = try await RoostProgram.run(["pg"] + words + ["--json", "--api", host.path])
+                    #expect(outcome.status == (refusal == nil ? 0 : 1), "\(outcome)")
+                    if let refusal { #expect(outcome.errors.contains(refusal), "\(outcome)") }
+                    let sent = try #require(host.log.all.dropFirst(before).first)
+                    #expect(sent.line == line && sent.body == body, "\(sent)")
+                }
+            }
+        }
+        for words in [["member", "add", "shop"], ["scale", "shop"], ["scale", "shop", "--region", "iad"]] {
+            let outcome = try await RoostProgram.run(["pg"] + words + ["--api", "unix:///nowhere"])
+            #expect(outcome.status == 2, "\(outcome)")
+        }
+    }
+
     @Test("What members know is shown, and the rule becomes what was shown when somebody says so")
     func recover() async throws {
         var after = try Answers.cluster(.ready)

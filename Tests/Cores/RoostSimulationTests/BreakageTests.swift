@@ -62,7 +62,7 @@ import Testing
         case .ignoresPause:
             #expect(violation.what.contains("in a pause"), "\(violation)")
         case .trustsRestoredStore, .believesShortLeader, .rewindsUntried, .trustsShortLeader, .keepsOfficeWhileDown,
-            .restartsTogether:
+            .restartsTogether, .namesUnprepared, .namesUnproven, .asksLessFirst, .stepsAhead:
             Issue.record("has faults of its own")
         }
     }
@@ -70,8 +70,24 @@ import Testing
     /// What all kinds of faults together bring about too seldom.
     private static let needsOwnFaults: [Breakage] = [
         .trustsRestoredStore, .believesShortLeader, .rewindsUntried, .trustsShortLeader, .keepsOfficeWhileDown,
-        .restartsTogether,
+        .restartsTogether, .namesUnprepared, .namesUnproven, .asksLessFirst, .stepsAhead,
     ]
+
+    /// Who confirms and who decides change one after the other: in the wrong order, or without proof, a commit is confirmed
+    /// by members of which those that decide need not have one.
+    @Test(arguments: [Breakage.namesUnprepared, .namesUnproven, .asksLessFirst, .stepsAhead])
+    func membersThatComeInTheWrongOrderAreNoticed(_ breakage: Breakage) {
+        let faults: [ClusterScenario.Fault] = [
+            .addMember, .removeMember, .stallAtChange, .stallAtChange, .cutBothWays, .cutOneWay, .staleWatch,
+        ]
+        let isNoticed = (1...Self.seedsMax).contains { seed in
+            let scenario = ClusterScenario(
+                seed: seed, members: 3, faults: faults, chaosSeconds: 60, checksReports: false)
+            let violation = ClusterSimulation(scenario, breakage: breakage).run().violation
+            return violation?.what.contains("confirmed") == true
+        }
+        #expect(isNoticed, "\(breakage)")
+    }
 
     @Test(arguments: [3, 5])
     func trustInARestoredStoreIsNoticed(members: Int) throws {

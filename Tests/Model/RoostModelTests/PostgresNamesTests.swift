@@ -9,12 +9,14 @@ import Testing
             #expect(error?.description.contains("at most \(PostgresNames.clusterBytesMax) letters") == true)
             return
         }
-        for number in 1...PostgresNames.membersMax {
+        let last = PostgresNames.numberMax(of: cluster)
+        #expect(last >= PostgresNames.membersMax && last <= 999)
+        for number in [1, PostgresNames.membersMax, last] {
             let member = try PostgresNames.member(number, of: cluster)
             #expect("\(member).e\(UInt64.max)".utf8.count <= 63)
             #expect("\(member)_e\(UInt64.max)".utf8.count <= 63)
         }
-        #expect(throws: InvalidValue.self) { try PostgresNames.member(PostgresNames.membersMax + 1, of: cluster) }
+        #expect(throws: InvalidValue.self) { try PostgresNames.member(last + 1, of: cluster) }
     }
 
     @Test func theLimitIsNoStricterThanItMustBe() {

@@ -147,4 +147,37 @@ import Testing
                 .put(report, at: StoreKeys.report(name, member)),
             ]))
     }
+
+    @Test("Members are asked for where they are to be, by one operation, and what is wrong changes nothing")
+    func members() async throws {
+        try await PlanetUnderTest.run(["ams1", "iad1"]) { planet in
+            let host = try planet["ams1"]
+            try await Self.create(at: host, in: planet)
+            for (line, body, status) in [
+                ("POST /v1/postgres/orders/members", "{}", 400),
+                ("POST /v1/postgres/orders/members", #"{"region": "nowhere"}"#, 400),
+                ("POST /v1/postgres/orders/members", #"{"host": "iad9"}"#, 404),
+                ("POST /v1/postgres/orders/members", #"{"host": "iad1", "region": "ams"}"#, 400),
+                ("POST /v1/postgres/orders/members/orders-7/replace", "{}", 404),
+                ("POST /v1/postgres/orders/members/orders-1/replace", "{}", 412),
+                ("PUT /v1/postgres/orders/scale", #"{"regions": {}}"#, 400),
+                ("PUT /v1/postgres/orders/scale", #"{"regions": {"ams": 10}}"#, 400),
+                ("PUT /v1/postgres/orders/scale", #"{"regions": {"ams": 0}}"#, 412),
+            ] {
+                let refused = try await host.call(line, body)
+                #expect(refused.status == status, "\(line) \(body): \(refused.text)")
+            }
+            #expect(try await host.call("DELETE /v1/postgres/orders/members/orders-1").status == 412)
+            #expect(try await host.call("DELETE /v1/postgres/orders/members/orders-2").status == 404)
+            let same = try await host.call("PUT /v1/postgres/orders/scale", #"{"regions": {"ams": 1}}"#)
+            #expect(same.status == 200 && same.object["id"] == nil, "\(same.text)")
+            let asked = try await host.call("PUT /v1/postgres/orders/scale", #"{"regions": {"iad": 1}}"#)
+            #expect(asked.status == 202 && asked.string("id").count == 26, "\(asked.text)")
+            let again = try await host.call("PUT /v1/postgres/orders/scale", #"{"regions": {"iad": 1}}"#)
+            #expect(again.string("id") == asked.string("id"), "\(again.text)")
+            let other = try await host.call("POST /v1/postgres/orders/members", #"{"host": "iad1"}"#)
+            #expect(other.status == 412, "\(other.text)")
+            for _ in 0..<2 { #expect(try await host.call("DELETE /v1/postgres/orders/scale").status == 200) }
+        }
+    }
 }

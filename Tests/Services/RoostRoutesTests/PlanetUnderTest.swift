@@ -181,6 +181,7 @@ struct HostUnderTest: Sendable {
             OperationRoutes(view: view, operations: OperationDirectory(store: store)),
             ClusterRoutes(view: view, clusters: clusters, hearing: hearing),
             ClusterPeerRoutes(view: view, clusters: clusters, hearing: hearing),
+            MembersRoutes(view: view, clusters: clusters),
             MetricsRoutes(
                 registry: registry,
                 sources: [

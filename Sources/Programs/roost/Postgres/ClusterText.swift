@@ -78,6 +78,10 @@ extension ClusterBody {
                 ("One host", "\(Terminal.paint("\(members) are on \(shared.host)", .warning)): \(shared.loss)"))
         }
         if let pause { facts.facts.append(("Paused", "until \(pause.endsAt)")) }
+        if let change, !change.left.isEmpty, change.refusal == nil {
+            let left = change.left.map { "\($0.kind.rawValue) \($0.member)" }.joined(separator: ", ")
+            facts.facts.append(("Change", "\(counted(change.done.count, "step")) done, left: \(left)"))
+        }
         if let restart, !restart.left.isEmpty, restart.refusal == nil {
             let left = restart.left.map(\.text).joined(separator: ", ")
             facts.facts.append(("Restart", "\(counted(restart.done.count, "member")) done, left: \(left)"))

@@ -11,7 +11,8 @@ struct PostgresCommand: AsyncParsableCommand {
             PostgresConnectCommand.self, PostgresSuperuserCommand.self,
             PostgresAllowCommand.self,
             PostgresSwitchoverCommand.self, PostgresPauseCommand.self, PostgresResumeCommand.self,
-            PostgresRestartCommand.self, PostgresRecoverCommand.self, PostgresDestroyCommand.self,
+            PostgresRestartCommand.self, PostgresMemberCommand.self, PostgresScaleCommand.self,
+            PostgresRecoverCommand.self, PostgresDestroyCommand.self,
         ], aliases: ["postgres"])
 }
 

@@ -1,0 +1,185 @@
+import RoostModel
+
+// Members that come and go. The leader takes one step at a time: only it knows who streams, and what its Postgres confirms
+// by. A step is the change of the rule that names or drops a member. It comes after Postgres where that has to ask more of a
+// commit than before, and before it where it may ask less; and never before Postgres has followed the step before.
+extension FailoverMember {
+    /// A preparation on its way, and what it lacks.
+    struct Preparation: Hashable, Sendable {
+        /// The request.
+        var id: String
+        var since: Moment
+        /// Enough must have this much: all that was confirmed before Postgres asked for it.
+        var required: LSN?
+    }
+
+    /// Has Postgres confirm by what the rule asks for, and takes the next step of a change when it may.
+    ///
+    /// - Returns: whether something was begun that all else has to wait for.
+    mutating func tendMembers(_ reigning: Reigning, _ rule: ClusterRule, _ now: Moment) -> Bool {
+        guard running == nil else { return false }
+        let quorum = wantedQuorum(reigning, rule)
+        if confirmsBy != quorum, now >= retryAt {
+            preparation?.required = nil
+            start(
+                .confirmBy(
+                    epoch: rule.epoch, confirmations: quorum.confirmations, standbys: quorum.standbys,
+                    guests: quorum.guests))
+            confirmsBy = quorum
+            return true
+        }
+        guard confirmsBy == quorum, let change = rule.change, let step = change.current,
+            ruleChange == nil
+        else { return false }
+        if let why = refusal(of: step, rule) { return refuseChange(because: why, rule, now) }
+        guard case .primary(let sample)? = observation, now - observedAt <= timings.sampleAgeMax else { return false }
+        guard rule.membersAfter(step) != nil else { return take(step, rule, now) }
+        if change.isPrepared == true { return goOnPrepared(step, change, quorum, rule, sample, now) }
+        guard reigning.isOpen, gateIsOpen, obstacle(to: step, rule) == nil else { return false }
+        let becomesEven = !rule.members.count.isMultiple(of: 2)
+        guard becomesEven, breakage != .namesUnprepared, breakage != .stepsAhead else { return take(step, rule, now) }
+        guard now >= prepareAt else { return false }
+        preparation = Preparation(id: change.id, since: now)
+        var next = rule
+        next.change?.isPrepared = true
+        changeRule(next, now)
+        return true
+    }
+
+    private func wantedQuorum(_ reigning: Reigning, _ rule: ClusterRule) -> CommitQuorum {
+        if breakage == .asksLessFirst, reigning.isOpen, rule.members.count.isMultiple(of: 2),
+            let step = rule.change?.current,
+            rule.membersAfter(step) != nil, step.member != name, obstacle(to: step, rule) == nil
+        {
+            return rule.taking(step).commitQuorum
+        }
+        if breakage == .stepsAhead, rule.change?.current != nil, var quorum = confirmsBy {
+            let all = rule.members + [rule.joining].compactMap(\.self)
+            quorum.guests = all.filter { $0 != name && !quorum.standbys.contains($0) }
+            return quorum
+        }
+        return rule.commitQuorum
+    }
+
+    /// Postgres asks for more already: everything before must be there, too, before less than all of the members of before
+    /// can decide who leads.
+    private mutating func goOnPrepared(
+        _ step: MemberChange.Step, _ change: MemberChange, _ quorum: CommitQuorum, _ rule: ClusterRule,
+        _ sample: PrimaryObservation, _ now: Moment
+    ) -> Bool {
+        if preparation?.id != change.id { preparation = Preparation(id: change.id, since: now) }
+        guard let known = preparation else { return false }
+        let required = known.required ?? sample.flushed
+        preparation?.required = required
+        let isThere = step.kind != .add || sample.standbys.contains { $0.member == step.member && $0.isStreaming }
+        if isThere, quorum.holds(sample.standbys, upTo: required) || breakage == .namesUnproven {
+            return take(step, rule, now)
+        }
+        guard now - known.since >= timings.preparationPatience else { return false }
+        // Commits wait for it. It streams again, or does not: until then the rule's own members do.
+        preparation = nil
+        prepareAt = now + timings.preparationPause
+        var next = rule
+        next.change?.isPrepared = nil
+        changeRule(next, now)
+        return true
+    }
+
+    private mutating func take(_ step: MemberChange.Step, _ rule: ClusterRule, _ now: Moment) -> Bool {
+        preparation = nil
+        changeRule(rule.taking(step), now)
+        return true
+    }
+
+    private mutating func refuseChange(because why: String, _ rule: ClusterRule, _ now: Moment) -> Bool {
+        var next = rule
+        next.change?.refusal = why
+        next.change?.isPrepared = nil
+        changeRule(next, now)
+        return true
+    }
+
+    /// Why nobody can carry it out, now or later.
+    private func refusal(of step: MemberChange.Step, _ rule: ClusterRule) -> String? {
+        switch step.kind {
+        case .unknown(let word): return "\(name) does not know how to \(word) a member"
+        case .add:
+            if rule.members.count >= PostgresNames.membersMax, !rule.members.contains(step.member) {
+                return "a cluster has at most \(PostgresNames.membersMax) members"
+            }
+        case .remove:
+            if step.member == name { return "\(step.member) leads: switch over to another first" }
+        }
+        if rule.confirmations != ClusterRule.confirmations(of: rule.members.count) {
+            return "the rule asks for \(rule.confirmations) confirmations of \(rule.members.count) members"
+        }
+        return nil
+    }
+
+    /// Postgres is being made a primary that confirms by it. It has no slots for guests yet.
+    mutating func noteConfirming(by quorum: CommitQuorum) {
+        confirmsBy = quorum
+        confirmsBy?.guests = []
+        preparation?.required = nil
+    }
+
+    mutating func confirmingChanged(_ reigning: Reigning, _ outcome: OperationOutcome, _ now: Moment) {
+        var reigning = reigning
+        if case .failed(let reason) = outcome {
+            confirmsBy = nil
+            retryLater(reason, now)
+        } else {
+            failures = 0
+            // It was not asked anything meanwhile.
+            reigning.heardAt = now
+        }
+        phase = .leading(reigning)
+    }
+
+    /// What the next step waits for; nil when it can be taken, or when its refusal is on its way.
+    private func obstacle(to step: MemberChange.Step, _ rule: ClusterRule) -> String? {
+        guard let members = rule.membersAfter(step) else { return nil }
+        if step.kind == .add, !streams.standbys.contains(where: { $0.member == step.member && $0.isConfirming }) {
+            return "until \(step.member) streams"
+        }
+        let confirming = streams.standbys.filter { $0.isConfirming && members.contains($0.member) }
+        let needed = ClusterRule.confirmations(of: members.count)
+        return confirming.count < needed
+            ? "until \(counted(needed, "other standby confirms", plural: "other standbys confirm"))" : nil
+    }
+
+    /// Of the leader, for people.
+    func changeWords() -> String? {
+        guard case .leading(let reigning) = phase, let rule = view?.rule, let change = rule.change,
+            let step = change.current
+        else { return nil }
+        let what = step.kind == .add ? "\(step.member) becomes a member" : "\(step.member) leaves"
+        if !reigning.isOpen { return "\(what) when clients are let in" }
+        if change.isPrepared == true { return "\(what) when enough standbys have what was confirmed before" }
+        return obstacle(to: step, rule).map { "\(what), but not \($0)" }
+    }
+
+    // MARK: - Who is no member
+
+    /// Every later rule has them, or others that came after them.
+    mutating func noteMembership(_ rule: ClusterRule) {
+        guard rule.changes ?? 0 > state.membership?.changes ?? 0 else { return }
+        save { $0.membership = Membership(of: rule) }
+    }
+
+    /// Why this member takes no part; nil when it does.
+    func absence(from rule: ClusterRule) -> String? {
+        if rule.members.contains(name) || rule.joining == name { return nil }
+        let isWanted =
+            rule.change?.refusal == nil && rule.change?.left.contains { $0.member == name && $0.kind == .add } == true
+        return isWanted
+            ? "waits for its turn to become a member" : "is no member of the cluster: nothing that is here counts"
+    }
+}
+
+extension [MemberName] {
+    /// Each once, in the order in which they come.
+    var unique: [MemberName] {
+        reduce(into: []) { if !$0.contains($1) { $0.append($1) } }
+    }
+}

@@ -1,0 +1,70 @@
+public import RoostModel
+
+// Members of a cluster that come and go.
+
+/// `POST /v1/postgres/{name}/members` and `…/members/{member}/replace`: where the member that comes is to be.
+public struct AddMemberBody: Sendable, Codable {
+    /// A region's code. Nil: that of the host, or of the member that is replaced.
+    public var region: String?
+    /// A host's name: there or nowhere. Nil: any of the region with room.
+    public var host: String?
+
+    /// One of them at least for a member that replaces none.
+    public init(region: String? = nil, host: String? = nil) {
+        self.region = region
+        self.host = host
+    }
+}
+
+/// `PUT /v1/postgres/{name}/scale`
+public struct ScaleBody: Sendable, Codable {
+    /// How many members each of these regions is to have; regions that are not named keep theirs.
+    public var regions: [String: Int]
+
+    /// By the regions' codes.
+    public init(regions: [String: Int]) { self.regions = regions }
+}
+
+/// The answer to whoever asks that members come or go: ``ClusterBody/change`` says under this id how far it is.
+public struct ChangeAnswer: Sendable, Codable {
+    /// Always true: what is refused is an ``ErrorBody``.
+    public var ok = true
+    /// Also the operation's. Nil: the cluster has these members already.
+    public var id: String?
+
+    /// The wish is in the rule now, or needs not be.
+    public init(id: String?) { self.id = id }
+}
+
+/// A request that members come or go.
+public struct ChangeState: Sendable, Codable, Hashable {
+    /// One member that comes or goes.
+    public struct Step: Sendable, Codable, Hashable {
+        /// What becomes of the member.
+        public var kind: MemberChange.Step.Kind
+        /// Who comes or goes.
+        public var member: MemberName
+
+        init(_ step: MemberChange.Step) {
+            kind = step.kind
+            member = step.member
+        }
+    }
+
+    /// As ``ChangeAnswer`` gave it to whoever asked.
+    public var id: String
+    /// What is to be done yet; the first is under way.
+    public var left: [Step]
+    /// In the order in which it was done.
+    public var done: [Step]
+    /// Why nothing more is done; nil while it goes on, and when nothing is left.
+    public var refusal: String?
+
+    /// As the rule has it.
+    public init(_ change: MemberChange) {
+        id = change.id
+        left = change.left.map(Step.init)
+        done = change.done.map(Step.init)
+        refusal = change.refusal
+    }
+}

@@ -1,0 +1,117 @@
+import RoostModel
+import RoostPlanet
+
+/// Which members a cluster is to have, as somebody asks for it.
+enum MemberWish: Hashable, Sendable {
+    /// One more: in this region, and on this host where one is named.
+    case add(RegionCode, HostName?)
+    case remove(MemberName)
+    /// One more, and then this one less.
+    case replace(MemberName, RegionCode?, HostName?)
+    /// So many in each of these regions; the others stay as they are.
+    case scale([RegionCode: Int])
+
+    /// What is to be done, step by step, and the members that the spec lacks for it.
+    struct Course: Hashable, Sendable {
+        var steps: [MemberChange.Step] = []
+        var comers: [ClusterSpec.MemberSpec] = []
+        var lastNumber: Int
+    }
+
+    /// Those that come are first, so that there are never fewer than now or at the end.
+    func course(of spec: ClusterSpec, _ records: Planet.ClusterRecords, _ rule: ClusterRule) throws(Refusal) -> Course {
+        let numbers = spec.members.compactMap { Int($0.name.text.split(separator: "-").last ?? "") }
+        var course = Course(lastNumber: max(spec.lastNumber ?? 0, numbers.max() ?? 0))
+        var leavers: [MemberName] = []
+        switch self {
+        case .add(let region, let host): try Self.add(region, host, to: &course, of: spec)
+        case .remove(let member): leavers = [member]
+        case .replace(let member, let region, let host):
+            guard let former = spec.members.first(where: { $0.name == member }) else {
+                throw Self.stranger(member, rule)
+            }
+            try Self.add(region ?? former.region, host, to: &course, of: spec)
+            leavers = [member]
+        case .scale(let counts):
+            for (region, count) in counts.sorted(by: { $0.key < $1.key }) {
+                let there = spec.members.filter { $0.region == region && rule.members.contains($0.name) }.map(\.name)
+                for _ in there.count..<max(count, there.count) { try Self.add(region, nil, to: &course, of: spec) }
+                leavers += Self.leavers(max(there.count - count, 0), of: there, records, rule)
+            }
+        }
+        for member in leavers { try Self.check(member, rule) }
+        course.steps = course.comers.map { .init(.add, $0.name) } + leavers.map { .init(.remove, $0) }
+        let most = rule.members.count + course.comers.count
+        guard most <= ClusterDirectory.membersMax else {
+            throw Refusal(
+                .failedPrecondition,
+                "that would be \(most) members at once, and a cluster has at most \(ClusterDirectory.membersMax): "
+                    + "remove some first")
+        }
+        guard most > leavers.count else {
+            throw Refusal(.failedPrecondition, "a cluster has at least one member; destroy it instead")
+        }
+        if course.comers.isEmpty, let first = leavers.first { try Self.check(first, canBeMissed: records, rule) }
+        return course
+    }
+
+    private static func add(_ region: RegionCode, _ host: HostName?, to course: inout Course, of spec: ClusterSpec)
+        throws(Refusal)
+    {
+        course.lastNumber += 1
+        do throws(InvalidValue) {
+            let name = try PostgresNames.member(course.lastNumber, of: spec.name)
+            course.comers.append(ClusterSpec.MemberSpec(name: name, region: region, host: host))
+        } catch {
+            throw Refusal(.failedPrecondition, "no more members can come: \(error)")
+        }
+    }
+
+    /// Who leads stays as long as others can go; then those go that nobody would miss, the youngest first.
+    private static func leavers(
+        _ count: Int, of members: [MemberName], _ records: Planet.ClusterRecords, _ rule: ClusterRule
+    ) -> [MemberName] {
+        let sorted = members.enumerated().sorted { one, other in
+            func rank(_ member: MemberName) -> Int {
+                member == rule.leader ? 2 : records.confirms(member) ? 1 : 0
+            }
+            return (rank(one.element), other.offset) < (rank(other.element), one.offset)
+        }
+        return sorted.prefix(count).map(\.element)
+    }
+
+    private static func check(_ member: MemberName, _ rule: ClusterRule) throws(Refusal) {
+        guard rule.members.contains(member) else { throw stranger(member, rule) }
+        guard member != rule.leader else {
+            let cluster = member.text.split(separator: "-").dropLast().joined(separator: "-")
+            throw Refusal(
+                .failedPrecondition,
+                "\(member) leads, and a leader does not leave: make another one the leader first: "
+                    + "roost pg switchover \(cluster)")
+        }
+    }
+
+    static func stranger(_ member: MemberName, _ rule: ClusterRule) -> Refusal {
+        Refusal(
+            .notFound, "\(member) is not a member; there are: \(rule.members.map(\.text).joined(separator: ", "))")
+    }
+
+    /// Without it, those that are left must be able to confirm, as their leader sees them now.
+    private static func check(
+        _ member: MemberName, canBeMissed records: Planet.ClusterRecords, _ rule: ClusterRule
+    ) throws(Refusal) {
+        guard let heartbeat = records.heartbeat, heartbeat.epoch == rule.epoch, heartbeat.isOpen else {
+            throw Refusal(
+                .failedPrecondition,
+                "\(rule.leader) lets no clients in now: nobody leaves before it does; try again then")
+        }
+        let needed = ClusterRule.confirmations(of: rule.members.count - 1)
+        let others = rule.members.filter { $0 != rule.leader && $0 != member && records.confirms($0) }
+        guard others.count >= needed else {
+            throw Refusal(
+                .failedPrecondition,
+                "without \(member), \(counted(needed, "other standby", plural: "other standbys")) must confirm each "
+                    + "commit, and \(others.count) can now: bring the others back first, or replace \(member)")
+        }
+    }
+}

@@ -1,0 +1,137 @@
+import RoostModel
+import RoostSimulation
+import Testing
+
+@testable import RoostFailover
+
+/// Members that come and go, seen from one core.
+@Suite struct MembersDialogueTests {
+    private func step(_ kind: MemberChange.Step.Kind, _ name: String) throws -> MemberChange.Step {
+        .init(kind, try MemberName(name))
+    }
+
+    /// `m1` leads, is open, and everybody streams up to 1000.
+    private func open(members: Int, _ steps: [MemberChange.Step]) throws -> Dialogue {
+        var dialogue = try Dialogue.leader(members: members)
+        try stream(&dialogue, members)
+        try stream(&dialogue, members)
+        #expect(dialogue.member.gateIsOpen)
+        _ = dialogue.tell(.gateAnswered(isOpen: true, failure: nil))
+        dialogue.change { $0.change = MemberChange(id: "wish", steps: steps) }
+        return dialogue
+    }
+
+    @discardableResult private func stream(
+        _ dialogue: inout Dialogue, _ members: Int, end: UInt64 = 1000, behind: [String: UInt64] = [:]
+    ) throws -> [FailoverAction] {
+        guard members > 1 else { return dialogue.observed(try dialogue.primary(end)) }
+        let ends = Dictionary(uniqueKeysWithValues: (2...members).map { ("m\($0)", behind["m\($0)"] ?? end) })
+        return dialogue.observed(try dialogue.primary(end, ends))
+    }
+
+    private func rule(_ actions: [FailoverAction]) -> ClusterRule? {
+        for case .changeRule(let rule, _) in actions { return rule }
+        return nil
+    }
+
+    private func operation(_ actions: [FailoverAction]) -> PostgresOperation? {
+        for case .postgres(let operation, _) in actions { return operation }
+        return nil
+    }
+
+    /// The store takes what the leader asks for.
+    private func applied(_ dialogue: inout Dialogue, _ rule: ClusterRule?) throws -> [FailoverAction] {
+        let rule = try #require(rule)
+        dialogue.change { $0 = rule }
+        return dialogue.tell(.ruleAnswered(.applied(revision: dialogue.ruleRevision)))
+    }
+
+    @Test func aFourthMemberIsNamedAfterPostgresAsksForTwo() throws {
+        let names = try ["m2", "m3", "m4"].map { try MemberName($0) }
+        var dialogue = try open(members: 3, [try step(.add, "m4")])
+        // First it gets a slot, and counts for nothing.
+        let slots = operation(dialogue.watch())
+        #expect(slots == .confirmBy(epoch: .first, confirmations: 1, standbys: Array(names[..<2]), guests: [names[2]]))
+        _ = dialogue.ended()
+        #expect(rule(try stream(&dialogue, 3)) == nil)
+        let prepared = rule(try stream(&dialogue, 4) + stream(&dialogue, 4))
+        #expect(prepared?.change?.isPrepared == true && prepared?.members.count == 3)
+        let stricter = operation(try applied(&dialogue, prepared))
+        #expect(stricter == .confirmBy(epoch: .first, confirmations: 2, standbys: names, guests: []))
+        _ = dialogue.ended()
+        // What was confirmed before may be on one standby alone, until two have all of it.
+        #expect(rule(try stream(&dialogue, 4, end: 1100, behind: ["m3": 1000, "m4": 1000])) == nil)
+        let named = rule(try stream(&dialogue, 4, end: 1200, behind: ["m2": 1100, "m3": 1000, "m4": 1100]))
+        #expect(named?.members.map(\.text) == ["m1", "m2", "m3", "m4"])
+        #expect(named?.confirmations == 2 && named?.changes == 1 && named?.change?.hasEnded == true)
+        // Postgres does so already.
+        #expect(operation(try applied(&dialogue, named)) == nil)
+        #expect(dialogue.member.state.membership?.changes == 1)
+    }
+
+    @Test func aThirdMemberIsNamedBeforePostgresAsksForIt() throws {
+        var dialogue = try open(members: 2, [try step(.add, "m3")])
+        _ = dialogue.watch()
+        _ = dialogue.ended()
+        let named = rule(try stream(&dialogue, 3) + stream(&dialogue, 3))
+        #expect(named?.members.count == 3 && named?.confirmations == 1)
+        let asked = operation(try applied(&dialogue, named))
+        let names = try ["m2", "m3"].map { try MemberName($0) }
+        #expect(asked == .confirmBy(epoch: .first, confirmations: 1, standbys: names, guests: []))
+    }
+
+    @Test func aPreparationThatComesToNothingIsTakenBack() throws {
+        var dialogue = try open(members: 3, [try step(.remove, "m3")])
+        let prepared = rule(dialogue.watch() + (try stream(&dialogue, 3)))
+        #expect(prepared?.change?.isPrepared == true)
+        _ = try applied(&dialogue, prepared)
+        _ = dialogue.ended()
+        // Only m2 is left to confirm, and it lags.
+        #expect(rule(try stream(&dialogue, 3, end: 2000, behind: ["m2": 1000])) == nil)
+        dialogue.wait(dialogue.member.timings.preparationPatience)
+        _ = dialogue.tell(.heartbeatAnswered(sequence: 1, .applied(revision: 12)))
+        let back = rule(try stream(&dialogue, 3, end: 2100, behind: ["m2": 1000]))
+        #expect(back?.change?.isPrepared == nil && back?.members.count == 3 && back?.change?.hasEnded == false)
+        let names = try ["m2", "m3"].map { try MemberName($0) }
+        #expect(
+            operation(try applied(&dialogue, back))
+                == .confirmBy(epoch: .first, confirmations: 1, standbys: names, guests: []))
+    }
+
+    @Test func aLeaderDoesNotLeave() throws {
+        var dialogue = try open(members: 3, [try step(.remove, "m1")])
+        let refused = rule(dialogue.watch() + (try stream(&dialogue, 3)))
+        #expect(refused?.change?.refusal?.contains("m1 leads") == true && refused?.members.count == 3)
+    }
+
+    @Test func whoIsNoMemberAnyMoreDoesNothing() throws {
+        var dialogue = try Dialogue.follower("m3")
+        dialogue.change {
+            $0.members.removeLast()
+            $0.changes = 1
+        }
+        #expect(operation(dialogue.watch()) == .sever)
+        #expect(dialogue.ended().isEmpty)
+        #expect(dialogue.stored?.detail?.contains("is no member of the cluster") == true)
+        // Nor when the others are called.
+        dialogue.change {
+            $0.recruitment = Recruitment(epoch: Epoch(2), proposer: $0.members[1], reason: .leaderSilent)
+        }
+        #expect(dialogue.read().isEmpty)
+        #expect(dialogue.stored?.chain == nil && dialogue.member.state.promised == .first)
+    }
+
+    @Test func aStoreWithOlderMembersHasGoneBack() throws {
+        var dialogue = try Dialogue.follower("m3", members: 4)
+        dialogue.change { $0.changes = 1 }
+        _ = dialogue.watch()
+        #expect(dialogue.member.state.membership?.members.count == 4)
+        dialogue.change {
+            $0.members.removeLast()
+            $0.changes = nil
+        }
+        #expect(operation(dialogue.read()) == .sever)
+        _ = dialogue.ended()
+        #expect(dialogue.stored?.knowledge?.membership?.changes == 1)
+    }
+}

@@ -1,0 +1,49 @@
+import RoostClient
+import RoostLab
+import RoostLinux
+import RoostModel
+import RoostWire
+import Testing
+
+/// Members come and go while clients write, on a planet of three regions.
+@Suite(.serialized, .onPlanet(), .timeLimit(.minutes(10)))
+struct MembersOnPlanetTests {
+    private func ended(
+        _ cluster: ClusterUnderTest, _ answer: ChangeAnswer, sourceLocation: SourceLocation = #_sourceLocation
+    ) async throws -> ClusterBody {
+        let id = try #require(answer.id, sourceLocation: sourceLocation)
+        return try await cluster.wait(for: "the members", within: .seconds(120), sourceLocation: sourceLocation) {
+            body in
+            body.change?.id == id && body.change?.left.isEmpty == true && body.status == .ready
+                && body.change?.refusal == nil && !body.members.contains { $0.state == "leaving" }
+        }
+    }
+
+    @Test func aMemberInAThirdRegionComesAndAnOldOneGoesUnderWrites() async throws {
+        let planet = try LabPlanet.present()
+        try await planet.recover()
+        let cluster = try await ClusterUnderTest.ready(on: planet, name: "moving", region: "ams", replicas: ["iad"])
+        let writers = try await Writers(cluster, count: 4)
+        try await writers.waitForRows(50, within: .seconds(60))
+        let before = try await cluster.body()
+        let more = try await ended(
+            cluster, try await cluster.ask { try await $0.addMember(to: cluster.name, AddMemberBody(region: "sin")) })
+        let comer = try #require(more.members.last)
+        #expect(comer.region.text == "sin" && comer.name.text == "moving-3" && more.rule == "ANY 1 of 2")
+        try await writers.waitForRows(100, within: .seconds(60))
+        let leaver = try #require(before.members.first { $0.name != before.leader })
+        let fewer = try await ended(
+            cluster, try await cluster.ask { try await $0.removeMember(leaver.name, from: cluster.name) })
+        #expect(fewer.members.map(\.name) == [before.leader, comer.name] && fewer.epoch == before.epoch)
+        try await writers.waitForRows(150, within: .seconds(60))
+        writers.stop()
+        #expect(try await writers.verify() >= 150)
+        // What is left is a cluster: the one that came leads, with all of it.
+        _ = try await cluster.ask { try await $0.switchover(cluster.name, to: comer.name) }
+        try await cluster.wait(for: "the new member to lead", within: .seconds(60)) {
+            $0.leader == comer.name && $0.status == .ready
+        }
+        #expect(try await writers.verify() >= 150)
+        _ = try await cluster.ask { try await $0.destroyCluster(cluster.name) }
+    }
+}
