@@ -238,7 +238,7 @@ public final class Member: Sendable {
         case .setGate(let isOpen):
             promises.note(gateIsOpen: isOpen)
             gate.set(isOpen: isOpen)
-        case .exit: break
+        case .beat, .exit: break
         }
     }
 

@@ -38,6 +38,13 @@ struct SimulatedMember {
     /// Since when readers are let in to a standby without a stream.
     var standsStillSince: Int?
 
+    /// Its program is of a version that knows beats.
+    var knowsBeats = true
+    /// Of the last beat that it has sent, in all its lives.
+    var beatsSent = 0
+    /// Of the last beat from each member that it was handed.
+    var beatsHeard: [Int] = []
+
     var isUp: Bool { core != nil }
 
     /// What it would say when it is heard.
