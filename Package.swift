@@ -115,6 +115,9 @@ let package = Package(
         .target(name: "CLinux", path: "Sources/System/CLinux", exclude: [text]),
         .systemLibrary(
             name: "CLibPQ", path: "Sources/System/CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
+        .systemLibrary(
+            name: "CLibCrypto", path: "Sources/System/CLibCrypto", pkgConfig: "libcrypto",
+            providers: [.apt(["libssl-dev"])]),
 
         // Model: words and shapes.
         room(.model, "RoostModel"),
@@ -179,7 +182,7 @@ let package = Package(
             .adapters, "RoostPostgres",
             uses: [
                 "RoostModel", "RoostRecords", "RoostWire", "RoostFailover", "RoostHistory", "RoostLinux", "CLinux",
-                "CLibPQ", .logging,
+                "CLibPQ", "CLibCrypto", .logging,
             ]),
 
         // Services: long-running parts.

@@ -45,6 +45,7 @@ public final class Member: Sendable {
     private let operations: Operations
     private let gate: GateKeeper
     private let lease: LeaseWatch
+    private let beats: BeatPost
     private let file: MemberFile
     private let promises: PromiseKeeper
     /// Somebody waits for what the next sample of Postgres says.
@@ -83,6 +84,7 @@ public final class Member: Sendable {
         file = MemberFile(layout.outside(layout.memberFile))
         known = KnownCluster(view)
         events = try EventQueue()
+        beats = BeatPost(known, logger: logger)
         let instance = try PostgresInstance(
             layout: layout, member: view.member, log: options.postgresLog, logger: logger)
         self.instance = instance
@@ -110,6 +112,9 @@ public final class Member: Sendable {
             finish.finish()
         }
         try OwnThread.start("watch") { self.watch() }
+        try OwnThread.start("beats") {
+            self.beats.listen(while: { !self.events.isClosed }) { self.events.put(.heard($0)) }
+        }
         try gate.start { self.events.isClosed }
         await withTaskGroup(of: Void.self) { group in
             group.addTask { await self.observe() }
@@ -238,6 +243,7 @@ public final class Member: Sendable {
         case .setGate(let isOpen):
             promises.note(gateIsOpen: isOpen)
             gate.set(isOpen: isOpen)
+        case .beat(let beat): beats.send(beat)
         case .exit: break
         }
     }

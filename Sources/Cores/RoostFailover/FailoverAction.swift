@@ -36,6 +36,9 @@ public enum FailoverAction: Hashable, Sendable {
     /// carried out, also after the host's agent restarted. Closed when the process starts.
     case setGate(isOpen: Bool)
 
+    /// Say this to every other member of the rule directly, at once. Nobody answers, and what is lost is not said again.
+    case beat(MemberBeat)
+
     /// Postgres is stopped and all is said: end the process.
     case exit
 }

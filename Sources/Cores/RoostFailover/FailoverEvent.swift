@@ -56,9 +56,26 @@ public enum FailoverEvent: Hashable, Sendable {
     /// that needs the volume.
     case volumeFailed(String)
 
+    /// Another member's beat, not by way of the store. The shell knows that it is that member's, that it is of now and not
+    /// said again by somebody, and hands over none that was sent before one that it has handed over. What is never heard
+    /// is no fault: members' programs may be of before there were beats.
+    case heard(MemberBeat)
+
     /// The machine is asked to stop (SIGTERM). The core hands over or stops Postgres, then answers with
     /// ``FailoverAction/exit``. Bounded by ``FailoverTimings/farewellMax``.
     case terminate
+}
+
+extension FailoverEvent {
+    /// Most of all events, and of those that change nothing as a rule.
+    var isForTheEar: Bool {
+        switch self {
+        case .tick, .heard: true
+        case .viewed, .readFailed, .ruleAnswered, .heartbeatAnswered, .reportAnswered, .operationEnded, .observed,
+            .postgresExited, .cannotFollow, .leaderLostLog, .gateAnswered, .volumeFailed, .terminate:
+            false
+        }
+    }
 }
 
 public enum ViewSource: Hashable, Sendable {

@@ -5,18 +5,33 @@ extension FailoverMember {
     /// Calls a recruitment when the leader was silent while the store was not. Only after a linearizable read: what
     /// a watch does not show may simply not have arrived.
     mutating func callRecruitment(_ now: Moment) {
-        guard let rule = view?.rule, rule.recruitment == nil, rule.leader != name, rule.epoch == state.promised,
-            !isPaused(now), proofOfReversal(rule) == nil, state.data == .usable,
+        guard let rule = view?.rule, mayCall(under: rule, now),
             let order = rule.members.filter({ $0 != rule.leader }).firstIndex(of: name)
         else { return }
+        let patience = patience(now)
+        var silentSince = max(newsAt, storeSince)
+        if let heardAt = heardOpen(rule) {
+            // It lives and serves: it is its way to the store that is ill, as with a stream that is still heard.
+            silentSince = max(silentSince, min(heardAt, newsAt + (timings.patienceWhileStreaming - patience)))
+        }
+        guard now - silentSince >= patience + timings.stagger * order else { return }
+        callForSilence(rule, now)
+    }
+
+    /// It is in a place from which to do without the leader of this rule.
+    func mayCall(under rule: ClusterRule, _ now: Moment) -> Bool {
+        guard rule.recruitment == nil, rule.leader != name, rule.epoch == state.promised, !isPaused(now),
+            proofOfReversal(rule) == nil, state.data == .usable
+        else { return false }
         switch phase {
-        case .following, .waiting, .cloning: break
+        case .following, .waiting, .cloning: return true
         case .starting, .empty, .initializing, .founding, .severing, .reading, .exchanging, .discarding, .rewinding,
             .claiming, .promoting, .restarting, .leading, .draining, .suspending, .quarantined, .resigning, .leaving:
-            return
+            return false
         }
-        let silentSince = max(newsAt, storeSince)
-        guard now - silentSince >= patience(now) + timings.stagger * order else { return }
+    }
+
+    mutating func callForSilence(_ rule: ClusterRule, _ now: Moment) {
         var next = rule
         next.recruitment = Recruitment(
             epoch: rule.epoch.next, proposer: name, reason: .leaderSilent, target: rule.switchover?.liveTarget)

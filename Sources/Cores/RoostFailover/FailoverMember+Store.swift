@@ -31,6 +31,7 @@ extension FailoverMember {
             if seen.rule?.epoch != view?.rule?.epoch {
                 beatSeen = 0
                 leaderAliveAt = nil
+                if view?.rule != nil { listening.hearing.turned(now, timings) }
             }
             heardNews(now)
         }

@@ -20,6 +20,8 @@ public struct FailoverMember: Sendable {
     public internal(set) var state: DurableState
     /// Hand over a `.tick` when this moment has come. Changes with every event.
     public private(set) var wakeAt: Moment
+    /// The same, without what is heard and said directly.
+    private var decideAt: Moment
 
     let breakage: Breakage?
     var phase = MemberPhase.starting {
@@ -125,6 +127,9 @@ public struct FailoverMember: Sendable {
     var verdictSince: SufficientSince?
     var reports = ReportDesk()
 
+    // What members hear of each other directly.
+    var listening = Listening()
+
     struct PendingRule {
         var rule: ClusterRule
         var askedAt: Moment
@@ -163,6 +168,7 @@ public struct FailoverMember: Sendable {
         self.timings = timings
         self.breakage = breakage
         wakeAt = now
+        decideAt = now
         readDueAt = now
         newsAt = now
         storeHeardAt = now
@@ -179,14 +185,21 @@ public struct FailoverMember: Sendable {
 
     public mutating func receive(_ event: FailoverEvent, now: Moment) -> [FailoverAction] {
         steps.removeAll()
-        // First of all: a process that was frozen must not act on what it was told before.
-        stopWithoutLease(now)
-        take(event, now)
-        decide(now)
-        closeAtStandstill(now)
-        stopWithoutLease(now)
-        tend(now)
-        wakeAt = nextWake(after: now)
+        noteStandstill(now)
+        if event.isForTheEar, now < decideAt {
+            if case .heard(let beat) = event { hear(beat, now) }
+        } else {
+            // First of all: a process that was frozen must not act on what it was told before.
+            stopWithoutLease(now)
+            take(event, now)
+            decide(now)
+            closeAtStandstill(now)
+            stopWithoutLease(now)
+            tend(now)
+            decideAt = nextWake(after: now)
+        }
+        attend(isTick: event == .tick, now)
+        wakeAt = min(decideAt, wakeToListen(after: now) ?? decideAt)
         defer { actions.removeAll() }
         return actions
     }
@@ -230,6 +243,7 @@ public struct FailoverMember: Sendable {
         case .gateAnswered(let isOpen, let failure): gateAnswered(isOpen, failure, now)
         case .volumeFailed(let why): sayFarewell(because: why, now)
         case .terminate: sayFarewell(now)
+        case .heard(let beat): hear(beat, now)
         }
     }
 

@@ -120,7 +120,7 @@ public struct FailoverSteps: Sendable {
         case .gateAnswered(isOpen: true, failure: nil):
             if course?.isPrimary == true { course?.mark(.open, now) }
         case .tick, .readFailed, .heartbeatAnswered, .reportAnswered, .observed(.standby, after: _), .cannotFollow,
-            .leaderLostLog, .gateAnswered, .volumeFailed, .terminate:
+            .leaderLostLog, .gateAnswered, .volumeFailed, .terminate, .heard:
             break
         }
     }
@@ -136,7 +136,7 @@ public struct FailoverSteps: Sendable {
         case .save(let state):
             if let course, state.promised >= course.epoch { self.course?.mark(.promised, now) }
         case .postgres(let what, let id): operation = (id, what)
-        case .read, .heartbeat, .report, .setGate, .exit: break
+        case .read, .heartbeat, .report, .setGate, .beat, .exit: break
         }
     }
 

@@ -16,6 +16,25 @@ public struct FailoverTimings: Hashable, Sendable {
     public var patienceWhileStreaming: Duration = .seconds(4)
     /// Added once for each standby before this one in the rule's order, so that not all call at once.
     public var stagger: Duration = .milliseconds(150)
+    /// Members say to each other directly that they live, this often.
+    public var beatInterval: Duration = .milliseconds(100)
+    /// A leader that was heard well is missed after so many of its beats, and four times what they are early or late…
+    public var beatsMissedMin: Int = 3
+    /// …but not before this,
+    public var suspicionMin: Duration = .milliseconds(350)
+    /// and on the unsteadiest path after this. Not more than `patienceAfterStream`: then the store's word comes first.
+    public var suspicionMax: Duration = .milliseconds(1200)
+    /// Heard well means: open, and without a gap for this long. It doubles with each failover that comes within
+    /// `unrestWindow` of the one before, up to `calmMax`.
+    public var calmMin: Duration = .seconds(3)
+    public var calmMax: Duration = .seconds(60)
+    public var unrestWindow: Duration = .seconds(120)
+    /// A member that is woken later than this has stood still itself, and missed nobody meanwhile.
+    public var standstillOfOwnMax: Duration = .milliseconds(200)
+    /// The leader's Postgres spoke so long after the leader's last beat: it is not the machine. More than a beat.
+    public var streamAfterBeatMax: Duration = .milliseconds(150)
+    /// Only a sample taken this long after the last beat can tell. More than `streamAfterBeatMax`.
+    public var sampleAfterBeatMin: Duration = .milliseconds(200)
     /// A stream whose last message is older than this does not count as heard.
     public var streamSilenceMax: Duration = .seconds(1)
     /// A stream that was heard for this long without a pause has something to say all the time. An idle one speaks

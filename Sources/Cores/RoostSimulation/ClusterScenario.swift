@@ -19,6 +19,8 @@ public struct ClusterScenario: Sendable, CustomStringConvertible {
         case isolate
         /// All that a member does and sends takes much longer.
         case slowMember
+        /// A member's beats reach nobody, and nobody's reach it; all else does.
+        case loseBeats
         /// The store answers nobody.
         case storeOutage
         /// Changes are made although the answer is lost, or made late.
@@ -110,12 +112,14 @@ public struct ClusterScenario: Sendable, CustomStringConvertible {
     public var wholeWithinSeconds: Int
     public var breach: Breach?
     public var checksReports: Bool
+    /// So many members, the last ones, have a program of before there were beats; nil: in some runs some, by the seed.
+    public var olderMembers: Int?
 
     public init(
         seed: UInt64, members: Int, faults: [Fault] = Fault.allCases, script: [Scripted] = [],
         chaosSeconds: Int = 20,
         primaryWithinSeconds: Int = 45, wholeWithinSeconds: Int = 90, breach: Breach? = nil,
-        checksReports: Bool = true
+        checksReports: Bool = true, olderMembers: Int? = nil
     ) {
         self.seed = seed
         self.members = members
@@ -126,6 +130,7 @@ public struct ClusterScenario: Sendable, CustomStringConvertible {
         self.wholeWithinSeconds = wholeWithinSeconds
         self.breach = breach
         self.checksReports = checksReports
+        self.olderMembers = olderMembers
     }
 
     public var description: String {

@@ -5,6 +5,7 @@ import RoostModel
 extension ClusterSimulation {
     enum Repair {
         case join([(Int, Int)])
+        case letBeats([(Int, Int)])
         case quicken(Int)
     }
 
@@ -33,6 +34,10 @@ extension ClusterSimulation {
             members[member].frozenUntil = time + long
             schedule(.thaw(member), after: long)
         case .cutOneWay, .cutBothWays, .isolate: cutWays(fault, member, for: long)
+        case .loseBeats:
+            let ways = ways(of: member).filter { $0.0 != storePlace && $0.1 != storePlace }
+            for (from, to) in ways { beatCuts[from][to] += 1 }
+            schedule(.repair(.letBeats(ways)), after: long)
         case .slowMember:
             members[member].slowness = random.pick(3, 20)
             schedule(.repair(.quicken(member)), after: long)
@@ -87,17 +92,20 @@ extension ClusterSimulation {
         let other = random.choose(made.filter { $0 != member } + [storePlace])
         var ways = [(member, other)]
         if fault != .cutOneWay { ways.append((other, member)) }
-        if fault == .isolate {
-            ways = (0...storePlace).filter { $0 != member }.flatMap { [(member, $0), ($0, member)] }
-        }
+        if fault == .isolate { ways = self.ways(of: member) }
         if fault == .cutOneWay, random.chance(50) { ways = [(other, member)] }
         for (from, to) in ways { cuts[from][to] += 1 }
         schedule(.repair(.join(ways)), after: duration)
     }
 
+    private func ways(of member: Int) -> [(Int, Int)] {
+        (0...storePlace).filter { $0 != member }.flatMap { [(member, $0), ($0, member)] }
+    }
+
     func mend(_ repair: Repair) {
         switch repair {
         case .join(let ways): for (from, to) in ways where cuts[from][to] > 0 { cuts[from][to] -= 1 }
+        case .letBeats(let ways): for (from, to) in ways where beatCuts[from][to] > 0 { beatCuts[from][to] -= 1 }
         case .quicken(let member): members[member].slowness = 1
         }
     }
@@ -261,7 +269,12 @@ extension ClusterSimulation {
         // Whoever has paused it looks whether all is well.
         store.changeRule { $0.pause = nil }
         publish()
-        for from in cuts.indices { for to in cuts.indices { cuts[from][to] = 0 } }
+        for from in cuts.indices {
+            for to in cuts.indices {
+                cuts[from][to] = 0
+                beatCuts[from][to] = 0
+            }
+        }
         for member in members.indices {
             members[member].slowness = 1
             members[member].fullUntil = 0

@@ -70,7 +70,7 @@ extension ClusterSimulation {
             event = .viewed(view, by: source)
         }
         guard let actions = members[member].core?.receive(event, now: now) else { return }
-        if keepsTrace { traceCore(member, event, actions) }
+        if keepsTrace { traceCore(member, event, actions.filter(\.isWorthALine)) }
         checkSteps(member)
         for action in actions {
             if let left = members[member].actionsToLive {
@@ -91,11 +91,12 @@ extension ClusterSimulation {
     private func traceCore(_ member: Int, _ event: FailoverEvent, _ actions: [FailoverAction]) {
         guard let core = members[member].core else { return }
         switch event {
-        case .tick where actions.isEmpty, .observed where actions.isEmpty, .viewed where actions.isEmpty,
+        case .heard where actions.isEmpty, .tick where actions.isEmpty, .observed where actions.isEmpty,
+            .viewed where actions.isEmpty,
             .heartbeatAnswered(_, .applied), .reportAnswered(.applied):
             return
         case .tick, .viewed, .readFailed, .ruleAnswered, .heartbeatAnswered, .reportAnswered, .operationEnded,
-            .observed, .postgresExited, .cannotFollow, .leaderLostLog, .gateAnswered, .volumeFailed, .terminate:
+            .observed, .postgresExited, .cannotFollow, .leaderLostLog, .gateAnswered, .volumeFailed, .terminate, .heard:
             break
         }
         var told = "\(event)"
@@ -125,6 +126,7 @@ extension ClusterSimulation {
             schedule(
                 .toCore(member, life: members[member].life, .gateAnswered(isOpen: isOpen, failure: nil)),
                 after: random.pick(1, 60) * Self.millisecond)
+        case .beat(let beat): sendBeat(beat, from: member)
         case .exit:
             killMachine(member)
             schedule(.start(member), after: random.pick(300, 3000) * Self.millisecond)
@@ -141,6 +143,25 @@ extension ClusterSimulation {
         let life = members[member].life
         for event in waiting where members[member].life == life { tell(member, event) }
         if members[member].life == life { tell(member, .tick) }
+    }
+
+    // MARK: - From member to member
+
+    private func sendBeat(_ beat: MemberBeat, from member: Int) {
+        guard members[member].knowsBeats else { return }
+        members[member].beatsSent += 1
+        let number = members[member].beatsSent
+        for other in members.indices where other != member && members[other].knowsBeats {
+            guard isOpen(member, other), beatCuts[member][other] == 0, !random.chance(beatLossPercent) else { continue }
+            schedule(.beat(to: other, from: member, number: number, beat), after: delay(member, other))
+        }
+    }
+
+    /// One that was overtaken is dropped. Whoever stands still has it in its socket.
+    func hear(_ beat: MemberBeat, on member: Int, from: Int, _ number: Int) {
+        guard members[member].core != nil, number > members[member].beatsHeard[from] else { return }
+        members[member].beatsHeard[from] = number
+        tell(member, .heard(beat))
     }
 
     // MARK: - The way to the store
@@ -232,5 +253,12 @@ extension ClusterSimulation {
         members[member].watchIsPending = false
         if members[member].watchIsDirty { sendWatch(member) }
         tell(member, .viewed(view, by: .watch))
+    }
+}
+
+extension FailoverAction {
+    /// Beats come and go all the time.
+    fileprivate var isWorthALine: Bool {
+        if case .beat = self { false } else { true }
     }
 }

@@ -16,6 +16,7 @@ public final class ClusterSimulation {
         case watch(Int, life: Int, StoreView)
         case stage(Int, token: Int)
         case observe(Int, life: Int)
+        case beat(to: Int, from: Int, number: Int, MemberBeat)
         case connect(Int, life: Int)
         case deliver(Int, stream: Int, SimulatedLog)
         case acknowledge(to: Int, life: Int, from: Int, end: UInt64, sentAt: Int, retries: Int)
@@ -62,6 +63,10 @@ public final class ClusterSimulation {
     var delays: [[Int]]
     /// How many faults cut the way from one place to the other.
     var cuts: [[Int]]
+    /// The same, for beats alone: they go another way than the streams.
+    var beatCuts: [[Int]]
+    /// So many beats of a hundred are lost.
+    let beatLossPercent: Int
     var storeAwayUntil = 0
     var storeUnclearUntil = 0
     var failingOperationsUntil = 0
@@ -114,6 +119,8 @@ public final class ClusterSimulation {
         for comer in scenario.members..<names.count { members[comer].isMade = false }
         cuts = Array(repeating: Array(repeating: 0, count: names.count + 1), count: names.count + 1)
         delays = cuts
+        beatCuts = cuts
+        beatLossPercent = random.choose([0, 0, 1, 10])
         disksToLose = scenario.members / 2
         // Few kinds of fault in a run find more than all in each.
         var chosen: [ClusterScenario.Fault] = []
@@ -121,6 +128,11 @@ public final class ClusterSimulation {
         if !scenario.faults.isEmpty { for _ in 0..<count { chosen.append(random.choose(scenario.faults)) } }
         faults = chosen
         pace = random.pick(500, 5000)
+        let older = scenario.olderMembers ?? (!faults.isEmpty && random.chance(20) ? random.pick(1, names.count) : 0)
+        for member in members.indices {
+            members[member].beatsHeard = Array(repeating: 0, count: names.count)
+            members[member].knowsBeats = member < names.count - older
+        }
         layOut()
     }
 
@@ -168,6 +180,7 @@ public final class ClusterSimulation {
         case .watch(let member, let life, let view): showWatch(member, life, view)
         case .stage(let member, let token): stage(member, token)
         case .observe(let member, let life): observe(member, life)
+        case .beat(let member, let from, let number, let beat): hear(beat, on: member, from: from, number)
         case .connect(let member, let life): connect(member, life)
         case .deliver(let member, let stream, let log): deliver(member, stream, log)
         case .acknowledge(let leader, let life, let from, let end, let sentAt, let retries):

@@ -42,6 +42,13 @@ struct SimulatedMember {
     /// Something befalls its supervisor when its next change of who is a member is in the store.
     var stallsAtChange = 0
 
+    /// Its program is of a version that knows beats.
+    var knowsBeats = true
+    /// Of the last beat that it has sent, in all its lives.
+    var beatsSent = 0
+    /// Of the last beat from each member that it was handed.
+    var beatsHeard: [Int] = []
+
     var isUp: Bool { core != nil }
 
     /// What it would say when it is heard.

@@ -32,7 +32,7 @@ struct Dialogue {
     mutating func tell(_ event: FailoverEvent) -> [FailoverAction] {
         all(event).filter { action in
             switch action {
-            case .read, .report, .heartbeat: false
+            case .read, .report, .heartbeat, .beat: false
             case .save, .changeRule, .postgres, .setGate, .exit: true
             }
         }

@@ -163,7 +163,7 @@ import Testing
             }
             return actions.filter { action in
                 switch action {
-                case .read, .report, .heartbeat: false
+                case .read, .report, .heartbeat, .beat: false
                 case .save, .changeRule, .postgres, .setGate, .exit: true
                 }
             }

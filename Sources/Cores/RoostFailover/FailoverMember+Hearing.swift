@@ -1,0 +1,118 @@
+import RoostModel
+
+// Members hear each other directly. What they hear can only make a recruitment come sooner.
+extension FailoverMember {
+    /// What it makes of the beats.
+    struct Listening: Sendable {
+        var hearing = Hearing()
+        /// The leader was heard well, and is silent.
+        var missesLeader = false
+        /// Since when another member says so too, and none says otherwise.
+        var agreedSince: Moment?
+        var sayAt = Moment.zero
+    }
+
+    /// Called before everything else: the clock that wakes it was late, so this process stood still, and so may have what
+    /// it was to hear.
+    mutating func noteStandstill(_ now: Moment) {
+        guard now - wakeAt > timings.standstillOfOwnMax else { return }
+        listening.hearing.stoodStill(until: now)
+    }
+
+    mutating func hear(_ beat: MemberBeat, _ now: Moment) {
+        guard let members = view?.rule?.members, members.contains(beat.member), beat.member != name else { return }
+        listening.hearing.heard(beat, now, timings)
+        if beat.member == view?.rule?.leader { listening.missesLeader = false }
+    }
+
+    /// - Parameter isTick: all that waited before it was handed over: a beat cannot lie there while its sender is missed.
+    mutating func attend(isTick: Bool, _ now: Moment) {
+        guard let rule = view?.rule, rule.members.count > 1 else { return }
+        if isTick {
+            let isMissed = missed(under: rule).map { isMissing($0, now) } ?? false
+            // Others wait for this.
+            if isMissed != listening.missesLeader { listening.sayAt = now }
+            listening.missesLeader = isMissed
+        }
+        callOnSuspicion(rule, now)
+        sayIfDue(rule, now)
+    }
+
+    /// The last beat of the leader, where its silence could mean something.
+    private func missed(under rule: ClusterRule) -> Hearing.Voice? {
+        guard rule.recruitment == nil, rule.leader != name, rule.epoch == state.promised else { return nil }
+        return listening.hearing.last(of: rule.leader, leading: rule.epoch, timings)
+    }
+
+    private func isMissing(_ voice: Hearing.Voice, _ now: Moment) -> Bool {
+        guard !isPaused(now), now - voice.heardAt >= voice.limit(timings) else { return false }
+        guard case .following = phase, case .standby(let sample)? = observation, sample.isStreaming,
+            let silence = sample.silence
+        else { return true }
+        // Its Postgres may speak on: then it is the supervisor alone that is ill. A sample of before cannot tell.
+        guard observedAt - voice.heardAt >= timings.sampleAfterBeatMin else {
+            return now - voice.heardAt >= timings.suspicionMax
+        }
+        let goesOn = observedAt - voice.heardAt - silence > timings.streamAfterBeatMax
+        return !goesOn || silence + (now - observedAt) >= timings.streamSilenceMax
+    }
+
+    /// Alone it proves nothing: it may be this member that hears nobody. The change itself is refused if the rule is not the
+    /// one that this member has seen.
+    private mutating func callOnSuspicion(_ rule: ClusterRule, _ now: Moment) {
+        let others = listening.hearing.voices.filter {
+            $0.beat.member != rule.leader && $0.beat.epoch == rule.epoch && listening.hearing.hears($0, now, timings)
+        }
+        let missing = others.filter(\.beat.missesLeader).map(\.beat.member)
+        guard listening.missesLeader, mayCall(under: rule, now), !missing.isEmpty,
+            !others.contains(where: { $0.beat.hears.contains(rule.leader) })
+        else {
+            listening.agreedSince = nil
+            return
+        }
+        let since = listening.agreedSince ?? now
+        listening.agreedSince = since
+        guard now - since >= stagger(behind: missing, rule) else { return }
+        callForSilence(rule, now)
+    }
+
+    /// When this rule's leader last said itself that it is open.
+    func heardOpen(_ rule: ClusterRule) -> Moment? {
+        guard let voice = listening.hearing.voice(of: rule.leader), voice.beat.epoch == rule.epoch, voice.beat.isOpen
+        else { return nil }
+        return voice.heardAt
+    }
+
+    private func stagger(behind missing: [MemberName], _ rule: ClusterRule) -> Duration {
+        timings.stagger * rule.members.prefix { $0 != name }.count(where: missing.contains)
+    }
+
+    private mutating func sayIfDue(_ rule: ClusterRule, _ now: Moment) {
+        guard now >= listening.sayAt else { return }
+        if case .leaving(let farewell) = phase, farewell.step == .gone { return }
+        listening.sayAt = now + timings.beatInterval
+        let hearing = listening.hearing
+        let heard = hearing.voices.filter { hearing.hears($0, now, timings) }.map(\.beat.member)
+        actions.append(
+            .beat(
+                MemberBeat(
+                    member: name, epoch: state.promised, isOpen: phase.isInOffice && gateIsOpen && gateStands,
+                    missesLeader: listening.missesLeader, hears: heard)))
+    }
+
+    /// When to look again what is heard, and to speak; nil: nobody is there.
+    func wakeToListen(after now: Moment) -> Moment? {
+        guard let rule = view?.rule, rule.members.count > 1 else { return nil }
+        var next = max(listening.sayAt, now)
+        func consider(_ moment: Moment) { if moment > now { next = min(next, moment) } }
+        if let voice = missed(under: rule) {
+            consider(voice.heardAt + voice.limit(timings))
+            // A sample has just told.
+            if !listening.missesLeader, isMissing(voice, now) { consider(now + .milliseconds(1)) }
+        }
+        if let since = listening.agreedSince {
+            consider(since + stagger(behind: rule.members, rule))
+        }
+        return next
+    }
+}

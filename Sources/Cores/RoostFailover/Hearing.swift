@@ -1,0 +1,77 @@
+import RoostModel
+
+/// Whom this member hears by beats, how steadily, and whether a leader that was heard well has fallen silent.
+struct Hearing: Sendable {
+    struct Voice: Sendable {
+        /// The last that it said.
+        var beat: MemberBeat
+        var heardAt: Moment
+        /// Since when it has said without a gap that it leads this epoch and is open.
+        var openSince: Moment?
+        /// How much its beats come before or after their time, smoothed.
+        var jitter = Duration.zero
+
+        func limit(_ timings: FailoverTimings) -> Duration {
+            let steady = timings.beatInterval * timings.beatsMissedMin + jitter * 4
+            return min(max(steady, timings.suspicionMin), timings.suspicionMax)
+        }
+    }
+
+    /// One of each member at most.
+    private(set) var voices: [Voice] = []
+    /// When the epoch last changed.
+    private var turnedAt: Moment?
+    /// So many changes of epoch came soon after one another.
+    private var turns = 0
+
+    private static let turnsMax = 8
+
+    mutating func heard(_ beat: MemberBeat, _ now: Moment, _ timings: FailoverTimings) {
+        guard let index = voices.firstIndex(where: { $0.beat.member == beat.member }) else {
+            voices.append(Voice(beat: beat, heardAt: now, openSince: beat.isOpen ? now : nil))
+            return
+        }
+        var voice = voices[index]
+        let gap = now - voice.heardAt
+        let limit = voice.limit(timings)
+        let isSteady = gap < limit && beat.epoch == voice.beat.epoch
+        let early = gap < timings.beatInterval ? timings.beatInterval - gap : gap - timings.beatInterval
+        // A gap is no jitter: a path that was cut is not a bad one afterwards.
+        if gap < limit { voice.jitter = (voice.jitter * 7 + early) / 8 }
+        voice.openSince = beat.isOpen ? (isSteady ? voice.openSince : nil) ?? now : nil
+        voice.beat = beat
+        voice.heardAt = now
+        voices[index] = voice
+    }
+
+    /// This process stood still, and what was said meanwhile it may not have heard: all count from now.
+    mutating func stoodStill(until now: Moment) {
+        for index in voices.indices { voices[index].heardAt = now }
+    }
+
+    /// Another epoch has begun.
+    mutating func turned(_ now: Moment, _ timings: FailoverTimings) {
+        let isSoon = turnedAt.map { now - $0 < timings.unrestWindow } ?? false
+        turns = isSoon ? min(turns + 1, Self.turnsMax) : 0
+        turnedAt = now
+    }
+
+    func voice(of member: MemberName) -> Voice? { voices.first { $0.beat.member == member } }
+
+    func hears(_ voice: Voice, _ now: Moment, _ timings: FailoverTimings) -> Bool {
+        now - voice.heardAt < voice.limit(timings)
+    }
+
+    /// How long a leader must have been heard, open and without a gap, before its silence means something. Longer after each
+    /// failover that comes soon after another: on a path that comes and goes, a quick suspicion would move the leader at
+    /// every gap.
+    func calm(_ timings: FailoverTimings) -> Duration { min(timings.calmMin * (1 << turns), timings.calmMax) }
+
+    /// The leader's last beat, if its silence begins to mean something at some time.
+    func last(of leader: MemberName, leading epoch: Epoch, _ timings: FailoverTimings) -> Voice? {
+        guard let voice = voice(of: leader), voice.beat.epoch == epoch, voice.beat.isOpen,
+            let openSince = voice.openSince, voice.heardAt - openSince >= calm(timings)
+        else { return nil }
+        return voice
+    }
+}
