@@ -31,6 +31,19 @@ stop() {
     kill "$1" 2>/dev/null
 }
 
+# A process's children, and all below them.
+below() {
+    local child
+    for child in $(pgrep -P "$1"); do echo "$child"; below "$child"; done
+}
+
+# The tests of a room that one of these lanes runs; another checkout's are none of ours.
+tests_of() {
+    local room=$1 lane
+    shift
+    for lane in "$@"; do below "$lane"; done | grep -Fxf - <(pgrep -f "Tests\.xctest.*$room")
+}
+
 # Runs one part, and leaves how it ended in the folder of logs.
 run() {
     local name=$1 limit=$2
@@ -52,7 +65,7 @@ beside() {
     run "$@" &
     lanes+=($!)
     for _ in $(seq 240); do
-        ! pgrep -f "Tests\.xctest.*$room" >/dev/null && kill -0 "${lanes[-1]}" 2>/dev/null || break
+        [ -z "$(tests_of "$room" "${lanes[-1]}")" ] && kill -0 "${lanes[-1]}" 2>/dev/null || break
         sleep 0.5
     done
 }
@@ -60,7 +73,7 @@ beside() {
 # Lets the tests of a room have what nobody else wants of the processors. 'nice' in front of 'swift test' does not reach them.
 yield_to_others() {
     local process thread
-    for process in $(pgrep -f "Tests\.xctest.*$1"); do
+    for process in $(tests_of "$1" "${lanes[@]}"); do
         for thread in "/proc/$process/task/"*; do renice -n 19 -p "${thread##*/}" >/dev/null 2>&1; done
     done
     true

@@ -19,9 +19,7 @@ enum NamelessFiles {
         guard look.expects(processes) else { return look.use }
         // In another order each time: of a look that does not come to its end the largest that was ever seen counts, and
         // nobody can put a file where no look gets to.
-        for process in processes.shuffled() {
-            for folder in ["fd", "map_files"] where !look.take(folder, of: process) { return look.use }
-        }
+        for process in processes.shuffled() where !look.take(process) { return look.use }
         return look.use
     }
 }
@@ -67,50 +65,74 @@ private struct OpenLook {
     /// nobody has to list what is too much. An older kernel says 0 of every one, this process's own too.
     /// - Returns: whether the look goes on.
     mutating func expects(_ processes: Set<Int32>) -> Bool {
-        let isCounted = openFiles(of: "self") > 0
+        let isCounted = openFiles(in: "\(proc)/self") > 0
         var sum = 0
         for process in processes {
-            guard goesOn() else { return false }
-            sum += isCounted ? openFiles(of: "\(process)") : places(of: process)
-            if isCounted, sum > count.max {
-                use.hasTooManyOpen = true
-                return false
+            guard let tables = tables(of: process) else { return false }
+            for table in tables {
+                sum += isCounted ? openFiles(in: table) : places(in: table)
+                if isCounted, sum > count.max {
+                    use.hasTooManyOpen = true
+                    return false
+                }
             }
         }
         isBeyondSight = !isCounted && sum > 2 * count.max
         return true
     }
 
-    /// How many files the table of a process has places for: up to the next power of two above the highest descriptor that
-    /// it has had. As a rule that is twice as many as it has open, at most.
-    private func places(of process: Int32) -> Int {
-        guard let bytes = try? DurableFile.read("\(proc)/\(process)/status", bytesMax: Self.statusBytesMax) else {
-            return 0
-        }
+    /// How many files a table has places for: up to the next power of two above the highest descriptor that it has had. As
+    /// a rule that is twice as many as it has open, at most.
+    private func places(in table: String) -> Int {
+        guard let bytes = try? DurableFile.read("\(table)/status", bytesMax: Self.statusBytesMax) else { return 0 }
         let line = bytes.split(separator: UInt8(ascii: "\n")).first { $0.starts(with: Self.placesField.utf8) }
         let number = line.map { String(decoding: $0.dropFirst(Self.placesField.utf8.count), as: UTF8.self) }
         return number.flatMap { Int($0.filter { !$0.isWhitespace }) } ?? 0
     }
 
-    private func openFiles(of process: String) -> Int {
+    private func openFiles(in table: String) -> Int {
         var status = stat()
-        return stat("\(proc)/\(process)/fd", &status) == 0 ? Int(status.st_size) : 0
+        return stat("\(table)/fd", &status) == 0 ? Int(status.st_size) : 0
     }
 
-    /// The threads of a process share its files and its memory, as a rule: looked at one by one, a program of a thousand
-    /// threads would be over the bound by nothing but their number. Where the first one has ended, /proc shows both at
-    /// another one only (proc(5): each has a folder under its own number, though it is not listed).
     /// - Returns: whether the look goes on.
-    mutating func take(_ folder: String, of process: Int32) -> Bool {
-        guard let links = rounds("\(proc)/\(process)/\(folder)") else { return false }
-        if links > 0 { return true }
-        var isOver = false
-        list("\(proc)/\(process)/task") { look, thread, _ in
-            let links = look.goesOn() ? look.rounds("\(look.proc)/\(String(cString: thread))/\(folder)") : nil
-            isOver = links == nil
-            return links == 0
+    mutating func take(_ process: Int32) -> Bool {
+        guard let tables = tables(of: process) else { return false }
+        for table in tables where rounds("\(table)/fd") == nil { return false }
+        // Threads have one memory always; where the first one has ended, /proc shows it at another one.
+        for table in tables {
+            guard let links = rounds("\(table)/map_files") else { return false }
+            if links > 0 { break }
         }
-        return !isOver
+        return true
+    }
+
+    /// The folders of /proc that stand for the tables of open files of a process, each of them once: its own, and that of
+    /// each thread that has another one. Threads share theirs as a rule: looked at one by one, a program of a thousand
+    /// threads would be over the bound by nothing but their number. One that has ended shares with nobody: where that is the
+    /// first, its table is another one's (proc(5): each thread has a folder under its own number, though it is not listed).
+    /// - Returns: nil: the look is over.
+    private mutating func tables(of process: Int32) -> [String]? {
+        var known = [process]
+        var isOver = false
+        list("\(proc)/\(process)/task") { look, name, _ in
+            guard look.goesOn() else {
+                isOver = true
+                return false
+            }
+            if let thread = Int32(String(cString: name)), !known.contains(where: { look.share(thread, $0) }) {
+                known.append(thread)
+            }
+            return true
+        }
+        return isOver ? nil : known.map { "\(proc)/\($0)" }
+    }
+
+    /// Of one that has gone meanwhile nobody knows, and nothing is left to see. Where the kernel does not tell, threads share.
+    private func share(_ one: Int32, _ other: Int32) -> Bool {
+        if one == other { return true }
+        let answer = roost_share_files(one, other)
+        return answer != 0 && answer != -ESRCH
     }
 
     /// What moved from one number to another between the listing and the question is found in another round, as a rule: a

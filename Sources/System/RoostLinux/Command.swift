@@ -153,14 +153,22 @@ public struct Command: Sendable {
         return Output(status: status, standardOutput: output.text, standardError: complaint.text)
     }
 
-    /// What is started. A bond is the business of `setpriv`, which then becomes the program.
+    /// What is started. A bond is the business of `setpriv`, which becomes a shell that becomes the program: a signal for the
+    /// end of a parent that has ended before it was asked for never comes (PR_SET_PDEATHSIG(2const)), so whoever has another
+    /// parent then does not begin.
     private func start() throws(SystemError) -> (Executable, [String]) {
         guard bond != nil else { return (path.map { .path(FilePath($0)) } ?? .name(program), arguments) }
         // setpriv would end with a status of its own for what is not there.
         guard let path else { throw SystemError("find", program, code: ENOENT) }
         guard let binder = SearchPath.find("setpriv") else { throw SystemError("find", "setpriv", code: ENOENT) }
-        return (.path(FilePath(binder)), ["--pdeathsig", "KILL", "--", path] + arguments)
+        return (
+            .path(FilePath(binder)),
+            ["--pdeathsig", "KILL", "--", "/bin/sh", "-c", Self.orphanCheck, "sh", "\(getpid())", path] + arguments
+        )
     }
+
+    /// Its first word is the parent, the rest the program. 137: as if the signal had come.
+    static let orphanCheck = #"[ "$PPID" = "$1" ] || exit 137; shift; exec "$@""#
 
     /// What the program reads, as a file in memory. Subprocess ends this process when it cannot write an input to its
     /// end, because the program does not read it or the command is cancelled (1.0.2); a file needs nobody who writes.
