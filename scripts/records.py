@@ -46,6 +46,7 @@ ELSEWHERE = {
 WORDS_ELSEWHERE = {
     "Capability": "Tests/Model/RoostRecordsTests/EvolutionTests.swift",
     "MemberSkill": "Tests/Model/RoostRecordsTests/EvolutionTests.swift",
+    "MemberChange.Step.Kind": "Tests/Model/RoostRecordsTests/EvolutionTests.swift",
     "MachineEvent.Kind": "Tests/Services/RoostHostTests/LedgerFixtureTests.swift",
     "MachineEvent.Source": "Tests/Services/RoostHostTests/LedgerFixtureTests.swift",
 }
@@ -66,7 +67,8 @@ NONE = {
 PUBLIC = [
     f"Sources/Model/RoostWire/{name}.swift"
     for name in (
-        "MachinesAPI", "VolumesAPI", "PlatformAPI", "ClusterCredential", "MaintenanceAPI", "RecoveryAPI", "OperationsAPI", "Errors"
+        "MachinesAPI", "VolumesAPI", "PlatformAPI", "ClusterCredential", "MaintenanceAPI", "MembersAPI", "RecoveryAPI",
+        "OperationsAPI", "Errors"
     )
 ]
 

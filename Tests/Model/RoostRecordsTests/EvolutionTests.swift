@@ -73,6 +73,16 @@ import Testing
         #expect(pause.left(at: 0) == WishTerm.lengthMax && pause.left(at: .min) == .zero)
     }
 
+    @Test("A step of a newer change of members survives, and is none that this version knows") func steps() throws {
+        let fixture = Fixture(folder: "eleventh", name: "cluster-rule")
+        var future = try fixture.tree()
+        let step = JSONTree.object(["kind": .text("of-the-future"), "member": .text("pg4")])
+        try future.set("member_change", "left", to: .list([step]))
+        #expect(try fixture.passThrough(try RecordCodec.write(future)).holds(future))
+        let rule = try RecordCodec.read(ClusterRule.self, from: try RecordCodec.write(future))
+        #expect(rule.change?.left.map(\.kind) == [MemberChange.Step.Kind.unknown("of-the-future")])
+    }
+
     @Test(
         "An operation of a newer version keeps its kind and state, and is neither running nor ended",
         arguments: ["kind", "state"])
