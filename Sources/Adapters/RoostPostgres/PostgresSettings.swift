@@ -167,6 +167,8 @@ public struct PostgresSettings: Hashable, Sendable {
         let silence = "\(Self.replicationSilenceMax.milliseconds)ms"
         var lines = [
             ("wal_level", "replica"),
+            // New ones are refused by the guard; one that is there from before must not keep a standby from starting.
+            ("allow_in_place_tablespaces", "on"),
             ("wal_log_hints", "on"),
             ("full_page_writes", "on"),
             ("fsync", "on"),

@@ -209,6 +209,8 @@ struct GuardTests {
             let superuser = try Self.session(m1, user: PostgresSettings.supervisor)
             let elsewhere = "CREATE TABLESPACE elsewhere LOCATION '/tmp'"
             #expect(try await Self.refusal(superuser, elsewhere) == "0A000")
+            let inPlace = "SET allow_in_place_tablespaces = on; CREATE TABLESPACE inside LOCATION ''"
+            #expect(try await Self.refusal(superuser, inPlace) == "0A000")
             let lockouts = [
                 "ALTER ROLE roost NOLOGIN", "ALTER ROLE CURRENT_USER SET role = 'postgres'",
                 "ALTER ROLE roost RENAME TO other", "ALTER ROLE roost_replicator PASSWORD 'other'",
@@ -228,7 +230,9 @@ struct GuardTests {
             let knowing = "SET roost.allow_unsafe = on; ALTER ROLE roost SET work_mem = '8MB'"
             #expect(try await Self.refusal(superuser, knowing) == nil)
             _ = try await m1.query("ALTER ROLE roost RESET ALL")
-            #expect(try await Self.refusal(superuser, elsewhere) == "0A000")
+            for statement in [elsewhere, "CREATE TABLESPACE inside LOCATION ''"] {
+                #expect(try await Self.refusal(superuser, statement) == "0A000")
+            }
             await superuser.disconnect()
             await m1.instance.stop(.immediate, within: .seconds(5))
         }

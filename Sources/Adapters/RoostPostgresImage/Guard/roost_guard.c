@@ -287,17 +287,21 @@ could_lock_the_supervisor_out(Node *statement)
 
 /*
  * Replay of a tablespace makes a link to the same path on the standby, where no such folder is, and replay ends with an
- * error (create_tablespace_directories, tablespace.c): every standby stops, and none can be copied.
+ * error (create_tablespace_directories, tablespace.c): every standby stops, and none can be copied. One without a path
+ * (allow_in_place_tablespaces, for developers) is a folder where Postgres wants links: a standby that finds it when its log
+ * becomes consistent stops too (CheckTablespaceDirectory, xlogrecovery.c).
  */
 static void
-refuse_tablespace_elsewhere(CreateTableSpaceStmt *statement)
+refuse_tablespace(CreateTableSpaceStmt *statement)
 {
-	if (statement->location == NULL || statement->location[0] == '\0')
-		return;
+	bool		has_path = statement->location != NULL && statement->location[0] != '\0';
+
 	ereport(ERROR,
 			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 			 errmsg("tablespaces are not supported"),
-			 errdetail("The other members have no folder \"%s\": their Postgres would stop.", statement->location)));
+			 has_path ? errdetail("The other members have no folder \"%s\": their Postgres would stop.",
+								  statement->location)
+			 : errdetail("The Postgres of the other members would stop.")));
 }
 
 /* Single-user mode is how a member's data is made and mended. */
@@ -307,7 +311,7 @@ check_statement(Node *statement)
 	if (!IsUnderPostmaster)
 		return;
 	if (IsA(statement, CreateTableSpaceStmt))
-		refuse_tablespace_elsewhere((CreateTableSpaceStmt *) statement);
+		refuse_tablespace((CreateTableSpaceStmt *) statement);
 	if (!allow_unsafe && could_lock_the_supervisor_out(statement))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
