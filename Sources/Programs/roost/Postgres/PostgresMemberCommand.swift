@@ -32,7 +32,8 @@ struct PostgresMemberAddCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        try await MembersWait.run("adding a member to \(name)", name, wait.timeout, global, output) { client in
+        try await MembersWait.run("adding a member to \(name)", name, wait.timeout, global, output) {
+            client async throws(APIError) in
             try await client.addMember(to: name, place.body)
         }
     }
@@ -56,7 +57,8 @@ struct PostgresMemberRemoveCommand: AsyncParsableCommand {
 
     func run() async throws {
         try confirmation.confirm("Remove \(member) from \(name), with all that is on its volume?")
-        try await MembersWait.run("removing \(member)", name, wait.timeout, global, output) { client in
+        try await MembersWait.run("removing \(member)", name, wait.timeout, global, output) {
+            client async throws(APIError) in
             try await client.removeMember(member, from: name)
         }
     }
@@ -81,7 +83,8 @@ struct PostgresMemberReplaceCommand: AsyncParsableCommand {
 
     func run() async throws {
         try confirmation.confirm("Replace \(member), and remove all that is on its volume?")
-        try await MembersWait.run("replacing \(member)", name, wait.timeout, global, output) { client in
+        try await MembersWait.run("replacing \(member)", name, wait.timeout, global, output) {
+            client async throws(APIError) in
             try await client.replaceMember(member, of: name, place.body)
         }
     }
@@ -132,7 +135,8 @@ struct PostgresScaleCommand: AsyncParsableCommand {
         }
         let counts = Dictionary(uniqueKeysWithValues: regions.map { ($0.region.text, $0.count) })
         try confirmation.confirm("Members that are too many are removed, with all that is on their volumes. Go on?")
-        try await MembersWait.run("changing the members of \(name)", name, wait.timeout, global, output) { client in
+        try await MembersWait.run("changing the members of \(name)", name, wait.timeout, global, output) {
+            client async throws(APIError) in
             try await client.scale(name, to: counts)
         }
     }
