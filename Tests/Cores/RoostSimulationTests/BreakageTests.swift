@@ -28,7 +28,7 @@ import Testing
         case .promotesLeastAdvanced:
             // Whoever had more than the new leader is to give it up.
             #expect(
-                ["confirmed", "opens without", "exchanges its data for a copy without"].contains {
+                ["confirmed", "opens without", "exchanges its data for a copy without", "rewinds its data"].contains {
                     violation.what.contains($0)
                 }, "\(violation)")
         case .recruitsOneTooFew, .reportsPromisedEpoch, .opensUnconfirmed, .answersBeforeFence:
