@@ -92,9 +92,9 @@ extension RoostAPIClient {
         try await send(.get, "/v1/postgres/\(name)/recovery")
     }
 
-    /// Puts the rule right, if it is the one that was looked at.
-    public func recover(_ name: AppName, from revision: Int64) async throws(APIError) -> ClusterBody {
-        try await send(.post, "/v1/postgres/\(name)/recovery", body: RecoverBody(revision: revision))
+    /// Puts the rule right, if it is the one that was looked at and what was proposed still follows.
+    public func recover(_ name: AppName, as wish: RecoverBody) async throws(APIError) -> ClusterBody {
+        try await send(.post, "/v1/postgres/\(name)/recovery", body: wish)
     }
 
     /// Asks for a planned change of primary; nil leaves the choice of the member to the cluster.

@@ -20,10 +20,14 @@ public struct DurableState: Hashable, Sendable, Codable {
     public var opened: Reign?
     /// The last that this member knows of. Nil where the members have never changed, or its program did not keep it.
     public var membership: Membership?
+    /// The first epoch that was promised here, ``Epoch/none`` where the cluster was made here: a volume that was made
+    /// later knows nothing of what the one before it had. Nil where a program that did not keep it has promised last.
+    public var keptSince: Epoch?
 
     public init(
         promised: Epoch = .none, chain: [Reign] = [], timeline: UInt32? = nil, data: DataState = .empty,
-        led: Epoch = .none, opened: Reign? = nil, membership: Membership? = nil
+        led: Epoch = .none, opened: Reign? = nil, membership: Membership? = nil,
+        keptSince: Epoch? = nil
     ) {
         self.promised = promised
         self.chain = chain
@@ -32,6 +36,7 @@ public struct DurableState: Hashable, Sendable, Codable {
         self.led = led
         self.opened = opened
         self.membership = membership
+        self.keptSince = keptSince
     }
 }
 

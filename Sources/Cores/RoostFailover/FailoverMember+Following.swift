@@ -48,6 +48,7 @@ extension FailoverMember {
             $0.chain = [reign]
             $0.timeline = 1
             $0.led = .first
+            $0.keptSince = Epoch.none
             $0.data = .usable
         }
         phase = .founding

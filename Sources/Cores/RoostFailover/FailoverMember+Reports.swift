@@ -136,7 +136,8 @@ extension FailoverMember {
             timeline: answer == nil ? reports.timeline : reports.endTimeline,
             replayed: counted(reports.replayed), isStreaming: false, lagBytes: 0, lagMilliseconds: 0, detail: detail,
             chain: answer?.chain, cannotLead: answer != nil && (reports.divergence != nil || !isUp) ? true : nil,
-            asksToReplace: asksLeave ? true : nil, skills: MemberSkill.known, knowledge: knowledge)
+            asksToReplace: asksLeave ? true : nil, skills: MemberSkill.known, knowledge: knowledge,
+            keptSince: state.keptSince)
         if report.cannotLead == true, let divergence = reports.divergence {
             let why = "somebody else promoted its Postgres: its log left the cluster's history at \(divergence.agreed)"
             report.detail = detail.map { "\(why); \($0)" } ?? why

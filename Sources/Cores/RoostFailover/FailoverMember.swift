@@ -328,6 +328,10 @@ public struct FailoverMember: Sendable {
     mutating func save(_ change: (inout DurableState) -> Void) {
         var next = state
         change(&next)
+        if next.promised > state.promised, next.keptSince == nil {
+            // A program that did not keep it was here in the epoch that it promised.
+            next.keptSince = state.promised == .none ? next.promised : state.promised
+        }
         guard next != state else { return }
         state = next
         actions.append(.save(next))

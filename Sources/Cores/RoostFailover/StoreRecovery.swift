@@ -24,10 +24,13 @@ public struct StoreRecovery: Hashable, Sendable {
         /// The histories that these two know contradict each other; the leaders of what one does not have could say whether
         /// it was ever open.
         case contradiction(MemberName, MemberName, leaders: [MemberName])
+        /// These have log of the store's rule that the history to come does not have, and so many have it, or may, that
+        /// clients may have been told that it is written.
+        case writtenSince([MemberName])
 
         public var description: String {
             switch self {
-            case .nothingIsMissing: return "no member says that the store has gone back"
+            case .nothingIsMissing: return "no member that is heard says that the store has gone back"
             case .tooFewSay(let count, let members):
                 return "\(counted(count, "more member")) must say what \(count == 1 ? "it knows" : "they know"), of: "
                     + members.map(\.text).joined(separator: ", ")
@@ -35,13 +38,18 @@ public struct StoreRecovery: Hashable, Sendable {
                 let names = leaders.map(\.text).joined(separator: ", ")
                 return "what \(one) and \(other) know of the last leaders contradicts each other"
                     + (leaders.isEmpty ? "" : "; \(names) could decide it: bring back each that is not heard")
+            case .writtenSince(let members):
+                let names = members.map(\.text).joined(separator: ", ")
+                return
+                    "\(names) \(members.count == 1 ? "has" : "have") log from under the store's rule that would be taken "
+                    + "back, and what it says may have been confirmed; bring back each that is not heard"
             }
         }
     }
 
     /// - Parameter reports: of members that are heard now. One without knowledge has no proof: it knows no more than the
-    ///   store's rule. Nothing is made of the silence of one that has no data, has not seen the rule yet, or whose program does
-    ///   not tell.
+    ///   store's rule. Nothing is made of the silence of one that has no data, has not seen the rule yet, whose program does not
+    ///   tell, or whose volume may be younger than the copy of the store.
     public init(of stored: ClusterRule, _ reports: [MemberReport]) throws(Obstacle) {
         let present = stored.withLastMembers(reports.compactMap(\.knowledge?.membership))
         let said = present.members.compactMap { member in
@@ -52,8 +60,9 @@ public struct StoreRecovery: Hashable, Sendable {
                 Account(member: report.member, opened: $0.opened, chain: $0.history, timeline: $0.timeline)
             }
         }
-        // Who has lost its disk has lost what it knew.
-        let heard = said.filter { $0.tells(of: present) }
+        // Who has lost its disk has lost what it knew, also when it has been given a copy since.
+        let wentBackTo = present.lastCommon(with: accounts.map(\.chain).filter { !$0.isEmpty })
+        let heard = said.filter { $0.tells(of: present, wentBackTo: wentBackTo) }
         guard !accounts.isEmpty else { throw .nothingIsMissing }
         let missing = present.members.count - present.confirmations - heard.count
         guard missing <= 0 else {
@@ -68,6 +77,7 @@ public struct StoreRecovery: Hashable, Sendable {
             rule.timeline = best.timeline
         }
         rule.switchover = nil
+        try Self.checkNothingIsTakenBack(present, by: rule, heard)
         let promised = said.map(\.promised).max() ?? rule.epoch
         let called = max(promised, rule.epoch, present.recruitment?.epoch ?? present.epoch)
         let source = best?.member
@@ -93,6 +103,20 @@ public struct StoreRecovery: Hashable, Sendable {
         self.rule = rule
         self.source = source
         self.strangers = strangers
+    }
+
+    /// What was written under the store's rule since it went back is confirmed when enough have it. A former leader's end,
+    /// which nobody else has, never was. Whoever has proof has taken nothing since.
+    private static func checkNothingIsTakenBack(
+        _ present: ClusterRule, by rule: ClusterRule, _ heard: [MemberReport]
+    ) throws(Obstacle) {
+        let beyond = heard.filter { report in
+            report.knowledge == nil && report.position.map { present.hasMore(at: $0, than: rule) } ?? false
+        }
+        let unheard = present.members.count - heard.count
+        guard beyond.isEmpty || beyond.count + unheard <= present.confirmations else {
+            throw .writtenSince(beyond.map(\.member))
+        }
     }
 
     /// Nil: the store's.
@@ -166,8 +190,15 @@ public struct StoreRecovery: Hashable, Sendable {
         /// In it, or older than the oldest that is kept.
         func has(_ reign: Reign?) -> Bool {
             guard let reign else { return true }
-            return history.contains { $0.isSame(as: reign) } || (history.first.map { $0.epoch > reign.epoch } ?? false)
+            return history.knows(reign)
         }
+    }
+}
+
+extension [Reign] {
+    /// In it, or older than the oldest that is kept.
+    fileprivate func knows(_ reign: Reign) -> Bool {
+        contains { $0.isSame(as: reign) } || (first.map { $0.epoch > reign.epoch } ?? false)
     }
 }
 
@@ -187,16 +218,33 @@ extension ClusterRule {
         return rule
     }
 
-    fileprivate func knows(_ reign: Reign) -> Bool {
-        history.contains { $0.isSame(as: reign) } || (history.first.map { $0.epoch > reign.epoch } ?? false)
+    fileprivate func knows(_ reign: Reign) -> Bool { history.knows(reign) }
+
+    /// The store went back to this epoch or a later one: up to there its history is that of each who has proof.
+    fileprivate func lastCommon(with chains: [[Reign]]) -> Epoch {
+        let common = chains.map { chain in
+            history.last { own in chain.contains { $0.isSame(as: own) } }?.epoch ?? .none
+        }
+        return common.min() ?? history.first?.epoch ?? .none
+    }
+
+    /// A log of this rule that ends there has bytes that the other rule's history does not have.
+    fileprivate func hasMore(at position: Position, than other: ClusterRule) -> Bool {
+        guard let own = history.last(where: { $0.epoch == position.epoch }) else { return false }
+        guard let index = other.history.lastIndex(where: { $0.isSame(as: own) }) else { return !other.knows(own) }
+        let next = index + 1
+        return next < other.history.count && position.end > other.history[next].begin
     }
 }
 
 extension MemberReport {
     /// It has all that it ever had, and its word is about this rule: what it has promised beyond shows that it has not looked
     /// yet. One that has failed and does not say what it knows may know more.
-    fileprivate func tells(of rule: ClusterRule) -> Bool {
+    ///
+    /// - Parameter wentBackTo: a volume that was first used then, or later, may have been made after all that the store lost.
+    fileprivate func tells(of rule: ClusterRule, wentBackTo epoch: Epoch) -> Bool {
         if let knowledge { return !knowledge.history.isEmpty }
+        guard let keptSince, keptSince == .none || keptSince < epoch else { return false }
         return state != .failed && position != nil && promised <= rule.recruitment?.epoch ?? rule.epoch
     }
 }

@@ -65,6 +65,6 @@ struct SimulatedMember {
             position: position,
             timeline: 0,
             replayed: .zero, isStreaming: false, lagBytes: 0, lagMilliseconds: 0, skills: MemberSkill.known,
-            knowledge: knows ? knowledge : nil)
+            knowledge: knows ? knowledge : nil, keptSince: durable.keptSince)
     }
 }

@@ -397,6 +397,9 @@ public struct MemberReport: Hashable, Sendable, Codable {
     public var skills: [MemberSkill]?
     /// What it knows of the cluster, and the store does not. Only of one that has proof that the store has gone back.
     public var knowledge: MemberKnowledge?
+    /// The first epoch that it promised on the volume it has: what was before that it may have known and lost.
+    /// ``Epoch/none`` of the one that made the cluster on it. Nil when nobody knows.
+    public var keptSince: Epoch?
 
     /// A member that lives reports at least this often.
     public static let tick = Duration.seconds(3)
@@ -406,7 +409,7 @@ public struct MemberReport: Hashable, Sendable, Codable {
         member: MemberName, role: Role, state: State, promised: Epoch, position: Position?, timeline: UInt32,
         replayed: LSN, isStreaming: Bool, lagBytes: UInt64, lagMilliseconds: Int64, detail: String? = nil,
         chain: [Reign]? = nil, cannotLead: Bool? = nil, asksToReplace: Bool? = nil, sequence: UInt64? = nil,
-        skills: [MemberSkill]? = nil, knowledge: MemberKnowledge? = nil
+        skills: [MemberSkill]? = nil, knowledge: MemberKnowledge? = nil, keptSince: Epoch? = nil
     ) {
         self.member = member
         self.role = role
@@ -425,6 +428,7 @@ public struct MemberReport: Hashable, Sendable, Codable {
         self.sequence = sequence
         self.skills = skills
         self.knowledge = knowledge
+        self.keptSince = keptSince
     }
 
     enum CodingKeys: String, CodingKey {
@@ -434,6 +438,7 @@ public struct MemberReport: Hashable, Sendable, Codable {
         case lagMilliseconds = "lag_ms"
         case detail
         case cannotLead = "cannot_lead"
+        case keptSince = "kept_since"
         case asksToReplace = "asks_to_replace"
     }
 }

@@ -29,8 +29,8 @@ public struct RecoveryBody: Sendable, Codable, Hashable {
         self.obstacle = obstacle
     }
 
-    /// A member that is heard has proof that the store went back.
-    public var isNeeded: Bool { members.contains { $0.last != nil } }
+    /// A member has proof that the store went back.
+    public var isNeeded: Bool { members.contains(where: \.hasProof) }
 }
 
 /// What the rule is to become.
@@ -57,14 +57,16 @@ public struct RecoveryProposal: Sendable, Codable, Hashable {
 public struct KnowledgeBody: Sendable, Codable, Hashable {
     /// In the rule.
     public var name: MemberName
-    /// It was heard from in the last seconds.
+    /// A report of its own was seen to come in the last seconds.
     public var isHeard: Bool
+    /// It has proof that the store went back.
+    public var hasProof: Bool
     /// The highest epoch that it has promised; nil when it has said nothing.
     public var promised: Epoch?
     /// The last reign that it knows to have been open; nil as ``last``, or when it knows none.
     public var opened: ReignBody?
-    /// The last reign of the history that it took from the store; nil for one that has no proof that the store went back: it
-    /// knows no more than the store.
+    /// The last reign of the history that it took from the store; nil for one that has no proof that the store went back, and
+    /// so knows no more than the store, and for one that has proof and no history: it has promised more, and had no data.
     public var last: ReignBody?
     /// Its own log goes at least up to here; nil as ``last``, or when that was not read.
     public var position: Position?
@@ -73,11 +75,13 @@ public struct KnowledgeBody: Sendable, Codable, Hashable {
 
     /// From its report.
     public init(
-        name: MemberName, isHeard: Bool, promised: Epoch?, opened: ReignBody?, last: ReignBody?, position: Position?,
+        name: MemberName, isHeard: Bool, hasProof: Bool, promised: Epoch?, opened: ReignBody?, last: ReignBody?,
+        position: Position?,
         detail: String?
     ) {
         self.name = name
         self.isHeard = isHeard
+        self.hasProof = hasProof
         self.promised = promised
         self.opened = opened
         self.last = last
@@ -88,6 +92,7 @@ public struct KnowledgeBody: Sendable, Codable, Hashable {
     enum CodingKeys: String, CodingKey {
         case name, promised, opened, last, position, detail
         case isHeard = "heard"
+        case hasProof = "proof"
     }
 }
 
@@ -112,7 +117,33 @@ public struct ReignBody: Sendable, Codable, Hashable {
 public struct RecoverBody: Sendable, Codable {
     /// That of the ``RecoveryBody`` that was read.
     public var revision: Int64
+    /// What was proposed there, and nothing else, is done.
+    public var proposal: RecoveryProposal
 
-    /// Refused when the rule is another by now.
-    public init(revision: Int64) { self.revision = revision }
+    /// Refused when the rule is another by now, or something else follows by now from what members say.
+    public init(revision: Int64, proposal: RecoveryProposal) {
+        self.revision = revision
+        self.proposal = proposal
+    }
+}
+
+/// `GET /v1/internal/postgres/{name}/voices`: who of a cluster was seen to speak a moment ago, by a host that hears it. What a
+/// host found in the store when it began to hear the cluster, or after the store was away, is no sign of life: only what has
+/// come since.
+public struct ClusterVoices: Sendable, Codable, Hashable {
+    /// A report of theirs came in the last seconds.
+    public var members: Set<MemberName>
+    /// The leader of the rule has renewed its lease in the last seconds.
+    public var isLeaderRenewing: Bool
+
+    /// Nobody, unless it is said.
+    public init(members: Set<MemberName> = [], isLeaderRenewing: Bool = false) {
+        self.members = members
+        self.isLeaderRenewing = isLeaderRenewing
+    }
+
+    enum CodingKeys: String, CodingKey {
+        case members
+        case isLeaderRenewing = "leader_renews"
+    }
 }

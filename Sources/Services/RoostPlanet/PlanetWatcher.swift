@@ -22,6 +22,8 @@ public final class PlanetWatcher: Service, Sendable {
     private struct State {
         var planet: Planet
         var following: FollowedParts
+        /// How often records of clusters were listed, or were not heard any more.
+        var listings: UInt64 = 0
     }
 
     /// Told after every change, and when the connection to the store is lost or back.
@@ -79,9 +81,17 @@ public final class PlanetWatcher: Service, Sendable {
     /// What is known of this cluster is what the store says now.
     public func hears(_ cluster: AppName) -> Bool { state.withLock { $0.following.hears(cluster) } }
 
-    /// The clusters of which what is known is what the store says now.
-    public func heardClusters() -> [AppName: Planet.ClusterRecords] {
-        state.withLock { state in state.planet.clusters.filter { state.following.hears($0.key) } }
+    /// The clusters of which what is known is what the store says now, and the number of the listing it goes on from: what
+    /// differs between two looks with the same number was written between them.
+    public func heardClusters() -> (clusters: [AppName: Planet.ClusterRecords], listing: UInt64) {
+        state.withLock { state in
+            (state.planet.clusters.filter { state.following.hears($0.key) }, state.listings)
+        }
+    }
+
+    /// The planet, where this cluster is heard, and the number as of ``heardClusters()``.
+    public func planet(hearing cluster: AppName) -> (planet: Planet, listing: UInt64)? {
+        state.withLock { $0.following.hears(cluster) ? ($0.planet, $0.listings) : nil }
     }
 
     /// What the store says now of a cluster; nil where it is not heard.
@@ -169,6 +179,11 @@ public final class PlanetWatcher: Service, Sendable {
         let taken: (update: PlanetUpdate, isTurn: Bool, wasLive: Bool, isLive: Bool)? = state.withLock { state in
             guard state.following.has(feed) else { return nil }
             let wasLive = state.following.isLive
+            switch (feed.part, event) {
+            case (.clusters, .listing), (.cluster, .listing), (.clusters, .interrupted), (.cluster, .interrupted):
+                state.listings += 1
+            default: break
+            }
             var update = state.planet.apply(event, of: feed.part)
             let (isOther, replaced) = state.following.note(feed, isHeard: event != .interrupted)
             if isOther { update.changes.insert(.connection) } else { update.changes.remove(.connection) }

@@ -1,6 +1,7 @@
 import RoostLinux
 public import RoostModel
 public import RoostPlanet
+public import RoostWire
 public import ServiceLifecycle
 import Synchronization
 
@@ -28,10 +29,21 @@ public final class ClusterHearing: Service, Sendable {
     /// since the last look is not called silent beside their own words. Nil where the cluster is not heard.
     public func heard(_ cluster: AppName) -> (planet: Planet, silence: ClusterSilence)? {
         ledger.withLock { ledger in
-            guard watcher.hears(cluster) else { return nil }
-            let (planet, now) = (watcher.planet, BootClock.now())
-            if let records = planet.clusters[cluster] { ledger.note(records, of: cluster, now) }
+            guard let (planet, listing) = watcher.planet(hearing: cluster) else { return nil }
+            let now = BootClock.now()
+            if let records = planet.clusters[cluster] { ledger.note(records, of: cluster, listing: listing, now) }
             return (planet, ledger.silence(in: cluster, now))
+        }
+    }
+
+    /// Who was seen to speak a moment ago; nil where the cluster is not heard.
+    public func voices(of cluster: AppName) -> ClusterVoices? {
+        ledger.withLock { ledger in
+            guard let (planet, listing) = watcher.planet(hearing: cluster) else { return nil }
+            guard let records = planet.clusters[cluster] else { return nil }
+            let now = BootClock.now()
+            ledger.note(records, of: cluster, listing: listing, now)
+            return ledger.voices(of: cluster, now)
         }
     }
 
@@ -40,7 +52,8 @@ public final class ClusterHearing: Service, Sendable {
     public func silent() -> [AppName: SilentMembers] {
         ledger.withLock { ledger in
             let now = BootClock.now()
-            ledger.note(watcher.heardClusters(), now)
+            let (clusters, listing) = watcher.heardClusters()
+            ledger.note(clusters, listing: listing, now)
             return ledger.silent(now)
         }
     }
@@ -89,9 +102,13 @@ struct HearingLedger: Sendable {
         var sequence: UInt64?
         var epoch: Epoch
         var since: Moment
+        /// It came after what this host had listed. What was listed may be of any time, and of who is dead since.
+        var isSeenToCome = false
     }
 
     private struct Signs {
+        /// What these go on from: see ``PlanetWatcher/heardClusters()``.
+        var listing: UInt64
         var leader: Sign?
         var members: [MemberName: Sign] = [:]
     }
@@ -99,30 +116,48 @@ struct HearingLedger: Sendable {
     private var clusters: [AppName: Signs] = [:]
 
     /// - Parameter heard: the clusters that are heard now; of the others, everything is forgotten.
-    mutating func note(_ heard: [AppName: Planet.ClusterRecords], _ now: Moment) {
+    mutating func note(_ heard: [AppName: Planet.ClusterRecords], listing: UInt64 = 0, _ now: Moment) {
         clusters = clusters.filter { heard[$0.key] != nil }
-        for (name, records) in heard { note(records, of: name, now) }
+        for (name, records) in heard { note(records, of: name, listing: listing, now) }
     }
 
     /// What this one cluster's records are now; the others are as they were.
-    mutating func note(_ records: Planet.ClusterRecords, of name: AppName, _ now: Moment) {
-        let before = clusters[name]
-        var signs = Signs()
+    mutating func note(_ records: Planet.ClusterRecords, of name: AppName, listing: UInt64 = 0, _ now: Moment) {
+        var before = clusters[name]
+        let goesOn = before?.listing == listing
+        if !goesOn {
+            before?.leader?.isSeenToCome = false
+            for member in before?.members.keys.sorted() ?? [] { before?.members[member]?.isSeenToCome = false }
+        }
+        var signs = Signs(listing: listing)
         if let rule = records.rule {
             // What a leader before it said, and for how long it has said nothing, is not this one's.
             let beat = records.heartbeat.flatMap { $0.epoch == rule.epoch ? $0.sequence : nil }
-            signs.leader = Self.sign(before?.leader, beat, rule.epoch, now)
+            signs.leader = Self.sign(before?.leader, beat, rule.epoch, now, goesOn)
         }
         for (member, report) in records.reports {
             guard let sequence = report.sequence else { continue }
-            signs.members[member] = Self.sign(before?.members[member], sequence, report.promised, now)
+            signs.members[member] = Self.sign(before?.members[member], sequence, report.promised, now, goesOn)
         }
         clusters[name] = signs
     }
 
-    private static func sign(_ before: Sign?, _ sequence: UInt64?, _ epoch: Epoch, _ now: Moment) -> Sign {
+    private static func sign(
+        _ before: Sign?, _ sequence: UInt64?, _ epoch: Epoch, _ now: Moment, _ goesOn: Bool
+    ) -> Sign {
         if let before, before.sequence == sequence, before.epoch == epoch { return before }
-        return Sign(sequence: sequence, epoch: epoch, since: now)
+        var sign = Sign(sequence: sequence, epoch: epoch, since: now)
+        // Who lives counts on from what is there; a number that is lower is of an older copy of the store.
+        if goesOn, let last = before?.sequence, let sequence { sign.isSeenToCome = sequence > last }
+        return sign
+    }
+
+    func voices(of cluster: AppName, _ now: Moment) -> ClusterVoices {
+        guard let signs = clusters[cluster] else { return ClusterVoices() }
+        func speaks(_ sign: Sign, _ max: Duration) -> Bool { sign.isSeenToCome && now - sign.since <= max }
+        return ClusterVoices(
+            members: Set(signs.members.filter { speaks($0.value, ClusterSilence.reportMax) }.keys),
+            isLeaderRenewing: signs.leader.map { speaks($0, ClusterSilence.leaderMax) } ?? false)
     }
 
     func silence(in cluster: AppName, _ now: Moment) -> ClusterSilence {

@@ -26,14 +26,26 @@ struct ClusterInquiry: Sendable {
 
     /// After a change of its pause, which this host's copy and others' may not have yet.
     func bodyWithPause(of name: AppName) async throws(Refusal) -> ClusterBody {
-        do throws(Refusal) {
+        try await afterChange { () throws(Refusal) in
             let stored = try await clusters.read(name)
             var body = try await body(of: name)
             body.pause = stored.clusters[name]?.rule.flatMap { ClusterStatus.pause(of: $0) }
             return body
-        } catch {
-            // Who hears that the store does not answer holds it for not done.
-            throw Refusal(.outcomeUnknown, "the change is written; what became of it is not known: \(error.message)")
+        }
+    }
+
+    /// After a change of its rule that was written.
+    func bodyAfterChange(of name: AppName) async throws(Refusal) -> ClusterBody {
+        try await afterChange { () throws(Refusal) in try await body(of: name) }
+    }
+
+    /// Who hears that the store does not answer holds it for not done, and does it again.
+    private func afterChange(
+        _ look: () async throws(Refusal) -> ClusterBody
+    ) async throws(Refusal) -> ClusterBody {
+        do throws(Refusal) { return try await look() } catch {
+            throw Refusal(
+                .outcomeUnknown, "the change is written; what became of it is not known: \(error.afterChange)")
         }
     }
 
@@ -75,20 +87,36 @@ struct ClusterInquiry: Sendable {
             guard let planet = Planet(knowing: spec), var body = ClusterStatus.body(of: spec.name, in: planet) else {
                 throw error
             }
-            if !isNew { (body.status, body.detail) = (.unheard, "the change is written; since then: \(error.message)") }
+            if !isNew {
+                (body.status, body.detail) = (.unheard, "the change is written; since then: \(error.afterChange)")
+            }
             return body.with(nil)
         }
     }
 
-    /// The members whose report is of the last seconds, as a host says that hears them.
-    func speaking(of name: AppName) async throws(Refusal) -> Set<MemberName> {
-        let body = try await body(of: name)
-        guard body.status != .unheard else {
-            throw Refusal(.unavailable, "no host that hears the members of \(name) can be asked; try again")
+    /// Who is heard, as a host says that hears them.
+    func voices(of name: AppName) async throws(Refusal) -> ClusterVoices {
+        if let own = hearing.voices(of: name) { return own }
+        if let told = await othersVoices(of: name) { return told }
+        guard try await clusters.read(name).clusters[name]?.spec != nil else {
+            throw Refusal(.notFound, "Postgres cluster \(name) not found")
         }
-        // Instead of its own state stands what is seen of one that says nothing.
-        return Set(
-            body.members.filter { $0.machine != nil && MemberReport.State(rawValue: $0.state).isKnown }.map(\.name))
+        throw Refusal(.unavailable, "no host that hears the members of \(name) can be asked; try again")
+    }
+
+    private func othersVoices(of name: AppName) async -> ClusterVoices? {
+        let hosts = await candidates(for: [name]).prefix(Self.askedAtOnceMax)
+        return await withTaskGroup(of: ClusterVoices?.self) { group in
+            for host in hosts {
+                group.addTask {
+                    try? await view.peers.value(
+                        ClusterVoices.self, "GET", "\(Self.path)/\(name)/voices", from: host, timeout: Self.questionMax)
+                }
+            }
+            defer { group.cancelAll() }
+            for await case let told? in group { return told }
+            return nil
+        }
     }
 
     /// From this host's own copy, where it follows the cluster and hears it; without passwords.
@@ -204,6 +232,13 @@ struct ClusterInquiry: Sendable {
             hosts += planet.hosts.values.filter(\.isEdge).map(\.host).sorted().filter { !hosts.contains($0) }
             return Array(hosts.filter(reachable.contains).prefix(Self.askedMax))
         }
+    }
+}
+
+extension Refusal {
+    /// Of a look that followed a change: that nothing was changed is true of the look alone.
+    fileprivate var afterChange: String {
+        code == .unavailable ? "neither the store nor a host that hears the cluster answers; look again" : message
     }
 }
 

@@ -67,13 +67,12 @@ public struct ClusterRoutes: RouteGroup {
             APIRoute(.get, "/v1/postgres/:name/recovery") { call in
                 let name: AppName = try call.id("name")
                 return try Answer.json(
-                    try await clusters.recovery(of: name, hearing: try await inquiry.speaking(of: name)))
+                    try await clusters.recovery(of: name, hearing: try await inquiry.voices(of: name)))
             },
             APIRoute(.post, "/v1/postgres/:name/recovery") { call in
                 let (name, wish): (AppName, _) = (try call.id("name"), try call.wish(RecoverBody.self))
-                try await clusters.recover(
-                    name, from: wish.revision, hearing: try await inquiry.speaking(of: name))
-                return try Answer.json(try await inquiry.body(of: name))
+                try await clusters.recover(name, as: wish, hearing: try await inquiry.voices(of: name))
+                return try Answer.json(try await inquiry.bodyAfterChange(of: name))
             },
             APIRoute(.post, "/v1/postgres/:name/switchover") { call in
                 let wish = call.body.isEmpty ? SwitchoverBody(target: nil) : try call.wish(SwitchoverBody.self)
@@ -180,6 +179,13 @@ public struct ClusterPeerRoutes: RouteGroup {
                     throw Refusal(.notFound, "this host does not hear cluster \(name)")
                 }
                 return try Answer.json(body)
+            },
+            APIRoute(.get, ClusterInquiry.path + "/:name/voices") { call in
+                let name: AppName = try call.id("name")
+                guard let voices = inquiry.hearing.voices(of: name) else {
+                    throw Refusal(.notFound, "this host does not hear cluster \(name)")
+                }
+                return try Answer.json(voices)
             },
         ]
     }

@@ -120,10 +120,11 @@ import Testing
         let (left, right) = (try MemberName("shop-1"), try MemberName("shop-2"))
         let last = ReignBody(Reign(epoch: Epoch(7), leader: right, begin: LSN(1000)))
         let known = KnowledgeBody(
-            name: right, isHeard: true, promised: Epoch(8), opened: last, last: last,
+            name: right, isHeard: true, hasProof: true, promised: Epoch(8), opened: last, last: last,
             position: Position(epoch: Epoch(7), end: LSN(1200)), detail: "the store has gone back: proof")
         let mute = KnowledgeBody(
-            name: left, isHeard: false, promised: nil, opened: nil, last: nil, position: nil, detail: nil)
+            name: left, isHeard: false, hasProof: false, promised: nil, opened: nil, last: nil, position: nil,
+            detail: nil)
         var recovery = RecoveryBody(
             revision: 41, epoch: Epoch(3), leader: left, members: [mute, known],
             proposal: RecoveryProposal(last: last, source: right, calls: Epoch(9), strangers: [left]), obstacle: nil)
@@ -156,7 +157,12 @@ import Testing
         let (done, calls) = try await run(["--apply"], told)
         #expect(done.status == 0, "\(done)")
         let sent = try #require(calls.first { $0.line.hasPrefix("POST") })
-        #expect(sent.line == "POST /v1/postgres/shop/recovery" && sent.body == #"{"revision":41}"#)
+        #expect(sent.line == "POST /v1/postgres/shop/recovery")
+        // What is done is what was shown, which is said first.
+        let wish = try RoostJSON.decode(RecoverBody.self, from: .init(sent.body.utf8))
+        let shownRecovery = try RoostJSON.decode(RecoveryBody.self, from: .init(told.utf8))
+        #expect(wish.revision == 41 && wish.proposal == shownRecovery.proposal)
+        #expect(done.errors.contains("shop-2 in epoch 7, from 0/3E8") && !done.errors.contains("Do it:"), "\(done)")
         let (not, quiet) = try await run(["--apply"], refused)
         #expect(not.status == 1 && not.errors.contains("must say what it knows"), "\(not)")
         let (again, still) = try await run(["--apply"], needless)

@@ -17,16 +17,16 @@ import Testing
 
     private func report(
         _ place: Int, promised: UInt64 = 2, opened: Reign? = nil, _ history: [Reign]?, timeline: UInt32? = 2,
-        skills: [MemberSkill]? = MemberSkill.known
+        skills: [MemberSkill]? = MemberSkill.known, end: UInt64 = 500, keptSince: Epoch? = Epoch.none
     ) -> MemberReport {
         MemberReport(
             member: names[place - 1], role: .standby, state: history == nil ? .running : .failed,
-            promised: Epoch(promised), position: Position(epoch: .first, end: LSN(500)), timeline: 1, replayed: .zero,
+            promised: Epoch(promised), position: Position(epoch: .first, end: LSN(end)), timeline: 1, replayed: .zero,
             isStreaming: false, lagBytes: 0,
             lagMilliseconds: 0, skills: skills,
             knowledge: history.map {
                 MemberKnowledge(opened: opened, history: $0, timeline: timeline, position: nil)
-            })
+            }, keptSince: keptSince)
     }
 
     private func obstacle(_ reports: [MemberReport]) -> StoreRecovery.Obstacle? {
@@ -81,6 +81,64 @@ import Testing
         #expect(throws: Never.self) {
             _ = try StoreRecovery(of: Dialogue.firstRule(names), [known, report(3, promised: 1, nil)])
         }
+    }
+
+    /// A volume that was made since the copy of the store, or may have been, knows nothing of what the one before it had, also
+    /// when it has a copy of the data of then.
+    @Test func aNewVolumeDoesNotSpeakForTheLostOne() throws {
+        let present = Dialogue.firstRule(names)
+        let known = report(2, opened: second, [first, second])
+        for since in [nil, Epoch.first, Epoch(2)] {
+            let copied = report(3, promised: 1, nil, keptSince: since)
+            #expect(obstacle([known, copied]) == .tooFewSay(1, of: [names[0], names[2]]), "\(since as Any)")
+        }
+        // It was there before the store's last leader was.
+        var later = present
+        (later.epoch, later.leader, later.history) = (Epoch(2), names[1], [first, second])
+        let third = Reign(epoch: Epoch(3), leader: names[2], begin: LSN(2000))
+        let proof = report(3, promised: 3, opened: third, [first, second, third])
+        let kept = report(1, promised: 2, nil, keptSince: .first)
+        #expect(try StoreRecovery(of: later, [proof, kept]).rule.epoch == Epoch(3))
+        // It counts by what the store went back to, not by what it has chosen since.
+        later.history[1] = Reign(epoch: Epoch(2), leader: names[0], begin: LSN(700))
+        later.leader = names[0]
+        #expect(throws: StoreRecovery.Obstacle.tooFewSay(1, of: [names[0], names[1]])) {
+            try StoreRecovery(of: later, [proof, kept])
+        }
+    }
+
+    /// What a leader wrote since the store went back, and enough of those who go on by the store's rule may have, was
+    /// confirmed.
+    @Test func whatMayHaveBeenConfirmedSinceIsNotTakenBack() {
+        let known = report(2, opened: second, [first, second])
+        let leader = report(1, promised: 1, nil, end: 1200)
+        let standby = report(3, promised: 1, nil, end: 1100)
+        #expect(obstacle([known, standby]) == .writtenSince([names[2]]))
+        #expect(obstacle([known, standby])?.description.contains("m3 has log from under the store's rule") == true)
+        #expect(obstacle([known, leader, standby]) == .writtenSince([names[0], names[2]]))
+        #expect(throws: Never.self) {
+            // Nobody else has the end of that leader's log.
+            _ = try StoreRecovery(of: Dialogue.firstRule(names), [known, leader, report(3, promised: 1, nil)])
+            _ = try StoreRecovery(of: Dialogue.firstRule(names), [known, report(3, promised: 1, nil, end: 1000)])
+        }
+    }
+
+    /// In what members do: who makes the cluster has kept its volume from the beginning, who comes later since then.
+    @Test func aMemberSaysSinceWhenItHasItsVolume() throws {
+        var dialogue = try Dialogue("m3")
+        dialogue.rule = Dialogue.firstRule(names)
+        dialogue.beat(1)
+        dialogue.tell(.tick)
+        _ = dialogue.watch()
+        #expect(dialogue.member.state.promised == .first && dialogue.member.state.keptSince == .first)
+        // A program that did not keep it had promised this.
+        var former = try Dialogue("m3", state: DurableState(promised: .first, chain: [first], data: .usable))
+        former.rule = Dialogue.firstRule(names)
+        former.rule?.recruitment = Recruitment(epoch: Epoch(2), proposer: names[1], reason: .leaderSilent)
+        former.tell(.tick)
+        _ = former.watch()
+        _ = former.ended()
+        #expect(former.member.state.promised == Epoch(2) && former.member.state.keptSince == .first)
     }
 
     /// Each was chosen by a store of its own. What was open stays, whichever has the higher epoch.

@@ -128,6 +128,34 @@ import Testing
         #expect(ledger.silence(in: try! AppName("other"), began) == ClusterSilence())
     }
 
+    @Test("What was found when a host began to hear is no sign of life, what comes after that is")
+    func onlyWhatIsSeenToComeIsASignOfLife() {
+        var ledger = HearingLedger()
+        var now = Moment(sinceBoot: .seconds(100))
+        func hear(_ beat: UInt64, _ sequence: UInt64, listing: UInt64) -> ClusterVoices {
+            now = now + .seconds(1)
+            let reports = [report(members[1], sequence), report(members[2], nil)]
+            ledger.note(planet(beat, reports).clusters, listing: listing, now)
+            return ledger.voices(of: name, now)
+        }
+        let alive = ClusterVoices(members: [members[1]], isLeaderRenewing: true)
+        #expect(hear(5, 4, listing: 1) == ClusterVoices())
+        #expect(hear(5, 4, listing: 1) == ClusterVoices())
+        #expect(hear(6, 5, listing: 1) == alive)
+        #expect(hear(6, 5, listing: 1) == alive)
+        #expect(ledger.voices(of: name, now + .seconds(9)) == ClusterVoices())
+        // The store was away, and is back; or was listed anew, and has what others wrote long ago.
+        #expect(hear(6, 5, listing: 2) == ClusterVoices())
+        #expect(hear(8, 9, listing: 3) == ClusterVoices())
+        #expect(hear(9, 10, listing: 3) == alive)
+        // An older copy of it.
+        #expect(hear(2, 1, listing: 3) == ClusterVoices())
+        ledger.note([:], listing: 3, now)
+        #expect(hear(3, 2, listing: 3) == ClusterVoices())
+        // Another cluster's look does not make one forget the listing.
+        #expect(hear(4, 3, listing: 3) == alive)
+    }
+
     @Test("A new leader is silent since it was named, not since the one before it fell silent")
     func theSilenceOfANewLeaderBeginsWithItsReign() throws {
         var ledger = HearingLedger()

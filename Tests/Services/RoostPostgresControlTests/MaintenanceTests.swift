@@ -116,10 +116,12 @@ import Testing
         let before = try await rule(world)
         let reign = Reign(epoch: Epoch(2), leader: before.members[1], begin: LSN(1000))
         var reports = try #require(try await world.look().clusters[world.cluster]?.reports)
+        reports[before.leader]?.keptSince = Epoch.none
         reports[before.leader]?.position = Position(epoch: .first, end: LSN(900))
         for member in before.members[1...] {
             reports[member]?.promised = Epoch(2)
             reports[member]?.state = .failed
+            reports[member]?.keptSince = .first
             reports[member]?.knowledge = MemberKnowledge(
                 opened: reign, history: before.history + [reign], timeline: 2,
                 position: Position(epoch: Epoch(2), end: LSN(1500)))
@@ -131,28 +133,67 @@ import Testing
             }
             _ = try await world.store.commit(Transaction(then: puts))
         }
-        let all = Set(before.members)
+        let all = ClusterVoices(members: Set(before.members))
         try await store(.primary)
         let open = try await world.directory.recovery(of: world.cluster, hearing: all)
         #expect(open.proposal == nil && open.obstacle?.contains("lets clients in") == true, "\(open)")
         try await store(.standby)
-        let few = try await world.directory.recovery(of: world.cluster, hearing: [before.members[1]])
+        // Its reports do not come through, or say what was before; it renews its lease, and lets clients in.
+        for members in [[], Set(before.members)] {
+            let renewing = ClusterVoices(members: members, isLeaderRenewing: true)
+            let seen = try await world.directory.recovery(of: world.cluster, hearing: renewing)
+            #expect(seen.obstacle?.contains("lets clients in") == true, "\(seen)")
+        }
+        let few = try await world.directory.recovery(
+            of: world.cluster, hearing: ClusterVoices(members: [before.members[1]]))
         #expect(few.proposal == nil && few.isNeeded && few.obstacle?.contains("1 more member") == true, "\(few)")
         let body = try await world.directory.recovery(of: world.cluster, hearing: all)
         #expect(body.proposal?.last == ReignBody(reign) && body.proposal?.calls == Epoch(3), "\(body)")
         #expect(body.members[1].position == Position(epoch: Epoch(2), end: LSN(1500)) && body.members[0].last == nil)
-        let other = await #expect(throws: Refusal.self) {
-            try await world.directory.recover(world.cluster, from: body.revision - 1, hearing: all)
+        let proposal = try #require(body.proposal)
+        let wish = RecoverBody(revision: body.revision, proposal: proposal)
+        func refusal(_ wish: RecoverBody, _ voices: ClusterVoices) async throws -> String {
+            let refusal = await #expect(throws: Refusal.self) {
+                try await world.directory.recover(world.cluster, as: wish, hearing: voices)
+            }
+            #expect(try await rule(world) == before)
+            return refusal?.message ?? ""
         }
-        #expect(other?.message.contains("has changed since") == true)
-        #expect(try await rule(world) == before)
-        try await world.directory.recover(world.cluster, from: body.revision, hearing: all)
+        let older = RecoverBody(revision: body.revision - 1, proposal: proposal)
+        #expect(try await refusal(older, all).contains("has changed since"))
+        // Something else was shown.
+        for change: (inout RecoveryProposal) -> Void in [
+            { $0.last.begin = "0/1" }, { $0.calls = Epoch(4) }, { $0.source = nil }, { $0.strangers = [before.leader] },
+        ] {
+            var other = wish
+            change(&other.proposal)
+            #expect(try await refusal(other, all).contains("not what was shown"))
+        }
+        var renewing = all
+        renewing.isLeaderRenewing = true
+        #expect(try await refusal(wish, renewing).contains("lets clients in"))
+        try await world.directory.recover(world.cluster, as: wish, hearing: all)
         let after = try await rule(world)
         #expect(after.history == before.history + [reign] && after.epoch == Epoch(2))
         #expect(after.recruitment?.epoch == Epoch(3) && after.recruitment?.reason == .storeRecovered)
         await #expect(throws: Refusal.self) {
-            try await world.directory.recover(world.cluster, from: body.revision, hearing: all)
+            try await world.directory.recover(world.cluster, as: wish, hearing: all)
         }
+    }
+
+    @Test("Who has proof and no history says that the store has gone back, too")
+    func proofWithoutHistory() async throws {
+        let world = try await ready()
+        defer { world.remove() }
+        let before = try await rule(world)
+        var report = try #require(try await world.look().clusters[world.cluster]?.reports[before.members[1]])
+        report.promised = Epoch(2)
+        report.knowledge = MemberKnowledge(opened: nil, history: [], timeline: nil, position: nil)
+        _ = try await world.store.commit(
+            Transaction(then: [try .put(report, at: StoreKeys.report(world.cluster, report.member))]))
+        let voices = ClusterVoices(members: [report.member])
+        let body = try await world.directory.recovery(of: world.cluster, hearing: voices)
+        #expect(body.isNeeded && body.members.map(\.hasProof) == [false, true, false], "\(body)")
     }
 
     @Test("What cannot be paused is refused with the reason, and the rule stays as it was")

@@ -5,6 +5,8 @@ import RoostPlanet
 import RoostStore
 import Testing
 
+@testable import RoostPostgresControl
+
 /// What operators ask of a cluster that runs, at any host.
 @Suite struct MaintenanceRoutesTests {
     /// A cluster whose members have initialised it and say what they can.
@@ -89,11 +91,11 @@ import Testing
                 }
                 let shown = try #require(answer)
                 #expect(shown.status == 200 && shown.object["proposal"] == nil, "\(shown.text)")
-                #expect(shown.string("obstacle").contains("no member says"), "\(shown.text)")
+                #expect(shown.string("obstacle").contains("no member that is heard says"), "\(shown.text)")
                 let revision = try #require(shown.object["revision"] as? Int)
                 for (body, status) in [
-                    (#"{"revision": \#(revision)}"#, 412), (#"{"revision": \#(revision + 1)}"#, 412), ("{}", 400),
-                    (#"{"revision": "1"}"#, 400),
+                    (Self.wish(revision), 412), (Self.wish(revision + 1), 412), ("{}", 400),
+                    (#"{"revision": \#(revision)}"#, 400), (#"{"revision": "1"}"#, 400),
                 ] {
                     let refused = try await host.call("POST /v1/postgres/orders/recovery", body)
                     #expect(refused.status == status, "\(body): \(refused.text)")
@@ -108,8 +110,18 @@ import Testing
             let ams = try planet["ams1"]
             try await Self.create(at: ams, in: planet)
             ams.watcher.follow([.clusters])
-            try await Self.learn(of: 3, at: ams.name, in: planet)
+            try await Self.learn(of: 3, saying: 1, at: ams.name, in: planet)
+            // What the host finds when it begins to hear the cluster may be of anybody, and of any time.
+            let found = try await poll(for: .seconds(10)) {
+                let answer = try await ams.call("GET /v1/postgres/orders/recovery")
+                return (answer.object["members"] as? [[String: Any]])?.first?["proof"] as? Bool == true ? answer : nil
+            }
+            let first = try #require(found)
+            #expect(first.object["proposal"] == nil && first.string("obstacle").contains("heard"), "\(first.text)")
+            var sequence: UInt64 = 1
             let answer = try await poll(for: .seconds(10)) {
+                sequence += 1
+                try await Self.learn(of: 3, saying: sequence, at: ams.name, in: planet)
                 let answer = try await ams.call("GET /v1/postgres/orders/recovery")
                 return answer.object["proposal"] == nil ? nil : answer
             }
@@ -118,8 +130,10 @@ import Testing
             #expect(proposal["source"] as? String == "orders-1" && proposal["calls"] as? Int == 4, "\(shown.text)")
             let revision = try #require(shown.object["revision"] as? Int)
             let key = StoreKeys.clusterRule(try AppName("orders"))
+            #expect(
+                try await ams.call("POST /v1/postgres/orders/recovery", Self.wish(revision, calls: 5)).status == 412)
             for (asked, status) in [(revision + 1, 412), (revision, 200), (revision, 412)] {
-                let answer = try await ams.call("POST /v1/postgres/orders/recovery", #"{"revision": \#(asked)}"#)
+                let answer = try await ams.call("POST /v1/postgres/orders/recovery", Self.wish(asked))
                 #expect(answer.status == status, "\(answer.text)")
             }
             let entry = try #require(try await planet.store.read(.key(key), at: nil).entries.first)
@@ -129,8 +143,35 @@ import Testing
         }
     }
 
+    @Test("What is written is not said to be undone where nobody can say what became of it")
+    func written() async throws {
+        try await PlanetUnderTest.run { planet in
+            let host = try planet["ams1"]
+            try await Self.create(at: host, in: planet)
+            let (name, hearing) = (try AppName("orders"), ClusterHearing(watcher: host.watcher))
+            let inquiry = ClusterInquiry(view: host.view, clusters: host.clusters, hearing: hearing)
+            planet.leave.go()
+            let paused = await #expect(throws: Refusal.self) { _ = try await inquiry.bodyWithPause(of: name) }
+            let changed = await #expect(throws: Refusal.self) { _ = try await inquiry.bodyAfterChange(of: name) }
+            planet.leave.comeBack()
+            for refusal in [paused, changed] {
+                #expect(refusal?.code == .outcomeUnknown && refusal?.message.contains("is written") == true)
+                #expect(refusal?.message.contains("nothing was changed") == false)
+            }
+        }
+    }
+
+    /// To make the rule what the only member knows.
+    private static func wish(_ revision: Int, calls: Int = 4) -> String {
+        let last = #"{"epoch": 3, "leader": "orders-1", "begin": "0/0"}"#
+        let proposal = #"{"last": \#(last), "source": "orders-1", "calls": \#(calls), "strangers": []}"#
+        return #"{"revision": \#(revision), "proposal": \#(proposal)}"#
+    }
+
     /// The only member has its place on the host, and says that it has led in this epoch.
-    private static func learn(of epoch: UInt64, at host: HostName, in planet: PlanetUnderTest) async throws {
+    private static func learn(
+        of epoch: UInt64, saying sequence: UInt64, at host: HostName, in planet: PlanetUnderTest
+    ) async throws {
         let (name, member) = (try AppName("orders"), try MemberName("orders-1"))
         let machine = try MachineID("0123456789abcd")
         let placement = MemberPlacement(
@@ -139,7 +180,8 @@ import Testing
         let reigns = [1, epoch].map { Reign(epoch: Epoch($0), leader: member, begin: .zero) }
         let report = MemberReport(
             member: member, role: .standby, state: .waiting, promised: Epoch(epoch), position: nil, timeline: 2,
-            replayed: .zero, isStreaming: false, lagBytes: 0, lagMilliseconds: 0, skills: MemberSkill.known,
+            replayed: .zero, isStreaming: false, lagBytes: 0, lagMilliseconds: 0,
+            sequence: sequence, skills: MemberSkill.known,
             knowledge: MemberKnowledge(opened: reigns.last, history: reigns, timeline: 2, position: nil))
         _ = try await planet.store.commit(
             Transaction(then: [

@@ -129,6 +129,7 @@ struct HostUnderTest: Sendable {
     let names: MachineNames
     let socket: String
     let edge: FakeEdge?
+    let clusters: ClusterDirectory
     let groups: [any RouteGroup]
 
     init(
@@ -165,7 +166,7 @@ struct HostUnderTest: Sendable {
             reachability: Reachability(mesh: mesh, host: name, region: configuration.region), apps: apps)
         let dispatch = PlanetDispatch(agent: agent, peers: peers)
         names = MachineNames(store: store, agent: agent, peers: peers)
-        let clusters = ClusterDirectory(
+        clusters = ClusterDirectory(
             store: store, prefixes: [try IPv4Prefix("203.0.113.0/24")], keepsSecretsApart: { true }
         ) { _, _ in
             ClusterSecrets(

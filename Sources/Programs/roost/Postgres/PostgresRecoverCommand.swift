@@ -7,15 +7,16 @@ struct PostgresRecoverCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "recover", abstract: "Put a cluster's rule right after its store has gone back to an older copy.",
         discussion: """
-            Shows what each member knows, and what the rule would become, and changes nothing. With --apply the rule becomes \
-            that: all members are called to a new epoch, and choose their leader by their logs. Nothing is removed from any \
-            member. It is refused when those that are heard cannot know all that was confirmed.
+            Shows what each member knows, and what the rule would become, and changes nothing. With --apply it shows that and \
+            makes it the rule, unless something else follows by then: all members are called to a new epoch, and choose their leader by their logs. Nothing is removed from any \
+            member's volume by this; what it has that the rule does not, a member takes back when it follows again, or keeps \
+            and does nothing. It is refused when those that are heard cannot know all that was confirmed.
             """)
 
     @Argument(help: "The cluster's name.", transform: { try AppName($0) })
     var name: AppName
 
-    @Flag(help: "Change the rule to what is shown.")
+    @Flag(help: "Change the rule to what is shown, after showing it.")
     var apply = false
 
     @Option(
@@ -42,6 +43,7 @@ struct PostgresRecoverCommand: AsyncParsableCommand {
                 "the rule of \(name) is not changed: \(recovery.obstacle ?? "nothing follows from what members know")",
                 advice: "See what each knows: roost pg recover \(name)")
         }
+        Terminal.say(recovery.report(of: name, isBeingApplied: true))
         let advice = "The rule may have been changed all the same. See it: roost pg status \(name)"
         let cluster = try await interruptible(advice: advice) {
             try await Progress.show("calling the members of \(name) to epoch \(proposal.calls)") {
@@ -54,7 +56,8 @@ struct PostgresRecoverCommand: AsyncParsableCommand {
     private func apply(
         _ recovery: RecoveryBody, _ proposal: RecoveryProposal, on planet: Roostds, _ progress: Progress
     ) async throws -> ClusterBody {
-        _ = try await planet.ask { try await $0.recover(name, from: recovery.revision) }
+        let wish = RecoverBody(revision: recovery.revision, proposal: proposal)
+        _ = try await planet.ask { try await $0.recover(name, as: wish) }
         return try await PostgresWait.until(
             "has a leader again", name, on: planet, seeing: nil, orElse: "was not put right",
             timeout: timeout.duration, progress: progress,
@@ -64,7 +67,7 @@ struct PostgresRecoverCommand: AsyncParsableCommand {
 }
 
 extension RecoveryBody {
-    fileprivate func report(of name: AppName) -> String {
+    fileprivate func report(of name: AppName, isBeingApplied: Bool = false) -> String {
         var table = Table("MEMBER", "HEARD", "PROMISED", "OPEN LAST", "LAST LEADER IT KNOWS", "OWN LOG")
         for member in members {
             table.add(cells: [
@@ -82,12 +85,12 @@ extension RecoveryBody {
             if !strangers.isEmpty { facts.facts.append(("Left out", "\(strangers): of another history")) }
         }
         if let obstacle { facts.facts.append(("Not now", obstacle)) }
-        let proofs = members.filter { $0.last != nil }.compactMap { member in
+        let proofs = members.filter(\.hasProof).compactMap { member in
             member.detail.map { "\(member.name): \(Terminal.harmless($0))" }
         }
         var parts = [facts.text, table.text()]
         if !proofs.isEmpty { parts.append(proofs.joined(separator: "\n")) }
-        if proposal != nil { parts.append("Do it: roost pg recover \(name) --apply") }
+        if proposal != nil, !isBeingApplied { parts.append("Do it: roost pg recover \(name) --apply") }
         return parts.joined(separator: "\n\n")
     }
 }
