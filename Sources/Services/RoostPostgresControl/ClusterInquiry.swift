@@ -28,9 +28,8 @@ struct ClusterInquiry: Sendable {
     func bodyWithPause(of name: AppName) async throws(Refusal) -> ClusterBody {
         do throws(Refusal) {
             let stored = try await clusters.read(name)
-            var body = try await body(of: name)
-            body.pause = stored.clusters[name]?.rule.flatMap { ClusterStatus.pause(of: $0) }
-            return body
+            let pause = stored.clusters[name]?.rule.flatMap { ClusterStatus.pause(of: $0) }
+            return ClusterStatus.body(try await body(of: name), paused: pause)
         } catch {
             // Who hears that the store does not answer holds it for not done.
             throw Refusal(.outcomeUnknown, "the change is written; what became of it is not known: \(error.message)")
