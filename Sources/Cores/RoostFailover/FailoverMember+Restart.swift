@@ -4,11 +4,12 @@ import RoostModel
 // begins when it is its turn, and is done when it streams or is open again: then it says so in the rule. One that dies in
 // between begins again.
 extension FailoverMember {
-    /// The request, when it is this member's turn: to begin, as long as members may, or to be done.
+    /// The request, when it is this member's turn to begin, as long as members may; or when it has begun: it ends that, and
+    /// says so, also when the time is over or the request was taken back.
     private func restartWish(_ rule: ClusterRule, _ now: Moment) -> RestartRequest? {
-        guard let wish = rule.restart, !wish.hasEnded, rule.recruitment == nil, wish.left.contains(name),
-            restartedFor == wish.id || restartTerm.map({ now < $0.endsAt }) ?? false
-        else { return nil }
+        guard let wish = rule.restart, rule.recruitment == nil, wish.left.contains(name) else { return nil }
+        if restartedFor == wish.id { return wish }
+        guard !wish.hasEnded, let restartTerm, now < restartTerm.endsAt else { return nil }
         if breakage == .restartsTogether { return wish }
         return wish.next(under: rule.leader) == name ? wish : nil
     }
@@ -36,6 +37,8 @@ extension FailoverMember {
     /// Why this standby waits although it is its turn: by what the leader sees now, and not by what it said once.
     private func restartObstacle(_ rule: ClusterRule, _ now: Moment) -> String? {
         guard breakage != .restartsTogether else { return nil }
+        // It may be the one that is to lead, or one without which nobody can.
+        if let request = rule.switchover, request.refusal == nil { return "until the switchover is over" }
         guard leaderLives(now), let beat = view?.heartbeat, beat.epoch == rule.epoch, beat.isOpen,
             let standbys = beat.standbys
         else { return "until \(rule.leader) lets clients in" }
@@ -51,9 +54,7 @@ extension FailoverMember {
         guard reigning.isOpen, gateIsOpen, let wish = restartWish(rule, now), case .primary(let sample)? = observation
         else { return }
         if restartedFor == wish.id { return finishRestart(wish, rule, now) }
-        if let abandoned, abandoned.id == wish.id {
-            return refuseRestart(wish, because: abandoned.refusal ?? "given up", rule, now)
-        }
+        if let reason = abandoned[wish.id] { return refuseRestart(wish, because: reason, rule, now) }
         let handsOver = wish.handsOver && rule.members.count > 1
         let request = SwitchoverRequest(id: wish.id, target: nil)
         guard leaderObstacle(request, handsOver, rule, sample) == nil else { return }
@@ -76,7 +77,9 @@ extension FailoverMember {
     /// Why it is not done yet; of whose turn it is.
     func restartWords(_ now: Moment) -> String? {
         guard let rule = view?.rule, let wish = restartWish(rule, now) else { return nil }
-        if restartedFor == wish.id { return "its Postgres was started anew" }
+        if case .leaving = phase { return nil }
+        // It was stopped; whether it runs again is another matter.
+        if restartedFor == wish.id { return "its Postgres is being started anew" }
         switch phase {
         case .following: return restartObstacle(rule, now).map { "its restart waits \($0)" }
         case .leading:

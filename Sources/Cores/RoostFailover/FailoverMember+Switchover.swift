@@ -5,9 +5,7 @@ extension FailoverMember {
     mutating func considerSwitchover(
         _ request: SwitchoverRequest, _ reigning: Reigning, _ rule: ClusterRule, _ now: Moment
     ) {
-        if let abandoned, abandoned.id == request.id {
-            return refuse(request, because: abandoned.refusal ?? "given up", rule, now)
-        }
+        if let reason = abandoned[request.id] { return refuse(request, because: reason, rule, now) }
         guard reigning.isOpen, case .primary(let sample)? = observation else { return }
         if let obstacle = obstacle(to: request, rule, sample) { return refuse(request, because: obstacle, rule, now) }
         phase = .draining(
@@ -45,6 +43,9 @@ extension FailoverMember {
         guard rule.recruitment == nil else { return }
         var drain = drain
         switch drain.step {
+        case .checkpoint where !isAsked(drain.request, rule):
+            // Others go by the rule: what it does not ask for any more takes them unawares.
+            abandon(drain, "nobody asks for it any more", now)
         case .checkpoint:
             // From here on clients wait: not for something that is given up in the middle.
             guard now + timings.drainStop <= drain.deadline else {
@@ -91,8 +92,15 @@ extension FailoverMember {
             phase = .leading(reigning)
         case .stop, .call: phase = .restarting
         }
-        abandoned = drain.request
-        abandoned?.refusal = reason
+        let rule = view?.rule
+        abandoned = abandoned.filter { $0.key == rule?.switchover?.id || $0.key == rule?.restart?.id }
+        abandoned[drain.request.id] = reason
+    }
+
+    /// A leader drains for a switchover, or for a restart's sake.
+    private func isAsked(_ request: SwitchoverRequest, _ rule: ClusterRule) -> Bool {
+        if let present = rule.switchover, present.id == request.id { return present.refusal == nil }
+        return rule.restart.map { $0.id == request.id && !$0.hasEnded } ?? false
     }
 
     mutating func drainStepEnded(_ drain: Drain, _ outcome: OperationOutcome, _ now: Moment) {

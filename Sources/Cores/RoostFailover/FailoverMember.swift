@@ -101,8 +101,9 @@ public struct FailoverMember: Sendable {
     var resignation = Recruitment.Reason.leaderResigned
     /// Since when this leader has had no Postgres that runs.
     var downSince: Moment?
-    /// The switchover this leader gave up, with the reason, until the store has it.
-    var abandoned: SwitchoverRequest?
+    /// Why this leader gave up what it was asked for, by the request's id, until the store has it: one request does not
+    /// make it forget another.
+    var abandoned: [String: String] = [:]
     /// When each other member's report last changed: that member lives.
     var signsOfLife: [MemberSign] = []
 
@@ -288,7 +289,9 @@ public struct FailoverMember: Sendable {
             if !needsFollow { restartStandby(rule, now) } else if now >= retryAt { follow(leader) }
         case .claiming(let end) where isSettled: takeOffice(rule, end: end, now)
         // Only a store that went back opens an election again that it had decided. Nothing of that office has begun.
-        case .claiming: phase = .severing
+        case .claiming:
+            leaveOffice()
+            phase = .severing
         case .restarting where isSettled: if now >= retryAt { startPrimary(rule) }
         case .leading(let reigning): reign(reigning, rule, now)
         case .draining(let drain): self.drain(drain, rule, now)

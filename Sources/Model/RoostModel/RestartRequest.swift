@@ -1,4 +1,5 @@
-/// A wish that members start their Postgres anew, one after the other, each only while all others stream. It is in the rule:
+/// A wish that members start their Postgres anew, one after the other: a standby only while all other standbys stream, the
+/// leader while enough stream for it to open again, or to hand over. It is in the rule:
 /// whoever asks may go away, and each member carries out its part and says so there.
 public struct RestartRequest: Hashable, Sendable, Codable {
     /// Made by whoever asks, so that they recognise their own request.

@@ -108,7 +108,8 @@ public struct ClusterBody: Sendable, Codable, Hashable {
     public var sharedHosts: [SharedHostBody]?
     /// Nil when nobody has asked for one, and when it is over.
     public var pause: PauseState?
-    /// The last request that members be started anew; nil when there was none, or it was taken back.
+    /// The last request that members be started anew; nil: there was none. One that was
+    /// taken back has a ``RestartState/refusal``.
     public var restart: RestartState?
     /// The last request that members come or go; nil: there was none.
     public var change: ChangeState?

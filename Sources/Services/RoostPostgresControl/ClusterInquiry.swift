@@ -28,9 +28,8 @@ struct ClusterInquiry: Sendable {
     func bodyWithPause(of name: AppName) async throws(Refusal) -> ClusterBody {
         try await afterChange { () throws(Refusal) in
             let stored = try await clusters.read(name)
-            var body = try await body(of: name)
-            body.pause = stored.clusters[name]?.rule.flatMap { ClusterStatus.pause(of: $0) }
-            return body
+            let pause = stored.clusters[name]?.rule.flatMap { ClusterStatus.pause(of: $0) }
+            return ClusterStatus.body(try await body(of: name), paused: pause)
         }
     }
 

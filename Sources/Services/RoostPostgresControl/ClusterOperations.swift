@@ -87,10 +87,17 @@ public struct ClusterOperations: OperationJudge {
     }
 
     private static func restart(_ id: PlanetOperationID, _ rule: ClusterRule) -> OperationVerdict? {
-        guard let wish = rule.restart, wish.id == id.text else { return .failed("another restart was asked for") }
+        guard let wish = rule.restart, wish.id == id.text else {
+            // The next one is begun only when the last has ended, and nobody may have looked in between.
+            return .failed(
+                (rule.restart == nil ? "the rule does not have it any more" : "another restart was asked for since")
+                    + "; whether this one was done before, nobody has seen")
+        }
         if wish.left.isEmpty { return .succeeded("\(wish.done.map(\.text).joined(separator: ", ")) were started anew") }
         return ClusterStatus.restart(wish).refusal.map { why in
-            .failed(why + "; not started anew: \(wish.left.map(\.text).joined(separator: ", "))")
+            .failed(
+                "\(why); not started anew by then: \(wish.left.map(\.text).joined(separator: ", "))"
+                    + " (one that had begun ends it)")
         }
     }
 

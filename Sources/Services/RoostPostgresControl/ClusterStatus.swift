@@ -28,8 +28,7 @@ enum ClusterStatus {
         let isQuiet = status == .ready || loser != nil && isReady(spec, records)
         let obstacle = isQuiet ? nil : records.obstacle?.reason
         let pause = spec.isDestroying ? nil : records.rule.flatMap { Self.pause(of: $0) }
-        let paused = pause.map { "paused until \($0.endsAt): nobody is made the leader by itself" }
-        let detail = [words, obstacle, paused].compactMap(\.self).joined(separator: "; ")
+        let detail = [words, obstacle, pause.map { Self.words(for: $0) }].compactMap(\.self).joined(separator: "; ")
         let standbys = max((records.rule?.members ?? spec.members.map(\.name)).count - 1, 0)
         let rule = records.rule.map {
             $0.confirmations == 0 ? "no standby confirms" : "ANY \($0.confirmations) of \(standbys)"
@@ -46,12 +45,12 @@ enum ClusterStatus {
             change: records.rule?.change.map(ChangeState.init))
     }
 
-    /// When its time is over, what is left is not done any more.
+    /// When its time is over, nobody begins any more. Who has begun is not in the rule, and still ends it.
     static func restart(_ wish: RestartRequest) -> RestartState {
         let isLate = !wish.hasEnded && !ClusterDirectory.goesOn(wish)
         return RestartState(
             id: wish.id, left: wish.left, done: wish.done,
-            refusal: isLate ? "its time was over before all had begun" : wish.refusal)
+            refusal: isLate ? "its time was over before all were done" : wish.refusal)
     }
 
     /// Nil when it is over.
@@ -59,6 +58,25 @@ enum ClusterStatus {
         guard let pause = rule.pause, !pause.isOver(at: wallClock) else { return nil }
         // Not what the record says, which may be any number.
         return PauseState(endsAt: TimeText.of(wallClock + pause.left(at: wallClock).milliseconds))
+    }
+
+    private static func words(for pause: PauseState) -> String {
+        "paused until \(pause.endsAt): nobody is made the leader by itself"
+    }
+
+    /// The body of a host whose copy may be older than this pause: in its words, too.
+    static func body(_ body: ClusterBody, paused pause: PauseState?) -> ClusterBody {
+        var body = body
+        var words = body.detail.map { [$0] } ?? []
+        // It comes last; see `body(of:in:)`.
+        if let former = body.pause.map({ Self.words(for: $0) }), let detail = body.detail, detail.hasSuffix(former) {
+            let rest = detail.dropLast(former.count)
+            words = rest.isEmpty ? [] : [String(rest.hasSuffix("; ") ? rest.dropLast(2) : rest)]
+        }
+        words += pause.map { [Self.words(for: $0)] } ?? []
+        body.pause = pause
+        body.detail = words.isEmpty ? nil : words.joined(separator: "; ")
+        return body
     }
 
     static func allow(_ spec: ClusterSpec) -> [String]? { spec.allowedClients.flatMap { $0.isEmpty ? nil : $0 } }

@@ -17,8 +17,8 @@ public enum BootClock {
     }
 }
 
-/// The wall clock, for people and records; never for decisions, but for how much is left of a pause of a cluster: several
-/// hosts count it, over restarts, and its length bounds what a wrong clock does.
+/// The wall clock, for people and records; never for decisions, but for how much is left of a pause of a cluster, or of
+/// the time in which its members may be started anew: several hosts count it, over restarts, and its length bounds what a wrong clock does.
 public enum WallClock {
     /// Milliseconds since 1970, UTC; it jumps when somebody sets the clock.
     public static func milliseconds() -> Int64 {

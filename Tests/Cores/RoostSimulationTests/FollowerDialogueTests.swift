@@ -269,6 +269,46 @@ import Testing
         #expect(follow == .postgres(.follow(names[2], epoch: Epoch(2), fork: nil), dialogue.operation))
     }
 
+    /// What was asked for in an office that never began does not make the next one.
+    @Test func whoIsCalledAgainBeforeItsOfficeNeedsTheStoresWordAnew() throws {
+        var dialogue = try Dialogue.follower("m2")
+        let names = dialogue.names
+        func call() {
+            dialogue.change {
+                $0.epoch = .first
+                $0.leader = names[0]
+                $0.history = [$0.history[0]]
+                $0.recruitment = Recruitment(epoch: Epoch(2), proposer: names[1], reason: .leaderSilent)
+            }
+        }
+        func choose() {
+            dialogue.change {
+                $0.epoch = Epoch(2)
+                $0.leader = names[1]
+                $0.recruitment = nil
+                $0.history = [$0.history[0], Reign(epoch: Epoch(2), leader: names[1], begin: LSN(1000))]
+            }
+        }
+        call()
+        _ = dialogue.watch()
+        _ = dialogue.ended()
+        _ = dialogue.ended(.end(LSN(1000), timeline: 1))
+        choose()
+        let sent = dialogue.all(.viewed(dialogue.view, by: .watch)).compactMap { action -> UInt64? in
+            guard case .heartbeat(let beat, _) = action else { return nil }
+            return beat.sequence
+        }
+        let sequence = try #require(sent.last)
+        call()
+        #expect(dialogue.watch().last == .postgres(.sever, dialogue.operation))
+        _ = dialogue.tell(.heartbeatAnswered(sequence: sequence, .applied(revision: dialogue.revision)))
+        _ = dialogue.ended()
+        _ = dialogue.ended(.end(LSN(1000), timeline: 1))
+        choose()
+        #expect(dialogue.watch().isEmpty)
+        #expect(dialogue.member.status.phase == .claiming)
+    }
+
     /// Its pages may be newer than its log.
     @Test func aLogThatLostItsOwnReignIsReplaced() throws {
         let names = try (1...3).map { try MemberName("m\($0)") }

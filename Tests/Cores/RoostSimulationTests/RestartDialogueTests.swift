@@ -79,6 +79,50 @@ import Testing
         #expect(dialogue.watch().last == .postgres(.stop(.fast), dialogue.operation))
     }
 
+    /// It may be the one that is to lead.
+    @Test func aStandbyWaitsForASwitchover() throws {
+        var dialogue = try follower()
+        let second = dialogue.names[1]
+        dialogue.change { $0.switchover = SwitchoverRequest(id: "s", target: second) }
+        try ask(&dialogue, ["m2", "m3", "m1"])
+        #expect(dialogue.watch().isEmpty)
+        #expect(dialogue.stored?.detail == "its restart waits until the switchover is over")
+        dialogue.change { $0.switchover?.refusal = "m2 is not up to date" }
+        #expect(dialogue.watch().last == .postgres(.stop(.fast), dialogue.operation))
+    }
+
+    @Test func whoHasBegunEndsItAlsoWhenItIsTakenBack() throws {
+        var dialogue = try follower()
+        try ask(&dialogue, ["m2", "m3"])
+        _ = dialogue.watch()
+        _ = dialogue.ended()
+        // It has been stopped, and no more than that.
+        #expect(dialogue.stored?.detail == "its Postgres is being started anew")
+        dialogue.change { $0.restart?.refusal = "it was taken back" }
+        _ = dialogue.watch()
+        _ = dialogue.ended()
+        _ = dialogue.ended(.end(LSN(1000), timeline: 1))
+        _ = dialogue.ended()
+        let actions = dialogue.observed(dialogue.standby(1000))
+        var done = dialogue.rule
+        done?.restart?.left = [dialogue.names[2]]
+        done?.restart?.done = [dialogue.names[1]]
+        #expect(
+            actions.last == .changeRule(try #require(done), expectedRevision: dialogue.ruleRevision), "\(actions)")
+        #expect(done?.restart?.refusal == "it was taken back")
+    }
+
+    /// What it has to say is stored as it said it: it does not linger.
+    @Test func aVolumeThatFailsDuringARestartIsToldAndLeftAtOnce() throws {
+        var dialogue = try follower()
+        try ask(&dialogue, ["m2"])
+        _ = dialogue.watch()
+        _ = dialogue.ended()
+        _ = dialogue.tell(.volumeFailed("its volume fails"))
+        #expect(dialogue.ended().contains(.exit))
+        #expect(dialogue.stored?.detail == "its volume fails")
+    }
+
     @Test func nobodyBeginsWhenTheTimeIsOver() throws {
         var dialogue = try follower()
         try ask(&dialogue, ["m2"], seconds: 5)
@@ -155,6 +199,38 @@ import Testing
             actions.contains(.changeRule(try #require(refused), expectedRevision: dialogue.ruleRevision)), "\(actions)")
         dialogue.change { $0.restart?.refusal = "the checkpoint took too long" }
         #expect(dialogue.watch().isEmpty)
+    }
+
+    /// One that was given up is not forgotten over another that is given up before the store has taken the first's refusal.
+    @Test func aRestartGivenUpIsNotBegunAgainAfterASwitchoverIs() throws {
+        var dialogue = try Dialogue.leader()
+        let open = try dialogue.primary(500, ["m2": 500, "m3": 500])
+        _ = dialogue.observed(open)
+        try ask(&dialogue, ["m1"])
+        #expect(dialogue.watch() == [.postgres(.checkpoint, dialogue.operation)])
+        // Somebody asks for a switchover before the store hears of it.
+        _ = dialogue.ended(.failed("too slow"))
+        dialogue.change { $0.switchover = SwitchoverRequest(id: "s", target: nil) }
+        let switchover = dialogue.watch() + dialogue.tell(.ruleAnswered(.refused)) + dialogue.observed(open)
+        #expect(switchover.contains(.postgres(.checkpoint, dialogue.operation)), "\(switchover)")
+        _ = dialogue.ended(.failed("too slow"))
+        dialogue.change { $0.switchover?.refusal = "too slow" }
+        var actions = dialogue.watch() + dialogue.tell(.ruleAnswered(.refused)) + dialogue.observed(open)
+        for _ in 0..<10 {
+            dialogue.wait(.milliseconds(100))
+            for action in dialogue.all(.tick) {
+                actions.append(action)
+                guard case .heartbeat(let beat, _) = action else { continue }
+                actions += dialogue.tell(
+                    .heartbeatAnswered(sequence: beat.sequence, .applied(revision: dialogue.revision)))
+            }
+        }
+        #expect(!actions.contains { if case .postgres(.checkpoint, _) = $0 { true } else { false } }, "\(actions)")
+        let refusals = actions.compactMap { action -> String? in
+            guard case .changeRule(let rule, _) = action else { return nil }
+            return rule.restart?.refusal
+        }
+        #expect(refusals.contains("too slow"))
     }
 
     /// Without faults: each member once, one at a time, and writes wait for the leader's alone.

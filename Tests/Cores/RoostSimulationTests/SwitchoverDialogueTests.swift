@@ -48,6 +48,18 @@ import Testing
         #expect(actions.count == 1 && dialogue.member.status.phase == .leading && dialogue.member.status.isOpen)
     }
 
+    /// Others have begun something else, which the rule does not forbid them any more.
+    @Test func whatIsNotAskedForAnyMoreCutsNobodyOff() throws {
+        for next in [nil, SwitchoverRequest(id: "b", target: nil)] {
+            var dialogue = try draining()
+            dialogue.change { $0.switchover = next }
+            _ = dialogue.watch()
+            let actions = dialogue.ended()
+            #expect(!actions.contains(.setGate(isOpen: false)), "\(actions)")
+            #expect(dialogue.member.status.isOpen)
+        }
+    }
+
     @Test func aStopThatTakesTooLongCallsNobody() throws {
         var dialogue = try draining()
         wait(7000, &dialogue)

@@ -278,6 +278,21 @@ import Testing
         #expect(ClusterStatus.pause(of: rule, at: now) != nil)
     }
 
+    /// The copy that a body is made of may be older than the change that is answered.
+    @Test func whatIsSaidOfAPauseIsSaidInItsWordsToo() throws {
+        var rule = rule
+        let now = WallClock.milliseconds()
+        func body() throws -> ClusterBody {
+            try #require(ClusterStatus.body(of: name, in: try planet([try entry(StoreKeys.clusterRule(name), rule)])))
+        }
+        let free = try body()
+        rule.pause = WishTerm(beganAt: now, length: .seconds(3600))
+        let paused = try body()
+        #expect(ClusterStatus.body(paused, paused: nil) == free)
+        #expect(ClusterStatus.body(free, paused: paused.pause) == paused)
+        #expect(ClusterStatus.body(paused, paused: paused.pause) == paused)
+    }
+
     @Test func aClusterThatGoesSaysWhatKeepsIt() throws {
         var going = spec
         going.isDestroying = true

@@ -88,7 +88,25 @@ import Testing
         for _ in 0..<2 { try await world.directory.cancelRestart(of: world.cluster) }
         try await world.keepOperations(under: fence)
         let ended = try #require(try await world.look().operations[next])
-        #expect(ended.state == .failed && ended.result?.contains("taken back; not started anew: db-3") == true)
+        #expect(
+            ended.state == .failed
+                && ended.result?.contains("taken back; not started anew by then: db-3 (one that had") == true)
+    }
+
+    @Test("A restart that another has replaced before anybody saw its end is not said to have been undone")
+    func restartThatNobodySawEnd() async throws {
+        let world = try await ready()
+        defer { world.remove() }
+        let fence = try await world.takeDuty()
+        let id = try await restart(world, "db-3")
+        try await change(world) {
+            $0.restart?.done = $0.restart?.left ?? []
+            $0.restart?.left = []
+        }
+        #expect(try await restart(world, "db-2") != id)
+        try await world.keepOperations(under: fence)
+        let ended = try #require(try await world.look().operations[id])
+        #expect(ended.result?.contains("whether this one was done before, nobody has seen") == true, "\(ended)")
     }
 
     @Test("A restart whose time is over has failed, and who does not know it is not asked")

@@ -82,9 +82,10 @@ extension ClusterBody {
             let left = change.left.map { "\($0.kind.rawValue) \($0.member)" }.joined(separator: ", ")
             facts.facts.append(("Change", "\(counted(change.done.count, "step")) done, left: \(left)"))
         }
-        if let restart, !restart.left.isEmpty, restart.refusal == nil {
+        if let restart, !restart.left.isEmpty {
             let left = restart.left.map(\.text).joined(separator: ", ")
-            facts.facts.append(("Restart", "\(counted(restart.done.count, "member")) done, left: \(left)"))
+            let words = "\(counted(restart.done.count, "member")) done, left: \(left)"
+            facts.facts.append(("Restart", restart.refusal.map { "\(words); ended: \($0)" } ?? words))
         }
         for (label, url) in [("Write", writeURL), ("Read", readURL)] where !url.isEmpty {
             facts.facts.append((label, showsPassword ? url : Self.withoutPassword(url)))

@@ -68,8 +68,8 @@ struct PostgresRestartCommand: AsyncParsableCommand {
             if wish.left.isEmpty { return cluster.isServing }
             if let refusal = wish.refusal {
                 throw CommandFailure(
-                    "not started anew: \(wish.left.map(\.text).joined(separator: ", ")): \(refusal)",
-                    advice: "See it: roost pg status \(name)")
+                    "not started anew by then: \(wish.left.map(\.text).joined(separator: ", ")): \(refusal)",
+                    advice: "One that had begun ends it. See it: roost pg status \(name)")
             }
             return false
         }
