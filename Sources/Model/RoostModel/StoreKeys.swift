@@ -31,7 +31,7 @@ public enum StoreKeys {
     public static func machineName(_ app: AppName, _ name: String) -> String { machineNames(app) + name }
 
     /// Network names and their numbers; a number is never used again.
-    static let networks = "/roost/networks/"
+    public static let networks = "/roost/networks/"
     /// ``NetworkNumber``; made with the first app that names the network.
     public static func network(_ network: NetworkName) -> String { networks + network.text }
     /// ``NetworkNumber`` that was given last. Absent: none was.

@@ -60,7 +60,7 @@ struct HostAssembly {
         let host = configuration.host
         let peers = PeerClient(port: configuration.api.tcpPort, credential: token.credential(of: host))
         let dispatch = PlanetDispatch(agent: agent, peers: peers)
-        let apps = AppDirectory(store: store)
+        let apps = AppDirectory(store: store) { app in watcher.read { $0.networks(of: app) } }
         let view = PlanetView(
             agent: agent, watcher: watcher, peers: peers,
             reachability: Reachability(mesh: mesh, host: host, region: configuration.region), apps: apps)
@@ -174,6 +174,7 @@ struct HostAssembly {
         ClusterDirectory(
             store: store, prefixes: configuration.anycastPrefixes,
             keepsSecretsApart: { [host = configuration.host] in SecretsMover.keepsApart(on: host, in: watcher) },
+            networks: { app in watcher.read { $0.networks(of: app) } },
             makeSecrets: { try await Self.makeSecrets(cluster: $0, address: $1) })
     }
 

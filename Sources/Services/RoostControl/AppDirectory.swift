@@ -1,17 +1,24 @@
 import Foundation
 import RoostLinux
 public import RoostModel
-import RoostPlanet
+public import RoostPlanet
 public import RoostStore
 
 /// Apps and their networks: names that are unique on the planet, so their truth is the store.
 public struct AppDirectory: Sendable {
     let store: any Store
+    let networks: @Sendable (AppName) -> MachineNetworks
 
     /// How often a change is tried again when others changed the same records in between.
     public static let triesMax = 16
 
-    public init(store: any Store) { self.store = store }
+    /// - Parameter networks: what is known of the machines that there are, for a new app of this name.
+    public init(
+        store: any Store, networks: @escaping @Sendable (AppName) -> MachineNetworks = { _ in MachineNetworks() }
+    ) {
+        self.store = store
+        self.networks = networks
+    }
 
     /// Makes the app, on the named private network or on one of its own.
     public func create(_ name: AppName, network: NetworkName?, owner: OwnerKind? = nil) async throws(Refusal)
@@ -53,17 +60,38 @@ public struct AppDirectory: Sendable {
             compares.append(.modified(key: StoreKeys.network(networkName), equals: present.revision))
         } else {
             let counter = try await store.record(NetworkNumber.self, at: StoreKeys.networkCounter)
-            number = NetworkNumber((counter?.record.number ?? 0) + 1)
+            let machines = networks(name)
+            let last = max(counter?.record ?? .hosts, machines.highest)
+            if owner == nil, let former = machines.ofApp, try await !isGiven(former) {
+                number = former
+            } else {
+                let next = last.number.addingReportingOverflow(1)
+                guard !next.overflow else { throw Refusal(.failed, "there are no more numbers for networks") }
+                number = NetworkNumber(next.partialValue)
+            }
             compares.append(.modified(key: StoreKeys.network(networkName), equals: present?.revision ?? .absent))
             compares.append(.modified(key: StoreKeys.networkCounter, equals: counter?.revision ?? .absent))
             operations.append(try .put(number, at: StoreKeys.network(networkName)))
-            operations.append(try .put(number, at: StoreKeys.networkCounter))
+            operations.append(try .put(max(number, last), at: StoreKeys.networkCounter))
         }
         let app = AppRecord(
             name: name, network: number, networkName: networkName, createdAt: WallClock.milliseconds(),
             owner: owner)
         operations.append(try .put(app, at: StoreKeys.app(name)))
         return Plan(app: app, compares: compares, operations: operations)
+    }
+
+    /// Whether the store has given the number to a network. One that machines are in and that it knows nothing of is from
+    /// after the copy that it was restored from.
+    private func isGiven(_ number: NetworkNumber) async throws(Refusal) -> Bool {
+        let listing: Listing
+        do { listing = try await store.read(.prefix(StoreKeys.networks), at: nil) } catch {
+            throw Refusal(store: error)
+        }
+        return listing.entries.contains { entry in
+            // One that cannot be read may be it.
+            (try? JSONDecoder().decode(NetworkNumber.self, from: Data(entry.value))).map { $0 == number } ?? true
+        }
     }
 
     /// The network of an app that something else keeps (a database) is open to its own machines alone: what listens

@@ -4,8 +4,12 @@ import RoostModel
 public import RoostPlanet
 public import RoostStore
 public import ServiceLifecycle
+import Synchronization
 
 /// Publishes what changed of the host, and only over records with a lower generation.
+///
+/// What it has published it looks for again whenever records of hosts are listed anew: the store may have gone back, and
+/// then it has what this host was at the time of the copy, also where nothing changes on the host any more.
 ///
 /// Machines and volumes are records of their own as soon as every other host can read them so; until then everything is
 /// in the host's one record.
@@ -36,18 +40,38 @@ public struct Publisher: Service {
         let (wakes, wake) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
         let own = agent.changes.subscribe()
         let others = watcher.changes.subscribe { $0.concernsHosts }
+        let doubt = Doubt()
         await cancelWhenGracefulShutdown {
             await withTaskGroup(of: Void.self) { group in
                 group.addTask { for await _ in own { wake.yield() } }
-                group.addTask { for await _ in others { wake.yield() } }
-                group.addTask { await publishAll(wakes) }
+                group.addTask {
+                    for await changes in others {
+                        if changes.contains(.all) { doubt.raise() }
+                        wake.yield()
+                    }
+                }
+                group.addTask { await publishAll(wakes, doubt) }
                 await group.next()
                 group.cancelAll()
             }
         }
     }
 
-    private func publishAll(_ wakes: AsyncStream<Void>) async {
+    /// Whether the store may have something else than was published.
+    private final class Doubt: Sendable {
+        private let isRaised = Mutex(false)
+
+        func raise() { isRaised.withLock { $0 = true } }
+
+        func take() -> Bool {
+            isRaised.withLock { isRaised in
+                defer { isRaised = false }
+                return isRaised
+            }
+        }
+    }
+
+    private func publishAll(_ wakes: AsyncStream<Void>, _ doubt: Doubt) async {
         var publication: HostPublication?
         /// The planet has this host as it is.
         var isKnown = false
@@ -59,6 +83,8 @@ public struct Publisher: Service {
                 guard await iterator.next() != nil else { return }
                 continue
             }
+            // Before the look: what is listed during it is looked at once more.
+            if doubt.take() { publication = nil }
             var record = await agent.record()
             let areAllAble = watcher.others(than: record.host, allHave: .smallRecords)
             record.layout = areAllAble ? .small : .whole

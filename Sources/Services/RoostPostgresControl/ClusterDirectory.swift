@@ -15,16 +15,19 @@ public struct ClusterDirectory: Sendable {
     let makeSecrets: @Sendable (AppName, IPv4Address) async throws -> ClusterSecrets
     /// Whether every host finds secrets apart from a cluster's other records.
     let keepsSecretsApart: @Sendable () -> Bool
+    let networks: @Sendable (AppName) -> MachineNetworks
 
     static let membersMax = PostgresNames.membersMax
 
     public init(
         store: any Store, prefixes: [IPv4Prefix],
         keepsSecretsApart: @escaping @Sendable () -> Bool,
+        networks: @escaping @Sendable (AppName) -> MachineNetworks = { _ in MachineNetworks() },
         makeSecrets: @escaping @Sendable (AppName, IPv4Address) async throws -> ClusterSecrets
     ) {
         self.store = store
         self.keepsSecretsApart = keepsSecretsApart
+        self.networks = networks
         self.prefixes = prefixes
         self.makeSecrets = makeSecrets
     }
@@ -63,7 +66,7 @@ public struct ClusterDirectory: Sendable {
                 .invalid, "volume_size_gb must be 1 to \(HostAgent.volumeSizeMax.wholeGibibytes)")
         }
         let members = try members(of: order)
-        let apps = AppDirectory(store: store)
+        let apps = AppDirectory(store: store, networks: networks)
         for _ in 0..<AppDirectory.triesMax {
             var plan = try await apps.plan(order.name, network: nil, owner: .postgres)
             let address = try await freeAddress()

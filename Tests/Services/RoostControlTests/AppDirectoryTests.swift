@@ -1,6 +1,7 @@
 import Foundation
 import RoostLinux
 import RoostModel
+import RoostPlanet
 import RoostStore
 import Testing
 
@@ -40,6 +41,36 @@ import Testing
             let worker = try await apps.create(try AppName("worker"), network: web.networkName)
             #expect(worker.network == web.network)
             #expect(try await apps.create(try AppName("other"), network: nil).network != web.network)
+        }
+    }
+
+    /// The store's counter goes back with it; machines that were made since run on, in networks of their own.
+    @Test func aStoreThatWentBackGivesNoNetworkThatMachinesAreIn() async throws {
+        try await Self.withDirectory { apps in
+            let (late, later) = (try AppName("late"), try AppName("later"))
+            let old = try await apps.create(try AppName("old"), network: nil)
+            #expect(old.network == NetworkNumber(1))
+            let machines = [late: NetworkNumber(2), later: NetworkNumber(3)]
+            let restored = AppDirectory(store: apps.store) { app in
+                MachineNetworks(highest: NetworkNumber(3), ofApp: machines[app])
+            }
+            // Whichever comes first, and also where a feature keeps it.
+            let other = try await restored.create(try AppName("other"), network: nil)
+            #expect(other.network == NetworkNumber(4))
+            let kept = try await restored.plan(late, network: nil, owner: .postgres)
+            #expect(kept.app.network == NetworkNumber(5))
+            // Made anew, an app has the network of its machines.
+            #expect(try await restored.create(later, network: nil).network == NetworkNumber(3))
+            #expect(try await restored.create(late, network: nil).network == NetworkNumber(2))
+            // A number that was given already is nobody else's.
+            let wrong = AppDirectory(store: apps.store) { _ in
+                MachineNetworks(highest: NetworkNumber(3), ofApp: old.network)
+            }
+            #expect(try await wrong.create(try AppName("thief"), network: nil).network == NetworkNumber(5))
+            // And the counter stays where it is when hosts say less.
+            #expect(try await apps.create(try AppName("next"), network: nil).network == NetworkNumber(6))
+            let last = AppDirectory(store: apps.store) { _ in MachineNetworks(highest: NetworkNumber(.max)) }
+            await #expect(throws: Refusal.self) { try await last.create(try AppName("full"), network: nil) }
         }
     }
 

@@ -357,4 +357,54 @@ import Testing
             _ = try? await running.value
         }
     }
+
+    @Test("A store that went back hears anew what a host is on which nothing happens any more")
+    func goneBack() async throws {
+        let host = try FakeHost()
+        defer { host.remove() }
+        let before = try SQLiteStore(path: host.folder + "/store.sqlite")
+        let copy = try SQLiteStore(path: host.folder + "/copy.sqlite")
+        let store = GoingBackStore(before)
+        let watcher = PlanetWatcher(store: store, stateFolder: host.folder, logger: logger)
+        let (gone, kept) = (try HostAgentTests().order(), try HostAgentTests().order())
+        try await host.withAgent { agent in
+            let publisher = Publisher(agent: agent, store: store, watcher: watcher, logger: logger)
+            let running = Task {
+                try await withThrowingTaskGroup(of: Void.self) { group in
+                    group.addTask { try await watcher.run() }
+                    group.addTask { try await publisher.run() }
+                    try await group.waitForAll()
+                }
+            }
+            let key = StoreKeys.host(agent.configuration.host)
+            /// What is published, when it is all that the host is.
+            func published() async throws -> [String: [UInt8]]? {
+                try await poll(for: .seconds(20)) {
+                    let entries = try await store.read(.prefix(key), at: nil).entries
+                    let stored = Dictionary(uniqueKeysWithValues: entries.map { ($0.key, $0.value) })
+                    let number = try stored[StoreKeys.generation(agent.configuration.host)].map {
+                        try RecordCodec.read(Generation.self, from: $0)
+                    }
+                    return await agent.generation == number ? stored : nil
+                }
+            }
+            _ = try await agent.createMachine(gone)
+            _ = try await agent.wait(for: gone.id, states: [.started], timeout: .seconds(10))
+            let early = try #require(try await published())
+            _ = try await copy.commit(
+                Transaction(then: early.map { .put(key: $0.key, value: $0.value, lease: nil) }))
+
+            _ = try await agent.destroy(gone.id, force: true)
+            _ = try await agent.wait(for: gone.id, states: [.destroyed], timeout: .seconds(10))
+            _ = try await agent.createMachine(kept)
+            _ = try await agent.wait(for: kept.id, states: [.started], timeout: .seconds(10))
+            let late = try #require(try await published())
+            #expect(Set(late.keys) != Set(early.keys))
+
+            store.goBack(to: copy)
+            #expect(try await published() == late)
+            running.cancel()
+            _ = try? await running.value
+        }
+    }
 }
