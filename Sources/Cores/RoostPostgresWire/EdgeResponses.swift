@@ -73,7 +73,7 @@ extension ErrorResponse {
             return ErrorResponse(
                 .cannotConnectNow,
                 "no member of cluster \(app) accepted this connection within \(time.components.seconds) s",
-                hint: "The cluster is failing over or has too few members: see 'roost pg status \(app)'.")
+                hint: "What keeps the cluster from being open says 'roost pg status \(app)'.")
         }
         return ErrorResponse(
             .tooManyConnections,

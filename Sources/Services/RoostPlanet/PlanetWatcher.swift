@@ -22,8 +22,13 @@ public final class PlanetWatcher: Service, Sendable {
     private struct State {
         var planet: Planet
         var following: FollowedParts
-        /// How often records of clusters were listed, or were not heard any more.
-        var listings: UInt64 = 0
+        /// How often this part was listed, or was not heard any more; of parts with records of clusters.
+        var listings: [PlanetPart: UInt64] = [:]
+
+        /// Another one whenever the records of this cluster were listed.
+        func listing(of cluster: AppName) -> UInt64 {
+            listings[.clusters, default: 0] + listings[.cluster(cluster), default: 0]
+        }
     }
 
     /// Told after every change, and when the connection to the store is lost or back.
@@ -81,17 +86,18 @@ public final class PlanetWatcher: Service, Sendable {
     /// What is known of this cluster is what the store says now.
     public func hears(_ cluster: AppName) -> Bool { state.withLock { $0.following.hears(cluster) } }
 
-    /// The clusters of which what is known is what the store says now, and the number of the listing it goes on from: what
-    /// differs between two looks with the same number was written between them.
-    public func heardClusters() -> (clusters: [AppName: Planet.ClusterRecords], listing: UInt64) {
+    /// The clusters of which what is known is what the store says now, and of each the number of the listing it goes on from:
+    /// what differs between two looks with the same number was written between them.
+    public func heardClusters() -> (clusters: [AppName: Planet.ClusterRecords], listings: [AppName: UInt64]) {
         state.withLock { state in
-            (state.planet.clusters.filter { state.following.hears($0.key) }, state.listings)
+            let clusters = state.planet.clusters.filter { state.following.hears($0.key) }
+            return (clusters, .init(uniqueKeysWithValues: clusters.keys.map { ($0, state.listing(of: $0)) }))
         }
     }
 
     /// The planet, where this cluster is heard, and the number as of ``heardClusters()``.
     public func planet(hearing cluster: AppName) -> (planet: Planet, listing: UInt64)? {
-        state.withLock { $0.following.hears(cluster) ? ($0.planet, $0.listings) : nil }
+        state.withLock { $0.following.hears(cluster) ? ($0.planet, $0.listing(of: cluster)) : nil }
     }
 
     /// What the store says now of a cluster; nil where it is not heard.
@@ -181,7 +187,7 @@ public final class PlanetWatcher: Service, Sendable {
             let wasLive = state.following.isLive
             switch (feed.part, event) {
             case (.clusters, .listing), (.cluster, .listing), (.clusters, .interrupted), (.cluster, .interrupted):
-                state.listings += 1
+                state.listings[feed.part, default: 0] += 1
             default: break
             }
             var update = state.planet.apply(event, of: feed.part)

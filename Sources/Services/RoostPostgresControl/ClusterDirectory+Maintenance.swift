@@ -42,6 +42,7 @@ extension ClusterDirectory {
         let key = StoreKeys.clusterRule(name)
         for _ in 0..<AppDirectory.triesMax {
             let (records, spec, present) = try await ruling(name)
+            try Self.checkStoreIsNotBehind(records, name)
             var rule = present
             if let member { try Self.check(member, isIn: rule) }
             if let former = rule.restart, Self.goesOn(former) {
@@ -117,6 +118,16 @@ extension ClusterDirectory {
                 "Postgres cluster \(name) is \(spec.isDestroying ? "being destroyed" : "not initialised yet")")
         }
         return (records, spec, rule)
+    }
+
+    /// Members that know better than the store do nothing that is asked for there.
+    static func checkStoreIsNotBehind(_ records: Planet.ClusterRecords, _ name: AppName) throws(Refusal) {
+        let members = records.membersWithProof.map(\.text)
+        guard !members.isEmpty else { return }
+        throw Refusal(
+            .failedPrecondition,
+            "the store has gone back to an older copy, says \(members.joined(separator: ", ")), and members wait until its rule "
+                + "is put right: roost pg recover \(name)")
     }
 
     /// A member whose program does not know a wish acts against it.

@@ -238,6 +238,7 @@ public struct ClusterDirectory: Sendable {
         let key = StoreKeys.clusterRule(name)
         for _ in 0..<AppDirectory.triesMax {
             let (records, spec, present) = try await ruling(name)
+            try Self.checkStoreIsNotBehind(records, name)
             var rule = present
             try check(target, under: rule)
             let id = OperationDirectory.makeID()

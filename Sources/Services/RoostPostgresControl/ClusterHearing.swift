@@ -52,8 +52,8 @@ public final class ClusterHearing: Service, Sendable {
     public func silent() -> [AppName: SilentMembers] {
         ledger.withLock { ledger in
             let now = BootClock.now()
-            let (clusters, listing) = watcher.heardClusters()
-            ledger.note(clusters, listing: listing, now)
+            let (clusters, listings) = watcher.heardClusters()
+            ledger.note(clusters, listings: listings, now)
             return ledger.silent(now)
         }
     }
@@ -65,15 +65,24 @@ public struct ClusterSilence: Hashable, Sendable {
     public var leader: Duration?
     /// Of each member's own reports; not of one whose program does not count them.
     public var members: [MemberName: Duration] = [:]
+    /// What is there of the leader's heartbeat was there when this host began to hear the cluster: it may be of any time.
+    public var isLeaderUnheard = false
+    /// Of the reports of these the same is true.
+    public var unheard: Set<MemberName> = []
 
     /// A leader that has not renewed its lease for this long is not heard from.
     public static let leaderMax = Heartbeat.lease
     /// A member that has not reported for this long is not heard from: one of its reports was lost, and the next is late.
     public static let reportMax = MemberReport.tick * 2 + .seconds(1)
 
-    public init(leader: Duration? = nil, members: [MemberName: Duration] = [:]) {
+    public init(
+        leader: Duration? = nil, members: [MemberName: Duration] = [:], isLeaderUnheard: Bool = false,
+        unheard: Set<MemberName> = []
+    ) {
         self.leader = leader
         self.members = members
+        self.isLeaderUnheard = isLeaderUnheard
+        self.unheard = unheard
     }
 }
 
@@ -116,9 +125,11 @@ struct HearingLedger: Sendable {
     private var clusters: [AppName: Signs] = [:]
 
     /// - Parameter heard: the clusters that are heard now; of the others, everything is forgotten.
-    mutating func note(_ heard: [AppName: Planet.ClusterRecords], listing: UInt64 = 0, _ now: Moment) {
+    mutating func note(
+        _ heard: [AppName: Planet.ClusterRecords], listings: [AppName: UInt64] = [:], _ now: Moment
+    ) {
         clusters = clusters.filter { heard[$0.key] != nil }
-        for (name, records) in heard { note(records, of: name, listing: listing, now) }
+        for (name, records) in heard { note(records, of: name, listing: listings[name, default: 0], now) }
     }
 
     /// What this one cluster's records are now; the others are as they were.
@@ -147,8 +158,12 @@ struct HearingLedger: Sendable {
     ) -> Sign {
         if let before, before.sequence == sequence, before.epoch == epoch { return before }
         var sign = Sign(sequence: sequence, epoch: epoch, since: now)
-        // Who lives counts on from what is there; a number that is lower is of an older copy of the store.
-        if goesOn, let last = before?.sequence, let sequence { sign.isSeenToCome = sequence > last }
+        // Who lives counts on from what is there, a new leader from the start; a number that is lower is of an older copy of
+        // the store.
+        if goesOn, let sequence {
+            let counted = before.flatMap { $0.epoch < epoch ? nil : $0.sequence }
+            sign.isSeenToCome = counted.map { sequence > $0 } ?? true
+        }
         return sign
     }
 
@@ -163,7 +178,9 @@ struct HearingLedger: Sendable {
     func silence(in cluster: AppName, _ now: Moment) -> ClusterSilence {
         guard let signs = clusters[cluster] else { return ClusterSilence() }
         return ClusterSilence(
-            leader: signs.leader.map { now - $0.since }, members: signs.members.mapValues { now - $0.since })
+            leader: signs.leader.map { now - $0.since }, members: signs.members.mapValues { now - $0.since },
+            isLeaderUnheard: signs.leader.map { $0.sequence != nil && !$0.isSeenToCome } ?? false,
+            unheard: Set(signs.members.filter { !$0.value.isSeenToCome }.keys))
     }
 
     func silent(_ now: Moment) -> [AppName: SilentMembers] {
@@ -183,6 +200,16 @@ extension Planet.ClusterRecords {
         else { return false }
         guard let heartbeat, heartbeat.epoch == rule.epoch, let standbys = heartbeat.standbys else { return true }
         return standbys.contains { $0.member == member && $0.isConfirming }
+    }
+
+    /// These have proof that the store went back to an older copy, and do nothing that its rule says. Whoever has been called
+    /// since, by a rule that was put right, has not said anything about that one yet.
+    var membersWithProof: [MemberName] {
+        guard let rule else { return [] }
+        let called = max(rule.epoch, rule.recruitment?.epoch ?? rule.epoch)
+        return rule.members.filter { member in
+            reports[member].map { $0.knowledge != nil && $0.promised >= called } ?? false
+        }
     }
 
     /// How much of its leader's log a standby does not show yet: what it has not received, and what it has not replayed.

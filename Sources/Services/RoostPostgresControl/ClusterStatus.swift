@@ -117,6 +117,7 @@ enum ClusterStatus {
         let isLeader = records.rule?.leader == member.name
         // What it said last is not how it is.
         let isSilent = words(for: silence.members[member.name], max: ClusterSilence.reportMax) != nil
+        let isUnheard = isUnheard(member.name, records, silence)
         let state: String =
             if let absence = records.absence(of: member.name) {
                 absence
@@ -126,6 +127,8 @@ enum ClusterStatus {
                 "machine \(machine.state.rawValue)"
             } else if isSilent {
                 "silent"
+            } else if isUnheard {
+                "unknown"
             } else {
                 report?.state.rawValue ?? "starting"
             }
@@ -133,7 +136,7 @@ enum ClusterStatus {
             name: member.name, machine: placement?.machine, volume: placement?.volume, host: placement?.host,
             region: member.region, address: placement?.address, role: isLeader ? .primary : .standby,
             state: state, timeline: report?.timeline ?? 0, lagBytes: isLeader ? 0 : lagBytes(of: member.name, records),
-            lagSeconds: isSilent ? nil : report.map { isLeader ? 0 : Double($0.lagMilliseconds) / 1000 },
+            lagSeconds: isSilent || isUnheard ? nil : report.map { isLeader ? 0 : Double($0.lagMilliseconds) / 1000 },
             detail: details(of: member.name, records, silence, isPast: machine.map { $0.state != .started } ?? false))
     }
 
@@ -152,7 +155,9 @@ enum ClusterStatus {
         of member: MemberName, _ records: Planet.ClusterRecords, _ silence: ClusterSilence, isPast: Bool
     ) -> String? {
         let own = detail(of: member, records)
-        let words = words(for: silence.members[member], max: ClusterSilence.reportMax)
+        let words =
+            words(for: silence.members[member], max: ClusterSilence.reportMax)
+            ?? (isUnheard(member, records, silence) ? "not heard from yet" : nil)
         guard words != nil || isPast && own != nil else { return own }
         return [words, own.map { "it said last: \($0)" }].compactMap(\.self).joined(separator: "; ")
     }
@@ -166,6 +171,16 @@ enum ClusterStatus {
         let leaders = records.confirms(member) ? records.reports[rule.leader]?.detail : nil
         return own ?? leaders
             ?? (records.reports[member] == nil ? "its machine starts" : "copies what \(rule.leader) has")
+    }
+
+    /// Nothing of it was seen to come, and no leader that is heard sees it confirm.
+    private static func isUnheard(
+        _ member: MemberName, _ records: Planet.ClusterRecords, _ silence: ClusterSilence
+    ) -> Bool {
+        guard silence.unheard.contains(member) else { return false }
+        guard !silence.isLeaderUnheard, let rule = records.rule, let beat = records.heartbeat, beat.epoch == rule.epoch
+        else { return true }
+        return member != rule.leader && beat.standbys?.contains { $0.member == member && $0.isConfirming } != true
     }
 
     private static func words(for silence: Duration?, max: Duration) -> String? {
@@ -197,11 +212,26 @@ enum ClusterStatus {
             return (.creating, "the first member has not initialised the cluster yet")
         }
         let reports = records.reports
+        let provers = records.membersWithProof.filter { member in
+            words(for: silence.members[member], max: ClusterSilence.reportMax) == nil
+                && !silence.unheard.contains(member)
+        }
+        let reversal =
+            provers.isEmpty
+            ? nil
+            : "the store has gone back to an older copy, says \(provers.map(\.text).joined(separator: ", ")): "
+                + "roost pg recover \(spec.name)"
+        let isLeaderHeard = words(for: silence.leader, max: ClusterSilence.leaderMax) == nil && !silence.isLeaderUnheard
+        let opens = records.heartbeat.map { $0.epoch == rule.epoch && $0.isOpen } ?? false
+        if let reversal, provers.contains(rule.leader) || !isLeaderHeard || !opens { return (.unavailable, reversal) }
         let standbys = rule.members.filter { $0 != rule.leader }
         let confirming = standbys.filter(records.confirms)
         if let recruitment = rule.recruitment {
             // What one says that is silent now was about something else.
-            let heard = rule.members.filter { words(for: silence.members[$0], max: ClusterSilence.reportMax) == nil }
+            let heard = rule.members.filter { member in
+                words(for: silence.members[member], max: ClusterSilence.reportMax) == nil
+                    && !silence.unheard.contains(member)
+            }
             let waiting = heard.compactMap { reports[$0]?.detail }.first
             return (
                 .unavailable,
@@ -212,15 +242,20 @@ enum ClusterStatus {
         if records.heartbeat != nil, let words = words(for: silence.leader, max: ClusterSilence.leaderMax) {
             return (.unavailable, "the primary \(rule.leader) was \(words)")
         }
+        // It may be of any time, as from an older copy of the store.
+        if records.heartbeat?.epoch == rule.epoch, silence.isLeaderUnheard {
+            return (.unheard, "the primary \(rule.leader) was not heard from yet; what the store says is shown")
+        }
         guard let heartbeat = records.heartbeat, heartbeat.epoch == rule.epoch, heartbeat.isOpen else {
             let isNew = isBeingMade && rule.epoch == .first && confirming.count < rule.confirmations
             let why = reports[rule.leader]?.detail ?? "the primary \(rule.leader) does not accept writes yet"
             return (isNew ? .creating : .unavailable, why)
         }
         let missing = standbys.filter { !confirming.contains($0) }
-        let silent = rule.members.compactMap { member in
-            words(for: silence.members[member], max: ClusterSilence.reportMax).map { "\(member) was \($0)" }
-        }
+        let silent =
+            rule.members.compactMap { member in
+                words(for: silence.members[member], max: ClusterSilence.reportMax).map { "\(member) was \($0)" }
+            } + [reversal].compactMap(\.self)
         if !missing.isEmpty {
             let words = (["not streaming: " + missing.map(\.text).joined(separator: ", ")] + silent).joined(
                 separator: "; ")

@@ -252,4 +252,13 @@ import Testing
         #expect(line == expected)
         #expect(line.count < columns)
     }
+
+    @Test("What only counts on is no new phase, who and which epoch is")
+    func phases() {
+        let silent = { "cluster shop: the primary \($0) was not heard from for \($1) s; not streaming: shop-3" }
+        #expect(Progress.phase(of: silent("shop-1", 6)) == Progress.phase(of: silent("shop-1", 17)))
+        #expect(Progress.phase(of: silent("shop-1", 6)) != Progress.phase(of: silent("shop-2", 6)))
+        #expect(Progress.phase(of: "copying 1.5 MiB, 3 %") == Progress.phase(of: "copying 20 MiB, 40 %"))
+        #expect(Progress.phase(of: "recruiting for epoch 5") != Progress.phase(of: "recruiting for epoch 6"))
+    }
 }

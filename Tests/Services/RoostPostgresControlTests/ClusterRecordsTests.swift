@@ -115,7 +115,9 @@ import Testing
         ledger.note(planet(1, [report(members[1], 4), report(members[2], nil)]).clusters, began)
         ledger.note(planet(2, [report(members[1], 4), report(members[2], nil)]).clusters, began + .seconds(5))
         let silence = ledger.silence(in: name, began + .seconds(8))
-        #expect(silence == ClusterSilence(leader: .seconds(3), members: [members[1]: .seconds(8)]))
+        let unheard: Set = [members[1]]
+        #expect(
+            silence == ClusterSilence(leader: .seconds(3), members: [members[1]: .seconds(8)], unheard: unheard))
         #expect(ledger.silent(began + .seconds(7)) == [:])
         let silent = SilentMembers(isLeaderSilent: false, members: [members[1]])
         #expect(ledger.silent(began + .seconds(8)) == [name: silent])
@@ -135,7 +137,7 @@ import Testing
         func hear(_ beat: UInt64, _ sequence: UInt64, listing: UInt64) -> ClusterVoices {
             now = now + .seconds(1)
             let reports = [report(members[1], sequence), report(members[2], nil)]
-            ledger.note(planet(beat, reports).clusters, listing: listing, now)
+            ledger.note(planet(beat, reports).clusters, listings: [name: listing], now)
             return ledger.voices(of: name, now)
         }
         let alive = ClusterVoices(members: [members[1]], isLeaderRenewing: true)
@@ -150,10 +152,36 @@ import Testing
         #expect(hear(9, 10, listing: 3) == alive)
         // An older copy of it.
         #expect(hear(2, 1, listing: 3) == ClusterVoices())
-        ledger.note([:], listing: 3, now)
+        ledger.note([:], listings: [name: 3], now)
         #expect(hear(3, 2, listing: 3) == ClusterVoices())
         // Another cluster's look does not make one forget the listing.
         #expect(hear(4, 3, listing: 3) == alive)
+    }
+
+    @Test("What was there when a host began to hear is of any time until it is seen to change")
+    func onlyWhatIsSeenToComeIsOfNow() throws {
+        var ledger = HearingLedger()
+        var now = Moment(sinceBoot: .seconds(100))
+        func hear(_ beat: UInt64, _ sequence: UInt64, _ listing: UInt64) -> [Bool] {
+            now = now + .seconds(1)
+            ledger.note(planet(beat, [report(members[1], sequence)]).clusters, listings: [name: listing], now)
+            let silence = ledger.silence(in: name, now)
+            return [silence.isLeaderUnheard, silence.unheard.contains(members[1])]
+        }
+        #expect(hear(5, 4, 1) == [true, true])
+        #expect(hear(6, 4, 1) == [false, true])
+        #expect(hear(6, 5, 1) == [false, false])
+        // Listed anew: of any time again, also where it is other than before.
+        #expect(hear(6, 9, 2) == [true, true])
+        #expect(hear(7, 10, 2) == [false, false])
+        // A leader that is named while the cluster is heard is heard from its first beat on.
+        var next = planet(8, [])
+        next.clusters[name]?.rule?.epoch = Epoch(2)
+        ledger.note(next.clusters, listings: [name: 2], now)
+        next.clusters[name]?.heartbeat?.epoch = Epoch(2)
+        next.clusters[name]?.heartbeat?.sequence = 1
+        ledger.note(next.clusters, listings: [name: 2], now)
+        #expect(!ledger.silence(in: name, now).isLeaderUnheard)
     }
 
     @Test("A new leader is silent since it was named, not since the one before it fell silent")

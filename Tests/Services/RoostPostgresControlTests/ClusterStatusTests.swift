@@ -235,6 +235,62 @@ import Testing
         #expect(dead.detail == "the primary orders-1 was not heard from for 7 s")
     }
 
+    @Test("Records that were there when a host began to hear make no cluster ready until its leader is seen to speak")
+    func whatWasNotSeenToComeProvesNothing() throws {
+        let (names, planet) = (
+            try (1...3).map { try MemberName("orders-\($0)") }, try three([true, false], words: "clones")
+        )
+        let listed = ClusterSilence(
+            leader: .seconds(1), members: [names[2]: .seconds(1)], isLeaderUnheard: true, unheard: Set(names))
+        let body = try #require(ClusterStatus.body(of: name, in: planet, silence: listed))
+        #expect(body.status == .unheard && !body.isServing)
+        #expect(body.detail == "the primary orders-1 was not heard from yet; what the store says is shown")
+        #expect(body.members.map { $0.lagSeconds == nil } == [true, true, true])
+        #expect(body.members[2].detail == "not heard from yet; it said last: clones")
+        // One beat of the leader says of itself, and of who confirms.
+        var beating = listed
+        beating.isLeaderUnheard = false
+        let beaten = try #require(ClusterStatus.body(of: name, in: planet, silence: beating))
+        #expect(beaten.status == .degraded)
+        #expect(beaten.members.map { $0.lagSeconds == nil } == [false, false, true])
+        #expect(ClusterStatus.body(of: name, in: try three([true, true]), silence: beating)?.status == .ready)
+        var late = listed
+        late.leader = .seconds(7)
+        #expect(ClusterStatus.body(of: name, in: planet, silence: late)?.status == .unavailable)
+    }
+
+    @Test("Members with proof that the store went back are the first that is said, and what to do")
+    func aStoreThatWentBackIsNamed() throws {
+        let report = { (member: MemberName, promised: Epoch) in
+            var report = MemberReport(
+                member: member, role: .standby, state: .failed, promised: promised, position: nil, timeline: 1,
+                replayed: .zero, isStreaming: false, lagBytes: 0, lagMilliseconds: 0)
+            report.knowledge = MemberKnowledge(opened: nil, history: rule.history, timeline: 1, position: nil)
+            return try entry(StoreKeys.report(name, member), report)
+        }
+        let beat = try entry(
+            StoreKeys.clusterHeartbeat(name),
+            Heartbeat(epoch: .first, leader: members[0], sequence: 1, isOpen: true))
+        func body(_ rule: ClusterRule, _ promised: Epoch, _ silence: ClusterSilence) throws -> ClusterBody {
+            let records = [
+                try entry(StoreKeys.clusterRule(name), rule), beat, try report(members[0], promised),
+                try report(members[1], promised),
+            ]
+            return try #require(ClusterStatus.body(of: name, in: try planet(records), silence: silence))
+        }
+        var called = rule
+        called.recruitment = Recruitment(epoch: Epoch(3), proposer: members[1], reason: .leaderSilent)
+        let words = "the store has gone back to an older copy, says orders-1, orders-2: roost pg recover orders"
+        for (rule, promised) in [(rule, Epoch(2)), (called, Epoch(3))] {
+            let body = try body(rule, promised, ClusterSilence(leader: .seconds(33)))
+            #expect(body.status == .unavailable && body.detail == words)
+        }
+        // Of any time; of before the rule was put right.
+        let unheard = ClusterSilence(leader: .seconds(33), unheard: Set(members))
+        #expect(try body(rule, Epoch(2), unheard).detail?.contains("older copy") == false)
+        #expect(try body(called, Epoch(2), ClusterSilence()).detail?.contains("older copy") == false)
+    }
+
     @Test("A recruitment does not show what a member said that is silent now")
     func recruitmentWords() throws {
         var rule = rule

@@ -153,6 +153,16 @@ import Testing
         }
         let all = ClusterVoices(members: Set(before.members))
         try await store(.primary)
+        // Nobody would do it.
+        for refused in [
+            await #expect(throws: Refusal.self) { try await restart(world) },
+            await #expect(throws: Refusal.self) {
+                try await world.directory.requestSwitchover(of: world.cluster, to: nil)
+            },
+        ] {
+            #expect(refused?.code == .failedPrecondition && refused?.message.contains("roost pg recover") == true)
+        }
+        #expect(try await rule(world) == before)
         let open = try await world.directory.recovery(of: world.cluster, hearing: all)
         #expect(open.proposal == nil && open.obstacle?.contains("lets clients in") == true, "\(open)")
         try await store(.standby)

@@ -8,7 +8,7 @@ import Synchronization
 final class Progress: Sendable {
     private struct State {
         var text: String
-        var toldText: String?
+        var toldPhase: [Substring]?
         /// To be told once, above what is being waited for.
         var news: [String] = []
         var hasToldNews = false
@@ -62,10 +62,21 @@ final class Progress: Sendable {
                 Terminal.put("\r\u{1b}[K" + line, on: .error)
                 state.frame += 1
                 state.isDrawn = true
-            } else if state.toldText != state.text {
+            } else if state.toldPhase != Self.phase(of: state.text) {
                 Terminal.say("\(state.text) …")
-                state.toldText = state.text
+                state.toldPhase = Self.phase(of: state.text)
             }
+        }
+    }
+
+    /// Without how long and how much, which change from one look to the next: `for 6 s`, `12 MiB of 30 MiB`.
+    static func phase(of text: String) -> [Substring] {
+        let units: Set<Substring> = ["ms", "s", "min", "h", "%", "B", "KiB", "MiB", "GiB", "TiB"]
+        let words = text.split(separator: " ")
+        return words.indices.compactMap { index in
+            let unit = index + 1 < words.count ? words[index + 1].prefix { $0.isLetter || $0 == "%" } : ""
+            let isAmount = Double(words[index]) != nil && units.contains(unit)
+            return isAmount ? nil : words[index]
         }
     }
 
