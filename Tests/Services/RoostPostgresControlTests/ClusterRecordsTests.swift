@@ -6,6 +6,7 @@ import RoostModel
 import RoostPostgresWire
 import RoostRouting
 import RoostStore
+import RoostWire
 import Testing
 
 @testable import RoostPlanet

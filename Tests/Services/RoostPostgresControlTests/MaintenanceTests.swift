@@ -133,23 +133,8 @@ import Testing
         defer { world.remove() }
         let before = try await rule(world)
         let reign = Reign(epoch: Epoch(2), leader: before.members[1], begin: LSN(1000))
-        var reports = try #require(try await world.look().clusters[world.cluster]?.reports)
-        reports[before.leader]?.keptSince = Epoch.none
-        reports[before.leader]?.position = Position(epoch: .first, end: LSN(900))
-        for member in before.members[1...] {
-            reports[member]?.promised = Epoch(2)
-            reports[member]?.state = .failed
-            reports[member]?.keptSince = .first
-            reports[member]?.knowledge = MemberKnowledge(
-                opened: reign, history: before.history + [reign], timeline: 2,
-                position: Position(epoch: Epoch(2), end: LSN(1500)))
-        }
         func store(_ role: MemberReport.Role) async throws {
-            reports[before.leader]?.role = role
-            let puts = try reports.values.map { report in
-                try Transaction.Operation.put(report, at: StoreKeys.report(world.cluster, report.member))
-            }
-            _ = try await world.store.commit(Transaction(then: puts))
+            try await Self.store(role, reign, of: before, in: world)
         }
         let all = ClusterVoices(members: Set(before.members))
         try await store(.primary)
@@ -207,6 +192,28 @@ import Testing
         await #expect(throws: Refusal.self) {
             try await world.directory.recover(world.cluster, as: wish, hearing: all)
         }
+    }
+
+    /// What members say when the store has gone back behind this reign.
+    private static func store(
+        _ role: MemberReport.Role, _ reign: Reign, of rule: ClusterRule, in world: ClusterWorld
+    ) async throws {
+        var reports = try #require(try await world.look().clusters[world.cluster]?.reports)
+        reports[rule.leader]?.keptSince = Epoch.none
+        reports[rule.leader]?.position = Position(epoch: .first, end: LSN(900))
+        reports[rule.leader]?.role = role
+        for member in rule.members[1...] {
+            reports[member]?.promised = Epoch(2)
+            reports[member]?.state = .failed
+            reports[member]?.keptSince = .first
+            reports[member]?.knowledge = MemberKnowledge(
+                opened: reign, history: rule.history + [reign], timeline: 2,
+                position: Position(epoch: Epoch(2), end: LSN(1500)))
+        }
+        let puts = try reports.values.map { report in
+            try Transaction.Operation.put(report, at: StoreKeys.report(world.cluster, report.member))
+        }
+        _ = try await world.store.commit(Transaction(then: puts))
     }
 
     @Test("Who has proof and no history says that the store has gone back, too")
