@@ -12,6 +12,11 @@ public struct MeasuredStore: Store {
     public init(_ base: any Store, lag: WatchLag) {
         self.base = base
         self.lag = lag
+        for operation in ["read", "commit", "grant", "keep_alive", "revoke"] {
+            let results =
+                (operation == "commit" ? ["ok", "refused"] : ["ok"]) + StoreError.Code.allCases.map(\.rawValue)
+            for result in results { Metric.storeCalls.begin(operation, result) }
+        }
     }
 
     public func read(_ range: KeyRange, at revision: Revision?) async throws(StoreError) -> Listing {

@@ -151,7 +151,7 @@ public enum WatchEvent: Hashable, Sendable {
 }
 
 public struct StoreError: Error, Hashable, Sendable, CustomStringConvertible {
-    public enum Code: String, Hashable, Sendable {
+    public enum Code: String, Hashable, Sendable, CaseIterable {
         /// The store did not carry it out, or it only reads; try again later.
         case unavailable
         /// It may or may not have been carried out, or may yet be, even after what is done next. Read before trying

@@ -49,6 +49,9 @@ public final class PlanRunner<Kind: Reconciler>: Service, Sendable {
         self.fence = fence
         self.reachable = reachable
         self.logger = logger
+        for step in Kind.stepNames {
+            for result in ["ok", "failed"] { Metric.planSteps.begin(Kind.name, step, result) }
+        }
     }
 
     public func run() async throws {

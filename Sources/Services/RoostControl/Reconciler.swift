@@ -15,6 +15,9 @@ public protocol Reconciler: Sendable {
     /// What a step is called where steps are counted, whatever it is done to: `place`.
     static func name(of step: Step) -> String
 
+    /// All that ``name(of:)`` says.
+    static var stepNames: [String] { get }
+
     /// What a step did, for people: `placed orders-1 on ams1`.
     static func words(for step: Step) -> String
 

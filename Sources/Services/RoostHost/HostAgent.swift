@@ -5,6 +5,7 @@ public import RoostMesh
 public import RoostModel
 public import RoostPlanet
 public import RoostRuntime
+import RoostTelemetry
 public import RoostVolumes
 
 /// A host's work: it owns the ledger, accepts orders, and keeps what really runs equal to what shall run.
@@ -117,6 +118,7 @@ public actor HostAgent {
         self.ledger = ledger
         (newcomers, newcomersContinuation) = AsyncStream.makeStream(of: Newcomer.self)
         (gateCallStream, gateCalls) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
+        for kind in MachineEvent.Kind.known { Metric.machineEvents.begin(kind.rawValue) }
         for row in unreadable {
             logger.critical(
                 "a row of the ledger cannot be read by this version; it is set aside, and what it stands for is left as it is",

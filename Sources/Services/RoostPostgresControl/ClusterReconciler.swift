@@ -38,6 +38,8 @@ public struct ClusterReconciler: Reconciler {
         }
     }
 
+    public static let stepNames = ["place", "make", "retire", "remove", "forget"]
+
     public static func words(for step: ClusterPlan.Step) -> String {
         switch step {
         case .place(let member, let host): "placed \(member) on \(host)"

@@ -48,6 +48,7 @@ public final class LeaseWarden: Service, Sendable {
         self.logger = logger
         self.began = began
         self.kill = kill
+        Metric.leaseLosses.begin()
         var state = State()
         let now = BootClock.now()
         do {

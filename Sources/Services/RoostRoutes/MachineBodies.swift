@@ -30,8 +30,19 @@ extension MachineSummaryBody {
 }
 
 extension ImageRefBody {
-    /// The parts of an image's name, as far as it has them.
-    init(reference: String) {
+    /// The parts of an image's name, as far as it has them. A folder of the host is all repository, with its `dir:` or
+    /// `oci:`; what follows a layout's path is the tag.
+    init(reference text: String) {
+        switch (try? ImageReference(text))?.source {
+        case .registry(let name): self.init(name: name)
+        case .layout(let path, let tag): self.init(registry: "", repository: "oci:" + path, tag: tag, digest: "")
+        case .directory(let path): self.init(registry: "", repository: "dir:" + path, tag: "", digest: "")
+        // One that no host would take, of another version perhaps.
+        case nil: self.init(name: text)
+        }
+    }
+
+    private init(name reference: String) {
         let digestParts = reference.split(separator: "@", maxSplits: 1).map(String.init)
         let path = digestParts.first ?? reference
         let digest = digestParts.count == 2 ? digestParts[1] : ""

@@ -33,6 +33,12 @@ public struct Metric: Hashable, Sendable {
         Counter(label: name, dimensions: dimensions(values)).increment()
     }
 
+    /// Has it told as 0 until something is counted: what first appears as 1 has not grown for whoever collects it.
+    public func begin(_ values: String...) {
+        assert(kind == .counter, "\(name) is no counter")
+        _ = Counter(label: name, dimensions: dimensions(values))
+    }
+
     /// Takes in how long something took.
     public func observe(_ duration: Duration, _ values: String...) {
         let (seconds, attoseconds) = duration.components

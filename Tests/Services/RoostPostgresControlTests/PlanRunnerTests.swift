@@ -287,6 +287,7 @@ private struct CountedReconciler: Reconciler {
     func plans(for cluster: AppName) -> Int { counts.plans.withLock { $0[cluster] ?? 0 } }
 
     static var name: String { ClusterReconciler.name }
+    static var stepNames: [String] { ClusterReconciler.stepNames }
     static func name(of step: ClusterPlan.Step) -> String { ClusterReconciler.name(of: step) }
     static func words(for step: ClusterPlan.Step) -> String { ClusterReconciler.words(for: step) }
     static func heeds(_ change: PlanetChange) -> Bool { ClusterReconciler.heeds(change) }

@@ -51,6 +51,21 @@ import Testing
         }
     }
 
+    @Test("What may wake somebody is told as 0 before it happens: what is born as 1 has not grown")
+    func beginnings() async throws {
+        let registry = MetricsRegistry()
+        try await withMetricsFactory(registry.factory) {
+            try await PlanetUnderTest.run(registry: registry) { planet in
+                let families = try StrictExposition.parse(try await planet["ams1"].call("GET /metrics").text)
+                for kind in MachineEvent.Kind.known {
+                    #expect(families.value("roost_machine_events_total", ["event": kind.rawValue]) == 0)
+                }
+                let failed = ["operation": "keep_alive", "result": "unavailable"]
+                #expect(families.value("roost_store_calls_total", failed) == 0)
+            }
+        }
+    }
+
     @Test("A scraper reads the numbers and nothing else; others do not see that there are any")
     func scrapers() async throws {
         try await PlanetUnderTest.run { planet in
