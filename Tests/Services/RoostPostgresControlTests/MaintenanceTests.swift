@@ -100,7 +100,8 @@ import Testing
         let fence = try await world.takeDuty()
         let id = try await restart(world, "db-3")
         try await change(world) {
-            $0.restart?.done = $0.restart?.left ?? []
+            let left = $0.restart?.left ?? []
+            $0.restart?.done = left
             $0.restart?.left = []
         }
         #expect(try await restart(world, "db-2") != id)
