@@ -255,7 +255,9 @@ import Testing
 
     @Test("What only counts on is no new phase, who and which epoch is")
     func phases() {
-        let silent = { "cluster shop: the primary \($0) was not heard from for \($1) s; not streaming: shop-3" }
+        func silent(_ primary: String, _ seconds: Int) -> String {
+            "cluster shop: the primary \(primary) was not heard from for \(seconds) s; not streaming: shop-3"
+        }
         #expect(Progress.phase(of: silent("shop-1", 6)) == Progress.phase(of: silent("shop-1", 17)))
         #expect(Progress.phase(of: silent("shop-1", 6)) != Progress.phase(of: silent("shop-2", 6)))
         #expect(Progress.phase(of: "copying 1.5 MiB, 3 %") == Progress.phase(of: "copying 20 MiB, 40 %"))
