@@ -67,14 +67,17 @@ private struct OpenLook {
     mutating func expects(_ processes: Set<Int32>) -> Bool {
         let isCounted = openFiles(in: "\(proc)/self") > 0
         var sum = 0
+        func takes(_ table: String) -> Bool {
+            sum += isCounted ? openFiles(in: table) : places(in: table)
+            return !isCounted || sum <= count.max
+        }
         for process in processes {
-            guard let tables = tables(of: process) else { return false }
-            for table in tables {
-                sum += isCounted ? openFiles(in: table) : places(in: table)
-                if isCounted, sum > count.max {
-                    use.hasTooManyOpen = true
-                    return false
-                }
+            // Its own alone may be too many, and nothing is listed for that.
+            let isWithin = takes("\(proc)/\(process)")
+            guard let others = isWithin ? tables(of: process)?.dropFirst() : [] else { return false }
+            guard isWithin, others.allSatisfy(takes) else {
+                use.hasTooManyOpen = true
+                return false
             }
         }
         isBeyondSight = !isCounted && sum > 2 * count.max

@@ -55,6 +55,7 @@ import Testing
         checkpoint_completion_target = '0.9'
         wal_keep_size = '256MB'
         wal_level = 'replica'
+        allow_in_place_tablespaces = 'on'
         wal_log_hints = 'on'
         full_page_writes = 'on'
         fsync = 'on'
