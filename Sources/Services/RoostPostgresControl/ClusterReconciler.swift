@@ -69,7 +69,7 @@ public struct ClusterReconciler: Reconciler {
         case .all, .connection, .host, .machine, .app: true
         case .cluster(_, let part):
             switch part {
-            // The rule says who is a member, and changes seldom.
+            // It says who is a member.
             case .spec, .obstacle, .placement, .rule: true
             case .heartbeat, .secrets, .report: false
             }
@@ -80,6 +80,8 @@ public struct ClusterReconciler: Reconciler {
     public func concern(of change: PlanetChange, in planet: Planet) -> Concern<AppName> {
         switch change {
         case .all, .connection: .all
+        // Only by that a member has left is there something to do.
+        case .cluster(let name, .rule): .things(planet.clusters[name]?.departed.isEmpty == false ? [name] : [])
         case .app(let name), .cluster(let name, _): .things(planet.clusters[name] == nil ? [] : [name])
         // It may have come or gone, with all that it has.
         case .host(let host): .things(planet.clusters(placedOn: host))

@@ -127,7 +127,7 @@ struct RouteBook: Sendable {
             && cluster.heartbeat?.isOpen == true
         let silent = silent[name] ?? SilentMembers()
         let replicas = spec.members.compactMap { member -> Replica? in
-            guard let rule, member.name != rule.leader, rule.members.contains(member.name),
+            guard member.name != rule?.leader, rule?.members.contains(member.name) ?? true,
                 let placement = cluster.placements[member.name],
                 let report = cluster.reports[member.name]
             else { return nil }
