@@ -234,8 +234,12 @@ struct SlotTests {
     @Test func namesAreOursWhenAMemberAndAnEpochMakeThem() throws {
         let slots = ClusterSlots(members: [try MemberName("shop-1"), try MemberName("shop-2")])
         // Numbers are never given again: one that is no member was one, or will be.
-        for name in ["shop_1_e1", "shop_2_e18446744073709551615", "shop_3_e1", "shop_12_e7"] { #expect(slots.contains(name), "\(name)") }
-        for name in ["shop_x_e1", "shops_3_e1", "shop_1_e", "shop_1_e01", "shop_1_e+1", "shop_1", "x_shop_1_e1", "e1", ""] {
+        for name in ["shop_1_e1", "shop_2_e18446744073709551615", "shop_3_e1", "shop_12_e7"] {
+            #expect(slots.contains(name), "\(name)")
+        }
+        for name in [
+            "shop_x_e1", "shops_3_e1", "shop_1_e", "shop_1_e01", "shop_1_e+1", "shop_1", "x_shop_1_e1", "e1", "",
+        ] {
             #expect(!slots.contains(name), "\(name)")
         }
     }
