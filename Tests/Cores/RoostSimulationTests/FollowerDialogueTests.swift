@@ -9,7 +9,8 @@ import Testing
         #expect(dialogue.read() == [.postgres(.initialize, OperationID(1))])
         let actions = dialogue.ended()
         let reign = Reign(epoch: .first, leader: dialogue.names[0], begin: .zero)
-        let state = DurableState(promised: .first, chain: [reign], timeline: 1, data: .usable, led: .first)
+        let state = DurableState(
+            promised: .first, chain: [reign], timeline: 1, data: .usable, led: .first, keptSince: Epoch.none)
         // On disk before it is in the store.
         #expect(actions == [.save(state), .changeRule(Dialogue.firstRule(dialogue.names), expectedRevision: 0)])
         // Died before the answer: the data is kept, the rule asked for again.
@@ -24,11 +25,11 @@ import Testing
         #expect(dialogue.read().isEmpty)
         dialogue.rule = Dialogue.firstRule(dialogue.names)
         dialogue.revision += 1
-        #expect(dialogue.watch() == [.save(DurableState(promised: .first))])
+        #expect(dialogue.watch() == [.save(DurableState(promised: .first, keptSince: .first))])
         // The first heartbeat seen may be an old one; the second shows that the leader lives.
         dialogue.beat(1)
         let reign = Reign(epoch: .first, leader: dialogue.names[0], begin: .zero)
-        #expect(dialogue.watch() == [.save(DurableState(promised: .first, opened: reign))])
+        #expect(dialogue.watch() == [.save(DurableState(promised: .first, opened: reign, keptSince: .first))])
         dialogue.beat(2)
         let clone = PostgresOperation.clone(from: dialogue.names[0], epoch: .first)
         #expect(dialogue.watch() == [.postgres(clone, OperationID(1))])
@@ -36,7 +37,7 @@ import Testing
         dialogue.wait(.seconds(1))
         #expect(dialogue.tell(.tick) == [.postgres(clone, OperationID(2))])
         // Whole: it counts from here on, and then takes its place.
-        var copied = DurableState(promised: .first, data: .exchanging, opened: reign)
+        var copied = DurableState(promised: .first, data: .exchanging, opened: reign, keptSince: .first)
         copied.chain = Dialogue.firstRule(dialogue.names).history
         copied.timeline = 1
         #expect(dialogue.ended() == [.save(copied), .postgres(.exchange, OperationID(3))])
@@ -84,6 +85,7 @@ import Testing
         // Behind the fence: the promise on disk, then the end of the log.
         var promised = dialogue.member.state
         promised.promised = Epoch(2)
+        promised.keptSince = .first
         #expect(dialogue.ended() == [.save(promised), .postgres(.readEnd, dialogue.operation)])
         let answer = Dialogue.reported(dialogue.all(.operationEnded(dialogue.operation, .end(LSN(1200), timeline: 1))))
         #expect(answer?.promised == Epoch(2))

@@ -175,12 +175,14 @@ import Testing
         next?.recruitment = Recruitment(epoch: Epoch(2), proposer: dialogue.names[0], reason: .leaderResigned)
         let called = try #require(next)
         #expect(
-            dialogue.read() == [.save(DurableState(promised: .first)), .changeRule(called, expectedRevision: 5)])
+            dialogue.read() == [
+                .save(DurableState(promised: .first, keptSince: .first)), .changeRule(called, expectedRevision: 5),
+            ])
         // Of one member nobody else has it.
         dialogue = try Dialogue("m1", members: 1)
         dialogue.rule = Dialogue.firstRule(dialogue.names)
         dialogue.tell(.tick)
-        #expect(dialogue.read() == [.save(DurableState(promised: .first))])
+        #expect(dialogue.read() == [.save(DurableState(promised: .first, keptSince: .first))])
         #expect(dialogue.member.status.detail == "named leader without usable data")
     }
 
