@@ -127,15 +127,14 @@ import Testing
     @Test func aMemberSaysSinceWhenItHasItsVolume() throws {
         var dialogue = try Dialogue("m3")
         dialogue.rule = Dialogue.firstRule(names)
-        dialogue.beat(1)
         dialogue.tell(.tick)
-        _ = dialogue.watch()
+        _ = dialogue.read()
         #expect(dialogue.member.state.promised == .first && dialogue.member.state.keptSince == .first)
         // A program that did not keep it had promised this.
-        var former = try Dialogue("m3", state: DurableState(promised: .first, chain: [first], data: .usable))
-        former.rule = Dialogue.firstRule(names)
-        former.rule?.recruitment = Recruitment(epoch: Epoch(2), proposer: names[1], reason: .leaderSilent)
-        former.tell(.tick)
+        var former = try Dialogue.follower("m3")
+        #expect(former.member.state.keptSince == nil)
+        let proposer = names[1]
+        former.change { $0.recruitment = Recruitment(epoch: Epoch(2), proposer: proposer, reason: .leaderSilent) }
         _ = former.watch()
         _ = former.ended()
         #expect(former.member.state.promised == Epoch(2) && former.member.state.keptSince == .first)
