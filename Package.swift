@@ -245,6 +245,7 @@ let package = Package(
             uses: [
                 "RoostDemo", "RoostLab", "RoostHistory", "RoostModel", "RoostWire", "RoostClient", "RoostLinux",
             ]),
+        room(.lab, "RoostTrials", uses: ["RoostSimulation", "RoostLinux", "RoostModel"]),
 
         // Programs. Argument parsing and assembly, nothing else.
         program(
@@ -260,7 +261,7 @@ let package = Package(
             "roost",
             uses: [
                 "RoostModel", "RoostWire", "RoostClient", "RoostLab", "RoostDemo", "RoostBench", "RoostCheck",
-                "RoostHistory",
+                "RoostHistory", "RoostSimulation", "RoostTrials",
                 "RoostPostgresImage", "RoostLinux",
                 .argumentParser, .unixSignals,
             ]),
@@ -354,6 +355,7 @@ let package = Package(
         tests(.lab, of: "RoostWAN", uses: ["RoostModel", "RoostLinux"]),
         tests(.lab, of: "RoostDemo", uses: ["RoostModel", "RoostLinux"]),
         tests(.lab, of: "RoostCheck", uses: ["RoostLab", "RoostHistory", "RoostModel"]),
+        tests(.lab, of: "RoostTrials", uses: ["RoostSimulation", "RoostModel"]),
         tests(.lab, of: "RoostBench", uses: ["RoostModel", "RoostLinux", "RoostTelemetry"]),
         tests(.lab, of: "RoostLab", uses: ["RoostModel", "RoostSettings", "RoostLinux", "RoostWAN"]),
     ]

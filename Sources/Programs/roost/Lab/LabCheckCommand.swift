@@ -5,7 +5,6 @@ import RoostHistory
 import RoostLab
 import RoostLinux
 import RoostModel
-import Synchronization
 
 struct LabCheckCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -106,13 +105,4 @@ struct LabCheckCommand: AsyncParsableCommand {
         let parts = (report.faults.isEmpty ? [] : [faults.text()]) + [numbers] + violations
         return (parts + [Terminal.paint(verdict, report.violationCount == 0 ? .good : .bad)]).joined(separator: "\n\n")
     }
-}
-
-/// Whether somebody wants the check to come to its end.
-private final class EarlyEnd: Sendable {
-    private let state = Mutex(false)
-
-    var isAsked: Bool { state.withLock { $0 } }
-
-    func ask() { state.withLock { $0 = true } }
 }

@@ -11,6 +11,7 @@ struct LabCommand: AsyncParsableCommand {
         subcommands: [
             LabUpCommand.self, LabDownCommand.self, LabStatusCommand.self, LabListCommand.self, LabExecCommand.self,
             LabFaultCommand.self, LabDemoCommand.self, LabBenchCommand.self, LabCheckCommand.self,
+            LabSimulateCommand.self,
         ])
 }
 
