@@ -238,7 +238,10 @@ let package = Package(
         room(.lab, "RoostDemo", uses: ["RoostLab", "RoostModel", "RoostWire", "RoostClient", "RoostLinux"]),
         room(
             .lab, "RoostBench",
-            uses: ["RoostDemo", "RoostLab", "RoostModel", "RoostWire", "RoostClient", "RoostLinux", "RoostTelemetry"]),
+            uses: [
+                "RoostDemo", "RoostLab", "RoostPostgresImage", "RoostModel", "RoostWire", "RoostClient", "RoostLinux",
+                "RoostTelemetry",
+            ]),
 
         room(
             .lab, "RoostCheck",

@@ -1,10 +1,18 @@
 import Glibc
 import RoostLinux
 
-/// What goes into the Debian layer. Its ``key`` changes with it, and a new key means a new layer.
-struct DebianRecipe: Sendable {
+/// A root of Debian's packages. Its ``key`` changes with what goes in, and a new key means a new root.
+public struct DebianRecipe: Sendable {
     var suite: String
     var packages: [String]
+
+    /// - Parameters:
+    ///   - suite: Debian's name of the release.
+    ///   - packages: with what they depend on, and nothing that they only recommend.
+    public init(suite: String, packages: [String]) {
+        self.suite = suite
+        self.packages = packages
+    }
 
     /// The first package names the layer's purpose. libstdc++ is for `roost-pg`; libpq5 too, and for replication.
     static let postgres = DebianRecipe(
@@ -25,8 +33,21 @@ struct DebianRecipe: Sendable {
         #"mkdir -p "$1/etc/postgresql-common" && "#
         + #"echo 'create_main_cluster = false' > "$1/etc/postgresql-common/createcluster.conf""#
 
-    var key: String {
+    /// The same for the same recipe.
+    public var key: String {
         RecipeKey.of([suite] + packages + Self.left + [Self.removedAfter, Self.noCluster])
+    }
+
+    /// Makes the root as a folder. It is there whole, or not at all.
+    public func make(folder: String, deadline: Duration) async throws {
+        let new = folder + ".new"
+        try await Command("rm", ["-rf", "--one-file-system", new]).run()
+        let arguments = [
+            "--variant=essential", "--format=directory", "--essential-hook=\(Self.noCluster)",
+            "--include=\(packages.joined(separator: ","))",
+        ]
+        try await bootstrap(arguments, to: new, deadline: deadline)
+        guard rename(new, folder) == 0 else { throw SystemError("rename to", folder) }
     }
 
     func make(archive: String, deadline: Duration) async throws {

@@ -99,10 +99,12 @@ public struct Bench: Sendable {
             report.results += try await VolumeBench(demo.planet, progress).run(rounds)
         case .edge:
             report.results += try await EdgeBench(demo, try await demo.ensure()).run(rounds)
-        case .gaps:
-            let found = try await GapBench.run(demo, try await demo.ensure(), rounds: rounds)
+        case .gaps, .patroni:
+            let found = try await GapBench(demo, part: part).run(rounds)
             report.results += found.results
-            report.rows = found.rows
+            report.rows = BenchReport.Rows(
+                confirmed: (report.rows?.confirmed ?? 0) + found.rows.confirmed,
+                lost: (report.rows?.lost ?? 0) + found.rows.lost)
         }
     }
 }

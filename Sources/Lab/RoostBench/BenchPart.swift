@@ -12,6 +12,8 @@ public enum BenchPart: String, Sendable, Codable, CaseIterable {
     case edge
     /// How long writes stand still when something breaks.
     case gaps
+    /// The same beside Patroni.
+    case patroni
 
     public static let roundsMax = 100
 
@@ -22,7 +24,8 @@ public enum BenchPart: String, Sendable, Codable, CaseIterable {
         case .many: 1
         case .volumes: 7
         case .edge: 5
-        case .gaps: 10
+        case .gaps: 5
+        case .patroni: 2
         }
     }
 
@@ -30,7 +33,7 @@ public enum BenchPart: String, Sendable, Codable, CaseIterable {
     var isOfOneHost: Bool {
         switch self {
         case .machines, .many, .volumes: true
-        case .feed, .edge, .gaps: false
+        case .feed, .edge, .gaps, .patroni: false
         }
     }
 
@@ -43,6 +46,7 @@ public enum BenchPart: String, Sendable, Codable, CaseIterable {
         case .volumes: [("fio", "fio"), ("busybox", "busybox-static")]
         case .edge: [("haproxy", "haproxy"), ("pgbench", "postgresql"), ("psql", "postgresql-client")]
         case .gaps: [("psql", "postgresql-client")]
+        case .patroni: [("curl", "curl"), ("mmdebstrap", "mmdebstrap")]
         }
     }
 }

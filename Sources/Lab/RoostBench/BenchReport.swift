@@ -20,7 +20,7 @@ public struct BenchReport: Sendable, Codable {
 
     public var computer: Computer
     public var results: [BenchRow] = []
-    /// Only of a run with the part `gaps`.
+    /// Only of a run with the parts `gaps` or `patroni`: Roost's.
     public var rows: Rows?
     public var failures: [Failure] = []
 }

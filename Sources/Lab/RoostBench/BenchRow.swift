@@ -6,6 +6,7 @@ public struct BenchRow: Sendable, Codable {
         case percent = "%"
         case mebibytes = "MiB"
         case bytes = "B"
+        case count = ""
     }
 
     /// Which of the rounds stands for all of them.

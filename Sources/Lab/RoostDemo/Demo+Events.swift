@@ -13,24 +13,24 @@ extension Demo {
         progress("\(client) writes a numbered row at a time")
         let events = try await withThrowingTaskGroup(of: [DemoReport.Event]?.self) { group in
             group.addTask {
-                try await write(body.writeURL, from: client)
+                try await rows.write(body.writeURL)
                 return nil
             }
             group.addTask { try await self.events(since: begin, body) }
             guard let events = try await group.next() ?? nil else {
-                throw LabError(.failed, "the writer ended by itself", advice: "see \(rowsFile)")
+                throw LabError(.failed, "the writer ended by itself", advice: "see \(rows.file)")
             }
             group.cancelAll()
             return events
         }
-        return (events, try log().confirmations.count)
+        return (events, try rows.log().confirmations.count)
     }
 
     private func events(since begin: Int64, _ body: ClusterBody) async throws -> [DemoReport.Event] {
         let started: Bool? = try await poll(for: Self.recoverMax) {
-            try log().confirmations.count >= Self.rowsAfter ? true : nil
+            try rows.log().confirmations.count >= Self.rowsAfter ? true : nil
         }
-        guard started != nil else { throw LabError(.failed, "no row was confirmed", advice: "see \(rowsFile)") }
+        guard started != nil else { throw LabError(.failed, "no row was confirmed", advice: "see \(rows.file)") }
         var events: [DemoReport.Event] = []
 
         let first = try host(ofLeader: body)
@@ -78,7 +78,7 @@ extension Demo {
     }
 
     /// Does something, waits until the cluster has come to terms with it and rows get through again.
-    public func event(
+    func event(
         _ title: String, since begin: Int64, _ action: () async throws -> Void,
         until isOver: (ClusterBody) async throws -> Bool
     ) async throws -> DemoReport.Event {
@@ -89,14 +89,14 @@ extension Demo {
         let body = try await wait(for: Self.recoverMax, "has recovered from '\(title)'", until: isOver)
         let settled = WallClock.milliseconds()
         let flows: Bool? = try await poll(for: Self.recoverMax) {
-            try log().countSent(after: settled) >= Self.rowsAfter ? true : nil
+            try rows.log().countSent(after: settled) >= Self.rowsAfter ? true : nil
         }
         guard flows != nil else {
             throw LabError(
                 .failed, "no rows get through after '\(title)'",
-                advice: "see 'roost pg status \(cluster)' and \(rowsFile)")
+                advice: "see 'roost pg status \(cluster)' and \(rows.file)")
         }
-        let gap = try log().longestGap(from: start, to: WallClock.milliseconds())
+        let gap = try rows.log().longestGap(from: start, to: WallClock.milliseconds())
         progress("  write gap \(gap) ms, epoch \(body.epoch), primary \(body.leader?.text ?? "none")")
         return DemoReport.Event(
             title: title, atMilliseconds: start - begin, gapMilliseconds: gap, leader: body.leader, epoch: body.epoch,

@@ -24,7 +24,6 @@ public struct Demo: Sendable {
 
     static let createMax = Duration.seconds(300)
     public static let recoverMax = Duration.seconds(120)
-    static let writeMax = Duration.seconds(1800)
     /// What an event does to writes is looked at for at least this long.
     static let watchMin = Duration.seconds(3)
     /// Rows that must get through afterwards before it counts as over.
@@ -59,7 +58,7 @@ public struct Demo: Sendable {
         report.events = events
         let healthy = try await demo.wait(for: Self.recoverMax, "is whole again") { $0.status == .ready }
         report.after = try await demo.landings(healthy)
-        (report.rowsConfirmed, report.rowsLost) = try await demo.verify(rows, healthy)
+        (report.rowsConfirmed, report.rowsLost) = try await demo.rows.verify(rows, healthy.writeURL)
         return report
     }
 
@@ -152,40 +151,9 @@ public struct Demo: Sendable {
 
     // MARK: - Rows
 
-    public var rowsFile: String { planet.paths.runFolder + "/demo-rows.json" }
-
-    /// Writes until it is cancelled.
-    public func write(_ url: String, from client: String) async throws {
-        let line = try planet.commandLine(
-            in: client, [planet.programFolder + "/roost-pg", "writer", "--json", "--url", url])
-        try await Command(
-            "sh", ["-c", "exec \"$@\" >\"$ROWS\"", "sh"] + line, environment: ["ROWS": rowsFile],
-            deadline: Self.writeMax
-        ).run()
-    }
-
-    public func log() throws -> WriteLog {
-        var log = WriteLog()
-        log.append(try DurableFile.read(rowsFile, bytesMax: 1 << 30) ?? [])
-        return log
-    }
-
-    public func verify(_ rows: Int, _ body: ClusterBody) async throws -> (confirmed: Int, lost: Int) {
-        struct Verdict: Decodable {
-            var confirmed: Int
-            var missing: [Int64]
-        }
-        let output = try await planet.run(
-            in: planet.plan.clients[0].name,
-            [planet.programFolder + "/roost-pg", "verify", "--json", "--url", body.writeURL, "--rows", rowsFile],
-            deadline: .seconds(120))
-        guard let verdict = try? JSONDecoder().decode(Verdict.self, from: Data(output.standardOutput.utf8)) else {
-            throw LabError(.failed, "the rows could not be counted: \(output.standardError)")
-        }
-        guard verdict.confirmed >= rows else {
-            throw LabError(.failed, "\(rows) rows were confirmed, but only \(verdict.confirmed) were looked for")
-        }
-        return (verdict.confirmed, verdict.missing.count)
+    /// What the client in the primary's first region writes.
+    public var rows: NumberedRows {
+        NumberedRows(planet, client: planet.plan.clients[0].name, file: planet.paths.runFolder + "/demo-rows.json")
     }
 
     static func seconds(_ duration: Duration) -> String {

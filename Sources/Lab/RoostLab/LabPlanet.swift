@@ -106,6 +106,15 @@ public struct LabPlanet: Sendable {
         return ["nsenter", "--net=\(paths.namespace(site))", "--"] + command
     }
 
+    /// The command line that starts something that is part of a host from then on: it stands still and is lost with it.
+    public func serviceLine(on host: String, _ command: [String]) throws -> [String] {
+        let group = try ControlGroups.detect().processFile(of: paths.cgroup(host))
+        return ["sh", "-c", "echo $$ >'\(group)' && exec \"$@\"", "sh"] + (try commandLine(in: host, command))
+    }
+
+    /// How often a member of the store says that it leads: by the longest way among the regions.
+    public var storeHeartbeatMilliseconds: Int { EtcdArguments.heartbeatMilliseconds(plan) }
+
     public var siteNames: [String] { plan.siteNames }
 
     /// Runs a command inside a site and hands back what it said, whatever its status.

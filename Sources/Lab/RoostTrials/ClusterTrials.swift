@@ -1,4 +1,5 @@
 import RoostLinux
+import RoostModel
 import RoostSimulation
 import Synchronization
 

@@ -34,6 +34,7 @@ struct BenchText {
         case .perSecond: "\(Figure.decimal(value, 0)) /s"
         case .percent: "\(Figure.decimal(value, 2)) %"
         case .mebibytes: "\(Figure.decimal(value, 0)) MiB"
+        case .count: Figure.decimal(value, 0)
         case .bytes: "\(Figure.decimal(value, 0)) B"
         }
     }
