@@ -30,28 +30,61 @@ public struct ClusterTrials: Sendable {
         hasToEnd: @escaping @Sendable () -> Bool, progress: @escaping @Sendable (Progress) -> Void
     ) async -> TrialsReport {
         let begin = BootClock.now()
-        let queue = Mutex(SeedQueue(seeds))
-        let sum = Mutex(TrialsReport(members: members, firstSeed: seeds.lowerBound, workers: workers))
+        let board = Board(self)
         await withTaskGroup(of: Void.self) { group in
             for _ in 0..<workers {
-                group.addTask { @concurrent in
-                    while !hasToEnd(), !sum.withLock({ $0.violationCount >= Self.violationsMax }),
-                        let seed = queue.withLock({ $0.take() })
-                    {
-                        let run = ClusterSimulation(ClusterScenario(seed: seed, members: members)).run()
-                        let state = sum.withLock { sum in
-                            sum.add(run)
-                            return Progress(runs: sum.runs, violationCount: sum.violationCount)
-                        }
-                        progress(state)
-                    }
-                }
+                group.addTask { await Self.work(on: board, hasToEnd, progress) }
             }
         }
-        return sum.withLock { sum in
-            sum.seconds = (BootClock.now() - begin).secondsAsDouble
-            sum.violations.sort { $0.seed < $1.seed }
-            return sum
+        return board.report(seconds: (BootClock.now() - begin).secondsAsDouble)
+    }
+
+    @concurrent private static func work(
+        on board: Board, _ hasToEnd: @Sendable () -> Bool, _ progress: @Sendable (Progress) -> Void
+    ) async {
+        while !hasToEnd(), let scenario = board.next() {
+            progress(board.add(ClusterSimulation(scenario).run()))
+        }
+    }
+}
+
+/// What its workers share.
+private final class Board: Sendable {
+    private struct State {
+        var queue: SeedQueue
+        var report: TrialsReport
+    }
+
+    private let members: Int
+    private let state: Mutex<State>
+
+    init(_ trials: ClusterTrials) {
+        members = trials.members
+        let report = TrialsReport(
+            members: trials.members, firstSeed: trials.seeds.lowerBound, workers: trials.workers)
+        state = Mutex(State(queue: SeedQueue(trials.seeds), report: report))
+    }
+
+    /// Nil when there is no more to do.
+    func next() -> ClusterScenario? {
+        let seed = state.withLock { state in
+            state.report.violationCount < ClusterTrials.violationsMax ? state.queue.take() : nil
+        }
+        return seed.map { ClusterScenario(seed: $0, members: members) }
+    }
+
+    func add(_ run: ClusterRun) -> ClusterTrials.Progress {
+        state.withLock { state in
+            state.report.add(run)
+            return .init(runs: state.report.runs, violationCount: state.report.violationCount)
+        }
+    }
+
+    func report(seconds: Double) -> TrialsReport {
+        state.withLock { state in
+            state.report.seconds = seconds
+            state.report.violations.sort { $0.seed < $1.seed }
+            return state.report
         }
     }
 }
