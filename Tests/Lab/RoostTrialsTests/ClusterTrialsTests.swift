@@ -1,8 +1,8 @@
 import RoostModel
-import RoostSimulation
 import Synchronization
 import Testing
 
+@testable import RoostSimulation
 @testable import RoostTrials
 
 @Suite struct ClusterTrialsTests {
