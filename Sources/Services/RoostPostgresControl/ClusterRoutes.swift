@@ -122,7 +122,8 @@ public struct ClusterRoutes: RouteGroup {
     }
 
     private func order(from wish: CreateClusterRequest) throws(Refusal) -> ClusterDirectory.Order {
-        let name = try APICall.value(AppName.self, wish.name)
+        let name: AppName
+        do { name = try PostgresNames.cluster(wish.name) } catch { throw Refusal(.invalid, error.description) }
         var regions: [RegionCode] = []
         for text in [wish.region] + wish.replicaRegions { regions.append(try view.region(text)) }
         let guest = wish.guest ?? CreateClusterRequest.guestDefault

@@ -12,7 +12,7 @@ struct PostgresPauseCommand: AsyncParsableCommand {
             again, it is counted anew.
             """)
 
-    @Argument(help: "The cluster's name.", transform: { try AppName($0) })
+    @Argument(help: "The cluster's name.", transform: { try PostgresNames.cluster($0) })
     var name: AppName
 
     @Option(
@@ -48,7 +48,7 @@ struct PostgresResumeCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "resume", abstract: "End a pause: members choose another leader again when theirs is gone.")
 
-    @Argument(help: "The cluster's name.", transform: { try AppName($0) })
+    @Argument(help: "The cluster's name.", transform: { try PostgresNames.cluster($0) })
     var name: AppName
 
     @OptionGroup var global: GlobalOptions

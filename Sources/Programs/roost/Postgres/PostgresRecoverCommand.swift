@@ -13,7 +13,7 @@ struct PostgresRecoverCommand: AsyncParsableCommand {
             and does nothing. It is refused when those that are heard cannot know all that was confirmed.
             """)
 
-    @Argument(help: "The cluster's name.", transform: { try AppName($0) })
+    @Argument(help: "The cluster's name.", transform: { try PostgresNames.cluster($0) })
     var name: AppName
 
     @Flag(help: "Change the rule to what is shown, after showing it.")
