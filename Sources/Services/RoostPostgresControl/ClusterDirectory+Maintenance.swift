@@ -25,8 +25,16 @@ extension ClusterDirectory {
     }
 
     /// Ends a pause; where there is none, nothing is changed.
-    func resume(_ name: AppName) async throws(Refusal) {
-        try await changeRule(of: name) { rule, _ throws(Refusal) in rule.pause = nil }
+    ///
+    /// - Returns: the pause that the rule had, over or not.
+    @discardableResult
+    func resume(_ name: AppName) async throws(Refusal) -> WishTerm? {
+        var found: WishTerm?
+        try await changeRule(of: name) { rule, _ throws(Refusal) in
+            found = rule.pause
+            rule.pause = nil
+        }
+        return found
     }
 
     /// Has members start their Postgres anew. One that is asked for again while it goes on is that one.

@@ -56,8 +56,10 @@ public struct ClusterRoutes: RouteGroup {
             },
             APIRoute(.delete, "/v1/postgres/:name/pause") { call in
                 let name: AppName = try call.id("name")
-                try await clusters.resume(name)
-                return try Answer.json(try await inquiry.bodyWithPause(of: name))
+                let found = ClusterStatus.resumed(try await clusters.resume(name))
+                var body = try await inquiry.bodyWithPause(of: name)
+                body.resumed = found
+                return try Answer.json(body)
             },
             APIRoute(.post, "/v1/postgres/:name/restart") { try await restart($0) },
             APIRoute(.delete, "/v1/postgres/:name/restart") { call in

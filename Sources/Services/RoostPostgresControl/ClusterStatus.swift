@@ -60,6 +60,18 @@ enum ClusterStatus {
         return PauseState(endsAt: TimeText.of(wallClock + pause.left(at: wallClock).milliseconds))
     }
 
+    /// What somebody who ends a pause is told of the one that was there.
+    static func resumed(_ pause: WishTerm?, at wallClock: Int64 = WallClock.milliseconds()) -> ResumedState {
+        guard let pause else { return ResumedState(wasPaused: false, endsAt: nil) }
+        let left = pause.left(at: wallClock)
+        // What is over may say any number.
+        guard left > .zero else {
+            let isPlausible = pause.length > .zero && pause.endsAt > 0
+            return ResumedState(wasPaused: false, endsAt: isPlausible ? TimeText.of(pause.endsAt) : nil)
+        }
+        return ResumedState(wasPaused: true, endsAt: TimeText.of(wallClock + left.milliseconds))
+    }
+
     private static func words(for pause: PauseState) -> String {
         "paused until \(pause.endsAt): nobody is made the leader by itself"
     }
@@ -202,6 +214,12 @@ enum ClusterStatus {
         verdict(spec, records, ClusterSilence(), isBeingMade: false).0 == .ready
     }
 
+    /// A leader that lets nobody in any more, because it was asked to: it is not about to let anybody in.
+    private static func handover(_ rule: ClusterRule) -> String? {
+        guard let wish = rule.switchover, wish.refusal == nil else { return nil }
+        return "the primary \(rule.leader) hands over" + (wish.target.map { " to \($0)" } ?? "")
+    }
+
     /// - Parameter isBeingMade: it was never whole, as far as anybody has written down. The records of its members alone
     ///   do not show it: a primary that has closed for its first switchover looks as one that never opened.
     private static func verdict(
@@ -248,7 +266,9 @@ enum ClusterStatus {
         }
         guard let heartbeat = records.heartbeat, heartbeat.epoch == rule.epoch, heartbeat.isOpen else {
             let isNew = isBeingMade && rule.epoch == .first && confirming.count < rule.confirmations
-            let why = reports[rule.leader]?.detail ?? "the primary \(rule.leader) does not accept writes yet"
+            let why =
+                handover(rule) ?? reports[rule.leader]?.detail
+                ?? "the primary \(rule.leader) does not accept writes\(isNew ? " yet" : "")"
             return (isNew ? .creating : .unavailable, why)
         }
         let missing = standbys.filter { !confirming.contains($0) }

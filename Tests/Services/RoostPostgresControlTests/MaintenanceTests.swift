@@ -39,9 +39,44 @@ import Testing
             let pause = try #require(try await rule(world).pause)
             #expect(pause.length == length && (before...WallClock.milliseconds()).contains(pause.beganAt))
         }
-        for _ in 0..<2 {
-            try await world.directory.resume(world.cluster)
+        for isPaused in [true, false] {
+            let found = try await world.directory.resume(world.cluster)
+            #expect((found?.length == .seconds(60)) == isPaused && (found == nil) == !isPaused)
             #expect(try await rule(world).pause == nil)
+        }
+    }
+
+    @Test("Who ends a pause is told which it was, that it was over by itself, or that there was none")
+    func whatAResumeFound() {
+        let pause = WishTerm(beganAt: 1_000_000, length: .seconds(60))
+        #expect(
+            ClusterStatus.resumed(pause, at: 1_030_000)
+                == ResumedState(wasPaused: true, endsAt: TimeText.of(1_060_000)))
+        #expect(
+            ClusterStatus.resumed(pause, at: 1_060_000)
+                == ResumedState(wasPaused: false, endsAt: TimeText.of(1_060_000)))
+        #expect(ClusterStatus.resumed(nil, at: 0) == ResumedState(wasPaused: false, endsAt: nil))
+        var odd = pause
+        for end in [Int64.min, -1, 999_999] {
+            odd.endsAt = end
+            #expect(ClusterStatus.resumed(odd, at: 1_030_000) == ResumedState(wasPaused: false, endsAt: nil))
+        }
+    }
+
+    @Test("A cluster that is well has nothing to be put right, whoever lets clients in and whoever is heard")
+    func nothingToPutRight() async throws {
+        let world = try await ready()
+        defer { world.remove() }
+        let rule = try await rule(world)
+        let beat = Heartbeat(epoch: rule.epoch, leader: rule.leader, sequence: 7, isOpen: true)
+        _ = try await world.store.commit(
+            Transaction(then: [try .put(beat, at: StoreKeys.clusterHeartbeat(world.cluster))]))
+        for voices in [
+            ClusterVoices(), ClusterVoices(members: Set(rule.members), isLeaderRenewing: true),
+        ] {
+            let body = try await world.directory.recovery(of: world.cluster, hearing: voices)
+            #expect(!body.isNeeded && body.proposal == nil, "\(body)")
+            #expect(body.obstacle == "no member that is heard says that the store has gone back", "\(body)")
         }
     }
 
