@@ -84,7 +84,7 @@ struct HostAssembly {
             MachineNameRelease(names: names, agent: agent, logger: Logger(label: "roost.names")),
         ]
         services += work(
-            on: clusters, in: store, by: dispatch, watcher: watcher, duty: duty,
+            on: clusters, in: store, by: dispatch, watcher: watcher, hearing: hearing, duty: duty,
             reachable: { await mesh.reachableHosts(from: host) })
         let orders = Self.orders(to: edge, of: agent, view)
         services += doors(
@@ -136,14 +136,14 @@ struct HostAssembly {
     /// What one host of the planet does at a time.
     private func work(
         on clusters: ClusterDirectory, in store: any Store, by dispatch: PlanetDispatch, watcher: PlanetWatcher,
-        duty: DutyHolder, reachable: @escaping @Sendable () async -> Set<HostName>
+        hearing: ClusterHearing, duty: DutyHolder, reachable: @escaping @Sendable () async -> Set<HostName>
     ) -> [any Service] {
         let operations = OperationDirectory(store: store)
         let services: [any Service] = [
             DutyService(duty: duty),
             OperationKeeper(
-                operations: operations, judges: [ClusterOperations()], watcher: watcher, fence: { duty.fence },
-                logger: Logger(label: "roost.operations")),
+                operations: operations, judges: [ClusterOperations(hearing: hearing)], watcher: watcher,
+                fence: { duty.fence }, logger: Logger(label: "roost.operations")),
             PlanRunner(
                 ClusterReconciler(
                     store: store, dispatch: dispatch, clusters: clusters, logger: Logger(label: "roost.clusters")),

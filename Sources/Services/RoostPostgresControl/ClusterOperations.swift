@@ -5,7 +5,24 @@ import RoostWire
 
 /// How operations on Postgres clusters get on, and whether they have ended: true for a client, or certain not to come true.
 public struct ClusterOperations: OperationJudge {
-    public init() {}
+    /// A cluster's records, and of whom nothing was heard, as of one moment; nil where the cluster is not heard.
+    typealias Hearing = @Sendable (AppName, Planet) -> (records: Planet.ClusterRecords, silence: ClusterSilence)?
+
+    private let hear: Hearing
+
+    /// - Parameter hearing: what the store had when this host began to listen is of any time, as from an older copy: that a
+    ///   cluster is ready now, only those can show who were heard since.
+    public init(hearing: ClusterHearing) {
+        hear = { name, _ in
+            guard let now = hearing.heard(name), let records = now.planet.clusters[name] else { return nil }
+            return (records, now.silence)
+        }
+    }
+
+    /// Believes the records, unless it is told otherwise.
+    init(hear: @escaping Hearing = { name, planet in planet.clusters[name].map { ($0, ClusterSilence()) } }) {
+        self.hear = hear
+    }
 
     public func verdict(on operation: OperationRecord, in planet: Planet) -> OperationVerdict? {
         let records = planet.clusters[operation.object]
@@ -18,7 +35,11 @@ public struct ClusterOperations: OperationJudge {
             guard let records, let spec, !spec.isDestroying else {
                 return .failed("the cluster was destroyed before it was ready")
             }
-            guard let rule = records.rule, ClusterStatus.isReady(spec, records) else { return nil }
+            // That something has happened, records show of whatever time they are; that it is so now, they do not.
+            guard let rule = records.rule, let now = hear(operation.object, planet),
+                now.records.spec?.createdAt == spec.createdAt, now.records.rule?.leader == rule.leader,
+                ClusterStatus.isReady(spec, now.records, now.silence)
+            else { return nil }
             return .succeeded("ready at \(spec.address), \(rule.leader) leads")
         case .destroyCluster:
             return spec == nil ? .succeeded("its machines, volumes and records are gone") : nil

@@ -25,7 +25,7 @@ enum ClusterStatus {
             loser.map { lastHeard(by: $0, spec, records, isBeingMade: isBeingMade) }
             ?? verdict(spec, records, silence, isBeingMade: isBeingMade)
         // What the hosts met while they worked on it says more than what is missing.
-        let isQuiet = status == .ready || loser != nil && isReady(spec, records)
+        let isQuiet = status == .ready || loser != nil && isReady(spec, records, ClusterSilence())
         let obstacle = isQuiet ? nil : records.obstacle?.reason
         let pause = spec.isDestroying ? nil : records.rule.flatMap { Self.pause(of: $0) }
         let detail = [words, obstacle, pause.map { Self.words(for: $0) }].compactMap(\.self).joined(separator: "; ")
@@ -210,8 +210,11 @@ enum ClusterStatus {
         )
     }
 
-    static func isReady(_ spec: ClusterSpec, _ records: Planet.ClusterRecords) -> Bool {
-        verdict(spec, records, ClusterSilence(), isBeingMade: false).0 == .ready
+    /// - Parameter silence: of whom nothing was heard; those were ready once, if they say so.
+    static func isReady(_ spec: ClusterSpec, _ records: Planet.ClusterRecords, _ silence: ClusterSilence) -> Bool {
+        let members = records.rule?.members ?? []
+        return verdict(spec, records, silence, isBeingMade: false).0 == .ready
+            && !members.contains { isUnheard($0, records, silence) }
     }
 
     /// A leader that lets nobody in any more, because it was asked to: it is not about to let anybody in.

@@ -205,6 +205,41 @@ import Testing
         #expect(present.steps.last?.name == "db-3 has a copy and follows")
     }
 
+    @Test("A cluster is ready when its members were heard to say so, not when the store says that they once were")
+    func readyWhenHeard() async throws {
+        let world = try await ClusterWorld()
+        defer { world.remove() }
+        let fence = try await world.takeDuty()
+        try await world.create()
+        try await settle(world, under: fence)
+        try await world.becomeReady()
+        let planet = try await world.look()
+        let operation = try #require(planet.operations.values.first { $0.kind == .createCluster })
+        let (name, standby) = (world.cluster, try MemberName("db-2"))
+        func verdict(_ silence: ClusterSilence?) -> OperationVerdict? {
+            let judge = ClusterOperations { name, planet in
+                silence.flatMap { silence in planet.clusters[name].map { ($0, silence) } }
+            }
+            return judge.verdict(on: operation, in: planet)
+        }
+        #expect(verdict(ClusterSilence())?.state == .succeeded)
+        for silence in [
+            nil, ClusterSilence(isLeaderUnheard: true), ClusterSilence(leader: .seconds(60)),
+            ClusterSilence(unheard: [standby]), ClusterSilence(members: [standby: .seconds(60)]),
+        ] {
+            #expect(verdict(silence) == nil, "\(String(describing: silence))")
+        }
+        // What is heard of another cluster of the name is not of this one.
+        var anew = planet
+        var spec = try #require(planet.clusters[name]?.spec)
+        spec.createdAt += 1
+        _ = anew.apply(
+            .changes([.put(try entry(StoreKeys.clusterSpec(name), spec))], revision: Revision(planet.revision + 1)))
+        let records = try #require(anew.clusters[name])
+        let other = ClusterOperations { _, _ in (records, ClusterSilence()) }
+        #expect(other.verdict(on: operation, in: planet) == nil)
+    }
+
     @Test("A switchover has succeeded when the wanted member lets clients in, and failed when it is certain not to")
     func switchover() async throws {
         let world = try await ClusterWorld()

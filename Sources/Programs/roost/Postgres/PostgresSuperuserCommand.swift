@@ -55,7 +55,8 @@ struct PostgresSuperuserCommand: AsyncParsableCommand {
             }
             try answer.passOn(by: output)
         } catch let error as APIError where error.status == 408 {
-            throw CommandFailure("the SQL did not end within \(limit.seconds) s", advice: advice)
+            throw CommandFailure(
+                "the SQL did not end within \(limit.seconds) s", advice: advice, status: ExitStatus.timedOut)
         }
     }
 
