@@ -71,7 +71,7 @@ public struct ClusterOperations: OperationJudge {
             return operation.reigning.map { Self.steps(of: operation.id, from: $0, rule, records) } ?? []
         case .restart:
             guard let restart = rule.restart, restart.id == operation.id.text else { return [] }
-            return restart.done.map { "\($0)'s Postgres was started anew" }
+            return Self.steps(of: restart)
         case .changeMembers:
             guard let change = rule.change, change.id == operation.id.text else { return [] }
             return Self.steps(of: change, rule, records)
@@ -109,11 +109,24 @@ public struct ClusterOperations: OperationJudge {
 
     private static func restart(_ id: PlanetOperationID, _ rule: ClusterRule) -> OperationVerdict? {
         guard let wish = rule.restart, wish.id == id.text else {
-            // The next one is begun only when the last has ended, and nobody may have looked in between.
+            // Whoever replaces one that has ended says how, but for programs of earlier versions.
             return .failed(
                 (rule.restart == nil ? "the rule does not have it any more" : "another restart was asked for since")
                     + "; whether this one was done before, nobody has seen")
         }
+        return verdict(on: wish)
+    }
+
+    /// A restart that gives way to another.
+    static func former(_ wish: RestartRequest) -> FormerWish {
+        FormerWish(id: wish.id, verdict: verdict(on: wish), steps: steps(of: wish))
+    }
+
+    private static func steps(of wish: RestartRequest) -> [String] {
+        wish.done.map { "\($0)'s Postgres was started anew" }
+    }
+
+    private static func verdict(on wish: RestartRequest) -> OperationVerdict? {
         if wish.left.isEmpty { return .succeeded("\(wish.done.map(\.text).joined(separator: ", ")) were started anew") }
         return ClusterStatus.restart(wish).refusal.map { why in
             .failed(
@@ -132,19 +145,35 @@ public struct ClusterOperations: OperationJudge {
         return steps
     }
 
+    /// A change of members that gives way to another: what it leaves behind is looked after all the same.
+    static func former(
+        _ change: MemberChange, _ rule: ClusterRule, _ records: Planet.ClusterRecords
+    ) -> FormerWish {
+        FormerWish(
+            id: change.id, verdict: verdict(on: change, rule, records, isLast: true),
+            steps: steps(of: change, rule, records))
+    }
+
     /// What was removed is gone when nothing is left of it, or when its host cannot say so: that takes as long as the host
     /// is away, and it is no member any more.
     private static func change(
         _ id: PlanetOperationID, _ rule: ClusterRule, _ records: Planet.ClusterRecords
     ) -> OperationVerdict? {
         guard let change = rule.change, change.id == id.text else {
-            return .failed("another change of members was asked for")
+            return .failed("another change of members was asked for; whether this one was done before, nobody has seen")
         }
+        return verdict(on: change, rule, records, isLast: false)
+    }
+
+    /// - Parameter isLast: nobody will look again.
+    private static func verdict(
+        on change: MemberChange, _ rule: ClusterRule, _ records: Planet.ClusterRecords, isLast: Bool
+    ) -> OperationVerdict? {
         let members = rule.members.map(\.text).joined(separator: ", ")
         if let refusal = change.refusal { return .failed("\(refusal); the members are \(members)") }
-        guard change.left.isEmpty, records.departed.isEmpty else { return nil }
+        guard change.left.isEmpty, isLast || records.departed.isEmpty else { return nil }
         let left = change.done.filter { $0.kind == .remove && records.placements[$0.member] != nil }
-        guard left.isEmpty || records.obstacle != nil else { return nil }
+        guard left.isEmpty || isLast || records.obstacle != nil else { return nil }
         let remains = left.map { "; what is left of \($0.member) goes when its host answers" }.joined()
         return .succeeded("the members are \(members)\(remains)")
     }
@@ -165,7 +194,15 @@ public struct ClusterOperations: OperationJudge {
         else { return nil }
         let isWanted = began.target.map { $0 == rule.leader } ?? (rule.leader != began.leader)
         let words = "\(rule.leader) leads epoch \(rule.epoch)"
-        return isWanted ? .succeeded(words) : .failed(words + (began.target.map { ", not \($0)" } ?? " still"))
+        if isWanted { return .succeeded(words) }
+        // It may have been as wanted before the next failover, which nobody has to have looked at.
+        let led = rule.history.first { reign in
+            reign.epoch > began.epoch && (began.target.map { $0 == reign.leader } ?? (reign.leader != began.leader))
+        }
+        let since = led.map {
+            ", and \($0.leader) was named for epoch \($0.epoch) before; whether it let clients in, nobody has seen"
+        }
+        return .failed(words + (began.target.map { ", not \($0)" } ?? " still") + (since ?? ""))
     }
 }
 

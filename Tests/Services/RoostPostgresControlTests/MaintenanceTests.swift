@@ -128,18 +128,42 @@ import Testing
                 && ended.result?.contains("taken back; not started anew by then: db-3 (one that had") == true)
     }
 
-    @Test("A restart that another has replaced before anybody saw its end is not said to have been undone")
-    func restartThatNobodySawEnd() async throws {
+    @Test("A wish that another replaces before anybody looked has ended as it had, whatever came of it")
+    func wishesThatNobodySawEnd() async throws {
         let world = try await ready()
         defer { world.remove() }
         let fence = try await world.takeDuty()
-        let id = try await restart(world, "db-3")
+        let done = try await restart(world, "db-3")
         try await change(world) {
             let left = $0.restart?.left ?? []
             $0.restart?.done = left
             $0.restart?.left = []
         }
-        #expect(try await restart(world, "db-2") != id)
+        let refused = try await restart(world, "db-2")
+        #expect(refused != done)
+        try await change(world) { $0.restart?.refusal = "too few standbys stream" }
+        let last = try await restart(world, "db-2")
+        let target = try MemberName("db-2")
+        let denied = try await world.directory.requestSwitchover(of: world.cluster, to: target)
+        try await change(world) { $0.switchover?.refusal = "db-2 is not up to date" }
+        _ = try await world.directory.requestSwitchover(of: world.cluster, to: target)
+        try await world.keepOperations(under: fence)
+        let operations = try await world.look().operations
+        #expect(operations[done]?.state == .succeeded && operations[done]?.result == "db-3 were started anew")
+        #expect(operations[done]?.steps.map(\.name) == ["db-3's Postgres was started anew"])
+        let words = operations[refused]?.result ?? ""
+        #expect(operations[refused]?.state == .failed && words.hasPrefix("too few standbys stream; not"), "\(words)")
+        #expect(operations[denied]?.state == .failed && operations[denied]?.result == "db-2 is not up to date")
+        #expect(operations[last]?.state == .running)
+    }
+
+    @Test("Of a restart that the rule has not any more it is said that nobody has seen its end")
+    func restartThatIsLost() async throws {
+        let world = try await ready()
+        defer { world.remove() }
+        let fence = try await world.takeDuty()
+        let id = try await restart(world, "db-3")
+        try await change(world) { $0.restart = nil }
         try await world.keepOperations(under: fence)
         let ended = try #require(try await world.look().operations[id])
         #expect(ended.result?.contains("whether this one was done before, nobody has seen") == true, "\(ended)")
