@@ -202,7 +202,7 @@ let package = Package(
             uses: [
                 "RoostModel", "RoostWire", "RoostLinux", "RoostTelemetry", .crypto, .hummingbird, .hummingbirdCore,
                 .httpTypes,
-                .lifecycle, .logging, .nioCore,
+                .lifecycle, .logging, .nioCore, .nioHTTP1,
             ]),
         room(
             .services, "RoostControl",
