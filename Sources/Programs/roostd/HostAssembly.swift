@@ -64,7 +64,9 @@ struct HostAssembly {
         let view = PlanetView(
             agent: agent, watcher: watcher, peers: peers,
             reachability: Reachability(mesh: mesh, host: host, region: configuration.region), apps: apps)
-        let names = MachineNames(store: store, agent: agent, peers: peers)
+        let names = MachineNames(store: store, agent: agent, peers: peers) { name, app in
+            watcher.read { $0.machines(named: name, of: app) }
+        }
         let bounds = CallBounds()
         let warden = LeaseWarden(
             file: configuration.stateFolder + "/leases.json", logger: Logger(label: "roost.lease"),
