@@ -53,7 +53,8 @@ public struct ClusterOperations: OperationJudge {
             return Self.switchover(operation.id, from: began, rule, records)
         case .restart:
             guard let records, let spec, !spec.isDestroying else { return .failed("the cluster was destroyed") }
-            return records.rule.flatMap { Self.restart(operation.id, $0) }
+            let silence = hear(operation.object, planet)?.silence ?? ClusterSilence()
+            return records.rule.flatMap { Self.restart(operation.id, $0, silence) }
         case .changeMembers:
             guard let records, let spec, !spec.isDestroying else { return .failed("the cluster was destroyed") }
             return records.rule.flatMap { Self.change(operation.id, $0, records) }
@@ -107,28 +108,30 @@ public struct ClusterOperations: OperationJudge {
         records.heartbeat.map { $0.epoch == rule.epoch && $0.isOpen } ?? false
     }
 
-    private static func restart(_ id: PlanetOperationID, _ rule: ClusterRule) -> OperationVerdict? {
+    private static func restart(
+        _ id: PlanetOperationID, _ rule: ClusterRule, _ silence: ClusterSilence
+    ) -> OperationVerdict? {
         guard let wish = rule.restart, wish.id == id.text else {
             // Whoever replaces one that has ended says how, but for programs of earlier versions.
             return .failed(
                 (rule.restart == nil ? "the rule does not have it any more" : "another restart was asked for since")
                     + "; whether this one was done before, nobody has seen")
         }
-        return verdict(on: wish)
+        return verdict(on: wish, silence)
     }
 
     /// A restart that gives way to another.
     static func former(_ wish: RestartRequest) -> FormerWish {
-        FormerWish(id: wish.id, verdict: verdict(on: wish), steps: steps(of: wish))
+        FormerWish(id: wish.id, verdict: verdict(on: wish, ClusterSilence()), steps: steps(of: wish))
     }
 
     private static func steps(of wish: RestartRequest) -> [String] {
         wish.done.map { "\($0)'s Postgres was started anew" }
     }
 
-    private static func verdict(on wish: RestartRequest) -> OperationVerdict? {
+    private static func verdict(on wish: RestartRequest, _ silence: ClusterSilence) -> OperationVerdict? {
         if wish.left.isEmpty { return .succeeded("\(wish.done.map(\.text).joined(separator: ", ")) were started anew") }
-        return ClusterStatus.restart(wish).refusal.map { why in
+        return ClusterStatus.restart(wish, silence).refusal.map { why in
             .failed(
                 "\(why); not started anew by then: \(wish.left.map(\.text).joined(separator: ", "))"
                     + " (one that had begun ends it)")

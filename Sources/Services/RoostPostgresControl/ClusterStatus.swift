@@ -27,7 +27,7 @@ enum ClusterStatus {
         // What the hosts met while they worked on it says more than what is missing.
         let isQuiet = status == .ready || loser != nil && isReady(spec, records, ClusterSilence())
         let obstacle = isQuiet ? nil : records.obstacle?.reason
-        let pause = spec.isDestroying ? nil : records.rule.flatMap { Self.pause(of: $0) }
+        let pause = spec.isDestroying ? nil : records.rule.flatMap { Self.pause(of: $0, silence) }
         let detail = [words, obstacle, pause.map { Self.words(for: $0) }].compactMap(\.self).joined(separator: "; ")
         let standbys = max((records.rule?.members ?? spec.members.map(\.name)).count - 1, 0)
         let rule = records.rule.map {
@@ -41,23 +41,27 @@ enum ClusterStatus {
             switchover: records.rule?.switchover.map {
                 SwitchoverState(id: $0.id, target: $0.target, refusal: $0.refusal)
             }, allow: allow(spec), sharedHosts: spec.isDestroying ? nil : SharedHosts.of(spec, records),
-            pause: pause, restart: records.rule?.restart.map(Self.restart),
+            pause: pause, restart: records.rule?.restart.map { Self.restart($0, silence) },
             change: records.rule?.change.map(ChangeState.init))
     }
 
     /// When its time is over, nobody begins any more. Who has begun is not in the rule, and still ends it.
-    static func restart(_ wish: RestartRequest) -> RestartState {
-        let isLate = !wish.hasEnded && !ClusterDirectory.goesOn(wish)
+    static func restart(_ wish: RestartRequest, _ silence: ClusterSilence = ClusterSilence()) -> RestartState {
+        let isLate = !wish.hasEnded && silence.left(of: wish.term, at: WallClock.milliseconds()) <= .zero
         return RestartState(
             id: wish.id, left: wish.left, done: wish.done,
             refusal: isLate ? "its time was over before all were done" : wish.refusal)
     }
 
     /// Nil when it is over.
-    static func pause(of rule: ClusterRule, at wallClock: Int64 = WallClock.milliseconds()) -> PauseState? {
-        guard let pause = rule.pause, !pause.isOver(at: wallClock) else { return nil }
+    static func pause(
+        of rule: ClusterRule, _ silence: ClusterSilence = ClusterSilence(),
+        at wallClock: Int64 = WallClock.milliseconds()
+    ) -> PauseState? {
+        guard let pause = rule.pause else { return nil }
+        let left = silence.left(of: pause, at: wallClock)
         // Not what the record says, which may be any number.
-        return PauseState(endsAt: TimeText.of(wallClock + pause.left(at: wallClock).milliseconds))
+        return left > .zero ? PauseState(endsAt: TimeText.of(wallClock + left.milliseconds)) : nil
     }
 
     /// What somebody who ends a pause is told of the one that was there.
