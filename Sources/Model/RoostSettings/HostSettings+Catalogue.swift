@@ -11,7 +11,8 @@ extension HostSettings {
 
     private static let hostItself: [Setting] = [
         Setting(
-            "host", .text(name("a host name: \(hostNames)") { (try? HostName($0)) != nil }), .required, "this host's name, unique on the planet"),
+            "host", .text(name("a host name: \(hostNames)") { (try? HostName($0)) != nil }), .required,
+            "this host's name, unique on the planet"),
         Setting(
             "region", .text(name("2 to 8 lower-case letters") { (try? RegionCode($0)) != nil }), .required,
             "the region that the host is in"),

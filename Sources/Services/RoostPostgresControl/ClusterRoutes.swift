@@ -51,7 +51,7 @@ public struct ClusterRoutes: RouteGroup {
             APIRoute(.put, "/v1/postgres/:name/pause") { call in
                 let wish = call.body.isEmpty ? PauseBody(seconds: nil) : try call.wish(PauseBody.self)
                 let name: AppName = try call.id("name")
-                try await clusters.pause(name, for: try Self.term(wish.seconds, default: WishTerm.pauseDefault))
+                try await clusters.pause(name, for: wish.seconds.map { Duration.seconds($0) } ?? WishTerm.pauseDefault)
                 return try Answer.json(try await inquiry.bodyWithPause(of: name))
             },
             APIRoute(.delete, "/v1/postgres/:name/pause") { call in
@@ -96,21 +96,13 @@ public struct ClusterRoutes: RouteGroup {
     private func restart(_ call: APICall) async throws(Refusal) -> Answer {
         let wish = call.body.isEmpty ? RestartBody() : try call.wish(RestartBody.self)
         let member = try wish.member.map { text throws(Refusal) in try APICall.value(MemberName.self, text) }
-        let limit = try Self.term(wish.seconds, default: Self.restartDefault)
+        let limit = wish.seconds.map { Duration.seconds($0) } ?? Self.restartDefault
         let id = try await clusters.requestRestart(
             of: try call.id("name"), member, handsOver: wish.handsOver ?? true, within: limit)
         return try Answer.json(RestartAnswer(id: id.text), status: 202).naming(id)
     }
 
     static let restartDefault = Duration.seconds(600)
-
-    private static func term(_ seconds: Int64?, default length: Duration) throws(Refusal) -> Duration {
-        guard let seconds else { return length }
-        guard (1...WishTerm.lengthMax.components.seconds).contains(seconds) else {
-            throw Refusal(.invalid, "seconds must be 1 to \(WishTerm.lengthMax.components.seconds)")
-        }
-        return .seconds(seconds)
-    }
 
     private func allow(_ call: APICall) async throws(Refusal) -> Answer {
         let list = try ClientList(try call.wish(AllowBody.self).allow)
