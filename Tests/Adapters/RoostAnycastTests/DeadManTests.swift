@@ -95,11 +95,13 @@ import Testing
                 close(guardEnd)
                 try await Self.withReporter(edgeEnd) { reporter in
                     close(edgeEnd)
-                    #expect(try await network.waitUntil(announced: true, within: .seconds(30)))
+                    let isAnnounced = try await network.waitUntil(announced: true, within: .seconds(30))
+                    #expect(isAnnounced)
                     // From now on somebody seems to wait there, and cannot be let in (unix(7): accept fails).
                     shutdown(socket, Int32(SHUT_RDWR))
                     kill(reporter.pid, SIGKILL)
-                    #expect(try await network.waitUntil(announced: false, within: .seconds(5)))
+                    let isWithdrawn = try await network.waitUntil(announced: false, within: .seconds(5))
+                    #expect(isWithdrawn)
                 }
                 link.tell(.finish)
                 try await group.waitForAll()
