@@ -38,9 +38,7 @@ struct HostAssembly {
 
     func run() async throws {
         OpenFiles.raiseLimit()
-        // Whoever made them before us may have left them open to everybody.
-        try DurableFile.makePrivateFolder(configuration.stateFolder, mode: 0o700)
-        try DurableFile.makePrivateFolder(configuration.runFolder, mode: 0o711)
+        try makeFolders()
         let logger = Logger(label: "roost")
         sayWhatStarts(logger)
         let token = try PlanetToken.read(from: configuration.api.tokenFile)
@@ -107,6 +105,12 @@ struct HostAssembly {
         group.maximumGracefulShutdownDuration = Self.shutdownMax
         try await ServiceGroup(configuration: group).run()
         logger.info("ends; machines go on", metadata: ["host": "\(host)"])
+    }
+
+    /// Whoever made them before us may have left them open to everybody.
+    private func makeFolders() throws(SystemError) {
+        try DurableFile.makePrivateFolder(configuration.stateFolder, mode: 0o700)
+        try DurableFile.makePrivateFolder(configuration.runFolder, mode: 0o711)
     }
 
     private static func orders(to edge: EdgeAssembly?, of agent: HostAgent, _ view: PlanetView) -> EdgeOrders {

@@ -12,11 +12,15 @@ import Testing
         var admission = GuardAdmission()
         let now = Moment(sinceBoot: .seconds(100))
         #expect(admission.nextTry(at: now) == nil)
-        #expect(admission.failed(at: now))
+        var isSaid = admission.failed(at: now)
+        #expect(isSaid)
         #expect(admission.nextTry(at: now) == now + GuardAdmission.pause)
         #expect(admission.nextTry(at: now + GuardAdmission.pause) == nil)
-        #expect(!admission.failed(at: now + GuardAdmission.pause))
+        isSaid = admission.failed(at: now + GuardAdmission.pause)
+        #expect(!isSaid)
         admission.succeeded()
-        #expect(admission.nextTry(at: now + GuardAdmission.pause) == nil && admission.failed(at: now))
+        #expect(admission.nextTry(at: now + GuardAdmission.pause) == nil)
+        isSaid = admission.failed(at: now)
+        #expect(isSaid)
     }
 }
