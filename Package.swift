@@ -151,7 +151,8 @@ let package = Package(
         room(
             .adapters, "RoostStore",
             uses: [
-                "RoostModel", "RoostLinux", "RoostTelemetry", .grdb, .asyncHTTPClient, .nioCore, .nioHTTP1, .logging,
+                "RoostModel", "RoostLinux", "RoostTelemetry", .grdb, .asyncHTTPClient, .nioCore, .nioHTTP1, .nioPosix,
+                .logging,
             ]),
         room(.adapters, "RoostVolumes", uses: ["RoostModel", "RoostLinux", "CLinux", .logging]),
         room(.adapters, "RoostRuntime", uses: ["RoostModel"]),
@@ -201,7 +202,7 @@ let package = Package(
             uses: [
                 "RoostModel", "RoostWire", "RoostLinux", "RoostTelemetry", .crypto, .hummingbird, .hummingbirdCore,
                 .httpTypes,
-                .lifecycle, .logging, .nioCore,
+                .lifecycle, .logging, .nioCore, .nioHTTP1,
             ]),
         room(
             .services, "RoostControl",

@@ -89,6 +89,7 @@ public struct EdgeGuard {
     /// Where roostd comes to.
     private let listener: Int32
 
+    private var admission = GuardAdmission()
     private var roostd: PassingSocket?
     private var edges: [PassingSocket] = []
     private var judgement = GuardJudgement()
@@ -115,6 +116,10 @@ public struct EdgeGuard {
     /// For the guard before us, which was told to finish, to do so.
     private static let lockPatience = Duration.seconds(2)
     private static let backlog: Int32 = 4
+    /// Looks at what has come before something is decided, and messages that one socket is asked for at a look: whoever fills
+    /// a socket faster than it is read holds up no withdrawal.
+    private static let roundsMax = 16
+    private static let messagesMax = 64
 
     /// Runs until roostd says that it is over; then what was announced is withdrawn and BIRD has ended.
     ///
@@ -164,30 +169,34 @@ public struct EdgeGuard {
             tendBird(now: now)
             let wanted = judgement.wanted(at: now)
             if wanted != applied { apply(wanted) }
-            let times = [judgement.deadline(at: now), bird == nil ? nextStartAt : nextLookAt].compactMap { $0 }
+            let times = [
+                judgement.deadline(at: now), bird == nil ? nextStartAt : nextLookAt, admission.nextTry(at: now),
+            ].compactMap { $0 }
             var wait = (times.min() ?? now + Self.lookInterval) - BootClock.now()
             if bird != nil, applied != judgement.wanted(at: now) { wait = min(wait, Self.pauseBeforeRetry) }
             receive(within: max(wait, .zero))
         }
     }
 
-    /// All that has come: nothing is decided by a part of it.
+    /// All that has come: nothing is decided by a part of it, unless there is no end to it.
     private mutating func receive(within time: Duration) {
         var isMoreLikely = attend(milliseconds: time.milliseconds + 1)
         // An edge drops a link when roostd has brought us its next one, which may have come since we looked.
-        while isMoreLikely { isMoreLikely = attend(milliseconds: 0) }
+        for _ in 1..<Self.roundsMax where isMoreLikely { isMoreLikely = attend(milliseconds: 0) }
     }
 
     /// roostd first: an edge that it brings may have spoken already, and the edge before it may have gone.
     /// - Returns: whether an edge is gone or a roostd has come.
     private mutating func attend(milliseconds: Int64) -> Bool {
-        let files = [listener] + [roostd?.descriptor].compactMap { $0 } + edges.map(\.descriptor)
+        // The kernel passes over what is below 0.
+        let files =
+            [admission.nextTry(at: BootClock.now()) == nil ? listener : -1] + [roostd?.descriptor].compactMap { $0 }
+            + edges.map(\.descriptor)
         var entries = files.map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
         guard poll(&entries, nfds_t(entries.count), Int32(clamping: milliseconds)) > 0 else { return false }
         // A roostd that comes takes the place of another, whose last orders were given before.
         takeOrders()
-        let isVisited = entries[0].revents != 0
-        if isVisited { admit() }
+        let isVisited = entries[0].revents != 0 && admit()
         takeOrders()
         let count = edges.count
         for edge in edges { listen(to: edge) }
@@ -195,7 +204,8 @@ public struct EdgeGuard {
     }
 
     private mutating func takeOrders() {
-        while let roostd, let reading = Self.read(roostd) {
+        for _ in 0..<Self.messagesMax {
+            guard let roostd, let reading = Self.read(roostd) else { return }
             guard case .bytes(let bytes, let files) = reading else {
                 self.roostd = nil
                 return
@@ -211,15 +221,23 @@ public struct EdgeGuard {
         return reading
     }
 
-    private mutating func admit() {
+    /// - Returns: whether somebody has come.
+    private mutating func admit() -> Bool {
         let accepted = accept(listener, nil, nil)
-        guard accepted >= 0 else { return }
+        guard accepted >= 0 else {
+            let error = SystemError("accept", configuration.socketPath)
+            if admission.failed(at: BootClock.now()) { say("roostd cannot come in: \(error)") }
+            return false
+        }
+        admission.succeeded()
         _ = fcntl(accepted, F_SETFD, FD_CLOEXEC)
         let socket = PassingSocket(descriptor: accepted)
         guard let peer = try? socket.peer(), peer.user == geteuid() else {
-            return say("somebody else wants to give orders")
+            say("somebody else wants to give orders")
+            return true
         }
         roostd = socket
+        return true
     }
 
     private mutating func obey(_ order: GuardOrder?, _ files: [Int32]) {
@@ -244,7 +262,8 @@ public struct EdgeGuard {
     }
 
     private mutating func listen(to edge: PassingSocket) {
-        while let reading = Self.read(edge) {
+        for _ in 0..<Self.messagesMax {
+            guard let reading = Self.read(edge) else { return }
             guard case .bytes(let bytes, let files) = reading else {
                 edges.removeAll { $0 === edge }
                 judgement.lose(edge.descriptor)

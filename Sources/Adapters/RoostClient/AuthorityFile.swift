@@ -20,7 +20,7 @@ public enum AuthorityFile {
         -> ClusterBody
     {
         guard !cluster.authorityCertificate.isEmpty else { return cluster }
-        let path = location(of: cluster.authorityCertificate, cluster.name, "crt", in: folder)
+        let path = location(of: cluster.authorityCertificate, cluster.name, authorityKind, in: folder)
         try write(cluster.authorityCertificate, to: path, in: folder)
         var trusting = cluster
         trusting.writeURL = naming(path, in: cluster.writeURL)
@@ -32,10 +32,10 @@ public enum AuthorityFile {
     public static func kept(of name: AppName, in folder: String = folderDefault) throws(SystemError) -> [String] {
         var authorities: [String] = []
         for file in ((try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []).sorted() {
-            guard file.hasPrefix("\(name)-"), file.hasSuffix(".crt"),
+            guard file.hasPrefix("\(name)-"), file.hasSuffix(".\(authorityKind)"),
                 let text = try DurableFile.read("\(folder)/\(file)").map({ String(decoding: $0, as: UTF8.self) }),
                 // A name may begin with another's and a hyphen; and of what was cut short nothing is trusted.
-                location(of: text, name, "crt", in: folder) == "\(folder)/\(file)"
+                location(of: text, name, authorityKind, in: folder) == "\(folder)/\(file)"
             else { continue }
             authorities.append(text)
         }
@@ -43,15 +43,33 @@ public enum AuthorityFile {
     }
 
     /// Removes what was kept of a cluster that is gone: its authority, and what goes by its name. Of another planet's cluster
-    /// of the same name everything stays.
+    /// of the same name everything stays, and of one whose name begins as this one's files do.
     public static func forget(_ cluster: ClusterBody, in folder: String = folderDefault) throws(SystemError) {
         guard !cluster.authorityCertificate.isEmpty else { return }
-        let path = location(of: cluster.authorityCertificate, cluster.name, "crt", in: folder)
+        let path = location(of: cluster.authorityCertificate, cluster.name, authorityKind, in: folder)
+        // Its name is that of this content; with another content it is another's.
+        let present = try DurableFile.read(path).map { String(decoding: $0, as: UTF8.self) }
+        if let present, present != cluster.authorityCertificate,
+            location(of: present, cluster.name, authorityKind, in: folder) == path
+        {
+            return
+        }
         let stem = stem(of: cluster) + "-"
         let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
-        for name in names where name.hasPrefix(stem) { try DurableFile.remove("\(folder)/\(name)") }
+        for name in names where name.hasPrefix(stem) && isOwn(name.dropFirst(stem.count)) {
+            try DurableFile.remove("\(folder)/\(name)")
+        }
         try DurableFile.remove(path)
     }
+
+    /// Whether a file's name ends, behind a cluster's stem, as that cluster's own: a digest and a kind. The files of a cluster
+    /// that is named as the stem have an authority there, or two digests.
+    private static func isOwn(_ end: Substring) -> Bool {
+        let parts = end.split(separator: ".", omittingEmptySubsequences: false)
+        return parts.count == 2 && parts[1] != authorityKind && !parts[0].isEmpty && parts[0].allSatisfy(\.isHexDigit)
+    }
+
+    private static let authorityKind = "crt"
 
     private static func location(of text: String, _ cluster: AppName, _ kind: String, in folder: String) -> String {
         "\(folder)/\(cluster)-\(digest(of: text)).\(kind)"

@@ -36,7 +36,7 @@ extension PostgresInstance {
             let end = try await end(of: last, timeline: timeline, size: control.segmentSize)
             return LogEnd(timeline: timeline, end: max(end, control.minimumRecoveryEnd ?? .zero))
         } catch {
-            throw PostgresError("find the end of the log", "\(error)")
+            throw PostgresError("find the end of the log", error)
         }
     }
 

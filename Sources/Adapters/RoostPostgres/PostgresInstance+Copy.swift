@@ -39,7 +39,7 @@ extension PostgresInstance {
             guard let system, !lines[1].hasPrefix("\(system)|") else { return nil }
             return "it has the data of another database system than \(system), which is here and is kept"
         } catch {
-            return "\(error)"
+            return PostgresError.words(for: error)
         }
     }
 
@@ -80,7 +80,7 @@ extension PostgresInstance {
         } catch {
             // What it takes up may be what Postgres needs.
             try? await removeCopies()
-            throw PostgresError("clone \(upstream.leader)", "\(error)")
+            throw PostgresError("clone \(upstream.leader)", error)
         }
     }
 
@@ -99,11 +99,11 @@ extension PostgresInstance {
             var obstacle: String?
             try await withPassword(secrets) {
                 let trial = self.rewinding(to: upstream, settings, ["--dry-run"], within: deadline)
-                do { try await trial.run() } catch { obstacle = "\(error)" }
+                do { try await trial.run() } catch { obstacle = PostgresError.words(for: error) }
             }
             return obstacle
         } catch {
-            throw PostgresError("try to rewind to \(upstream.leader)", "\(error)")
+            throw PostgresError("try to rewind to \(upstream.leader)", error)
         }
     }
 
@@ -119,7 +119,7 @@ extension PostgresInstance {
                 try await self.rewinding(to: upstream, settings, [], within: deadline).run()
             }
         } catch {
-            throw PostgresError("rewind to \(upstream.leader)", "\(error)")
+            throw PostgresError("rewind to \(upstream.leader)", error)
         }
     }
 

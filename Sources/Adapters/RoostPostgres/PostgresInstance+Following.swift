@@ -17,7 +17,7 @@ extension PostgresInstance {
     public func stopFollowing() async throws(PostgresError) {
         let canLogIn: Bool
         do { canLogIn = try layout.exists(layout.passwordFile) } catch {
-            throw PostgresError("stop following", "\(error)")
+            throw PostgresError("stop following", error)
         }
         guard !canLogIn else { throw PostgresError("stop following", "\(layout.passwordFile) is still there") }
         guard isRunning else { return }
@@ -31,7 +31,7 @@ extension PostgresInstance {
                 return receivers.isEmpty ? true : nil
             }
         } catch {
-            throw PostgresError("stop following", "\(error)")
+            throw PostgresError("stop following", error)
         }
         guard isGone == nil else { return }
         logger.warning("it is not known that the receiver has ended; Postgres is stopped")
@@ -69,7 +69,7 @@ extension PostgresInstance {
             try await flushLog()
             return EndOfLog(end: replayed, timeline: timeline)
         } catch {
-            throw PostgresError("find the end of the log", "\(error)")
+            throw PostgresError("find the end of the log", error)
         }
     }
 
@@ -134,7 +134,7 @@ extension PostgresInstance {
                 try files.flush()
             }
         } catch {
-            throw PostgresError("remove leftovers of the log", "\(error)")
+            throw PostgresError("remove leftovers of the log", error)
         }
     }
 
@@ -148,7 +148,7 @@ extension PostgresInstance {
             // It sleeps between two looks; this wakes it, before the change of configuration lets it connect.
             if isNew, isRunning { try reload() }
         } catch {
-            throw PostgresError("expect timeline \(fork.timeline)", "\(error)")
+            throw PostgresError("expect timeline \(fork.timeline)", error)
         }
     }
 
@@ -186,7 +186,7 @@ extension PostgresInstance {
             else { throw PostgresError("promote", "the new timeline has no history") }
             return TimelineSwitch(timeline: primary.timeline, parent: ancestor.timeline, begin: ancestor.end)
         } catch {
-            throw PostgresError("promote", "\(error)")
+            throw PostgresError("promote", error)
         }
     }
 
@@ -217,7 +217,7 @@ extension PostgresInstance {
             }
             return TimelineHistory(ancestors: ancestors).forks(to: timeline)
         } catch {
-            throw PostgresError("tell where timeline \(timeline) comes from", "\(error)")
+            throw PostgresError("tell where timeline \(timeline) comes from", error)
         }
     }
 

@@ -38,7 +38,7 @@ extension PostgresInstance {
             postmaster.withLock { $0 = new }
             comingUp.withLock { $0 = role }
         } catch {
-            throw PostgresError("start Postgres", "\(error)")
+            throw PostgresError("start Postgres", error)
         }
     }
 

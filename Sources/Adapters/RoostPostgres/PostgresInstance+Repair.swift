@@ -46,7 +46,7 @@ extension PostgresInstance {
                 }
             }
         } catch {
-            throw PostgresError("wait for Postgres", "\(error)")
+            throw PostgresError("wait for Postgres", error)
         }
         if let found {
             comingUp.withLock { $0 = nil }
@@ -197,7 +197,7 @@ extension PostgresInstance {
             }
             guard isPromoted != nil else { throw PostgresError("promote", "still in recovery after \(deadline)") }
         } catch {
-            throw PostgresError("promote without a login", "\(error)")
+            throw PostgresError("promote without a login", error)
         }
     }
 }

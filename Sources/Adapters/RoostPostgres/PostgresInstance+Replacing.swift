@@ -29,13 +29,13 @@ extension PostgresInstance {
             guard try hasData else { throw PostgresError("find the data", "there is neither a copy nor data") }
             try await removeCopies()
         } catch {
-            throw PostgresError("put the copy in the place of the data", "\(error)")
+            throw PostgresError("put the copy in the place of the data", error)
         }
     }
 
     /// Stops Postgres and removes its data for good.
     public func discard() async throws(PostgresError) {
-        do { try await destroyData() } catch { throw PostgresError("remove the data", "\(error)") }
+        do { try await destroyData() } catch { throw PostgresError("remove the data", error) }
     }
 
     /// What a copy of a leader takes, and whether it could be one.
@@ -77,7 +77,7 @@ extension PostgresInstance {
             guard let source = Source(row: answer) else { throw PostgresError("read the answer", answer) }
             return source
         } catch {
-            throw PostgresError("measure \(upstream.leader)", "\(error)")
+            throw PostgresError("measure \(upstream.leader)", error)
         }
     }
 

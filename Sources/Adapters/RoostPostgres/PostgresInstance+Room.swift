@@ -51,7 +51,7 @@ extension PostgresInstance {
             if try applyRoom(), isRunning { try reload() }
             if let order { try ballast.carryOut(order) }
         } catch {
-            throw PostgresError("keep room on the volume", "\(error)")
+            throw PostgresError("keep room on the volume", error)
         }
         return news
     }

@@ -15,7 +15,13 @@ public struct PostgresError: Error, CustomStringConvertible {
         self.cause = cause
     }
 
+    init(_ operation: String, _ error: any Error) { self.init(operation, Self.words(for: error)) }
+
     public var description: String { "could not \(operation): \(cause)" }
+
+    /// Members' words are shown to whoever asks after the cluster. A command's line is not for them: it says how a member
+    /// reaches the others, and where it keeps what.
+    static func words(for error: any Error) -> String { (error as? CommandError)?.outcome ?? "\(error)" }
 }
 
 /// One Postgres on one volume: its data, its configuration and its process. Operations that change it are called one
@@ -167,7 +173,7 @@ public final class PostgresInstance: Sendable {
             ).run()
             try await layout.move(layout.unfinished, to: layout.data)
         } catch {
-            throw PostgresError("initialise the data", "\(error)")
+            throw PostgresError("initialise the data", error)
         }
     }
 
@@ -220,7 +226,7 @@ public final class PostgresInstance: Sendable {
                 return true
             }
         } catch {
-            throw PostgresError("write the access rules", "\(error)")
+            throw PostgresError("write the access rules", error)
         }
         // The gate is set again and again, to be sure; a reload each time would fill Postgres's log.
         if isNews, isRunning { try reload() }
@@ -248,7 +254,7 @@ public final class PostgresInstance: Sendable {
                 written.isOpen = settings.isOpen
             }
         } catch {
-            throw PostgresError("configure Postgres", "\(error)")
+            throw PostgresError("configure Postgres", error)
         }
     }
 

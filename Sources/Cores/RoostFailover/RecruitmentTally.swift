@@ -58,12 +58,15 @@ public struct RecruitmentTally: Sendable {
         let silent = rule.members.filter { member in !(answers + bereft).contains { $0.member == member } }
         let missing = standbysNeeded - standbys.count
         let others = silent.filter { $0 != rule.leader }
-        let names = others.map(\.text).joined(separator: ", ")
-        var choice = "need \(rule.leader)"
-        if missing <= others.count { choice += " or \(missing) more of \(names)" }
-        if !silent.contains(rule.leader) {
-            choice = missing <= others.count ? "need \(missing) more of \(names)" : "need another"
-        }
+        // Nobody counts who is asked for by name.
+        let names = others.map(\.text).joined(separator: missing == others.count ? " and " : ", ")
+        let some = missing > others.count ? nil : missing == others.count ? names : "\(missing) of \(names)"
+        let choice =
+            if !silent.contains(rule.leader) {
+                "need \(some ?? "another")"
+            } else {
+                "need \(rule.leader)" + (some.map { missing > 1 ? ", or \($0)" : " or \($0)" } ?? "")
+            }
         let lost = bereft.map { "; \($0.member) has lost part of its own log" }.joined()
         return "\(silent.count) of \(rule.members.count) members have not answered recruitment \(recruitment.epoch)"
             + "\(lost): \(choice), with their data"

@@ -47,12 +47,12 @@ public struct LabShape: Sendable, Hashable, Codable {
         self.hostMemory = hostMemory
     }
 
-    /// Lower-case letters, digits and '-': the name becomes part of file names.
+    /// A DNS label: the name becomes part of file names.
     public static func validated(name: String) throws(LabError) -> String {
         guard name.utf8.count <= nameBytesMax, (try? AppName(name)) != nil else {
             throw LabError(
                 .usage, "'\(name)' is no name for a lab",
-                advice: "use 1 to \(nameBytesMax) lower-case letters, digits and '-', starting with a letter")
+                advice: LabelRule.words(upTo: nameBytesMax))
         }
         return name
     }

@@ -126,7 +126,20 @@ private func isLowerHex(_ byte: UInt8) -> Bool {
     isDigit(byte) || (UInt8(ascii: "a")...UInt8(ascii: "f")).contains(byte)
 }
 
-private let labelRule = "use 1 to 63 lower-case letters, digits and '-', starting with a letter"
+/// What a name that is a DNS label may be, in words that follow a colon. Every refusal of one says it, so that none leaves
+/// out what another says.
+public enum LabelRule {
+    /// - Parameter lengthMax: In bytes; what is named may leave less room than the 63 of a DNS label.
+    public static func words(upTo lengthMax: Int = 63) -> String {
+        "use 1 to \(lengthMax) \(letters)"
+    }
+
+    /// The same without how many.
+    public static let letters =
+        "lower-case letters, digits and '-', starting with a letter and ending with a letter or digit"
+}
+
+private let labelRule = LabelRule.words()
 
 /// A DNS label: it is part of host names and keys.
 public enum AppNameKind: IDKind {

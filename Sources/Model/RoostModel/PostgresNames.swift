@@ -24,12 +24,25 @@ public enum PostgresNames {
         }
     }
 
+    private static let clusterRule =
+        "use at most \(clusterBytesMax) letters, as Postgres cuts what is made of longer names: "
+        + LabelRule.letters
+
+    /// A cluster's name from outside: an app's, but shorter.
+    /// - Throws: ``InvalidValue`` with the whole rule, whatever part of it is broken.
+    public static func cluster(_ text: String) throws(InvalidValue) -> AppName {
+        guard text.utf8.count <= clusterBytesMax, let name = try? AppName(text) else {
+            throw InvalidValue(kind: clusterNoun, value: text, rule: clusterRule)
+        }
+        return name
+    }
+
+    private static let clusterNoun = "name of a Postgres cluster"
+
     /// The name of a cluster's member, from 1 to ``numberMax(of:)``.
     public static func member(_ number: Int, of cluster: AppName) throws(InvalidValue) -> MemberName {
         guard cluster.text.utf8.count <= clusterBytesMax else {
-            throw InvalidValue(
-                kind: "name of a Postgres cluster", value: cluster.text,
-                rule: "use at most \(clusterBytesMax) letters: Postgres cuts what is made of longer ones")
+            throw InvalidValue(kind: clusterNoun, value: cluster.text, rule: clusterRule)
         }
         let numberMax = numberMax(of: cluster)
         guard (1...numberMax).contains(number) else {

@@ -7,10 +7,12 @@ extension HostSettings {
     /// Groups that may be absent as a whole.
     static let optionalGroups: Set<String> = ["edge"]
 
+    private static let hostNames = "1 to \(HostNameKind.lengthMax) \(LabelRule.letters)"
+
     private static let hostItself: [Setting] = [
         Setting(
-            "host", .text(name("a host name of lower-case letters, digits and '-'") { (try? HostName($0)) != nil }),
-            .required, "this host's name, unique on the planet"),
+            "host", .text(name("a host name: \(hostNames)") { (try? HostName($0)) != nil }), .required,
+            "this host's name, unique on the planet"),
         Setting(
             "region", .text(name("2 to 8 lower-case letters") { (try? RegionCode($0)) != nil }), .required,
             "the region that the host is in"),

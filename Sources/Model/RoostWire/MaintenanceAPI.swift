@@ -21,6 +21,25 @@ public struct PauseState: Sendable, Codable, Hashable {
     enum CodingKeys: String, CodingKey { case endsAt = "ends_at" }
 }
 
+/// What `DELETE /v1/postgres/{name}/pause` found.
+public struct ResumedState: Sendable, Codable, Hashable {
+    /// A pause was in force, and this call has ended it. False: there was none, or it was over by itself.
+    public var wasPaused: Bool
+    /// When that pause would have been over by itself, or was. RFC 3339, in UTC; nil: there was none.
+    public var endsAt: String?
+
+    /// As the rule had it.
+    public init(wasPaused: Bool, endsAt: String?) {
+        self.wasPaused = wasPaused
+        self.endsAt = endsAt
+    }
+
+    enum CodingKeys: String, CodingKey {
+        case wasPaused = "was_paused"
+        case endsAt = "ends_at"
+    }
+}
+
 /// `POST /v1/postgres/{name}/restart`
 public struct RestartBody: Sendable, Codable {
     /// A member's name. Nil: all, one after the other, the leader last.

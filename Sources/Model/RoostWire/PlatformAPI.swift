@@ -108,6 +108,8 @@ public struct ClusterBody: Sendable, Codable, Hashable {
     public var sharedHosts: [SharedHostBody]?
     /// Nil when nobody has asked for one, and when it is over.
     public var pause: PauseState?
+    /// What the call that was to end a pause found; nil in every other answer, and in that of a host of an earlier version.
+    public var resumed: ResumedState?
     /// The last request that members be started anew; nil: there was none. One that was
     /// taken back has a ``RestartState/refusal``.
     public var restart: RestartState?
@@ -143,7 +145,7 @@ public struct ClusterBody: Sendable, Codable, Hashable {
     public var isServing: Bool { status == .ready || status == .degraded }
 
     enum CodingKeys: String, CodingKey {
-        case name, status, detail, epoch, leader, rule, members, switchover, allow, pause, restart, change
+        case name, status, detail, epoch, leader, rule, members, switchover, allow, pause, resumed, restart, change
         case writeURL = "write_url"
         case readURL = "read_url"
         case authorityCertificate = "ca_certificate"

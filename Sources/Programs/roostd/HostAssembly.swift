@@ -38,9 +38,7 @@ struct HostAssembly {
 
     func run() async throws {
         OpenFiles.raiseLimit()
-        // Whoever made them before us may have left them open to everybody.
-        try DurableFile.makePrivateFolder(configuration.stateFolder, mode: 0o700)
-        try DurableFile.makePrivateFolder(configuration.runFolder, mode: 0o711)
+        try makeFolders()
         let logger = Logger(label: "roost")
         sayWhatStarts(logger)
         let token = try PlanetToken.read(from: configuration.api.tokenFile)
@@ -64,7 +62,9 @@ struct HostAssembly {
         let view = PlanetView(
             agent: agent, watcher: watcher, peers: peers,
             reachability: Reachability(mesh: mesh, host: host, region: configuration.region), apps: apps)
-        let names = MachineNames(store: store, agent: agent, peers: peers)
+        let names = MachineNames(store: store, agent: agent, peers: peers) { name, app in
+            watcher.read { $0.machines(named: name, of: app) }
+        }
         let bounds = CallBounds()
         let warden = LeaseWarden(
             file: configuration.stateFolder + "/leases.json", logger: Logger(label: "roost.lease"),
@@ -84,7 +84,7 @@ struct HostAssembly {
             MachineNameRelease(names: names, agent: agent, logger: Logger(label: "roost.names")),
         ]
         services += work(
-            on: clusters, in: store, by: dispatch, watcher: watcher, duty: duty,
+            on: clusters, in: store, by: dispatch, watcher: watcher, hearing: hearing, duty: duty,
             reachable: { await mesh.reachableHosts(from: host) })
         let orders = Self.orders(to: edge, of: agent, view)
         services += doors(
@@ -105,6 +105,12 @@ struct HostAssembly {
         group.maximumGracefulShutdownDuration = Self.shutdownMax
         try await ServiceGroup(configuration: group).run()
         logger.info("ends; machines go on", metadata: ["host": "\(host)"])
+    }
+
+    /// Whoever made them before us may have left them open to everybody.
+    private func makeFolders() throws(SystemError) {
+        try DurableFile.makePrivateFolder(configuration.stateFolder, mode: 0o700)
+        try DurableFile.makePrivateFolder(configuration.runFolder, mode: 0o711)
     }
 
     private static func orders(to edge: EdgeAssembly?, of agent: HostAgent, _ view: PlanetView) -> EdgeOrders {
@@ -136,14 +142,14 @@ struct HostAssembly {
     /// What one host of the planet does at a time.
     private func work(
         on clusters: ClusterDirectory, in store: any Store, by dispatch: PlanetDispatch, watcher: PlanetWatcher,
-        duty: DutyHolder, reachable: @escaping @Sendable () async -> Set<HostName>
+        hearing: ClusterHearing, duty: DutyHolder, reachable: @escaping @Sendable () async -> Set<HostName>
     ) -> [any Service] {
         let operations = OperationDirectory(store: store)
         let services: [any Service] = [
             DutyService(duty: duty),
             OperationKeeper(
-                operations: operations, judges: [ClusterOperations()], watcher: watcher, fence: { duty.fence },
-                logger: Logger(label: "roost.operations")),
+                operations: operations, judges: [ClusterOperations(hearing: hearing)], watcher: watcher,
+                fence: { duty.fence }, logger: Logger(label: "roost.operations")),
             PlanRunner(
                 ClusterReconciler(
                     store: store, dispatch: dispatch, clusters: clusters, logger: Logger(label: "roost.clusters")),

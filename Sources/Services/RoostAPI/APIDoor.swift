@@ -39,16 +39,22 @@ public struct DoorLimits: Hashable, Sendable {
     /// A connection without a request, or with half of one, is hung up after this. A request that is being answered may
     /// take as long as it does.
     public var idleTime: Duration
+    /// A request whose body has not come as a whole by then is hung up, however often a byte of it comes: else a few callers
+    /// hold all connections.
+    public var bodyTime: Duration
     public var bodyBytesMax: Int
 
-    public init(connectionsMax: Int, idleTime: Duration, bodyBytesMax: Int) {
+    public init(connectionsMax: Int, idleTime: Duration, bodyTime: Duration, bodyBytesMax: Int) {
         self.connectionsMax = connectionsMax
         self.idleTime = idleTime
+        self.bodyTime = bodyTime
         self.bodyBytesMax = bodyBytesMax
     }
 
     /// Users and hosts. The idle time is longer than clients of this house keep their connections.
-    public static let planet = DoorLimits(connectionsMax: 1024, idleTime: .seconds(20), bodyBytesMax: 1 << 20)
+    public static let planet = DoorLimits(
+        connectionsMax: 1024, idleTime: .seconds(20), bodyTime: .seconds(60), bodyBytesMax: 1 << 20)
     /// A machine, whose programs are anybody's.
-    public static let member = DoorLimits(connectionsMax: 16, idleTime: .seconds(30), bodyBytesMax: 64 << 10)
+    public static let member = DoorLimits(
+        connectionsMax: 16, idleTime: .seconds(30), bodyTime: .seconds(30), bodyBytesMax: 64 << 10)
 }

@@ -69,8 +69,12 @@ public struct APIServer: Service {
 
     private func channelConfiguration(_ door: APIDoor) -> HTTP1Channel.Configuration {
         let idle = TimeAmount(door.limits.idleTime)
-        guard case .root = door.callers else { return .init(idleTimeout: idle) }
-        return .init(additionalChannelHandlers: [SocketOwnerCheck()], idleTimeout: idle)
+        let bodyTime = TimeAmount(door.limits.bodyTime)
+        guard case .root = door.callers else {
+            return .init(additionalChannelHandlers: [BodyClockSetup(bodyTime)], idleTimeout: idle)
+        }
+        return .init(
+            additionalChannelHandlers: [SocketOwnerCheck(), BodyClockSetup(bodyTime)], idleTimeout: idle)
     }
 }
 

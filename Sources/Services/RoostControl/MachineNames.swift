@@ -11,22 +11,34 @@ public struct MachineNames: Sendable {
     let store: any Store
     let agent: HostAgent
     let peers: any Peers
+    let namesakes: @Sendable (String, AppName) -> [MachineID: HostName]
 
     /// A reservation whose machine is not there yet is that of a creation under way. After this it is one that was cut
     /// off; so is one of a later date than this from now, of a host whose clock was wrong.
     static let creationMax = Duration.seconds(60)
     static let questionMax = Duration.seconds(3)
 
-    public init(store: any Store, agent: HostAgent, peers: any Peers) {
+    /// - Parameter namesakes: the machines of an app that hosts have said to have a name. The store may know fewer: one that
+    ///   went back does not have the reservations that were made since.
+    public init(
+        store: any Store, agent: HostAgent, peers: any Peers,
+        namesakes: @escaping @Sendable (String, AppName) -> [MachineID: HostName]
+    ) {
         self.store = store
         self.agent = agent
         self.peers = peers
+        self.namesakes = namesakes
     }
 
     /// Takes the name for a machine that a host is about to be asked to make; or moves it to the next host.
     public func reserve(
         _ name: String, of app: AppName, for machine: MachineID, on host: HostName
     ) async throws(Refusal) {
+        for (other, owner) in namesakes(name, app).sorted(by: { $0.key < $1.key }) where other != machine {
+            if let reason = await reasonToThinkItIsThere(other, on: owner) {
+                throw Self.taken(name, of: app, by: reason)
+            }
+        }
         let key = StoreKeys.machineName(app, name)
         let wish = MachineNameRecord(machine: machine, host: host, reservedAt: WallClock.milliseconds())
         var known = Revision.absent
@@ -46,11 +58,15 @@ public struct MachineNames: Sendable {
                 throw Refusal(.nameTaken, "app \(app) has something newer than this version named \(name)")
             }
             if holder.machine != machine, let reason = await reasonToKeep(holder) {
-                throw Refusal(.nameTaken, "app \(app) has a machine named \(name) already: \(reason)")
+                throw Self.taken(name, of: app, by: reason)
             }
             (known, own) = (entry.modified, holder.machine == machine ? entry.value : [])
         }
         throw Refusal(.unavailable, "too many changes at once; try again")
+    }
+
+    private static func taken(_ name: String, of app: AppName, by reason: String) -> Refusal {
+        Refusal(.nameTaken, "app \(app) has a machine named \(name) already: \(reason)")
     }
 
     /// Gives the name up, if it is the machine's.
@@ -88,8 +104,24 @@ public struct MachineNames: Sendable {
             case .some: return "machine \(machine) on host \(host)"
             }
         } catch {
-            return "machine \(machine) on host \(host), which does not say whether it has it"
+            return Self.unsaid(machine, host)
         }
+    }
+
+    /// Of a machine that has a name, by what its host has said, and no reservation. Nil: it is gone.
+    private func reasonToThinkItIsThere(_ machine: MachineID, on host: HostName) async -> String? {
+        do throws(Refusal) {
+            switch try await state(of: machine, on: host) {
+            case .destroyed, nil: return nil
+            case .some: return "machine \(machine) on host \(host)"
+            }
+        } catch {
+            return Self.unsaid(machine, host)
+        }
+    }
+
+    private static func unsaid(_ machine: MachineID, _ host: HostName) -> String {
+        "machine \(machine) on host \(host), which does not say whether it has it"
     }
 
     private func state(of machine: MachineID, on host: HostName) async throws(Refusal) -> MachineState? {

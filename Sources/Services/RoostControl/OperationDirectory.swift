@@ -54,13 +54,27 @@ public struct OperationDirectory: Sendable {
         _ id: PlanetOperationID, _ verdict: OperationVerdict, seeing steps: [String] = [],
         under fence: Transaction.Compare
     ) async throws(Refusal) {
-        try await change(id, under: fence) { record in
-            Self.add(Self.new(steps, on: record), to: &record)
-            record.state = verdict.state
-            record.result = String(verdict.words.prefix(OperationRecord.wordsMax))
-            record.endedAt = WallClock.milliseconds()
-            record.obstacle = nil
-        }
+        try await change(id, under: fence) { Self.finish(&$0, verdict, seeing: steps) }
+    }
+
+    private static func finish(_ record: inout OperationRecord, _ verdict: OperationVerdict, seeing steps: [String]) {
+        add(new(steps, on: record), to: &record)
+        record.state = verdict.state
+        record.result = String(verdict.words.prefix(OperationRecord.wordsMax))
+        record.endedAt = WallClock.milliseconds()
+        record.obstacle = nil
+    }
+
+    /// What ends an operation, as a part of the transaction that takes away what its end is seen by: afterwards nobody, duty
+    /// or not, could say it any more. Nil where it has ended already.
+    public func ending(
+        _ id: PlanetOperationID, _ verdict: OperationVerdict, seeing steps: [String]
+    ) async throws(Refusal) -> (compare: Transaction.Compare, operation: Transaction.Operation)? {
+        let key = StoreKeys.operation(id)
+        guard var present = try await store.record(OperationRecord.self, at: key), present.record.state == .running
+        else { return nil }
+        Self.finish(&present.record, verdict, seeing: steps)
+        return (.modified(key: key, equals: present.revision), try .put(present.record, over: present.bytes, at: key))
     }
 
     /// Those that are not on the record.

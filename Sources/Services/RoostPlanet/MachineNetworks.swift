@@ -16,6 +16,15 @@ public struct MachineNetworks: Hashable, Sendable {
 }
 
 extension Planet {
+    /// The machines of the app that have this name, by what their hosts say, and who says so.
+    public func machines(named name: String, of app: AppName) -> [MachineID: HostName] {
+        var found: [MachineID: HostName] = [:]
+        for machine in machines(of: app) where machine.name == name && machine.state != .destroyed {
+            found[machine.id] = host(of: machine.id)
+        }
+        return found
+    }
+
     /// As of all that was heard so far.
     public func networks(of app: AppName) -> MachineNetworks {
         let highest = hosts.values.lazy.flatMap { $0.machines.lazy.map(\.network) }.max()

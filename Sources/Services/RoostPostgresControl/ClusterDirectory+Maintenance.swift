@@ -25,8 +25,16 @@ extension ClusterDirectory {
     }
 
     /// Ends a pause; where there is none, nothing is changed.
-    func resume(_ name: AppName) async throws(Refusal) {
-        try await changeRule(of: name) { rule, _ throws(Refusal) in rule.pause = nil }
+    ///
+    /// - Returns: the pause that the rule had, over or not.
+    @discardableResult
+    func resume(_ name: AppName) async throws(Refusal) -> WishTerm? {
+        var found: WishTerm?
+        try await changeRule(of: name) { rule, _ throws(Refusal) in
+            found = rule.pause
+            rule.pause = nil
+        }
+        return found
     }
 
     /// Has members start their Postgres anew. One that is asked for again while it goes on is that one.
@@ -39,32 +47,25 @@ extension ClusterDirectory {
         guard limit > .zero, limit <= WishTerm.lengthMax else {
             throw Refusal(.invalid, "a restart has 1 to \(WishTerm.lengthMax.components.seconds) seconds")
         }
-        let key = StoreKeys.clusterRule(name)
-        for _ in 0..<AppDirectory.triesMax {
-            let (records, spec, present) = try await ruling(name)
-            try Self.checkStoreIsNotBehind(records, name)
-            var rule = present
+        return try await ask(of: name) { rule, records, spec throws(Refusal) in
             if let member { try Self.check(member, isIn: rule) }
             if let former = rule.restart, Self.goesOn(former) {
                 let all = Set(former.left + former.done)
                 let isSame = member.map { former.left.contains($0) } ?? (all == Set(rule.members))
-                if isSame, former.handsOver == handsOver, let id = try? PlanetOperationID(former.id) { return id }
+                if isSame, former.handsOver == handsOver, let id = try? PlanetOperationID(former.id) {
+                    return .goesOn(id)
+                }
                 throw Refusal(.failedPrecondition, "another restart is under way; wait for it, or take it back")
             }
             let wanted = member.map { [$0] } ?? rule.members.filter { $0 != rule.leader } + [rule.leader]
             try Self.check(wanted, have: .restart, records.reports)
+            let former = rule.restart.map { ClusterOperations.former($0) }
             let id = OperationDirectory.makeID()
             rule.restart = RestartRequest(
                 id: id.text, members: wanted, handsOver: handsOver,
                 term: WishTerm(beganAt: WallClock.milliseconds(), length: limit))
-            let begun = try OperationDirectory.begin(Self.operation(id, .restart, on: spec))
-            let outcome = try await store.carryOut(
-                Transaction(
-                    compares: [.modified(key: key, equals: Revision(records.ruleRevision)), begun.compare],
-                    then: [try .put(rule, at: key), begun.operation]))
-            if outcome.succeeded { return id }
+            return .begins(Self.operation(id, .restart, on: spec), after: former)
         }
-        throw Refusal(.unavailable, "too many changes at once; try again")
     }
 
     /// Takes a restart back: whoever has begun ends it, and nobody else begins.

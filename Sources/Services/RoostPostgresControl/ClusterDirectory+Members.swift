@@ -28,6 +28,7 @@ extension ClusterDirectory {
             }
             let course = try wish.course(of: spec.record, records, rule)
             guard !course.steps.isEmpty else { return nil }
+            let ended = try await ending(rule.change.map { ClusterOperations.former($0, present, records) })
             let id = OperationDirectory.makeID()
             rule.change = MemberChange(id: id.text, steps: course.steps)
             spec.record.members += course.comers
@@ -38,11 +39,11 @@ extension ClusterDirectory {
                     compares: [
                         .modified(key: ruleKey, equals: Revision(records.ruleRevision)),
                         .modified(key: specKey, equals: spec.revision), begun.compare,
-                    ],
+                    ] + [ended?.compare].compactMap(\.self),
                     then: [
                         try .put(rule, at: ruleKey), try .put(spec.record, over: spec.bytes, at: specKey),
                         begun.operation,
-                    ]))
+                    ] + [ended?.operation].compactMap(\.self)))
             if outcome.succeeded { return id }
         }
         throw Refusal(.unavailable, "too many changes at once; try again")

@@ -85,6 +85,9 @@ extension ClusterDirectory {
     private static func recovery(
         _ rule: ClusterRule, _ records: Planet.ClusterRecords, _ beat: Heartbeat?, hearing voices: ClusterVoices
     ) throws(Refusal) -> StoreRecovery {
+        guard rule.members.contains(where: { records.reports[$0]?.knowledge != nil }) else {
+            throw Refusal(.failedPrecondition, "\(StoreRecovery.Obstacle.nothingIsMissing)")
+        }
         // One that was open when the copy was made, and does not lead now, renews nothing, and says so itself.
         let leads = voices.members.contains(rule.leader) && records.reports[rule.leader]?.role == .primary
         if voices.isLeaderRenewing || leads, let beat, beat.epoch == rule.epoch, beat.isOpen {

@@ -235,24 +235,15 @@ public struct ClusterDirectory: Sendable {
     ///
     /// - Returns: the wish's id, which is its operation's too.
     public func requestSwitchover(of name: AppName, to target: MemberName?) async throws(Refusal) -> PlanetOperationID {
-        let key = StoreKeys.clusterRule(name)
-        for _ in 0..<AppDirectory.triesMax {
-            let (records, spec, present) = try await ruling(name)
-            try Self.checkStoreIsNotBehind(records, name)
-            var rule = present
+        try await ask(of: name) { rule, _, spec throws(Refusal) in
             try check(target, under: rule)
+            let former = rule.switchover.map { FormerWish(id: $0.id, verdict: $0.refusal.map { .failed($0) }) }
             let id = OperationDirectory.makeID()
             rule.switchover = SwitchoverRequest(id: id.text, target: target)
-            let begun = try OperationDirectory.begin(
-                Self.operation(
-                    id, .switchover, on: spec, from: .init(epoch: rule.epoch, leader: rule.leader, target: target)))
-            let outcome = try await store.carryOut(
-                Transaction(
-                    compares: [.modified(key: key, equals: Revision(records.ruleRevision)), begun.compare],
-                    then: [try .put(rule, at: key), begun.operation]))
-            if outcome.succeeded { return id }
+            let operation = Self.operation(
+                id, .switchover, on: spec, from: .init(epoch: rule.epoch, leader: rule.leader, target: target))
+            return .begins(operation, after: former)
         }
-        throw Refusal(.unavailable, "too many changes at once; try again")
     }
 
     private func check(_ target: MemberName?, under rule: ClusterRule) throws(Refusal) {

@@ -69,6 +69,14 @@ public struct ClusterSilence: Hashable, Sendable {
     public var isLeaderUnheard = false
     /// Of the reports of these the same is true.
     public var unheard: Set<MemberName> = []
+    /// What is left of the terms that the rule has, by this host's own clock.
+    var terms: [TermClock.Left] = []
+
+    /// What is left of a term: counted since it came, where this host saw it come; else by wall clocks, of which one may be
+    /// wrong.
+    func left(of term: WishTerm, at wallClock: Int64) -> Duration {
+        terms.first { $0.term == term }?.left ?? term.left(at: wallClock)
+    }
 
     /// A leader that has not renewed its lease for this long is not heard from.
     public static let leaderMax = Heartbeat.lease
@@ -83,6 +91,14 @@ public struct ClusterSilence: Hashable, Sendable {
         self.members = members
         self.isLeaderUnheard = isLeaderUnheard
         self.unheard = unheard
+    }
+
+    init(
+        leader: Duration?, members: [MemberName: Duration], isLeaderUnheard: Bool, unheard: Set<MemberName>,
+        terms: [TermClock.Left]
+    ) {
+        self.init(leader: leader, members: members, isLeaderUnheard: isLeaderUnheard, unheard: unheard)
+        self.terms = terms
     }
 }
 
@@ -120,20 +136,27 @@ struct HearingLedger: Sendable {
         var listing: UInt64
         var leader: Sign?
         var members: [MemberName: Sign] = [:]
+        var terms: [TermClock] = []
     }
 
     private var clusters: [AppName: Signs] = [:]
 
     /// - Parameter heard: the clusters that are heard now; of the others, everything is forgotten.
     mutating func note(
-        _ heard: [AppName: Planet.ClusterRecords], listings: [AppName: UInt64] = [:], _ now: Moment
+        _ heard: [AppName: Planet.ClusterRecords], listings: [AppName: UInt64] = [:], _ now: Moment,
+        wallClock: Int64 = WallClock.milliseconds()
     ) {
         clusters = clusters.filter { heard[$0.key] != nil }
-        for (name, records) in heard { note(records, of: name, listing: listings[name, default: 0], now) }
+        for (name, records) in heard {
+            note(records, of: name, listing: listings[name, default: 0], now, wallClock: wallClock)
+        }
     }
 
     /// What this one cluster's records are now; the others are as they were.
-    mutating func note(_ records: Planet.ClusterRecords, of name: AppName, listing: UInt64 = 0, _ now: Moment) {
+    mutating func note(
+        _ records: Planet.ClusterRecords, of name: AppName, listing: UInt64 = 0, _ now: Moment,
+        wallClock: Int64 = WallClock.milliseconds()
+    ) {
         var before = clusters[name]
         let goesOn = before?.listing == listing
         if !goesOn {
@@ -145,6 +168,9 @@ struct HearingLedger: Sendable {
             // What a leader before it said, and for how long it has said nothing, is not this one's.
             let beat = records.heartbeat.flatMap { $0.epoch == rule.epoch ? $0.sequence : nil }
             signs.leader = Self.sign(before?.leader, beat, rule.epoch, now, goesOn)
+            signs.terms = [rule.pause, rule.restart?.term].compactMap(\.self).map { term in
+                TermClock.of(term, among: before?.terms ?? [], isComing: goesOn, now, wallClock)
+            }
         }
         for (member, report) in records.reports {
             guard let sequence = report.sequence else { continue }
@@ -180,7 +206,8 @@ struct HearingLedger: Sendable {
         return ClusterSilence(
             leader: signs.leader.map { now - $0.since }, members: signs.members.mapValues { now - $0.since },
             isLeaderUnheard: signs.leader.map { $0.sequence != nil && !$0.isSeenToCome } ?? false,
-            unheard: Set(signs.members.filter { !$0.value.isSeenToCome }.keys))
+            unheard: Set(signs.members.filter { !$0.value.isSeenToCome }.keys),
+            terms: signs.terms.map { TermClock.Left(term: $0.term, left: max($0.endsAt - now, .zero)) })
     }
 
     func silent(_ now: Moment) -> [AppName: SilentMembers] {

@@ -5,7 +5,24 @@ import RoostWire
 
 /// How operations on Postgres clusters get on, and whether they have ended: true for a client, or certain not to come true.
 public struct ClusterOperations: OperationJudge {
-    public init() {}
+    /// A cluster's records, and of whom nothing was heard, as of one moment; nil where the cluster is not heard.
+    typealias Hearing = @Sendable (AppName, Planet) -> (records: Planet.ClusterRecords, silence: ClusterSilence)?
+
+    private let hear: Hearing
+
+    /// - Parameter hearing: what the store had when this host began to listen is of any time, as from an older copy: that a
+    ///   cluster is ready now, only those can show who were heard since.
+    public init(hearing: ClusterHearing) {
+        hear = { name, _ in
+            guard let now = hearing.heard(name), let records = now.planet.clusters[name] else { return nil }
+            return (records, now.silence)
+        }
+    }
+
+    /// Believes the records, unless it is told otherwise.
+    init(hear: @escaping Hearing = { name, planet in planet.clusters[name].map { ($0, ClusterSilence()) } }) {
+        self.hear = hear
+    }
 
     public func verdict(on operation: OperationRecord, in planet: Planet) -> OperationVerdict? {
         let records = planet.clusters[operation.object]
@@ -18,7 +35,11 @@ public struct ClusterOperations: OperationJudge {
             guard let records, let spec, !spec.isDestroying else {
                 return .failed("the cluster was destroyed before it was ready")
             }
-            guard let rule = records.rule, ClusterStatus.isReady(spec, records) else { return nil }
+            // That something has happened, records show of whatever time they are; that it is so now, they do not.
+            guard let rule = records.rule, let now = hear(operation.object, planet),
+                now.records.spec?.createdAt == spec.createdAt, now.records.rule?.leader == rule.leader,
+                ClusterStatus.isReady(spec, now.records, now.silence)
+            else { return nil }
             return .succeeded("ready at \(spec.address), \(rule.leader) leads")
         case .destroyCluster:
             return spec == nil ? .succeeded("its machines, volumes and records are gone") : nil
@@ -32,7 +53,8 @@ public struct ClusterOperations: OperationJudge {
             return Self.switchover(operation.id, from: began, rule, records)
         case .restart:
             guard let records, let spec, !spec.isDestroying else { return .failed("the cluster was destroyed") }
-            return records.rule.flatMap { Self.restart(operation.id, $0) }
+            let silence = hear(operation.object, planet)?.silence ?? ClusterSilence()
+            return records.rule.flatMap { Self.restart(operation.id, $0, silence) }
         case .changeMembers:
             guard let records, let spec, !spec.isDestroying else { return .failed("the cluster was destroyed") }
             return records.rule.flatMap { Self.change(operation.id, $0, records) }
@@ -50,7 +72,7 @@ public struct ClusterOperations: OperationJudge {
             return operation.reigning.map { Self.steps(of: operation.id, from: $0, rule, records) } ?? []
         case .restart:
             guard let restart = rule.restart, restart.id == operation.id.text else { return [] }
-            return restart.done.map { "\($0)'s Postgres was started anew" }
+            return Self.steps(of: restart)
         case .changeMembers:
             guard let change = rule.change, change.id == operation.id.text else { return [] }
             return Self.steps(of: change, rule, records)
@@ -86,15 +108,30 @@ public struct ClusterOperations: OperationJudge {
         records.heartbeat.map { $0.epoch == rule.epoch && $0.isOpen } ?? false
     }
 
-    private static func restart(_ id: PlanetOperationID, _ rule: ClusterRule) -> OperationVerdict? {
+    private static func restart(
+        _ id: PlanetOperationID, _ rule: ClusterRule, _ silence: ClusterSilence
+    ) -> OperationVerdict? {
         guard let wish = rule.restart, wish.id == id.text else {
-            // The next one is begun only when the last has ended, and nobody may have looked in between.
+            // Whoever replaces one that has ended says how, but for programs of earlier versions.
             return .failed(
                 (rule.restart == nil ? "the rule does not have it any more" : "another restart was asked for since")
                     + "; whether this one was done before, nobody has seen")
         }
+        return verdict(on: wish, silence)
+    }
+
+    /// A restart that gives way to another.
+    static func former(_ wish: RestartRequest) -> FormerWish {
+        FormerWish(id: wish.id, verdict: verdict(on: wish, ClusterSilence()), steps: steps(of: wish))
+    }
+
+    private static func steps(of wish: RestartRequest) -> [String] {
+        wish.done.map { "\($0)'s Postgres was started anew" }
+    }
+
+    private static func verdict(on wish: RestartRequest, _ silence: ClusterSilence) -> OperationVerdict? {
         if wish.left.isEmpty { return .succeeded("\(wish.done.map(\.text).joined(separator: ", ")) were started anew") }
-        return ClusterStatus.restart(wish).refusal.map { why in
+        return ClusterStatus.restart(wish, silence).refusal.map { why in
             .failed(
                 "\(why); not started anew by then: \(wish.left.map(\.text).joined(separator: ", "))"
                     + " (one that had begun ends it)")
@@ -111,19 +148,35 @@ public struct ClusterOperations: OperationJudge {
         return steps
     }
 
+    /// A change of members that gives way to another: what it leaves behind is looked after all the same.
+    static func former(
+        _ change: MemberChange, _ rule: ClusterRule, _ records: Planet.ClusterRecords
+    ) -> FormerWish {
+        FormerWish(
+            id: change.id, verdict: verdict(on: change, rule, records, isLast: true),
+            steps: steps(of: change, rule, records))
+    }
+
     /// What was removed is gone when nothing is left of it, or when its host cannot say so: that takes as long as the host
     /// is away, and it is no member any more.
     private static func change(
         _ id: PlanetOperationID, _ rule: ClusterRule, _ records: Planet.ClusterRecords
     ) -> OperationVerdict? {
         guard let change = rule.change, change.id == id.text else {
-            return .failed("another change of members was asked for")
+            return .failed("another change of members was asked for; whether this one was done before, nobody has seen")
         }
+        return verdict(on: change, rule, records, isLast: false)
+    }
+
+    /// - Parameter isLast: nobody will look again.
+    private static func verdict(
+        on change: MemberChange, _ rule: ClusterRule, _ records: Planet.ClusterRecords, isLast: Bool
+    ) -> OperationVerdict? {
         let members = rule.members.map(\.text).joined(separator: ", ")
         if let refusal = change.refusal { return .failed("\(refusal); the members are \(members)") }
-        guard change.left.isEmpty, records.departed.isEmpty else { return nil }
+        guard change.left.isEmpty, isLast || records.departed.isEmpty else { return nil }
         let left = change.done.filter { $0.kind == .remove && records.placements[$0.member] != nil }
-        guard left.isEmpty || records.obstacle != nil else { return nil }
+        guard left.isEmpty || isLast || records.obstacle != nil else { return nil }
         let remains = left.map { "; what is left of \($0.member) goes when its host answers" }.joined()
         return .succeeded("the members are \(members)\(remains)")
     }
@@ -144,7 +197,15 @@ public struct ClusterOperations: OperationJudge {
         else { return nil }
         let isWanted = began.target.map { $0 == rule.leader } ?? (rule.leader != began.leader)
         let words = "\(rule.leader) leads epoch \(rule.epoch)"
-        return isWanted ? .succeeded(words) : .failed(words + (began.target.map { ", not \($0)" } ?? " still"))
+        if isWanted { return .succeeded(words) }
+        // It may have been as wanted before the next failover, which nobody has to have looked at.
+        let led = rule.history.first { reign in
+            reign.epoch > began.epoch && (began.target.map { $0 == reign.leader } ?? (reign.leader != began.leader))
+        }
+        let since = led.map {
+            ", and \($0.leader) was named for epoch \($0.epoch) before; whether it let clients in, nobody has seen"
+        }
+        return .failed(words + (began.target.map { ", not \($0)" } ?? " still") + (since ?? ""))
     }
 }
 

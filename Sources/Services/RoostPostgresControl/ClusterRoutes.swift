@@ -51,13 +51,15 @@ public struct ClusterRoutes: RouteGroup {
             APIRoute(.put, "/v1/postgres/:name/pause") { call in
                 let wish = call.body.isEmpty ? PauseBody(seconds: nil) : try call.wish(PauseBody.self)
                 let name: AppName = try call.id("name")
-                try await clusters.pause(name, for: try Self.term(wish.seconds, default: WishTerm.pauseDefault))
+                try await clusters.pause(name, for: wish.seconds.map { Duration.seconds($0) } ?? WishTerm.pauseDefault)
                 return try Answer.json(try await inquiry.bodyWithPause(of: name))
             },
             APIRoute(.delete, "/v1/postgres/:name/pause") { call in
                 let name: AppName = try call.id("name")
-                try await clusters.resume(name)
-                return try Answer.json(try await inquiry.bodyWithPause(of: name))
+                let found = ClusterStatus.resumed(try await clusters.resume(name))
+                var body = try await inquiry.bodyWithPause(of: name)
+                body.resumed = found
+                return try Answer.json(body)
             },
             APIRoute(.post, "/v1/postgres/:name/restart") { try await restart($0) },
             APIRoute(.delete, "/v1/postgres/:name/restart") { call in
@@ -94,21 +96,13 @@ public struct ClusterRoutes: RouteGroup {
     private func restart(_ call: APICall) async throws(Refusal) -> Answer {
         let wish = call.body.isEmpty ? RestartBody() : try call.wish(RestartBody.self)
         let member = try wish.member.map { text throws(Refusal) in try APICall.value(MemberName.self, text) }
-        let limit = try Self.term(wish.seconds, default: Self.restartDefault)
+        let limit = wish.seconds.map { Duration.seconds($0) } ?? Self.restartDefault
         let id = try await clusters.requestRestart(
             of: try call.id("name"), member, handsOver: wish.handsOver ?? true, within: limit)
         return try Answer.json(RestartAnswer(id: id.text), status: 202).naming(id)
     }
 
     static let restartDefault = Duration.seconds(600)
-
-    private static func term(_ seconds: Int64?, default length: Duration) throws(Refusal) -> Duration {
-        guard let seconds else { return length }
-        guard (1...WishTerm.lengthMax.components.seconds).contains(seconds) else {
-            throw Refusal(.invalid, "seconds must be 1 to \(WishTerm.lengthMax.components.seconds)")
-        }
-        return .seconds(seconds)
-    }
 
     private func allow(_ call: APICall) async throws(Refusal) -> Answer {
         let list = try ClientList(try call.wish(AllowBody.self).allow)
@@ -122,7 +116,8 @@ public struct ClusterRoutes: RouteGroup {
     }
 
     private func order(from wish: CreateClusterRequest) throws(Refusal) -> ClusterDirectory.Order {
-        let name = try APICall.value(AppName.self, wish.name)
+        let name: AppName
+        do { name = try PostgresNames.cluster(wish.name) } catch { throw Refusal(.invalid, error.description) }
         var regions: [RegionCode] = []
         for text in [wish.region] + wish.replicaRegions { regions.append(try view.region(text)) }
         let guest = wish.guest ?? CreateClusterRequest.guestDefault

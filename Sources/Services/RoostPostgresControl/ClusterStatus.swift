@@ -25,9 +25,9 @@ enum ClusterStatus {
             loser.map { lastHeard(by: $0, spec, records, isBeingMade: isBeingMade) }
             ?? verdict(spec, records, silence, isBeingMade: isBeingMade)
         // What the hosts met while they worked on it says more than what is missing.
-        let isQuiet = status == .ready || loser != nil && isReady(spec, records)
+        let isQuiet = status == .ready || loser != nil && isReady(spec, records, ClusterSilence())
         let obstacle = isQuiet ? nil : records.obstacle?.reason
-        let pause = spec.isDestroying ? nil : records.rule.flatMap { Self.pause(of: $0) }
+        let pause = spec.isDestroying ? nil : records.rule.flatMap { Self.pause(of: $0, silence) }
         let detail = [words, obstacle, pause.map { Self.words(for: $0) }].compactMap(\.self).joined(separator: "; ")
         let standbys = max((records.rule?.members ?? spec.members.map(\.name)).count - 1, 0)
         let rule = records.rule.map {
@@ -41,23 +41,39 @@ enum ClusterStatus {
             switchover: records.rule?.switchover.map {
                 SwitchoverState(id: $0.id, target: $0.target, refusal: $0.refusal)
             }, allow: allow(spec), sharedHosts: spec.isDestroying ? nil : SharedHosts.of(spec, records),
-            pause: pause, restart: records.rule?.restart.map(Self.restart),
+            pause: pause, restart: records.rule?.restart.map { Self.restart($0, silence) },
             change: records.rule?.change.map(ChangeState.init))
     }
 
     /// When its time is over, nobody begins any more. Who has begun is not in the rule, and still ends it.
-    static func restart(_ wish: RestartRequest) -> RestartState {
-        let isLate = !wish.hasEnded && !ClusterDirectory.goesOn(wish)
+    static func restart(_ wish: RestartRequest, _ silence: ClusterSilence = ClusterSilence()) -> RestartState {
+        let isLate = !wish.hasEnded && silence.left(of: wish.term, at: WallClock.milliseconds()) <= .zero
         return RestartState(
             id: wish.id, left: wish.left, done: wish.done,
             refusal: isLate ? "its time was over before all were done" : wish.refusal)
     }
 
     /// Nil when it is over.
-    static func pause(of rule: ClusterRule, at wallClock: Int64 = WallClock.milliseconds()) -> PauseState? {
-        guard let pause = rule.pause, !pause.isOver(at: wallClock) else { return nil }
+    static func pause(
+        of rule: ClusterRule, _ silence: ClusterSilence = ClusterSilence(),
+        at wallClock: Int64 = WallClock.milliseconds()
+    ) -> PauseState? {
+        guard let pause = rule.pause else { return nil }
+        let left = silence.left(of: pause, at: wallClock)
         // Not what the record says, which may be any number.
-        return PauseState(endsAt: TimeText.of(wallClock + pause.left(at: wallClock).milliseconds))
+        return left > .zero ? PauseState(endsAt: TimeText.of(wallClock + left.milliseconds)) : nil
+    }
+
+    /// What somebody who ends a pause is told of the one that was there.
+    static func resumed(_ pause: WishTerm?, at wallClock: Int64 = WallClock.milliseconds()) -> ResumedState {
+        guard let pause else { return ResumedState(wasPaused: false, endsAt: nil) }
+        let left = pause.left(at: wallClock)
+        // What is over may say any number.
+        guard left > .zero else {
+            let isPlausible = pause.length > .zero && pause.endsAt > 0
+            return ResumedState(wasPaused: false, endsAt: isPlausible ? TimeText.of(pause.endsAt) : nil)
+        }
+        return ResumedState(wasPaused: true, endsAt: TimeText.of(wallClock + left.milliseconds))
     }
 
     private static func words(for pause: PauseState) -> String {
@@ -198,8 +214,17 @@ enum ClusterStatus {
         )
     }
 
-    static func isReady(_ spec: ClusterSpec, _ records: Planet.ClusterRecords) -> Bool {
-        verdict(spec, records, ClusterSilence(), isBeingMade: false).0 == .ready
+    /// - Parameter silence: of whom nothing was heard; those were ready once, if they say so.
+    static func isReady(_ spec: ClusterSpec, _ records: Planet.ClusterRecords, _ silence: ClusterSilence) -> Bool {
+        let members = records.rule?.members ?? []
+        return verdict(spec, records, silence, isBeingMade: false).0 == .ready
+            && !members.contains { isUnheard($0, records, silence) }
+    }
+
+    /// A leader that lets nobody in any more, because it was asked to: it is not about to let anybody in.
+    private static func handover(_ rule: ClusterRule) -> String? {
+        guard let wish = rule.switchover, wish.refusal == nil else { return nil }
+        return "the primary \(rule.leader) hands over" + (wish.target.map { " to \($0)" } ?? "")
     }
 
     /// - Parameter isBeingMade: it was never whole, as far as anybody has written down. The records of its members alone
@@ -248,7 +273,9 @@ enum ClusterStatus {
         }
         guard let heartbeat = records.heartbeat, heartbeat.epoch == rule.epoch, heartbeat.isOpen else {
             let isNew = isBeingMade && rule.epoch == .first && confirming.count < rule.confirmations
-            let why = reports[rule.leader]?.detail ?? "the primary \(rule.leader) does not accept writes yet"
+            let why =
+                handover(rule) ?? reports[rule.leader]?.detail
+                ?? "the primary \(rule.leader) does not accept writes\(isNew ? " yet" : "")"
             return (isNew ? .creating : .unavailable, why)
         }
         let missing = standbys.filter { !confirming.contains($0) }

@@ -225,9 +225,26 @@ public struct CommandError: Error, CustomStringConvertible {
         self.cause = cause
     }
 
+    /// The program's name, without its folder and its arguments.
+    private var program: String {
+        let path = command.split(separator: " ", maxSplits: 1).first ?? command[...]
+        return String(path.split(separator: "/").last ?? path)
+    }
+
+    /// What happened and what the program said, without how it was called: for those who need the reason, and may not see
+    /// what the arguments say of the inside.
+    public var outcome: String {
+        switch cause {
+        case .notStarted(let why): "\(program) could not be started: \(why)"
+        case .exited(let status, let text): "\(program) failed with status \(status): \(text.suffix(600))"
+        case .deadlineExceeded(let deadline): "\(program) did not end within \(deadline)"
+        case .outputTooLong(let bytesMax): "\(program) wrote more than \(bytesMax) bytes"
+        case .cancelled: "\(program) was cancelled"
+        }
+    }
+
     /// What happened, without the command's arguments and words: for those who may not see the host's insides.
     public var summary: String {
-        let program = command.split(separator: " ", maxSplits: 1).first.map(String.init) ?? command
         switch cause {
         case .notStarted: return "\(program) could not be started on the host"
         case .exited(let status, _): return "\(program) failed on the host with status \(status)"

@@ -73,6 +73,42 @@ import Testing
         }
     }
 
+    @Test("A listener that lets nobody in holds up neither what is withdrawn nor orders", .timeLimit(.minutes(2)))
+    func failingListener() async throws {
+        try await AnycastNetwork.with(providers: 1) { network in
+            let configuration = try network.configuration
+            let paths = configuration.guardConfiguration()
+            try DurableFile.makeFolder(paths.birdFolder)
+            try DurableFile.write(BirdText(configuration: configuration).text, to: paths.birdPath)
+            let socket = try UnixSocket.bind(paths.socketPath, .packets)
+            try await withThrowingTaskGroup { group in
+                group.addTask {
+                    try await BlockingCall.run { () throws(AnycastError) in
+                        defer { close(socket) }
+                        try EdgeGuard.run(configuration: paths, socket: socket)
+                    }
+                }
+                let link = try await GuardLink.awaited(paths)
+                link.tell(.want(.healthy))
+                let (guardEnd, edgeEnd) = try UnixSocket.pair(.packets)
+                link.tell(.watch, files: [guardEnd])
+                close(guardEnd)
+                try await Self.withReporter(edgeEnd) { reporter in
+                    close(edgeEnd)
+                    let isAnnounced = try await network.waitUntil(announced: true, within: .seconds(30))
+                    #expect(isAnnounced)
+                    // From now on somebody seems to wait there, and cannot be let in (unix(7): accept fails).
+                    shutdown(socket, Int32(SHUT_RDWR))
+                    kill(reporter.pid, SIGKILL)
+                    let isWithdrawn = try await network.waitUntil(announced: false, within: .seconds(5))
+                    #expect(isWithdrawn)
+                }
+                link.tell(.finish)
+                try await group.waitForAll()
+            }
+        }
+    }
+
     /// Also when BIRD runs as another user, which clears such a wish where it is not made last.
     @Test func deadGuardTakesBirdAlong() async throws {
         try await AnycastNetwork.with(providers: 1) { network in

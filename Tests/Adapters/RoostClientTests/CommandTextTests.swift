@@ -186,6 +186,19 @@ import Testing
         #expect(gone.files.allSatisfy { !FileManager.default.fileExists(atPath: $0) })
         #expect(other.files.allSatisfy { FileManager.default.fileExists(atPath: $0) })
         #expect(try AuthorityFile.kept(of: shop, in: folder) == ["another planet's"])
+        // A cluster may be named as the files of another begin.
+        let path = try #require(gone.files.first)
+        let stem = try #require(path.split(separator: "/").last?.split(separator: ".").first)
+        var follower = try Answers.cluster(.ready)
+        follower.name = try AppName(String(stem))
+        follower.authorityCertificate = "the follower's"
+        _ = try AuthorityFile.trusting(follower, in: folder)
+        let service = try AuthorityFile.keep("service", of: follower, as: "service", in: folder)
+        let again = try keep("PEM")
+        try AuthorityFile.forget(gone.cluster, in: folder)
+        #expect(again.files.allSatisfy { !FileManager.default.fileExists(atPath: $0) })
+        #expect(try AuthorityFile.kept(of: follower.name, in: folder) == ["the follower's"])
+        #expect(FileManager.default.fileExists(atPath: service))
         // Once more, and where nothing was ever kept.
         try AuthorityFile.forget(gone.cluster, in: folder)
         try AuthorityFile.forget(gone.cluster, in: folder + "/none")

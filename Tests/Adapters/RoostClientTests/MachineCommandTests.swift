@@ -143,6 +143,22 @@ import Testing
         }
     }
 
+    @Test("A command that takes longer than its time does not end as a program that failed")
+    func execTakesTooLong() async throws {
+        let words = "machine 0123456789abcd: execute: 'sleep' did not end within 2.0 seconds"
+        let answer = ScriptedHost.Answer(
+            status: 408, parts: [#"{"error":"\#(words)","code":"deadline_exceeded","status":"unknown"}"#])
+        try await ScriptedHost.run { _ in
+            answer
+        } _: { host in
+            let outcome = try await RoostProgram.run([
+                "machines", "exec", "shop", "0123456789abcd", "--timeout", "2", "--api", host.path, "--", "sleep", "9",
+            ])
+            #expect(outcome.status == 124 && outcome.output.isEmpty, "\(outcome)")
+            #expect(outcome.errors.contains("did not end within 2 s"), "\(outcome)")
+        }
+    }
+
     @Test func waitGivesUpInTime() async throws {
         let answer = ScriptedHost.Answer(status: 408, parts: [#"{"error":"not started yet","status":"unknown"}"#])
         try await ScriptedHost.run { _ in

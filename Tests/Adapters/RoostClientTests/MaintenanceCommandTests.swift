@@ -33,6 +33,29 @@ import Testing
     }
 
     @Test(
+        "The end of a pause says what was found and what was done",
+        arguments: [
+            (ResumedState(wasPaused: true, endsAt: "2026-01-01T01:00:00Z"), nil, ["01:00:00Z, is ended"]),
+            (ResumedState(wasPaused: false, endsAt: "2026-01-01T01:00:00Z"), nil, ["over by itself at 2026-01-01T01"]),
+            (ResumedState(wasPaused: false, endsAt: nil), nil, ["was not paused", "nothing is changed"]),
+            (ResumedState(wasPaused: true, endsAt: nil), "2026-01-02", ["is ended", "It is paused until 2026-01-02"]),
+            (nil, nil, ["is not paused"]), (nil, "2026-01-02", ["It is paused until 2026-01-02"]),
+        ] as [(ResumedState?, String?, [String])])
+    func resume(found: ResumedState?, anew: String?, words: [String]) async throws {
+        var body = try Answers.cluster(.ready)
+        body.resumed = found
+        body.pause = anew.map { PauseState(endsAt: $0) }
+        let told = try Answers.json(body)
+        let answer: @Sendable (ScriptedHost.Request) -> ScriptedHost.Answer = { _ in .init(parts: [told]) }
+        try await ScriptedHost.run(answering: answer) { host in
+            let outcome = try await RoostProgram.run(["pg", "resume", "shop", "--api", host.path])
+            #expect(outcome.status == 0, "\(outcome)")
+            for word in words { #expect(outcome.output.contains(word), "\(outcome)") }
+            #expect(outcome.output.contains("It is paused") == (anew != nil), "\(outcome)")
+        }
+    }
+
+    @Test(
         "A restart is watched until nobody is left, or until it is said why not", arguments: [nil, "it was taken back"])
     func restart(refusal: String?) async throws {
         let id = "0123456789ABCDEFGHJKMNPQ01"
@@ -167,6 +190,9 @@ import Testing
         #expect(not.status == 1 && not.errors.contains("must say what it knows"), "\(not)")
         let (again, still) = try await run(["--apply"], needless)
         #expect(again.status == 0 && again.errors.contains("stays as it is"), "\(again)")
+        let (well, _) = try await run([], needless)
+        #expect(well.status == 0 && well.output.contains("nothing: no member says"), "\(well)")
+        #expect(well.output.contains("shop-1: what they know") && !well.output.contains("Not now"), "\(well)")
         #expect(!(quiet + still).contains { $0.line.hasPrefix("POST") })
     }
 }

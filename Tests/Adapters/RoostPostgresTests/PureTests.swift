@@ -228,3 +228,16 @@ import Testing
         try await Command("rm", ["-r", folder]).run()
     }
 }
+
+@Suite struct PostgresErrorTests {
+    @Test("What a member says of a program that failed has its words, and not how it reaches whom")
+    func noCommandLines() {
+        let command = "/usr/lib/postgresql/17/bin/pg_rewind '--source-server=host=fdaa::1 user=roost_replicator'"
+        let error = CommandError(command: command, cause: .exited(1, "pg_rewind: error: no common ancestor"))
+        #expect(
+            "\(PostgresError("rewind to orders-1", error))"
+                == "could not rewind to orders-1: pg_rewind failed with status 1: pg_rewind: error: no common ancestor")
+        let inner = PostgresError("start Postgres", "there is no data")
+        #expect("\(PostgresError("promote", inner))" == "could not promote: could not start Postgres: there is no data")
+    }
+}

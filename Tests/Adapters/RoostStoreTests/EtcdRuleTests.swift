@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 import NIOCore
 import RoostLinux
 import RoostModel
@@ -51,6 +52,13 @@ struct EtcdRuleTests {
         let failure = EtcdFailure(status: answer.status, body: Array(answer.body.utf8))
         #expect(failure.storeError("try", effect: .reads).code == answer.onRead)
         #expect(failure.storeError("try", effect: .writes).code == answer.onWrite)
+    }
+
+    @Test("what broke on the way is said in words for people, with every bracket closed")
+    func words() {
+        for (code, words) in [(ECONNREFUSED, "Connection refused"), (ECONNRESET, "Connection reset by peer")] {
+            #expect(EtcdWords.of(IOError(errnoCode: code, reason: "connect(descriptor:addr:size:)")) == words)
+        }
     }
 
     @Test("lines are found however the bytes are cut", arguments: 1...9)

@@ -33,7 +33,7 @@ import Testing
         #expect(one.verdict(hasWaited: true) == nil)
         #expect(
             one.obstacle
-                == "2 of 3 members have not answered recruitment 2: need m1 or 1 more of m3, with their data")
+                == "2 of 3 members have not answered recruitment 2: need m1 or m3, with their data")
         let two = try #require(RecruitmentTally(rule: rule, reports: [answer(2, end: 100), answer(3, end: 120)]))
         let next = try #require(two.verdict(hasWaited: false))
         #expect(next.leader == names[2])
@@ -132,6 +132,19 @@ import Testing
     }
 
     /// A leader whose disk has not what it said it had: what only that one had confirmed may be anywhere.
+    @Test("Who is needed is said by name where nobody can be spared, and by number where somebody can")
+    func whoIsNeeded() throws {
+        func words(_ count: Int, _ answers: [Int]) throws -> String {
+            let tally = RecruitmentTally(rule: rule(members: count), reports: answers.map { answer($0, end: 100) })
+            let words = try #require(tally?.obstacle)
+            return String(words.split(separator: ": ").last ?? "")
+        }
+        #expect(try words(3, [2]) == "need m1 or m3, with their data")
+        #expect(try words(3, []) == "need m1, or m2 and m3, with their data")
+        #expect(try words(5, [2]) == "need m1, or 2 of m3, m4, m5, with their data")
+        #expect(try words(5, [2, 3]) == "need m1 or 1 of m4, m5, with their data")
+    }
+
     @Test func aLeaderWithLessThanItsReignProvesNothing() throws {
         let second = Reign(epoch: Epoch(2), leader: names[0], begin: LSN(500))
         var rule = rule(members: 3)
@@ -143,8 +156,8 @@ import Testing
         #expect(alone.verdict(hasWaited: true) == nil)
         #expect(
             alone.obstacle
-                == "2 of 3 members have not answered recruitment 3; m1 has lost part of its own log: need 2 more of "
-                + "m2, m3, with their data")
+                == "2 of 3 members have not answered recruitment 3; m1 has lost part of its own log: need m2 and m3, with "
+                + "their data")
         let others = [answer(2, end: 700, chain: [first, second], promised: 3), answer(3, end: 500, promised: 3)]
         let whole = try #require(RecruitmentTally(rule: rule, reports: [short] + others))
         #expect(whole.verdict(hasWaited: false)?.leader == names[1])
@@ -162,7 +175,7 @@ import Testing
         let reports = [answer(1, end: 690), answer(2, end: 690), away]
         let short = try #require(RecruitmentTally(rule: asked, reports: reports))
         #expect(short.verdict(hasWaited: true) == nil)
-        #expect(short.obstacle?.contains("m1 has lost part of its own log: need 1 more of m3") == true)
+        #expect(short.obstacle?.contains("m1 has lost part of its own log: need m3, with") == true)
         let back = [answer(1, end: 690), answer(2, end: 690), answer(3, end: 700)]
         #expect(RecruitmentTally(rule: asked, reports: back)?.verdict(hasWaited: false)?.leader == names[2])
         // What was received beyond the last whole record proves nothing.

@@ -218,6 +218,7 @@ extension WrongRequest {
                     400,
                     "use at most 39 letters"
                 ),
+                ("{\"name\":\"a-\",\"region\":\"ams\",\"replica_regions\":[]}", 400, "ending with a letter or digit"),
                 ("{\"name\":\"{db}\",\"region\":\"ams\",\"replica_regions\":[]}", 422, "Name has already been taken"),
                 ("{\"name\":\"{shop}\",\"region\":\"ams\",\"replica_regions\":[]}", 422, "Name has already been taken"),
                 (wish("\"volume_size_gb\":\"1\""), 400, "field 'volume_size_gb' has the wrong type"),

@@ -123,6 +123,13 @@ import Testing
         }
     }
 
+    @Test(arguments: ["", "Planet", "moon-", "1moon", String(repeating: "a", count: 33)])
+    func aLabsNameIsRefusedWithTheWholeRule(name: String) throws {
+        let error = #expect(throws: LabError.self) { try LabShape(name: name) }
+        let words = try #require(error).description
+        #expect(words.contains("1 to 32 ") && words.contains("ending with a letter or digit"), "\(words)")
+    }
+
     @Test func etcdWaitsForTheLongestRoundTrip() throws {
         let plan = try plan(["ams", "iad", "sin"], 2)
         let host = try #require(plan.hosts.first { $0.name.text == "sin2" })

@@ -145,7 +145,7 @@ import Testing
             ])
         #expect(
             try Self.problems("\"host\": \"ams1\",", "", of: Self.least) == [
-                "'host' is missing: a host name of lower-case letters, digits and '-'"
+                "'host' is missing: a host name: 1 to 63 lower-case letters, digits and '-', starting with a letter and ending with a letter or digit"
             ])
         #expect(
             try Self.problems("{\"endpoint\": \"192.0.2.11:51820\"}", "7", of: Self.least).first

@@ -211,13 +211,50 @@ private struct EchoRoutes: RouteGroup {
 
     @Test("A door has so many connections and no more, and one that says nothing is hung up")
     func connections() async throws {
-        let limits = DoorLimits(connectionsMax: 4, idleTime: .milliseconds(500), bodyBytesMax: 1 << 10)
+        let limits = DoorLimits(
+            connectionsMax: 4, idleTime: .milliseconds(500), bodyTime: .seconds(60), bodyBytesMax: 1 << 10)
         try await atDoor(.member(try MachineID("0123456789abcd")), limits: limits) { client, path in
             let silent = (0..<32).map { _ in Self.connect(to: path) }
             defer { silent.forEach { close($0) } }
             #expect(silent.allSatisfy { $0 >= 0 })
             // They fill the door; when their time is over, there is room again.
             holds(try await call(client, "/v1/member/whoami").0 == 200)
+        }
+    }
+
+    @Test("Who sends a request a byte at a time is hung up when its time is over, and a call that lasts is not")
+    func trickle() async throws {
+        let limits = DoorLimits(
+            connectionsMax: 4, idleTime: .seconds(60), bodyTime: .milliseconds(500), bodyBytesMax: 1 << 10)
+        try await atDoor(.root, limits: limits) { client, path in
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask { _ = try? await call(client, "/v1/user/machines/a/hold") }
+                let isHeld = try await poll(for: .seconds(10), every: .milliseconds(10)) {
+                    EchoRoutes.held.withLock { $0 == 1 ? true : nil }
+                }
+                #expect(isHeld == true)
+                // The last is for a path that is not there: what is left of its body is read all the same.
+                for target in ["size", "nothing"] {
+                    let descriptor = Self.connect(to: path)
+                    defer { close(descriptor) }
+                    let head = "PUT /v1/user/\(target) HTTP/1.1\r\nhost: a\r\ncontent-length: 1000\r\n\r\n"
+                    #expect(send(descriptor, head, head.utf8.count, Int32(MSG_NOSIGNAL)) == head.utf8.count)
+                    var piece = [UInt8](repeating: 0, count: 4 << 10)
+                    // Fewer bytes in all than the body has.
+                    let isOver = try await poll(for: .seconds(8), every: .milliseconds(20)) { () -> Bool? in
+                        if send(descriptor, " ", 1, Int32(MSG_NOSIGNAL)) < 0 { return true }
+                        return recv(descriptor, &piece, piece.count, Int32(MSG_DONTWAIT)) == 0 ? true : nil
+                    }
+                    #expect(isOver == true, "\(target)")
+                }
+                #expect(EchoRoutes.held.withLock { $0 } == 1)
+                group.cancelAll()
+                let isEnded = try await poll(for: .seconds(10), every: .milliseconds(10)) {
+                    EchoRoutes.held.withLock { $0 == 0 ? true : nil }
+                }
+                #expect(isEnded == true)
+            }
+            holds(try await call(client, "/v1/user/whoami").0 == 200)
         }
     }
 

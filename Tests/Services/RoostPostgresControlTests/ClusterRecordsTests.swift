@@ -159,6 +159,41 @@ import Testing
         #expect(hear(4, 3, listing: 3) == alive)
     }
 
+    @Test("A wish that is seen to come has its whole time, whatever the clock on the wall says, and no more")
+    func timeOfAWish() throws {
+        var ledger = HearingLedger()
+        let (began, wall) = (Moment(sinceBoot: .seconds(100)), Int64(1_795_761_000_000))
+        let restart = RestartRequest(
+            id: "a", members: members, handsOver: true, term: WishTerm(beganAt: wall, length: .seconds(600)))
+        let pause = WishTerm(beganAt: wall, length: .seconds(3600))
+        var asked = planet(1, [])
+        asked.clusters[name]?.rule?.restart = restart
+        asked.clusters[name]?.rule?.pause = pause
+        // This host's clock is a day ahead.
+        let ahead = wall + 86_400_000
+        func hear(_ planet: Planet, _ listing: UInt64, at time: Int64) -> ClusterSilence {
+            let now = began + .seconds(time)
+            ledger.note(planet.clusters, listings: [name: listing], now, wallClock: ahead + time * 1000)
+            return ledger.silence(in: name, now)
+        }
+        let rule = try #require(asked.clusters[name]?.rule)
+        func refusal(_ silence: ClusterSilence) -> String? { ClusterStatus.restart(restart, silence).refusal }
+        _ = hear(planet(1, []), 1, at: 0)
+        #expect(hear(asked, 1, at: 1).left(of: pause, at: ahead) == .seconds(3600))
+        // The second listing has it too: it is the same.
+        for (listing, time) in [(1, 300), (2, 600)] as [(UInt64, Int64)] {
+            let silence = hear(asked, listing, at: time)
+            #expect(silence.left(of: restart.term, at: ahead) == .seconds(601 - time))
+            #expect(refusal(silence) == nil)
+            #expect(ClusterStatus.pause(of: rule, silence, at: ahead) != nil)
+        }
+        #expect(refusal(hear(asked, 2, at: 601))?.contains("its time was over") == true)
+        #expect(ClusterStatus.pause(of: rule, hear(asked, 2, at: 3601), at: wall) == nil)
+        // What was there when this host began to listen is judged by the clock on the wall, once.
+        ledger = HearingLedger()
+        #expect(refusal(hear(asked, 1, at: 0)) != nil)
+    }
+
     @Test("What was there when a host began to hear is of any time until it is seen to change")
     func onlyWhatIsSeenToComeIsOfNow() throws {
         var ledger = HearingLedger()

@@ -182,12 +182,16 @@ import Testing
     }
 
     /// A cluster of three whose members say that all is well, as its leader sees it.
-    private func three(_ confirming: [Bool], isOpen: Bool = true, words: String? = nil) throws -> Planet {
+    private func three(
+        _ confirming: [Bool], isOpen: Bool = true, words: String? = nil, wish: SwitchoverRequest? = nil,
+        and more: [Entry] = []
+    ) throws -> Planet {
         let names = try (1...3).map { try MemberName("orders-\($0)") }
         var spec = spec
         spec.members = try names.map { .init(name: $0, region: try RegionCode("ams")) }
         var rule = rule
         rule.members = names
+        rule.switchover = wish
         let standbys = zip(names.dropFirst(), confirming).map {
             StandbyView(member: $0, isConfirming: $1, behindBytes: $1 ? 3 : nil)
         }
@@ -197,7 +201,7 @@ import Testing
                 try entry(StoreKeys.clusterRule(name), rule), try entry(StoreKeys.clusterHeartbeat(name), beat),
                 try report(names[0], isStreaming: false), try report(names[1], isStreaming: true),
                 try report(names[2], isStreaming: true, words: words),
-            ], spec: spec)
+            ] + more, spec: spec)
     }
 
     @Test func whatTheLeaderSeesCountsMoreThanWhatStandbysSay() throws {
@@ -309,7 +313,26 @@ import Testing
     @Test func aPrimaryThatLetsNobodyInIsNotReady() throws {
         let body = try #require(ClusterStatus.body(of: name, in: try three([true, true], isOpen: false)))
         #expect(body.status == .unavailable)
-        #expect(body.detail == "the primary orders-1 does not accept writes yet")
+        #expect(body.detail == "the primary orders-1 does not accept writes")
+        // It was never open.
+        let young = try #require(
+            ClusterStatus.body(of: name, in: try three([false, false], isOpen: false, and: [try creation(.running)])))
+        #expect(young.status == .creating && young.detail == "the primary orders-1 does not accept writes yet")
+    }
+
+    @Test("Of a primary that hands over nobody says that it does not accept writes yet")
+    func handingOver() throws {
+        for (wish, words) in [
+            (SwitchoverRequest(id: "a", target: nil), "the primary orders-1 hands over"),
+            (SwitchoverRequest(id: "a", target: members[1]), "the primary orders-1 hands over to orders-2"),
+            (
+                SwitchoverRequest(id: "a", target: members[1], refusal: "not up to date"),
+                "the primary orders-1 does not accept writes"
+            ),
+        ] {
+            let planet = try three([true, true], isOpen: false, wish: wish)
+            #expect(ClusterStatus.body(of: name, in: planet)?.detail == words)
+        }
     }
 
     @Test func aRefusedSwitchoverIsToldUnderItsId() throws {

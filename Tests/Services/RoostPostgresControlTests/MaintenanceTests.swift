@@ -39,9 +39,44 @@ import Testing
             let pause = try #require(try await rule(world).pause)
             #expect(pause.length == length && (before...WallClock.milliseconds()).contains(pause.beganAt))
         }
-        for _ in 0..<2 {
-            try await world.directory.resume(world.cluster)
+        for isPaused in [true, false] {
+            let found = try await world.directory.resume(world.cluster)
+            #expect((found?.length == .seconds(60)) == isPaused && (found == nil) == !isPaused)
             #expect(try await rule(world).pause == nil)
+        }
+    }
+
+    @Test("Who ends a pause is told which it was, that it was over by itself, or that there was none")
+    func whatAResumeFound() {
+        let pause = WishTerm(beganAt: 1_000_000, length: .seconds(60))
+        #expect(
+            ClusterStatus.resumed(pause, at: 1_030_000)
+                == ResumedState(wasPaused: true, endsAt: TimeText.of(1_060_000)))
+        #expect(
+            ClusterStatus.resumed(pause, at: 1_060_000)
+                == ResumedState(wasPaused: false, endsAt: TimeText.of(1_060_000)))
+        #expect(ClusterStatus.resumed(nil, at: 0) == ResumedState(wasPaused: false, endsAt: nil))
+        var odd = pause
+        for end in [Int64.min, -1, 999_999] {
+            odd.endsAt = end
+            #expect(ClusterStatus.resumed(odd, at: 1_030_000) == ResumedState(wasPaused: false, endsAt: nil))
+        }
+    }
+
+    @Test("A cluster that is well has nothing to be put right, whoever lets clients in and whoever is heard")
+    func nothingToPutRight() async throws {
+        let world = try await ready()
+        defer { world.remove() }
+        let rule = try await rule(world)
+        let beat = Heartbeat(epoch: rule.epoch, leader: rule.leader, sequence: 7, isOpen: true)
+        _ = try await world.store.commit(
+            Transaction(then: [try .put(beat, at: StoreKeys.clusterHeartbeat(world.cluster))]))
+        for voices in [
+            ClusterVoices(), ClusterVoices(members: Set(rule.members), isLeaderRenewing: true),
+        ] {
+            let body = try await world.directory.recovery(of: world.cluster, hearing: voices)
+            #expect(!body.isNeeded && body.proposal == nil, "\(body)")
+            #expect(body.obstacle == "no member that is heard says that the store has gone back", "\(body)")
         }
     }
 
@@ -93,18 +128,42 @@ import Testing
                 && ended.result?.contains("taken back; not started anew by then: db-3 (one that had") == true)
     }
 
-    @Test("A restart that another has replaced before anybody saw its end is not said to have been undone")
-    func restartThatNobodySawEnd() async throws {
+    @Test("A wish that another replaces before anybody looked has ended as it had, whatever came of it")
+    func wishesThatNobodySawEnd() async throws {
         let world = try await ready()
         defer { world.remove() }
         let fence = try await world.takeDuty()
-        let id = try await restart(world, "db-3")
+        let done = try await restart(world, "db-3")
         try await change(world) {
             let left = $0.restart?.left ?? []
             $0.restart?.done = left
             $0.restart?.left = []
         }
-        #expect(try await restart(world, "db-2") != id)
+        let refused = try await restart(world, "db-2")
+        #expect(refused != done)
+        try await change(world) { $0.restart?.refusal = "too few standbys stream" }
+        let last = try await restart(world, "db-2")
+        let target = try MemberName("db-2")
+        let denied = try await world.directory.requestSwitchover(of: world.cluster, to: target)
+        try await change(world) { $0.switchover?.refusal = "db-2 is not up to date" }
+        _ = try await world.directory.requestSwitchover(of: world.cluster, to: target)
+        try await world.keepOperations(under: fence)
+        let operations = try await world.look().operations
+        #expect(operations[done]?.state == .succeeded && operations[done]?.result == "db-3 were started anew")
+        #expect(operations[done]?.steps.map(\.name) == ["db-3's Postgres was started anew"])
+        let words = operations[refused]?.result ?? ""
+        #expect(operations[refused]?.state == .failed && words.hasPrefix("too few standbys stream; not"), "\(words)")
+        #expect(operations[denied]?.state == .failed && operations[denied]?.result == "db-2 is not up to date")
+        #expect(operations[last]?.state == .running)
+    }
+
+    @Test("Of a restart that the rule has not any more it is said that nobody has seen its end")
+    func restartThatIsLost() async throws {
+        let world = try await ready()
+        defer { world.remove() }
+        let fence = try await world.takeDuty()
+        let id = try await restart(world, "db-3")
+        try await change(world) { $0.restart = nil }
         try await world.keepOperations(under: fence)
         let ended = try #require(try await world.look().operations[id])
         #expect(ended.result?.contains("whether this one was done before, nobody has seen") == true, "\(ended)")

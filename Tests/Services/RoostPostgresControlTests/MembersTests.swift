@@ -52,6 +52,30 @@ import Testing
         return refusal
     }
 
+    @Test(
+        "A change of members that another replaces before anybody looked has ended as it had", arguments: [true, false])
+    func changeThatNobodySawEnd(isDone: Bool) async throws {
+        let world = try await ready()
+        defer { world.remove() }
+        let fence = try await world.takeDuty()
+        let id = try #require(try await ask(world, .remove(try MemberName("db-3"))))
+        if isDone {
+            try await takeStep(world)
+            #expect(try await world.settle(under: fence))
+        } else {
+            try await world.directory.cancelChange(of: world.cluster)
+        }
+        let next = try #require(try await ask(world, .add(world.hosts.region, world.names[3])))
+        try await world.keepOperations(under: fence)
+        let operations = try await world.look().operations
+        let (ended, words) = (operations[id], operations[id]?.result ?? "")
+        #expect(ended?.state == (isDone ? .succeeded : .failed), "\(words)")
+        #expect(
+            words.hasPrefix(isDone ? "the members are db-1, db-2" : "it was taken back; the members are"), "\(words)")
+        #expect(ended?.steps.contains { $0.name == "db-3 is no member any more" } == isDone)
+        #expect(operations[next]?.state == .running)
+    }
+
     @Test("A member that is asked for is placed and made, and counts when the rule names it")
     func add() async throws {
         let world = try await ready()

@@ -205,6 +205,41 @@ import Testing
         #expect(present.steps.last?.name == "db-3 has a copy and follows")
     }
 
+    @Test("A cluster is ready when its members were heard to say so, not when the store says that they once were")
+    func readyWhenHeard() async throws {
+        let world = try await ClusterWorld()
+        defer { world.remove() }
+        let fence = try await world.takeDuty()
+        try await world.create()
+        try await settle(world, under: fence)
+        try await world.becomeReady()
+        let planet = try await world.look()
+        let operation = try #require(planet.operations.values.first { $0.kind == .createCluster })
+        let (name, standby) = (world.cluster, try MemberName("db-2"))
+        func verdict(_ silence: ClusterSilence?) -> OperationVerdict? {
+            let judge = ClusterOperations { name, planet in
+                silence.flatMap { silence in planet.clusters[name].map { ($0, silence) } }
+            }
+            return judge.verdict(on: operation, in: planet)
+        }
+        #expect(verdict(ClusterSilence())?.state == .succeeded)
+        for silence in [
+            nil, ClusterSilence(isLeaderUnheard: true), ClusterSilence(leader: .seconds(60)),
+            ClusterSilence(unheard: [standby]), ClusterSilence(members: [standby: .seconds(60)]),
+        ] {
+            #expect(verdict(silence) == nil, "\(String(describing: silence))")
+        }
+        // What is heard of another cluster of the name is not of this one.
+        var anew = planet
+        var spec = try #require(planet.clusters[name]?.spec)
+        spec.createdAt += 1
+        _ = anew.apply(
+            .changes([.put(try entry(StoreKeys.clusterSpec(name), spec))], revision: Revision(planet.revision + 1)))
+        let records = try #require(anew.clusters[name])
+        let other = ClusterOperations { _, _ in (records, ClusterSilence()) }
+        #expect(other.verdict(on: operation, in: planet) == nil)
+    }
+
     @Test("A switchover has succeeded when the wanted member lets clients in, and failed when it is certain not to")
     func switchover() async throws {
         let world = try await ClusterWorld()
@@ -273,6 +308,35 @@ import Testing
         var gone = began
         _ = gone.apply(.changes([.delete(key: StoreKeys.clusterSpec(world.cluster))], revision: Revision(99999)))
         #expect(ClusterOperations().verdict(on: operation, in: gone) == nil, "a part is gone: nobody knows")
+    }
+
+    @Test("A switchover that may have come out as wanted before the next failover is said to be that")
+    func switchoverBeforeAFailover() async throws {
+        let world = try await ClusterWorld()
+        defer { world.remove() }
+        let fence = try await world.takeDuty()
+        try await world.create()
+        try await settle(world, under: fence)
+        try await world.becomeReady()
+        let id = try await world.directory.requestSwitchover(of: world.cluster, to: try MemberName("db-2"))
+        var planet = try await world.look()
+        let operation = try #require(planet.operations[id])
+        var rule = try #require(planet.clusters[world.cluster]?.rule)
+        for member in [rule.members[1], rule.members[2]] {
+            (rule.epoch, rule.leader, rule.switchover) = (rule.epoch.next, member, nil)
+            rule.history.append(Reign(epoch: rule.epoch, leader: member, begin: LSN(1)))
+        }
+        let beat = Heartbeat(epoch: rule.epoch, leader: rule.leader, sequence: 1, isOpen: true)
+        _ = planet.apply(
+            .changes(
+                [
+                    .put(try entry(StoreKeys.clusterRule(world.cluster), rule)),
+                    .put(try entry(StoreKeys.clusterHeartbeat(world.cluster), beat)),
+                ], revision: Revision(planet.revision + 1)))
+        let verdict = ClusterOperations().verdict(on: operation, in: planet)
+        #expect(verdict?.state == .failed)
+        let words = "db-3 leads epoch 3, not db-2, and db-2 was named for epoch 2 before; whether it let clients in"
+        #expect(verdict?.words.hasPrefix(words) == true, "\(verdict?.words ?? "")")
     }
 
     @Test("A switchover whose rule cannot be read, or is not there, has not ended, and least of all by a lie")

@@ -175,6 +175,11 @@ import Testing
             #expect(try await host.call("GET /v1/apps/shop/volumes?summary=true").list.count == 1)
             let raw = try await host.call("POST /v1/apps/shop/volumes", #"{"name":"data","fstype":"raw"}"#)
             #expect(raw.status == 400)
+            // Its client asks for it unless it is told not to, and nobody may believe that it was done.
+            let encrypted = try await host.call("POST /v1/apps/shop/volumes", #"{"name":"data","encrypted":true}"#)
+            #expect(encrypted.status == 400, "\(encrypted.text)")
+            #expect(encrypted.string("error").contains("field 'encrypted' is not supported"), "\(encrypted.text)")
+            #expect(try await host.call("GET /v1/apps/shop/volumes").list.count == 1)
             #expect(try await host.call("DELETE /v1/apps/shop/volumes/\(made.string("id"))").status == 200)
         }
     }

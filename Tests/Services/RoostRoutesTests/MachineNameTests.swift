@@ -142,6 +142,41 @@ import Testing
         }
     }
 
+    @Test("A store that went back gives nobody the name of a machine that there is")
+    func storeThatWentBack() async throws {
+        try await PlanetUnderTest.run(["ams1", "iad1"]) { planet in
+            let (near, owner) = (try planet["ams1"], try planet["iad1"])
+            let shop = try AppName("shop")
+            _ = try await near.call("POST /v1/apps", #"{"name":"shop"}"#)
+            let made = try await near.call("POST /v1/apps/shop/machines", Self.wish("iad"))
+            let machine = try MachineID(made.string("id"))
+            let isHeard = try await poll(for: .seconds(10)) {
+                [near, owner].allSatisfy { $0.watcher.planet.machines(named: "web", of: shop) == [machine: owner.name] }
+                    ? true : nil
+            }
+            #expect(isHeard == true)
+            // The copy is from before it was made, or from when another machine had the name.
+            for former in [
+                nil, MachineNameRecord(machine: try MachineID("0123456789abcd"), host: near.name, reservedAt: 0),
+            ] {
+                _ = try await planet.store.commit(Transaction(then: [.delete(.key(key))]))
+                if let former { try await put(former, in: planet.store) }
+                for (host, region) in [(near, "ams"), (owner, "ams"), (near, "iad")] {
+                    let second = try await host.call("POST /v1/apps/shop/machines", Self.wish(region))
+                    #expect(second.status == 422 && second.text.contains(machine.text), "\(second.text)")
+                }
+            }
+            let other = try await near.call("POST /v1/apps/shop/machines", Self.wish("ams", name: "db"))
+            #expect(other.status == 200, "\(other.text)")
+            // When it is gone the name is free, whether or not that was heard already.
+            #expect(try await near.call("DELETE /v1/apps/shop/machines/\(machine)?force=true").status == 200)
+            let isFree = try await poll(for: .seconds(10)) {
+                try await near.call("POST /v1/apps/shop/machines", Self.wish("ams")).status == 200 ? true : nil
+            }
+            #expect(isFree == true)
+        }
+    }
+
     @Test("A reservation of a time that no clock has said is long over")
     func timeOfNoClock() async throws {
         try await PlanetUnderTest.run(["ams1", "iad1"]) { planet in

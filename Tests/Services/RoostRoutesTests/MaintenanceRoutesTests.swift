@@ -40,9 +40,12 @@ import Testing
                 #expect(paused.status == 200, "\(paused.text)")
                 #expect((paused.object["pause"] as? [String: Any])?["ends_at"] is String, "\(paused.text)")
             }
-            for host in [iad, ams] {
+            for (host, isPaused) in [(iad, true), (ams, false)] {
                 let resumed = try await host.call("DELETE /v1/postgres/orders/pause")
                 #expect(resumed.status == 200 && resumed.object["pause"] == nil, "\(resumed.text)")
+                let found = resumed.object["resumed"] as? [String: Any]
+                #expect(found?["was_paused"] as? Bool == isPaused, "\(resumed.text)")
+                #expect((found?["ends_at"] is String) == isPaused, "\(resumed.text)")
             }
             for seconds in ["0", "-1", "86401", "\(Int64.max)", "1.5", #""1h""#] {
                 let refused = try await ams.call("PUT /v1/postgres/orders/pause", #"{"seconds": \#(seconds)}"#)

@@ -165,7 +165,9 @@ struct HostUnderTest: Sendable {
             agent: agent, watcher: watcher, peers: peers,
             reachability: Reachability(mesh: mesh, host: name, region: configuration.region), apps: apps)
         let dispatch = PlanetDispatch(agent: agent, peers: peers)
-        names = MachineNames(store: store, agent: agent, peers: peers)
+        names = MachineNames(store: store, agent: agent, peers: peers) { [watcher] name, app in
+            watcher.read { $0.machines(named: name, of: app) }
+        }
         clusters = ClusterDirectory(
             store: store, prefixes: [try IPv4Prefix("203.0.113.0/24")], keepsSecretsApart: { true }
         ) { _, _ in

@@ -112,4 +112,21 @@ struct CommandTests {
         let lock = try #require(try FileLock.attempt(path))
         return try await Command("sh", ["-c", script]).bound(to: lock).run().standardOutput
     }
+
+    @Test("What a command's outcome says to people shows its words, and nothing of how it was called")
+    func outcomes() {
+        let line = "/usr/lib/postgresql/17/bin/pg_rewind '--source-server=host=fdaa::1 passfile=/run/x' --target=/data"
+        let outcomes: [(CommandError.Cause, String)] = [
+            (.exited(1, "pg_rewind: error: why"), "pg_rewind failed with status 1: pg_rewind: error: why"),
+            (.notStarted("no such file"), "pg_rewind could not be started: no such file"),
+            (.deadlineExceeded(.seconds(3)), "pg_rewind did not end within \(Duration.seconds(3))"),
+            (.outputTooLong(bytesMax: 7), "pg_rewind wrote more than 7 bytes"), (.cancelled, "pg_rewind was cancelled"),
+        ]
+        for (cause, words) in outcomes {
+            let error = CommandError(command: line, cause: cause)
+            #expect(error.outcome == words)
+            for text in [error.outcome, error.summary] { #expect(!text.contains("/") && !text.contains("fdaa")) }
+        }
+        #expect(CommandError(command: "initdb", cause: .cancelled).outcome == "initdb was cancelled")
+    }
 }

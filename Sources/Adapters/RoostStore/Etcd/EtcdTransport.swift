@@ -82,7 +82,7 @@ final class EtcdTransport: Sendable {
                 }
                 return .success(answer)
             } catch {
-                return .failure(departure.failure("\(error)"))
+                return .failure(departure.failure("\(endpoints.urls[endpoint]): \(EtcdWords.of(error))"))
             }
         }
         switch result {
@@ -106,7 +106,7 @@ final class EtcdTransport: Sendable {
                 request(path, body, to: endpoint, departure),
                 deadline: .now() + .nanoseconds(timing.opening.milliseconds * 1_000_000))
         } catch {
-            throw departure.failure("\(error)")
+            throw departure.failure("\(endpoints.urls[endpoint]): \(EtcdWords.of(error))")
         }
         guard response.status == .ok else {
             let text = try? await response.body.collect(upTo: 64 << 10)

@@ -113,7 +113,7 @@ struct EtcdWatch: Sendable {
                 }
             }
         } catch {
-            throw error as? EtcdFailure ?? .unclear("\(error)")
+            throw error as? EtcdFailure ?? .unclear("\(transport.endpoints.urls[endpoint]): \(EtcdWords.of(error))")
         }
         throw .unclear("\(transport.endpoints.urls[endpoint]) ended the watch")
     }

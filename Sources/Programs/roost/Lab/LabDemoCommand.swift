@@ -15,7 +15,7 @@ struct LabDemoCommand: AsyncParsableCommand {
     @Option(help: .init("Regions by airport code; the first is the primary's.", valueName: "codes"))
     var regions = "ams,iad,sin"
 
-    @Option(help: .init("The cluster's name.", valueName: "cluster"), transform: { try AppName($0) })
+    @Option(help: .init("The cluster's name.", valueName: "cluster"), transform: { try PostgresNames.cluster($0) })
     var cluster = DemoCluster.name
 
     @OptionGroup var lab: LabOptions

@@ -206,7 +206,7 @@ struct MachineExecCommand: AsyncParsableCommand {
         commandName: "exec", abstract: "Run a command in a machine.",
         discussion: """
             Prints what it printed. The exit status is the command's own, or 128 and the number of the signal that ended \
-            it, as a shell has it.
+            it, as a shell has it. A command that takes longer than its time is ended, and the status is 124.
             """)
 
     @OptionGroup var argument: MachineArgument
@@ -234,11 +234,18 @@ struct MachineExecCommand: AsyncParsableCommand {
         let planet = try Roostds.find(global)
         // No progress line: standard error is the command's own.
         let advice = "Its host ends the command and all that it has begun, and nothing of its output is kept."
-        let answer = try await interruptible(advice: advice) {
-            let id = try await argument.id(on: planet)
-            return try await planet.ask { try await $0.exec(request, on: id, of: argument.app) }
+        do {
+            let answer = try await interruptible(advice: advice) {
+                let id = try await argument.id(on: planet)
+                return try await planet.ask { try await $0.exec(request, on: id, of: argument.app) }
+            }
+            try answer.passOn(by: output)
+        } catch let error as APIError where error.status == 408 {
+            throw CommandFailure(
+                "the command did not end within \(limit.seconds) s",
+                advice: "It and all that it has begun is ended. Give it longer: --timeout, at most 120s",
+                status: ExitStatus.timedOut)
         }
-        try answer.passOn(by: output)
     }
 }
 

@@ -12,7 +12,7 @@ struct PostgresAllowCommand: AsyncParsableCommand {
             list until it hears of the new one. Without networks the list is shown.
             """)
 
-    @Argument(help: "The cluster's name.", transform: { try AppName($0) })
+    @Argument(help: "The cluster's name.", transform: { try PostgresNames.cluster($0) })
     var name: AppName
 
     @Argument(

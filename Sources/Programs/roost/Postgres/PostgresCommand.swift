@@ -43,7 +43,7 @@ struct PostgresStatusCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "status", abstract: "Show a cluster: who leads, where each member is, how far behind it is.")
 
-    @Argument(help: "The cluster's name.", transform: { try AppName($0) })
+    @Argument(help: "The cluster's name.", transform: { try PostgresNames.cluster($0) })
     var name: AppName
 
     @Flag(help: "Show it again whenever it changes, until Ctrl-C. With --json, one object on each line.")
@@ -91,7 +91,7 @@ struct PostgresSwitchoverCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "switchover", abstract: "Make another member the primary, without losing anything.")
 
-    @Argument(help: "The cluster's name.", transform: { try AppName($0) })
+    @Argument(help: "The cluster's name.", transform: { try PostgresNames.cluster($0) })
     var name: AppName
 
     @Option(
@@ -146,7 +146,7 @@ struct PostgresDestroyCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "destroy", abstract: "Destroy a cluster: its machines, its volumes and all that is on them.")
 
-    @Argument(help: "The cluster's name.", transform: { try AppName($0) })
+    @Argument(help: "The cluster's name.", transform: { try PostgresNames.cluster($0) })
     var name: AppName
 
     @Flag(help: "It is no failure if there is no such cluster.")

@@ -14,7 +14,7 @@ struct PostgresConnectCommand: AsyncParsableCommand {
             always (-d, -U, a name, PGDATABASE, PGUSER): the connection is to this cluster whatever they are.
             """)
 
-    @Argument(help: "The cluster's name.", transform: { try AppName($0) })
+    @Argument(help: "The cluster's name.", transform: { try PostgresNames.cluster($0) })
     var name: AppName
 
     @Flag(help: "Connect to the nearest replica instead of the primary.")

@@ -14,7 +14,7 @@ struct PostgresCreateCommand: AsyncParsableCommand {
             What has been begun is finished by the hosts, also if this command is interrupted.
             """)
 
-    @Argument(help: "The cluster's name.", transform: { try AppName($0) })
+    @Argument(help: "The cluster's name.", transform: { try PostgresNames.cluster($0) })
     var name: AppName
 
     @Option(help: "The primary's region.", transform: { try RegionCode($0) })

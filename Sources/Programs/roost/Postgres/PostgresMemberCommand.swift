@@ -19,7 +19,7 @@ struct PostgresMemberAddCommand: AsyncParsableCommand {
             it back with: roost pg scale NAME --cancel
             """)
 
-    @Argument(help: "The cluster's name.", transform: { try AppName($0) })
+    @Argument(help: "The cluster's name.", transform: { try PostgresNames.cluster($0) })
     var name: AppName
 
     @OptionGroup var place: MemberPlaceOptions
@@ -44,7 +44,7 @@ struct PostgresMemberRemoveCommand: AsyncParsableCommand {
         commandName: "remove", abstract: "Remove a member, with its machine and its volume.",
         discussion: "Not the leader: make another one the leader first, with roost pg switchover NAME.")
 
-    @Argument(help: "The cluster's name.", transform: { try AppName($0) })
+    @Argument(help: "The cluster's name.", transform: { try PostgresNames.cluster($0) })
     var name: AppName
 
     @Argument(help: "The member's name.", transform: { try MemberName($0) })
@@ -69,7 +69,7 @@ struct PostgresMemberReplaceCommand: AsyncParsableCommand {
         commandName: "replace", abstract: "Add a member, then remove another, whose host may be lost.",
         discussion: "The new one is in the region of the old one, where nothing else is said.")
 
-    @Argument(help: "The cluster's name.", transform: { try AppName($0) })
+    @Argument(help: "The cluster's name.", transform: { try PostgresNames.cluster($0) })
     var name: AppName
 
     @Argument(help: "The member that goes.", transform: { try MemberName($0) })
@@ -98,7 +98,7 @@ struct PostgresScaleCommand: AsyncParsableCommand {
             when this command is interrupted; said again, the command watches what is under way.
             """)
 
-    @Argument(help: "The cluster's name.", transform: { try AppName($0) })
+    @Argument(help: "The cluster's name.", transform: { try PostgresNames.cluster($0) })
     var name: AppName
 
     @Option(

@@ -12,7 +12,7 @@ struct PostgresPauseCommand: AsyncParsableCommand {
             again, it is counted anew.
             """)
 
-    @Argument(help: "The cluster's name.", transform: { try AppName($0) })
+    @Argument(help: "The cluster's name.", transform: { try PostgresNames.cluster($0) })
     var name: AppName
 
     @Option(
@@ -48,7 +48,7 @@ struct PostgresResumeCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "resume", abstract: "End a pause: members choose another leader again when theirs is gone.")
 
-    @Argument(help: "The cluster's name.", transform: { try AppName($0) })
+    @Argument(help: "The cluster's name.", transform: { try PostgresNames.cluster($0) })
     var name: AppName
 
     @OptionGroup var global: GlobalOptions
@@ -58,6 +58,22 @@ struct PostgresResumeCommand: AsyncParsableCommand {
         let planet = try Roostds.find(global)
         let advice = "The pause may be over all the same. See it: roost pg status \(name)"
         let cluster = try await interruptible(advice: advice) { try await planet.ask { try await $0.resume(name) } }
-        try output.show(try AuthorityFile.trusting(cluster)) { _ in "Cluster \(name) is not paused." }
+        try output.show(try AuthorityFile.trusting(cluster)) { Self.words(for: $0, name) }
+    }
+
+    private static func words(for cluster: ClusterBody, _ name: AppName) -> String {
+        var words =
+            switch cluster.resumed.map({ ($0.wasPaused, $0.endsAt) }) {
+            case (true, let end)?:
+                "The pause of \(name)\(end.map { ", until \($0)," } ?? "") is ended: when its leader is gone, "
+                    + "members choose another again."
+            case (false, let end?)?: "The pause of \(name) was over by itself at \(end)."
+            case (false, nil)?: "Cluster \(name) was not paused: nothing is changed."
+            case nil: cluster.pause == nil ? "Cluster \(name) is not paused." : ""
+            }
+        if let pause = cluster.pause {
+            words += "\(words.isEmpty ? "" : " ")It is paused until \(pause.endsAt): somebody has asked for that since."
+        }
+        return words
     }
 }

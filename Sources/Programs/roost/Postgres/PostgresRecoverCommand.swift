@@ -13,7 +13,7 @@ struct PostgresRecoverCommand: AsyncParsableCommand {
             and does nothing. It is refused when those that are heard cannot know all that was confirmed.
             """)
 
-    @Argument(help: "The cluster's name.", transform: { try AppName($0) })
+    @Argument(help: "The cluster's name.", transform: { try PostgresNames.cluster($0) })
     var name: AppName
 
     @Flag(help: "Change the rule to what is shown, after showing it.")
@@ -84,7 +84,13 @@ extension RecoveryBody {
             let strangers = proposal.strangers.map(\.text).joined(separator: ", ")
             if !strangers.isEmpty { facts.facts.append(("Left out", "\(strangers): of another history")) }
         }
-        if let obstacle { facts.facts.append(("Not now", obstacle)) }
+        if !isNeeded {
+            facts.facts.append(("To do", "nothing: no member says that the store has gone back, so its rule is right"))
+            let unheard = members.filter { !$0.isHeard }.map(\.name.text).joined(separator: ", ")
+            if !unheard.isEmpty { facts.facts.append(("Not heard", "\(unheard): what they know is not known")) }
+        } else if let obstacle {
+            facts.facts.append(("Not now", obstacle))
+        }
         let proofs = members.filter(\.hasProof).compactMap { member in
             member.detail.map { "\(member.name): \(Terminal.harmless($0))" }
         }

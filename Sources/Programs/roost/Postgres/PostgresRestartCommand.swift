@@ -11,7 +11,7 @@ struct PostgresRestartCommand: AsyncParsableCommand {
             when this command is interrupted; said again, the command watches the one that is under way.
             """)
 
-    @Argument(help: "The cluster's name.", transform: { try AppName($0) })
+    @Argument(help: "The cluster's name.", transform: { try PostgresNames.cluster($0) })
     var name: AppName
 
     @Option(help: "This member and no other.", transform: { try MemberName($0) })

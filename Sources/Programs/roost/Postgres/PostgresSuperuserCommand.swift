@@ -14,7 +14,7 @@ struct PostgresSuperuserCommand: AsyncParsableCommand {
             not be run in place of it. Views, triggers and functions of theirs that it touches run with all rights. Without SQL it is read from standard input; a request carries 1 MiB.
             """)
 
-    @Argument(help: "The cluster's name.", transform: { try AppName($0) })
+    @Argument(help: "The cluster's name.", transform: { try PostgresNames.cluster($0) })
     var name: AppName
 
     @Argument(help: "What to run; else standard input.")
@@ -55,7 +55,8 @@ struct PostgresSuperuserCommand: AsyncParsableCommand {
             }
             try answer.passOn(by: output)
         } catch let error as APIError where error.status == 408 {
-            throw CommandFailure("the SQL did not end within \(limit.seconds) s", advice: advice)
+            throw CommandFailure(
+                "the SQL did not end within \(limit.seconds) s", advice: advice, status: ExitStatus.timedOut)
         }
     }
 

@@ -5,7 +5,7 @@ import RoostLinux
 import RoostModel
 
 /// Runs one command and turns what became of it into an exit status: 0 done, 1 failed, 2 wrong usage,
-/// 130 interrupted.
+/// 124 when a command in a machine took longer than its time, 130 interrupted.
 @main
 enum RoostProgram {
     static func main() async {
@@ -33,7 +33,7 @@ enum RoostProgram {
             return ExitStatus.interrupted
         case let failure as CommandFailure:
             complain(failure.message, advice: failure.advice)
-            return ExitStatus.failed
+            return failure.status
         case let mistake as UsageMistake:
             complain(mistake.message, advice: nil)
             return ExitStatus.usage
@@ -70,6 +70,9 @@ enum ExitStatus {
     static let done: Int32 = 0
     static let failed: Int32 = 1
     static let usage: Int32 = 2
+    /// As `timeout` of coreutils: what was run in a machine took longer than its time. Not ``failed``, which a program there
+    /// may have ended with.
+    static let timedOut: Int32 = 124
     /// As a shell reports a program that ended by SIGINT.
     static let interrupted: Int32 = 130
 }
@@ -80,11 +83,14 @@ struct CommandFailure: Error {
     var advice: String?
     /// What the command is about is not there.
     var isAbsence: Bool
+    /// What the program ends with.
+    var status: Int32
 
-    init(_ message: String, advice: String? = nil, isAbsence: Bool = false) {
+    init(_ message: String, advice: String? = nil, isAbsence: Bool = false, status: Int32 = ExitStatus.failed) {
         self.message = message
         self.advice = advice
         self.isAbsence = isAbsence
+        self.status = status
     }
 }
 

@@ -1,0 +1,64 @@
+import RoostControl
+import RoostModel
+import RoostPlanet
+import RoostStore
+
+/// A wish that gives way to another, and what is known of it in that moment: nobody else may have looked since it was carried
+/// out, and afterwards nobody can.
+struct FormerWish {
+    /// Its operation's.
+    var id: String
+    /// Nil: nobody knows.
+    var verdict: OperationVerdict?
+    /// What was seen of it.
+    var steps: [String] = []
+}
+
+// A wish of an operator's: it comes into the rule in the change that begins its operation.
+extension ClusterDirectory {
+    /// What asking for something comes to.
+    enum Asked {
+        /// It is under way already.
+        case goesOn(PlanetOperationID)
+        /// It is in the rule, in the place of a former one.
+        case begins(OperationRecord, after: FormerWish?)
+    }
+
+    /// Asks by the rule as it is now; again when somebody else has changed it meanwhile.
+    ///
+    /// - Parameter wish: puts it into the rule.
+    /// - Returns: the wish's id, which is its operation's too.
+    func ask(
+        of name: AppName,
+        _ wish: (inout ClusterRule, Planet.ClusterRecords, ClusterSpec) throws(Refusal) -> Asked
+    ) async throws(Refusal) -> PlanetOperationID {
+        let key = StoreKeys.clusterRule(name)
+        for _ in 0..<AppDirectory.triesMax {
+            let (records, spec, present) = try await ruling(name)
+            try Self.checkStoreIsNotBehind(records, name)
+            var rule = present
+            switch try wish(&rule, records, spec) {
+            case .goesOn(let id): return id
+            case .begins(let operation, let former):
+                let begun = try OperationDirectory.begin(operation)
+                let ended = try await ending(former)
+                let outcome = try await store.carryOut(
+                    Transaction(
+                        compares: [.modified(key: key, equals: Revision(records.ruleRevision)), begun.compare]
+                            + [ended?.compare].compactMap(\.self),
+                        then: [try .put(rule, at: key), begun.operation] + [ended?.operation].compactMap(\.self)))
+                if outcome.succeeded { return operation.id }
+            }
+        }
+        throw Refusal(.unavailable, "too many changes at once; try again")
+    }
+
+    /// What ends a former wish's operation in the change that takes the wish away; nil where that has ended, or nobody knows
+    /// how.
+    func ending(_ former: FormerWish?) async throws(Refusal) -> (
+        compare: Transaction.Compare, operation: Transaction.Operation
+    )? {
+        guard let former, let verdict = former.verdict, let id = try? PlanetOperationID(former.id) else { return nil }
+        return try await OperationDirectory(store: store).ending(id, verdict, seeing: former.steps)
+    }
+}
