@@ -1,4 +1,5 @@
 public import RoostModel
+import RoostPlanet
 import RoostWire
 
 extension PlanetView {
