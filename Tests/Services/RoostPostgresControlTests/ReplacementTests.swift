@@ -1,7 +1,9 @@
 import RoostModel
 import RoostPlanet
+import RoostPlans
 import RoostStore
 import RoostWire
+import Synchronization
 import Testing
 
 @testable import RoostControl
