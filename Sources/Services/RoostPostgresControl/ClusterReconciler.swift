@@ -17,9 +17,18 @@ public struct ClusterReconciler: Reconciler {
     let store: any Store
     let dispatch: any HostDispatch
     let clusters: ClusterDirectory
+    /// Nil: lost members are not replaced.
+    let replacing: ReplacementDesk?
+    /// From a region to the others, as far as somebody measures it.
+    let distances: @Sendable (RegionCode) async -> [RegionCode: Duration]
     let logger: Logger
 
-    public init(store: any Store, dispatch: any HostDispatch, clusters: ClusterDirectory, logger: Logger) {
+    public init(
+        store: any Store, dispatch: any HostDispatch, clusters: ClusterDirectory, replacing: ReplacementDesk? = nil,
+        distances: @escaping @Sendable (RegionCode) async -> [RegionCode: Duration] = { _ in [:] }, logger: Logger
+    ) {
+        self.distances = distances
+        self.replacing = replacing
         self.store = store
         self.dispatch = dispatch
         self.clusters = clusters
@@ -35,10 +44,12 @@ public struct ClusterReconciler: Reconciler {
         case .retire: "retire"
         case .remove: "remove"
         case .forget: "forget"
+        case .replace: "replace"
+        case .takeBack: "take_back"
         }
     }
 
-    public static let stepNames = ["place", "make", "retire", "remove", "forget"]
+    public static let stepNames = ["place", "make", "retire", "remove", "forget", "replace", "take_back"]
 
     public static func words(for step: ClusterPlan.Step) -> String {
         switch step {
@@ -47,6 +58,8 @@ public struct ClusterReconciler: Reconciler {
         case .retire(let member): "\(member) is no member any more"
         case .remove(let placement): "removed \(placement.member) from \(placement.host)"
         case .forget: "removed the records"
+        case .replace(let member, _): "asked for a member that comes for \(member)"
+        case .takeBack(_, let why): "took it back: \(why)"
         }
     }
 
@@ -96,7 +109,24 @@ public struct ClusterReconciler: Reconciler {
         return planet.clusters(placedIn: machine)
     }
 
+    public func watch(in planet: Planet, reachable: Set<HostName>) -> Set<AppName> {
+        replacing?.look(at: planet, reachable: reachable) ?? []
+    }
+
+    public func forgetWatch() { replacing?.forget() }
+
     public func plan(for cluster: AppName, in planet: Planet, reachable: Set<HostName>) -> Plan<ClusterPlan.Step>? {
+        guard var plan = planForShape(of: cluster, in: planet, reachable: reachable) else { return nil }
+        if let more = replacing?.plan(for: cluster, in: planet, reachable: reachable) {
+            plan.steps += more.steps
+            plan.obstacles += more.obstacles
+        }
+        return plan
+    }
+
+    private func planForShape(of cluster: AppName, in planet: Planet, reachable: Set<HostName>)
+        -> Plan<ClusterPlan.Step>?
+    {
         guard let records = planet.clusters[cluster], let spec = records.spec else { return nil }
         let made = records.placements.filter { Self.exists($0.value, in: planet) }
         let departed = records.departed
@@ -156,11 +186,25 @@ public struct ClusterReconciler: Reconciler {
             } catch {
                 throw Self.saying("\(placement.member) cannot be removed", error)
             }
+        case .replace(let member, let regions):
+            guard let region = await nearest(of: regions, to: spec) else { return }
+            do throws(Refusal) {
+                try await clusters.replace(lost: member, of: cluster, in: region, seen: planet, under: conditions)
+            } catch {
+                throw Self.saying("\(member), which is lost, cannot be replaced", error)
+            }
+        case .takeBack(let change, let why):
+            try await clusters.takeBack(change, of: cluster, because: why, under: conditions)
         case .forget:
             do throws(Refusal) { try await clusters.remove(spec, under: conditions) } catch {
                 throw Self.saying("the records cannot be removed", error)
             }
         }
+    }
+
+    private func nearest(of regions: [RegionCode], to spec: ClusterSpec) async -> RegionCode? {
+        guard regions.count > 1, let home = spec.home else { return regions.first }
+        return SurvivalShape.nearest(regions, await distances(home)).first
     }
 
     /// The cause goes with it, for the log.
