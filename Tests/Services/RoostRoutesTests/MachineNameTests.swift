@@ -2,6 +2,7 @@ import Foundation
 import RoostHost
 import RoostLinux
 import RoostModel
+import RoostPlanet
 import RoostStore
 import Synchronization
 import Testing
