@@ -82,6 +82,23 @@ public final class Database: Sendable {
 }
 
 extension Database {
+    /// - Parameter isWanted: asked right before the statement goes out, when all that was asked before has been answered.
+    /// - Returns: nil when it was not wanted any more.
+    func query(
+        _ statement: String, within deadline: Duration, while isWanted: @escaping @Sendable () -> Bool
+    ) async throws(DatabaseError) -> [Row]? {
+        let session = session
+        return try await thread.perform { () throws(DatabaseError) in
+            isWanted() ? try session.query(statement, [], within: deadline) : nil
+        }
+    }
+
+    /// Sends a statement whose answer nobody waits for. It is carried out whether the connection lasts or not.
+    func send(_ statement: String) async throws(DatabaseError) {
+        let session = session
+        try await thread.perform { () throws(DatabaseError) in try session.send(statement) }
+    }
+
     /// What a statement of the replication protocol that never ends (`START_REPLICATION`) began with.
     enum Beginning: Hashable, Sendable {
         /// Something of the stream has come.
@@ -134,7 +151,7 @@ private final class DatabaseSession: @unchecked Sendable {
         connection = nil
     }
 
-    func connect() throws(DatabaseError) {
+    func connect(until limit: Moment? = nil) throws(DatabaseError) {
         if let connection, PQstatus(connection) == CONNECTION_OK { return }
         disconnect()
         let keywords = parameters.map { strdup($0.0) }
@@ -151,7 +168,8 @@ private final class DatabaseSession: @unchecked Sendable {
         guard let new else { throw failure("", .connection("out of memory")) }
         // Of a login that fails libpq keeps the text alone; so the text must have the code.
         PQsetErrorVerbosity(new, PQERRORS_VERBOSE)
-        let end = BootClock.now() + connectDeadline
+        let now = BootClock.now()
+        let end = min(now + connectDeadline, limit ?? now + connectDeadline)
         var wanted = PGRES_POLLING_WRITING
         while wanted != PGRES_POLLING_OK {
             guard wanted != PGRES_POLLING_FAILED, PQstatus(new) != CONNECTION_BAD else {
@@ -161,7 +179,7 @@ private final class DatabaseSession: @unchecked Sendable {
             }
             guard wait(new, for: wanted == PGRES_POLLING_READING ? POLLIN : POLLOUT, until: end) else {
                 PQfinish(new)
-                throw failure("", .deadlineExceeded(connectDeadline))
+                throw failure("", .deadlineExceeded(end - now))
             }
             wanted = PQconnectPoll(new)
         }
@@ -175,7 +193,7 @@ private final class DatabaseSession: @unchecked Sendable {
         throws(DatabaseError) -> [Database.Row]
     {
         let end = BootClock.now() + deadline
-        try connect()
+        try connect(until: end)
         guard let connection else { throw failure(statement, .connection("no connection")) }
         let values = arguments.map { strdup($0) }
         defer { values.forEach { free($0) } }
@@ -210,6 +228,14 @@ private final class DatabaseSession: @unchecked Sendable {
         guard let refusal else { return rows }
         if PQstatus(connection) != CONNECTION_OK { throw giveUp(statement, .connection("\(refusal)")) }
         throw failure(statement, refusal)
+    }
+
+    func send(_ statement: String) throws(DatabaseError) {
+        try connect()
+        guard let connection else { throw failure(statement, .connection("no connection")) }
+        guard PQsendQuery(connection, statement) == 1 else {
+            throw giveUp(statement, .connection(message(of: connection)))
+        }
     }
 
     func begin(_ statement: String, within deadline: Duration) throws(DatabaseError) -> Database.Beginning {

@@ -223,8 +223,10 @@ public final class Member: Sendable {
                 self.known.learn(view, asked: asked)
                 return .viewed(StoreView(view), by: .read)
             }
-        case .changeRule(let rule, let revision):
-            later(.ruleAnswered(.unavailable)) { .ruleAnswered(link.changeRule(rule, expectedRevision: revision)) }
+        case .changeRule(let rule, let revision, let number):
+            later(.ruleAnswered(number, .unavailable)) {
+                .ruleAnswered(number, link.changeRule(rule, expectedRevision: revision))
+            }
         case .heartbeat(let beat, let revision):
             later(.heartbeatAnswered(sequence: beat.sequence, .unavailable)) {
                 .heartbeatAnswered(sequence: beat.sequence, link.renew(beat, ruleRevision: revision))

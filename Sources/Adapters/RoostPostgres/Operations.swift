@@ -69,7 +69,7 @@ final class Operations: Sendable {
             let began = BootClock.now()
             if operation.waitsForGate { await self.gate.closed(within: Self.gatePatience) }
             // What came meanwhile waits for this one to end, and may be the fence: nothing is begun that it would undo.
-            guard !Task.isCancelled else { return self.ended(id, .failed("cancelled")) }
+            guard !Task.isCancelled else { return self.ended(id, .failed("cancelled"), of: operation) }
             let outcome = await self.carryOut(operation)
             // A primary's places for senders are for its standbys. A standby keeps the connection: the next fence and
             // the next promotion begin with a question, and a new connection may take a busy computer too long.
@@ -80,7 +80,7 @@ final class Operations: Sendable {
                     "operation": "\(operation)", "id": "\(id)", "outcome": "\(outcome)",
                     "ms": "\((BootClock.now() - began).milliseconds)",
                 ])
-            self.ended(id, outcome)
+            self.ended(id, outcome, of: operation)
         }
         state.withLock { state in
             if state.running == id { state.task = task }
@@ -93,7 +93,7 @@ final class Operations: Sendable {
         await previous.value
     }
 
-    private func ended(_ id: OperationID, _ outcome: OperationOutcome) {
+    private func ended(_ id: OperationID, _ outcome: OperationOutcome, of operation: PostgresOperation) {
         done.withLock { $0 = nil }
         let isCurrent = state.withLock { state in
             guard state.running == id else { return false }
@@ -103,7 +103,7 @@ final class Operations: Sendable {
         }
         guard isCurrent else { return }
         events.put(.operationEnded(id, outcome))
-        if case .failed = outcome { return }
+        if case .failed = outcome, !operation.leavesPrimaryAlone { return }
         if instance.hasCrashed { postgresCrashed() }
     }
 
@@ -229,10 +229,16 @@ final class Operations: Sendable {
                 await self.forgetReign()
                 return .done
             }
-        case .promote(let epoch, let confirmations, let standbys):
-            return try await promote(epoch, confirmations, standbys, within: limit)
-        case .startPrimary(let epoch, let confirmations, let standbys):
-            let role = PostgresSettings.Role.leader(epoch: epoch, standbys: standbys, confirmations: confirmations)
+        case .promote(let epoch, let confirmations, let standbys, let guests):
+            let role = PostgresSettings.Role.leader(
+                epoch: epoch, standbys: standbys, confirmations: confirmations, guests: guests)
+            let outcome = try await promote(role, within: limit)
+            await keepSlots(of: epoch, for: standbys + guests)
+            state.withLock { $0.epoch = epoch }
+            return outcome
+        case .startPrimary(let epoch, let confirmations, let standbys, let guests):
+            let role = PostgresSettings.Role.leader(
+                epoch: epoch, standbys: standbys, confirmations: confirmations, guests: guests)
             // A primary's recovery keeps nothing of what it has done (only archive recovery has restartpoints, xlog.c): one
             // that takes longer than this operation, and is stopped, would never come to its end.
             if !instance.isComingUp(as: role) { await instance.stop(.fast, within: .seconds(5)) }
@@ -240,21 +246,17 @@ final class Operations: Sendable {
             if case .refusesLogin(let why) = try await received(within: limit) {
                 try await repair(because: why, within: limit)
             }
-            await keepSlots(of: epoch, for: standbys)
+            // A guest's holds the log that its copy goes on with.
+            await keepSlots(of: epoch, for: standbys + guests)
             try await instance.removeCopies()
             state.withLock { $0.epoch = epoch }
         case .confirmBy(let epoch, let confirmations, let standbys, let guests):
+            // Slots that are not as they should be by then are looked after every second.
+            let end = BootClock.now() + (limit - .seconds(1))
             let role = PostgresSettings.Role.leader(
                 epoch: epoch, standbys: standbys, confirmations: confirmations, guests: guests)
-            if let barrier = instance.barrier(to: role) {
-                var settings = try settings(role)
-                settings.barrier = barrier.streams
-                try await instance.configure(settings, view.secrets)
-                try await instance.prove(barrier)
-            }
-            try await configure(role)
-            try instance.reloadIfChanged()
-            await keepSlots(of: epoch, for: standbys + guests)
+            try await instance.confirm(by: try settings(role), view.secrets)
+            await keepSlots(of: epoch, for: standbys + guests, until: end)
         case .checkpoint: try await instance.checkpoint(within: limit)
         case .stop(let mode):
             await instance.stop(mode, within: mode == .fast ? .seconds(4) : .milliseconds(500))
@@ -318,8 +320,8 @@ final class Operations: Sendable {
 
     /// A leader whose Postgres has no place for a slot leads all the same, and tries again every second: whether enough
     /// standbys stream is seen by itself.
-    private func keepSlots(of epoch: Epoch, for standbys: [MemberName]) async {
-        do { try await instance.keepSlots(of: epoch, for: standbys, among: members) } catch {
+    private func keepSlots(of epoch: Epoch, for standbys: [MemberName], until end: Moment? = nil) async {
+        do { try await instance.keepSlots(of: epoch, for: standbys, among: members, until: end) } catch {
             logger.warning("not every standby has its slot", metadata: ["why": "\(error)"])
         }
     }
@@ -376,21 +378,19 @@ final class Operations: Sendable {
     }
 
     private func promote(
-        _ epoch: Epoch, _ confirmations: Int, _ standbys: [MemberName], within limit: Duration
+        _ role: PostgresSettings.Role, within limit: Duration
     ) async throws -> OperationOutcome {
         // It answered from its log on disk, and has room now.
         if !instance.isRunning {
             try await configure(.standby(upstream: nil))
             try await startOrReload(within: limit)
         }
-        try await configure(.leader(epoch: epoch, standbys: standbys, confirmations: confirmations))
+        try await configure(role)
         if case .refusesLogin(let why) = try await instance.reception(within: limit) {
             try await instance.promoteUnheard(within: limit)
             try await repair(because: why, within: limit)
         }
         let point = try await instance.promote(within: limit)
-        await keepSlots(of: epoch, for: standbys)
-        state.withLock { $0.epoch = epoch }
         return .promoted(switchPoint: point.begin, timeline: point.timeline)
     }
 

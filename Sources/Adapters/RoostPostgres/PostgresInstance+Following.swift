@@ -3,6 +3,7 @@ import Logging
 import RoostFailover
 public import RoostLinux
 public import RoostModel
+import Synchronization
 
 extension PostgresInstance {
     /// A receiver that has not ended by then is ended with its whole Postgres.
@@ -184,6 +185,9 @@ extension PostgresInstance {
             guard case .primary(let primary) = sample,
                 let ancestor = try history(of: primary.timeline)?.last
             else { throw PostgresError("promote", "the new timeline has no history") }
+            // Until it led nobody confirmed.
+            let role = role
+            confirming.withLock { $0 = role }
             return TimelineSwitch(timeline: primary.timeline, parent: ancestor.timeline, begin: ancestor.end)
         } catch {
             throw PostgresError("promote", error)

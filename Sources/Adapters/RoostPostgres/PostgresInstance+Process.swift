@@ -37,13 +37,17 @@ extension PostgresInstance {
             }
             postmaster.withLock { $0 = new }
             comingUp.withLock { $0 = role }
+            // Every process of it begins with what it was started with.
+            confirming.withLock { $0 = role }
         } catch {
             throw PostgresError("start Postgres", error)
         }
     }
 
-    /// It runs, was started as this, and has not come to serve yet.
-    func isComingUp(as role: PostgresSettings.Role) -> Bool { isRunning && comingUp.withLock { $0 } == role }
+    /// It runs, was started to confirm like this, and has not come to serve yet.
+    func isComingUp(as role: PostgresSettings.Role) -> Bool {
+        isRunning && role.confirms(like: comingUp.withLock { $0 })
+    }
 
     /// Returns when Postgres has ended: how, or nil if it was not running. Never throws: what does not end in time
     /// is killed.

@@ -83,6 +83,9 @@ public final class PostgresInstance: Sendable {
     private let isWantedOpen = Mutex(false)
     /// What the Postgres that runs was started as, until it has received its supervisor for the first time.
     let comingUp = Mutex<PostgresSettings.Role?>(nil)
+    /// By what the Postgres that runs confirms commits, or by nobody: no process of it goes by anything else, and none counts
+    /// anybody else. Nil: nobody knows.
+    let confirming = Mutex<PostgresSettings.Role?>(nil)
     /// The room on the volume, and what follows from it for the configuration.
     let room = Mutex(RoomState())
     /// The last words of the Postgres that runs or ran last, for people.

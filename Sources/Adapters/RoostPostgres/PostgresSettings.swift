@@ -17,8 +17,8 @@ public struct PostgresSettings: Hashable, Sendable {
     public var isReadOnly = false
     /// What the temporary files of one session may take; nil: no bound.
     public var temporaryMax: ByteCount?
-    /// Nothing is confirmed by anybody, while those who confirm change: the streams of all who did or will.
-    var barrier: [StreamName] = []
+    /// Of a leader: nothing is confirmed by anybody, and nobody is counted, while those who confirm change.
+    var isHeldBack = false
 
     public enum Role: Hashable, Sendable {
         /// `ANY confirmations` of the streams of `epoch` must have a commit on disk before it is confirmed.
@@ -85,6 +85,8 @@ public struct PostgresSettings: Hashable, Sendable {
 
     /// A name in `synchronous_standby_names` that nobody bears: no commit is ever confirmed by it.
     static let nobody = "nobody.e0"
+    /// By this no stream has a priority.
+    static let nobodysNames = "ANY 1 (\"\(nobody)\")"
 
     private var isLeader: Bool {
         switch role {
@@ -188,7 +190,8 @@ public struct PostgresSettings: Hashable, Sendable {
             let names = standbys.map { "\"\(StreamName(member: $0, epoch: epoch))\"" }.joined(separator: ", ")
             let rule = confirmations > 0 ? "ANY \(confirmations) (\(names.isEmpty ? "\"\(Self.nobody)\"" : names))" : ""
             lines += [
-                ("synchronous_standby_names", barrierText ?? rule), ("primary_conninfo", ""), ("primary_slot_name", ""),
+                ("synchronous_standby_names", isHeldBack ? Self.nobodysNames : rule), ("primary_conninfo", ""),
+                ("primary_slot_name", ""),
             ]
         case .standby(let upstream):
             let stream = upstream.map { StreamName(member: member, epoch: $0.epoch) }
@@ -197,7 +200,7 @@ public struct PostgresSettings: Hashable, Sendable {
             }
             lines += [
                 // Should it be promoted by any way but ours, it confirms nothing.
-                ("synchronous_standby_names", "ANY 1 (\"\(Self.nobody)\")"),
+                ("synchronous_standby_names", Self.nobodysNames),
                 ("primary_conninfo", connection ?? ""),
                 ("primary_slot_name", stream?.slot ?? ""),
                 // One that follows nobody is being asked how far it is: no query may hold up the answer.
@@ -205,14 +208,6 @@ public struct PostgresSettings: Hashable, Sendable {
             ]
         }
         return lines
-    }
-
-    /// One of those that it asks for never comes. And who has read it shows: with `ANY` a stream's priority is 1, and here
-    /// that is nobody's.
-    private var barrierText: String? {
-        guard !barrier.isEmpty else { return nil }
-        let names = ["\"\(Self.nobody)\""] + barrier.map { "\"\($0)\"" }
-        return "FIRST \(names.count) (\(names.joined(separator: ", ")))"
     }
 
     /// libpq's connection text for following, cloning and rewinding. The password is in a file of its own.

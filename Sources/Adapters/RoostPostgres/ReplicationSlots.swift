@@ -26,14 +26,19 @@ extension PostgresInstance {
     /// Makes the slots of this primary those of the streams of `epoch`, which keep the log from now on, and drops
     /// those of other epochs. Users' slots are left alone.
     ///
-    /// - Parameter members: of the cluster; slots that bear other names are users'.
+    /// - Parameters:
+    ///   - members: of the cluster; slots that bear other names are users'.
+    ///   - isWanted: from when it is not, nothing is changed any more.
     /// - Throws: when one of them is not as it should be. The others are.
-    func keepSlots(of epoch: Epoch, for standbys: [MemberName], among members: [MemberName]) async throws {
+    func keepSlots(
+        of epoch: Epoch, for standbys: [MemberName], among members: [MemberName], until end: Moment? = nil,
+        while isWanted: @escaping @Sendable () -> Bool = { true }
+    ) async throws {
         let wanted = standbys.map { StreamName(member: $0, epoch: epoch).slot }
         let slots = ClusterSlots(members: members)
         let rows = try await control.query(
             "SELECT slot_name, wal_status FROM pg_replication_slots WHERE slot_type = 'physical'",
-            within: Self.controlDeadline)
+            within: Self.left(until: end))
         var there: Set<String> = []
         var failure: DatabaseError?
         for row in rows {
@@ -42,12 +47,22 @@ extension PostgresInstance {
                 there.insert(name)
                 continue
             }
-            do throws(DatabaseError) { try await drop(slot: name) } catch { failure = error }
+            do throws(DatabaseError) { try await drop(slot: name, until: end, while: isWanted) } catch {
+                failure = error
+            }
         }
         for name in wanted where !there.contains(name) {
-            do throws(DatabaseError) { try await make(slot: name, keepsLog: true) } catch { failure = error }
+            do throws(DatabaseError) { try await make(slot: name, keepsLog: true, until: end, while: isWanted) } catch {
+                failure = error
+            }
         }
         if let failure { throw failure }
+    }
+
+    /// For one statement.
+    private static func left(until end: Moment?) -> Duration {
+        guard let end else { return controlDeadline }
+        return min(max(end - BootClock.now(), .milliseconds(1)), controlDeadline)
     }
 
     /// Of a standby: drops what is left of a reign of its own. Such slots hold log here, and dead rows at its leader, for
@@ -61,20 +76,25 @@ extension PostgresInstance {
     }
 
     /// - Parameter keepsLog: from now on; otherwise from when its member first says how far it is.
-    func make(slot name: String, keepsLog: Bool) async throws(DatabaseError) {
-        try await control.query(
+    func make(
+        slot name: String, keepsLog: Bool, until end: Moment? = nil,
+        while isWanted: @escaping @Sendable () -> Bool = { true }
+    ) async throws(DatabaseError) {
+        _ = try await control.query(
             "SELECT pg_create_physical_replication_slot(\(ClusterRoles.literal(name)), \(keepsLog))",
-            within: Self.controlDeadline)
+            within: Self.left(until: end), while: isWanted)
     }
 
-    func drop(slot name: String) async throws(DatabaseError) {
+    func drop(
+        slot name: String, until end: Moment? = nil, while isWanted: @escaping @Sendable () -> Bool = { true }
+    ) async throws(DatabaseError) {
         let quoted = ClusterRoles.literal(name)
         // Somebody of an earlier epoch may hold it: a supervisor that is frozen, and its Postgres is not.
-        try await control.query(
+        _ = try await control.query(
             "SELECT pg_terminate_backend(active_pid, 2000) FROM pg_replication_slots WHERE slot_name = \(quoted) "
-                + "AND active_pid IS NOT NULL", within: Self.controlDeadline)
-        try await control.query(
+                + "AND active_pid IS NOT NULL", within: Self.left(until: end), while: isWanted)
+        _ = try await control.query(
             "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = \(quoted)",
-            within: Self.controlDeadline)
+            within: Self.left(until: end), while: isWanted)
     }
 }

@@ -55,23 +55,25 @@ struct SlotAbsence: Hashable, Sendable {
 
 extension PostgresInstance {
     /// Of a leader, every second or so: gives slots up when the volume is nearly full or their members are away for long,
-    /// and makes those of members anew when there is room again.
+    /// and makes those of members anew when there is room again. Who confirms may change meanwhile: from then on nothing is
+    /// done by whose they were, also not what was decided on before.
     ///
     /// - Returns: the slots that were given up.
     @discardableResult
     public func tendSlots(at now: Moment = BootClock.now()) async throws -> [String] {
-        guard isRunning, case .leader(let epoch, let standbys, let confirmations, let guests)? = role else {
+        guard isRunning, let role, case .leader(let epoch, let standbys, let confirmations, let guests) = role else {
             return []
         }
+        let isStill: @Sendable () -> Bool = { self.role == role }
         let members = (standbys + guests).map { StreamName(member: $0, epoch: epoch).slot }
         let held = try await heldSlots()
         let overdue = absence.withLock { $0.overdue(held, members: members, confirmations: confirmations, now) }
-        for name in overdue { try await loosen(slot: name) }
+        for name in overdue { try await loosen(slot: name, while: isStill) }
         let space = try layout.space()
         let free = ByteCount(bytes: max(space.size.bytes - space.used.bytes, 0))
         let reserve = PostgresSettings.reserve(of: space.size)
         guard free.bytes < reserve.bytes * 2 else {
-            try await remakeSlots(members, epoch, standbys + guests)
+            try await remakeSlots(members, epoch, standbys + guests, while: isStill)
             return overdue
         }
         let victims = SlotShedding.victims(
@@ -79,7 +81,7 @@ extension PostgresInstance {
             reserve: reserve)
         for name in victims {
             logger.warning("the volume is nearly full: a slot is given up", metadata: ["slot": "\(name)"])
-            try await drop(slot: name)
+            try await drop(slot: name, while: isStill)
         }
         // Only a checkpoint removes the log that nobody needs any more.
         if !victims.isEmpty { try await checkpoint(within: .seconds(300)) }
@@ -90,21 +92,28 @@ extension PostgresInstance {
 
     /// A slot must be there for its member to come back to, and to be told that it has to make a copy. This one holds
     /// nothing.
-    private func loosen(slot name: String) async throws {
+    private func loosen(slot name: String, while isWanted: @escaping @Sendable () -> Bool) async throws {
         logger.warning("a member is away for long: what its slot holds is given up", metadata: ["slot": "\(name)"])
         // Refused while it is used: the member has come back this moment.
-        try await control.query(
-            "SELECT pg_drop_replication_slot(\(ClusterRoles.literal(name)))", within: Self.controlDeadline)
-        try await make(slot: name, keepsLog: false)
+        _ = try await control.query(
+            "SELECT pg_drop_replication_slot(\(ClusterRoles.literal(name)))", within: Self.controlDeadline,
+            while: isWanted)
+        try await make(slot: name, keepsLog: false, while: isWanted)
     }
 
-    private func remakeSlots(_ members: [String], _ epoch: Epoch, _ standbys: [MemberName]) async throws {
+    /// Those that are missing, and those of members that are none any more: whoever was to drop them may have been cut off.
+    func remakeSlots(
+        _ members: [String], _ epoch: Epoch, _ standbys: [MemberName],
+        while isWanted: @escaping @Sendable () -> Bool
+    ) async throws {
         let rows = try await control.query(
             "SELECT slot_name FROM pg_replication_slots "
                 + "WHERE slot_type = 'physical' AND wal_status IS DISTINCT FROM 'lost'", within: Self.controlDeadline)
         let there = Set(rows.compactMap { $0[0] })
-        guard !members.allSatisfy({ there.contains($0) }) else { return }
-        try await keepSlots(of: epoch, for: standbys, among: standbys + [member])
+        let slots = ClusterSlots(members: standbys + [member])
+        guard !members.allSatisfy(there.contains) || there.contains(where: { slots.contains($0) && !members.contains($0) })
+        else { return }
+        try await keepSlots(of: epoch, for: standbys, among: standbys + [member], while: isWanted)
     }
 
     private func heldSlots() async throws -> [HeldSlot] {

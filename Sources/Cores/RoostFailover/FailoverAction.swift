@@ -14,9 +14,9 @@ public enum FailoverAction: Hashable, Sendable {
     /// At most one is in flight.
     case read
 
-    /// Replace the rule if it still has this revision (0: if there is none); answer with `.ruleAnswered`.
-    /// At most one is in flight. Do not repeat it by yourself.
-    case changeRule(ClusterRule, expectedRevision: Int64)
+    /// Replace the rule if it still has this revision (0: if there is none); answer with `.ruleAnswered` and this number.
+    /// At most one is in flight that was not given up. Do not repeat it by yourself.
+    case changeRule(ClusterRule, expectedRevision: Int64, RuleChangeNumber)
 
     /// Renew the lease if the rule still has this revision; answer with `.heartbeatAnswered`. Up to
     /// ``FailoverMember/heartbeatsInFlightMax`` are in flight at a time: send each at once, do not queue them behind
@@ -55,6 +55,17 @@ public struct OperationID: Hashable, Sendable, Comparable, CustomStringConvertib
 
     public static func < (left: Self, right: Self) -> Bool { left.number < right.number }
     public var description: String { "#\(number)" }
+}
+
+/// Counts the changes of the rule that one process has asked for: the answer to one that was given up is none to the next.
+public struct RuleChangeNumber: Hashable, Sendable {
+    public let number: UInt64
+
+    public init(_ number: UInt64) { self.number = number }
+
+    /// Before the first.
+    public static let none = RuleChangeNumber(0)
+    var next: RuleChangeNumber { RuleChangeNumber(number + 1) }
 }
 
 /// One change to Postgres. All are idempotent: the process may have died in the middle of any of them, or have
@@ -131,18 +142,19 @@ public enum PostgresOperation: Hashable, Sendable {
 
     /// Promote the standby that `readEnd` left behind. Before: synchronous names
     /// `ANY confirmations (streams of this epoch of `standbys`)` written and loaded (none when confirmations is 0).
-    /// After, before answering: slots for the streams of this epoch made (reserving log at once), all others dropped.
-    case promote(epoch: Epoch, confirmations: Int, standbys: [MemberName])
+    /// After, before answering: slots for the streams of this epoch made (reserving log at once), also for those of
+    /// `guests`, who count for nothing, and all others dropped.
+    case promote(epoch: Epoch, confirmations: Int, standbys: [MemberName], guests: [MemberName] = [])
 
     /// Start the stopped primary again, in the same epoch, with the same names and slots as `promote`. If it runs,
     /// stop it first.
-    case startPrimary(epoch: Epoch, confirmations: Int, standbys: [MemberName])
+    case startPrimary(epoch: Epoch, confirmations: Int, standbys: [MemberName], guests: [MemberName] = [])
 
     /// The running primary confirms commits by these standbys from now on, whoever had to confirm before; slots for their
     /// streams and for those of `guests`, who count for nothing, are made, and all others dropped, with their streams ended.
     ///
-    /// `done` is a proof: no commit is confirmed any more by what counted before, by no process of Postgres. Broken off, it
-    /// may have been carried out or not.
+    /// `done` is a proof: no commit is confirmed any more by what counted before, by no process of Postgres. When it has
+    /// failed, commits are confirmed by what counted before or by nobody. Broken off, it may have been carried out or not.
     case confirmBy(epoch: Epoch, confirmations: Int, standbys: [MemberName], guests: [MemberName])
 
     /// `CHECKPOINT` on the running primary, so that the stop that follows is short.
@@ -225,6 +237,16 @@ extension PostgresOperation {
         switch self {
         case .promote, .startPrimary, .confirmBy, .checkpoint: true
         case .initialize, .clone, .exchange, .discard, .tryRewind, .rewind, .sever, .readEnd, .follow, .stop: false
+        }
+    }
+
+    /// When it has failed, Postgres goes on as it was, if it runs: an end of its own is not its failure.
+    public var leavesPrimaryAlone: Bool {
+        switch self {
+        case .confirmBy, .checkpoint: true
+        case .initialize, .clone, .exchange, .discard, .tryRewind, .rewind, .sever, .readEnd, .follow, .promote,
+            .startPrimary, .stop:
+            false
         }
     }
 

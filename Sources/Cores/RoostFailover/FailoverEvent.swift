@@ -16,8 +16,8 @@ public enum FailoverEvent: Hashable, Sendable {
     /// ``FailoverAction/read`` was not answered in ``FailoverTimings/storeRequestMax`` or answered with an error.
     case readFailed
 
-    /// How ``FailoverAction/changeRule(_:expectedRevision:)`` ended.
-    case ruleAnswered(StoreAnswer)
+    /// How the ``FailoverAction/changeRule(_:expectedRevision:_:)`` with this number ended.
+    case ruleAnswered(RuleChangeNumber, StoreAnswer)
 
     /// How the heartbeat with this sequence ended.
     case heartbeatAnswered(sequence: UInt64, StoreAnswer)
@@ -34,7 +34,7 @@ public enum FailoverEvent: Hashable, Sendable {
     case observed(PostgresObservation, after: OperationID)
 
     /// Postgres (the postmaster) ended although no operation asked for it. Send it once, at once. While an operation
-    /// runs it is that operation's failure instead; it may overtake the `operationEnded` of one that had just succeeded.
+    /// runs it is that operation's failure instead, unless it ends after one that leaves a primary alone; it may overtake the `operationEnded` of one that had just succeeded.
     case postgresExited(after: OperationID)
 
     /// The leader of this member's epoch was asked, and says that this member can never continue: it no longer has the log

@@ -55,13 +55,19 @@ extension FailoverMember {
         }
         phase = .promoting(end: end)
         let quorum = rule.commitQuorum
-        start(.promote(epoch: rule.epoch, confirmations: quorum.confirmations, standbys: quorum.standbys))
+        start(
+            .promote(
+                epoch: rule.epoch, confirmations: quorum.confirmations, standbys: quorum.standbys,
+                guests: quorum.guests))
         noteConfirming(by: quorum)
     }
 
     mutating func startPrimary(_ rule: ClusterRule) {
         let quorum = rule.commitQuorum
-        start(.startPrimary(epoch: rule.epoch, confirmations: quorum.confirmations, standbys: quorum.standbys))
+        start(
+            .startPrimary(
+                epoch: rule.epoch, confirmations: quorum.confirmations, standbys: quorum.standbys,
+                guests: quorum.guests))
         noteConfirming(by: quorum)
     }
 

@@ -19,7 +19,14 @@ extension FailoverMember {
     mutating func tendMembers(_ reigning: Reigning, _ rule: ClusterRule, _ now: Moment) -> Bool {
         guard running == nil else { return false }
         let quorum = wantedQuorum(reigning, rule)
-        if confirmsBy != quorum, now >= retryAt {
+        let isOver = preparationIsOver(rule, now)
+        if confirmsBy != quorum {
+            // It has not come about that Postgres asks for more: the rule's own members go on without it.
+            if isOver { return takeBack(rule, now) }
+            // One that does not answer is not asked: it is its silence that counts.
+            guard now >= retryAt, case .primary? = observation, now - observedAt <= timings.sampleAgeMax else {
+                return false
+            }
             preparation?.required = nil
             start(
                 .confirmBy(
@@ -28,13 +35,11 @@ extension FailoverMember {
             confirmsBy = quorum
             return true
         }
-        guard confirmsBy == quorum, let change = rule.change, let step = change.current,
-            ruleChange == nil
-        else { return false }
+        guard let change = rule.change, let step = change.current, ruleChange == nil else { return false }
         if let why = refusal(of: step, rule) { return refuseChange(because: why, rule, now) }
         guard case .primary(let sample)? = observation, now - observedAt <= timings.sampleAgeMax else { return false }
         guard rule.membersAfter(step) != nil else { return take(step, rule, now) }
-        if change.isPrepared == true { return goOnPrepared(step, change, quorum, rule, sample, now) }
+        if change.isPrepared == true { return goOnPrepared(step, quorum, rule, sample, isOver: isOver, now) }
         guard reigning.isOpen, gateIsOpen, obstacle(to: step, rule) == nil else { return false }
         let becomesEven = !rule.members.count.isMultiple(of: 2)
         guard becomesEven, breakage != .namesUnprepared, breakage != .stepsAhead else { return take(step, rule, now) }
@@ -61,23 +66,38 @@ extension FailoverMember {
         return rule.commitQuorum
     }
 
+    /// Commits may wait for it from the moment in which it is prepared, whatever comes of that.
+    private mutating func preparationIsOver(_ rule: ClusterRule, _ now: Moment) -> Bool {
+        guard let change = rule.change, change.isPrepared == true, let step = change.current,
+            rule.membersAfter(step) != nil
+        else {
+            // Taken, or taken back; or its change is on its way.
+            if ruleChange == nil { preparation = nil }
+            return false
+        }
+        let known = preparation.flatMap { $0.id == change.id ? $0 : nil } ?? Preparation(id: change.id, since: now)
+        preparation = known
+        return now - known.since >= timings.preparationPatience
+    }
+
     /// Postgres asks for more already: everything before must be there, too, before less than all of the members of before
     /// can decide who leads.
     private mutating func goOnPrepared(
-        _ step: MemberChange.Step, _ change: MemberChange, _ quorum: CommitQuorum, _ rule: ClusterRule,
-        _ sample: PrimaryObservation, _ now: Moment
+        _ step: MemberChange.Step, _ quorum: CommitQuorum, _ rule: ClusterRule, _ sample: PrimaryObservation,
+        isOver: Bool, _ now: Moment
     ) -> Bool {
-        if preparation?.id != change.id { preparation = Preparation(id: change.id, since: now) }
-        guard let known = preparation else { return false }
-        let required = known.required ?? sample.flushed
+        let required = preparation?.required ?? sample.flushed
         preparation?.required = required
         let isThere = step.kind != .add || sample.standbys.contains { $0.member == step.member && $0.isStreaming }
         if isThere, quorum.holds(sample.standbys, upTo: required) || breakage == .namesUnproven {
             return take(step, rule, now)
         }
-        guard now - known.since >= timings.preparationPatience else { return false }
         // Commits wait for it. It streams again, or does not: until then the rule's own members do.
-        preparation = nil
+        return isOver && takeBack(rule, now)
+    }
+
+    private mutating func takeBack(_ rule: ClusterRule, _ now: Moment) -> Bool {
+        guard ruleChange == nil else { return true }
         prepareAt = now + timings.preparationPause
         var next = rule
         next.change?.isPrepared = nil
@@ -86,7 +106,6 @@ extension FailoverMember {
     }
 
     private mutating func take(_ step: MemberChange.Step, _ rule: ClusterRule, _ now: Moment) -> Bool {
-        preparation = nil
         changeRule(rule.taking(step), now)
         return true
     }
@@ -116,22 +135,21 @@ extension FailoverMember {
         return nil
     }
 
-    /// Postgres is being made a primary that confirms by it. It has no slots for guests yet.
+    /// Postgres is being made a primary that confirms by it.
     mutating func noteConfirming(by quorum: CommitQuorum) {
         confirmsBy = quorum
-        confirmsBy?.guests = []
         preparation?.required = nil
     }
 
     mutating func confirmingChanged(_ reigning: Reigning, _ outcome: OperationOutcome, _ now: Moment) {
         var reigning = reigning
+        // It was not asked anything meanwhile, whatever came of it.
+        reigning.heardAt = now
         if case .failed(let reason) = outcome {
             confirmsBy = nil
             retryLater(reason, now)
         } else {
             failures = 0
-            // It was not asked anything meanwhile.
-            reigning.heardAt = now
         }
         phase = .leading(reigning)
     }

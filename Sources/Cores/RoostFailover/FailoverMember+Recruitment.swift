@@ -21,7 +21,7 @@ extension FailoverMember {
     /// It is in a place from which to do without the leader of this rule.
     func mayCall(under rule: ClusterRule, _ now: Moment) -> Bool {
         guard rule.recruitment == nil, rule.leader != name, rule.epoch == state.promised, !isPaused(now),
-            proofOfReversal(rule) == nil, state.data == .usable
+            proofOfReversal(rule) == nil, state.data == .usable, rule.members.contains(name)
         else { return false }
         switch phase {
         case .following, .waiting, .cloning: return true

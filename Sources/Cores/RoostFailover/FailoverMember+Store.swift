@@ -70,12 +70,13 @@ extension FailoverMember {
 
     mutating func changeRule(_ rule: ClusterRule, _ now: Moment) {
         guard ruleChange == nil, now >= ruleChangeDueAt, let view else { return }
-        ruleChange = PendingRule(rule: rule, askedAt: now)
-        actions.append(.changeRule(rule, expectedRevision: view.ruleRevision))
+        lastRuleChange = lastRuleChange.next
+        ruleChange = PendingRule(number: lastRuleChange, rule: rule, askedAt: now)
+        actions.append(.changeRule(rule, expectedRevision: view.ruleRevision, lastRuleChange))
     }
 
-    mutating func ruleAnswered(_ answer: StoreAnswer, _ now: Moment) {
-        guard let change = ruleChange else { return }
+    mutating func ruleAnswered(_ number: RuleChangeNumber, _ answer: StoreAnswer, _ now: Moment) {
+        guard let change = ruleChange, change.number == number else { return }
         ruleChange = nil
         switch answer {
         case .applied(let revision):

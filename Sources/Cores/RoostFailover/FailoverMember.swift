@@ -55,6 +55,7 @@ public struct FailoverMember: Sendable {
     var beatSeen: UInt64 = 0
     var leaderAliveAt: Moment?
     var ruleChange: PendingRule?
+    var lastRuleChange = RuleChangeNumber.none
     var ruleChangeDueAt = Moment.zero
     /// When a read first answered with less than what was seen before.
     var reversedAt: Moment?
@@ -132,6 +133,7 @@ public struct FailoverMember: Sendable {
     var listening = Listening()
 
     struct PendingRule {
+        var number: RuleChangeNumber
         var rule: ClusterRule
         var askedAt: Moment
     }
@@ -210,7 +212,7 @@ public struct FailoverMember: Sendable {
         case .tick: break
         case .viewed(let view, let source): see(view, source, now)
         case .readFailed: readAskedAt = nil
-        case .ruleAnswered(let answer): ruleAnswered(answer, now)
+        case .ruleAnswered(let number, let answer): ruleAnswered(number, answer, now)
         case .heartbeatAnswered(let sequence, let answer): heartbeatAnswered(sequence, answer, now)
         case .reportAnswered(let answer): reportAnswered(answer, now)
         case .operationEnded(let id, let outcome):

@@ -71,7 +71,7 @@ public struct FailoverSteps: Sendable {
     private var beat: (epoch: Epoch, sequence: UInt64)?
     private var beatAt: Moment?
     /// What was asked of the store and is not answered yet.
-    private var question: ClusterRule?
+    private var question: (number: RuleChangeNumber, rule: ClusterRule)?
     /// The recruitment that this member asked for first.
     private var suspicion: (epoch: Epoch, at: Moment)?
     private var operation: (id: OperationID, what: PostgresOperation)?
@@ -104,12 +104,12 @@ public struct FailoverSteps: Sendable {
             revision = view.revision
             if let beat = view.heartbeat { hear(beat, now) }
             if let rule = view.rule { learn(rule, now) }
-        case .ruleAnswered(.applied(let revision)):
-            guard let question else { return }
+        case .ruleAnswered(let number, let answer):
+            guard let question, question.number == number else { return }
             self.question = nil
+            guard case .applied(let revision) = answer else { return }
             self.revision = max(self.revision, revision)
-            learn(question, now)
-        case .ruleAnswered(.refused), .ruleAnswered(.unavailable), .ruleAnswered(.unknown): question = nil
+            learn(question.rule, now)
         case .operationEnded(let id, let outcome):
             guard let operation, operation.id == id else { return }
             ended(operation.what, outcome, now)
@@ -127,8 +127,8 @@ public struct FailoverSteps: Sendable {
 
     private mutating func see(_ action: FailoverAction, _ now: Moment) {
         switch action {
-        case .changeRule(let next, expectedRevision: _):
-            question = next
+        case .changeRule(let next, expectedRevision: _, let number):
+            question = (number, next)
             guard let epoch = next.recruitment?.epoch, rule?.recruitment == nil, suspicion?.epoch != epoch else {
                 return
             }

@@ -106,7 +106,7 @@ public struct FailoverTimings: Hashable, Sendable {
 
     /// Commits wait for a member that is about to be one, and for enough of those that stay when one leaves: for so long at
     /// most, then the rule's own members suffice again…
-    public var preparationPatience: Duration = .seconds(3)
+    public var preparationPatience: Duration = .seconds(5)
     /// …and it is tried again after this.
     public var preparationPause: Duration = .seconds(10)
 
@@ -126,7 +126,7 @@ public struct FailoverTimings: Hashable, Sendable {
         case .follow: .seconds(120)
         case .promote: .seconds(60)
         case .startPrimary: .seconds(120)
-        // Less than a silent Postgres is given: no sample is taken meanwhile.
+        // Less than a silent Postgres is given: no sample is taken meanwhile. Nobody confirms for half of it at most.
         case .confirmBy: .seconds(8)
         case .checkpoint: drainMax
         case .stop(.fast): .seconds(5)

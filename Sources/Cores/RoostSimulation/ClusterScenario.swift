@@ -84,6 +84,10 @@ public struct ClusterScenario: Sendable, CustomStringConvertible {
     public enum Breach: Sendable {
         /// A leader takes acknowledgements from streams of any epoch.
         case ignoresStreamNames
+        /// Postgres takes what was written last, whatever came of it, for what its processes go by.
+        case provesByWhatWasWritten
+        /// While who confirms changes, a stream counts that is to confirm no more.
+        case countsLeavers
     }
 
     /// A fault at a set time, on whoever leads then.

@@ -54,13 +54,15 @@ extension ClusterSimulation {
         return index + 1 == history.count || history[index + 1].begin.offset >= piece.end
     }
 
-    func checkConfirmation(by leader: Int, epoch: UInt64, end: UInt64, acknowledgedAt: Int) {
-        if storeWentBack { return checkConfirmationAfterReversal(by: leader, end: end, acknowledgedAt) }
-        guard let rule = store.view.rule, rule.epoch.number > epoch else { return }
+    func checkConfirmation(by leader: Int, epoch: UInt64, end: UInt64, needed: Int, acknowledgedAt: Int) {
+        if storeWentBack { return checkConfirmationAfterReversal(by: leader, end: end, needed: needed, acknowledgedAt) }
+        guard let rule = store.view.rule, rule.epoch.number > epoch else {
+            return checkHolders(by: leader, epoch: epoch, end: end)
+        }
         let name = members[leader].name
         // With one acknowledgement needed, that one must be older than the newer leader. With more, the last may come
         // later from a member that was not asked; then the first must have counted, as the next check shows.
-        if members[leader].postgres.quorum.needed == 1,
+        if needed == 1,
             let newer = store.reigns.first(where: { $0.reign.epoch.number > epoch && $0.at < acknowledgedAt })
         {
             fail("\(name) confirmed \(end) in epoch \(epoch) after \(newer.reign.leader) was chosen for a newer one")
@@ -70,10 +72,22 @@ extension ClusterSimulation {
         }
     }
 
+    /// Whoever decides who leads next by the rule that the store has meets one that has it.
+    private func checkHolders(by leader: Int, epoch: UInt64, end: UInt64) {
+        guard let rule = store.view.rule, rule.epoch.number == epoch else { return }
+        let peers = members[leader].postgres.peers
+        let holders = present.filter { $0 != leader && peers[$0].flushed >= end }
+        if holders.count < rule.confirmations {
+            fail(
+                "\(members[leader].name) confirmed \(end) in epoch \(epoch), and \(holders.count) others of "
+                    + "\(rule.members) have it instead of \(rule.confirmations)")
+        }
+    }
+
     /// Epochs say nothing any more; but whoever confirms has what others have confirmed before. With more than one
     /// acknowledgement needed, the last may come late to a leader that has been replaced since.
-    private func checkConfirmationAfterReversal(by leader: Int, end: UInt64, _ acknowledgedAt: Int) {
-        guard members[leader].postgres.quorum.needed == 1 else { return }
+    private func checkConfirmationAfterReversal(by leader: Int, end: UInt64, needed: Int, _ acknowledgedAt: Int) {
+        guard needed == 1 else { return }
         for piece in exposed where (exposedAt[piece.epoch] ?? 0) < acknowledgedAt {
             if !members[leader].postgres.log.contains(epoch: piece.epoch, end: piece.end) {
                 fail(
@@ -104,7 +118,7 @@ extension ClusterSimulation {
 
     func checkBeginning(_ operation: PostgresOperation, on member: Int) {
         switch operation {
-        case .promote(let epoch, _, _), .startPrimary(let epoch, _, _):
+        case .promote(let epoch, _, _, _), .startPrimary(let epoch, _, _, _):
             let reigns = store.reigns.map(\.reign).filter { $0.epoch == epoch }
             let reign = storeWentBack ? reigns.first { $0.leader == members[member].name } : reigns.first
             if reign?.leader != members[member].name {

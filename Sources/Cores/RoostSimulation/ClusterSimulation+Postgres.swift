@@ -91,6 +91,7 @@ extension ClusterSimulation {
         }
         if time < failingOperationsUntil, canFail(current.operation), random.chance(40) {
             if case .promote = current.operation { stopPostgres(member) }
+            goBack(member)
             return end(member, .failed("it was made to fail"))
         }
         if let outcome = effect(of: current, on: member) { end(member, outcome) }
@@ -158,19 +159,16 @@ extension ClusterSimulation {
             members[member].postgres.mode = .following(leader: place, epoch: epoch.number)
             members[member].postgres.fork = fork
             return .done
-        case .promote(let epoch, let needed, let standbys):
-            let outcome = promote(member, epoch.number)
-            confirm(by: needed, standbys, [], member)
-            return outcome
+        case .promote(let epoch, let needed, let standbys, let guests):
+            return promote(member, epoch.number, quorum(needed, standbys, guests))
         case .confirmBy(let epoch, let needed, let standbys, let guests):
             guard members[member].postgres.mode == .primary(epoch: epoch.number) else { return .failed("no primary") }
-            confirm(by: needed, standbys, guests, member)
-            return .done
-        case .startPrimary(let epoch, let needed, let standbys):
+            return changeQuorum(member, to: quorum(needed, standbys, guests), current)
+        case .startPrimary(let epoch, let needed, let standbys, let guests):
             checkStart(member)
             if members[member].postgres.isTorn { return .failed("could not locate a valid checkpoint record") }
             members[member].postgres.begin(.primary(epoch: epoch.number), members: count)
-            confirm(by: needed, standbys, [], member)
+            begin(confirmingBy: quorum(needed, standbys, guests), on: member)
             return .done
         case .checkpoint: return members[member].postgres.isRunning ? .done : .failed("Postgres does not run")
         case .stop(.immediate):
@@ -183,19 +181,8 @@ extension ClusterSimulation {
         }
     }
 
-    /// Whoever has no slot any more has no stream.
-    private func confirm(by needed: Int, _ standbys: [MemberName], _ guests: [MemberName], _ leader: Int) {
-        let quorum = SimulatedQuorum(
-            needed: needed, standbys: standbys.compactMap(place), guests: guests.compactMap(place))
-        members[leader].postgres.quorum = quorum
-        let life = members[leader].postgres.life
-        for member in members.indices where !quorum.admits(member) {
-            members[leader].postgres.peers[member].isStreaming = false
-            guard let stream = members[member].postgres.stream, stream.leader == leader, stream.leaderLife == life
-            else { continue }
-            if isOpen(leader, member) { members[member].postgres.stream = nil }
-        }
-        confirm(leader, sentAt: time)
+    private func quorum(_ needed: Int, _ standbys: [MemberName], _ guests: [MemberName]) -> SimulatedQuorum {
+        SimulatedQuorum(needed: needed, standbys: standbys.compactMap(place), guests: guests.compactMap(place))
     }
 
     private func place(of name: MemberName) -> Int? { members.firstIndex { $0.name == name } }
@@ -303,12 +290,13 @@ extension ClusterSimulation {
         return .end(LSN(log.end), timeline: log.timeline, forks: log.forks)
     }
 
-    private func promote(_ member: Int, _ epoch: UInt64) -> OperationOutcome {
+    private func promote(_ member: Int, _ epoch: UInt64, _ quorum: SimulatedQuorum) -> OperationOutcome {
         guard members[member].postgres.mode == .detached else { return .failed("not a detached standby") }
         let switchPoint = members[member].postgres.log.end
         let parent = members[member].postgres.log.timeline
         members[member].postgres.log.append(1, epoch: epoch)
         members[member].postgres.begin(.primary(epoch: epoch), members: members.count)
+        begin(confirmingBy: quorum, on: member)
         note("\(members[member].name) is primary of epoch \(epoch), log \(members[member].postgres.log)")
         return .promoted(switchPoint: LSN(switchPoint), timeline: parent + 1)
     }
@@ -413,8 +401,12 @@ extension ClusterSimulation {
         guard members[member].core != nil, members[member].postgres.isRunning else { return }
         note("\(members[member].name)'s Postgres crashes")
         stopPostgres(member)
-        if members[member].operation != nil {
+        if let current = members[member].operation {
             end(member, .failed("Postgres crashed"))
+            guard current.operation.leavesPrimaryAlone else { return }
+            schedule(
+                .toCore(member, life: members[member].life, .postgresExited(after: current.id)),
+                after: 5 * Self.millisecond)
         } else {
             tell(member, .postgresExited(after: members[member].lastOperation))
         }

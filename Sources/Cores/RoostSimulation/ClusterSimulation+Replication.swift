@@ -51,8 +51,10 @@ extension ClusterSimulation {
         members[member].postgres.stream = SimulatedStream(
             id: tokens, leader: leader, leaderLife: members[leader].postgres.life, epoch: leading, sent: log.end)
         members[leader].postgres.peers[member] = .init(isStreaming: true, flushed: log.end)
+        members[leader].postgres.processes[member] = SimulatedProcess(
+            names: members[leader].postgres.written, number: tokens)
         note("\(members[member].name) streams from \(members[leader].name) in epoch \(leading) at \(log.end)")
-        confirm(leader, sentAt: time)
+        confirm(leader, by: member, sentAt: time)
         sendLog(of: leader)
     }
 
@@ -115,25 +117,7 @@ extension ClusterSimulation {
                     to: leader, life: life, from: from, end: end, sentAt: sentAt, retries: retries + 1), after: wait)
         }
         if end > members[leader].postgres.peers[from].flushed { members[leader].postgres.peers[from].flushed = end }
-        confirm(leader, sentAt: sentAt)
-    }
-
-    /// Commits that enough standbys have are confirmed to their clients.
-    func confirm(_ leader: Int, sentAt: Int) {
-        guard let epoch = members[leader].postgres.primaryEpoch, !members[leader].postgres.waiting.isEmpty else {
-            return
-        }
-        let postgres = members[leader].postgres
-        guard let reached = postgres.quorum.reached(postgres.peers, end: postgres.log.end) else { return }
-        let count = members[leader].postgres.waiting.prefix { $0 <= reached }.count
-        guard count > 0 else { return }
-        let last = members[leader].postgres.waiting[count - 1]
-        members[leader].postgres.waiting.removeFirst(count)
-        confirmed += count
-        if !isHealed { longestGap = max(longestGap, time - (confirmedAt ?? time)) }
-        confirmedAt = time
-        checkConfirmation(by: leader, epoch: epoch, end: last, acknowledgedAt: sentAt)
-        expose(epoch: epoch, end: last)
+        confirm(leader, by: from, sentAt: sentAt)
     }
 
     /// One client writes to some member, through its gate or past it.
@@ -147,6 +131,6 @@ extension ClusterSimulation {
         members[member].postgres.log.append(UInt64(random.pick(1, 40)), epoch: epoch)
         members[member].postgres.waiting.append(members[member].postgres.log.end)
         sendLog(of: member)
-        confirm(member, sentAt: time)
+        confirmAlone(member)
     }
 }

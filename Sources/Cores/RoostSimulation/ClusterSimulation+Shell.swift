@@ -114,7 +114,8 @@ extension ClusterSimulation {
             checkGivingUp(member, state)
             members[member].durable = state
         case .read: send(.read, from: member)
-        case .changeRule(let rule, let expected): send(.rule(rule, expected: expected), from: member)
+        case .changeRule(let rule, let expected, let number):
+            send(.rule(rule, expected: expected, number), from: member)
         case .heartbeat(let heartbeat, let revision): send(.heartbeat(heartbeat, ruleRevision: revision), from: member)
         case .report(let report):
             check(report, of: member)
@@ -219,7 +220,7 @@ extension ClusterSimulation {
             case .applied: return .viewed(store.view, by: .read)
             case .refused, .unavailable, .unknown: return .readFailed
             }
-        case .rule: return .ruleAnswered(outcome)
+        case .rule(_, _, let number): return .ruleAnswered(number, outcome)
         case .heartbeat(let heartbeat, _): return .heartbeatAnswered(sequence: heartbeat.sequence, outcome)
         case .report: return .reportAnswered(outcome)
         }

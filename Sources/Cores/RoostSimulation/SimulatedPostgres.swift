@@ -46,8 +46,16 @@ struct SimulatedPostgres {
     /// Of a primary: everything up to here is visible to whoever comes in.
     var visibleFrom: UInt64 = 0
     var stream: SimulatedStream?
-    /// Of a primary: so many of these must acknowledge.
+    /// Of a primary: so many of these must acknowledge, as far as its supervisor is concerned.
     var quorum = SimulatedQuorum()
+    /// Of a primary: none of its processes goes by anything but this, or by nobody; nil: nobody knows.
+    var proven: SimulatedQuorum?
+    /// Of a primary: what whoever reads now goes by.
+    var written = SimulatedNames()
+    /// Of a primary: the senders to each member, and the one that says whether commits wait at all.
+    var processes: [SimulatedProcess] = []
+    /// Of a primary: whether they do.
+    var commitsWait = false
     /// Of a standby: what it was told of its leader's timeline before it met the leader.
     var fork: TimelineFork?
 
@@ -91,12 +99,24 @@ struct SimulatedQuorum: Equatable {
 
     func admits(_ member: Int) -> Bool { standbys.contains(member) || guests.contains(member) }
 
-    /// Up to here enough of them have acknowledged; nil when there are too few at all.
-    func reached(_ peers: [SimulatedPostgres.Peer], end: UInt64) -> UInt64? {
-        guard needed > 0 else { return end }
-        let flushed = standbys.map { peers[$0].flushed }.sorted(by: >)
-        return flushed.count < needed ? nil : flushed[needed - 1]
-    }
+    /// How it is written down: nobody is named when nobody is waited for.
+    var names: SimulatedNames { needed > 0 ? SimulatedNames(needed: needed, standbys: standbys) : SimulatedNames() }
+}
+
+/// `synchronous_standby_names`: so many of these.
+struct SimulatedNames: Equatable {
+    var needed = 0
+    var standbys: [Int] = []
+}
+
+/// A process of a primary.
+struct SimulatedProcess {
+    /// What it goes by.
+    var names: SimulatedNames
+    /// What it has read, and does not go by yet.
+    var reading: SimulatedNames?
+    /// Of the connection that it serves.
+    var number = 0
 }
 
 /// A standby's connection to a leader.
@@ -116,4 +136,8 @@ struct SimulatedOperation {
     var operation: PostgresOperation
     var token: Int
     var attempts = 0
+    /// Of a change of who confirms: since when nobody is to confirm.
+    var barrierSince: Int?
+    /// It has to be shown that commits wait at all.
+    var provesWaiting = false
 }

@@ -5,7 +5,7 @@ import RoostModel
 struct SimulatedStore {
     enum Request {
         case read
-        case rule(ClusterRule, expected: Int64)
+        case rule(ClusterRule, expected: Int64, RuleChangeNumber)
         case heartbeat(Heartbeat, ruleRevision: Int64)
         case report(MemberReport)
     }
@@ -29,7 +29,7 @@ struct SimulatedStore {
     mutating func carryOut(_ request: Request, at time: Int) -> (answer: StoreAnswer, changed: Bool) {
         switch request {
         case .read: return (.applied(revision: view.revision), false)
-        case .rule(let rule, let expected):
+        case .rule(let rule, let expected, _):
             guard view.ruleRevision == expected else { return (.refused, false) }
             if rule.epoch != view.rule?.epoch, let reign = rule.history.last { reigns.append((reign, time)) }
             view.revision += 1

@@ -13,6 +13,8 @@ struct Dialogue {
     var reports: [MemberReport] = []
     var names: [MemberName]
     var operation = OperationID.none
+    /// The last change of the rule that was asked for.
+    var ruleChange = RuleChangeNumber.none
     /// The last report, which the store takes at once.
     var stored: MemberReport?
 
@@ -46,6 +48,7 @@ struct Dialogue {
             actions += member.receive(.reportAnswered(.applied(revision: revision)), now: now)
         }
         for case .postgres(_, let id) in actions { operation = id }
+        for case .changeRule(_, _, let number) in actions { ruleChange = number }
         return actions
     }
 

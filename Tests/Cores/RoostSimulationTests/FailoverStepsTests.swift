@@ -108,7 +108,7 @@ private struct WatchedDialogue {
         var asked: ClusterRule?
         for _ in 0..<100 where asked == nil {
             watched.dialogue.wait(.milliseconds(100))
-            for case .changeRule(let rule, _) in watched.tell(.viewed(watched.dialogue.view, by: .read)) {
+            for case .changeRule(let rule, _, _) in watched.tell(.viewed(watched.dialogue.view, by: .read)) {
                 asked = rule
             }
         }
@@ -117,7 +117,7 @@ private struct WatchedDialogue {
         watched.dialogue.rule = rule
         watched.dialogue.revision += 1
         watched.dialogue.ruleRevision = watched.dialogue.revision
-        watched.tell(.ruleAnswered(.applied(revision: watched.dialogue.revision)), after: 120)
+        watched.tell(.ruleAnswered(watched.dialogue.ruleChange, .applied(revision: watched.dialogue.revision)), after: 120)
         watched.ended(after: 60)
         watched.ended(.end(LSN(1000), timeline: 1), after: 40)
         elect(1, &watched, after: 400)

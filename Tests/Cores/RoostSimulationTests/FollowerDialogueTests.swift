@@ -12,11 +12,11 @@ import Testing
         let state = DurableState(
             promised: .first, chain: [reign], timeline: 1, data: .usable, led: .first, keptSince: Epoch.none)
         // On disk before it is in the store.
-        #expect(actions == [.save(state), .changeRule(Dialogue.firstRule(dialogue.names), expectedRevision: 0)])
+        #expect(actions == [.save(state), .changeRule(Dialogue.firstRule(dialogue.names), expectedRevision: 0, dialogue.ruleChange)])
         // Died before the answer: the data is kept, the rule asked for again.
         var reborn = try Dialogue("m1", state: state)
         reborn.tell(.tick)
-        #expect(reborn.read() == [.changeRule(Dialogue.firstRule(dialogue.names), expectedRevision: 0)])
+        #expect(reborn.read() == [.changeRule(Dialogue.firstRule(dialogue.names), expectedRevision: 0, reborn.ruleChange)])
     }
 
     @Test func othersWaitForARuleAndThenCopy() throws {
@@ -111,7 +111,7 @@ import Testing
         }
         dialogue.revision += 1
         func verdict(_ actions: [FailoverAction]) -> ClusterRule? {
-            for case .changeRule(let rule, _) in actions { return rule }
+            for case .changeRule(let rule, _, _) in actions { return rule }
             return nil
         }
         var decided = verdict(dialogue.watch())
@@ -159,7 +159,7 @@ import Testing
         dialogue.wait(.milliseconds(200))
         var called = dialogue.rule
         called?.recruitment = Recruitment(epoch: Epoch(2), proposer: dialogue.names[1], reason: .leaderSilent)
-        #expect(dialogue.read() == [.changeRule(try #require(called), expectedRevision: 5)])
+        #expect(dialogue.read() == [.changeRule(try #require(called), expectedRevision: 5, dialogue.ruleChange)])
     }
 
     @Test func aLeaderThatIsStillHeardHasMoreTime() throws {

@@ -49,7 +49,7 @@ import Testing
                 actions += dialogue.watch()
             }
             actions += dialogue.tell(.tick)
-            for case .changeRule(let rule, _) in actions { return rule.recruitment }
+            for case .changeRule(let rule, _, _) in actions { return rule.recruitment }
             return nil
         }
 
@@ -172,7 +172,7 @@ import Testing
         while waited < .seconds(6) {
             waited += .milliseconds(100)
             var called = talk.step()
-            for case .changeRule(let rule, _) in talk.dialogue.read() { called = rule.recruitment }
+            for case .changeRule(let rule, _, _) in talk.dialogue.read() { called = rule.recruitment }
             if called != nil { break }
         }
         #expect(waited >= .seconds(4) && waited < .milliseconds(4500))

@@ -147,7 +147,7 @@ import Testing
         _ = dialogue.tell(.postgresExited(after: dialogue.operation))
         var called = dialogue.rule
         called?.recruitment = Recruitment(epoch: Epoch(2), proposer: dialogue.names[0], reason: .leaderResigned)
-        #expect(dialogue.ended() == [.changeRule(try #require(called), expectedRevision: 5)])
+        #expect(dialogue.ended() == [.changeRule(try #require(called), expectedRevision: 5, dialogue.ruleChange)])
     }
 
     /// Long enough for one that a busy computer has made slow, and not longer.
@@ -254,7 +254,7 @@ import Testing
         var called = dialogue.rule
         called?.recruitment = Recruitment(
             epoch: Epoch(2), proposer: names[0], reason: .switchover, target: names[2])
-        #expect(dialogue.ended() == [.changeRule(try #require(called), expectedRevision: dialogue.ruleRevision)])
+        #expect(dialogue.ended() == [.changeRule(try #require(called), expectedRevision: dialogue.ruleRevision, dialogue.ruleChange)])
     }
 
     @Test func aSwitchoverThatCannotBeIsRefusedWithAReason() throws {
@@ -263,7 +263,7 @@ import Testing
         _ = dialogue.observed(try dialogue.primary(500, ["m2": 500]))
         dialogue.change { $0.switchover = SwitchoverRequest(id: "a", target: names[2]) }
         let actions = dialogue.watch()
-        guard case .changeRule(let rule, _)? = actions.first else {
+        guard case .changeRule(let rule, _, _)? = actions.first else {
             Issue.record("\(actions)")
             return
         }
@@ -275,12 +275,12 @@ import Testing
         var dialogue = try Dialogue.leader()
         _ = dialogue.observed(try dialogue.primary(500, ["m2": 500]))
         #expect(dialogue.tell(.terminate) == [.setGate(isOpen: false), .postgres(.stop(.fast), dialogue.operation)])
-        guard case .changeRule(let rule, _)? = dialogue.ended().first else {
+        guard case .changeRule(let rule, _, _)? = dialogue.ended().first else {
             Issue.record("does not resign")
             return
         }
         #expect(rule.recruitment?.reason == .leaderResigned)
-        #expect(dialogue.tell(.ruleAnswered(.applied(revision: 60))) == [.exit])
+        #expect(dialogue.tell(.ruleAnswered(dialogue.ruleChange, .applied(revision: 60))) == [.exit])
     }
 
     /// What Postgres says it has written it may not have: it is not started once more on the same volume.
@@ -294,8 +294,8 @@ import Testing
         #expect(dialogue.tell(.postgresExited(after: dialogue.operation)).isEmpty)
         var next = dialogue.rule
         next?.recruitment = Recruitment(epoch: Epoch(2), proposer: dialogue.names[0], reason: .leaderResigned)
-        #expect(dialogue.ended() == [.changeRule(try #require(next), expectedRevision: 5)])
-        #expect(dialogue.tell(.ruleAnswered(.applied(revision: 60))) == [.exit])
+        #expect(dialogue.ended() == [.changeRule(try #require(next), expectedRevision: 5, dialogue.ruleChange)])
+        #expect(dialogue.tell(.ruleAnswered(dialogue.ruleChange, .applied(revision: 60))) == [.exit])
         #expect(dialogue.stored?.state == .stopped)
     }
 
@@ -307,8 +307,8 @@ import Testing
         #expect(dialogue.watch().contains { if case .changeRule = $0 { true } else { false } })
         _ = dialogue.tell(.volumeFailed("takes no writes"))
         #expect(dialogue.ended().isEmpty)
-        let actions = dialogue.tell(.ruleAnswered(.refused))
-        guard case .changeRule(let rule, _)? = actions.first else {
+        let actions = dialogue.tell(.ruleAnswered(dialogue.ruleChange, .refused))
+        guard case .changeRule(let rule, _, _)? = actions.first else {
             Issue.record("\(actions)")
             return
         }

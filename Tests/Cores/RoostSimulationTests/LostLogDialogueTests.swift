@@ -38,7 +38,7 @@ import Testing
         let actions = dialogue.observed(try dialogue.primary(500, ["m2": 500]))
         #expect(actions == [.postgres(.stop(.immediate), dialogue.operation)])
         let next = try #require(resignation(dialogue))
-        #expect(dialogue.ended() == [.changeRule(next, expectedRevision: 5)])
+        #expect(dialogue.ended() == [.changeRule(next, expectedRevision: 5, dialogue.ruleChange)])
         dialogue = try returning(to: 500)
         #expect(dialogue.observed(try dialogue.primary(500, ["m2": 500])).last == .setGate(isOpen: true))
     }
@@ -89,7 +89,7 @@ import Testing
         let called = try #require(next)
         #expect(
             dialogue.tell(.leaderLostLog("it ends before", after: dialogue.operation))
-                == [.changeRule(called, expectedRevision: 5)])
+                == [.changeRule(called, expectedRevision: 5, dialogue.ruleChange)])
         #expect(dialogue.member.state.data == .usable)
         #expect(dialogue.member.status.phase == .following && dialogue.member.status.detail == "it ends before")
         // A word about an earlier operation does not count.

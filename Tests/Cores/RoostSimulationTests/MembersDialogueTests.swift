@@ -30,7 +30,7 @@ import Testing
     }
 
     private func rule(_ actions: [FailoverAction]) -> ClusterRule? {
-        for case .changeRule(let rule, _) in actions { return rule }
+        for case .changeRule(let rule, _, _) in actions { return rule }
         return nil
     }
 
@@ -43,7 +43,7 @@ import Testing
     private func applied(_ dialogue: inout Dialogue, _ rule: ClusterRule?) throws -> [FailoverAction] {
         let rule = try #require(rule)
         dialogue.change { $0 = rule }
-        return dialogue.tell(.ruleAnswered(.applied(revision: dialogue.ruleRevision)))
+        return dialogue.tell(.ruleAnswered(dialogue.ruleChange, .applied(revision: dialogue.ruleRevision)))
     }
 
     @Test func aFourthMemberIsNamedAfterPostgresAsksForTwo() throws {

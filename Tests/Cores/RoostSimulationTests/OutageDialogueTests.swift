@@ -119,7 +119,7 @@ import Testing
         #expect(actions == [.postgres(.stop(.immediate), dialogue.operation)])
         var next = dialogue.rule
         next?.recruitment = Recruitment(epoch: Epoch(2), proposer: dialogue.names[0], reason: .leaderResigned)
-        #expect(dialogue.ended() == [.changeRule(try #require(next), expectedRevision: 5)])
+        #expect(dialogue.ended() == [.changeRule(try #require(next), expectedRevision: 5, dialogue.ruleChange)])
     }
 
     // MARK: - Whole data
@@ -176,7 +176,7 @@ import Testing
         let called = try #require(next)
         #expect(
             dialogue.read() == [
-                .save(DurableState(promised: .first, keptSince: .first)), .changeRule(called, expectedRevision: 5),
+                .save(DurableState(promised: .first, keptSince: .first)), .changeRule(called, expectedRevision: 5, dialogue.ruleChange),
             ])
         // Of one member nobody else has it.
         dialogue = try Dialogue("m1", members: 1)
@@ -199,13 +199,13 @@ import Testing
         dialogue.reports = [try #require(Dialogue.reported(answering))]
         dialogue.revision += 1
         let verdict = dialogue.watch()
-        guard case .changeRule(let next, _)? = verdict.first else {
+        guard case .changeRule(let next, _, _)? = verdict.first else {
             Issue.record("\(verdict)")
             return
         }
         #expect(next.leader == names[1] && next.epoch == Epoch(2))
         dialogue.change { $0 = next }
-        let promoting = dialogue.tell(.ruleAnswered(.applied(revision: dialogue.ruleRevision)))
+        let promoting = dialogue.tell(.ruleAnswered(dialogue.ruleChange, .applied(revision: dialogue.ruleRevision)))
         let promotion = PostgresOperation.promote(epoch: Epoch(2), confirmations: 1, standbys: [names[0]])
         #expect(promoting.last == .postgres(promotion, dialogue.operation))
         _ = dialogue.ended(.promoted(switchPoint: LSN(1000), timeline: 2))

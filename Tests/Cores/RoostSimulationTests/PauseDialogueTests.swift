@@ -28,8 +28,9 @@ import Testing
         #expect(calls(&dialogue, for: .seconds(59)).isEmpty)
         var called = dialogue.rule
         called?.recruitment = Recruitment(epoch: Epoch(2), proposer: dialogue.names[1], reason: .leaderSilent)
-        let expected = FailoverAction.changeRule(try #require(called), expectedRevision: dialogue.ruleRevision)
-        #expect(calls(&dialogue, for: .seconds(2)).first == expected)
+        let rule = try #require(called)
+        let first = calls(&dialogue, for: .seconds(2)).first
+        #expect(first == .changeRule(rule, expectedRevision: dialogue.ruleRevision, RuleChangeNumber(1)))
     }
 
     @Test func resumedItCallsAtOnce() throws {
@@ -121,7 +122,7 @@ import Testing
         #expect(dialogue.watch() == [.postgres(.checkpoint, dialogue.operation)])
         _ = dialogue.ended()
         let actions = dialogue.ended()
-        guard case .changeRule(let rule, _)? = actions.last else {
+        guard case .changeRule(let rule, _, _)? = actions.last else {
             Issue.record("\(actions)")
             return
         }

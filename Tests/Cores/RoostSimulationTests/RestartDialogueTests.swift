@@ -52,7 +52,8 @@ import Testing
         var done = dialogue.rule
         done?.restart?.left = [dialogue.names[2], leader]
         done?.restart?.done = [dialogue.names[1]]
-        let said = FailoverAction.changeRule(try #require(done), expectedRevision: dialogue.ruleRevision)
+        let said = FailoverAction.changeRule(
+            try #require(done), expectedRevision: dialogue.ruleRevision, RuleChangeNumber(1))
         #expect(dialogue.observed(dialogue.standby(1000)) == [.setGate(isOpen: true), said])
         // What is said twice is done once.
         dialogue.change { $0.restart = done?.restart }
@@ -108,7 +109,7 @@ import Testing
         done?.restart?.left = [dialogue.names[2]]
         done?.restart?.done = [dialogue.names[1]]
         #expect(
-            actions.last == .changeRule(try #require(done), expectedRevision: dialogue.ruleRevision), "\(actions)")
+            actions.last == .changeRule(try #require(done), expectedRevision: dialogue.ruleRevision, dialogue.ruleChange), "\(actions)")
         #expect(done?.restart?.refusal == "it was taken back")
     }
 
@@ -153,7 +154,7 @@ import Testing
         #expect(dialogue.observed(open) == [.postgres(.checkpoint, dialogue.operation)])
         #expect(dialogue.ended() == [.setGate(isOpen: false), .postgres(.stop(.fast), dialogue.operation)])
         let actions = dialogue.ended()
-        guard case .changeRule(let rule, _)? = actions.last else {
+        guard case .changeRule(let rule, _, _)? = actions.last else {
             Issue.record("\(actions)")
             return
         }
@@ -177,7 +178,7 @@ import Testing
             _ = dialogue.ended()
             let actions = dialogue.observed(open)
             #expect(actions.first == .setGate(isOpen: true))
-            guard case .changeRule(let rule, _)? = actions.last else {
+            guard case .changeRule(let rule, _, _)? = actions.last else {
                 Issue.record("\(actions)")
                 return
             }
@@ -196,7 +197,7 @@ import Testing
         var refused = dialogue.rule
         refused?.restart?.refusal = "the checkpoint took too long"
         #expect(
-            actions.contains(.changeRule(try #require(refused), expectedRevision: dialogue.ruleRevision)), "\(actions)")
+            actions.contains(.changeRule(try #require(refused), expectedRevision: dialogue.ruleRevision, dialogue.ruleChange)), "\(actions)")
         dialogue.change { $0.restart?.refusal = "the checkpoint took too long" }
         #expect(dialogue.watch().isEmpty)
     }
@@ -211,11 +212,11 @@ import Testing
         // Somebody asks for a switchover before the store hears of it.
         _ = dialogue.ended(.failed("too slow"))
         dialogue.change { $0.switchover = SwitchoverRequest(id: "s", target: nil) }
-        let switchover = dialogue.watch() + dialogue.tell(.ruleAnswered(.refused)) + dialogue.observed(open)
+        let switchover = dialogue.watch() + dialogue.tell(.ruleAnswered(dialogue.ruleChange, .refused)) + dialogue.observed(open)
         #expect(switchover.contains(.postgres(.checkpoint, dialogue.operation)), "\(switchover)")
         _ = dialogue.ended(.failed("too slow"))
         dialogue.change { $0.switchover?.refusal = "too slow" }
-        var actions = dialogue.watch() + dialogue.tell(.ruleAnswered(.refused)) + dialogue.observed(open)
+        var actions = dialogue.watch() + dialogue.tell(.ruleAnswered(dialogue.ruleChange, .refused)) + dialogue.observed(open)
         for _ in 0..<10 {
             dialogue.wait(.milliseconds(100))
             for action in dialogue.all(.tick) {
@@ -227,7 +228,7 @@ import Testing
         }
         #expect(!actions.contains { if case .postgres(.checkpoint, _) = $0 { true } else { false } }, "\(actions)")
         let refusals = actions.compactMap { action -> String? in
-            guard case .changeRule(let rule, _) = action else { return nil }
+            guard case .changeRule(let rule, _, _) = action else { return nil }
             return rule.restart?.refusal
         }
         #expect(refusals.contains("too slow"))

@@ -24,7 +24,7 @@ import Testing
     }
 
     private func refusal(_ actions: [FailoverAction]) -> String? {
-        for case .changeRule(let rule, _) in actions { return rule.switchover?.refusal }
+        for case .changeRule(let rule, _, _) in actions { return rule.switchover?.refusal }
         return nil
     }
 
@@ -77,7 +77,7 @@ import Testing
         _ = dialogue.ended()
         wait(2900, &dialogue)
         let call = dialogue.ended()
-        guard case .changeRule(let rule, _)? = call.first, call.count == 1 else {
+        guard case .changeRule(let rule, _, _)? = call.first, call.count == 1 else {
             Issue.record("\(call)")
             return
         }
@@ -87,10 +87,10 @@ import Testing
         var lost = dialogue
         dialogue.change { $0.recruitment = rule.recruitment }
         #expect(
-            dialogue.tell(.ruleAnswered(.applied(revision: dialogue.revision))) == [
+            dialogue.tell(.ruleAnswered(dialogue.ruleChange, .applied(revision: dialogue.revision))) == [
                 .postgres(.sever, dialogue.operation)
             ])
-        let started = lost.tell(.ruleAnswered(.refused))
+        let started = lost.tell(.ruleAnswered(lost.ruleChange, .refused))
         #expect(
             started.last
                 == .postgres(
