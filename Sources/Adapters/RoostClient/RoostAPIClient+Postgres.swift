@@ -62,8 +62,11 @@ extension RoostAPIClient {
     }
 
     /// Has no member begin any more.
-    public func cancelRestart(_ name: AppName) async throws(APIError) {
-        _ = try await sendForResponse(.delete, "/v1/postgres/\(name)/restart")
+    ///
+    /// - Returns: whether one was under way; nil from a host that does not say.
+    public func cancelRestart(_ name: AppName) async throws(APIError) -> Bool? {
+        let answer: TakenBackBody = try await send(.delete, "/v1/postgres/\(name)/restart")
+        return answer.wasUnderWay
     }
 
     /// Has one more member come.
@@ -89,8 +92,11 @@ extension RoostAPIClient {
     }
 
     /// Takes back what is left of a change of members.
-    public func cancelChange(of name: AppName) async throws(APIError) {
-        _ = try await sendForResponse(.delete, "/v1/postgres/\(name)/scale")
+    ///
+    /// - Returns: whether one was under way; nil from a host that does not say.
+    public func cancelChange(of name: AppName) async throws(APIError) -> Bool? {
+        let answer: TakenBackBody = try await send(.delete, "/v1/postgres/\(name)/scale")
+        return answer.wasUnderWay
     }
 
     /// What members know of a cluster whose store has gone back.

@@ -21,11 +21,15 @@ public struct DatabaseError: Error, CustomStringConvertible {
 
     public var description: String {
         let what = statement.isEmpty ? "connecting to \(database)" : "'\(statement.prefix(120))' on \(database)"
-        return switch cause {
-        case .connection(let why): "\(what): \(why)"
-        case .deadlineExceeded(let limit): "\(what): no answer within \(limit)"
-        case .refused(let code, let message), .loginRefused(let code, let message):
-            "\(what): \(message) (SQLSTATE \(code))"
+        return "\(what): \(outcome)"
+    }
+
+    /// What happened, without what was asked.
+    public var outcome: String {
+        switch cause {
+        case .connection(let why): why
+        case .deadlineExceeded(let limit): "no answer within \(limit)"
+        case .refused(let code, let message), .loginRefused(let code, let message): "\(message) (SQLSTATE \(code))"
         }
     }
 }

@@ -189,7 +189,7 @@ final class Operations: Sendable {
                 return try await group.next() ?? .failed("cancelled")
             }
         } catch {
-            return .failed("\(error)")
+            return .failed(PostgresError.words(for: error))
         }
     }
 
@@ -341,7 +341,9 @@ final class Operations: Sendable {
             refusal.withLock { $0 = nil }
         } catch {
             logger.debug("roles and slots were not looked after", metadata: ["why": "\(error)"])
-            if instance.isLeader { trouble.withLock { $0 = "roles or slots of its standbys: \(error)" } }
+            if instance.isLeader {
+                trouble.withLock { $0 = "roles or slots of its standbys: \(PostgresError.words(for: error))" }
+            }
         }
     }
 

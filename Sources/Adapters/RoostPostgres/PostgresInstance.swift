@@ -20,8 +20,16 @@ public struct PostgresError: Error, CustomStringConvertible {
     public var description: String { "could not \(operation): \(cause)" }
 
     /// Members' words are shown to whoever asks after the cluster. A command's line is not for them: it says how a member
-    /// reaches the others, and where it keeps what.
-    static func words(for error: any Error) -> String { (error as? CommandError)?.outcome ?? "\(error)" }
+    /// reaches the others, and where it keeps what; nor is a statement. And it is one line, as it stands in tables.
+    static func words(for error: any Error) -> String {
+        let words =
+            switch error {
+            case let error as CommandError: error.outcome
+            case let error as DatabaseError: error.outcome
+            default: "\(error)"
+            }
+        return words.split(whereSeparator: \.isWhitespace).joined(separator: " ")
+    }
 }
 
 /// One Postgres on one volume: its data, its configuration and its process. Operations that change it are called one

@@ -26,15 +26,15 @@ extension FailoverMember {
         return now < pause.endsAt
     }
 
-    /// Of whoever leads, or would have asked for a successor.
+    /// Of who would have asked for a successor. That there is a pause the cluster's status says by itself, and a leader that
+    /// leads on says why it lets nobody in.
     func pauseWords(_ now: Moment) -> String? {
         guard isPaused(now) else { return nil }
         switch phase {
-        case .claiming, .promoting, .restarting, .leading, .draining, .suspending:
-            return "paused: it leads on until somebody asks for a switchover"
         case .resigning: return "paused: it cannot lead, and nobody else is asked to"
         case .starting, .empty, .initializing, .founding, .severing, .reading, .waiting, .cloning, .exchanging,
-            .discarding, .rewinding, .following, .quarantined, .leaving:
+            .discarding, .rewinding, .following, .claiming, .promoting, .restarting, .leading, .draining, .suspending,
+            .quarantined, .leaving:
             return nil
         }
     }

@@ -142,9 +142,15 @@ extension FailoverMember {
         return leave.member
     }
 
-    /// What its Postgres shows now, not what it showed before it fell silent.
+    /// What its Postgres shows now, not what it showed before it fell silent. While who confirms is changed it is not asked, and
+    /// what it showed last is so still: whoever confirmed does not leave for that.
     private func standbys(under rule: ClusterRule, _ now: Moment) -> [StandbyView] {
         if case .primary? = observation, now - observedAt <= timings.sampleAgeMax { return streams.standbys }
+        if case .leading(let reigning) = phase, case .confirmBy? = lastStarted,
+            running != nil || now - reigning.heardAt <= timings.sampleAgeMax
+        {
+            return streams.standbys
+        }
         return rule.members.filter { $0 != name }.map(StreamWatch.absent)
     }
 

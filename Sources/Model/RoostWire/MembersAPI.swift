@@ -45,6 +45,22 @@ public struct ChangeAnswer: Sendable, Codable {
     public init(id: String?) { self.id = id }
 }
 
+/// `DELETE /v1/postgres/{name}/scale`, `DELETE /v1/postgres/{name}/restart`
+public struct TakenBackBody: Sendable, Codable {
+    /// Always true: what is refused is an ``ErrorBody``.
+    public var ok = true
+    /// False: nothing was under way, and nothing is changed. Nil from a host of an earlier version.
+    public var wasUnderWay: Bool?
+
+    /// As the store says.
+    public init(wasUnderWay: Bool) { self.wasUnderWay = wasUnderWay }
+
+    enum CodingKeys: String, CodingKey {
+        case ok
+        case wasUnderWay = "was_under_way"
+    }
+}
+
 /// A request that members come or go.
 public struct ChangeState: Sendable, Codable, Hashable {
     /// One member that comes or goes.

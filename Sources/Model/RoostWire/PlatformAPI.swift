@@ -67,6 +67,8 @@ public struct ClusterBody: Sendable, Codable, Hashable {
     /// Hosts that have several of the members; nil: none. Right after `create`, before members have a place: as they would
     /// be placed by what the asked host knows.
     public var sharedHosts: [SharedHostBody]?
+    /// Nil: nothing that the asked host knows of.
+    public var leftovers: [LeftoverBody]?
     /// Nil when nobody has asked for one, and when it is over.
     public var pause: PauseState?
     /// What the call that was to end a pause found; nil in every other answer, and in that of a host of an earlier version.
@@ -114,7 +116,7 @@ public struct ClusterBody: Sendable, Codable, Hashable {
 
     enum CodingKeys: String, CodingKey {
         case name, status, detail, epoch, leader, rule, members, switchover, allow, pause, resumed, restart, change,
-            survival
+            survival, leftovers
         case writeURL = "write_url"
         case readURL = "read_url"
         case authorityCertificate = "ca_certificate"
@@ -138,6 +140,27 @@ public struct SharedHostBody: Sendable, Codable, Hashable {
         self.host = host
         self.members = members
         self.loss = loss
+    }
+}
+
+/// A machine or a volume that a host has of a cluster and that no record of the cluster names: it counts for nothing, and can be
+/// removed by hand.
+public struct LeftoverBody: Sendable, Codable, Hashable {
+    /// The machine's. A member of the cluster may have the same; nil of a volume alone.
+    public var name: String?
+    /// Nil of a volume alone.
+    public var machine: MachineID?
+    /// Nil of a machine without one.
+    public var volume: VolumeID?
+    /// Which has it; nil where that is not known any more.
+    public var host: HostName?
+
+    /// One of ``ClusterBody/leftovers``.
+    public init(name: String?, machine: MachineID?, volume: VolumeID?, host: HostName?) {
+        self.name = name
+        self.machine = machine
+        self.volume = volume
+        self.host = host
     }
 }
 

@@ -69,14 +69,14 @@ public struct KnowledgeBody: Sendable, Codable, Hashable {
     /// so knows no more than the store, and for one that has proof and no history: it has promised more, and had no data.
     public var last: ReignBody?
     /// Its own log goes at least up to here; nil as ``last``, or when that was not read.
-    public var position: Position?
+    public var position: PositionBody?
     /// In its words: its proof, or what else it has to say.
     public var detail: String?
 
     /// From its report.
     public init(
         name: MemberName, isHeard: Bool, hasProof: Bool, promised: Epoch?, opened: ReignBody?, last: ReignBody?,
-        position: Position?,
+        position: PositionBody?,
         detail: String?
     ) {
         self.name = name
@@ -94,6 +94,22 @@ public struct KnowledgeBody: Sendable, Codable, Hashable {
         case isHeard = "heard"
         case hasProof = "proof"
     }
+}
+
+/// How far a log goes; written as the reigns beside it are, so that a script compares like with like.
+public struct PositionBody: Sendable, Codable, Hashable, CustomStringConvertible {
+    /// The epoch of the leader that wrote the last byte.
+    public var epoch: Epoch
+    /// Behind the last byte, as Postgres writes it: `0/3000148`.
+    public var end: String
+
+    /// As the member says.
+    public init(_ position: Position) {
+        epoch = position.epoch
+        end = "\(position.end)"
+    }
+
+    public var description: String { "\(end) of epoch \(epoch)" }
 }
 
 /// One leader's part of a cluster's log.

@@ -45,7 +45,8 @@ struct HostAssembly {
         let mesh = try makeMesh()
         let identity = try await mesh.start()
         let lag = WatchLag()
-        let store = MeasuredStore(try makeStore(), lag: lag)
+        let opened = try makeStore()
+        let store = MeasuredStore(opened, lag: lag)
         let (agent, imageKeeper) = try await makeAgent(mesh: mesh, identity: identity)
         let watcher = PlanetWatcher(
             store: store, stateFolder: configuration.stateFolder,
@@ -87,10 +88,12 @@ struct HostAssembly {
             on: clusters, in: store, by: dispatch, watcher: watcher, hearing: hearing, duty: duty,
             distances: { await view.distances(from: $0) }, reachable: { await mesh.reachableHosts(from: host) })
         let orders = Self.orders(to: edge, of: agent, view)
+        let remains = ClusterLeftovers(view: view, clusters: clusters, hearing: hearing)
         services += doors(
             for: [
-                AppRoutes(view: view, apps: apps), MachineRoutes(view: view, dispatch: dispatch, names: names),
-                MachineQuestionRoutes(view: view), VolumeRoutes(view: view, dispatch: dispatch),
+                AppRoutes(view: view, apps: apps),
+                MachineRoutes(view: view, dispatch: dispatch, names: names, remains: remains),
+                MachineQuestionRoutes(view: view), VolumeRoutes(view: view, dispatch: dispatch, remains: remains),
                 PlatformRoutes(view: view, edge: orders), HostRoutes(view: view, edge: orders),
                 ClusterRoutes(view: view, clusters: clusters, hearing: hearing),
                 MembersRoutes(view: view, clusters: clusters),
@@ -104,6 +107,7 @@ struct HostAssembly {
             logger: logger)
         group.maximumGracefulShutdownDuration = Self.shutdownMax
         try await ServiceGroup(configuration: group).run()
+        (opened as? SQLiteStore)?.foldLog()
         logger.info("ends; machines go on", metadata: ["host": "\(host)"])
     }
 

@@ -50,13 +50,6 @@ public struct PlanetView: Sendable {
         if let owner = app.owner { throw AppDirectory.owned(app.name, by: owner) }
     }
 
-    /// As ``refuseIfOwned(_:)``, of something that may have outlived its app, and then is nobody's.
-    public func refuseIfOwned(by name: AppName) async throws(Refusal) {
-        do throws(Refusal) { try refuseIfOwned(try await app(name)) } catch {
-            guard error.code == .notFound else { throw error }
-        }
-    }
-
     /// A region of the planet, by its name.
     public func region(_ text: String) throws(Refusal) -> RegionCode {
         let region: RegionCode

@@ -69,11 +69,16 @@ extension ClusterDirectory {
     }
 
     /// Takes a restart back: whoever has begun ends it, and nobody else begins.
-    func cancelRestart(of name: AppName) async throws(Refusal) {
+    ///
+    /// - Returns: whether one was under way.
+    @discardableResult
+    func cancelRestart(of name: AppName) async throws(Refusal) -> Bool {
+        var wasUnderWay = false
         try await changeRule(of: name) { rule, _ throws(Refusal) in
-            guard let restart = rule.restart, Self.goesOn(restart) else { return }
-            rule.restart?.refusal = "it was taken back"
+            wasUnderWay = rule.restart.map { Self.goesOn($0) } ?? false
+            if wasUnderWay { rule.restart?.refusal = "it was taken back" }
         }
+        return wasUnderWay
     }
 
     /// Members may still begin.
@@ -94,6 +99,7 @@ extension ClusterDirectory {
         let key = StoreKeys.clusterRule(name)
         for _ in 0..<AppDirectory.triesMax {
             let (records, _, present) = try await ruling(name)
+            try Self.checkStoreIsNotBehind(records, name)
             var rule = present
             try change(&rule, records.reports)
             guard rule != present else { return }

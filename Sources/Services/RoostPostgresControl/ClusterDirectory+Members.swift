@@ -98,7 +98,10 @@ extension ClusterDirectory {
             case .add(let region, let host):
                 leavers.isEmpty && isComing(to: region, host) && comer?.host == host
             case .remove(let member): leavers == [member] && comers.isEmpty
-            case .replace(let member, let region, let host): leavers == [member] && isComing(to: region, host)
+            // Where no place is named, it is the region of the one that goes.
+            case .replace(let member, let region, let host):
+                leavers == [member]
+                    && isComing(to: region ?? spec.members.first { $0.name == member }?.region, host)
             case .scale(let counts):
                 counts.allSatisfy { region, count in
                     spec.members.count { $0.region == region && !leavers.contains($0.name) } == count
@@ -114,12 +117,18 @@ extension ClusterDirectory {
     }
 
     /// Takes back what is left of a change. What is done stays.
-    func cancelChange(of name: AppName) async throws(Refusal) {
+    ///
+    /// - Returns: whether one was under way.
+    @discardableResult
+    func cancelChange(of name: AppName) async throws(Refusal) -> Bool {
+        var wasUnderWay = false
         try await changeRule(of: name) { rule, _ throws(Refusal) in
-            guard rule.change?.current != nil else { return }
+            wasUnderWay = rule.change?.current != nil
+            guard wasUnderWay else { return }
             rule.change?.refusal = "it was taken back"
             rule.change?.isPrepared = nil
         }
+        return wasUnderWay
     }
 
     /// Takes back a replacement that nobody has asked for, as long as the rule does not name the one that comes, if the

@@ -17,7 +17,7 @@ extension ClusterDirectory {
                 name: member, isHeard: voices.members.contains(member) && report != nil, hasProof: knowledge != nil,
                 promised: report?.promised,
                 opened: knowledge?.opened.map(ReignBody.init), last: knowledge?.history.last.map(ReignBody.init),
-                position: knowledge?.position, detail: report?.detail)
+                position: knowledge?.position.map(PositionBody.init), detail: report?.detail)
         }
         var body = RecoveryBody(
             revision: records.ruleRevision, epoch: rule.epoch, leader: rule.leader, members: members, proposal: nil,

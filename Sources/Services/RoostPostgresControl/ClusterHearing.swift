@@ -132,8 +132,9 @@ struct HearingLedger: Sendable {
     }
 
     private struct Signs {
-        /// What these go on from: see ``PlanetWatcher/heardClusters()``.
-        var listing: UInt64
+        /// What these go on from: see ``PlanetWatcher/heardClusters()``. Nil: the cluster is not heard just now.
+        var listing: UInt64?
+        var notedAt: Moment
         var leader: Sign?
         var members: [MemberName: Sign] = [:]
         var terms: [TermClock] = []
@@ -141,12 +142,16 @@ struct HearingLedger: Sendable {
 
     private var clusters: [AppName: Signs] = [:]
 
-    /// - Parameter heard: the clusters that are heard now; of the others, everything is forgotten.
+    /// What was heard before a cluster was not heard for so long says nothing any more. A watch that is begun anew takes less.
+    static let gapMax = ClusterSilence.leaderMax
+
+    /// - Parameter heard: the clusters that are heard now; the others are forgotten when they are not heard again soon.
     mutating func note(
         _ heard: [AppName: Planet.ClusterRecords], listings: [AppName: UInt64] = [:], _ now: Moment,
         wallClock: Int64 = WallClock.milliseconds()
     ) {
-        clusters = clusters.filter { heard[$0.key] != nil }
+        clusters = clusters.filter { heard[$0.key] != nil || now - $0.value.notedAt <= Self.gapMax }
+        for name in clusters.keys where heard[name] == nil { clusters[name]?.listing = nil }
         for (name, records) in heard {
             note(records, of: name, listing: listings[name, default: 0], now, wallClock: wallClock)
         }
@@ -157,13 +162,9 @@ struct HearingLedger: Sendable {
         _ records: Planet.ClusterRecords, of name: AppName, listing: UInt64 = 0, _ now: Moment,
         wallClock: Int64 = WallClock.milliseconds()
     ) {
-        var before = clusters[name]
+        let before = clusters[name].flatMap { now - $0.notedAt <= Self.gapMax || $0.listing != nil ? $0 : nil }
         let goesOn = before?.listing == listing
-        if !goesOn {
-            before?.leader?.isSeenToCome = false
-            for member in before?.members.keys.sorted() ?? [] { before?.members[member]?.isSeenToCome = false }
-        }
-        var signs = Signs(listing: listing)
+        var signs = Signs(listing: listing, notedAt: now)
         if let rule = records.rule {
             // What a leader before it said, and for how long it has said nothing, is not this one's.
             let beat = records.heartbeat.flatMap { $0.epoch == rule.epoch ? $0.sequence : nil }
@@ -182,6 +183,7 @@ struct HearingLedger: Sendable {
     private static func sign(
         _ before: Sign?, _ sequence: UInt64?, _ epoch: Epoch, _ now: Moment, _ goesOn: Bool
     ) -> Sign {
+        // What was heard was heard then, whatever was listed since: a listing adds nothing to it and takes nothing away.
         if let before, before.sequence == sequence, before.epoch == epoch { return before }
         var sign = Sign(sequence: sequence, epoch: epoch, since: now)
         // Who lives counts on from what is there, a new leader from the start; a number that is lower is of an older copy of
@@ -211,7 +213,7 @@ struct HearingLedger: Sendable {
     }
 
     func silent(_ now: Moment) -> [AppName: SilentMembers] {
-        clusters.keys.reduce(into: [:]) { silent, name in
+        clusters.filter { $0.value.listing != nil }.keys.reduce(into: [:]) { silent, name in
             let members = SilentMembers(silence(in: name, now))
             if !members.isNobody { silent[name] = members }
         }

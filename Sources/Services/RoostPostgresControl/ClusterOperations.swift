@@ -96,7 +96,8 @@ public struct ClusterOperations: OperationJudge {
         var steps: [String] = []
         let isAsked = rule.epoch == began.epoch && rule.switchover?.id == id.text && rule.switchover?.refusal == nil
         if isAsked, let heartbeat = records.heartbeat, heartbeat.epoch == rule.epoch, !heartbeat.isOpen {
-            steps.append("\(rule.leader) lets nobody in any more")
+            // It may have let nobody in when it was asked for.
+            steps.append("\(rule.leader) lets nobody in")
         }
         if rule.epoch > began.epoch { steps.append("\(rule.leader) was named for epoch \(rule.epoch)") }
         if let recruitment = rule.recruitment { steps.append("members are called for epoch \(recruitment.epoch)") }
@@ -130,7 +131,10 @@ public struct ClusterOperations: OperationJudge {
     }
 
     private static func verdict(on wish: RestartRequest, _ silence: ClusterSilence) -> OperationVerdict? {
-        if wish.left.isEmpty { return .succeeded("\(wish.done.map(\.text).joined(separator: ", ")) were started anew") }
+        if wish.left.isEmpty {
+            let done = wish.done.map(\.text).joined(separator: ", ")
+            return .succeeded("\(done) \(wish.done.count == 1 ? "was" : "were") started anew")
+        }
         return ClusterStatus.restart(wish, silence).refusal.map { why in
             .failed(
                 "\(why); not started anew by then: \(wish.left.map(\.text).joined(separator: ", "))"
@@ -141,8 +145,11 @@ public struct ClusterOperations: OperationJudge {
     private static func steps(
         of change: MemberChange, _ rule: ClusterRule, _ records: Planet.ClusterRecords
     ) -> [String] {
-        var steps = change.done.map { step in
-            step.kind == .add ? "\(step.member) is a member" : "\(step.member) is no member any more"
+        // Nobody becomes a member before it follows, though nobody may have looked in that moment.
+        var steps = change.done.flatMap { step in
+            step.kind == .add
+                ? ["\(step.member) has a copy and follows", "\(step.member) is a member"]
+                : ["\(step.member) is no member any more"]
         }
         if let joining = rule.joining, records.confirms(joining) { steps.append("\(joining) has a copy and follows") }
         return steps

@@ -56,7 +56,8 @@ public struct ClusterReconciler: Reconciler {
         switch step {
         case .place(let member, let host): "placed \(member) on \(host)"
         case .make(let placement): "made \(placement.member) on \(placement.host)"
-        case .retire(let member): "\(member) is no member any more"
+        // It may have been coming, and never have been a member.
+        case .retire(let member): "took \(member) off the list"
         case .remove(let placement): "removed \(placement.member) from \(placement.host)"
         case .forget: "removed the records"
         case .replace(let member, _): "asked for a member that comes for \(member)"
@@ -68,9 +69,13 @@ public struct ClusterReconciler: Reconciler {
     public func operation(on cluster: AppName, in planet: Planet) -> PlanetOperationID? {
         guard let spec = planet.clusters[cluster]?.spec else { return nil }
         let kinds: [OperationRecord.Kind] = spec.isDestroying ? [.destroyCluster] : [.createCluster, .changeMembers]
-        return planet.operations.values.filter {
+        let running = planet.operations.values.filter {
             $0.object == cluster && $0.objectMadeAt == spec.createdAt && kinds.contains($0.kind) && $0.state == .running
         }.map(\.id).max()
+        guard running == nil, !spec.isDestroying else { return running }
+        // What is asked for can be here before the record of the operation that began with it.
+        let change = planet.clusters[cluster]?.rule?.change
+        return change.flatMap { try? PlanetOperationID($0.id) }.flatMap { planet.operations[$0] == nil ? $0 : nil }
     }
 
     public func things(in planet: Planet) -> [AppName] {

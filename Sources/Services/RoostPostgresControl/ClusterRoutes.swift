@@ -64,8 +64,8 @@ public struct ClusterRoutes: RouteGroup {
             },
             APIRoute(.post, "/v1/postgres/:name/restart") { try await restart($0) },
             APIRoute(.delete, "/v1/postgres/:name/restart") { call in
-                try await clusters.cancelRestart(of: try call.id("name"))
-                return try Answer.ok(status: 200)
+                let wasUnderWay = try await clusters.cancelRestart(of: try call.id("name"))
+                return try Answer.json(TakenBackBody(wasUnderWay: wasUnderWay))
             },
             APIRoute(.get, "/v1/postgres/:name/recovery") { call in
                 let name: AppName = try call.id("name")

@@ -34,7 +34,7 @@ enum ClusterStatus {
         let rule = records.rule.map {
             $0.confirmations == 0 ? "no standby confirms" : "ANY \($0.confirmations) of \(standbys)"
         }
-        return ClusterBody(
+        var body = ClusterBody(
             name: name, status: status, detail: detail.isEmpty ? nil : detail, epoch: records.rule?.epoch ?? .none,
             leader: records.rule?.leader, rule: rule ?? "not initialised yet",
             writeURL: url(spec, port: 5432), readURL: url(spec, port: 5433),
@@ -46,6 +46,8 @@ enum ClusterStatus {
             change: records.rule?.change.map(ChangeState.init),
             replaceAfter: spec.isDestroying ? nil : spec.replaceAfter ?? .standard,
             survival: spec.isDestroying ? nil : survival(spec, records, silence, status))
+        body.leftovers = ClusterLeftovers.of(spec, records, in: known)
+        return body
     }
 
     /// Of the members that the rule names, by what is heard of them now.
@@ -176,7 +178,7 @@ enum ClusterStatus {
             name: member.name, machine: placement?.machine, volume: placement?.volume, host: placement?.host,
             region: member.region, address: placement?.address, role: isLeader ? .primary : .standby,
             state: state, timeline: report?.timeline ?? 0, lagBytes: isLeader ? 0 : lagBytes(of: member.name, records),
-            lagSeconds: isSilent || isUnheard ? nil : report.map { isLeader ? 0 : Double($0.lagMilliseconds) / 1000 },
+            lagSeconds: isSilent || isUnheard ? nil : lagSeconds(of: member.name, records),
             detail: details(of: member.name, records, silence, isPast: machine.map { $0.state != .started } ?? false))
     }
 
@@ -189,6 +191,15 @@ enum ClusterStatus {
             return nil
         }
         return records.lagBytes(of: member)
+    }
+
+    /// How old what the member shows is. Nil where it shows nothing: of one that has no data yet, that copies, waits or follows
+    /// nobody.
+    static func lagSeconds(of member: MemberName, _ records: Planet.ClusterRecords) -> Double? {
+        guard let report = records.reports[member] else { return nil }
+        if records.rule?.leader == member { return 0 }
+        guard report.role == .standby, report.state == .running else { return nil }
+        return Double(report.lagMilliseconds) / 1000
     }
 
     private static func details(
@@ -276,10 +287,11 @@ enum ClusterStatus {
         let standbys = rule.members.filter { $0 != rule.leader }
         let confirming = standbys.filter(records.confirms)
         if let recruitment = rule.recruitment {
-            // What one says that is silent now was about something else.
+            // What one says that is silent now, or was not called yet, is about something else.
             let heard = rule.members.filter { member in
                 words(for: silence.members[member], max: ClusterSilence.reportMax) == nil
                     && !silence.unheard.contains(member)
+                    && reports[member].map { $0.promised >= recruitment.epoch } == true
             }
             let waiting = heard.compactMap { reports[$0]?.detail }.first
             return (
@@ -288,8 +300,10 @@ enum ClusterStatus {
                     + (waiting.map { ": \($0)" } ?? "")
             )
         }
-        if records.heartbeat != nil, let words = words(for: silence.leader, max: ClusterSilence.leaderMax) {
-            return (.unavailable, "the primary \(rule.leader) was \(words)")
+        if records.heartbeat != nil, let silence = silence.leader, silence > ClusterSilence.leaderMax {
+            let words = "\(silence.components.seconds) s"
+            // It may well be heard otherwise, as while it starts: it is the lease that is not renewed.
+            return (.unavailable, "the primary \(rule.leader) has sent no heartbeat for \(words)")
         }
         // It may be of any time, as from an older copy of the store.
         if records.heartbeat?.epoch == rule.epoch, silence.isLeaderUnheard {
@@ -297,9 +311,12 @@ enum ClusterStatus {
         }
         guard let heartbeat = records.heartbeat, heartbeat.epoch == rule.epoch, heartbeat.isOpen else {
             let isNew = isBeingMade && rule.epoch == .first && confirming.count < rule.confirmations
+            let isStarting = reports[rule.leader]?.state == .starting
             let why =
                 handover(rule) ?? reports[rule.leader]?.detail
-                ?? "the primary \(rule.leader) does not accept writes\(isNew ? " yet" : "")"
+                ?? (isStarting
+                    ? "the Postgres of the primary \(rule.leader) is starting"
+                    : "the primary \(rule.leader) does not accept writes\(isNew ? " yet" : "")")
             return (isNew ? .creating : .unavailable, why)
         }
         let missing = standbys.filter { !confirming.contains($0) }

@@ -13,9 +13,10 @@ public enum MemberSamples {
                 let names = (cluster.text, member.text)
                 samples.append(MetricSample(.memberLeads, isLeader ? 1 : 0, names.0, names.1))
                 samples.append(MetricSample(.memberUp, report?.state == .running ? 1 : 0, names.0, names.1))
-                guard let report, !isLeader else { continue }
-                samples.append(
-                    MetricSample(.memberLag, Double(report.lagMilliseconds) / 1000, names.0, names.1))
+                guard report != nil, !isLeader else { continue }
+                if let seconds = ClusterStatus.lagSeconds(of: member, records) {
+                    samples.append(MetricSample(.memberLag, seconds, names.0, names.1))
+                }
                 if let bytes = ClusterStatus.lagBytes(of: member, records) {
                     samples.append(MetricSample(.memberLagBytes, Double(bytes), names.0, names.1))
                 }

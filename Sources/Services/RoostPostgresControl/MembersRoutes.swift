@@ -46,8 +46,8 @@ public struct MembersRoutes: RouteGroup {
                 return try await ask(call, .scale(counts))
             },
             APIRoute(.delete, "/v1/postgres/:name/scale") { call in
-                try await clusters.cancelChange(of: try call.id("name"))
-                return try Answer.ok(status: 200)
+                let wasUnderWay = try await clusters.cancelChange(of: try call.id("name"))
+                return try Answer.json(TakenBackBody(wasUnderWay: wasUnderWay))
             },
         ]
     }

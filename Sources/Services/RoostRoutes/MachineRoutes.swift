@@ -11,11 +11,16 @@ public struct MachineRoutes: RouteGroup {
     let view: PlanetView
     let dispatch: any HostDispatch
     let names: MachineNames
+    let remains: (any OwnedRemains)?
 
-    public init(view: PlanetView, dispatch: any HostDispatch, names: MachineNames) {
+    /// - Parameter remains: what is left over of features; nil: nobody knows.
+    public init(
+        view: PlanetView, dispatch: any HostDispatch, names: MachineNames, remains: (any OwnedRemains)? = nil
+    ) {
         self.view = view
         self.dispatch = dispatch
         self.names = names
+        self.remains = remains
     }
 
     public var callers: Principal.Kind { .user }
@@ -64,8 +69,8 @@ public struct MachineRoutes: RouteGroup {
         let kill = try call.query.flag("kill")
         return try await view.onOwnerOfMachine(call) { id in
             if let record = await view.agent.machine(id)?.record {
-                if let owner = record.owner { throw AppDirectory.owned(record.app, by: owner.kind) }
-                try await view.refuseIfOwned(by: record.app)
+                try await view.refuseIfOwned(
+                    .machine(id), of: record.app, by: record.owner?.kind, unless: remains)
             }
             _ = try await view.agent.destroy(id, force: force || kill)
             return try Answer.ok()

@@ -9,10 +9,13 @@ import RoostWire
 public struct VolumeRoutes: RouteGroup {
     let view: PlanetView
     let dispatch: any HostDispatch
+    let remains: (any OwnedRemains)?
 
-    public init(view: PlanetView, dispatch: any HostDispatch) {
+    /// - Parameter remains: what is left over of features; nil: nobody knows.
+    public init(view: PlanetView, dispatch: any HostDispatch, remains: (any OwnedRemains)? = nil) {
         self.view = view
         self.dispatch = dispatch
+        self.remains = remains
     }
 
     public var callers: Principal.Kind { .user }
@@ -30,7 +33,7 @@ public struct VolumeRoutes: RouteGroup {
             },
             APIRoute(.delete, Self.volumes + "/:volume") { call in
                 try await view.onOwnerOfVolume(call) { volume in
-                    try await view.refuseIfOwned(by: volume.app)
+                    try await view.refuseIfOwned(.volume(volume.id), of: volume.app, by: nil, unless: remains)
                     let gone = try await view.agent.destroyVolume(volume.id)
                     return try Answer.json(await body(of: gone, on: view.host, isReachable: true))
                 }

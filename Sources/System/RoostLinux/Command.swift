@@ -227,7 +227,12 @@ public struct CommandError: Error, CustomStringConvertible {
 
     /// The program's name, without its folder and its arguments.
     private var program: String {
-        let path = command.split(separator: " ", maxSplits: 1).first ?? command[...]
+        var words = command.split(separator: " ")[...]
+        // Who is started as another user is started by this one, which is nobody's concern.
+        if words.first == "setpriv", let end = words.firstIndex(of: "--"), end + 1 < words.endIndex {
+            words = words[(end + 1)...]
+        }
+        let path = words.first ?? command[...]
         return String(path.split(separator: "/").last ?? path)
     }
 

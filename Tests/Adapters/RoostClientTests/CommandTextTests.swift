@@ -56,6 +56,26 @@ import Testing
         ] as [(String, String?)])
     func missing(message: String, family: String?) { #expect(Advice.family(ofMissing: message) == family) }
 
+    @Test("Who names a member that there is not is sent to its cluster, and to the list of what else is missing")
+    func missingMember() {
+        func advice(_ message: String, _ call: String) -> String? {
+            Advice.after(
+                APIError(
+                    .refused(status: 404, body: ErrorBody(error: message)), operation: call,
+                    endpoint: .socket(path: "/run/x")))
+        }
+        let call = "DELETE /v1/postgres/orders/members/orders-9"
+        #expect(
+            advice("orders-9 is not a member; there are: orders-1", call) == "See what there is: roost pg status orders"
+        )
+        #expect(advice("Postgres cluster orders not found", call) == "See what there is: roost pg list")
+        let replace = "POST /v1/postgres/orders/members/orders-1/replace"
+        #expect(advice("host ams9 not found", replace) == "See what there is: roost hosts list")
+        #expect(
+            advice("Postgres cluster orders not found", "POST /v1/postgres/orders/members")
+                == "See what there is: roost pg list")
+    }
+
     @Test func timesAreRFC3339() {
         #expect(Timestamp.text(milliseconds: 0) == "1970-01-01T00:00:00.000Z")
         #expect(Timestamp.text(milliseconds: 1_767_225_599_042) == "2025-12-31T23:59:59.042Z")
@@ -269,7 +289,7 @@ import Testing
     @Test("What only counts on is no new phase, who and which epoch is")
     func phases() {
         func silent(_ primary: String, _ seconds: Int) -> String {
-            "cluster shop: the primary \(primary) was not heard from for \(seconds) s; not streaming: shop-3"
+            "cluster shop: the primary \(primary) has sent no heartbeat for \(seconds) s; not streaming: shop-3"
         }
         #expect(Progress.phase(of: silent("shop-1", 6)) == Progress.phase(of: silent("shop-1", 17)))
         #expect(Progress.phase(of: silent("shop-1", 6)) != Progress.phase(of: silent("shop-2", 6)))

@@ -65,6 +65,11 @@ import Testing
         var over = under
         over.restart = RestartState(
             id: id, left: refusal == nil ? [] : Array(names.suffix(1)), done: Array(names.prefix(1)), refusal: refusal)
+        // The member's own report comes after the rule says that it is done.
+        over.members[0].detail = "its Postgres is being started anew"
+        let last = try Answers.json(over)
+        over.members[0].detail = nil
+        over.members[0].state = "running"
         let (going, ended) = (try Answers.json(under), try Answers.json(over))
         let polls = Mutex(0)
         let answer: @Sendable (ScriptedHost.Request) -> ScriptedHost.Answer = { request in
@@ -74,7 +79,7 @@ import Testing
                 polls += 1
                 return polls
             }
-            return .init(parts: [count < 3 ? going : ended])
+            return .init(parts: [count < 3 ? going : count < 5 ? last : ended])
         }
         try await ScriptedHost.run(answering: answer) { host in
             let outcome = try await RoostProgram.run([
@@ -83,9 +88,101 @@ import Testing
             ])
             #expect(outcome.status == (refusal == nil ? 0 : 1), "\(outcome)")
             if let refusal { #expect(outcome.errors.contains(refusal), "\(outcome)") }
-            let sent = try #require(host.log.all.first)
+            #expect(!outcome.output.contains("being started anew"), "\(outcome)")
+            let sent = try #require(host.log.all.first { $0.line.hasPrefix("POST") })
             #expect(sent.line == "POST /v1/postgres/shop/restart")
             #expect(sent.body == #"{"hand_over":false,"member":"m2","seconds":60}"#)
+        }
+    }
+
+    @Test("A leader that was to stay in office and did not is named, and so is the last step, which comes with the end")
+    func restartOfALeader() async throws {
+        let id = "0123456789ABCDEFGHJKMNPQ01"
+        let step = "m1's Postgres was started anew"
+        var under = try Answers.cluster(.ready)
+        under.restart = RestartState(id: id, left: [try MemberName("m1")], done: [], refusal: nil)
+        var over = try Answers.cluster(.ready, epoch: 2, leader: "m2")
+        over.restart = RestartState(id: id, left: [], done: [try MemberName("m1")], refusal: nil)
+        for index in over.members.indices { over.members[index].state = "running" }
+        let (going, ended) = (try Answers.json(under), try Answers.json(over))
+        let polls = Mutex(0)
+        let answer: @Sendable (ScriptedHost.Request) -> ScriptedHost.Answer = { request in
+            if request.line.hasPrefix("POST") { return .init(status: 202, parts: [#"{"ok":true,"id":"\#(id)"}"#]) }
+            // Longer than what is told nobody.
+            if request.line.contains("operations") {
+                let isOver = polls.withLock { $0 } > 8
+                return .init(parts: [
+                    Answers.operation(id, "restart", isOver ? "succeeded" : "running", steps: isOver ? [step] : [])
+                ])
+            }
+            let count = polls.withLock { polls in
+                polls += 1
+                return polls
+            }
+            return .init(parts: [count > 8 ? ended : going])
+        }
+        try await ScriptedHost.run(answering: answer) { host in
+            let outcome = try await RoostProgram.run([
+                "pg", "restart", "shop", "--member", "m1", "--no-switchover", "--api", host.path,
+            ])
+            #expect(outcome.status == 0, "\(outcome)")
+            #expect(outcome.errors.contains(step), "\(outcome)")
+            #expect(outcome.errors.contains("m2 leads now: m1 did not stay in office"), "\(outcome)")
+        }
+    }
+
+    @Test(
+        "Who takes back what is not under way, or asks for what is so, is told that nothing is changed",
+        arguments: [true, false, nil])
+    func nothingToTakeBack(wasUnderWay: Bool?) async throws {
+        let told = try Answers.json(Answers.cluster(.ready))
+        let answer: @Sendable (ScriptedHost.Request) -> ScriptedHost.Answer = { request in
+            if request.line.hasPrefix("DELETE") {
+                // A host of a version before does not say.
+                return .init(parts: [#"{"ok":true"# + (wasUnderWay.map { #","was_under_way":\#($0)"# } ?? "") + "}"])
+            }
+            return .init(parts: [request.line.hasPrefix("PUT") ? #"{"ok":true}"# : told])
+        }
+        try await ScriptedHost.run(answering: answer) { host in
+            for words in [["restart", "shop", "--cancel"], ["scale", "shop", "--cancel"]] {
+                let outcome = try await RoostProgram.run(["pg"] + words + ["--api", host.path])
+                #expect(outcome.status == 0, "\(outcome)")
+                #expect(outcome.errors.contains("nothing is changed") == (wasUnderWay == false), "\(outcome)")
+            }
+            let same = try await RoostProgram.run([
+                "pg", "scale", "shop", "--region", "ams=1", "--yes", "--api", host.path,
+            ])
+            #expect(same.status == 0 && same.errors.contains("nothing is changed"), "\(same)")
+        }
+    }
+
+    @Test("Members have come when the cluster confirms by them, and not while it would refuse the next change")
+    func membersThatConfirm() async throws {
+        let id = "0123456789ABCDEFGHJKMNPQ02"
+        func body(_ status: ClusterBody.Status) throws -> String {
+            var body = try Answers.cluster(status)
+            body.change = ChangeState(MemberChange(id: id, steps: []))
+            return try Answers.json(body)
+        }
+        let (waiting, ready) = (try body(.unavailable), try body(.ready))
+        let polls = Mutex(0)
+        let answer: @Sendable (ScriptedHost.Request) -> ScriptedHost.Answer = { request in
+            if request.line.contains("operations") { return .init(status: 404, parts: ["{}"]) }
+            guard request.line.hasPrefix("GET") else {
+                return .init(status: 202, parts: [#"{"ok":true,"id":"\#(id)"}"#])
+            }
+            let count = polls.withLock { polls in
+                polls += 1
+                return polls
+            }
+            return .init(parts: [count < 4 ? waiting : ready])
+        }
+        try await ScriptedHost.run(answering: answer) { host in
+            let outcome = try await RoostProgram.run([
+                "pg", "member", "add", "shop", "--region", "sin", "--json", "--api", host.path,
+            ])
+            #expect(outcome.status == 0, "\(outcome)")
+            #expect(try RoostJSON.decode(ClusterBody.self, from: .init(outcome.output.utf8)).status == .ready)
         }
     }
 
@@ -202,7 +299,7 @@ import Testing
         let last = ReignBody(Reign(epoch: Epoch(7), leader: right, begin: LSN(1000)))
         let known = KnowledgeBody(
             name: right, isHeard: true, hasProof: true, promised: Epoch(8), opened: last, last: last,
-            position: Position(epoch: Epoch(7), end: LSN(1200)), detail: "the store has gone back: proof")
+            position: PositionBody(Position(epoch: Epoch(7), end: LSN(1200))), detail: "the store has gone back: proof")
         let mute = KnowledgeBody(
             name: left, isHeard: false, hasProof: false, promised: nil, opened: nil, last: nil, position: nil,
             detail: nil)

@@ -101,6 +101,19 @@ import Testing
         }
     }
 
+    @Test(
+        "What there is on other platforms and not here is said not to be here, and why",
+        arguments: [
+            (["machines", "update", "shop", "m1", "--image", "i"], "the configuration of a machine does not change"),
+            (["machine", "update", "shop"], "there is no 'roost machines update'"),
+            (["volumes", "extend", "shop", "vol_1", "--size", "20"], "the size of a volume does not change"),
+        ])
+    func absentCommands(arguments: [String], words: String) async throws {
+        let outcome = try await RoostProgram.run(arguments)
+        #expect(outcome.status == 2 && outcome.output.isEmpty, "\(outcome)")
+        #expect(outcome.errors.contains(words), "\(outcome)")
+    }
+
     @Test(arguments: ["bash", "zsh", "fish"])
     func shellsAreGivenACompletion(shell: String) async throws {
         let outcome = try await RoostProgram.run(["--generate-completion-script", shell])

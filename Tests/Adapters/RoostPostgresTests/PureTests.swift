@@ -237,6 +237,17 @@ import Testing
         #expect(
             "\(PostgresError("rewind to orders-1", error))"
                 == "could not rewind to orders-1: pg_rewind failed with status 1: pg_rewind: error: no common ancestor")
+        let lines = CommandError(
+            command: "setpriv --reuid=postgres --init-groups -- \(command)",
+            cause: .exited(1, "pg_rewind: servers diverged\n\tat 0/3000148\n"))
+        #expect(
+            "\(PostgresError("rewind to orders-1", lines))"
+                == "could not rewind to orders-1: pg_rewind failed with status 1: pg_rewind: servers diverged at 0/3000148"
+        )
+        let slots = DatabaseError(
+            database: "postgres", statement: "SELECT s.slot_name, r.state IN ('streaming')",
+            cause: .deadlineExceeded(.seconds(5)))
+        #expect(PostgresError.words(for: slots) == "no answer within 5.0 seconds")
         let inner = PostgresError("start Postgres", "there is no data")
         #expect("\(PostgresError("promote", inner))" == "could not promote: could not start Postgres: there is no data")
     }

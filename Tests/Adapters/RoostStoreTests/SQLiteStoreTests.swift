@@ -29,6 +29,23 @@ struct SQLiteStoreTests {
         }
     }
 
+    @Test("a file that is copied alone after an orderly end is the whole store")
+    func fileAlone() async throws {
+        let folder = try TestFolder()
+        let path = folder.path + "/s"
+        let store = try SQLiteStore(path: path)
+        var last = Revision.absent
+        for number in 1...50 { last = try await store.put("k", "\(number)") }
+        store.foldLog()
+        // The process ends, and closes nothing.
+        try FileManager.default.copyItem(atPath: path, toPath: path + ".copy")
+        let copy = try SQLiteStore(path: path + ".copy")
+        #expect(try await copy.read(.prefix("k"), at: nil).revision == last)
+        #expect(try await copy.get("k") == "50")
+        // Nothing has ended for one that goes on all the same.
+        #expect(try await store.put("k", "51").number == last.number + 1)
+    }
+
     @Test("a second owner is refused and told why")
     func secondOwner() async throws {
         let folder = try TestFolder()

@@ -80,6 +80,30 @@ import Testing
         #expect(asked == .confirmBy(epoch: .first, confirmations: 1, standbys: names, guests: []))
     }
 
+    /// Postgres is not asked meanwhile, and would seem to have no standby: an outage at the end of each change that went well.
+    @Test func whoConfirmedIsShownWhilePostgresChangesByWhomItConfirms() throws {
+        var dialogue = try open(members: 2, [try step(.add, "m3")])
+        _ = dialogue.watch()
+        _ = dialogue.ended()
+        let named = rule(try stream(&dialogue, 3) + stream(&dialogue, 3))
+        _ = try applied(&dialogue, named)
+        func confirming(after pause: Duration) -> [String]? {
+            dialogue.wait(pause)
+            for case .heartbeat(let beat, _) in dialogue.all(.tick) {
+                _ = dialogue.tell(.heartbeatAnswered(sequence: beat.sequence, .applied(revision: 20)))
+                return beat.standbys?.filter(\.isConfirming).map(\.member.text).sorted()
+            }
+            return nil
+        }
+        // For as long as it takes, and until it is asked again.
+        for _ in 0..<12 { #expect(confirming(after: .milliseconds(500)) == ["m2", "m3"]) }
+        _ = dialogue.ended()
+        #expect(confirming(after: .milliseconds(500)) == ["m2", "m3"])
+        // One that does not answer then shows nobody.
+        dialogue.wait(dialogue.member.timings.sampleAgeMax)
+        #expect(confirming(after: .milliseconds(500)) == [])
+    }
+
     @Test func aPreparationThatComesToNothingIsTakenBack() throws {
         var dialogue = try open(members: 3, [try step(.remove, "m3")])
         let prepared = rule(dialogue.watch() + (try stream(&dialogue, 3)))

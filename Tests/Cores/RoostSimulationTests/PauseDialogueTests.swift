@@ -113,6 +113,16 @@ import Testing
         #expect(short.stored?.detail?.contains("paused: it cannot lead") == true)
     }
 
+    /// That it is paused is no reason, and the status of the cluster says it anyway.
+    @Test func aLeaderThatLeadsOnGivesNoPauseAsItsReason() throws {
+        var dialogue = try Dialogue.leader()
+        pause(&dialogue, for: .seconds(3600))
+        _ = dialogue.watch()
+        _ = dialogue.observed(try dialogue.primary(500))
+        #expect(dialogue.stored?.detail?.contains("paused") != true)
+        #expect(dialogue.stored?.detail?.contains("waits until 1 standby has its log") == true)
+    }
+
     @Test func aSwitchoverByHandGoesOn() throws {
         var dialogue = try Dialogue.leader()
         _ = dialogue.observed(try dialogue.primary(500, ["m2": 500, "m3": 500]))

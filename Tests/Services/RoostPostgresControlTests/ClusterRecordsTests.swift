@@ -147,8 +147,10 @@ import Testing
         #expect(hear(6, 5, listing: 1) == alive)
         #expect(hear(6, 5, listing: 1) == alive)
         #expect(ledger.voices(of: name, now + .seconds(9)) == ClusterVoices())
+        // A watch that was begun anew has nothing that is newer: what was heard was heard then, and is as old as it is.
+        #expect(hear(6, 5, listing: 2) == alive)
+        #expect(ledger.voices(of: name, now + .seconds(9)) == ClusterVoices())
         // The store was away, and is back; or was listed anew, and has what others wrote long ago.
-        #expect(hear(6, 5, listing: 2) == ClusterVoices())
         #expect(hear(8, 9, listing: 3) == ClusterVoices())
         #expect(hear(9, 10, listing: 3) == alive)
         // An older copy of it.
@@ -207,16 +209,27 @@ import Testing
         #expect(hear(5, 4, 1) == [true, true])
         #expect(hear(6, 4, 1) == [false, true])
         #expect(hear(6, 5, 1) == [false, false])
-        // Listed anew: of any time again, also where it is other than before.
-        #expect(hear(6, 9, 2) == [true, true])
+        // Listed anew: of any time again where it is other than before. A leader that was heard and stops then is no stranger.
+        #expect(hear(6, 9, 2) == [false, true])
         #expect(hear(7, 10, 2) == [false, false])
+        #expect(hear(8, 11, 3) == [true, true])
+        #expect(hear(9, 12, 3) == [false, false])
+        // Nor is it for a short gap; after a long one nobody knows what happened in it.
+        ledger.note([:], now)
+        #expect(ledger.silent(now + .seconds(60)) == [:])
+        #expect(hear(9, 12, 4) == [false, false])
+        #expect(ledger.silence(in: name, now).leader == .seconds(1))
+        ledger.note([:], now)
+        now = now + HearingLedger.gapMax
+        #expect(hear(9, 12, 5) == [true, true])
+        #expect(hear(10, 13, 5) == [false, false])
         // A leader that is named while the cluster is heard is heard from its first beat on.
         var next = planet(8, [])
         next.clusters[name]?.rule?.epoch = Epoch(2)
-        ledger.note(next.clusters, listings: [name: 2], now)
+        ledger.note(next.clusters, listings: [name: 5], now)
         next.clusters[name]?.heartbeat?.epoch = Epoch(2)
         next.clusters[name]?.heartbeat?.sequence = 1
-        ledger.note(next.clusters, listings: [name: 2], now)
+        ledger.note(next.clusters, listings: [name: 5], now)
         #expect(!ledger.silence(in: name, now).isLeaderUnheard)
     }
 

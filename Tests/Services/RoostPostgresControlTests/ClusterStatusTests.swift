@@ -59,11 +59,14 @@ import Testing
         return try entry(StoreKeys.operation(record.id), record)
     }
 
-    private func report(_ member: MemberName, isStreaming: Bool, words: String? = nil) throws -> Entry {
+    private func report(
+        _ member: MemberName, isStreaming: Bool, words: String? = nil, promised: Epoch = .first,
+        state: MemberReport.State = .running
+    ) throws -> Entry {
         try entry(
             StoreKeys.report(name, member),
             MemberReport(
-                member: member, role: isStreaming ? .standby : .primary, state: .running, promised: .first,
+                member: member, role: isStreaming ? .standby : .primary, state: state, promised: promised,
                 position: Position(epoch: .first, end: LSN(1)), timeline: 1, replayed: LSN(1),
                 isStreaming: isStreaming, lagBytes: 0, lagMilliseconds: 0, detail: words))
     }
@@ -236,7 +239,7 @@ import Testing
         let dead = try #require(
             ClusterStatus.body(of: name, in: planet, silence: ClusterSilence(leader: .seconds(7))))
         #expect(dead.status == .unavailable)
-        #expect(dead.detail == "the primary orders-1 was not heard from for 7 s")
+        #expect(dead.detail == "the primary orders-1 has sent no heartbeat for 7 s")
     }
 
     @Test("Records that were there when a host began to hear make no cluster ready until its leader is seen to speak")
@@ -300,14 +303,21 @@ import Testing
         var rule = rule
         rule.recruitment = Recruitment(epoch: Epoch(2), proposer: members[1], reason: .leaderSilent)
         let planet = try planet([
-            try entry(StoreKeys.clusterRule(name), rule), try report(members[0], isStreaming: false, words: "waits"),
-            try report(members[1], isStreaming: true, words: "counts"),
+            try entry(StoreKeys.clusterRule(name), rule),
+            try report(members[0], isStreaming: false, words: "waits", promised: Epoch(2)),
+            try report(members[1], isStreaming: true, words: "counts", promised: Epoch(2)),
         ])
         let detail = { (silence: ClusterSilence) in
             ClusterStatus.body(of: name, in: planet, silence: silence)?.detail ?? ""
         }
         #expect(detail(ClusterSilence()).hasSuffix(": waits"))
         #expect(detail(ClusterSilence(members: [members[0]: .seconds(11)])).hasSuffix(": counts"))
+        // Who was not called yet speaks of something else.
+        let before = try self.planet([
+            try entry(StoreKeys.clusterRule(name), rule),
+            try report(members[0], isStreaming: true, words: "pg_rewind did not work"),
+        ])
+        #expect(ClusterStatus.body(of: name, in: before)?.detail == "recruiting for epoch 2 (leader_silent)")
     }
 
     @Test func aPrimaryThatLetsNobodyInIsNotReady() throws {
@@ -333,6 +343,32 @@ import Testing
             let planet = try three([true, true], isOpen: false, wish: wish)
             #expect(ClusterStatus.body(of: name, in: planet)?.detail == words)
         }
+    }
+
+    @Test("A member that follows nobody shows nothing, and so nothing that has an age")
+    func lagOfWhoFollowsNobody() throws {
+        for state in [MemberReport.State.empty, .cloning, .waiting, .rewinding, .failed, .stopped, .starting] {
+            let planet = try planet([
+                try entry(StoreKeys.clusterRule(name), rule), try report(members[0], isStreaming: false),
+                try report(members[1], isStreaming: true, state: state),
+            ])
+            #expect(ClusterStatus.body(of: name, in: planet)?.members.map(\.lagSeconds) == [0, nil], "\(state)")
+        }
+        let running = try planet([
+            try entry(StoreKeys.clusterRule(name), rule), try report(members[1], isStreaming: true),
+        ])
+        #expect(ClusterStatus.body(of: name, in: running)?.members[1].lagSeconds == 0)
+    }
+
+    @Test("A primary that lets nobody in while it starts says that it starts")
+    func aPrimaryThatStarts() throws {
+        let closed = Heartbeat(epoch: .first, leader: members[0], sequence: 9, isOpen: false)
+        let planet = try planet([
+            try entry(StoreKeys.clusterRule(name), rule), try entry(StoreKeys.clusterHeartbeat(name), closed),
+            try report(members[0], isStreaming: false, state: .starting),
+        ])
+        let body = try #require(ClusterStatus.body(of: name, in: planet))
+        #expect(body.detail == "the Postgres of the primary orders-1 is starting")
     }
 
     @Test func aRefusedSwitchoverIsToldUnderItsId() throws {

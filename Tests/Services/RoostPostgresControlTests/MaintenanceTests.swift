@@ -63,6 +63,32 @@ import Testing
         }
     }
 
+    @Test("What members would not see is refused while the store has gone back, also what only ends something")
+    func refusedBehindTheStore() async throws {
+        let world = try await ready()
+        defer { world.remove() }
+        try await world.directory.pause(world.cluster, for: .seconds(60))
+        let key = StoreKeys.report(world.cluster, try MemberName("db-2"))
+        var report = try #require(try await world.look().clusters[world.cluster]?.reports[try MemberName("db-2")])
+        report.knowledge = MemberKnowledge(opened: nil, history: [], timeline: nil, position: nil)
+        _ = try await world.store.commit(Transaction(then: [try .put(report, at: key)]))
+        let before = try await rule(world)
+        let calls: [(String, () async throws(Refusal) -> Void)] = [
+            (
+                "pause",
+                { () async throws(Refusal) in try await world.directory.pause(world.cluster, for: .seconds(60)) }
+            ),
+            ("resume", { () async throws(Refusal) in try await world.directory.resume(world.cluster) }),
+            ("restart", { () async throws(Refusal) in try await world.directory.cancelRestart(of: world.cluster) }),
+            ("scale", { () async throws(Refusal) in try await world.directory.cancelChange(of: world.cluster) }),
+        ]
+        for (what, call) in calls {
+            let refusal = await #expect(throws: Refusal.self, "\(what)") { try await call() }
+            #expect(refusal?.code == .failedPrecondition && refusal?.message.contains("roost pg recover db") == true)
+        }
+        #expect(try await rule(world) == before)
+    }
+
     @Test("A cluster that is well has nothing to be put right, whoever lets clients in and whoever is heard")
     func nothingToPutRight() async throws {
         let world = try await ready()
@@ -120,7 +146,9 @@ import Testing
         // One that is over gives way to the next, which is taken back.
         let next = try await restart(world, "db-3")
         #expect(try await rule(world).restart?.left.map(\.text) == ["db-3"])
-        for _ in 0..<2 { try await world.directory.cancelRestart(of: world.cluster) }
+        for isFirst in [true, false] {
+            #expect(try await world.directory.cancelRestart(of: world.cluster) == isFirst)
+        }
         try await world.keepOperations(under: fence)
         let ended = try #require(try await world.look().operations[next])
         #expect(
@@ -149,7 +177,7 @@ import Testing
         _ = try await world.directory.requestSwitchover(of: world.cluster, to: target)
         try await world.keepOperations(under: fence)
         let operations = try await world.look().operations
-        #expect(operations[done]?.state == .succeeded && operations[done]?.result == "db-3 were started anew")
+        #expect(operations[done]?.state == .succeeded && operations[done]?.result == "db-3 was started anew")
         #expect(operations[done]?.steps.map(\.name) == ["db-3's Postgres was started anew"])
         let words = operations[refused]?.result ?? ""
         #expect(operations[refused]?.state == .failed && words.hasPrefix("too few standbys stream; not"), "\(words)")
@@ -222,7 +250,9 @@ import Testing
         #expect(few.proposal == nil && few.isNeeded && few.obstacle?.contains("1 more member") == true, "\(few)")
         let body = try await world.directory.recovery(of: world.cluster, hearing: all)
         #expect(body.proposal?.last == ReignBody(reign) && body.proposal?.calls == Epoch(3), "\(body)")
-        #expect(body.members[1].position == Position(epoch: Epoch(2), end: LSN(1500)) && body.members[0].last == nil)
+        let position = PositionBody(Position(epoch: Epoch(2), end: LSN(1500)))
+        #expect(position.end == "0/5DC", "as reigns are written")
+        #expect(body.members[1].position == position && body.members[0].last == nil)
         let proposal = try #require(body.proposal)
         let wish = RecoverBody(revision: body.revision, proposal: proposal)
         func refusal(_ wish: RecoverBody, _ voices: ClusterVoices) async throws -> String {

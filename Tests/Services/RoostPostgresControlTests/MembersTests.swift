@@ -99,6 +99,8 @@ import Testing
         #expect(ended.state == .succeeded && ended.result?.contains("db-1, db-2, db-3, db-4") == true)
         #expect(ended.steps.map(\.name).contains("placed db-4 on ams4"))
         #expect(ended.steps.map(\.name).contains("db-4 is a member"))
+        // Also where nobody looked in the moment between.
+        #expect(ended.steps.map(\.name).contains("db-4 has a copy and follows"))
     }
 
     @Test("A member that is removed is taken off, and its machine and volume go; its number is not given again")
@@ -133,11 +135,14 @@ import Testing
         #expect(try await ask(world, .replace(leaver, nil, nil)) == id)
         #expect(try await ask(world, .replace(leaver, world.hosts.region, nil)) == id)
         #expect(try await refusal(world, .replace(leaver, nil, world.names[3])).message.contains(id.text))
-        try await world.directory.cancelChange(of: world.cluster)
+        #expect(try await world.directory.cancelChange(of: world.cluster))
+        #expect(try await !world.directory.cancelChange(of: world.cluster), "nothing is under way any more")
         let fence = try await world.takeDuty()
         #expect(try await world.settle(under: fence))
         try await world.keepOperations(under: fence)
-        #expect(try await world.look().operations[id]?.state == .failed)
+        let taken = try #require(try await world.look().operations[id])
+        #expect(taken.state == .failed)
+        #expect(!taken.steps.contains { $0.name.contains("db-4 is no member any more") }, "it never was one")
         #expect(try await records(world).spec?.members.count == 3, "who was to come is wanted no more")
         #expect(try await ask(world, .scale([world.hosts.region: 3])) == nil, "it has them already")
         _ = try #require(try await ask(world, .scale([world.hosts.region: 5])))
@@ -150,6 +155,34 @@ import Testing
         let fewer = try MemberWish.scale([world.hosts.region: 4]).course(of: spec, seen, present)
         #expect(fewer.steps.count == 1 && fewer.steps.first?.kind == .remove)
         #expect(fewer.steps.first?.member.text != "db-1", "not the leader")
+    }
+
+    @Test("A replacement that goes on somewhere else is not the one that is asked for")
+    func replacedElsewhere() async throws {
+        let world = try await ready()
+        defer { world.remove() }
+        let (leaver, elsewhere) = (try MemberName("db-2"), try RegionCode("iad"))
+        let id = try #require(try await ask(world, .replace(leaver, elsewhere, nil)))
+        #expect(try await ask(world, .replace(leaver, elsewhere, nil)) == id)
+        for wish in [MemberWish.replace(leaver, nil, nil), .replace(leaver, world.hosts.region, nil)] {
+            #expect(try await refusal(world, wish).message.contains(id.text))
+        }
+    }
+
+    @Test("A replacement's steps are told in the order in which they came, whoever notes them first")
+    func stepsOfAReplacement() async throws {
+        let world = try await ready()
+        defer { world.remove() }
+        let fence = try await world.takeDuty()
+        let id = try #require(try await ask(world, .replace(try MemberName("db-2"), nil, nil)))
+        #expect(try await world.settle(under: fence))
+        for _ in 0..<2 { try await takeStep(world) }
+        // The plan's steps first, and then what members did.
+        #expect(try await world.settle(under: fence))
+        try await world.keepOperations(under: fence)
+        let steps = try #require(try await world.look().operations[id]?.steps.map(\.name))
+        let both = steps.filter { $0.contains("member") }
+        #expect(both == ["db-4 is a member", "db-2 is no member any more"], "\(steps)")
     }
 
     @Test("Of nine one goes before the other comes, if the others can miss it")

@@ -294,7 +294,7 @@ import Testing
             try verdict { rule, _ in rule.switchover = SwitchoverRequest(id: "other", target: nil) }?.state
                 == .failed)
         #expect(try steps { _, _ in } == [])
-        #expect(try steps { $1.isOpen = false } == ["db-1 lets nobody in any more"])
+        #expect(try steps { $1.isOpen = false } == ["db-1 lets nobody in"])
         #expect(
             try steps { rule, _ in
                 rule.recruitment = Recruitment(epoch: rule.epoch.next, proposer: rule.leader, reason: .switchover)

@@ -177,9 +177,11 @@ struct HostUnderTest: Sendable {
         }
         let orders = Self.orders(to: edge, of: agent, view)
         let hearing = ClusterHearing(watcher: watcher)
+        let remains = ClusterLeftovers(view: view, clusters: clusters, hearing: hearing)
         groups = [
-            AppRoutes(view: view, apps: apps), MachineRoutes(view: view, dispatch: dispatch, names: names),
-            MachineQuestionRoutes(view: view), VolumeRoutes(view: view, dispatch: dispatch),
+            AppRoutes(view: view, apps: apps),
+            MachineRoutes(view: view, dispatch: dispatch, names: names, remains: remains),
+            MachineQuestionRoutes(view: view), VolumeRoutes(view: view, dispatch: dispatch, remains: remains),
             PlatformRoutes(view: view, edge: orders), HostRoutes(view: view, edge: orders),
             OperationRoutes(view: view, operations: OperationDirectory(store: store)),
             ClusterRoutes(view: view, clusters: clusters, hearing: hearing),

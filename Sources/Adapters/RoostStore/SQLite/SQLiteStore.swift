@@ -58,6 +58,17 @@ public final class SQLiteStore: Store {
         try? pool.close()
     }
 
+    /// Puts the log beside the file into the file, which alone is the whole store then. For the end of an orderly life: whoever
+    /// copies or restores the file by itself loses nothing. Where that fails the log stays, and nothing is lost by it.
+    public func foldLog() {
+        do {
+            _ = try pool.writeWithoutTransaction { try $0.checkpoint(.truncate) }
+        } catch {
+            logger.warning(
+                "cannot put the store's log into its file", metadata: ["path": "\(path)", "error": "\(error)"])
+        }
+    }
+
     private struct Opened {
         var pool: DatabasePool
         var revision: Revision

@@ -98,8 +98,8 @@ final class Progress: Sendable {
         state.withLock { state in
             if state.isDrawn { Terminal.put("\r\u{1b}[K", on: .error) }
             state.isDrawn = false
-            // What was begun is told to its end.
-            if state.hasToldNews { Self.tellNews(&state) }
+            // What was begun is told to its end: who was told what is waited for is told what came of it.
+            if state.hasToldNews || state.toldPhase != nil || state.frame > 0 { Self.tellNews(&state) }
         }
     }
 }

@@ -89,6 +89,10 @@ extension ClusterBody {
             facts.facts.append(
                 ("One host", "\(Terminal.paint("\(members) are on \(shared.host)", .warning)): \(shared.loss)"))
         }
+        for leftover in leftovers ?? [] {
+            facts.facts.append(
+                ("Left over", Terminal.paint(leftover.words, .warning) + ": " + leftover.advice(in: name)))
+        }
         if let replaceAfter { facts.facts.append(("Replaced", Self.words(for: replaceAfter))) }
         if let pause { facts.facts.append(("Paused", "until \(pause.endsAt)")) }
         if let change, !change.left.isEmpty, change.refusal == nil {
@@ -138,5 +142,23 @@ extension MemberBody {
             .number(isStandby ? lagBytes.map { "\(ByteCount(bytes: Int64(clamping: $0)))" } ?? "-" : ""),
             .number(isStandby ? lagSeconds.map { Figure.decimal($0) + " s" } ?? "" : ""), Cell(detail ?? ""),
         ]
+    }
+}
+
+extension LeftoverBody {
+    fileprivate var words: String {
+        let what = [
+            machine.map { "machine \($0)" + (name.map { " (\($0))" } ?? "") }, volume.map { "volume \($0)" },
+        ]
+        return what.compactMap(\.self).joined(separator: " with ") + (host.map { " on \($0)" } ?? "")
+    }
+
+    fileprivate func advice(in cluster: AppName) -> String {
+        let commands = [
+            machine.map { "roost machines destroy \(cluster) \($0) --force" },
+            volume.map { "roost volumes destroy \(cluster) \($0)" },
+        ]
+        return "no record of the cluster names it, and it counts for nothing; remove it: "
+            + commands.compactMap(\.self).joined(separator: "; ")
     }
 }

@@ -168,7 +168,10 @@ struct PostgresScaleCommand: AsyncParsableCommand {
     func run() async throws {
         if cancel {
             let planet = try Roostds.find(global)
-            try await planet.ask { try await $0.cancelChange(of: name) }
+            let isTakenBack = try await planet.ask { try await $0.cancelChange(of: name) }
+            if isTakenBack == false {
+                Terminal.say("No change of members of \(name) is under way: nothing is changed.")
+            }
             let cluster = try await planet.ask { try await $0.cluster(name) }
             return try output.show(try AuthorityFile.trusting(cluster)) { $0.report }
         }
@@ -238,7 +241,10 @@ enum MembersWait {
         _ request: @escaping @Sendable (RoostAPIClient) async throws(APIError) -> ChangeAnswer
     ) async throws -> ClusterBody {
         let answer = try await planet.ask { try await request($0) }
-        guard let id = answer.id else { return try await planet.ask { try await $0.cluster(name) } }
+        guard let id = answer.id else {
+            Terminal.say("\(name) has the members that are asked for: nothing is changed.")
+            return try await planet.ask { try await $0.cluster(name) }
+        }
         return try await PostgresWait.until(
             "has other members", name, on: planet, seeing: try? PlanetOperationID(id),
             orElse: "has not the members that were asked for", timeout: timeout.duration, progress: progress,
@@ -250,7 +256,8 @@ enum MembersWait {
                     "\(name) has not the members that were asked for: \(refusal)",
                     advice: "See it: roost pg status \(name)")
             }
-            return change.left.isEmpty && !cluster.members.contains { $0.state == "leaving" }
+            // Who asks for the next change at once is not refused because this one is not confirmed by yet.
+            return change.left.isEmpty && !cluster.members.contains { $0.state == "leaving" } && cluster.isServing
         }
     }
 }

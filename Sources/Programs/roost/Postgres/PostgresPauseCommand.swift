@@ -16,7 +16,8 @@ struct PostgresPauseCommand: AsyncParsableCommand {
     var name: AppName
 
     @Option(
-        name: .customLong("for"), help: .init("How long, at most 24h, for example 30m.", valueName: "duration"),
+        name: .customLong("for"),
+        help: .init("How long, at most 24h, for example 30m (else 1h).", valueName: "duration"),
         transform: { try timeLimit($0) })
     var length = DurationText(WishTerm.pauseDefault)
 

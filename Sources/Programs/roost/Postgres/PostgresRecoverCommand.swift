@@ -20,7 +20,8 @@ struct PostgresRecoverCommand: AsyncParsableCommand {
     var apply = false
 
     @Option(
-        help: "How long it may take until clients can write again, for example 30s.", transform: { try timeLimit($0) })
+        help: "How long it may take until clients can write again, for example 30s (else 60 s).",
+        transform: { try timeLimit($0) })
     var timeout = DurationText(.seconds(60))
 
     @OptionGroup var global: GlobalOptions

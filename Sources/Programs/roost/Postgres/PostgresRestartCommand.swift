@@ -17,14 +17,18 @@ struct PostgresRestartCommand: AsyncParsableCommand {
     @Option(help: "This member and no other.", transform: { try MemberName($0) })
     var member: MemberName?
 
-    @Flag(help: "The leader stays in office: clients wait until its Postgres is back.")
+    @Flag(
+        help: """
+            The leader stays in office: clients wait until its Postgres is back. One that takes more than 10 s for that \
+            offers its office all the same, unless the cluster is paused: roost pg pause NAME
+            """)
     var noSwitchover = false
 
     @Flag(help: "Take back what is under way: whoever has begun ends it, and nobody else begins.")
     var cancel = false
 
     @Option(
-        help: "When it is over no member begins any more, at most 24h, for example 10m.",
+        help: "When it is over no member begins any more, at most 24h, for example 10m (else 600 s).",
         transform: { try timeLimit($0) })
     var timeout = DurationText(.seconds(600))
 
@@ -45,7 +49,8 @@ struct PostgresRestartCommand: AsyncParsableCommand {
             "It goes on by itself. See it: roost pg restart \(name); take it back: roost pg restart \(name) --cancel"
         let cluster = try await interruptible(advice: advice) {
             if cancel {
-                try await planet.ask { try await $0.cancelRestart(name) }
+                let isTakenBack = try await planet.ask { try await $0.cancelRestart(name) }
+                if isTakenBack == false { Terminal.say("No restart of \(name) is under way: nothing is changed.") }
                 return try await planet.ask { try await $0.cluster(name) }
             }
             return try await Progress.show("starting \(member.map(\.text) ?? "all members of \(name)") anew") {
@@ -56,16 +61,20 @@ struct PostgresRestartCommand: AsyncParsableCommand {
     }
 
     private func restart(on planet: Roostds, _ progress: Progress) async throws -> ClusterBody {
+        let former = noSwitchover ? try await planet.ask { try await $0.cluster(name) }.leader : nil
         let id = try await planet.ask {
             try await $0.restart(name, member, handsOver: !noSwitchover, within: timeout.duration)
         }
-        return try await PostgresWait.until(
+        var settling = Settling()
+        let cluster = try await PostgresWait.until(
             "is started anew", name, on: planet, seeing: try? PlanetOperationID(id),
             orElse: "was not started anew", timeout: timeout.duration, progress: progress,
             advice: "Who waits for whom: roost pg status \(name)"
         ) { cluster in
             guard let wish = cluster.restart, wish.id == id else { return false }
-            if wish.left.isEmpty { return cluster.isServing }
+            if wish.left.isEmpty {
+                return cluster.isServing && settling.isOver(wish.done.allSatisfy(cluster.showsRunning))
+            }
             if let refusal = wish.refusal {
                 throw CommandFailure(
                     "not started anew by then: \(wish.left.map(\.text).joined(separator: ", ")): \(refusal)",
@@ -73,5 +82,30 @@ struct PostgresRestartCommand: AsyncParsableCommand {
             }
             return false
         }
+        if let former, let present = cluster.leader, present != former {
+            progress.tell("\(present) leads now: \(former) did not stay in office")
+        }
+        return cluster
+    }
+
+    /// The rule says that a member is done, and its own report comes a moment after: what is shown at the end is to show it.
+    private struct Settling {
+        static let limit = Duration.seconds(10)
+        private var since: ContinuousClock.Instant?
+
+        /// - Parameter isSettled: everything shows it.
+        mutating func isOver(_ isSettled: Bool) -> Bool {
+            let began = since ?? .now
+            since = began
+            return isSettled || .now - began >= Self.limit
+        }
+    }
+}
+
+extension ClusterBody {
+    /// It is up, and its leader sees it.
+    fileprivate func showsRunning(_ member: MemberName) -> Bool {
+        guard let body = members.first(where: { $0.name == member }) else { return true }
+        return body.state == MemberReport.State.running.rawValue && body.lagBytes != nil && body.detail == nil
     }
 }

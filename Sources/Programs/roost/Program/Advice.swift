@@ -21,11 +21,21 @@ enum Advice {
     private static func refused(_ status: Int, _ error: APIError, capacity: Bool, missing: String?) -> String? {
         switch status {
         case 401, 403: "Give the host's token with --token-file, --token or ROOST_TOKEN, or use its socket as root."
-        case 404: "See what there is: roost \(missing ?? family(of: error.operation)) list"
+        case 404:
+            "See what there is: roost "
+                + (missing.map { "\($0) list" } ?? cluster(ofMissingMember: error.operation).map { "pg status \($0)" }
+                    ?? "\(family(of: error.operation)) list")
         case 503 where !capacity: "Nothing was changed. Try again, or see 'roost hosts list' for what is away."
         case 504: "Nobody knows yet whether it was done: look with 'list' or 'status' before you try again."
         default: capacity ? "See 'roost hosts list' for what is free where." : nil
         }
+    }
+
+    /// Of a call about a member: the list of clusters does not show them, and their cluster does.
+    static func cluster(ofMissingMember operation: String) -> String? {
+        let parts = operation.split(separator: " ").last?.split(separator: "/").map(String.init) ?? []
+        guard parts.count > 4, parts[1] == "postgres", parts[3] == "members" else { return nil }
+        return parts[2]
     }
 
     /// The commands for things of the kind that is missing: a call about a machine may fail for want of its app.

@@ -34,6 +34,24 @@ enum CommandNames {
         }
     }
 
+    /// What somebody may look for who knows another platform, and why it is not there.
+    private static let absent = [
+        "machines update": "the configuration of a machine does not change: create another one, and destroy the first",
+        "machines clone": "a machine is not copied: create another one with the same --config",
+        "volumes extend": "the size of a volume does not change: create a larger one, and copy",
+        "volumes snapshots": "there are no snapshots of volumes",
+    ]
+
+    /// The parser takes such a word for an argument of the list, and says that there are too many.
+    ///
+    /// - Throws: for a command that there is on purpose none of.
+    static func checkAbsent(_ words: [String], of root: CommandType) throws(UsageMistake) {
+        guard words.count > 1, let family = child(words[0], of: root), child(words[1], of: family) == nil,
+            let why = absent["\(family._commandName) \(words[1])"]
+        else { return }
+        throw UsageMistake("there is no 'roost \(family._commandName) \(words[1])': \(why)")
+    }
+
     private static let helpFlags: Set<String> = ["-h", "--help", "-help", "--"]
 
     private static func hint(_ word: String, at command: CommandType, _ path: String) -> String {

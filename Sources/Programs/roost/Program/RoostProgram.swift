@@ -14,6 +14,7 @@ enum RoostProgram {
             let words = LeadingOptions.behindTheCommand(
                 Array(CommandLine.arguments.dropFirst()), of: RoostCommand.self)
             try CommandNames.checkHelp(words, of: RoostCommand.self)
+            try CommandNames.checkAbsent(words, of: RoostCommand.self)
             var command = try RoostCommand.parseAsRoot(words)
             if var command = command as? any AsyncParsableCommand {
                 try await command.run()
