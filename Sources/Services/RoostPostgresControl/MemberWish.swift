@@ -19,8 +19,15 @@ enum MemberWish: Hashable, Sendable {
     }
 
     /// Those that come are first, so that there are never fewer than now or at the end.
-    func course(of spec: ClusterSpec, _ records: Planet.ClusterRecords, _ rule: ClusterRule) throws(Refusal) -> Course {
-        let numbers = spec.members.compactMap { Int($0.name.text.split(separator: "-").last ?? "") }
+    ///
+    /// - Parameter published: whom machines of the cluster are, by what their hosts say. The store may not know of them: one that
+    ///   went back gives its numbers again.
+    func course(
+        of spec: ClusterSpec, _ records: Planet.ClusterRecords, _ rule: ClusterRule,
+        beside published: Set<MemberName> = []
+    ) throws(Refusal) -> Course {
+        let named = records.everNamed.union(published).union(spec.members.map(\.name))
+        let numbers = named.compactMap { PostgresNames.number(of: $0, in: spec.name) }
         var course = Course(lastNumber: max(spec.lastNumber ?? 0, numbers.max() ?? 0))
         var leavers: [MemberName] = []
         switch self {
@@ -39,7 +46,7 @@ enum MemberWish: Hashable, Sendable {
                 leavers += Self.leavers(max(there.count - count, 0), of: there, records, rule)
             }
         }
-        for member in leavers { try Self.check(member, rule) }
+        for member in leavers where records.absence(of: member) != .unnamed { try Self.check(member, rule) }
         course.steps = course.comers.map { .init(.add, $0.name) } + leavers.map { .init(.remove, $0) }
         let most = rule.members.count + course.comers.count
         guard most <= ClusterDirectory.membersMax else {
@@ -51,7 +58,7 @@ enum MemberWish: Hashable, Sendable {
         guard most > leavers.count else {
             throw Refusal(.failedPrecondition, "a cluster has at least one member; destroy it instead")
         }
-        if course.comers.isEmpty, let first = leavers.first { try Self.check(first, canBeMissed: records, rule) }
+        if course.comers.isEmpty, let first = leavers.first, rule.members.contains(first) { try Self.check(first, canBeMissed: records, rule) }
         return course
     }
 
