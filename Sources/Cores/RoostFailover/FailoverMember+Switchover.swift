@@ -82,15 +82,17 @@ extension FailoverMember {
     }
 
     mutating func abandon(_ drain: Drain, _ reason: String, _ now: Moment) {
-        detail = reason
         retryAt = now
         switch drain.step {
         case .checkpoint:
+            // It leads as before, and lets clients in: whoever asked reads the reason in the rule.
             // It was not asked anything while the checkpoint was written.
             var reigning = drain.reigning
             reigning.heardAt = now
             phase = .leading(reigning)
-        case .stop, .call: phase = .restarting
+        case .stop, .call:
+            detail = reason
+            phase = .restarting
         }
         let rule = view?.rule
         abandoned = abandoned.filter { $0.key == rule?.switchover?.id || $0.key == rule?.restart?.id }

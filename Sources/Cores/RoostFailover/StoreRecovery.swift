@@ -208,7 +208,7 @@ extension ClusterRule {
     fileprivate func withLastMembers(_ known: [Membership]) -> ClusterRule {
         var rule = self
         if rule.change?.current != nil {
-            rule.change?.refusal = "the store went back"
+            rule.change?.refusal = MemberChange.storeWentBack
             rule.change?.isPrepared = nil
         }
         guard let last = known.max(by: { $0.changes < $1.changes }), last.changes > changes ?? 0 else { return rule }

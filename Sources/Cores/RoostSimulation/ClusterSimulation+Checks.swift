@@ -35,6 +35,27 @@ extension ClusterSimulation {
         }
     }
 
+    /// As a member's host judges what it makes of the rule. One that is no member tries it, and one whose rule is of another
+    /// store; the others never do what is not theirs.
+    func checkLaw(_ request: SimulatedStore.Request, by member: Int) -> Bool {
+        guard breakage == nil, case .rule(let rule, let expected) = request, expected == store.view.ruleRevision else {
+            return true
+        }
+        let name = members[member].name
+        do throws(UnlawfulChange) {
+            if let former = store.view.rule {
+                try rule.check(asChangeOf: former, by: name)
+            } else {
+                try rule.check(asFirstOf: store.view.members, by: name)
+            }
+            return true
+        } catch {
+            let isMember = store.view.rule?.members.contains(name) ?? true
+            if isMember, !storeWentBack { fail("\(name) writes what its host refuses: \(error)") }
+            return false
+        }
+    }
+
     /// A request may have been on its way since the pause was over on the member's own clock, which may have jumped.
     func checkPause(_ former: ClusterRule?, by member: Int) {
         guard let former, former.recruitment == nil, let pause = former.pause, !storeWentBack,

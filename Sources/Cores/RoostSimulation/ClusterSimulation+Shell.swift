@@ -195,7 +195,9 @@ extension ClusterSimulation {
             return
         }
         let former = store.view.rule
-        let (outcome, changed) = store.carryOut(request, at: time)
+        // Its host refuses it before it comes to the store.
+        let isLawful = checkLaw(request, by: member)
+        let (outcome, changed) = isLawful ? store.carryOut(request, at: time) : (.unavailable, false)
         if changed {
             if case .rule = request, outcome != .refused {
                 checkPause(former, by: member)

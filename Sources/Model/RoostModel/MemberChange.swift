@@ -57,6 +57,9 @@ public struct MemberChange: Hashable, Sendable, Codable {
     /// In ``left`` and ``done`` together: each of the most members comes and goes once.
     public static let stepsMax = 2 * PostgresNames.membersMax
 
+    /// The refusal of what was asked for before the store went back: who was to come may be a member by now.
+    public static let storeWentBack = "the store went back"
+
     /// One that nobody has begun.
     public init(id: String, steps: [Step], isAutomatic: Bool? = nil) {
         self.id = id

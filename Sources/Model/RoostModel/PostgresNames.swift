@@ -52,4 +52,11 @@ public enum PostgresNames {
         }
         return try MemberName("\(cluster)-\(number)")
     }
+
+    /// Which number a name has; nil where it is not one of the cluster's members'.
+    public static func number(of member: MemberName, in cluster: AppName) -> Int? {
+        let start = cluster.text + "-"
+        guard member.text.hasPrefix(start), let number = Int(member.text.dropFirst(start.count)) else { return nil }
+        return (1...numberMax(of: cluster)).contains(number) ? number : nil
+    }
 }

@@ -23,6 +23,10 @@ public enum RecordBounds {
     static let networksMax = 1024
     /// In reigns, however many a newer version keeps.
     static let historyMax = 1024
+    /// Of what counts one at a time, or bytes. No cluster gets there, and two of them can be added up.
+    static let countMax: UInt64 = 1 << 53
+    /// Of Postgres's timelines: one for each leader.
+    static let timelineMax: UInt32 = 1 << 31
     /// WireGuard's keys, in base64.
     static let publicKeyLength = 44
 
@@ -97,11 +101,45 @@ public enum RecordBounds {
     /// A cluster's rule. Who leads is not judged here: the compare-and-swap that wrote it was.
     public static func check(_ rule: ClusterRule) throws(Violation) {
         try require(rule.members.count <= membersMax, "it has more than \(membersMax) members")
-        try require(rule.history.count <= historyMax, "it has more than \(historyMax) reigns")
+        try check(rule.history)
         if let change = rule.change {
             try require(change.left.count + change.done.count <= membersMax, "its change has too many steps")
         }
         try require((0...membersMax).contains(rule.confirmations), "its confirmations are not 0 to \(membersMax)")
+        try check(rule.epoch, "its epoch")
+        try check(rule.recruitment?.epoch ?? .none, "the epoch that it calls for")
+        try check(rule.changes ?? 0, "the count of its changes")
+        try check(rule.timeline)
+    }
+
+    private static func check(_ history: [Reign]) throws(Violation) {
+        try require(history.count <= historyMax, "it has more than \(historyMax) reigns")
+        for reign in history { try check(reign) }
+    }
+
+    private static func check(_ reign: Reign) throws(Violation) {
+        try check(reign.epoch, "the epoch of a reign")
+        try check(reign.begin, "where a reign begins")
+    }
+
+    private static func check(_ position: Position?) throws(Violation) {
+        try check(position?.epoch ?? .none, "the epoch of its position")
+        try check(position?.end ?? .zero, "its position")
+    }
+
+    private static func check(_ epoch: Epoch, _ what: String) throws(Violation) { try check(epoch.number, what) }
+
+    /// A log grows by bytes that somebody has written.
+    private static func check(_ position: LSN, _ what: String) throws(Violation) {
+        try require(position.offset < 1 << 63, "\(what) is beyond any log")
+    }
+
+    private static func check(_ count: UInt64, _ what: String) throws(Violation) {
+        try require(count <= countMax, "\(what) is more than \(countMax)")
+    }
+
+    private static func check(_ timeline: UInt32?) throws(Violation) {
+        try require(timeline ?? 0 <= timelineMax, "its timeline is more than \(timelineMax)")
     }
 
     /// Where a member lives. An address that is not its machine's would draw the cluster's traffic elsewhere.
@@ -114,9 +152,36 @@ public enum RecordBounds {
             "its address is not its machine's")
     }
 
-    /// What a member says of itself; its texts were cut by the host that took it from the member.
+    /// What a member says of itself; its texts were cut by the host that took it from the member. Others count on from its
+    /// numbers, and add them up.
     public static func check(_ report: MemberReport, of member: MemberName) throws(Violation) {
         try require(report.member == member, "it says it is member \(report.member)")
+        try check(report.promised, "what it has promised")
+        try check(report.keptSince ?? .none, "since when it keeps its promises")
+        try check(report.position)
+        try check(report.chain ?? [])
+        try check(report.timeline)
+        try check(report.replayed, "what it has replayed")
+        try check(report.lagBytes, "what it lags behind")
+        try require(report.lagMilliseconds.magnitude <= countMax, "its lag is more than \(countMax) ms")
+        guard let knowledge = report.knowledge else { return }
+        if let opened = knowledge.opened { try check(opened) }
+        try check(knowledge.history)
+        try check(knowledge.timeline)
+        try check(knowledge.position)
+        guard let membership = knowledge.membership else { return }
+        try check(membership.changes, "the count of the changes that it knows of")
+        try require(membership.members.count <= membersMax, "it knows of more than \(membersMax) members")
+        try require(
+            (0...membersMax).contains(membership.confirmations), "the confirmations are not 0 to \(membersMax)")
+    }
+
+    /// A leader's renewal.
+    public static func check(_ heartbeat: Heartbeat) throws(Violation) {
+        try check(heartbeat.epoch, "its epoch")
+        let standbys = heartbeat.standbys ?? []
+        try require(standbys.count <= membersMax, "it sees more than \(membersMax) standbys")
+        for standby in standbys { try check(standby.behindBytes ?? 0, "what \(standby.member) lags behind") }
     }
 
     /// An operation is what its key says, and its steps fit into an answer.

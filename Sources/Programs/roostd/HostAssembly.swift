@@ -189,6 +189,7 @@ struct HostAssembly {
             store: store, prefixes: configuration.anycastPrefixes,
             keepsSecretsApart: { [host = configuration.host] in SecretsMover.keepsApart(on: host, in: watcher) },
             networks: { app in watcher.read { $0.networks(of: app) } },
+            published: { app in watcher.read { $0.members(of: app) } },
             makeSecrets: { try await Self.makeSecrets(cluster: $0, address: $1) })
     }
 

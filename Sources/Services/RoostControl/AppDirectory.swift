@@ -57,6 +57,12 @@ public struct AppDirectory: Sendable {
         // What a feature keeps gets a network that nobody is in: not one that an app was put into before, by that name.
         if let present, owner == nil || network != nil {
             number = present.record
+            if let former = networks(name).ofApp, former != number, try await !isGiven(former) {
+                throw Refusal(
+                    .failedPrecondition,
+                    "machines of app \(name) are in another network than \(networkName) is: they were made before the store "
+                        + "went back. Give the app a network of its own, and it gets theirs; or destroy them first")
+            }
             compares.append(.modified(key: StoreKeys.network(networkName), equals: present.revision))
         } else {
             let counter = try await store.record(NetworkNumber.self, at: StoreKeys.networkCounter)

@@ -70,7 +70,10 @@ extension Planet.ClusterRecords {
             try RecordBounds.check(record)
             rule = record
             ruleRevision = revision
-        case .heartbeat: heartbeat = try RecordCodec.read(Heartbeat.self, from: bytes)
+        case .heartbeat:
+            let record = try RecordCodec.read(Heartbeat.self, from: bytes)
+            try RecordBounds.check(record)
+            heartbeat = record
         case .secrets:
             secretsAmong = .init(record: try RecordCodec.read(ClusterSecrets.self, from: bytes), at: revision)
         case .obstacle: obstacle = try RecordCodec.read(ClusterObstacle.self, from: bytes)

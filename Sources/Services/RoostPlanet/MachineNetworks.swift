@@ -34,3 +34,13 @@ extension Planet {
         return MachineNetworks(highest: highest ?? .hosts, ofApp: isFree && own.count == 1 ? own.first : nil)
     }
 }
+
+extension Planet {
+    /// Whom machines of the cluster were made for, by what their hosts say, whatever the store knows of them.
+    public func members(of cluster: AppName) -> Set<MemberName> {
+        Set(
+            machines(of: cluster).compactMap { machine in
+                machine.owner.flatMap { $0.kind == .postgres && $0.name == cluster ? $0.role : nil }
+            })
+    }
+}

@@ -13,11 +13,11 @@ extension ClusterDirectory {
             throw Refusal(
                 .invalid, "a pause has 1 to \(WishTerm.lengthMax.components.seconds) seconds; ask again for more")
         }
-        try await changeRule(of: name) { rule, reports throws(Refusal) in
+        try await changeRule(of: name) { rule, records throws(Refusal) in
             guard rule.recruitment == nil else {
                 throw Refusal(.failedPrecondition, "the cluster is changing its leader at this moment; try again")
             }
-            try Self.check(rule.members, have: .pause, reports)
+            try Self.check(rule.members, have: .pause, records.reports)
             var pause = WishTerm(beganAt: WallClock.milliseconds(), length: length)
             if let former = rule.pause { pause.unknown = former.unknown }
             rule.pause = pause
@@ -94,14 +94,14 @@ extension ClusterDirectory {
 
     /// Changes the rule as it is now; again when somebody else has changed it meanwhile.
     func changeRule(
-        of name: AppName, _ change: (inout ClusterRule, [MemberName: MemberReport]) throws(Refusal) -> Void
+        of name: AppName, _ change: (inout ClusterRule, Planet.ClusterRecords) throws(Refusal) -> Void
     ) async throws(Refusal) {
         let key = StoreKeys.clusterRule(name)
         for _ in 0..<AppDirectory.triesMax {
             let (records, _, present) = try await ruling(name)
             try Self.checkStoreIsNotBehind(records, name)
             var rule = present
-            try change(&rule, records.reports)
+            try change(&rule, records)
             guard rule != present else { return }
             let outcome = try await store.carryOut(
                 Transaction(

@@ -56,7 +56,7 @@ extension ClusterDirectory {
                 "\(records.departed.sorted().map(\.text).joined(separator: ", ")) is still leaving; try again in a moment"
             )
         }
-        let course = try wish.course(of: spec.record, records, rule)
+        let course = try wish.course(of: spec.record, records, rule, beside: published(name))
         guard !course.steps.isEmpty else { return (true, nil) }
         let ended = try await ending(rule.change.map { ClusterOperations.former($0, present, records) })
         let id = OperationDirectory.makeID()
@@ -79,13 +79,21 @@ extension ClusterDirectory {
         return outcome.succeeded ? (true, id) : (false, nil)
     }
 
-    /// The change that goes on, when it is what is asked for.
+    /// The change that goes on, when it is what is asked for; nil when the cluster is as wanted, and stays so.
     private static func goingOn(_ change: MemberChange, _ wish: MemberWish, _ spec: ClusterSpec) throws(Refusal)
-        -> PlanetOperationID
+        -> PlanetOperationID?
     {
         let steps = change.done + change.left
         let comers = steps.filter { $0.kind == .add }.map(\.member)
         let leavers = steps.filter { $0.kind == .remove }.map(\.member)
+        let regions = Set(spec.members.filter { (comers + leavers).contains($0.name) }.map(\.region))
+        func leads(to counts: [RegionCode: Int]) -> Bool {
+            counts.allSatisfy { region, count in
+                spec.members.count { $0.region == region && !leavers.contains($0.name) } == count
+            }
+        }
+        // Somebody else's change, elsewhere.
+        if case .scale(let counts) = wish, regions.isDisjoint(with: counts.keys), leads(to: counts) { return nil }
         // One that comes is in the spec from the wish on.
         let comer = comers.count == 1 ? spec.members.first { $0.name == comers.first } : nil
         func isComing(to region: RegionCode?, _ host: HostName?) -> Bool {
@@ -102,10 +110,7 @@ extension ClusterDirectory {
             case .replace(let member, let region, let host):
                 leavers == [member]
                     && isComing(to: region ?? spec.members.first { $0.name == member }?.region, host)
-            case .scale(let counts):
-                counts.allSatisfy { region, count in
-                    spec.members.count { $0.region == region && !leavers.contains($0.name) } == count
-                }
+            case .scale(let counts): regions.isSubset(of: counts.keys) && leads(to: counts)
             }
         guard isSame, let id = try? PlanetOperationID(change.id) else {
             throw Refusal(
@@ -122,9 +127,11 @@ extension ClusterDirectory {
     @discardableResult
     func cancelChange(of name: AppName) async throws(Refusal) -> Bool {
         var wasUnderWay = false
-        try await changeRule(of: name) { rule, _ throws(Refusal) in
+        try await changeRule(of: name) { rule, records throws(Refusal) in
             wasUnderWay = rule.change?.current != nil
             guard wasUnderWay else { return }
+            // Who is still to come by an older copy may be a member by now, and what was taken back is destroyed.
+            try Self.checkStoreIsNotBehind(records, name)
             rule.change?.refusal = "it was taken back"
             rule.change?.isPrepared = nil
         }
@@ -154,11 +161,12 @@ extension ClusterDirectory {
     func retire(
         _ member: MemberName, of name: AppName, in planet: Planet, under conditions: [Transaction.Compare]
     ) async throws(Refusal) {
-        guard let records = planet.clusters[name], records.departed.contains(member) else { return }
+        guard let records = planet.clusters[name], records.departed.contains(member), records.membersWithProof.isEmpty
+        else { return }
         let key = StoreKeys.clusterSpec(name)
         guard var present = try await store.record(ClusterSpec.self, at: key) else { return }
         // The number is not given again.
-        let numbers = present.record.members.compactMap { Int($0.name.text.split(separator: "-").last ?? "") }
+        let numbers = present.record.members.compactMap { PostgresNames.number(of: $0.name, in: name) }
         present.record.lastNumber = max(present.record.lastNumber ?? 0, numbers.max() ?? 0)
         present.record.members.removeAll { $0.name == member }
         let rule = Transaction.Compare.modified(

@@ -16,18 +16,22 @@ public struct ClusterDirectory: Sendable {
     /// Whether every host finds secrets apart from a cluster's other records.
     let keepsSecretsApart: @Sendable () -> Bool
     let networks: @Sendable (AppName) -> MachineNetworks
+    let published: @Sendable (AppName) -> Set<MemberName>
 
     static let membersMax = PostgresNames.membersMax
 
+    /// - Parameter published: whom machines of a cluster are, by what their hosts say.
     public init(
         store: any Store, prefixes: [IPv4Prefix],
         keepsSecretsApart: @escaping @Sendable () -> Bool,
         networks: @escaping @Sendable (AppName) -> MachineNetworks = { _ in MachineNetworks() },
+        published: @escaping @Sendable (AppName) -> Set<MemberName> = { _ in [] },
         makeSecrets: @escaping @Sendable (AppName, IPv4Address) async throws -> ClusterSecrets
     ) {
         self.store = store
         self.keepsSecretsApart = keepsSecretsApart
         self.networks = networks
+        self.published = published
         self.prefixes = prefixes
         self.makeSecrets = makeSecrets
     }

@@ -135,20 +135,27 @@ public struct ClusterReconciler: Reconciler {
         -> Plan<ClusterPlan.Step>?
     {
         guard let records = planet.clusters[cluster], let spec = records.spec else { return nil }
+        // What was kept of them may be of long before, beside placements of today.
+        let keys = [StoreKeys.clusterSpec(cluster), StoreKeys.clusterRule(cluster)]
+        guard planet.unreadable.isDisjoint(with: keys) else { return nil }
         let made = records.placements.filter { Self.exists($0.value, in: planet) }
-        let departed = records.departed
+        let isBehind = !records.membersWithProof.isEmpty
+        let departed = isBehind ? [] : records.departed
         if !spec.isDestroying, departed.isEmpty, spec.members.allSatisfy({ made[$0.name] != nil }),
             records.placements.count == spec.members.count
         {
             return Plan()
         }
-        return ClusterPlan.next(
+        var plan = ClusterPlan.next(
             ClusterPlan.World(
                 spec: spec, network: planet.apps[cluster]?.network, placements: records.placements,
                 made: Set(made.keys),
                 hosts: planet.hosts.values.map {
                     PlacementHost(record: $0, isReachable: reachable.contains($0.host))
                 }, departed: departed))
+        // A store that has gone back does not know who is a member.
+        if isBehind, !spec.isDestroying { plan.steps.removeAll { if case .remove = $0 { true } else { false } } }
+        return plan
     }
 
     private static func exists(_ placement: MemberPlacement, in planet: Planet) -> Bool {
@@ -187,6 +194,7 @@ public struct ClusterReconciler: Reconciler {
         case .retire(let member): try await clusters.retire(member, of: cluster, in: planet, under: conditions)
         case .remove(let placement):
             do throws(Refusal) {
+                guard try await isToGo(placement, of: spec, under: conditions) else { return }
                 try await dispatch.destroyMachine(placement.machine, of: spec.name, on: placement.host)
                 try await dispatch.destroyVolume(placement.volume, of: spec.name, on: placement.host)
                 try await forget(placement, of: spec, under: conditions)
@@ -214,6 +222,25 @@ public struct ClusterReconciler: Reconciler {
     private func nearest(of regions: [RegionCode], to spec: ClusterSpec) async -> RegionCode? {
         guard regions.count > 1, let home = spec.home else { return regions.first }
         return SurvivalShape.nearest(regions, await distances(home)).first
+    }
+
+    /// As the store has it at this moment: what is destroyed does not come back, and a plan may be of before.
+    private func isToGo(
+        _ placement: MemberPlacement, of spec: ClusterSpec, under conditions: [Transaction.Compare]
+    ) async throws(Refusal) -> Bool {
+        let cluster = try await store.carryOut(
+            Transaction(compares: conditions, then: [.read(.prefix(StoreKeys.cluster(spec.name)))]))
+        guard cluster.succeeded, let listing = cluster.listings.first else { return false }
+        var planet = Planet()
+        planet.apply(.listing(listing))
+        guard let records = planet.clusters[spec.name], let present = records.spec,
+            records.placements[placement.member] == placement
+        else { return false }
+        guard !present.isDestroying else { return true }
+        let ruleKey = StoreKeys.clusterRule(spec.name)
+        guard !planet.unreadable.contains(ruleKey), !present.members.contains(where: { $0.name == placement.member })
+        else { return false }
+        return records.rule?.members.contains(placement.member) != true && records.membersWithProof.isEmpty
     }
 
     /// The cause goes with it, for the log.

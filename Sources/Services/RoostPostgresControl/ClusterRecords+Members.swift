@@ -2,11 +2,16 @@ import RoostModel
 import RoostPlanet
 
 extension Planet.ClusterRecords {
-    /// Members of the spec that the rule names no more, and that nobody has asked for: they were removed, or what asked for
-    /// them was taken back.
+    /// Members of the spec that are to be taken apart: a change that somebody asked for has removed them, or would have made them
+    /// members and was given up. That the rule does not name a member is not enough: it may be the rule that is wrong.
     var departed: Set<MemberName> {
-        guard let spec, let rule else { return [] }
-        return Set(spec.members.map(\.name)).subtracting(rule.members).subtracting(coming)
+        guard let spec, let rule, let change = rule.change else { return [] }
+        var steps = change.done.filter { $0.kind == .remove }
+        // In a store that went back, one that is still to come may have come long ago.
+        if let refusal = change.refusal, refusal != MemberChange.storeWentBack {
+            steps += change.left.filter { $0.kind == .add }
+        }
+        return Set(steps.map(\.member)).intersection(spec.members.map(\.name)).subtracting(rule.members)
     }
 
     /// Those that are asked for and no members yet.
@@ -16,8 +21,41 @@ extension Planet.ClusterRecords {
     }
 
     /// Why the member is none yet, or none any more; nil when it is one.
-    func absence(of member: MemberName) -> String? {
+    func absence(of member: MemberName) -> Absence? {
         guard let rule, !rule.members.contains(member) else { return nil }
-        return coming.contains(member) ? "joining" : "leaving"
+        if coming.contains(member) { return .joining }
+        return departed.contains(member) ? .leaving : .unnamed
+    }
+
+    /// Why one of the spec is no member.
+    enum Absence: Hashable {
+        case joining
+        case leaving
+        /// The rule does not name it, and nobody has asked for that.
+        case unnamed
+
+        /// For people.
+        var words: String {
+            switch self {
+            case .joining: "joining"
+            case .leaving: "leaving"
+            case .unnamed: "no member"
+            }
+        }
+    }
+
+    /// Every member that anybody knows or has known of: in the store, and by what members say.
+    var everNamed: Set<MemberName> {
+        var names = Set(spec?.members.map(\.name) ?? []).union(placements.keys).union(reports.keys)
+        if let rule {
+            names.formUnion(rule.members + rule.history.map(\.leader))
+            names.formUnion(((rule.change?.done ?? []) + (rule.change?.left ?? [])).map(\.member))
+        }
+        for report in reports.values {
+            names.formUnion((report.chain ?? []).map(\.leader))
+            guard let knowledge = report.knowledge else { continue }
+            names.formUnion(knowledge.history.map(\.leader) + (knowledge.membership?.members ?? []))
+        }
+        return names
     }
 }

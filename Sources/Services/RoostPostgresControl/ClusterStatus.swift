@@ -160,13 +160,16 @@ enum ClusterStatus {
         // What it said last is not how it is.
         let isSilent = words(for: silence.members[member.name], max: ClusterSilence.reportMax) != nil
         let isUnheard = isUnheard(member.name, records, silence)
+        let absence = records.absence(of: member.name)
         let state: String =
-            if let absence = records.absence(of: member.name) {
-                absence
+            if let absence, absence != .joining {
+                absence.words
             } else if placement == nil {
-                "unplaced"
-            } else if let machine, machine.state != .started {
+                absence?.words ?? "unplaced"
+            } else if let machine, machine.state != .started, absence == nil || !machine.state.isOnItsWay {
                 "machine \(machine.state.rawValue)"
+            } else if let absence, report == nil || !isSilent && !isUnheard {
+                absence.words
             } else if isSilent {
                 "silent"
             } else if isUnheard {
@@ -174,12 +177,15 @@ enum ClusterStatus {
             } else {
                 report?.state.rawValue ?? "starting"
             }
+        let isUnknown = isSilent || isUnheard
+        let isPast = machine.map { $0.state != .started && (absence == nil || !$0.state.isOnItsWay) } ?? false
         return MemberBody(
             name: member.name, machine: placement?.machine, volume: placement?.volume, host: placement?.host,
             region: member.region, address: placement?.address, role: isLeader ? .primary : .standby,
-            state: state, timeline: report?.timeline ?? 0, lagBytes: isLeader ? 0 : lagBytes(of: member.name, records),
-            lagSeconds: isSilent || isUnheard ? nil : lagSeconds(of: member.name, records),
-            detail: details(of: member.name, records, silence, isPast: machine.map { $0.state != .started } ?? false))
+            state: state, timeline: isUnknown ? 0 : report?.timeline ?? 0,
+            lagBytes: isUnknown ? nil : isLeader ? 0 : lagBytes(of: member.name, records),
+            lagSeconds: isUnknown ? nil : lagSeconds(of: member.name, records),
+            detail: details(of: member.name, records, silence, isPast: isPast))
     }
 
     /// Nil where nobody knows: of a standby that its leader does not see.
@@ -205,23 +211,32 @@ enum ClusterStatus {
     private static func details(
         of member: MemberName, _ records: Planet.ClusterRecords, _ silence: ClusterSilence, isPast: Bool
     ) -> String? {
-        let own = detail(of: member, records)
+        let own = records.reports[member]?.detail
         let words =
             words(for: silence.members[member], max: ClusterSilence.reportMax)
             ?? (isUnheard(member, records, silence) ? "not heard from yet" : nil)
-        guard words != nil || isPast && own != nil else { return own }
-        return [words, own.map { "it said last: \($0)" }].compactMap(\.self).joined(separator: "; ")
+        // What others know of it is no word of its own.
+        guard words == nil, !isPast else {
+            let all = [words, own.map { "it said last: \($0)" }].compactMap(\.self)
+            return all.isEmpty ? nil : all.joined(separator: "; ")
+        }
+        return own ?? whatItWaitsFor(member, records)
     }
 
     /// One that is joining waits for its leader, which knows for what.
-    private static func detail(of member: MemberName, _ records: Planet.ClusterRecords) -> String? {
-        let own = records.reports[member]?.detail
-        guard let rule = records.rule, records.absence(of: member) == "joining" else { return own }
+    private static func whatItWaitsFor(_ member: MemberName, _ records: Planet.ClusterRecords) -> String? {
+        switch records.absence(of: member) {
+        case nil, .leaving: return nil
+        case .unnamed:
+            return
+                "the rule does not name it, and nobody has asked for that: nothing of it is destroyed until it is removed"
+        case .joining: break
+        }
+        guard let rule = records.rule else { return nil }
         if records.placements[member] == nil { return "waits for a place" }
         guard rule.joining == member else { return "waits for its turn" }
         let leaders = records.confirms(member) ? records.reports[rule.leader]?.detail : nil
-        return own ?? leaders
-            ?? (records.reports[member] == nil ? "its machine starts" : "copies what \(rule.leader) has")
+        return leaders ?? (records.reports[member] == nil ? "its machine starts" : "copies what \(rule.leader) has")
     }
 
     /// Nothing of it was seen to come, and no leader that is heard sees it confirm.
@@ -337,5 +352,15 @@ enum ClusterStatus {
             )
         }
         return silent.isEmpty ? (.ready, nil) : (.degraded, silent.joined(separator: ", "))
+    }
+}
+
+extension MachineState {
+    /// It was never started yet, or is about to be.
+    fileprivate var isOnItsWay: Bool {
+        switch self {
+        case .created, .starting, .restarting: true
+        case .started, .stopping, .stopped, .destroying, .destroyed, .failed, .unknown: false
+        }
     }
 }

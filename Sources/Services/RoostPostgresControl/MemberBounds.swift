@@ -1,5 +1,6 @@
 import RoostLinux
 import RoostModel
+import RoostRecords
 import Synchronization
 
 /// What a member may put into the store. Its programs are anybody's, and what it writes comes to every host.
@@ -26,6 +27,7 @@ enum MemberBounds {
     }
 
     static func check(_ rule: ClusterRule) throws(Refusal) {
+        try check("rule") { () throws(RecordBounds.Violation) in try RecordBounds.check(rule) }
         guard rule.members.count <= ClusterDirectory.membersMax else {
             throw Refusal(.invalid, "a cluster has at most \(ClusterDirectory.membersMax) members")
         }
@@ -64,7 +66,21 @@ enum MemberBounds {
         return rule
     }
 
+    /// What no host would believe is not written: it would stand in the way of what was there.
+    private static func check(_ what: String, _ check: () throws(RecordBounds.Violation) -> Void) throws(Refusal) {
+        do throws(RecordBounds.Violation) { try check() } catch {
+            throw Refusal(.invalid, "the \(what) cannot be as it is: \(error)")
+        }
+    }
+
+    static func check(_ heartbeat: Heartbeat) throws(Refusal) {
+        try check("heartbeat") { () throws(RecordBounds.Violation) in try RecordBounds.check(heartbeat) }
+    }
+
     static func check(_ report: MemberReport) throws(Refusal) {
+        try check("report") { () throws(RecordBounds.Violation) in
+            try RecordBounds.check(report, of: report.member)
+        }
         guard max(report.chain?.count ?? 0, report.knowledge?.history.count ?? 0) <= ClusterRule.historyMax else {
             throw Refusal(.invalid, "a report has at most \(ClusterRule.historyMax) reigns")
         }

@@ -1,12 +1,15 @@
 import Logging
 import RoostAPI
+import RoostFailover
 import RoostHost
 import RoostLinux
 import RoostModel
 import RoostPlanet
 import RoostWire
 
-/// What a member may ask of its host (RoostWire, MemberAPI.swift has the list): its own cluster and nothing else.
+/// What a member may ask of its host (RoostWire, MemberAPI.swift has the list): its own cluster and nothing else. Only the
+/// machine that the member's placement names is heard; one that no placement names may look and say what it has, as the store may
+/// have forgotten it, and changes nothing.
 struct MemberRoutes: RouteGroup {
     let caller: Caller
     let agent: HostAgent
@@ -30,12 +33,13 @@ struct MemberRoutes: RouteGroup {
     var routes: [APIRoute] {
         [
             APIRoute(.get, "/v1/cluster", rate: Self.rate) { try Answer.json(try await freshView(for: $0)) },
-            APIRoute(.get, "/v1/cluster/watch", rate: Self.rate) { watch(for: $0) },
+            APIRoute(.get, "/v1/cluster/watch", rate: Self.rate) { try await watch(for: $0) },
             APIRoute(.put, "/v1/cluster/rule", rate: Self.rate) { try await changeRule($0) },
             APIRoute(.put, "/v1/cluster/heartbeat", rate: Self.rate) { try await renew($0) },
             APIRoute(.put, "/v1/cluster/report", rate: Self.rate) { try await report($0) },
             APIRoute(.put, "/v1/cluster/gate", rate: Self.rate) { call in
                 let wish = try call.decoded(GateRequest.self)
+                if wish.isOpen { try await checkPlace() }
                 try await agent.setGate(
                     caller.machine, port: ClusterPorts.write, isOpen: wish.isOpen, sequence: wish.sequence)
                 return try Answer.ok()
@@ -46,6 +50,7 @@ struct MemberRoutes: RouteGroup {
     // MARK: - Views
 
     private func freshView(for call: APICall) async throws(Refusal) -> ClusterView {
+        _ = try await store.isPlaced()
         let (found, secrets) = try await store.read()
         let withServerKey = Self.needsServerKey(call.header(CallHeader.tlsEndsBefore))
         guard let records = found,
@@ -73,7 +78,8 @@ struct MemberRoutes: RouteGroup {
     }
 
     /// A line for every change, from this host's copy of the planet.
-    private func watch(for call: APICall) -> Answer {
+    private func watch(for call: APICall) async throws(Refusal) -> Answer {
+        _ = try await store.isPlaced()
         let withServerKey = Self.needsServerKey(call.header(CallHeader.tlsEndsBefore))
         return Answer(
             contentType: "application/x-ndjson",
@@ -81,8 +87,11 @@ struct MemberRoutes: RouteGroup {
                 let cluster = caller.cluster
                 let changes = watcher.changes.subscribe { $0.concerns(cluster: cluster) || $0 == .connection }
                 return MemberWatch(changes: changes) {
-                    watcher.heard(cluster).flatMap {
-                        Self.view(for: caller, $0, $0.secrets, withServerKey: withServerKey)
+                    watcher.heard(cluster).flatMap { records in
+                        // Another machine has become this member since.
+                        let place = records.placements[caller.member]
+                        guard place == nil || place?.machine == caller.machine else { return nil }
+                        return Self.view(for: caller, records, records.secrets, withServerKey: withServerKey)
                     }
                 }
             })
@@ -90,16 +99,62 @@ struct MemberRoutes: RouteGroup {
 
     // MARK: - Changes
 
+    /// Nothing of a member is destroyed, or decided, by what another machine says it is.
+    private func checkPlace() async throws(Refusal) {
+        guard try await store.isPlaced() else {
+            throw Refusal(
+                .failedPrecondition,
+                "the store has no place for member \(caller.member) of cluster \(caller.cluster): it may look and report"
+            )
+        }
+    }
+
     private func changeRule(_ call: APICall) async throws(Refusal) -> Answer {
         let wish = try call.decoded(ChangeRuleRequest.self)
-        guard wish.rule.members.contains(caller.member) else {
-            throw Refusal(.invalid, "member \(caller.member) is not in the rule it wants to write")
-        }
         try MemberBounds.check(wish.rule)
-        let former = watcher.read { $0.clusters[caller.cluster]?.rule }
+        try await checkPlace()
+        let former = try await former(of: wish)
+        if let present = former, present.revision > wish.expectedRevision {
+            return try Answer.json(ChangeOutcome(isApplied: false, revision: present.revision))
+        }
         let outcome = try await store.put(MemberBounds.cut(wish.rule), over: wish.expectedRevision)
-        if outcome.isApplied { Self.log(wish.rule, over: former, of: caller, by: call.logger) }
+        if outcome.isApplied { Self.log(wish.rule, over: former?.rule, of: caller, by: call.logger) }
         return try Answer.json(outcome)
+    }
+
+    /// The rule that is replaced.
+    ///
+    /// - Throws: where the member may not make that of it.
+    private func former(of wish: ChangeRuleRequest) async throws(Refusal) -> KnownRule? {
+        let known = store.knownRule(upTo: wish.expectedRevision)
+        // Who was chosen decides on a call that its host has not heard of yet, and nobody leads meanwhile: that is measured by
+        // the rule of before.
+        if let known, known.revision == wish.expectedRevision || wish.rule.epoch > known.rule.epoch {
+            do throws(UnlawfulChange) {
+                try wish.rule.check(asChangeOf: known.rule, by: caller.member)
+                return known
+            } catch {
+                guard known.revision < wish.expectedRevision else { throw refusal(error) }
+            }
+        }
+        let present = try await store.presentRule()
+        // The store refuses it then.
+        if let present, present.revision != wish.expectedRevision { return present }
+        let wanted = present == nil ? try await store.wantedMembers() : []
+        do throws(UnlawfulChange) {
+            if let present {
+                try wish.rule.check(asChangeOf: present.rule, by: caller.member)
+            } else {
+                try wish.rule.check(asFirstOf: wanted, by: caller.member)
+            }
+        } catch {
+            throw refusal(error)
+        }
+        return present
+    }
+
+    private func refusal(_ fault: UnlawfulChange) -> Refusal {
+        Refusal(.invalid, "member \(caller.member) cannot change the rule so: \(fault)")
     }
 
     /// Who leads, and why somebody else shall, is what people look for first.
@@ -124,6 +179,19 @@ struct MemberRoutes: RouteGroup {
         guard wish.heartbeat.leader == caller.member else {
             throw Refusal(.invalid, "member \(caller.member) cannot renew the lease of \(wish.heartbeat.leader)")
         }
+        try MemberBounds.check(wish.heartbeat)
+        try await checkPlace()
+        var known = store.knownRule(upTo: wish.ruleRevision)
+        if known?.revision != wish.ruleRevision { known = try await store.presentRule() }
+        guard let known, known.revision == wish.ruleRevision else {
+            return try Answer.json(ChangeOutcome(isApplied: false, revision: known?.revision ?? 0))
+        }
+        guard known.rule.leader == caller.member, known.rule.epoch == wish.heartbeat.epoch else {
+            throw Refusal(
+                .invalid,
+                "\(known.rule.leader) leads epoch \(known.rule.epoch), and member \(caller.member) has no lease to renew"
+            )
+        }
         let outcome = try await store.put(wish.heartbeat, under: wish.ruleRevision)
         if outcome.isApplied {
             warden.noteRenewal(by: caller.machine, epoch: wish.heartbeat.epoch, requestedAt: asked)
@@ -137,6 +205,7 @@ struct MemberRoutes: RouteGroup {
             throw Refusal(.invalid, "member \(caller.member) cannot report for \(report.member)")
         }
         try MemberBounds.check(report)
+        _ = try await store.isPlaced()
         warden.noteReport(report, by: caller.machine)
         return try Answer.json(try await store.put(MemberBounds.cut(report)))
     }

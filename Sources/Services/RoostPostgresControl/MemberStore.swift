@@ -2,6 +2,7 @@ import RoostModel
 import RoostPlanet
 import RoostStore
 import RoostWire
+import Synchronization
 
 /// The store as one member has it: its own cluster's records, read whole, and changed one at a time under compares. Whether
 /// it may say what it says is its routes' business.
@@ -11,6 +12,8 @@ struct MemberStore: Sendable {
     let store: any Store
     /// What this member may still write.
     let allowance = ByteAllowance(MemberBounds.bytesPerSecondMax, burst: MemberBounds.burstBytesMax)
+    /// The last rule that this member has written: it goes on from that before its host has heard of it.
+    let written = LastRule()
 
     /// As the store has them at this moment.
     func read() async throws(Refusal) -> (records: Planet.ClusterRecords?, secrets: ClusterSecrets?) {
@@ -31,8 +34,10 @@ struct MemberStore: Sendable {
     /// - Parameter revision: the rule that it replaces.
     func put(_ rule: ClusterRule, over revision: Int64) async throws(Refusal) -> ChangeOutcome {
         let key = StoreKeys.clusterRule(caller.cluster)
-        return try await put(
+        let outcome = try await put(
             rule, at: key, under: [try await isThere(), .modified(key: key, equals: Revision(revision))])
+        if outcome.isApplied { written.note(KnownRule(rule: rule, revision: outcome.revision)) }
+        return outcome
     }
 
     /// - Parameter revision: the rule under which it leads.
@@ -44,6 +49,59 @@ struct MemberStore: Sendable {
 
     func put(_ report: MemberReport) async throws(Refusal) -> ChangeOutcome {
         try await put(report, at: StoreKeys.report(caller.cluster, caller.member), under: [try await isThere()])
+    }
+
+    // MARK: - What it is measured by
+
+    /// The rule with this revision, or an older one, as far as this host knows it without asking.
+    func knownRule(upTo revision: Int64) -> KnownRule? {
+        let heard = watcher.read { planet in
+            planet.clusters[caller.cluster].flatMap { records in
+                records.rule.map { KnownRule(rule: $0, revision: records.ruleRevision) }
+            }
+        }
+        return [heard, written.rule].compactMap(\.self).filter { $0.revision <= revision }.max {
+            $0.revision < $1.revision
+        }
+    }
+
+    /// The present rule, as the store has it now.
+    func presentRule() async throws(Refusal) -> KnownRule? {
+        try await store.record(ClusterRule.self, at: StoreKeys.clusterRule(caller.cluster)).map {
+            KnownRule(rule: $0.record, revision: $0.revision.number)
+        }
+    }
+
+    /// Those that the cluster shall have, as the store has it now.
+    func wantedMembers() async throws(Refusal) -> [MemberName] {
+        guard let spec = try await store.record(ClusterSpec.self, at: StoreKeys.clusterSpec(caller.cluster)) else {
+            throw Refusal(.notFound, "cluster \(caller.cluster) not found")
+        }
+        return spec.record.members.map(\.name)
+    }
+
+    /// Whose place it is where the member lives: a host knows of its machine only whom it was made for, and a store that has
+    /// gone back gives names again.
+    ///
+    /// - Returns: false: nobody's, as this store has it; it may have forgotten the machine.
+    /// - Throws: when another machine is this member.
+    func isPlaced() async throws(Refusal) -> Bool {
+        if watcher.read({ $0.clusters[caller.cluster]?.placements[caller.member]?.machine }) == caller.machine {
+            return true
+        }
+        // A member that has just been made is there before this host follows its cluster.
+        let key = StoreKeys.placement(caller.cluster, caller.member)
+        guard let placement = try await store.record(MemberPlacement.self, at: key)?.record else { return false }
+        guard placement.machine == caller.machine else { throw Self.foreign(caller, placement) }
+        return true
+    }
+
+    static func foreign(_ caller: MemberRoutes.Caller, _ placement: MemberPlacement) -> Refusal {
+        Refusal(
+            .failedPrecondition,
+            "member \(caller.member) of cluster \(caller.cluster) is machine \(placement.machine) on host "
+                + "\(placement.host); this one, \(caller.machine), is of before: destroy it when nothing of it is needed"
+        )
     }
 
     /// A cluster that was destroyed stays destroyed: a record that comes late is not taken for one of a new cluster of
@@ -68,4 +126,19 @@ struct MemberStore: Sendable {
         let outcome = try await store.carryOut(Transaction(compares: compares, then: [put]))
         return ChangeOutcome(isApplied: outcome.succeeded, revision: outcome.revision.number)
     }
+}
+
+/// A rule, and the revision that wrote it.
+struct KnownRule: Hashable, Sendable {
+    var rule: ClusterRule
+    var revision: Int64
+}
+
+/// What a member has written last.
+final class LastRule: Sendable {
+    private let state: Mutex<KnownRule?> = Mutex(nil)
+
+    var rule: KnownRule? { state.withLock(\.self) }
+
+    func note(_ rule: KnownRule) { state.withLock { $0 = rule } }
 }

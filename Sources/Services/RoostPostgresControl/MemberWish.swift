@@ -20,8 +20,15 @@ enum MemberWish: Hashable, Sendable {
 
     /// Those that come are first, so that there are never fewer than now or at the end. Only where there is no number left
     /// for one more, somebody has to go before, whom the others must be able to miss.
-    func course(of spec: ClusterSpec, _ records: Planet.ClusterRecords, _ rule: ClusterRule) throws(Refusal) -> Course {
-        let numbers = spec.members.compactMap { Int($0.name.text.split(separator: "-").last ?? "") }
+    ///
+    /// - Parameter published: whom machines of the cluster are, by what their hosts say. The store may not know of them: one that
+    ///   went back gives its numbers again.
+    func course(
+        of spec: ClusterSpec, _ records: Planet.ClusterRecords, _ rule: ClusterRule,
+        beside published: Set<MemberName> = []
+    ) throws(Refusal) -> Course {
+        let named = records.everNamed.union(published).union(spec.members.map(\.name))
+        let numbers = named.compactMap { PostgresNames.number(of: $0, in: spec.name) }
         var course = Course(lastNumber: max(spec.lastNumber ?? 0, numbers.max() ?? 0))
         var leavers: [MemberName] = []
         switch self {
@@ -40,8 +47,8 @@ enum MemberWish: Hashable, Sendable {
                 leavers += Self.leavers(max(there.count - count, 0), of: there, records, rule)
             }
         }
-        for member in leavers { try Self.check(member, rule) }
-        let wanted = rule.members.count + course.comers.count - leavers.count
+        for member in leavers where records.absence(of: member) != .unnamed { try Self.check(member, rule) }
+        let wanted = rule.members.count + course.comers.count - leavers.count { rule.members.contains($0) }
         guard wanted <= ClusterDirectory.membersMax else {
             throw Refusal(
                 .failedPrecondition,
@@ -52,7 +59,7 @@ enum MemberWish: Hashable, Sendable {
             throw Refusal(.failedPrecondition, "a cluster has at least one member; destroy it instead")
         }
         course.steps = Self.steps(from: rule.members.count, comers: course.comers.map(\.name), leavers: leavers)
-        if let first = course.steps.first, first.kind == .remove {
+        if let first = course.steps.first, first.kind == .remove, rule.members.contains(first.member) {
             try Self.check(first.member, canBeMissed: records, rule)
         }
         return course

@@ -85,7 +85,7 @@ import Testing
         #expect(try await world.settle(under: fence))
         let comer = try MemberName("db-4")
         #expect(try await records(world).placements[comer]?.host == world.names[3])
-        #expect(try await records(world).absence(of: comer) == "joining")
+        #expect(try await records(world).absence(of: comer) == .joining)
         try await world.keepOperations(under: fence)
         #expect(try await world.look().operations[id]?.state == .running)
         #expect(
