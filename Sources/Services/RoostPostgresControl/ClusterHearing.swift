@@ -202,16 +202,6 @@ extension Planet.ClusterRecords {
         return standbys.contains { $0.member == member && $0.isConfirming }
     }
 
-    /// These have proof that the store went back to an older copy, and do nothing that its rule says. Whoever has been called
-    /// since, by a rule that was put right, has not said anything about that one yet.
-    var membersWithProof: [MemberName] {
-        guard let rule else { return [] }
-        let called = max(rule.epoch, rule.recruitment?.epoch ?? rule.epoch)
-        return rule.members.filter { member in
-            reports[member].map { $0.knowledge != nil && $0.promised >= called } ?? false
-        }
-    }
-
     /// How much of its leader's log a standby does not show yet: what it has not received, and what it has not replayed.
     public func lagBytes(of member: MemberName) -> UInt64 {
         let view = heartbeat?.standbys?.first { $0.member == member }
