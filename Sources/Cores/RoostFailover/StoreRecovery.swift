@@ -121,11 +121,12 @@ public struct StoreRecovery: Hashable, Sendable {
         }
         guard let first = proofs.first, proofs.allSatisfy(\.proof.isOfPromiseAlone) else { return nil }
         let promised = members.filter { $0.isCredible(beside: stored) }.map(\.promised).max() ?? stored.called
-        rule = stored
-        source = nil
-        strangers = []
+        var rule = stored
         let call = max(promised, stored.called).next
         rule.recruitment = Recruitment(epoch: call, proposer: first.member, reason: .storeRecovered)
+        self.rule = rule
+        source = nil
+        strangers = []
     }
 
     /// The history stays as the store has it: nothing that was written under it can be taken back.
