@@ -56,7 +56,9 @@ public struct StoreRecovery: Hashable, Sendable {
     /// - Parameter reports: of members that are heard now. One without knowledge has no proof: it knows no more than the
     ///   store's rule. Nothing is made of the silence of one that has no data, has not seen the rule yet, whose program does not
     ///   tell, or whose volume may be younger than the copy of the store.
-    public init(of stored: ClusterRule, _ reports: [MemberReport]) throws(Obstacle) {
+    public init(
+        of stored: ClusterRule, _ reports: [MemberReport], unsettled: Set<MemberName> = []
+    ) throws(Obstacle) {
         let present = stored.withLastMembers(of: reports)
         let credible = reports.filter { $0.counts(beside: stored) }
         guard credible.contains(where: { $0.proof(against: stored) != nil }) else { throw .nothingIsMissing }
@@ -70,7 +72,7 @@ public struct StoreRecovery: Hashable, Sendable {
             }
         }
         guard let spokesman = accounts.first?.member else { throw .nothingIsMissing }
-        let testimony = Testimony(under: present, beside: stored, reports)
+        let testimony = Testimony(under: present, beside: stored, reports, unsettled)
         let heard = said.filter { report in testimony.telling.contains(report.member) }
         guard heard.count >= testimony.needed else {
             throw .tooFewSay(testimony.needed - heard.count, of: testimony.mute)

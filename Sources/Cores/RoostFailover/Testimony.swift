@@ -36,6 +36,8 @@ public struct Testimony: Hashable, Sendable {
         case incredible
         /// It has proof, and no history: it had no data when it promised.
         case noHistory
+        /// A leader may have let clients in since it said how far it is.
+        case unsettled
         /// It has failed, and may know more than it says.
         case failed
         case noData
@@ -52,6 +54,7 @@ public struct Testimony: Hashable, Sendable {
             case .program: "its program does not say what it knows; give it a newer image"
             case .incredible: "what it says cannot be"
             case .noHistory: "it had no data when the store was right"
+            case .unsettled: "it has to say once more how far it is; look again in some seconds"
             case .failed: "it has failed, and does not say what it knows"
             case .noData: "it has no data"
             case .hasNotLooked: "it has not said yet what it makes of the store's rule; look again"
@@ -63,12 +66,17 @@ public struct Testimony: Hashable, Sendable {
     }
 
     /// By the rule that the store has, and reports of members that are heard now.
-    public init(of stored: ClusterRule, _ reports: [MemberReport]) {
-        self.init(under: stored.withLastMembers(of: reports), beside: stored, reports)
+    ///
+    /// - Parameter unsettled: what these have may be more than they have said. Who has proof has taken nothing since.
+    public init(of stored: ClusterRule, _ reports: [MemberReport], unsettled: Set<MemberName> = []) {
+        self.init(under: stored.withLastMembers(of: reports), beside: stored, reports, unsettled)
     }
 
     /// - Parameter present: with the last members.
-    init(under present: ClusterRule, beside stored: ClusterRule, _ reports: [MemberReport]) {
+    init(
+        under present: ClusterRule, beside stored: ClusterRule, _ reports: [MemberReport],
+        _ unsettled: Set<MemberName>
+    ) {
         members = present.members
         needed = max(present.members.count - present.confirmations, present.members.count / 2 + 1)
         let chains = reports.filter { $0.counts(beside: stored) }.compactMap { $0.knowledge?.history }
@@ -76,7 +84,8 @@ public struct Testimony: Hashable, Sendable {
         let wentBackTo = present.lastCommon(with: chains.filter { !$0.isEmpty })
         mute = present.members.compactMap { member in
             guard let report = reports.first(where: { $0.member == member }) else { return Mute(member, .unheard) }
-            return report.muteness(beside: stored, wentBackTo: wentBackTo).map { Mute(member, $0) }
+            if let reason = report.muteness(beside: stored, wentBackTo: wentBackTo) { return Mute(member, reason) }
+            return report.knowledge == nil && unsettled.contains(member) ? Mute(member, .unsettled) : nil
         }
     }
 

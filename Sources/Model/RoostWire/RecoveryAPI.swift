@@ -140,15 +140,19 @@ public struct ClusterVoices: Sendable, Codable, Hashable {
     public var members: Set<MemberName>
     /// The leader of the rule has renewed its lease in the last seconds.
     public var isLeaderRenewing: Bool
+    /// They have said how far they are since nobody can have let clients in any more by the store's rule. Nil from a host of a
+    /// version before: nobody has.
+    public var settled: Set<MemberName>?
 
-    /// Nobody, unless it is said.
-    public init(members: Set<MemberName> = [], isLeaderRenewing: Bool = false) {
+    /// Nobody, unless it is said; and whoever speaks has done so long enough, unless it is said who.
+    public init(members: Set<MemberName> = [], isLeaderRenewing: Bool = false, settled: Set<MemberName>? = nil) {
         self.members = members
         self.isLeaderRenewing = isLeaderRenewing
+        self.settled = settled ?? members
     }
 
     enum CodingKeys: String, CodingKey {
-        case members
+        case members, settled
         case isLeaderRenewing = "leader_renews"
     }
 }

@@ -10,7 +10,7 @@ extension ClusterDirectory {
     /// - Parameter voices: who was seen to speak in the last seconds.
     func recovery(of name: AppName, hearing voices: ClusterVoices) async throws(Refusal) -> RecoveryBody {
         let (records, _, rule) = try await ruling(name)
-        let testimony = Testimony(of: rule, Self.heard(records, by: voices))
+        let testimony = Testimony(of: rule, Self.heard(records, by: voices), unsettled: voices.unsettled)
         // Whoever came since the store went back is none of its members, and may know all the same.
         let others = testimony.members + records.membersWithProof
         let names = others.reduce(into: rule.members) { if !$0.contains($1) { $0.append($1) } }
@@ -102,7 +102,7 @@ extension ClusterDirectory {
                 "\(rule.leader) lets clients in under the store's rule: what they have written since would be lost")
         }
         do throws(StoreRecovery.Obstacle) {
-            return try StoreRecovery(of: rule, reports)
+            return try StoreRecovery(of: rule, reports, unsettled: voices.unsettled)
         } catch {
             throw Refusal(.failedPrecondition, "\(error)")
         }
@@ -114,4 +114,8 @@ extension StoreRecovery {
         guard let last = rule.history.last, let call = rule.recruitment else { return nil }
         return RecoveryProposal(last: ReignBody(last), source: source, calls: call.epoch, strangers: strangers)
     }
+}
+
+extension ClusterVoices {
+    fileprivate var unsettled: Set<MemberName> { members.subtracting(settled ?? []) }
 }

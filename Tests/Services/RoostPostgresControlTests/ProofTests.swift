@@ -191,6 +191,16 @@ import Testing
                 "not heard", nil, "it has its volume since epoch 1, which may be after what the store has lost",
             ])
         #expect(body.obstacle?.contains("db-3 (it has its volume since epoch 1") == true, "\(body)")
+        // A leader may have let clients in since it said how far it is.
+        try await say(world, before.members[2]) { $0.keptSince = Epoch.none }
+        let heard = Set(before.members[1...])
+        for settled in [[], [before.members[1]], [before.members[2]]] as [Set<MemberName>] {
+            let voices = ClusterVoices(members: heard, settled: settled)
+            let body = try await world.directory.recovery(of: world.cluster, hearing: voices)
+            // Who has proof has taken nothing since.
+            #expect((body.proposal != nil) == settled.contains(before.members[2]), "\(body)")
+            if body.proposal == nil { #expect(body.obstacle?.contains("has to say once more") == true, "\(body)") }
+        }
     }
 
     private func closeLeader(_ world: ClusterWorld) async throws {
