@@ -73,21 +73,15 @@ extension RecoveryBody {
         for member in members {
             table.add(cells: [
                 Cell(member.name.text), Cell(member.isHeard ? "yes" : "no", member.isHeard ? .plain : .bad),
-                Cell(member.mute == nil ? "yes" : "no", member.mute == nil ? .plain : .bad),
+                // A host of a version before does not say.
+                needed == nil ? Cell("-") : Cell(member.mute == nil ? "yes" : "no", member.mute == nil ? .plain : .bad),
                 .number(member.promised.map { "\($0)" } ?? "-"), Cell(member.opened?.text ?? "-"),
                 Cell(member.last?.text ?? "-"), Cell(member.position.map { "\($0)" } ?? "-"),
             ])
         }
         var facts = Facts([("Store", "epoch \(epoch), \(leader) leads")])
         if let proposal {
-            // Whose knowledge a rule rests on is for people to weigh: it may be one member's word.
-            let knowing = members.filter { $0.last == proposal.last }.map(\.name.text)
-            let source =
-                proposal.source.map { $0.text }.map { name in
-                    "as \(knowing.contains(name) ? knowing.joined(separator: ", ") : name) "
-                        + (knowing.count > 1 ? "know" : "alone knows")
-                } ?? "as the store has it"
-            facts.facts.append(("Rule", "\(proposal.last.text), \(source)"))
+            facts.facts.append(("Rule", "\(proposal.last.text), \(ground(of: proposal))"))
             facts.facts.append(("Then", "all members are called to epoch \(proposal.calls), and choose by their logs"))
             let strangers = proposal.strangers.map(\.text).joined(separator: ", ")
             if !strangers.isEmpty { facts.facts.append(("Left out", "\(strangers): of another history")) }
@@ -104,6 +98,13 @@ extension RecoveryBody {
         if !proofs.isEmpty { parts.append(proofs.joined(separator: "\n")) }
         if proposal != nil, !isBeingApplied { parts.append("Do it: roost pg recover \(name) --apply") }
         return parts.joined(separator: "\n\n")
+    }
+
+    /// Whose knowledge a rule rests on is for people to weigh: it may be one member's word.
+    private func ground(of proposal: RecoveryProposal) -> String {
+        guard let source = proposal.source else { return "as the store has it" }
+        let others = members.filter { $0.name != source && $0.last == proposal.last }.map(\.name.text)
+        return others.isEmpty ? "as \(source) alone knows" : "as \(source) knows, and \(others.joined(separator: ", "))"
     }
 }
 
