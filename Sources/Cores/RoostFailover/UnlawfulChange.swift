@@ -20,7 +20,8 @@ extension ClusterRule {
             members.first == member && leader == member && self.members == members && epoch == .first
             && confirmations == Self.confirmations(of: members.count) && history.count == 1
             && reign?.epoch == .first && reign?.leader == member && reign?.begin == .zero
-        guard isFirst, recruitment == nil, switchover == nil, pause == nil, restart == nil, change == nil, changes == nil
+        guard isFirst, recruitment == nil, switchover == nil, pause == nil, restart == nil, change == nil,
+            changes == nil
         else { throw UnlawfulChange("this is not how \(member) makes a cluster of \(members.words)") }
     }
 
@@ -35,7 +36,11 @@ extension ClusterRule {
         let step = try checkChange(since: former, by: isElection ? nil : member)
         try checkMembers(since: former, after: step)
         try checkWishes(since: former, by: member, after: step, isElection: isElection)
-        if isElection { try checkElection(since: former) } else { try checkReign(since: former, by: member, after: step) }
+        if isElection {
+            try checkElection(since: former)
+        } else {
+            try checkReign(since: former, by: member, after: step)
+        }
     }
 
     /// - Parameter member: nil: a new leader is named, and nobody speaks for the old one.
@@ -49,7 +54,9 @@ extension ClusterRule {
         }
         let taken = change.done.count - wish.done.count
         var asked = change
-        (asked.left, asked.done, asked.isPrepared, asked.refusal) = (wish.left, wish.done, wish.isPrepared, wish.refusal)
+        (asked.left, asked.done, asked.isPrepared, asked.refusal) = (
+            wish.left, wish.done, wish.isPrepared, wish.refusal
+        )
         guard asked == wish, change.done + change.left == wish.done + wish.left, taken == 0 || taken == 1 else {
             throw UnlawfulChange("this is not the change of members that somebody asked for, or not its next step")
         }

@@ -40,7 +40,7 @@ extension ClusterDirectory {
     ) async throws(Refusal) -> (isKnown: Bool, id: PlanetOperationID?) {
         let (ruleKey, specKey) = (StoreKeys.clusterRule(name), StoreKeys.clusterSpec(name))
         let (records, _, present) = try await ruling(name)
-        try Self.checkStoreIsNotBehind(records, name)
+        try Self.checkStoreIsNotBehind(records, name, leaving: wish.leaver)
         guard var spec = try await store.record(ClusterSpec.self, at: specKey) else { return (false, nil) }
         var rule = present
         if let change = rule.change, change.current != nil {
