@@ -38,7 +38,8 @@ extension ClusterSimulation {
     /// As a member's host judges what it makes of the rule. One that is no member tries it, and one whose rule is of another
     /// store; the others never do what is not theirs.
     func checkLaw(_ request: SimulatedStore.Request, by member: Int) -> Bool {
-        guard breakage == nil, case .rule(let rule, let expected) = request, expected == store.view.ruleRevision else {
+        guard breakage == nil, case .rule(let rule, let expected, _) = request, expected == store.view.ruleRevision
+        else {
             return true
         }
         let name = members[member].name
