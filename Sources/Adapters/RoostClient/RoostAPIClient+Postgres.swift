@@ -33,6 +33,12 @@ extension RoostAPIClient {
         try await send(.put, "/v1/postgres/\(name)/allow", body: AllowBody(allow: networks))
     }
 
+    /// Says when a lost member is replaced.
+    public func replace(after term: ReplacementTerm, in name: AppName) async throws(APIError) -> ClusterBody {
+        try await send(
+            .put, "/v1/postgres/\(name)/replace-after", body: ReplaceAfterBody(after: term.description))
+    }
+
     /// Keeps the leader for so long, in whole seconds.
     public func pause(_ name: AppName, for length: Duration) async throws(APIError) -> ClusterBody {
         try await send(.put, "/v1/postgres/\(name)/pause", body: PauseBody(seconds: length.components.seconds))

@@ -49,6 +49,8 @@ public struct MemberChange: Hashable, Sendable, Codable {
     public var isPrepared: Bool?
     /// Written by the leader, or by whoever takes it back: why the rest is not done.
     public var refusal: String?
+    /// Nobody has asked for it: a lost member is replaced. Nil means no.
+    public var isAutomatic: Bool?
     /// What a newer version has written.
     public var unknown = UnknownFields()
 
@@ -56,9 +58,10 @@ public struct MemberChange: Hashable, Sendable, Codable {
     public static let stepsMax = 2 * PostgresNames.membersMax
 
     /// One that nobody has begun.
-    public init(id: String, steps: [Step]) {
+    public init(id: String, steps: [Step], isAutomatic: Bool? = nil) {
         self.id = id
         left = steps
+        self.isAutomatic = isAutomatic
     }
 
     /// Nothing more comes of it.
@@ -72,6 +75,7 @@ extension MemberChange {
     private enum CodingKeys: String, CodingKey {
         case id, left, done, refusal
         case isPrepared = "is_prepared"
+        case isAutomatic = "is_automatic"
     }
 
     public init(from decoder: any Decoder) throws {
@@ -81,6 +85,7 @@ extension MemberChange {
         done = try container.decode([Step].self, forKey: .done)
         isPrepared = try container.decodeIfPresent(Bool.self, forKey: .isPrepared)
         refusal = try container.decodeIfPresent(String.self, forKey: .refusal)
+        isAutomatic = try container.decodeIfPresent(Bool.self, forKey: .isAutomatic)
         unknown = try UnknownFields(of: decoder, besides: CodingKeys.self)
     }
 
@@ -92,6 +97,7 @@ extension MemberChange {
         try container.encode(done, forKey: .done)
         try container.encodeIfPresent(isPrepared, forKey: .isPrepared)
         try container.encodeIfPresent(refusal, forKey: .refusal)
+        try container.encodeIfPresent(isAutomatic, forKey: .isAutomatic)
     }
 }
 

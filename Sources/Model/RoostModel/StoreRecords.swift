@@ -106,6 +106,8 @@ public struct ClusterSpec: Hashable, Sendable, Codable {
     public var allowedClients: [String]?
     /// The highest number that a member was ever given. Nil: no member has come since the cluster was made.
     public var lastNumber: Int?
+    /// Nil: ``ReplacementTerm/standard``.
+    public var replaceAfter: ReplacementTerm?
     /// In ``allowedClients``.
     public static let allowedClientsMax = 64
 
@@ -129,7 +131,8 @@ public struct ClusterSpec: Hashable, Sendable, Codable {
     /// A new cluster's; how many members there may be is checked before (``PostgresNames/membersMax``).
     public init(
         name: AppName, address: IPv4Address, volumeSize: ByteCount, guest: MachineGuest, image: String,
-        members: [MemberSpec], createdAt: Int64, isDestroying: Bool = false, allowedClients: [String]? = nil
+        members: [MemberSpec], createdAt: Int64, isDestroying: Bool = false, allowedClients: [String]? = nil,
+        replaceAfter: ReplacementTerm? = nil
     ) {
         self.name = name
         self.address = address
@@ -140,6 +143,7 @@ public struct ClusterSpec: Hashable, Sendable, Codable {
         self.createdAt = createdAt
         self.isDestroying = isDestroying
         self.allowedClients = allowedClients
+        self.replaceAfter = replaceAfter
     }
 
     enum CodingKeys: String, CodingKey {
@@ -150,6 +154,7 @@ public struct ClusterSpec: Hashable, Sendable, Codable {
         case isDestroying = "is_destroying"
         case allowedClients = "allowed_clients"
         case lastNumber = "last_number"
+        case replaceAfter = "replace_after"
     }
 }
 

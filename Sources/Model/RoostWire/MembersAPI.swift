@@ -25,6 +25,15 @@ public struct ScaleBody: Sendable, Codable {
     public init(regions: [String: Int]) { self.regions = regions }
 }
 
+/// `PUT /v1/postgres/{name}/replace-after`
+public struct ReplaceAfterBody: Sendable, Codable {
+    /// `never`, or a duration from 10s to 168h: as ``ReplacementTerm`` reads it.
+    public var after: String
+
+    /// Checked by who takes it.
+    public init(after: String) { self.after = after }
+}
+
 /// The answer to whoever asks that members come or go: ``ClusterBody/change`` says under this id how far it is.
 public struct ChangeAnswer: Sendable, Codable {
     /// Always true: what is refused is an ``ErrorBody``.
@@ -59,9 +68,17 @@ public struct ChangeState: Sendable, Codable, Hashable {
     public var done: [Step]
     /// Why nothing more is done; nil while it goes on, and when nothing is left.
     public var refusal: String?
+    /// Nobody has asked for it: a lost member is replaced. Nil means no.
+    public var isAutomatic: Bool?
+
+    enum CodingKeys: String, CodingKey {
+        case id, left, done, refusal
+        case isAutomatic = "automatic"
+    }
 
     /// As the rule has it.
     public init(_ change: MemberChange) {
+        isAutomatic = change.isAutomatic
         id = change.id
         left = change.left.map(Step.init)
         done = change.done.map(Step.init)

@@ -17,12 +17,15 @@ public struct CreateClusterRequest: Sendable, Codable {
     public var guest: MachineGuest?
     /// Nil or empty: `images.postgres` of the host that takes the request, if it has one.
     public var image: String?
+    /// As ``ReplacementTerm`` reads it. Nil: ``ReplacementTerm/standard``.
+    public var replaceAfter: String?
 
     /// What is left out the host decides.
     public init(
         name: String, region: String, replicaRegions: [String], volumeSizeGigabytes: Int? = nil,
-        guest: MachineGuest? = nil, image: String? = nil
+        guest: MachineGuest? = nil, image: String? = nil, replaceAfter: String? = nil
     ) {
+        self.replaceAfter = replaceAfter
         self.name = name
         self.region = region
         self.replicaRegions = replicaRegions
@@ -38,6 +41,7 @@ public struct CreateClusterRequest: Sendable, Codable {
         case name, region, guest, image
         case replicaRegions = "replica_regions"
         case volumeSizeGigabytes = "volume_size_gb"
+        case replaceAfter = "replace_after"
     }
 }
 
@@ -113,13 +117,16 @@ public struct ClusterBody: Sendable, Codable, Hashable {
     public var restart: RestartState?
     /// The last request that members come or go; nil: there was none.
     public var change: ChangeState?
+    /// When a lost member is replaced by itself; nil from hosts that do not do it.
+    public var replaceAfter: ReplacementTerm?
 
     /// Put together by the asked host from the cluster's records.
     public init(
         name: AppName, status: Status, detail: String?, epoch: Epoch, leader: MemberName?, rule: String,
         writeURL: String, readURL: String, authorityCertificate: String, members: [MemberBody],
         switchover: SwitchoverState? = nil, allow: [String]? = nil, sharedHosts: [SharedHostBody]? = nil,
-        pause: PauseState? = nil, restart: RestartState? = nil, change: ChangeState? = nil
+        pause: PauseState? = nil, restart: RestartState? = nil, change: ChangeState? = nil,
+        replaceAfter: ReplacementTerm? = nil
     ) {
         self.name = name
         self.status = status
@@ -137,6 +144,7 @@ public struct ClusterBody: Sendable, Codable, Hashable {
         self.pause = pause
         self.restart = restart
         self.change = change
+        self.replaceAfter = replaceAfter
     }
 
     /// A primary accepts writes.
@@ -148,6 +156,7 @@ public struct ClusterBody: Sendable, Codable, Hashable {
         case readURL = "read_url"
         case authorityCertificate = "ca_certificate"
         case sharedHosts = "shared_hosts"
+        case replaceAfter = "replace_after"
         case missing
     }
 }

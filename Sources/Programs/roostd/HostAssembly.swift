@@ -84,7 +84,7 @@ struct HostAssembly {
             MachineNameRelease(names: names, agent: agent, logger: Logger(label: "roost.names")),
         ]
         services += work(
-            on: clusters, in: store, by: dispatch, watcher: watcher, duty: duty,
+            on: clusters, in: store, by: dispatch, watcher: watcher, hearing: hearing, duty: duty,
             reachable: { await mesh.reachableHosts(from: host) })
         let orders = Self.orders(to: edge, of: agent, view)
         services += doors(
@@ -136,7 +136,7 @@ struct HostAssembly {
     /// What one host of the planet does at a time.
     private func work(
         on clusters: ClusterDirectory, in store: any Store, by dispatch: PlanetDispatch, watcher: PlanetWatcher,
-        duty: DutyHolder, reachable: @escaping @Sendable () async -> Set<HostName>
+        hearing: ClusterHearing, duty: DutyHolder, reachable: @escaping @Sendable () async -> Set<HostName>
     ) -> [any Service] {
         let operations = OperationDirectory(store: store)
         let services: [any Service] = [
@@ -146,7 +146,9 @@ struct HostAssembly {
                 logger: Logger(label: "roost.operations")),
             PlanRunner(
                 ClusterReconciler(
-                    store: store, dispatch: dispatch, clusters: clusters, logger: Logger(label: "roost.clusters")),
+                    store: store, dispatch: dispatch, clusters: clusters,
+                    replacing: ReplacementDesk(voices: { hearing.voices(of: $0) }),
+                    logger: Logger(label: "roost.clusters")),
                 watcher: watcher, operations: operations, fence: { duty.fence }, reachable: reachable,
                 logger: Logger(label: "roost.clusters")),
         ]

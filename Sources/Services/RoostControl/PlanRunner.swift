@@ -23,6 +23,8 @@ public final class PlanRunner<Kind: Reconciler>: Service, Sendable {
     private let done = Mutex<[Kind.Thing: (plan: Plan<Kind.Step>, at: Moment)]>([:])
     /// Steps that this host has noted, and that every plan has had since: what they did does not show yet.
     private let told = Mutex<[Kind.Thing: Set<Kind.Step>]>([:])
+    /// When it was last looked what time has changed.
+    private let watched = Mutex<Moment?>(nil)
     private let wakes = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
 
     /// So often it is seen whether something is due by time, or the duty has come or gone. Nothing is looked at for that.
@@ -31,6 +33,8 @@ public final class PlanRunner<Kind: Reconciler>: Service, Sendable {
     static var collectPause: Duration { .milliseconds(50) }
     /// Until what a plan did shows in the planet, the same plan is not carried out again; for no longer than this.
     static var settleMax: Duration { .seconds(1) }
+    /// So often it is looked what time has changed.
+    static var watchInterval: Duration { .seconds(1) }
     /// Things worked on at once.
     static var workersMax: Int { 64 }
 
@@ -67,9 +71,14 @@ public final class PlanRunner<Kind: Reconciler>: Service, Sendable {
                     guard fence() != nil else {
                         list.withLock { $0.note(.all) }
                         told.withLock { $0 = [:] }
+                        kind.forgetWatch()
                         continue
                     }
-                    guard watcher.isLive else { continue }
+                    guard watcher.isLive else {
+                        kind.forgetWatch()
+                        continue
+                    }
+                    await watch()
                     for job in await look() { group.addTask { await self.work(job) } }
                     try? await Task.sleep(for: Self.collectPause)
                 }
@@ -84,6 +93,19 @@ public final class PlanRunner<Kind: Reconciler>: Service, Sendable {
         let concerns = watcher.read { planet in changes.map { kind.concern(of: $0, in: planet) } }
         list.withLock { list in for concern in concerns { list.note(concern) } }
         wakes.continuation.yield()
+    }
+
+    /// What may be another by time alone is looked at like what has changed.
+    private func watch() async {
+        let now = BootClock.now()
+        let isDue = watched.withLock { watched in
+            if let last = watched, now - last < Self.watchInterval { return false }
+            watched = now
+            return true
+        }
+        guard isDue else { return }
+        let things = kind.watch(in: watcher.planet, reachable: await reachable())
+        if !things.isEmpty { list.withLock { $0.note(.things(things)) } }
     }
 
     /// A thing that is to be worked on, with the plan and what the plan was made from.

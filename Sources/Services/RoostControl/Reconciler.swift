@@ -33,6 +33,15 @@ public protocol Reconciler: Sendable {
     /// Whose plan a change can alter.
     func concern(of change: PlanetChange, in planet: Planet) -> Concern<Thing>
 
+    /// Takes in what no change of the planet tells: that time passes, and which hosts answer. Asked once a second while this
+    /// host has the duty and hears the store.
+    ///
+    /// - Returns: the things whose plan may be another one by that.
+    func watch(in planet: Planet, reachable: Set<HostName>) -> Set<Thing>
+
+    /// What ``watch(in:reachable:)`` has seen says nothing any more.
+    func forgetWatch()
+
     /// The plan for one thing; nil when the planet does not know it any more.
     func plan(for thing: Thing, in planet: Planet, reachable: Set<HostName>) -> Plan<Step>?
 
@@ -48,4 +57,11 @@ public protocol Reconciler: Sendable {
 
     /// What is written down already, so that nothing is written twice.
     func noted(on thing: Thing, in planet: Planet) -> String?
+}
+
+extension Reconciler {
+    /// Time alone changes nothing.
+    public func watch(in planet: Planet, reachable: Set<HostName>) -> Set<Thing> { [] }
+
+    public func forgetWatch() {}
 }

@@ -9,43 +9,73 @@ extension ClusterDirectory {
     /// - Returns: the wish's id, which is its operation's too; nil when the cluster is as wanted. One that is asked for again
     ///   while it goes on is that one.
     func requestMembers(of name: AppName, _ wish: MemberWish) async throws(Refusal) -> PlanetOperationID? {
-        let (ruleKey, specKey) = (StoreKeys.clusterRule(name), StoreKeys.clusterSpec(name))
         for _ in 0..<AppDirectory.triesMax {
-            let (records, _, present) = try await ruling(name)
-            try Self.checkStoreIsNotBehind(records, name)
-            guard var spec = try await store.record(ClusterSpec.self, at: specKey) else { continue }
-            var rule = present
-            if let change = rule.change, change.current != nil { return try Self.goingOn(change, wish, spec.record) }
-            guard rule.recruitment == nil else {
-                throw Refusal(.failedPrecondition, "the cluster is changing its leader at this moment; try again")
-            }
-            try Self.check(rule.members, have: .members, records.reports)
-            guard records.departed.isEmpty else {
-                throw Refusal(
-                    .failedPrecondition,
-                    "\(records.departed.sorted().map(\.text).joined(separator: ", ")) is still leaving; try again in a moment"
-                )
-            }
-            let course = try wish.course(of: spec.record, records, rule)
-            guard !course.steps.isEmpty else { return nil }
-            let id = OperationDirectory.makeID()
-            rule.change = MemberChange(id: id.text, steps: course.steps)
-            spec.record.members += course.comers
-            if !course.comers.isEmpty { spec.record.lastNumber = course.lastNumber }
-            let begun = try OperationDirectory.begin(Self.operation(id, .changeMembers, on: spec.record))
-            let outcome = try await store.carryOut(
-                Transaction(
-                    compares: [
-                        .modified(key: ruleKey, equals: Revision(records.ruleRevision)),
-                        .modified(key: specKey, equals: spec.revision), begun.compare,
-                    ],
-                    then: [
-                        try .put(rule, at: ruleKey), try .put(spec.record, over: spec.bytes, at: specKey),
-                        begun.operation,
-                    ]))
-            if outcome.succeeded { return id }
+            let answer = try await tryMembers(of: name, wish)
+            if answer.isKnown { return answer.id }
         }
         throw Refusal(.unavailable, "too many changes at once; try again")
+    }
+
+    /// Has a member come for one that is lost, of which nobody asks; if the rule is still the one that was looked at.
+    func replace(
+        lost member: MemberName, of name: AppName, in region: RegionCode, seen planet: Planet,
+        under conditions: [Transaction.Compare]
+    ) async throws(Refusal) {
+        guard let records = planet.clusters[name], let spec = records.spec else { return }
+        let rule = Transaction.Compare.modified(
+            key: StoreKeys.clusterRule(name), equals: Revision(records.ruleRevision))
+        let host = records.placements[member].map { " and its host \($0.host)" } ?? ""
+        let term = spec.replaceAfter ?? .standard
+        _ = try await tryMembers(
+            of: name, .replace(member, region, nil),
+            because: "\(member)\(host) were not heard from for \(term): it is replaced", under: conditions + [rule])
+    }
+
+    /// One try; somebody else's change may come first.
+    ///
+    /// - Parameter reason: why it is asked for, where nobody asks.
+    private func tryMembers(
+        of name: AppName, _ wish: MemberWish, because reason: String? = nil,
+        under conditions: [Transaction.Compare] = []
+    ) async throws(Refusal) -> (isKnown: Bool, id: PlanetOperationID?) {
+        let (ruleKey, specKey) = (StoreKeys.clusterRule(name), StoreKeys.clusterSpec(name))
+        let (records, _, present) = try await ruling(name)
+        try Self.checkStoreIsNotBehind(records, name)
+        guard var spec = try await store.record(ClusterSpec.self, at: specKey) else { return (false, nil) }
+        var rule = present
+        if let change = rule.change, change.current != nil {
+            return (true, try Self.goingOn(change, wish, spec.record))
+        }
+        guard rule.recruitment == nil else {
+            throw Refusal(.failedPrecondition, "the cluster is changing its leader at this moment; try again")
+        }
+        try Self.check(rule.members, have: .members, records.reports)
+        guard records.departed.isEmpty else {
+            throw Refusal(
+                .failedPrecondition,
+                "\(records.departed.sorted().map(\.text).joined(separator: ", ")) is still leaving; try again in a moment"
+            )
+        }
+        let course = try wish.course(of: spec.record, records, rule)
+        guard !course.steps.isEmpty else { return (true, nil) }
+        let id = OperationDirectory.makeID()
+        rule.change = MemberChange(id: id.text, steps: course.steps, isAutomatic: reason == nil ? nil : true)
+        spec.record.members += course.comers
+        if !course.comers.isEmpty { spec.record.lastNumber = course.lastNumber }
+        var operation = Self.operation(id, .changeMembers, on: spec.record)
+        operation.steps = (reason.map { [$0] } ?? []).map { .init(name: $0, at: operation.startedAt) }
+        let begun = try OperationDirectory.begin(operation)
+        let outcome = try await store.carryOut(
+            Transaction(
+                compares: conditions + [
+                    .modified(key: ruleKey, equals: Revision(records.ruleRevision)),
+                    .modified(key: specKey, equals: spec.revision), begun.compare,
+                ],
+                then: [
+                    try .put(rule, at: ruleKey), try .put(spec.record, over: spec.bytes, at: specKey),
+                    begun.operation,
+                ]))
+        return outcome.succeeded ? (true, id) : (false, nil)
     }
 
     /// The change that goes on, when it is what is asked for.
@@ -82,6 +112,25 @@ extension ClusterDirectory {
             rule.change?.refusal = "it was taken back"
             rule.change?.isPrepared = nil
         }
+    }
+
+    /// Takes back a replacement that nobody has asked for, as long as the rule does not name the one that comes, if the
+    /// conditions hold.
+    func takeBack(
+        _ change: String, of name: AppName, because why: String, under conditions: [Transaction.Compare]
+    ) async throws(Refusal) {
+        let (records, _, present) = try await ruling(name)
+        guard let former = present.change, former.id == change, former.isAutomatic == true, former.current != nil,
+            former.left.contains(where: { $0.kind == .add && !present.members.contains($0.member) })
+        else { return }
+        var rule = present
+        rule.change?.refusal = why
+        rule.change?.isPrepared = nil
+        let key = StoreKeys.clusterRule(name)
+        _ = try await store.carryOut(
+            Transaction(
+                compares: conditions + [.modified(key: key, equals: Revision(records.ruleRevision))],
+                then: [try .put(rule, at: key)]))
     }
 
     /// Takes a member off the spec that the rule names no more, if the conditions and that rule hold.

@@ -39,10 +39,14 @@ public struct ClusterDirectory: Sendable {
         public var volumeSize: ByteCount
         public var guest: MachineGuest
         public var image: String
+        /// Nil: ``ReplacementTerm/standard``.
+        public var replaceAfter: ReplacementTerm?
 
         public init(
-            name: AppName, regions: [RegionCode], volumeSize: ByteCount, guest: MachineGuest, image: String
+            name: AppName, regions: [RegionCode], volumeSize: ByteCount, guest: MachineGuest, image: String,
+            replaceAfter: ReplacementTerm? = nil
         ) {
+            self.replaceAfter = replaceAfter
             self.name = name
             self.regions = regions
             self.volumeSize = volumeSize
@@ -72,7 +76,8 @@ public struct ClusterDirectory: Sendable {
             let address = try await freeAddress()
             let spec = ClusterSpec(
                 name: order.name, address: address, volumeSize: order.volumeSize, guest: order.guest,
-                image: order.image, members: members, createdAt: WallClock.milliseconds())
+                image: order.image, members: members, createdAt: WallClock.milliseconds(),
+                replaceAfter: order.replaceAfter)
             let secrets: ClusterSecrets
             do { secrets = try await makeSecrets(order.name, address) } catch {
                 throw Refusal(.failed, "the host cannot make the cluster's certificates", details: "\(error)")
@@ -198,6 +203,24 @@ public struct ClusterDirectory: Sendable {
             // No list in the record means the same as an empty one: from everywhere.
             guard present.record.allowedClients ?? [] != list.texts else { return present.record }
             present.record.allowedClients = list.texts
+            let outcome = try await store.carryOut(
+                Transaction(
+                    compares: [.modified(key: key, equals: present.revision)],
+                    then: [try .put(present.record, over: present.bytes, at: key)]))
+            if outcome.succeeded { return present.record }
+        }
+        throw Refusal(.unavailable, "too many changes at once; try again")
+    }
+
+    /// Says when a lost member is replaced. What is under way goes on.
+    func replace(after term: ReplacementTerm, in name: AppName) async throws(Refusal) -> ClusterSpec {
+        let key = StoreKeys.clusterSpec(name)
+        for _ in 0..<AppDirectory.triesMax {
+            guard var present = try await store.record(ClusterSpec.self, at: key) else {
+                throw Refusal(.notFound, "Postgres cluster \(name) not found")
+            }
+            guard present.record.replaceAfter != term else { return present.record }
+            present.record.replaceAfter = term
             let outcome = try await store.carryOut(
                 Transaction(
                     compares: [.modified(key: key, equals: present.revision)],

@@ -17,9 +17,15 @@ public struct ClusterReconciler: Reconciler {
     let store: any Store
     let dispatch: any HostDispatch
     let clusters: ClusterDirectory
+    /// Nil: lost members are not replaced.
+    let replacing: ReplacementDesk?
     let logger: Logger
 
-    public init(store: any Store, dispatch: any HostDispatch, clusters: ClusterDirectory, logger: Logger) {
+    public init(
+        store: any Store, dispatch: any HostDispatch, clusters: ClusterDirectory, replacing: ReplacementDesk? = nil,
+        logger: Logger
+    ) {
+        self.replacing = replacing
         self.store = store
         self.dispatch = dispatch
         self.clusters = clusters
@@ -35,10 +41,12 @@ public struct ClusterReconciler: Reconciler {
         case .retire: "retire"
         case .remove: "remove"
         case .forget: "forget"
+        case .replace: "replace"
+        case .takeBack: "take_back"
         }
     }
 
-    public static let stepNames = ["place", "make", "retire", "remove", "forget"]
+    public static let stepNames = ["place", "make", "retire", "remove", "forget", "replace", "take_back"]
 
     public static func words(for step: ClusterPlan.Step) -> String {
         switch step {
@@ -47,6 +55,8 @@ public struct ClusterReconciler: Reconciler {
         case .retire(let member): "\(member) is no member any more"
         case .remove(let placement): "removed \(placement.member) from \(placement.host)"
         case .forget: "removed the records"
+        case .replace(let member, let region): "asked for a member in \(region) that comes for \(member)"
+        case .takeBack(_, let why): "took it back: \(why)"
         }
     }
 
@@ -96,7 +106,24 @@ public struct ClusterReconciler: Reconciler {
         return planet.clusters(placedIn: machine)
     }
 
+    public func watch(in planet: Planet, reachable: Set<HostName>) -> Set<AppName> {
+        replacing?.look(at: planet, reachable: reachable) ?? []
+    }
+
+    public func forgetWatch() { replacing?.forget() }
+
     public func plan(for cluster: AppName, in planet: Planet, reachable: Set<HostName>) -> Plan<ClusterPlan.Step>? {
+        guard var plan = planForShape(of: cluster, in: planet, reachable: reachable) else { return nil }
+        if let more = replacing?.plan(for: cluster, in: planet, reachable: reachable) {
+            plan.steps += more.steps
+            plan.obstacles += more.obstacles
+        }
+        return plan
+    }
+
+    private func planForShape(of cluster: AppName, in planet: Planet, reachable: Set<HostName>)
+        -> Plan<ClusterPlan.Step>?
+    {
         guard let records = planet.clusters[cluster], let spec = records.spec else { return nil }
         let made = records.placements.filter { Self.exists($0.value, in: planet) }
         let departed = records.departed
@@ -156,6 +183,14 @@ public struct ClusterReconciler: Reconciler {
             } catch {
                 throw Self.saying("\(placement.member) cannot be removed", error)
             }
+        case .replace(let member, let region):
+            do throws(Refusal) {
+                try await clusters.replace(lost: member, of: cluster, in: region, seen: planet, under: conditions)
+            } catch {
+                throw Self.saying("\(member), which is lost, cannot be replaced", error)
+            }
+        case .takeBack(let change, let why):
+            try await clusters.takeBack(change, of: cluster, because: why, under: conditions)
         case .forget:
             do throws(Refusal) { try await clusters.remove(spec, under: conditions) } catch {
                 throw Self.saying("the records cannot be removed", error)

@@ -48,6 +48,7 @@ public struct ClusterRoutes: RouteGroup {
                 return others.map(\.id).max().map(answer.naming) ?? answer
             },
             APIRoute(.put, "/v1/postgres/:name/allow") { try await allow($0) },
+            APIRoute(.put, "/v1/postgres/:name/replace-after") { try await replaceAfter($0) },
             APIRoute(.put, "/v1/postgres/:name/pause") { call in
                 let wish = call.body.isEmpty ? PauseBody(seconds: nil) : try call.wish(PauseBody.self)
                 let name: AppName = try call.id("name")
@@ -110,6 +111,19 @@ public struct ClusterRoutes: RouteGroup {
         return .seconds(seconds)
     }
 
+    private func replaceAfter(_ call: APICall) async throws(Refusal) -> Answer {
+        let term = try Self.term(try call.wish(ReplaceAfterBody.self).after)
+        let spec = try await clusters.replace(after: term, in: try call.id("name"))
+        var body = try await inquiry.body(after: spec, isNew: false)
+        // This host's copy may be of a moment ago.
+        body.replaceAfter = term
+        return try Answer.json(body)
+    }
+
+    private static func term(_ text: String) throws(Refusal) -> ReplacementTerm {
+        do throws(InvalidValue) { return try ReplacementTerm(text) } catch { throw Refusal(.invalid, "\(error)") }
+    }
+
     private func allow(_ call: APICall) async throws(Refusal) -> Answer {
         let list = try ClientList(try call.wish(AllowBody.self).allow)
         let name: AppName = try call.id("name")
@@ -142,7 +156,7 @@ public struct ClusterRoutes: RouteGroup {
         try HostAgent.validate(image: image)
         return ClusterDirectory.Order(
             name: name, regions: regions, volumeSize: .gibibytes(wish.volumeSizeGigabytes ?? 1), guest: guest,
-            image: image)
+            image: image, replaceAfter: try wish.replaceAfter.map { text throws(Refusal) in try Self.term(text) })
     }
 }
 

@@ -42,7 +42,8 @@ enum ClusterStatus {
                 SwitchoverState(id: $0.id, target: $0.target, refusal: $0.refusal)
             }, allow: allow(spec), sharedHosts: spec.isDestroying ? nil : SharedHosts.of(spec, records),
             pause: pause, restart: records.rule?.restart.map(Self.restart),
-            change: records.rule?.change.map(ChangeState.init))
+            change: records.rule?.change.map(ChangeState.init),
+            replaceAfter: spec.isDestroying ? nil : spec.replaceAfter ?? .standard)
     }
 
     /// When its time is over, nobody begins any more. Who has begun is not in the rule, and still ends it.

@@ -8,6 +8,7 @@ import RoostPlacement
 import RoostPlanet
 import RoostPlans
 import RoostStore
+import RoostWire
 import Synchronization
 import Testing
 
@@ -23,6 +24,9 @@ final class Cuts: Sendable {
     init(_ cut: Cut?) { state = Mutex((0, cut)) }
 
     var calls: Int { state.withLock { $0.count } }
+
+    /// Counts from here on, for another cut.
+    func begin(_ cut: Cut) { state.withLock { $0 = (0, cut) } }
 
     /// Counts a call; throws where it is to be cut off.
     func call<Result: Sendable>(_ effect: () async throws(Refusal) -> Result) async throws(Refusal) -> Result {
@@ -87,6 +91,8 @@ final class OrderedHosts: HostDispatch {
     let full = Mutex<Set<HostName>>([])
     /// What every host says to an order for a volume.
     let fault = Mutex<Refusal?>(nil)
+    /// Hosts that cannot be reached.
+    let away = Mutex<Set<HostName>>([])
     /// Hosts that do not answer until they are taken out.
     let silent = Mutex<Set<HostName>>([])
 
@@ -102,7 +108,12 @@ final class OrderedHosts: HostDispatch {
             if Task.isCancelled { throw Refusal(.unavailable, "cancelled") }
             try? await Task.sleep(for: .milliseconds(2))
         }
-        return try await cuts.call { () throws(Refusal) in try effect() }
+        return try await cuts.call { () throws(Refusal) in
+            guard !away.withLock({ $0.contains(host) }) else {
+                throw Refusal(.unavailable, "host \(host) does not answer")
+            }
+            return try effect()
+        }
     }
 
     func createVolume(_ order: VolumeOrder, on host: HostName) async throws(Refusal) -> VolumeRecord {
@@ -167,6 +178,13 @@ final class OrderedHosts: HostDispatch {
     }
 }
 
+/// Who is heard, and what time it is, for the host that replaces lost members.
+final class Ear: Sendable {
+    /// Nil: the cluster is not heard.
+    let voices = Mutex<ClusterVoices?>(nil)
+    let now = Mutex(Moment(sinceBoot: .seconds(1000)))
+}
+
 /// A store, hosts and a cluster that is wanted; driven by plans as the runner drives it, one look after the other.
 struct ClusterWorld {
     let folder: String
@@ -175,6 +193,8 @@ struct ClusterWorld {
     let hosts: OrderedHosts
     let names: [HostName]
     let reconciler: ClusterReconciler
+    /// What the host with the duty hears of the cluster, and its clock.
+    let ear: Ear
     let directory: ClusterDirectory
     /// Cut off, too.
     let operations: OperationDirectory
@@ -186,6 +206,8 @@ struct ClusterWorld {
         try DurableFile.makeFolder(folder)
         store = try SQLiteStore(path: folder + "/store.sqlite", logger: Logger(label: "test"))
         cuts = Cuts(cut)
+        let ear = Ear()
+        self.ear = ear
         hosts = try OrderedHosts(cuts: cuts)
         names = try (1...count).map { try HostName("ams\($0)") }
         cluster = try AppName("db")
@@ -194,6 +216,8 @@ struct ClusterWorld {
         operations = OperationDirectory(store: cutStore)
         reconciler = ClusterReconciler(
             store: cutStore, dispatch: hosts, clusters: try Self.directory(over: cutStore),
+            replacing: ReplacementDesk(
+                voices: { _ in ear.voices.withLock { $0 } }, clock: { ear.now.withLock { $0 } }),
             logger: Logger(label: "test"))
     }
 
@@ -246,7 +270,9 @@ struct ClusterWorld {
     /// - Returns: whether there was nothing to do.
     func round(under fence: Transaction.Compare, seeing planet: Planet? = nil) async throws -> Bool {
         let planet = if let planet { planet } else { try await look() }
-        guard let plan = reconciler.plan(for: cluster, in: planet, reachable: Set(names)) else { return true }
+        let reachable = Set(names).subtracting(hosts.away.withLock { $0 })
+        _ = reconciler.watch(in: planet, reachable: reachable)
+        guard let plan = reconciler.plan(for: cluster, in: planet, reachable: reachable) else { return true }
         var done: [String] = []
         for step in plan.steps.sorted(by: { "\($0)" < "\($1)" }) {
             do throws(Refusal) {

@@ -57,6 +57,14 @@ extension ClusterBody {
         return "from \(shown)" + (more > 0 ? " and \(more) more: roost pg allow \(name)" : "")
     }
 
+    private static func words(for term: ReplacementTerm) -> String {
+        switch term {
+        case .after: "members that are lost for \(term)"
+        case .never: "nobody, unless somebody asks for it"
+        case .unknown(let text): "members that are lost, by a rule that this program does not know: \(text)"
+        }
+    }
+
     /// What `status` shows to a person.
     var report: String { report(showsPassword: false) }
 
@@ -77,10 +85,12 @@ extension ClusterBody {
             facts.facts.append(
                 ("One host", "\(Terminal.paint("\(members) are on \(shared.host)", .warning)): \(shared.loss)"))
         }
+        if let replaceAfter { facts.facts.append(("Replaced", Self.words(for: replaceAfter))) }
         if let pause { facts.facts.append(("Paused", "until \(pause.endsAt)")) }
         if let change, !change.left.isEmpty, change.refusal == nil {
             let left = change.left.map { "\($0.kind.rawValue) \($0.member)" }.joined(separator: ", ")
-            facts.facts.append(("Change", "\(counted(change.done.count, "step")) done, left: \(left)"))
+            let reason = change.isAutomatic == true ? "a lost member is replaced: " : ""
+            facts.facts.append(("Change", "\(reason)\(counted(change.done.count, "step")) done, left: \(left)"))
         }
         if let restart, !restart.left.isEmpty {
             let left = restart.left.map(\.text).joined(separator: ", ")

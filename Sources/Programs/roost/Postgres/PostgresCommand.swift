@@ -12,6 +12,7 @@ struct PostgresCommand: AsyncParsableCommand {
             PostgresAllowCommand.self,
             PostgresSwitchoverCommand.self, PostgresPauseCommand.self, PostgresResumeCommand.self,
             PostgresRestartCommand.self, PostgresMemberCommand.self, PostgresScaleCommand.self,
+            PostgresReplaceAfterCommand.self,
             PostgresRecoverCommand.self, PostgresDestroyCommand.self,
         ], aliases: ["postgres"])
 }

@@ -38,6 +38,12 @@ struct PostgresCreateCommand: AsyncParsableCommand {
     @Option(help: "The members' image (else the hosts' own).")
     var image: String?
 
+    @Option(
+        help: .init(
+            "When a member whose host stays lost is replaced by another: after so long, at least 10s, or never (else 10m).",
+            valueName: "duration"), transform: { try ReplacementTerm($0) })
+    var replaceAfter: ReplacementTerm?
+
     @Option(help: "How long it may take to be ready, for example 5m (else 300 s).", transform: { try timeLimit($0) })
     var timeout = DurationText(.seconds(300))
 
@@ -102,7 +108,7 @@ struct PostgresCreateCommand: AsyncParsableCommand {
         }
         return CreateClusterRequest(
             name: name.text, region: region.text, replicaRegions: replicaRegion.map(\.text),
-            volumeSizeGigabytes: volumeSize, guest: guest, image: image)
+            volumeSizeGigabytes: volumeSize, guest: guest, image: image, replaceAfter: replaceAfter?.description)
     }
 }
 

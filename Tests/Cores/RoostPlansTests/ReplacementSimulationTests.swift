@@ -1,0 +1,245 @@
+import RoostModel
+import RoostPlacement
+import Testing
+
+@testable import RoostPlans
+
+/// A planet whose hosts go and come back, clusters whose leaders carry out what is asked for, and whoever replaces lost
+/// members, second by second.
+@Suite("Hosts that go and come back") struct ReplacementSimulationTests {
+    private static let term = Duration.seconds(120)
+
+    private struct Host {
+        var region: RegionCode
+        var isUp = true
+        var isGoneForGood = false
+    }
+
+    private struct Cluster {
+        var spec: ClusterSpec
+        var rule: ClusterRule
+        var placements: [MemberName: MemberPlacement] = [:]
+        /// Since when a member that is asked for copies.
+        var copies: [MemberName: Int] = [:]
+        var lastNumber = 3
+        var extra = 0
+        /// When each member's host was last up, or itself placed.
+        var seen: [MemberName: Int] = [:]
+    }
+
+    private struct Planet {
+        var random: SplitMix64
+        var hosts: [HostName: Host] = [:]
+        var clusters: [AppName: Cluster] = [:]
+        var watch = ReplacementWatch()
+        var second = 0
+        var begun = 0
+        var takenBack = 0
+        var finished = 0
+
+        var now: Moment { Moment(sinceBoot: .seconds(10_000 + second)) }
+    }
+
+    private func planet(seed: UInt64) throws -> Planet {
+        var planet = Planet(random: SplitMix64(seed: seed))
+        for region in ["ams", "iad", "sin"] {
+            for number in 1...6 {
+                planet.hosts[try HostName("\(region)\(number)")] = Host(region: try RegionCode(region))
+            }
+        }
+        for number in 1...4 {
+            let name = try AppName("db\(number)")
+            let members = try ["ams", "iad", "sin"].enumerated().map {
+                ClusterSpec.MemberSpec(
+                    name: try PostgresNames.member($0.offset + 1, of: name), region: try RegionCode($0.element))
+            }
+            var spec = ClusterSpec(
+                name: name, address: try IPv4Address("203.0.113.\(number)"), volumeSize: .gibibytes(1),
+                guest: MachineGuest(cpuKind: .shared, cpus: 1, memoryMebibytes: 512), image: "dir:/image",
+                members: members, createdAt: 1)
+            spec.replaceAfter = .after(Self.term)
+            let names = members.map(\.name)
+            var cluster = Cluster(
+                spec: spec,
+                rule: ClusterRule(
+                    epoch: .first, leader: names[0], members: names, confirmations: 1,
+                    history: [Reign(epoch: .first, leader: names[0], begin: .zero)]))
+            for (index, member) in members.enumerated() {
+                let host = try HostName("\(member.region)\((number + index) % 6 + 1)")
+                place(member.name, in: member.region, on: host, &cluster, &planet.random)
+                cluster.seen[member.name] = 0
+            }
+            planet.clusters[name] = cluster
+        }
+        return planet
+    }
+
+    private func place(
+        _ member: MemberName, in region: RegionCode, on host: HostName, _ cluster: inout Cluster,
+        _ random: inout SplitMix64
+    ) {
+        let machine = MachineID.random(using: &random)
+        cluster.placements[member] = MemberPlacement(
+            member: member, host: host, region: region, machine: machine, volume: VolumeID.random(using: &random),
+            address: MeshAddress.machine(machine, in: NetworkNumber(1)))
+    }
+
+    private func isUp(_ member: MemberName, of cluster: Cluster, in planet: Planet) -> Bool {
+        cluster.placements[member].map { planet.hosts[$0.host]?.isUp == true } ?? false
+    }
+
+    private func breakHosts(_ planet: inout Planet) {
+        for name in planet.hosts.keys.sorted() {
+            guard var host = planet.hosts[name], !host.isGoneForGood else { continue }
+            let chance = Int.random(in: 0..<20_000, using: &planet.random)
+            if host.isUp, chance < 12 {
+                host.isUp = false
+                host.isGoneForGood = chance < 2
+            } else if !host.isUp, chance < 200 {
+                host.isUp = true
+            }
+            planet.hosts[name] = host
+        }
+    }
+
+    /// What a leader does, and members that lose theirs.
+    private func lead(_ cluster: inout Cluster, in planet: inout Planet) {
+        for member in cluster.rule.members where isUp(member, of: cluster, in: planet) {
+            cluster.seen[member] = planet.second
+        }
+        let up = cluster.rule.members.filter { isUp($0, of: cluster, in: planet) }
+        let enough = cluster.rule.members.count - cluster.rule.confirmations
+        if !up.contains(cluster.rule.leader), up.count >= enough, let next = up.first {
+            cluster.rule.epoch = cluster.rule.epoch.next
+            cluster.rule.leader = next
+        }
+        guard up.contains(cluster.rule.leader), let step = cluster.rule.change?.current else { return }
+        if step.kind == .add {
+            guard isUp(step.member, of: cluster, in: planet) else { return cluster.copies[step.member] = nil }
+            let began = cluster.copies[step.member] ?? planet.second
+            cluster.copies[step.member] = began
+            guard planet.second - began >= 20, up.count + 1 > (cluster.rule.members.count + 1) / 2 else { return }
+            cluster.rule.members.append(step.member)
+            cluster.seen[step.member] = planet.second
+        } else {
+            guard step.member != cluster.rule.leader else {
+                // It came back, and leads by now: one more is left than there was.
+                cluster.rule.change?.refusal = "it leads"
+                cluster.extra += 1
+                return
+            }
+            let others = up.filter { $0 != step.member }
+            guard others.count > (cluster.rule.members.count - 1) / 2 else { return }
+            cluster.rule.members.removeAll { $0 == step.member }
+            cluster.spec.members.removeAll { $0.name == step.member }
+            planet.finished += 1
+        }
+        cluster.rule.change?.left.removeFirst()
+        cluster.rule.change?.done.append(step)
+        cluster.rule.confirmations = ClusterRule.confirmations(of: cluster.rule.members.count)
+    }
+
+    private func look(_ planet: inout Planet) {
+        var sight = ReplacementWatch.Sight()
+        sight.hosts = planet.hosts.mapValues(\.region)
+        sight.reachable = Set(planet.hosts.filter(\.value.isUp).keys)
+        for (name, cluster) in planet.clusters {
+            sight.seats.formUnion(cluster.placements.values.map(\.host))
+            sight.lost[name] = Set(cluster.placements.keys.filter { !isUp($0, of: cluster, in: planet) })
+            if let change = cluster.rule.change, change.refusal != nil { sight.takenBack[name] = change.id }
+        }
+        planet.watch.see(sight, at: planet.now)
+    }
+
+    private func act(on name: AppName, in planet: inout Planet) throws {
+        guard var cluster = planet.clusters[name] else { return }
+        // What is left of one that is no member goes when its host answers.
+        let wanted = Set(cluster.spec.members.map(\.name))
+        cluster.placements = cluster.placements.filter { member, placement in
+            wanted.contains(member) || planet.hosts[placement.host]?.isUp != true
+        }
+        planet.clusters[name] = cluster
+        guard !planet.watch.lost(in: name, at: planet.now).isEmpty || cluster.rule.change?.current != nil else {
+            return
+        }
+        let hosts = planet.hosts.sorted { $0.key < $1.key }.map { host, state in
+            PlacementHost(
+                name: host, region: state.region, isReachable: state.isUp, isStoreMember: false,
+                capacity: HostCapacity(cpus: 4, memory: .gibibytes(4), disk: .gibibytes(100)), promisedMemory: .zero,
+                promisedDisk: .zero, promisedCPUs: 0, machinesByApp: [:])
+        }
+        var world = Replacement.World(
+            spec: cluster.spec, rule: cluster.rule, placements: cluster.placements, hosts: hosts)
+        world.lost = planet.watch.lost(in: name, at: planet.now)
+        world.heard = Set(cluster.placements.keys.filter { isUp($0, of: cluster, in: planet) })
+        world.isOpen = world.heard.contains(cluster.rule.leader)
+        world.confirming = world.heard.intersection(cluster.rule.members).subtracting([cluster.rule.leader])
+        world.takenBack = planet.watch.takenBack(in: name, at: planet.now)
+        world.brake = planet.watch.brake(at: planet.now)
+        for step in Replacement.next(world).steps {
+            switch step {
+            case .replace(let member, let region):
+                #expect(cluster.rule.change?.current == nil, "two at once in \(name)")
+                #expect(planet.watch.brake(at: planet.now) == nil)
+                let away = planet.second - (cluster.seen[member] ?? 0)
+                #expect(away >= Self.term.components.seconds, "\(member) was away for \(away) s")
+                cluster.lastNumber += 1
+                let comer = try PostgresNames.member(cluster.lastNumber, of: name)
+                cluster.spec.members.append(.init(name: comer, region: region))
+                cluster.rule.change = MemberChange(
+                    id: "\(planet.second)", steps: [.init(.add, comer), .init(.remove, member)], isAutomatic: true)
+                let request = PlacementRequest(
+                    region: region, guest: cluster.spec.guest, disk: cluster.spec.volumeSize, app: name,
+                    occupied: Set(cluster.placements.values.map(\.host)))
+                let host = try #require(Placement.decide(request, over: hosts).candidates.first)
+                #expect(!request.occupied.contains(host))
+                place(comer, in: region, on: host, &cluster, &planet.random)
+                planet.begun += 1
+            case .takeBack(let change, _):
+                #expect(cluster.rule.change?.id == change)
+                let comers = cluster.rule.change?.left.filter { $0.kind == .add }.map(\.member) ?? []
+                #expect(Set(comers).isDisjoint(with: cluster.rule.members))
+                cluster.rule.change?.refusal = "taken back"
+                cluster.spec.members.removeAll { comers.contains($0.name) }
+                planet.takenBack += 1
+            case .place, .make, .retire, .remove, .forget: Issue.record("a step of another kind")
+            }
+        }
+        planet.clusters[name] = cluster
+    }
+
+    @Test(
+        "Nobody is replaced who was heard lately, never two at once, and in the end nobody is missing",
+        arguments: 1...20)
+    func run(seed: UInt64) throws {
+        var planet = try planet(seed: seed)
+        let busy = 4000
+        while planet.second < busy + 3000 {
+            planet.second += 1
+            if planet.second < busy { breakHosts(&planet) }
+            if planet.second == busy {
+                // One is lost for good; all others come back.
+                for name in planet.hosts.keys { planet.hosts[name]?.isUp = true }
+                let lost = try HostName("ams\(Int(seed) % 6 + 1)")
+                planet.hosts[lost]?.isUp = false
+            }
+            for name in planet.clusters.keys.sorted() {
+                guard var cluster = planet.clusters[name] else { continue }
+                lead(&cluster, in: &planet)
+                planet.clusters[name] = cluster
+            }
+            // The duty goes to another host now and then, which has seen nothing.
+            if Int.random(in: 0..<1500, using: &planet.random) == 0 { planet.watch = ReplacementWatch() }
+            look(&planet)
+            for name in planet.clusters.keys.sorted() { try act(on: name, in: &planet) }
+        }
+        for (name, cluster) in planet.clusters {
+            #expect(cluster.rule.members.count == 3 + cluster.extra, "\(name): \(cluster.rule.members)")
+            #expect(cluster.rule.members.allSatisfy { isUp($0, of: cluster, in: planet) }, "\(name)")
+            let places = cluster.rule.members.compactMap { cluster.placements[$0]?.host }
+            #expect(Set(places).count == cluster.rule.members.count)
+        }
+        let refused = planet.clusters.values.reduce(0) { $0 + $1.extra }
+        #expect(planet.finished + planet.takenBack + refused == planet.begun)
+    }
+}
