@@ -15,13 +15,16 @@ struct ClusterUnderTest {
 
     /// The cluster of that name, made if there is none; whole in either case.
     static func ready(
-        on planet: LabPlanet, name: String = "orders", region: String = "ams", replicas: [String] = ["iad", "sin"]
+        on planet: LabPlanet, name: String = "orders", region: String = "ams", replicas: [String] = ["iad", "sin"],
+        replaceAfter: String? = nil
     ) async throws -> ClusterUnderTest {
         let cluster = ClusterUnderTest(planet: planet, name: try AppName(name))
         if try await cluster.ask({ try await $0.clusters() }).contains(where: { $0.name == cluster.name }) == false {
             _ = try await cluster.ask {
                 try await $0.createCluster(
-                    CreateClusterRequest(name: name, region: region, replicaRegions: replicas, volumeSizeGigabytes: 1))
+                    CreateClusterRequest(
+                        name: name, region: region, replicaRegions: replicas, volumeSizeGigabytes: 1,
+                        replaceAfter: replaceAfter))
             }
         }
         _ = try await cluster.wait(for: "the cluster to be ready", within: readyMax) { $0.status == .ready }
