@@ -85,12 +85,19 @@ extension ClusterDirectory {
         let steps = change.done + change.left
         let comers = steps.filter { $0.kind == .add }.map(\.member)
         let leavers = steps.filter { $0.kind == .remove }.map(\.member)
+        // One that comes is in the spec from the wish on.
+        let comer = comers.count == 1 ? spec.members.first { $0.name == comers.first } : nil
+        func isComing(to region: RegionCode?, _ host: HostName?) -> Bool {
+            guard let comer else { return false }
+            return host.map { comer.host == $0 } ?? (region.map { comer.region == $0 } ?? true)
+        }
         let isSame =
             switch wish {
-            // Who asks twice for one more may want two.
-            case .add: false
+            // Who wants two says so after the first has come, or says how many there are to be.
+            case .add(let region, let host):
+                leavers.isEmpty && isComing(to: region, host) && comer?.host == host
             case .remove(let member): leavers == [member] && comers.isEmpty
-            case .replace(let member, _, _): leavers == [member] && comers.count == 1
+            case .replace(let member, let region, let host): leavers == [member] && isComing(to: region, host)
             case .scale(let counts):
                 counts.allSatisfy { region, count in
                     spec.members.count { $0.region == region && !leavers.contains($0.name) } == count

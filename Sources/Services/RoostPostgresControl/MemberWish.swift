@@ -18,7 +18,8 @@ enum MemberWish: Hashable, Sendable {
         var lastNumber: Int
     }
 
-    /// Those that come are first, so that there are never fewer than now or at the end.
+    /// Those that come are first, so that there are never fewer than now or at the end. Only where there is no number left
+    /// for one more, somebody has to go before, whom the others must be able to miss.
     func course(of spec: ClusterSpec, _ records: Planet.ClusterRecords, _ rule: ClusterRule) throws(Refusal) -> Course {
         let numbers = spec.members.compactMap { Int($0.name.text.split(separator: "-").last ?? "") }
         var course = Course(lastNumber: max(spec.lastNumber ?? 0, numbers.max() ?? 0))
@@ -40,19 +41,36 @@ enum MemberWish: Hashable, Sendable {
             }
         }
         for member in leavers { try Self.check(member, rule) }
-        course.steps = course.comers.map { .init(.add, $0.name) } + leavers.map { .init(.remove, $0) }
-        let most = rule.members.count + course.comers.count
-        guard most <= ClusterDirectory.membersMax else {
+        let wanted = rule.members.count + course.comers.count - leavers.count
+        guard wanted <= ClusterDirectory.membersMax else {
             throw Refusal(
                 .failedPrecondition,
-                "that would be \(most) members at once, and a cluster has at most \(ClusterDirectory.membersMax): "
-                    + "remove some first")
+                "that would be \(wanted) members, and a cluster has at most \(ClusterDirectory.membersMax): remove some "
+                    + "first")
         }
-        guard most > leavers.count else {
+        guard wanted > 0 else {
             throw Refusal(.failedPrecondition, "a cluster has at least one member; destroy it instead")
         }
-        if course.comers.isEmpty, let first = leavers.first { try Self.check(first, canBeMissed: records, rule) }
+        course.steps = Self.steps(from: rule.members.count, comers: course.comers.map(\.name), leavers: leavers)
+        if let first = course.steps.first, first.kind == .remove {
+            try Self.check(first.member, canBeMissed: records, rule)
+        }
         return course
+    }
+
+    /// - Parameter count: of members now; neither now nor at the end are they more than a cluster may have.
+    private static func steps(from count: Int, comers: [MemberName], leavers: [MemberName]) -> [MemberChange.Step] {
+        var (steps, count, comers, leavers) = ([MemberChange.Step](), count, comers[...], leavers[...])
+        while !comers.isEmpty || !leavers.isEmpty {
+            if count < ClusterDirectory.membersMax, let comer = comers.popFirst() {
+                steps.append(.init(.add, comer))
+                count += 1
+            } else if let leaver = leavers.popFirst() {
+                steps.append(.init(.remove, leaver))
+                count -= 1
+            }
+        }
+        return steps
     }
 
     private static func add(_ region: RegionCode, _ host: HostName?, to course: inout Course, of spec: ClusterSpec)

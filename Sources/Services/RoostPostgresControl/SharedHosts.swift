@@ -57,11 +57,13 @@ enum SharedHosts {
     private static func of(
         _ spec: ClusterSpec, _ records: Planet.ClusterRecords, expecting expected: [MemberName: HostName]
     ) -> [SharedHostBody]? {
-        let places = spec.members.compactMap { member in
-            (records.placements[member.name]?.host ?? expected[member.name]).map { (member: member.name, host: $0) }
+        // One that is coming confirms nothing yet, and one that was removed no more.
+        let members = records.rule?.members ?? spec.members.map(\.name)
+        let places = members.compactMap { member in
+            (records.placements[member]?.host ?? expected[member]).map { (member: member, host: $0) }
         }
         return of(
-            places, count: spec.members.count,
-            confirmations: records.rule?.confirmations ?? spec.members.count / 2)
+            places, count: members.count,
+            confirmations: records.rule?.confirmations ?? ClusterRule.confirmations(of: members.count))
     }
 }

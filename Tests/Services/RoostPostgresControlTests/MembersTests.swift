@@ -64,6 +64,8 @@ import Testing
         #expect(try await records(world).absence(of: comer) == "joining")
         try await world.keepOperations(under: fence)
         #expect(try await world.look().operations[id]?.state == .running)
+        #expect(
+            try await ask(world, .add(world.hosts.region, world.names[3])) == id, "what goes on is what is asked for")
         // One at a time.
         let second = try await refusal(world, .add(world.hosts.region, nil))
         #expect(second.code == .failedPrecondition && second.message.contains(id.text))
@@ -105,6 +107,8 @@ import Testing
         let id = try #require(try await ask(world, .replace(leaver, nil, nil)))
         #expect(try await rule(world).change?.left.map { "\($0.kind) \($0.member)" } == ["add db-4", "remove db-2"])
         #expect(try await ask(world, .replace(leaver, nil, nil)) == id)
+        #expect(try await ask(world, .replace(leaver, world.hosts.region, nil)) == id)
+        #expect(try await refusal(world, .replace(leaver, nil, world.names[3])).message.contains(id.text))
         try await world.directory.cancelChange(of: world.cluster)
         let fence = try await world.takeDuty()
         #expect(try await world.settle(under: fence))
@@ -122,6 +126,27 @@ import Testing
         let fewer = try MemberWish.scale([world.hosts.region: 4]).course(of: spec, seen, present)
         #expect(fewer.steps.count == 1 && fewer.steps.first?.kind == .remove)
         #expect(fewer.steps.first?.member.text != "db-1", "not the leader")
+    }
+
+    @Test("Of nine one goes before the other comes, if the others can miss it")
+    func nine() async throws {
+        let world = try await ready(members: 9)
+        defer { world.remove() }
+        let (spec, seen) = (try #require(try await records(world).spec), try await records(world))
+        let present = try await rule(world)
+        let leaver = try MemberName("db-5")
+        func steps(_ wish: MemberWish) throws(Refusal) -> [String] {
+            try wish.course(of: spec, seen, present).steps.map { "\($0.kind) \($0.member)" }
+        }
+        #expect(try steps(.replace(leaver, nil, nil)) == ["remove db-5", "add db-10"])
+        #expect(try steps(.scale([world.hosts.region: 8, try RegionCode("iad"): 1])) == ["remove db-9", "add db-10"])
+        #expect(throws: Refusal.self) { try steps(.add(world.hosts.region, nil)) }
+        let silent = try (6...9).map { StoreKeys.report(world.cluster, try MemberName("db-\($0)")) }
+        _ = try await world.store.commit(Transaction(then: silent.map { .delete(.key($0)) }))
+        let few = try await records(world)
+        let refusal = try #require(
+            #expect(throws: Refusal.self) { try MemberWish.replace(leaver, nil, nil).course(of: spec, few, present) })
+        #expect(refusal.message.contains("without db-5, 4 other standbys must confirm each commit, and 3 can"))
     }
 
     @Test("What would not be safe, or cannot be, is refused, and changes nothing")

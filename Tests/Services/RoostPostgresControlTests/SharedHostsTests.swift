@@ -48,8 +48,9 @@ import Testing
             image: "dir:/x", members: members.map { .init(name: $0, region: region) }, createdAt: 0)
     }
 
-    private func planet(on hosts: [String]) throws -> Planet {
+    private func planet(on hosts: [String], rule: ClusterRule? = nil) throws -> Planet {
         var entries: [(String, any Encodable)] = [(StoreKeys.clusterSpec(name), spec)]
+        if let rule { entries.append((StoreKeys.clusterRule(name), rule)) }
         var random = SystemRandomNumberGenerator()
         for (member, host) in zip(members, hosts) {
             let machine = MachineID.random(using: &random)
@@ -82,6 +83,20 @@ import Testing
         #expect(apart.sharedHosts == nil)
         // Two of three have no place yet: nobody shares.
         #expect(ClusterStatus.body(of: name, in: try planet(on: ["ams1"]))?.sharedHosts == nil)
+    }
+
+    @Test("Who is coming or was removed is counted for nothing: the rule says who the members are")
+    func membersOfTheRule() throws {
+        let rule = ClusterRule(
+            epoch: .first, leader: members[0], members: Array(members.prefix(2)), confirmations: 1,
+            history: [Reign(epoch: .first, leader: members[0], begin: .zero)])
+        // Of three members it would say that the loss can lose commits that were confirmed, with the third one.
+        let coming = ClusterStatus.body(of: name, in: try planet(on: ["ams1", "ams2", "ams1"], rule: rule))
+        #expect(coming?.sharedHosts == nil)
+        let both = try #require(
+            ClusterStatus.body(of: name, in: try planet(on: ["ams1", "ams1", "ams2"], rule: rule))?.sharedHosts?.first)
+        #expect(both.members == Array(members.prefix(2)))
+        #expect(both.loss == SharedHosts.loss(of: 2, from: 2, confirmations: 1))
     }
 
     @Test("Before members have a place, it is told where they would get one")
