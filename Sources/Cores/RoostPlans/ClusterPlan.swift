@@ -37,8 +37,9 @@ public enum ClusterPlan {
         case retire(MemberName)
         /// Destroy machine and volume, then forget the placement.
         case remove(MemberPlacement)
-        /// Ask for a member in this region that comes for the lost one. See ``Replacement``.
-        case replace(MemberName, in: RegionCode)
+        /// Ask for a member that comes for the lost one, in the one of these regions that is nearest to the cluster's home.
+        /// See ``Replacement``.
+        case replace(MemberName, in: [RegionCode])
         /// Take back what is left of the change of members with this id.
         case takeBack(String, because: String)
         /// Remove every record of the cluster: nothing of it is left on any host.

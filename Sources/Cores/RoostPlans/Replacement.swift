@@ -65,9 +65,12 @@ public enum Replacement {
                     "\(loss); \(member) is replaced when that has lasted \(ReplacementTerm.after(term))")
             } else if let why = obstacle(to: member, world, term) {
                 plan.obstacles.append("\(loss); \(member) is not replaced: \(why)")
-            } else if plan.steps.isEmpty, let spec = world.spec.members.first(where: { $0.name == member }) {
+            } else if plan.steps.isEmpty {
                 // One at a time.
-                plan.steps.append(.replace(member, in: spec.region))
+                switch places(for: member, world) {
+                case .regions(let regions): plan.steps.append(.replace(member, in: regions))
+                case .nowhere(let why): plan.obstacles.append("\(loss); \(member) is not replaced: \(why)")
+                }
             }
         }
         return plan
@@ -105,19 +108,37 @@ public enum Replacement {
         }
         if let leaving = world.departed.min() { return "\(leaving) is still leaving" }
         if !world.hasTurn { return "\(underWayMax) replacements are under way on the planet, and one more has to wait" }
-        guard let spec = world.spec.members.first(where: { $0.name == member }) else { return "it has no place" }
-        return place(for: spec, world)
+        return nil
     }
 
-    /// Nil: there is one. Not beside another member: two that are lost together are worth less than one and a lost one.
-    private static func place(for member: ClusterSpec.MemberSpec, _ world: World) -> String? {
+    private enum Places {
+        case regions([RegionCode])
+        case nowhere(String)
+    }
+
+    /// In its own region; of a cluster that is to survive the loss of a region, else in another one that has no member of it.
+    private static func places(for member: MemberName, _ world: World) -> Places {
+        guard let own = world.spec.members.first(where: { $0.name == member })?.region else {
+            return .nowhere("it has no place")
+        }
+        guard let why = obstacle(in: own, world) else { return .regions([own]) }
+        guard world.spec.survive == .region else { return .nowhere(why) }
+        let taken = Set(world.spec.members.map(\.region))
+        let others = Set(world.hosts.map(\.region)).subtracting(taken).filter { obstacle(in: $0, world) == nil }
+        return others.isEmpty
+            ? .nowhere("\(why); nor has another region a host with room") : .regions(others.sorted())
+    }
+
+    /// Nil: there is a host with room. Not beside another member: two that are lost together are worth less than one and a
+    /// lost one.
+    private static func obstacle(in region: RegionCode, _ world: World) -> String? {
         let request = PlacementRequest(
-            region: member.region, guest: world.spec.guest, disk: world.spec.volumeSize, app: world.spec.name,
+            region: region, guest: world.spec.guest, disk: world.spec.volumeSize, app: world.spec.name,
             occupied: Set(world.placements.values.map(\.host)), avoidsStoreMembers: true)
         let decision = Placement.decide(request, over: world.hosts)
         if decision.candidates.contains(where: { !request.occupied.contains($0) }) { return nil }
         return decision.candidates.isEmpty
             ? decision.explanation(for: request)
-            : "every host of region \(member.region) with room has another member of the cluster"
+            : "every host of region \(region) with room has another member of the cluster"
     }
 }

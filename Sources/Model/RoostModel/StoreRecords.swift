@@ -108,6 +108,11 @@ public struct ClusterSpec: Hashable, Sendable, Codable {
     public var lastNumber: Int?
     /// Nil: ``ReplacementTerm/standard``.
     public var replaceAfter: ReplacementTerm?
+    /// What it is to survive, where somebody has asked for that and not for places: then a lost member may be replaced in
+    /// another region. Nil: regions were asked for.
+    public var survive: SurvivalGoal?
+    /// Where it is to be led from, with ``survive``.
+    public var home: RegionCode?
     /// In ``allowedClients``.
     public static let allowedClientsMax = 64
 
@@ -132,8 +137,10 @@ public struct ClusterSpec: Hashable, Sendable, Codable {
     public init(
         name: AppName, address: IPv4Address, volumeSize: ByteCount, guest: MachineGuest, image: String,
         members: [MemberSpec], createdAt: Int64, isDestroying: Bool = false, allowedClients: [String]? = nil,
-        replaceAfter: ReplacementTerm? = nil
+        replaceAfter: ReplacementTerm? = nil, survive: SurvivalGoal? = nil, home: RegionCode? = nil
     ) {
+        self.survive = survive
+        self.home = home
         self.name = name
         self.address = address
         self.volumeSize = volumeSize
@@ -155,6 +162,7 @@ public struct ClusterSpec: Hashable, Sendable, Codable {
         case allowedClients = "allowed_clients"
         case lastNumber = "last_number"
         case replaceAfter = "replace_after"
+        case survive, home
     }
 }
 

@@ -2,49 +2,6 @@ public import RoostModel
 
 // Roost's own REST shapes, beside Fly's: Postgres clusters, addresses, hosts, the mesh.
 
-/// `POST /v1/postgres`
-public struct CreateClusterRequest: Sendable, Codable {
-    /// Becomes the app's name too; at most ``PostgresNames/clusterBytesMax`` bytes.
-    public var name: String
-    /// Of the first member, which initialises the cluster.
-    public var region: String
-    /// One for each further member, in order; a region may come more than once. At most 8
-    /// (``PostgresNames/membersMax``).
-    public var replicaRegions: [String]
-    /// In GiB, 1 to 500, for each member. Nil: 1.
-    public var volumeSizeGigabytes: Int?
-    /// For each member, with at least 256 MiB. Nil: ``guestDefault``.
-    public var guest: MachineGuest?
-    /// Nil or empty: `images.postgres` of the host that takes the request, if it has one.
-    public var image: String?
-    /// As ``ReplacementTerm`` reads it. Nil: ``ReplacementTerm/standard``.
-    public var replaceAfter: String?
-
-    /// What is left out the host decides.
-    public init(
-        name: String, region: String, replicaRegions: [String], volumeSizeGigabytes: Int? = nil,
-        guest: MachineGuest? = nil, image: String? = nil, replaceAfter: String? = nil
-    ) {
-        self.replaceAfter = replaceAfter
-        self.name = name
-        self.region = region
-        self.replicaRegions = replicaRegions
-        self.volumeSizeGigabytes = volumeSizeGigabytes
-        self.guest = guest
-        self.image = image
-    }
-
-    /// What a member gets when `guest` is absent.
-    public static let guestDefault = MachineGuest(cpuKind: .shared, cpus: 1, memoryMebibytes: 512)
-
-    enum CodingKeys: String, CodingKey {
-        case name, region, guest, image
-        case replicaRegions = "replica_regions"
-        case volumeSizeGigabytes = "volume_size_gb"
-        case replaceAfter = "replace_after"
-    }
-}
-
 /// `GET /v1/postgres/{name}`; also what `roost pg status --json` prints.
 public struct ClusterBody: Sendable, Codable, Hashable {
     /// What a client of the cluster has to expect.
@@ -119,6 +76,8 @@ public struct ClusterBody: Sendable, Codable, Hashable {
     public var change: ChangeState?
     /// When a lost member is replaced by itself; nil from hosts that do not do it.
     public var replaceAfter: ReplacementTerm?
+    /// What it survives. Nil from hosts that do not say.
+    public var survival: SurvivalBody?
 
     /// Put together by the asked host from the cluster's records.
     public init(
@@ -126,7 +85,7 @@ public struct ClusterBody: Sendable, Codable, Hashable {
         writeURL: String, readURL: String, authorityCertificate: String, members: [MemberBody],
         switchover: SwitchoverState? = nil, allow: [String]? = nil, sharedHosts: [SharedHostBody]? = nil,
         pause: PauseState? = nil, restart: RestartState? = nil, change: ChangeState? = nil,
-        replaceAfter: ReplacementTerm? = nil
+        replaceAfter: ReplacementTerm? = nil, survival: SurvivalBody? = nil
     ) {
         self.name = name
         self.status = status
@@ -145,13 +104,14 @@ public struct ClusterBody: Sendable, Codable, Hashable {
         self.restart = restart
         self.change = change
         self.replaceAfter = replaceAfter
+        self.survival = survival
     }
 
     /// A primary accepts writes.
     public var isServing: Bool { status == .ready || status == .degraded }
 
     enum CodingKeys: String, CodingKey {
-        case name, status, detail, epoch, leader, rule, members, switchover, allow, pause, restart, change
+        case name, status, detail, epoch, leader, rule, members, switchover, allow, pause, restart, change, survival
         case writeURL = "write_url"
         case readURL = "read_url"
         case authorityCertificate = "ca_certificate"

@@ -85,7 +85,7 @@ struct HostAssembly {
         ]
         services += work(
             on: clusters, in: store, by: dispatch, watcher: watcher, hearing: hearing, duty: duty,
-            reachable: { await mesh.reachableHosts(from: host) })
+            distances: { await view.distances(from: $0) }, reachable: { await mesh.reachableHosts(from: host) })
         let orders = Self.orders(to: edge, of: agent, view)
         services += doors(
             for: [
@@ -136,7 +136,9 @@ struct HostAssembly {
     /// What one host of the planet does at a time.
     private func work(
         on clusters: ClusterDirectory, in store: any Store, by dispatch: PlanetDispatch, watcher: PlanetWatcher,
-        hearing: ClusterHearing, duty: DutyHolder, reachable: @escaping @Sendable () async -> Set<HostName>
+        hearing: ClusterHearing, duty: DutyHolder,
+        distances: @escaping @Sendable (RegionCode) async -> [RegionCode: Duration],
+        reachable: @escaping @Sendable () async -> Set<HostName>
     ) -> [any Service] {
         let operations = OperationDirectory(store: store)
         let services: [any Service] = [
@@ -147,7 +149,7 @@ struct HostAssembly {
             PlanRunner(
                 ClusterReconciler(
                     store: store, dispatch: dispatch, clusters: clusters,
-                    replacing: ReplacementDesk(voices: { hearing.voices(of: $0) }),
+                    replacing: ReplacementDesk(voices: { hearing.voices(of: $0) }), distances: distances,
                     logger: Logger(label: "roost.clusters")),
                 watcher: watcher, operations: operations, fence: { duty.fence }, reachable: reachable,
                 logger: Logger(label: "roost.clusters")),

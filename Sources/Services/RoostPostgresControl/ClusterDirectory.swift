@@ -41,11 +41,14 @@ public struct ClusterDirectory: Sendable {
         public var image: String
         /// Nil: ``ReplacementTerm/standard``.
         public var replaceAfter: ReplacementTerm?
+        /// Why the regions are these; nil: they were asked for.
+        public var survive: SurvivalGoal?
 
         public init(
             name: AppName, regions: [RegionCode], volumeSize: ByteCount, guest: MachineGuest, image: String,
-            replaceAfter: ReplacementTerm? = nil
+            replaceAfter: ReplacementTerm? = nil, survive: SurvivalGoal? = nil
         ) {
+            self.survive = survive
             self.replaceAfter = replaceAfter
             self.name = name
             self.regions = regions
@@ -77,7 +80,8 @@ public struct ClusterDirectory: Sendable {
             let spec = ClusterSpec(
                 name: order.name, address: address, volumeSize: order.volumeSize, guest: order.guest,
                 image: order.image, members: members, createdAt: WallClock.milliseconds(),
-                replaceAfter: order.replaceAfter)
+                replaceAfter: order.replaceAfter, survive: order.survive,
+                home: order.survive == nil ? nil : order.regions.first)
             let secrets: ClusterSecrets
             do { secrets = try await makeSecrets(order.name, address) } catch {
                 throw Refusal(.failed, "the host cannot make the cluster's certificates", details: "\(error)")

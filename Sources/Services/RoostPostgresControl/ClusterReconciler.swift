@@ -19,12 +19,15 @@ public struct ClusterReconciler: Reconciler {
     let clusters: ClusterDirectory
     /// Nil: lost members are not replaced.
     let replacing: ReplacementDesk?
+    /// From a region to the others, as far as somebody measures it.
+    let distances: @Sendable (RegionCode) async -> [RegionCode: Duration]
     let logger: Logger
 
     public init(
         store: any Store, dispatch: any HostDispatch, clusters: ClusterDirectory, replacing: ReplacementDesk? = nil,
-        logger: Logger
+        distances: @escaping @Sendable (RegionCode) async -> [RegionCode: Duration] = { _ in [:] }, logger: Logger
     ) {
+        self.distances = distances
         self.replacing = replacing
         self.store = store
         self.dispatch = dispatch
@@ -55,7 +58,7 @@ public struct ClusterReconciler: Reconciler {
         case .retire(let member): "\(member) is no member any more"
         case .remove(let placement): "removed \(placement.member) from \(placement.host)"
         case .forget: "removed the records"
-        case .replace(let member, let region): "asked for a member in \(region) that comes for \(member)"
+        case .replace(let member, _): "asked for a member that comes for \(member)"
         case .takeBack(_, let why): "took it back: \(why)"
         }
     }
@@ -183,7 +186,8 @@ public struct ClusterReconciler: Reconciler {
             } catch {
                 throw Self.saying("\(placement.member) cannot be removed", error)
             }
-        case .replace(let member, let region):
+        case .replace(let member, let regions):
+            guard let region = await nearest(of: regions, to: spec) else { return }
             do throws(Refusal) {
                 try await clusters.replace(lost: member, of: cluster, in: region, seen: planet, under: conditions)
             } catch {
@@ -196,6 +200,11 @@ public struct ClusterReconciler: Reconciler {
                 throw Self.saying("the records cannot be removed", error)
             }
         }
+    }
+
+    private func nearest(of regions: [RegionCode], to spec: ClusterSpec) async -> RegionCode? {
+        guard regions.count > 1, let home = spec.home else { return regions.first }
+        return SurvivalShape.nearest(regions, await distances(home)).first
     }
 
     /// The cause goes with it, for the log.

@@ -27,7 +27,7 @@ public struct ClusterRoutes: RouteGroup {
             },
             APIRoute(.post, "/v1/postgres") { call in
                 let operation = OperationDirectory.makeID()
-                let order = try order(from: try call.wish(CreateClusterRequest.self))
+                let order = try await order(from: try call.wish(CreateClusterRequest.self))
                 let spec = try await clusters.create(order, operation: operation)
                 var body = try await inquiry.body(after: spec, isNew: true)
                 body.sharedHosts = SharedHosts.expected(
@@ -135,10 +135,9 @@ public struct ClusterRoutes: RouteGroup {
         return try Answer.json(body)
     }
 
-    private func order(from wish: CreateClusterRequest) throws(Refusal) -> ClusterDirectory.Order {
+    private func order(from wish: CreateClusterRequest) async throws(Refusal) -> ClusterDirectory.Order {
         let name = try APICall.value(AppName.self, wish.name)
-        var regions: [RegionCode] = []
-        for text in [wish.region] + wish.replicaRegions { regions.append(try view.region(text)) }
+        var regions = try regions(of: wish)
         let guest = wish.guest ?? CreateClusterRequest.guestDefault
         try HostAgent.validate(guest, as: "guest")
         guard guest.memoryMebibytes >= 256 else {
@@ -154,9 +153,33 @@ public struct ClusterRoutes: RouteGroup {
                 .invalid, "field 'image' is missing, and host \(configuration.host) has none of its own for Postgres")
         }
         try HostAgent.validate(image: image)
+        let size = ByteCount.gibibytes(wish.volumeSizeGigabytes ?? 1)
+        let goal = wish.survive.map { SurvivalGoal(rawValue: $0) }
+        if let goal, let home = regions.first {
+            let request = PlacementRequest(region: home, guest: guest, disk: size, app: name, avoidsStoreMembers: true)
+            regions = try SurvivalShape.regions(
+                for: goal, home: home, request, over: await hosts(), distances: await view.distances(from: home))
+        }
         return ClusterDirectory.Order(
-            name: name, regions: regions, volumeSize: .gibibytes(wish.volumeSizeGigabytes ?? 1), guest: guest,
-            image: image, replaceAfter: try wish.replaceAfter.map { text throws(Refusal) in try Self.term(text) })
+            name: name, regions: regions, volumeSize: size, guest: guest, image: image,
+            replaceAfter: try wish.replaceAfter.map { text throws(Refusal) in try Self.term(text) }, survive: goal)
+    }
+
+    /// Those that are named; of a cluster that is to survive something, its home.
+    private func regions(of wish: CreateClusterRequest) throws(Refusal) -> [RegionCode] {
+        guard wish.survive == nil else {
+            guard wish.region == nil, wish.replicaRegions == nil else {
+                throw Refusal(.invalid, "'survive' says where members are, so 'region' and 'replica_regions' cannot")
+            }
+            guard let home = wish.home else { throw Refusal(.invalid, "field 'home' is missing") }
+            return [try view.region(home)]
+        }
+        guard wish.home == nil else { throw Refusal(.invalid, "field 'home' comes with 'survive': host or region") }
+        guard let region = wish.region else { throw Refusal(.invalid, "field 'region' is missing") }
+        guard let others = wish.replicaRegions else { throw Refusal(.invalid, "field 'replica_regions' is missing") }
+        var regions: [RegionCode] = []
+        for text in [region] + others { regions.append(try view.region(text)) }
+        return regions
     }
 }
 

@@ -2,6 +2,7 @@ import RoostControl
 import RoostHost
 import RoostLinux
 import RoostModel
+import RoostPlacement
 import RoostPlanet
 import RoostWire
 
@@ -43,7 +44,29 @@ enum ClusterStatus {
             }, allow: allow(spec), sharedHosts: spec.isDestroying ? nil : SharedHosts.of(spec, records),
             pause: pause, restart: records.rule?.restart.map(Self.restart),
             change: records.rule?.change.map(ChangeState.init),
-            replaceAfter: spec.isDestroying ? nil : spec.replaceAfter ?? .standard)
+            replaceAfter: spec.isDestroying ? nil : spec.replaceAfter ?? .standard,
+            survival: spec.isDestroying ? nil : survival(spec, records, silence, status))
+    }
+
+    /// Of the members that the rule names, by what is heard of them now.
+    private static func survival(
+        _ spec: ClusterSpec, _ records: Planet.ClusterRecords, _ silence: ClusterSilence, _ status: ClusterBody.Status
+    ) -> SurvivalBody {
+        var body = SurvivalBody(wanted: spec.survive, home: spec.home, now: nil, hosts: nil, regions: nil)
+        guard status == .ready || status == .degraded, let rule = records.rule else { return body }
+        let seats = rule.members.compactMap { member in
+            let isSilent = words(for: silence.members[member], max: ClusterSilence.reportMax) != nil
+            return records.placements[member].map {
+                Survival.Seat(
+                    host: $0.host, region: $0.region,
+                    isHere: member == rule.leader || records.confirms(member) && !isSilent)
+            }
+        }
+        let survival = Survival(seats, count: rule.members.count, confirmations: rule.confirmations)
+        body.now = survival.goals
+        body.hosts = survival.hosts.isEmpty ? nil : survival.hosts
+        body.regions = survival.regions.isEmpty ? nil : survival.regions
+        return body
     }
 
     /// When its time is over, nobody begins any more. Who has begun is not in the rule, and still ends it.

@@ -28,10 +28,11 @@ public final class ReplacementDesk: Sendable {
     static let begunMax = Duration.seconds(10)
 
     /// - Parameter voices: who of a cluster was heard in the last seconds; nil where it is not heard.
-    public init(
-        voices: @escaping @Sendable (AppName) -> ClusterVoices?,
-        clock: @escaping @Sendable () -> Moment = { BootClock.now() }
-    ) {
+    public convenience init(voices: @escaping @Sendable (AppName) -> ClusterVoices?) {
+        self.init(voices: voices) { BootClock.now() }
+    }
+
+    init(voices: @escaping @Sendable (AppName) -> ClusterVoices?, clock: @escaping @Sendable () -> Moment) {
         self.voices = voices
         self.clock = clock
     }
@@ -53,7 +54,7 @@ public final class ReplacementDesk: Sendable {
             let isUnderWay = rule.change?.isAutomatic == true && rule.change?.current != nil
             if isUnderWay { underWay.insert(name) }
             let suspects = records.placements.filter { Self.isSuspect($0.value, in: planet, reachable) }
-            guard isUnderWay || !suspects.isEmpty, let voices = voices(name) else { continue }
+            guard isUnderWay || !suspects.isEmpty, let voices = self.voices(name) else { continue }
             heard[name] = Self.heard(records, rule, voices)
             if voices.isLeaderRenewing, let beat = records.heartbeat, beat.epoch == rule.epoch, beat.isOpen {
                 open.insert(name)

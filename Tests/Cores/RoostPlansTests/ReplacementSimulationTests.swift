@@ -178,7 +178,9 @@ import Testing
         world.brake = planet.watch.brake(at: planet.now)
         for step in Replacement.next(world).steps {
             switch step {
-            case .replace(let member, let region):
+            case .replace(let member, let regions):
+                let region = try #require(regions.first)
+                #expect(regions.count == 1)
                 #expect(cluster.rule.change?.current == nil, "two at once in \(name)")
                 #expect(planet.watch.brake(at: planet.now) == nil)
                 let away = planet.second - (cluster.seen[member] ?? 0)

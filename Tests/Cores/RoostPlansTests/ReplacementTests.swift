@@ -63,10 +63,10 @@ import Testing
         #expect(
             early == "db-3 and its host ams3 are not heard from; db-3 is replaced when that has lasted 10m")
         let plan = Replacement.next(try world())
-        #expect(plan.steps == [.replace(members[2], in: ams)] && plan.obstacles.isEmpty)
+        #expect(plan.steps == [.replace(members[2], in: [ams])] && plan.obstacles.isEmpty)
         var other = try world(lostFor: .seconds(30))
         other.spec.replaceAfter = .after(.seconds(30))
-        #expect(Replacement.next(other).steps == [.replace(members[2], in: ams)])
+        #expect(Replacement.next(other).steps == [.replace(members[2], in: [ams])])
         other.spec.replaceAfter = .never
         #expect(Replacement.next(other).isDone)
         other.spec.replaceAfter = .unknown("of the future")
@@ -132,11 +132,32 @@ import Testing
         var world = try world(5)
         world.lost[members[3]] = .seconds(700)
         world.confirming = [members[1], members[2]]
-        #expect(Replacement.next(world).steps == [.replace(members[3], in: ams)])
+        #expect(Replacement.next(world).steps == [.replace(members[3], in: [ams])])
         world.spec.members[3].region = try RegionCode("sin")
         let plan = Replacement.next(world)
-        #expect(plan.steps == [.replace(members[4], in: ams)])
+        #expect(plan.steps == [.replace(members[4], in: [ams])])
         #expect(plan.obstacles.count == 1 && plan.obstacles[0].contains("no host in region sin"))
+    }
+
+    @Test("One of a cluster that is to survive the loss of a region may go to another one that has no member of it")
+    func elsewhere() throws {
+        var world = try world()
+        let (iad, sin, lhr) = (try RegionCode("iad"), try RegionCode("sin"), try RegionCode("lhr"))
+        world.spec.members[0].region = iad
+        world.hosts = try (1...4).map { try host($0, isReachable: $0 < 3) }
+        for (index, region) in [iad, sin, lhr].enumerated() {
+            var host = try host(10 + index)
+            host.region = region
+            world.hosts.append(host)
+        }
+        #expect(try obstacle(world).contains("every host of region ams with room has another member"))
+        world.spec.survive = .region
+        #expect(Replacement.next(world).steps == [.replace(members[2], in: [lhr, sin])])
+        world.spec.survive = .host
+        #expect(Replacement.next(world).steps.isEmpty)
+        world.spec.survive = .region
+        world.hosts.removeLast(2)
+        #expect(try obstacle(world).hasSuffix("nor has another region a host with room"))
     }
 
     private func replacing(_ world: Replacement.World) throws -> Replacement.World {

@@ -104,6 +104,7 @@ struct Word: Sendable, CustomTestStringConvertible {
         Word(MachineGuest.CPUKind.self, in: "volume", at: "reserved", "cpu_kind"),
         Word(OwnerKind.self, in: "app", at: "owner"),
         Word(MachineGuest.CPUKind.self, in: "cluster-spec", at: "guest", "cpu_kind"),
+        Word(SurvivalGoal.self, in: "cluster-spec", at: "survive"),
         Word(MemberReport.State.self, in: "cluster-report", at: "state"),
         Word(MemberReport.Role.self, in: "cluster-report", at: "role"),
         Word(Recruitment.Reason.self, in: "cluster-rule", at: "recruitment", "reason"),

@@ -80,6 +80,10 @@ extension ClusterBody {
             ("Leader", (leader?.text ?? "none") + (leading?.host.map { " on \($0)" } ?? "")),
             ("Rule", rule), ("Clients", clients),
         ])
+        if let survival, let now = survival.now {
+            let words = survival.words(for: now)
+            facts.facts.append(("Survives", survival.isAsWanted(now) ? words : Terminal.paint(words, .warning)))
+        }
         for shared in sharedHosts ?? [] {
             let members = shared.members.map(\.text).joined(separator: ", ")
             facts.facts.append(
@@ -104,6 +108,24 @@ extension ClusterBody {
         var table = Table("MEMBER", "MACHINE", "HOST", "REGION", "ROLE", "STATE", "TIMELINE", "LAG", "", "DETAIL")
         for member in members { table.add(cells: member.cells(isLeader: member.name == leader)) }
         return facts.text + "\n\n" + table.text()
+    }
+}
+
+extension SurvivalBody {
+    /// Whoever asked for regions has got them.
+    fileprivate func isAsWanted(_ now: [SurvivalGoal]) -> Bool { wanted.map(now.contains) ?? true }
+
+    /// `the loss of any one host, and not of region ams; it was made for: region`
+    fileprivate func words(for now: [SurvivalGoal]) -> String {
+        let what = now.map { "any one \($0.rawValue)" }.joined(separator: ", and of ")
+        var words = now.isEmpty ? "the loss of no more hosts than it has lost" : "the loss of \(what)"
+        if now.isEmpty, let hosts {
+            words = "not the loss of \(hosts.map(\.text).joined(separator: ", or of "))"
+        } else if let regions {
+            words += "; not of region \(regions.map(\.text).joined(separator: ", or of "))"
+        }
+        guard let wanted, !now.contains(wanted) else { return words }
+        return words + "; it is to survive that of any one \(wanted.rawValue)"
     }
 }
 

@@ -7,7 +7,9 @@ struct PostgresCreateCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "create", abstract: "Create a cluster and wait until it is ready.",
         discussion: """
-            The primary begins in --region, and there is one replica for each --replica-region. A commit is \
+            Say what it is to survive, --survive host or --survive region, and --home, the region that it is to be led from: \
+            then it has three members, and the hosts' regions and distances say where. Or say where they are to be: the \
+            primary begins in --region, and there is one replica for each --replica-region. A commit is \
             confirmed when the primary and half of all members, rounded down, have it on disk: with two replicas, any \
             one of them.
 
@@ -18,10 +20,19 @@ struct PostgresCreateCommand: AsyncParsableCommand {
     var name: AppName
 
     @Option(help: "The primary's region.", transform: { try RegionCode($0) })
-    var region: RegionCode
+    var region: RegionCode?
 
     @Option(help: .init("A replica's region; may be repeated.", valueName: "region"), transform: { try RegionCode($0) })
     var replicaRegion: [RegionCode] = []
+
+    @Option(
+        help: .init(
+            "In place of regions: the loss of any one of these loses nothing and stops nothing: host or region.",
+            valueName: "goal"), transform: { try Self.goal($0) })
+    var survive: SurvivalGoal?
+
+    @Option(help: "With --survive: the region that it is to be led from.", transform: { try RegionCode($0) })
+    var home: RegionCode?
 
     @Option(help: .init("The size of each member's volume, in GB (else 1).", valueName: "gb"))
     var volumeSize: Int?
@@ -51,6 +62,18 @@ struct PostgresCreateCommand: AsyncParsableCommand {
     @OptionGroup var output: OutputOptions
 
     mutating func validate() throws {
+        if survive == nil {
+            guard home == nil else { throw ValidationError("--home comes with --survive host or --survive region") }
+            guard region != nil else {
+                throw ValidationError(
+                    "Say where, --region REGION, or what it is to survive: --survive host --home REGION")
+            }
+        } else {
+            guard region == nil, replicaRegion.isEmpty else {
+                throw ValidationError("--survive says where members are: leave out --region and --replica-region")
+            }
+            guard home != nil else { throw ValidationError("Say where it is to be led from: --home REGION") }
+        }
         if let volumeSize, volumeSize < 1 { throw ValidationError("--volume-size is at least 1 GB") }
         if let cpus, cpus < 1 { throw ValidationError("--cpus is at least 1") }
         if let memory, memory < 1 { throw ValidationError("--memory is at least 1 MiB") }
@@ -100,14 +123,26 @@ struct PostgresCreateCommand: AsyncParsableCommand {
             advice: "See it: roost pg status \(name)   Or take another name.")
     }
 
+    private static func goal(_ text: String) throws -> SurvivalGoal {
+        guard let goal = SurvivalGoal(known: text) else {
+            throw ValidationError("'\(text)' is neither host nor region")
+        }
+        return goal
+    }
+
     private var request: CreateClusterRequest {
         var guest: MachineGuest?
         if cpus != nil || memory != nil {
             let standard = CreateClusterRequest.guestDefault
             guest = MachineGuest(cpus: cpus ?? standard.cpus, memoryMebibytes: memory ?? standard.memoryMebibytes)
         }
+        if let survive, let home {
+            return CreateClusterRequest(
+                name: name.text, survive: survive, home: home.text, volumeSizeGigabytes: volumeSize, guest: guest,
+                image: image, replaceAfter: replaceAfter?.description)
+        }
         return CreateClusterRequest(
-            name: name.text, region: region.text, replicaRegions: replicaRegion.map(\.text),
+            name: name.text, region: region?.text ?? "", replicaRegions: replicaRegion.map(\.text),
             volumeSizeGigabytes: volumeSize, guest: guest, image: image, replaceAfter: replaceAfter?.description)
     }
 }

@@ -1,0 +1,116 @@
+import RoostModel
+import Testing
+
+@testable import RoostPlacement
+
+@Suite("What a cluster survives") struct SurvivalTests {
+    private let request: PlacementRequest
+
+    init() throws {
+        request = PlacementRequest(
+            region: try RegionCode("ams"), guest: MachineGuest(cpuKind: .shared, cpus: 1, memoryMebibytes: 512),
+            app: try AppName("db"))
+    }
+
+    private func host(_ name: String, _ region: String, memoryMebibytes: Int = 4096, isReachable: Bool = true) throws
+        -> PlacementHost
+    {
+        PlacementHost(
+            name: try HostName(name), region: try RegionCode(region), isReachable: isReachable, isStoreMember: false,
+            capacity: HostCapacity(cpus: 4, memory: .mebibytes(memoryMebibytes), disk: .gibibytes(100)),
+            promisedMemory: .zero, promisedDisk: .zero, promisedCPUs: 0, machinesByApp: [:])
+    }
+
+    /// Members' hosts, of which the region is the first three letters; `-` in front: not here.
+    private func survival(_ members: String...) throws -> Survival {
+        let seats = try members.map { text in
+            let name = text.hasPrefix("-") ? String(text.dropFirst()) : text
+            return Survival.Seat(
+                host: try HostName(name), region: try RegionCode(String(name.prefix(3))), isHere: name == text)
+        }
+        return Survival(seats, count: seats.count, confirmations: ClusterRule.confirmations(of: seats.count))
+    }
+
+    @Test("It follows from where those are that confirm")
+    func now() throws {
+        #expect(try survival("ams1", "iad1", "sin1").goals == [.host, .region])
+        #expect(try survival("ams1", "ams2", "ams3").goals == [.host])
+        #expect(try survival("ams1", "ams2", "ams3").regions.map(\.text) == ["ams"])
+        let two = try survival("ams1", "ams2", "iad1")
+        #expect(two.goals == [.host] && two.regions.map(\.text) == ["ams"])
+        let shared = try survival("ams1", "ams1", "iad1")
+        #expect(shared.goals.isEmpty && shared.hosts.map(\.text) == ["ams1"])
+        #expect(try survival("ams1").goals.isEmpty)
+        #expect(try survival("ams1", "iad1").goals.isEmpty)
+        #expect(try survival("ams1", "ams2", "iad1", "iad2", "sin1").goals == [.host, .region])
+        let lost = try survival("ams1", "iad1", "-sin1")
+        #expect(
+            lost.goals.isEmpty && lost.hosts.map(\.text) == ["ams1", "iad1"], "the lost one's host is no further loss")
+        #expect(try survival("ams1", "iad1", "sin1", "lhr1", "-fra1").goals == [.host, .region])
+    }
+
+    /// Every set of members that confirmed a commit is tried, and every set that is left.
+    @Test("What it survives is what follows from the rule", arguments: 1...9)
+    func exhaustive(count: Int) throws {
+        let confirmations = ClusterRule.confirmations(of: count)
+        for here in 1..<(1 << count) {
+            for lost in 0..<count {
+                let seats = try (0..<count).map {
+                    Survival.Seat(
+                        host: try HostName("h\($0)"), region: try RegionCode("ams"), isHere: here & (1 << $0) != 0)
+                }
+                let survives = !Survival(seats, count: count, confirmations: confirmations).hosts.contains(
+                    seats[lost].host)
+                let left = here & ~(1 << lost)
+                // One of them leads, and as many as must confirm are left beside it.
+                let goesOn = left.nonzeroBitCount >= confirmations + 1
+                #expect(survives == goesOn, "\(here) without \(lost) of \(count)")
+                guard survives else { continue }
+                // Whoever is left meets each set that can have confirmed: a leader and so many standbys.
+                #expect(left.nonzeroBitCount + confirmations + 1 > count, "a commit may be with the others alone")
+            }
+        }
+    }
+
+    @Test("To survive a host's loss three hosts of the home are needed, and what is missing is said")
+    func oneRegion() throws {
+        let ams = try RegionCode("ams")
+        let three = try (1...3).map { try host("ams\($0)", "ams") }
+        #expect(
+            try SurvivalShape.regions(for: .host, home: ams, request, over: three, distances: [:]) == [ams, ams, ams])
+        let refusal = try #require(
+            #expect(throws: Refusal.self) {
+                try SurvivalShape.regions(
+                    for: .host, home: ams, request,
+                    over: [three[0], three[1], try host("ams3", "ams", memoryMebibytes: 256), try host("iad1", "iad")],
+                    distances: [:])
+            })
+        #expect(refusal.code == .insufficientCapacity)
+        #expect(refusal.message.contains("3 hosts of region ams must have room for a member, and 2 have"))
+        #expect(refusal.message.contains("ams3 needs 512 MiB"))
+    }
+
+    @Test("To survive a region's loss the two nearest with room are taken beside the home")
+    func threeRegions() throws {
+        let codes = try ["ams", "fra", "iad", "sin"].map { try RegionCode($0) }
+        var hosts = try codes.map { try host("\($0)1", $0.text) }
+        let distances: [RegionCode: Duration] = [codes[3]: .milliseconds(160), codes[2]: .milliseconds(80)]
+        func regions() throws -> [RegionCode] {
+            try SurvivalShape.regions(for: .region, home: codes[0], request, over: hosts, distances: distances)
+        }
+        #expect(try regions() == [codes[0], codes[2], codes[3]], "what nobody has measured comes last")
+        hosts[2].isReachable = false
+        #expect(try regions() == [codes[0], codes[3], codes[1]])
+        hosts[3].isReachable = false
+        let few = try #require(#expect(throws: Refusal.self) { try regions() })
+        #expect(few.message.contains("hosts of 3 regions must have room for a member, and those of 2 have"))
+        #expect(few.message.contains("iad1 does not answer") && few.message.contains("sin1 does not answer"))
+        hosts = try codes.map { try host("\($0)1", $0.text, isReachable: $0 != codes[0]) }
+        let home = try #require(#expect(throws: Refusal.self) { try regions() })
+        #expect(home.message.contains("a host of region ams must have room"))
+        #expect(throws: Refusal.self) {
+            try SurvivalShape.regions(
+                for: .unknown("zone"), home: codes[0], request, over: hosts, distances: [:])
+        }
+    }
+}
