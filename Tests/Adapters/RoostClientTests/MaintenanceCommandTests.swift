@@ -107,9 +107,67 @@ import Testing
                 }
             }
         }
-        for words in [["member", "add", "shop"], ["scale", "shop"], ["scale", "shop", "--region", "iad"]] {
+        for words in [
+            ["member", "add", "shop"], ["member", "move", "shop", "shop-3"], ["scale", "shop"],
+            ["scale", "shop", "--region", "iad"], ["replace-after", "shop", "5s"],
+            ["create", "shop", "--survive", "host"], ["create", "shop", "--survive", "zone", "--home", "ams"],
+            ["create", "shop", "--survive", "host", "--home", "ams", "--region", "ams"], ["create", "shop"],
+        ] {
             let outcome = try await RoostProgram.run(["pg"] + words + ["--api", "unix:///nowhere"])
             #expect(outcome.status == 2, "\(outcome)")
+        }
+    }
+
+    @Test("A member is moved by another one that comes, and one that is there stays")
+    func move() async throws {
+        let id = "0123456789ABCDEFGHJKMNPQ02"
+        var body = try Answers.cluster(.ready)
+        body.change = ChangeState(MemberChange(id: id, steps: []))
+        let told = try Answers.json(body)
+        let answer: @Sendable (ScriptedHost.Request) -> ScriptedHost.Answer = { request in
+            if request.line.contains("operations") { return .init(status: 404, parts: ["{}"]) }
+            if request.line.hasPrefix("GET") { return .init(parts: [told]) }
+            return .init(status: 202, parts: [#"{"ok":true,"id":"\#(id)"}"#])
+        }
+        try await ScriptedHost.run(answering: answer) { host in
+            let there = try await RoostProgram.run(
+                ["pg", "member", "move", "shop", "m2", "--region", "iad", "--host", "iad1", "--api", host.path])
+            #expect(there.status == 0 && there.output.contains("m2 is there already"), "\(there)")
+            #expect(host.log.all.allSatisfy { $0.line.hasPrefix("GET") })
+            let outcome = try await RoostProgram.run(
+                ["pg", "member", "move", "shop", "m2", "--host", "iad2", "--yes", "--json", "--api", host.path])
+            #expect(outcome.status == 0, "\(outcome)")
+            let sent = try #require(host.log.all.first { $0.line.hasPrefix("POST") })
+            #expect(sent.line == "POST /v1/postgres/shop/members/m2/replace" && sent.body == #"{"host":"iad2"}"#)
+        }
+    }
+
+    @Test("A lost member's time is said and shown, and a cluster is made by what it is to survive")
+    func survival() async throws {
+        var body = try Answers.cluster(.ready)
+        body.replaceAfter = .after(.seconds(1800))
+        body.survival = SurvivalBody(
+            wanted: .region, home: try RegionCode("ams"), now: [.host], hosts: nil, regions: [try RegionCode("ams")])
+        let told = try Answers.json(body)
+        try await ScriptedHost.run { request in
+            .init(status: request.line.hasPrefix("POST") ? 201 : 200, parts: [told])
+        } _: { host in
+            let set = try await RoostProgram.run(["pg", "replace-after", "shop", "30m", "--api", host.path])
+            #expect(set.status == 0 && set.output.contains("stays lost for 30m"), "\(set)")
+            let sent = try #require(host.log.all.first)
+            #expect(sent.line == "PUT /v1/postgres/shop/replace-after" && sent.body == #"{"after":"30m"}"#)
+            let shown = try await RoostProgram.run(["pg", "status", "shop", "--api", host.path])
+            #expect(shown.output.contains("members that are lost for 30m"), "\(shown)")
+            #expect(
+                shown.output.contains(
+                    "the loss of any one host; not of region ams; it is to survive that of any one region"), "\(shown)")
+            let made = try await RoostProgram.run([
+                "pg", "create", "shop", "--survive", "region", "--home", "ams", "--replace-after", "never", "--json",
+                "--api", host.path,
+            ])
+            #expect(made.status == 0, "\(made)")
+            let request = try #require(host.log.all.first { $0.line.hasPrefix("POST") })
+            #expect(request.body == #"{"home":"ams","name":"shop","replace_after":"never","survive":"region"}"#)
         }
     }
 

@@ -8,6 +8,7 @@ struct PostgresMemberCommand: AsyncParsableCommand {
         commandName: "member", abstract: "Have members of a cluster come and go while it runs.",
         subcommands: [
             PostgresMemberAddCommand.self, PostgresMemberRemoveCommand.self, PostgresMemberReplaceCommand.self,
+            PostgresMemberMoveCommand.self,
         ])
 }
 
@@ -90,6 +91,44 @@ struct PostgresMemberReplaceCommand: AsyncParsableCommand {
     }
 }
 
+struct PostgresMemberMoveCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "move", abstract: "Have a member somewhere else: another one comes there, then this one goes.",
+        discussion: """
+            Its data is copied from the leader, under a new name. A leader does not move: make another one the leader first, \
+            with roost pg switchover NAME.
+            """)
+
+    @Argument(help: "The cluster's name.", transform: { try AppName($0) })
+    var name: AppName
+
+    @Argument(help: "The member that is to be elsewhere.", transform: { try MemberName($0) })
+    var member: MemberName
+
+    @OptionGroup var place: MemberPlaceOptions
+    @OptionGroup var confirmation: ConfirmationOptions
+    @OptionGroup var wait: MemberWaitOptions
+    @OptionGroup var global: GlobalOptions
+    @OptionGroup var output: OutputOptions
+
+    mutating func validate() throws {
+        if place.isEmpty { throw ValidationError("Say where to: --host HOST or --region REGION") }
+    }
+
+    func run() async throws {
+        let planet = try Roostds.find(global)
+        let cluster = try await planet.ask { try await $0.cluster(name) }
+        if let present = cluster.members.first(where: { $0.name == member }), place.isMet(by: present) {
+            return try output.show(try AuthorityFile.trusting(cluster)) { _ in "\(member) is there already." }
+        }
+        try confirmation.confirm("Move \(member), and remove all that is on the volume that it has now?")
+        try await MembersWait.run("moving \(member)", name, wait.timeout, global, output) {
+            client async throws(APIError) in
+            try await client.replaceMember(member, of: name, place.body)
+        }
+    }
+}
+
 struct PostgresScaleCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "scale", abstract: "Say how many members a cluster has in which regions.",
@@ -165,6 +204,12 @@ struct MemberPlaceOptions: ParsableArguments {
     var host: HostName?
 
     var isEmpty: Bool { region == nil && host == nil }
+
+    /// One without a place is nowhere yet.
+    func isMet(by member: MemberBody) -> Bool {
+        if let region, region != member.region { return false }
+        return host.map { $0 == member.host } ?? true
+    }
     var body: AddMemberBody { AddMemberBody(region: region?.text, host: host?.text) }
 }
 
