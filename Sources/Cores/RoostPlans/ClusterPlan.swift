@@ -40,6 +40,8 @@ public enum ClusterPlan {
         /// Ask for a member that comes for the lost one, in the one of these regions that is nearest to the cluster's home.
         /// See ``Replacement``.
         case replace(MemberName, in: [RegionCode])
+        /// Ask for a switchover to this member. See ``Homecoming``.
+        case lead(MemberName)
         /// Take back what is left of the change of members with this id.
         case takeBack(String, because: String)
         /// Remove every record of the cluster: nothing of it is left on any host.

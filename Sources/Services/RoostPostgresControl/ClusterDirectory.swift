@@ -282,6 +282,32 @@ public struct ClusterDirectory: Sendable {
         throw Refusal(.unavailable, "too many changes at once; try again")
     }
 
+    /// As ``requestSwitchover(of:to:)``, where nobody asks: if the rule is still the one that was looked at.
+    func lead(
+        _ member: MemberName, of name: AppName, seen planet: Planet, under conditions: [Transaction.Compare]
+    ) async throws(Refusal) {
+        guard let seen = planet.clusters[name] else { return }
+        let (records, spec, present) = try await ruling(name)
+        guard records.ruleRevision == seen.ruleRevision else { return }
+        try Self.checkStoreIsNotBehind(records, name)
+        try check(member, under: present)
+        var rule = present
+        let id = OperationDirectory.makeID()
+        rule.switchover = SwitchoverRequest(id: id.text, target: member)
+        var operation = Self.operation(
+            id, .switchover, on: spec, from: .init(epoch: rule.epoch, leader: rule.leader, target: member))
+        let words = "\(member) is at the cluster's home and confirms: it is to lead again"
+        operation.steps = [.init(name: words, at: operation.startedAt)]
+        let begun = try OperationDirectory.begin(operation)
+        let key = StoreKeys.clusterRule(name)
+        _ = try await store.carryOut(
+            Transaction(
+                compares: conditions + [
+                    .modified(key: key, equals: Revision(records.ruleRevision)), begun.compare,
+                ],
+                then: [try .put(rule, at: key), begun.operation]))
+    }
+
     private func check(_ target: MemberName?, under rule: ClusterRule) throws(Refusal) {
         if rule.recruitment != nil {
             throw Refusal(.failedPrecondition, "the cluster is changing its leader at this moment; try again")

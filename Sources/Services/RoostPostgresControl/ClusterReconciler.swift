@@ -46,10 +46,11 @@ public struct ClusterReconciler: Reconciler {
         case .forget: "forget"
         case .replace: "replace"
         case .takeBack: "take_back"
+        case .lead: "lead"
         }
     }
 
-    public static let stepNames = ["place", "make", "retire", "remove", "forget", "replace", "take_back"]
+    public static let stepNames = ["place", "make", "retire", "remove", "forget", "replace", "take_back", "lead"]
 
     public static func words(for step: ClusterPlan.Step) -> String {
         switch step {
@@ -59,6 +60,7 @@ public struct ClusterReconciler: Reconciler {
         case .remove(let placement): "removed \(placement.member) from \(placement.host)"
         case .forget: "removed the records"
         case .replace(let member, _): "asked for a member that comes for \(member)"
+        case .lead(let member): "asked for \(member) to lead"
         case .takeBack(_, let why): "took it back: \(why)"
         }
     }
@@ -117,7 +119,7 @@ public struct ClusterReconciler: Reconciler {
 
     public func plan(for cluster: AppName, in planet: Planet, reachable: Set<HostName>) -> Plan<ClusterPlan.Step>? {
         guard var plan = planForShape(of: cluster, in: planet, reachable: reachable) else { return nil }
-        if let more = replacing?.plan(for: cluster, in: planet, reachable: reachable) {
+        if let more = replacing?.plan(for: cluster, in: planet) {
             plan.steps += more.steps
             plan.obstacles += more.obstacles
         }
@@ -193,6 +195,8 @@ public struct ClusterReconciler: Reconciler {
             } catch {
                 throw Self.saying("\(member), which is lost, cannot be replaced", error)
             }
+        case .lead(let member):
+            try await clusters.lead(member, of: cluster, seen: planet, under: conditions)
         case .takeBack(let change, let why):
             try await clusters.takeBack(change, of: cluster, because: why, under: conditions)
         case .forget:

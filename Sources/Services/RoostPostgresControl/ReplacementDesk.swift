@@ -8,7 +8,7 @@ public import RoostWire
 import Synchronization
 
 /// What the host that replaces lost members has seen of them: a feeder of ``ReplacementWatch``, from what is heard of
-/// clusters and of hosts.
+/// clusters and of hosts. And of leaders that are away from home.
 public final class ReplacementDesk: Sendable {
     private let voices: @Sendable (AppName) -> ClusterVoices?
     private let clock: @Sendable () -> Moment
@@ -16,6 +16,10 @@ public final class ReplacementDesk: Sendable {
 
     private struct State {
         var watch = ReplacementWatch()
+        /// As they were at the last look.
+        var hosts: [PlacementHost] = []
+        /// Who is to lead at home, and since when.
+        var homecoming: [AppName: (member: MemberName, since: Moment)] = [:]
         var heard: [AppName: Set<MemberName>] = [:]
         var open: Set<AppName> = []
         /// Replacements under way on the planet.
@@ -48,32 +52,46 @@ public final class ReplacementDesk: Sendable {
         sight.hosts = planet.hosts.mapValues(\.region)
         sight.reachable = reachable
         var (heard, open, underWay): ([AppName: Set<MemberName>], Set<AppName>, Set<AppName>) = ([:], [], [])
+        var leaders: [AppName: MemberName] = [:]
         for (name, records) in planet.clusters {
             guard let spec = records.spec, !spec.isDestroying, let rule = records.rule else { continue }
-            sight.seats.formUnion(records.placements.values.map(\.host))
+            let members = Set(rule.members + records.coming)
+            // What is left of one that is no member holds up nobody.
+            sight.seats.formUnion(records.placements.filter { members.contains($0.key) }.map(\.value.host))
             let isUnderWay = rule.change?.isAutomatic == true && rule.change?.current != nil
             if isUnderWay { underWay.insert(name) }
             let suspects = records.placements.filter { Self.isSuspect($0.value, in: planet, reachable) }
-            guard isUnderWay || !suspects.isEmpty, let voices = self.voices(name) else { continue }
+            let isAway = spec.home.map { home in records.placements[rule.leader]?.region != home } ?? false
+            guard isUnderWay || isAway || !suspects.isEmpty, let voices = self.voices(name) else { continue }
             heard[name] = Self.heard(records, rule, voices)
             if voices.isLeaderRenewing, let beat = records.heartbeat, beat.epoch == rule.epoch, beat.isOpen {
                 open.insert(name)
             }
+            leaders[name] = Self.leader(of: spec, records, rule, isOpen: open.contains(name))
             // While it is paused somebody works on its hosts, and may need all of the time again afterwards.
             guard ClusterStatus.pause(of: rule) == nil else { continue }
-            let members = Set(rule.members + records.coming)
             sight.lost[name] = Set(suspects.keys).intersection(members).subtracting(heard[name] ?? [])
             if let change = rule.change, change.isAutomatic == true, change.refusal != nil {
                 sight.takenBack[name] = change.id
             }
         }
+        let isLossy = sight.lost.contains { !$0.value.isEmpty }
+        let places =
+            isLossy
+            ? planet.hosts.values.map { PlacementHost(record: $0, isReachable: reachable.contains($0.host)) } : []
         let now = clock()
-        return state.withLock { [sight, heard, open, underWay] state in
+        return state.withLock { [sight, heard, open, underWay, leaders] state in
             let before = state.watch.clusters
+            state.hosts = places
+            let former = state.homecoming
+            state.homecoming = [:]
+            for (name, leader) in leaders {
+                state.homecoming[name] = former[name].flatMap { $0.member == leader ? $0 : nil } ?? (leader, now)
+            }
             state.watch.see(sight, at: now)
             (state.heard, state.open, state.underWay) = (heard, open, underWay)
             state.begun = state.begun.filter { now - $0.value < Self.begunMax }
-            return before.union(state.watch.clusters).union(underWay)
+            return before.union(state.watch.clusters).union(underWay).union(leaders.keys)
         }
     }
 
@@ -81,6 +99,15 @@ public final class ReplacementDesk: Sendable {
     private static func isSuspect(_ placement: MemberPlacement, in planet: Planet, _ reachable: Set<HostName>) -> Bool {
         guard reachable.contains(placement.host) else { return true }
         return planet.machine(placement.machine, on: placement.host)?.state == .failed
+    }
+
+    private static func leader(
+        of spec: ClusterSpec, _ records: Planet.ClusterRecords, _ rule: ClusterRule, isOpen: Bool
+    ) -> MemberName? {
+        let isBusy = ClusterStatus.pause(of: rule) != nil || rule.restart.map { ClusterDirectory.goesOn($0) } ?? false
+        return Homecoming.leader(
+            of: spec, under: rule, confirming: Set(rule.members.filter(records.confirms)), isOpen: isOpen,
+            isBusy: isBusy)
     }
 
     /// By the store, or by the leader, which sees it stream.
@@ -96,18 +123,24 @@ public final class ReplacementDesk: Sendable {
         return heard
     }
 
-    /// What is to be done about lost members of the cluster, by what was seen at the last look.
-    func plan(for cluster: AppName, in planet: Planet, reachable: Set<HostName>) -> Plan<ClusterPlan.Step> {
+    /// What is to be done about lost members of the cluster, or about its leader, by what was seen at the last look.
+    func plan(for cluster: AppName, in planet: Planet) -> Plan<ClusterPlan.Step> {
         guard let records = planet.clusters[cluster], let spec = records.spec, let rule = records.rule else {
             return Plan()
         }
         let now = clock()
         return state.withLock { state in
+            if let home = state.homecoming[cluster], now - home.since >= Homecoming.patience,
+                rule.leader != home.member, state.watch.brake(at: now) == nil
+            {
+                // Whatever comes of it, the next one waits as long.
+                state.homecoming[cluster] = (home.member, now)
+                return Plan(steps: [.lead(home.member)])
+            }
             let lost = state.watch.lost(in: cluster, at: now)
             guard !lost.isEmpty || state.underWay.contains(cluster) else { return Plan() }
             var world = Replacement.World(
-                spec: spec, rule: rule, placements: records.placements,
-                hosts: planet.hosts.values.map { PlacementHost(record: $0, isReachable: reachable.contains($0.host)) })
+                spec: spec, rule: rule, placements: records.placements, hosts: state.hosts)
             world.lost = lost
             world.heard = state.heard[cluster] ?? []
             world.isOpen = state.open.contains(cluster)
@@ -129,7 +162,7 @@ extension ClusterPlan.Step {
     fileprivate var isReplacing: Bool {
         switch self {
         case .replace: true
-        case .place, .make, .retire, .remove, .takeBack, .forget: false
+        case .place, .make, .retire, .remove, .takeBack, .lead, .forget: false
         }
     }
 }

@@ -204,7 +204,7 @@ import Testing
                 cluster.rule.change?.refusal = "taken back"
                 cluster.spec.members.removeAll { comers.contains($0.name) }
                 planet.takenBack += 1
-            case .place, .make, .retire, .remove, .forget: Issue.record("a step of another kind")
+            case .place, .make, .retire, .remove, .forget, .lead: Issue.record("a step of another kind")
             }
         }
         planet.clusters[name] = cluster

@@ -264,4 +264,36 @@ import Testing
         _ = try await world.round(under: fence)
         #expect(try await left(world).count == 2)
     }
+
+    @Test("A leader that is away from home hands over, once it was well for long enough, and not again at once")
+    func homecoming() async throws {
+        let world = try await ready()
+        defer { world.remove() }
+        let fence = try await world.takeDuty()
+        // All are in one region: home is where db-2 is said to be.
+        let key = StoreKeys.clusterSpec(world.cluster)
+        var spec = try #require(try await records(world).spec)
+        let home = try RegionCode("iad")
+        (spec.survive, spec.home) = (.region, home)
+        spec.members[1].region = home
+        _ = try await world.store.commit(Transaction(then: [try .put(spec, at: key)]))
+        _ = try await world.round(under: fence)
+        pass(Homecoming.patience - .milliseconds(1), in: world)
+        #expect(try await world.round(under: fence))
+        #expect(try await rule(world).switchover == nil)
+        pass(.milliseconds(1), in: world)
+        _ = try await world.round(under: fence)
+        let wish = try #require(try await rule(world).switchover)
+        #expect(wish.target == spec.members[1].name)
+        let operation = try await world.operations.find(try PlanetOperationID(wish.id))
+        #expect(operation?.kind == .switchover && operation?.steps.count == 1)
+        try await write(world) { $0.switchover?.refusal = "it lags" }
+        for _ in 0..<3 { #expect(try await world.round(under: fence)) }
+        #expect(try await rule(world).switchover?.id == wish.id)
+        for _ in 0..<2 {
+            pass(Homecoming.patience, in: world)
+            _ = try await world.round(under: fence)
+        }
+        #expect(try await rule(world).switchover?.id != wish.id)
+    }
 }
