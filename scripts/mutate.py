@@ -43,18 +43,18 @@ MUTATIONS = [
     # Who leads, and from when on.
     Mutation(
         "a promotion asks for no confirmations", CORE + "FailoverMember+Leading.swift",
-        ".promote(epoch: rule.epoch, confirmations: quorum.confirmations,",
-        ".promote(epoch: rule.epoch, confirmations: 0,",
+        ".promote(\n                epoch: rule.epoch, confirmations: quorum.confirmations,",
+        ".promote(\n                epoch: rule.epoch, confirmations: 0,",
         "LeaderDialogueTests/afterAPromotionOldBytesAreNotEnough"),
     Mutation(
         "a promotion names no standbys", CORE + "FailoverMember+Leading.swift",
-        ".promote(epoch: rule.epoch, confirmations: quorum.confirmations, standbys: quorum.standbys)",
-        ".promote(epoch: rule.epoch, confirmations: quorum.confirmations, standbys: [])",
+        ".promote(\n                epoch: rule.epoch, confirmations: quorum.confirmations, standbys: quorum.standbys,",
+        ".promote(\n                epoch: rule.epoch, confirmations: quorum.confirmations, standbys: [],",
         "LeaderDialogueTests/afterAPromotionOldBytesAreNotEnough"),
     Mutation(
         "a restart asks for no confirmations", CORE + "FailoverMember+Leading.swift",
-        ".startPrimary(epoch: rule.epoch, confirmations: quorum.confirmations,",
-        ".startPrimary(epoch: rule.epoch, confirmations: 0,",
+        ".startPrimary(\n                epoch: rule.epoch, confirmations: quorum.confirmations,",
+        ".startPrimary(\n                epoch: rule.epoch, confirmations: 0,",
         "LeaderDialogueTests/aReturningLeaderAsksForItsLeaseFirst"),
     Mutation(
         "a member is named without proof of what was confirmed before", CORE + "FailoverMember+Members.swift",
@@ -140,7 +140,7 @@ MUTATIONS = [
         '("restart_after_crash", "off")', '("restart_after_crash", "on")', "ConfigurationTests/ofALeader"),
     Mutation(
         "a standby that somebody promotes confirms by itself", SHELL + "PostgresSettings.swift",
-        r'("synchronous_standby_names", "ANY 1 (\"\(Self.nobody)\")")', '("synchronous_standby_names", "")',
+        '("synchronous_standby_names", Self.nobodysNames)', '("synchronous_standby_names", "")',
         "ConfigurationTests/ofAStandbyThatFollowsNobody"),
     Mutation(
         "a rule with more confirmations than standbys asks for none", SHELL + "PostgresSettings.swift",
@@ -150,9 +150,30 @@ MUTATIONS = [
     # What is done to the real Postgres.
     Mutation(
         "a promoted Postgres confirms by itself", SHELL + "Operations.swift",
-        "confirmations: confirmations))\n        if case .refusesLogin(let why) = try await instance.reception",
-        "confirmations: 0))\n        if case .refusesLogin(let why) = try await instance.reception",
+        "try await configure(role)\n        if case .refusesLogin(let why) = try await instance.reception",
+        "try await configure(.leader(epoch: .first, standbys: [], confirmations: 0))\n"
+        "        if case .refusesLogin(let why) = try await instance.reception",
         "OperationTests/commitsWaitForThoseWhomTheRuleNames"),
+    Mutation(
+        "nobody looks whether commits wait at all", SHELL + "PostgresInstance+Confirming.swift",
+        "if wasAlone { try await proveThatCommitsWait(until: end) }", "",
+        "ConfirmingTests/aLoneLeaderGoesOnUntilItsCommitsAreSeenToWait"),
+    Mutation(
+        "nobody looks who is counted before others are named", SHELL + "PostgresInstance+Confirming.swift",
+        "if proof.isWhole { return true }", "if proof.doubted != nil { return true }",
+        "ConfirmingTests/nobodyCountsBeforeTheNextNamesAreWritten"),
+    Mutation(
+        "an attempt that failed leaves commits waiting", SHELL + "PostgresInstance+Confirming.swift",
+        "await confirmAgain(by: former, next, secrets)\n", "",
+        "ConfirmingTests/nobodyCountsBeforeTheNextNamesAreWritten"),
+    Mutation(
+        "what a process shows while it reads is proof", SHELL + "BarrierProof.swift",
+        "rested.contains(process.id) && process.counts == false", "process.counts == false",
+        "BarrierProofTests/whatWasShownBeforeItRestedIsNoProof"),
+    Mutation(
+        "a preparation counts from its proof", CORE + "FailoverMember+Members.swift",
+        "            if isOver { return takeBack(rule, now) }\n", "",
+        "MembersDialogueTests/aPreparationIsTakenBackAlsoWhenPostgresCannotFollow"),
     Mutation(
         "slots of an epoch that is over stay", SHELL + "ReplicationSlots.swift",
         'if wanted.contains(name), row[1] != "lost" {', 'if row[1] != "lost" {',

@@ -38,7 +38,8 @@ extension PostgresInstance {
         try reloadIfChanged()
     }
 
-    private func holdBack(
+    /// Returns when nobody confirms, and nobody is counted, by no process of Postgres.
+    func holdBack(
         _ next: PostgresSettings, _ secrets: MemberSecrets, after former: PostgresSettings.Role?
     ) async throws {
         let end = BootClock.now() + Self.barrierMax

@@ -111,7 +111,9 @@ extension PostgresInstance {
                 + "WHERE slot_type = 'physical' AND wal_status IS DISTINCT FROM 'lost'", within: Self.controlDeadline)
         let there = Set(rows.compactMap { $0[0] })
         let slots = ClusterSlots(members: standbys + [member])
-        guard !members.allSatisfy(there.contains) || there.contains(where: { slots.contains($0) && !members.contains($0) })
+        guard
+            !members.allSatisfy(there.contains)
+                || there.contains(where: { slots.contains($0) && !members.contains($0) })
         else { return }
         try await keepSlots(of: epoch, for: standbys, among: standbys + [member], while: isWanted)
     }

@@ -76,14 +76,17 @@ final class TestGround: Sendable {
             ownerPassword: "it's: a \\secret", replicationPassword: "another: \\one'")
         try DurableFile.makeFolder(root + folder)
         try await Command("cp", [try TestRoot.program(), root + program]).run()
-        for number in 1...3 {
+        for number in Self.numbers {
             try await Command(
                 "ip", ["-n", name, "-6", "addr", "add", "\(Self.address(number))/128", "dev", "lo", "nodad"]
             ).run()
         }
     }
 
-    /// All that there may be.
+    /// Of all that have an address and a folder.
+    static let numbers = 1...4
+
+    /// Those that most clusters have.
     var members: [MemberName] { (1...3).compactMap { try? MemberName("m\($0)") } }
 
     /// As seen below `root`.
@@ -95,7 +98,7 @@ final class TestGround: Sendable {
     func remove() async {
         // A test that failed has not stopped what it started.
         _ = try? await poll(for: .seconds(10)) { () -> Bool? in
-            let remaining = (1...3).flatMap { TestProcess.postgres(of: layout($0)) }
+            let remaining = Self.numbers.flatMap { TestProcess.postgres(of: layout($0)) }
             for process in remaining { kill(process, SIGKILL) }
             return remaining.isEmpty ? true : nil
         }
@@ -123,7 +126,7 @@ final class TestGround: Sendable {
     static func with(_ label: String, _ body: (TestGround) async throws -> Void) async throws {
         let ground = try await TestGround(label)
         do { try await body(ground) } catch {
-            for number in 1...3 {
+            for number in Self.numbers {
                 let text = String(((try? ground.member(number).log()) ?? "").suffix(2000))
                 if !text.isEmpty { print("the log of m\(number) ends with:\n\(text)") }
             }

@@ -127,6 +127,18 @@ import Testing
         #expect(violation.what.contains("exchanges its data for a copy without"), "\(violation)")
     }
 
+    /// A change of who confirms, of which some of Postgres's processes know and some do not, and that may be broken off.
+    @Test(arguments: [
+        (ClusterScenario.Breach.provesByWhatWasWritten, 1), (.countsLeavers, 4),
+    ])
+    func whoConfirmsWithoutProofIsNoticed(_ breach: ClusterScenario.Breach, members: Int) throws {
+        let violation = try #require(
+            firstViolation(
+                members: members, faults: [.addMember, .removeMember, .operationFails, .slowMember, .cutOneWay],
+                breach: breach, chaosSeconds: 60), "\(breach)")
+        #expect(violation.what.contains("confirmed"), "\(violation)")
+    }
+
     /// A standby whose supervisor is frozen connects again by itself, to whoever leads there now.
     @Test func streamsWithoutEpochsAreNoticed() throws {
         let violation = firstViolation(

@@ -117,7 +117,8 @@ private struct WatchedDialogue {
         watched.dialogue.rule = rule
         watched.dialogue.revision += 1
         watched.dialogue.ruleRevision = watched.dialogue.revision
-        watched.tell(.ruleAnswered(watched.dialogue.ruleChange, .applied(revision: watched.dialogue.revision)), after: 120)
+        watched.tell(
+            .ruleAnswered(watched.dialogue.ruleChange, .applied(revision: watched.dialogue.revision)), after: 120)
         watched.ended(after: 60)
         watched.ended(.end(LSN(1000), timeline: 1), after: 40)
         elect(1, &watched, after: 400)

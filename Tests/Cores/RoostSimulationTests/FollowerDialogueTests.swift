@@ -12,11 +12,15 @@ import Testing
         let state = DurableState(
             promised: .first, chain: [reign], timeline: 1, data: .usable, led: .first, keptSince: Epoch.none)
         // On disk before it is in the store.
-        #expect(actions == [.save(state), .changeRule(Dialogue.firstRule(dialogue.names), expectedRevision: 0, dialogue.ruleChange)])
+        #expect(
+            actions == [
+                .save(state), .changeRule(Dialogue.firstRule(dialogue.names), expectedRevision: 0, dialogue.ruleChange),
+            ])
         // Died before the answer: the data is kept, the rule asked for again.
         var reborn = try Dialogue("m1", state: state)
         reborn.tell(.tick)
-        #expect(reborn.read() == [.changeRule(Dialogue.firstRule(dialogue.names), expectedRevision: 0, reborn.ruleChange)])
+        #expect(
+            reborn.read() == [.changeRule(Dialogue.firstRule(dialogue.names), expectedRevision: 0, reborn.ruleChange)])
     }
 
     @Test func othersWaitForARuleAndThenCopy() throws {

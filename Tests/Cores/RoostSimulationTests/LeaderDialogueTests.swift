@@ -254,7 +254,10 @@ import Testing
         var called = dialogue.rule
         called?.recruitment = Recruitment(
             epoch: Epoch(2), proposer: names[0], reason: .switchover, target: names[2])
-        #expect(dialogue.ended() == [.changeRule(try #require(called), expectedRevision: dialogue.ruleRevision, dialogue.ruleChange)])
+        #expect(
+            dialogue.ended() == [
+                .changeRule(try #require(called), expectedRevision: dialogue.ruleRevision, dialogue.ruleChange)
+            ])
     }
 
     @Test func aSwitchoverThatCannotBeIsRefusedWithAReason() throws {

@@ -123,6 +123,85 @@ import Testing
                 == .confirmBy(epoch: .first, confirmations: 1, standbys: names, guests: []))
     }
 
+    /// Ticks, with a lease; nothing is heard of Postgres.
+    private func live(_ dialogue: inout Dialogue, for duration: Duration) -> [FailoverAction] {
+        var actions: [FailoverAction] = []
+        for _ in 0..<Int(duration / .milliseconds(300)) {
+            dialogue.wait(.milliseconds(300))
+            for action in dialogue.all(.tick) {
+                actions.append(action)
+                guard case .heartbeat(let beat, _) = action else { continue }
+                actions += dialogue.tell(
+                    .heartbeatAnswered(sequence: beat.sequence, .applied(revision: dialogue.revision)))
+            }
+        }
+        return actions
+    }
+
+    /// Commits may wait from the moment in which it is prepared.
+    @Test func aPreparationIsTakenBackAlsoWhenPostgresCannotFollow() throws {
+        var dialogue = try open(members: 3, [try step(.remove, "m3")])
+        _ = try applied(&dialogue, rule(dialogue.watch() + (try stream(&dialogue, 3))))
+        #expect(dialogue.ended(.failed("a process goes by what counted before")).isEmpty)
+        dialogue.wait(dialogue.member.timings.preparationPatience + .milliseconds(1))
+        let actions = try stream(&dialogue, 3)
+        #expect(
+            rule(actions)?.change?.isPrepared == nil && rule(actions)?.members.count == 3 && operation(actions) == nil)
+    }
+
+    /// It was not asked anything meanwhile. Nor is it asked for another change before it has answered.
+    @Test func anAttemptThatFailedIsNoSilenceOfPostgres() throws {
+        var dialogue = try open(members: 3, [try step(.remove, "m3")])
+        _ = try applied(&dialogue, rule(dialogue.watch() + (try stream(&dialogue, 3))))
+        #expect(operation(live(&dialogue, for: .milliseconds(7800))) == nil)
+        _ = dialogue.ended(.failed("not done within 8 s"))
+        #expect(operation(live(&dialogue, for: .seconds(9))) == nil && dialogue.member.status.phase == .leading)
+        guard case .startPrimary? = operation(live(&dialogue, for: .seconds(3))) else {
+            Issue.record("a Postgres that hangs is not started anew: \(dialogue.member.status)")
+            return
+        }
+    }
+
+    @Test func aLeaderThatStartsAgainKeepsTheSlotOfTheOneThatComes() throws {
+        var dialogue = try open(members: 2, [try step(.add, "m3")])
+        _ = dialogue.watch()
+        _ = dialogue.ended()
+        let start = operation(dialogue.tell(.postgresExited(after: dialogue.operation)))
+        let (second, third) = (try MemberName("m2"), try MemberName("m3"))
+        #expect(start == .startPrimary(epoch: .first, confirmations: 1, standbys: [second], guests: [third]))
+        _ = dialogue.ended()
+        #expect(operation(try stream(&dialogue, 2)) == nil)
+    }
+
+    @Test func theAnswerToAChangeThatWasGivenUpIsNoneToTheNext() throws {
+        var dialogue = try open(members: 3, [try step(.remove, "m3")])
+        let asked = try #require(rule(dialogue.watch() + (try stream(&dialogue, 3))))
+        let first = dialogue.ruleChange
+        _ = live(&dialogue, for: .milliseconds(4500))
+        #expect(rule(try stream(&dialogue, 3)) == asked && dialogue.ruleChange != first)
+        dialogue.change { $0 = asked }
+        let late = dialogue.tell(.ruleAnswered(first, .applied(revision: dialogue.ruleRevision)))
+        #expect(operation(late) == nil && rule(late) == nil)
+        let answered = dialogue.tell(
+            .ruleAnswered(dialogue.ruleChange, .applied(revision: dialogue.ruleRevision)))
+        #expect(operation(answered + (try stream(&dialogue, 3))) != nil)
+    }
+
+    @Test func whoIsNoMemberYetCallsNobody() throws {
+        var dialogue = try Dialogue.follower("m3")
+        let former = try #require(dialogue.rule)
+        #expect(dialogue.member.mayCall(under: former, dialogue.now))
+        let coming = try step(.add, "m3")
+        dialogue.change {
+            $0.members.removeLast()
+            $0.change = MemberChange(id: "wish", steps: [coming])
+        }
+        _ = dialogue.watch()
+        let rule = try #require(dialogue.rule)
+        #expect(dialogue.member.absence(from: rule) == nil)
+        #expect(!dialogue.member.mayCall(under: rule, dialogue.now))
+    }
+
     @Test func aLeaderDoesNotLeave() throws {
         var dialogue = try open(members: 3, [try step(.remove, "m1")])
         let refused = rule(dialogue.watch() + (try stream(&dialogue, 3)))

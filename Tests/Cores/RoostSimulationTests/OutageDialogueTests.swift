@@ -176,7 +176,8 @@ import Testing
         let called = try #require(next)
         #expect(
             dialogue.read() == [
-                .save(DurableState(promised: .first, keptSince: .first)), .changeRule(called, expectedRevision: 5, dialogue.ruleChange),
+                .save(DurableState(promised: .first, keptSince: .first)),
+                .changeRule(called, expectedRevision: 5, dialogue.ruleChange),
             ])
         // Of one member nobody else has it.
         dialogue = try Dialogue("m1", members: 1)

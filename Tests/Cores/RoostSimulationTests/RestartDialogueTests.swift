@@ -109,7 +109,9 @@ import Testing
         done?.restart?.left = [dialogue.names[2]]
         done?.restart?.done = [dialogue.names[1]]
         #expect(
-            actions.last == .changeRule(try #require(done), expectedRevision: dialogue.ruleRevision, dialogue.ruleChange), "\(actions)")
+            actions.last
+                == .changeRule(try #require(done), expectedRevision: dialogue.ruleRevision, dialogue.ruleChange),
+            "\(actions)")
         #expect(done?.restart?.refusal == "it was taken back")
     }
 
@@ -197,7 +199,9 @@ import Testing
         var refused = dialogue.rule
         refused?.restart?.refusal = "the checkpoint took too long"
         #expect(
-            actions.contains(.changeRule(try #require(refused), expectedRevision: dialogue.ruleRevision, dialogue.ruleChange)), "\(actions)")
+            actions.contains(
+                .changeRule(try #require(refused), expectedRevision: dialogue.ruleRevision, dialogue.ruleChange)),
+            "\(actions)")
         dialogue.change { $0.restart?.refusal = "the checkpoint took too long" }
         #expect(dialogue.watch().isEmpty)
     }
@@ -212,11 +216,13 @@ import Testing
         // Somebody asks for a switchover before the store hears of it.
         _ = dialogue.ended(.failed("too slow"))
         dialogue.change { $0.switchover = SwitchoverRequest(id: "s", target: nil) }
-        let switchover = dialogue.watch() + dialogue.tell(.ruleAnswered(dialogue.ruleChange, .refused)) + dialogue.observed(open)
+        let switchover =
+            dialogue.watch() + dialogue.tell(.ruleAnswered(dialogue.ruleChange, .refused)) + dialogue.observed(open)
         #expect(switchover.contains(.postgres(.checkpoint, dialogue.operation)), "\(switchover)")
         _ = dialogue.ended(.failed("too slow"))
         dialogue.change { $0.switchover?.refusal = "too slow" }
-        var actions = dialogue.watch() + dialogue.tell(.ruleAnswered(dialogue.ruleChange, .refused)) + dialogue.observed(open)
+        var actions =
+            dialogue.watch() + dialogue.tell(.ruleAnswered(dialogue.ruleChange, .refused)) + dialogue.observed(open)
         for _ in 0..<10 {
             dialogue.wait(.milliseconds(100))
             for action in dialogue.all(.tick) {

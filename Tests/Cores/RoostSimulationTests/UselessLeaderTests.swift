@@ -41,7 +41,9 @@ import Testing
         #expect(dialogue.tell(.tick).isEmpty)
         dialogue.wait(.milliseconds(100))
         let offered = try #require(offer(dialogue))
-        #expect(dialogue.tell(.tick) == [.changeRule(offered, expectedRevision: dialogue.ruleRevision, dialogue.ruleChange)])
+        #expect(
+            dialogue.tell(.tick) == [.changeRule(offered, expectedRevision: dialogue.ruleRevision, dialogue.ruleChange)]
+        )
         dialogue.change { $0.recruitment = offered.recruitment }
         #expect(dialogue.watch().isEmpty)
         #expect(dialogue.member.status.phase == .restarting)
