@@ -59,10 +59,17 @@ public struct StoreRecovery: Hashable, Sendable {
     public init(
         of stored: ClusterRule, _ reports: [MemberReport], unsettled: Set<MemberName> = []
     ) throws(Obstacle) {
+        try self.init(of: stored, reports, unsettled, membersMayDiffer: false)
+    }
+
+    /// - Parameter membersMayDiffer: who came since has a place all the same, and who has gone has none.
+    package init(
+        of stored: ClusterRule, _ reports: [MemberReport], _ unsettled: Set<MemberName> = [], membersMayDiffer: Bool
+    ) throws(Obstacle) {
         let present = stored.withLastMembers(of: reports)
         let credible = reports.filter { $0.counts(beside: stored) }
         guard credible.contains(where: { $0.proof(against: stored) != nil }) else { throw .nothingIsMissing }
-        guard present.members == stored.members else {
+        guard membersMayDiffer || present.members == stored.members else {
             throw .otherMembers(present.members, store: stored.members)
         }
         let said = present.members.compactMap { member in credible.first { $0.member == member } }
