@@ -13,9 +13,9 @@ enum NamelessFiles {
     /// - Parameter openMax: files open or mapped in all processes: thousands of processes may share a table of a million.
     static func use(
         ofProcesses processes: Set<Int32>, openMax: Int, until end: WalkEnd, in proc: String = "/proc",
-        read: @escaping FolderListing.Read = readdir
+        read: @escaping FolderListing.Read = readdir, compare: @escaping FileTables.Compare = FileTables.kernel
     ) -> RootUse {
-        var look = OpenLook(proc: proc, read: read, end: end, count: OpenCount(max: openMax))
+        var look = OpenLook(proc: proc, read: read, compare: compare, end: end, count: OpenCount(max: openMax))
         guard look.expects(processes) else { return look.use }
         // In another order each time: of a look that does not come to its end the largest that was ever seen counts, and
         // nobody can put a file where no look gets to.
@@ -48,40 +48,41 @@ private struct OpenLook {
 
     let proc: String
     let read: FolderListing.Read
+    let compare: FileTables.Compare
     let end: WalkEnd
     var count: OpenCount
     var use = RootUse(size: .zero)
-    /// The processes' tables have places for so many files that a look whose time is over before it has seen them does
-    /// not get to its end another time: what it has not seen must not stay hidden for that.
-    private var isBeyondSight = false
+    /// The kernel says how many files a table has, and not only for how many it has places.
+    private let isCounted: Bool
+    /// Of all tables that were come to, as the kernel says.
+    private var expected = 0
     /// Without a name, and counted.
     private var files: Set<File> = []
 
-    init(proc: String, read: @escaping FolderListing.Read, end: WalkEnd, count: OpenCount) {
-        (self.proc, self.read, self.end, self.count) = (proc, read, end, count)
-    }
-
     /// Since Linux 6.2 the size of the folder is the number of files in it (Documentation/filesystems/proc.rst), so that
     /// nobody has to list what is too much. An older kernel says 0 of every one, this process's own too.
+    init(
+        proc: String, read: @escaping FolderListing.Read, compare: @escaping FileTables.Compare, end: WalkEnd,
+        count: OpenCount
+    ) {
+        (self.proc, self.read, self.compare, self.end, self.count) = (proc, read, compare, end, count)
+        isCounted = Self.openFiles(in: "\(proc)/self") > 0
+    }
+
+    /// The processes' tables have places for so many files that a look whose time is over before it has seen them does
+    /// not get to its end another time: what it has not seen must not stay hidden for that.
+    private var isBeyondSight: Bool { !isCounted && expected > 2 * count.max }
+
+    /// One question for each process, and nothing that one of them can make expensive: the look at all is still to come. Its
+    /// own table alone may be too much, and nothing is listed for that; those that threads have beside are come to with it.
     /// - Returns: whether the look goes on.
-    mutating func expects(_ processes: Set<Int32>) -> Bool {
-        let isCounted = openFiles(in: "\(proc)/self") > 0
-        var sum = 0
-        func takes(_ table: String) -> Bool {
-            sum += isCounted ? openFiles(in: table) : places(in: table)
-            return !isCounted || sum <= count.max
-        }
-        for process in processes {
-            // Its own alone may be too many, and nothing is listed for that.
-            let isWithin = takes("\(proc)/\(process)")
-            guard let others = isWithin ? tables(of: process)?.dropFirst() : [] else { return false }
-            guard isWithin, others.allSatisfy(takes) else {
-                use.hasTooManyOpen = true
-                return false
-            }
-        }
-        isBeyondSight = !isCounted && sum > 2 * count.max
-        return true
+    mutating func expects(_ processes: Set<Int32>) -> Bool { processes.allSatisfy { expects("\(proc)/\($0)") } }
+
+    private mutating func expects(_ table: String) -> Bool {
+        expected += isCounted ? Self.openFiles(in: table) : places(in: table)
+        guard isCounted, expected > count.max else { return true }
+        use.hasTooManyOpen = true
+        return false
     }
 
     /// How many files a table has places for: up to the next power of two above the highest descriptor that it has had. As
@@ -93,7 +94,7 @@ private struct OpenLook {
         return number.flatMap { Int($0.filter { !$0.isWhitespace }) } ?? 0
     }
 
-    private func openFiles(in table: String) -> Int {
+    private static func openFiles(in table: String) -> Int {
         var status = stat()
         return stat("\(table)/fd", &status) == 0 ? Int(status.st_size) : 0
     }
@@ -101,6 +102,7 @@ private struct OpenLook {
     /// - Returns: whether the look goes on.
     mutating func take(_ process: Int32) -> Bool {
         guard let tables = tables(of: process) else { return false }
+        guard tables.dropFirst().allSatisfy({ expects($0) }) else { return false }
         for table in tables where rounds("\(table)/fd") == nil { return false }
         // Threads have one memory always; where the first one has ended, /proc shows it at another one.
         for table in tables {
@@ -116,26 +118,17 @@ private struct OpenLook {
     /// first, its table is another one's (proc(5): each thread has a folder under its own number, though it is not listed).
     /// - Returns: nil: the look is over.
     private mutating func tables(of process: Int32) -> [String]? {
-        var known = [process]
+        var known = FileTables(of: process, compare)
         var isOver = false
         list("\(proc)/\(process)/task") { look, name, _ in
             guard look.goesOn() else {
                 isOver = true
                 return false
             }
-            if let thread = Int32(String(cString: name)), !known.contains(where: { look.share(thread, $0) }) {
-                known.append(thread)
-            }
+            if let thread = Int32(String(cString: name)) { known.add(thread) }
             return true
         }
-        return isOver ? nil : known.map { "\(proc)/\($0)" }
-    }
-
-    /// Of one that has gone meanwhile nobody knows, and nothing is left to see. Where the kernel does not tell, threads share.
-    private func share(_ one: Int32, _ other: Int32) -> Bool {
-        if one == other { return true }
-        let answer = roost_share_files(one, other)
-        return answer != 0 && answer != -ESRCH
+        return isOver ? nil : known.threads.map { "\(proc)/\($0)" }
     }
 
     /// What moved from one number to another between the listing and the question is found in another round, as a rule: a

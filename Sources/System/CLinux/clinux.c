@@ -255,7 +255,7 @@ int roost_become(uid_t user, gid_t group) {
     return 0;
 }
 
-int roost_share_files(pid_t one, pid_t other) {
+int roost_compare_files(pid_t one, pid_t other) {
     long order = syscall(SYS_kcmp, one, other, KCMP_FILES, 0, 0);
-    return order < 0 ? -errno : order == 0;
+    return order < 0 ? -errno : (int)order;
 }

@@ -3,6 +3,7 @@ import Glibc
 import RoostLinux
 import RoostModel
 import RoostRuntime
+import Synchronization
 import Testing
 
 @testable import RoostContainers
@@ -100,6 +101,82 @@ import Testing
         }
     }
 
+    @Test("A thousand threads with tables of their own are told apart by few questions, and hide no file")
+    func ownTables() throws {
+        let threads: [Int32] = (2...1001).shuffled()
+        for answer in [Int32(1), 2] {
+            var asked = 0
+            var tables = FileTables(of: 1) { one, other in
+                asked += 1
+                return one == other ? 0 : one < other ? answer : 3 - answer
+            }
+            for thread in threads + threads { tables.add(thread) }
+            #expect(tables.threads.first == 1 && Set(tables.threads) == Set(threads + [1]))
+            #expect(tables.threads.count == 1001)
+            // The logarithm of a thousand, twice for each.
+            #expect(asked <= 2 * 1000 * 11, "\(asked)")
+        }
+        // Pairs share. Every fifth of them ends meanwhile, perhaps when it is known already.
+        var ended: Set<Int32> = []
+        var tables = FileTables(of: 1) { one, other in
+            if ended.contains(one) || ended.contains(other) { return -ESRCH }
+            return one / 2 == other / 2 ? 0 : one / 2 < other / 2 ? 1 : 2
+        }
+        for thread in threads {
+            if thread % 10 == 0 { ended.formUnion([thread, thread + 1]) }
+            tables.add(thread)
+        }
+        let live = tables.threads.filter { !ended.contains($0) }
+        #expect(Set(live.map { $0 / 2 }).count == live.count)
+        let seen = Set(tables.threads.map { $0 / 2 })
+        #expect(threads.allSatisfy { seen.contains($0 / 2) })
+        // Where the kernel does not tell, threads share, as they do as a rule.
+        var mute = FileTables(of: 1) { _, _ in -EPERM }
+        for thread in threads { mute.add(thread) }
+        #expect(mute.threads == [1])
+    }
+
+    @Test("Threads are listed once, with their process, and not before all others are looked at")
+    func threadsLater() throws {
+        try Self.withProcesses(1..<21, links: 3) { proc in
+            for process in 1...20 {
+                for thread in 0..<50 {
+                    try DurableFile.makeFolder("\(proc)/\(process)/task/\(1_000_000 + process * 100 + thread)")
+                }
+            }
+            var reads = 0
+            let use = NamelessFiles.use(
+                ofProcesses: Set(1..<21), openMax: 1000, until: WalkEnd(at: BootClock.now() + .seconds(600)), in: proc,
+                read: {
+                    reads += 1
+                    return readdir($0)
+                }, compare: { _, _ in 0 })
+            #expect(use.isDone && !use.hasTooManyOpen)
+            // Each folder with its two dots and its end.
+            #expect(reads == 20 * (53 + 6), "\(reads)")
+        }
+    }
+
+    @Test("The kernel says of real threads which have a table of their own, in one order")
+    func realThreads() throws {
+        let threads = try (0..<3).map { try HeldThread(hasOwnTable: $0 > 0) }
+        defer { for thread in threads { thread.end() } }
+        let own = getpid()
+        #expect(FileTables.kernel(own, threads[0].number) == 0)
+        for (one, other) in [(own, threads[1].number), (threads[1].number, threads[2].number)] {
+            let (there, back) = (FileTables.kernel(one, other), FileTables.kernel(other, one))
+            // Where the kernel has no kcmp, or forbids it, there is nothing to see.
+            if there < 0 { continue }
+            #expect([there, back].sorted() == [1, 2])
+        }
+        if FileTables.kernel(own, own) == 0 {
+            var tables = FileTables(of: own, FileTables.kernel)
+            for thread in threads { tables.add(thread.number) }
+            #expect(Set(tables.threads) == [own, threads[1].number, threads[2].number])
+        }
+        #expect(FileTables.kernel(own, .max) == -ESRCH)
+    }
+
     @Test("A process that shows gigabytes as its arguments is nobody's watcher, and no error")
     func arguments() throws {
         try Self.withProcesses(1..<4, links: 0) { proc in
@@ -126,4 +203,33 @@ import Testing
         }
         #expect(rounds >= 1 && rounds <= 4)
     }
+}
+
+/// A thread that waits until it is ended.
+private final class HeldThread: Sendable {
+    let number: Int32
+    private let gate = DispatchSemaphore(value: 0)
+
+    /// - Parameter hasOwnTable: of open files.
+    init(hasOwnTable: Bool) throws {
+        let began = DispatchSemaphore(value: 0)
+        let found = Mutex<Int32?>(nil)
+        let gate = gate
+        let thread = Thread {
+            let isApart = !hasOwnTable || unshare(0x400) == 0  // CLONE_FILES
+            // pid/task/tid
+            let name = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/thread-self")
+            let number = name.flatMap { $0.split(separator: "/").last }.flatMap { Int32($0) }
+            found.withLock { $0 = isApart ? number : nil }
+            began.signal()
+            gate.wait()
+        }
+        thread.start()
+        began.wait()
+        let seen = found.withLock { $0 }
+        if seen == nil { gate.signal() }
+        number = try #require(seen)
+    }
+
+    func end() { gate.signal() }
 }

@@ -102,8 +102,9 @@ int roost_peer(int socket, pid_t *process, uid_t *user);
 /// alone. 0 or -errno.
 int roost_become(uid_t user, gid_t group);
 
-/// Whether two threads have one table of open files (kcmp(2), KCMP_FILES): 1 or 0, or -errno.
-int roost_share_files(pid_t one, pid_t other);
+/// How two threads' tables of open files stand (kcmp(2), KCMP_FILES): 0 one table; 1 or 2 the first's is before or after the
+/// other's in an order of all tables; 3 two tables, and no order; or -errno.
+int roost_compare_files(pid_t one, pid_t other);
 
 /// Names the calling thread; the kernel keeps 15 bytes.
 void roost_name_thread(const char *name);
