@@ -112,7 +112,6 @@ struct EdgeRounds {
                 }
                 if received.isEmpty { break }
                 hasSpoken = true
-                edge.hasTroubleSaid = false
                 edge.mustBeGoneBy = nil
                 for item in received { hear(item, of: edge, orders) }
             }
@@ -329,10 +328,8 @@ struct EdgeRounds {
         }
     }
 
-    /// Once until it has spoken again: what this process lacks fails a hundred times a second.
     private func complain(of edge: RunningEdge, _ what: String, _ error: any Error) {
-        guard !edge.hasTroubleSaid else { return }
-        edge.hasTroubleSaid = true
+        guard edge.troubles.isNew("\(what): \(error)", lastRound) else { return }
         logger.error(
             "\(what)",
             metadata: ["edge": "\(edge.number)", "process": "\(edge.process)", "error": "\(error)"])

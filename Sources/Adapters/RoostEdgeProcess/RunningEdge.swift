@@ -46,8 +46,7 @@ final class RunningEdge {
     var patience = EdgePatience()
     /// It was ended because it was of no use any more.
     var mustBeGoneBy: Moment?
-    /// What is wrong with its link was said, and it has not spoken since.
-    var hasTroubleSaid = false
+    var troubles = EdgeTroubles()
 
     init(number: Int, folder: String, child: ChildProcess?, now: Moment) {
         self.number = number

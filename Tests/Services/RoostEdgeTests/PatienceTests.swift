@@ -53,6 +53,25 @@ import Testing
         #expect(try #require(hanging) > .seconds(29))
     }
 
+    @Test("What is wrong with a link is said once while it lasts, whatever the edge says meanwhile; another thing too")
+    func troubles() {
+        var troubles = EdgeTroubles()
+        func said(_ what: String, from begin: Duration, to end: Duration) -> [Duration] {
+            stride(from: begin.milliseconds, to: end.milliseconds, by: 100).map { Duration.milliseconds($0) }.filter {
+                troubles.isNew(what, Moment.zero + $0)
+            }
+        }
+        #expect(said("no file", from: .zero, to: .seconds(590)) == [.zero])
+        #expect(said("no orders", from: .seconds(590), to: .seconds(599)) == [.seconds(590)])
+        // It goes on, and nobody reads the beginning any more.
+        #expect(said("no file", from: .seconds(599), to: .seconds(700)) == [.seconds(600)])
+        // It was over, and is back.
+        #expect(said("no file", from: .seconds(730), to: .seconds(740)) == [.seconds(730)])
+        // What it says is bounded, also where each time it is something else.
+        let many = (0..<1000).filter { troubles.isNew("\($0)", Moment.zero + .seconds(900)) }
+        #expect(many.count == EdgeTroubles.kindsMax)
+    }
+
     @Test("What roostd lacks itself is no fault of the edge's")
     func ownLack() {
         for code in [EMFILE, ENFILE, ENOMEM, ENOBUFS] {
