@@ -1,8 +1,9 @@
 import RoostFailover
 import RoostModel
 
-/// Which slots of a Postgres are the cluster's: those that bear the name of a stream of a member, or of one that has ever been
-/// one. All others are users'.
+/// Which slots of a Postgres are the cluster's: those that bear the name of a stream of a member, by any number that a member
+/// has ever had or may have, and by any epoch. Who the members were is not known here, so these names are not users' (see
+/// docs/postgres.md). All others are.
 struct ClusterSlots: Hashable, Sendable {
     var members: [MemberName]
 

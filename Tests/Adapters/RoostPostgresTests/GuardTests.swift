@@ -32,6 +32,20 @@ struct GuardTests {
         return nil
     }
 
+    /// The detail of what refuses the statement.
+    private static func reason(_ session: Database, _ statement: String) async throws -> String {
+        let block = """
+            DO $block$ DECLARE reason text; BEGIN EXECUTE $statement$\(statement)$statement$;
+            EXCEPTION WHEN feature_not_supported THEN GET STACKED DIAGNOSTICS reason = PG_EXCEPTION_DETAIL;
+            RAISE EXCEPTION 'because: %', reason; END $block$
+            """
+        do { try await session.query(block, within: .seconds(10)) } catch {
+            if case .refused(_, let message) = error.cause { return message }
+            throw error
+        }
+        return "carried out"
+    }
+
     /// A primary that lets clients in.
     private static func primary(
         _ ground: TestGround, standbys: [TestMember] = [], confirmations: Int = 0
@@ -211,6 +225,11 @@ struct GuardTests {
             #expect(try await Self.refusal(superuser, elsewhere) == "0A000")
             let inPlace = "SET allow_in_place_tablespaces = on; CREATE TABLESPACE inside LOCATION ''"
             #expect(try await Self.refusal(superuser, inPlace) == "0A000")
+            // The reason is that of each: standbys go on with one that is in place.
+            for (place, words) in [("/tmp", "no folder \"/tmp\""), ("", "where Postgres wants a link")] {
+                let reason = try await Self.reason(superuser, "CREATE TABLESPACE one LOCATION '\(place)'")
+                #expect(reason.contains(words), "\(reason)")
+            }
             let lockouts = [
                 "ALTER ROLE roost NOLOGIN", "ALTER ROLE CURRENT_USER SET role = 'postgres'",
                 "ALTER ROLE roost RENAME TO other", "ALTER ROLE roost_replicator PASSWORD 'other'",

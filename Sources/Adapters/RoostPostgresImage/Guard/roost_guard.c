@@ -288,8 +288,9 @@ could_lock_the_supervisor_out(Node *statement)
 /*
  * Replay of a tablespace makes a link to the same path on the standby, where no such folder is, and replay ends with an
  * error (create_tablespace_directories, tablespace.c): every standby stops, and none can be copied. One without a path
- * (allow_in_place_tablespaces, for developers) is a folder where Postgres wants links: a standby that finds it when its log
- * becomes consistent stops too (CheckTablespaceDirectory, xlogrecovery.c).
+ * (allow_in_place_tablespaces, for developers) is a folder where Postgres wants links. Members allow it, so that one from
+ * before stops nobody (CheckTablespaceDirectory, xlogrecovery.c, only warns then); what copies and rewinds data is not made
+ * for it, and a member whose image is older does stop.
  */
 static void
 refuse_tablespace(CreateTableSpaceStmt *statement)
@@ -301,7 +302,7 @@ refuse_tablespace(CreateTableSpaceStmt *statement)
 			 errmsg("tablespaces are not supported"),
 			 has_path ? errdetail("The other members have no folder \"%s\": their Postgres would stop.",
 								  statement->location)
-			 : errdetail("The Postgres of the other members would stop.")));
+			 : errdetail("Its folder would be where Postgres wants a link, which is for tests of Postgres alone.")));
 }
 
 /* Single-user mode is how a member's data is made and mended. */
