@@ -2,10 +2,9 @@ public import RoostModel
 
 /// How the rule of a cluster is put right whose store has gone back: by what its members have on their volumes.
 ///
-/// Whoever has bytes of a reign has it in the history on its volume. A reign that was open has bytes on one member more than
-/// confirm a commit, so one of any `members - confirmations` knows it. The rule that comes of it names nobody: it calls all
-/// members to a new epoch under the last history that one of them took from the store, and they decide by their logs, as
-/// ever. Where histories contradict each other, one is of a store that had gone back: of those only what was never open may
+/// Whoever has bytes of a reign has it in the history on its volume, and one of more than half knows each reign that was open
+/// (see ``Testimony``). The rule that comes of it names nobody: it calls all members to a new epoch under the last history that
+/// one of them took from the store, and they decide by their logs, as ever. Where histories contradict each other, one is of a store that had gone back: of those only what was never open may
 /// be left out, and only its leader knows that.
 public struct StoreRecovery: Hashable, Sendable {
     /// What is to take the place of the store's rule.
@@ -20,7 +19,10 @@ public struct StoreRecovery: Hashable, Sendable {
         /// Nobody has proof that the store went back.
         case nothingIsMissing
         /// So many more must say what they know, of these.
-        case tooFewSay(Int, of: [MemberName])
+        case tooFewSay(Int, of: [Testimony.Mute])
+        /// The members are these by now. Whoever came since has no place in this store, and who has gone since has one: only a
+        /// newer copy of it can put that right.
+        case otherMembers([MemberName], store: [MemberName])
         /// The histories that these two know contradict each other; the leaders of what one does not have could say whether
         /// it was ever open.
         case contradiction(MemberName, MemberName, leaders: [MemberName])
@@ -33,7 +35,11 @@ public struct StoreRecovery: Hashable, Sendable {
             case .nothingIsMissing: return "no member that is heard says that the store has gone back"
             case .tooFewSay(let count, let members):
                 return "\(counted(count, "more member")) must say what \(count == 1 ? "it knows" : "they know"), of: "
-                    + members.map(\.text).joined(separator: ", ")
+                    + members.map(\.description).joined(separator: ", ")
+            case .otherMembers(let members, let stored):
+                return
+                    "the members have changed since: they are \(members.map(\.text).joined(separator: ", ")), and the store "
+                    + "has \(stored.map(\.text).joined(separator: ", ")); a newer copy of the store is needed"
             case .contradiction(let one, let other, let leaders):
                 let names = leaders.map(\.text).joined(separator: ", ")
                 return "what \(one) and \(other) know of the last leaders contradicts each other"
@@ -50,23 +56,33 @@ public struct StoreRecovery: Hashable, Sendable {
     /// - Parameter reports: of members that are heard now. One without knowledge has no proof: it knows no more than the
     ///   store's rule. Nothing is made of the silence of one that has no data, has not seen the rule yet, whose program does not
     ///   tell, or whose volume may be younger than the copy of the store.
-    public init(of stored: ClusterRule, _ reports: [MemberReport]) throws(Obstacle) {
-        let present = stored.withLastMembers(reports.compactMap(\.knowledge?.membership))
-        let said = present.members.compactMap { member in
-            reports.first { $0.member == member && $0.skills?.contains(.recovery) == true }
+    public init(
+        of stored: ClusterRule, _ reports: [MemberReport], unsettled: Set<MemberName> = []
+    ) throws(Obstacle) {
+        try self.init(of: stored, reports, unsettled, membersMayDiffer: false)
+    }
+
+    /// - Parameter membersMayDiffer: who came since has a place all the same, and who has gone has none.
+    package init(
+        of stored: ClusterRule, _ reports: [MemberReport], _ unsettled: Set<MemberName> = [], membersMayDiffer: Bool
+    ) throws(Obstacle) {
+        let present = stored.withLastMembers(of: reports)
+        let credible = reports.filter { $0.counts(beside: stored) }
+        guard credible.contains(where: { $0.proof(against: stored) != nil }) else { throw .nothingIsMissing }
+        guard membersMayDiffer || present.members == stored.members else {
+            throw .otherMembers(present.members, store: stored.members)
         }
+        let said = present.members.compactMap { member in credible.first { $0.member == member } }
         let accounts = said.compactMap { report in
             report.knowledge.map {
                 Account(member: report.member, opened: $0.opened, chain: $0.history, timeline: $0.timeline)
             }
         }
-        // Who has lost its disk has lost what it knew, also when it has been given a copy since.
-        let wentBackTo = present.lastCommon(with: accounts.map(\.chain).filter { !$0.isEmpty })
-        let heard = said.filter { $0.tells(of: present, wentBackTo: wentBackTo) }
-        guard !accounts.isEmpty else { throw .nothingIsMissing }
-        let missing = present.members.count - present.confirmations - heard.count
-        guard missing <= 0 else {
-            throw .tooFewSay(missing, of: present.members.filter { member in !heard.contains { $0.member == member } })
+        guard let spokesman = accounts.first?.member else { throw .nothingIsMissing }
+        let testimony = Testimony(under: present, beside: stored, reports, unsettled)
+        let heard = said.filter { report in testimony.telling.contains(report.member) }
+        guard heard.count >= testimony.needed else {
+            throw .tooFewSay(testimony.needed - heard.count, of: testimony.mute)
         }
         let best = try Self.best(of: present, accounts)
         var rule = present
@@ -76,13 +92,13 @@ public struct StoreRecovery: Hashable, Sendable {
             rule.history = best.history
             rule.timeline = best.timeline
         }
-        rule.switchover = nil
+        rule.endWishes()
         try Self.checkNothingIsTakenBack(present, by: rule, heard)
         let promised = said.map(\.promised).max() ?? rule.epoch
-        let called = max(promised, rule.epoch, present.recruitment?.epoch ?? present.epoch)
+        let called = max(promised, rule.epoch, present.called)
         let source = best?.member
         rule.recruitment = Recruitment(
-            epoch: called.next, proposer: source ?? accounts[0].member, reason: .storeRecovered)
+            epoch: called.next, proposer: source ?? spokesman, reason: .storeRecovered)
         let strangers = present.members.filter { member in
             let isBeyond = accounts.contains {
                 $0.member == member && rule.reignLacking(opened: $0.opened, chain: $0.chain) != nil
@@ -97,12 +113,34 @@ public struct StoreRecovery: Hashable, Sendable {
         let able = heard.map(\.member).filter { !strangers.contains($0) }
         let lacking = present.members.count - present.confirmations - able.count
         guard lacking <= 0 || able.contains(rule.leader) else {
-            let others = present.members.filter { !able.contains($0) && !strangers.contains($0) }
-            throw .tooFewSay(lacking, of: others)
+            throw .tooFewSay(lacking, of: testimony.mute.filter { !strangers.contains($0.member) })
         }
         self.rule = rule
         self.source = source
         self.strangers = strangers
+    }
+
+    /// Under a leader that goes on, for members that have promised what the store does not know of and miss nothing else in it:
+    /// all are called beyond those promises, under the history that there is. That is one more election, which takes nothing
+    /// back. Nil where somebody misses more, or nobody misses anything.
+    public init?(calling stored: ClusterRule, beyond reports: [MemberReport]) {
+        let members = stored.members.compactMap { member in reports.first { $0.member == member } }
+        let proofs = members.compactMap { report in
+            report.proof(against: stored).map { (member: report.member, proof: $0) }
+        }
+        guard let first = proofs.first, proofs.allSatisfy(\.proof.isOfPromiseAlone) else { return nil }
+        let promised = members.filter { $0.isCredible(beside: stored) }.map(\.promised).max() ?? stored.called
+        var rule = stored
+        let call = max(promised, stored.called).next
+        rule.recruitment = Recruitment(epoch: call, proposer: first.member, reason: .storeRecovered)
+        self.rule = rule
+        source = nil
+        strangers = []
+    }
+
+    /// The history stays as the store has it: nothing that was written under it can be taken back.
+    public func keepsHistory(of stored: ClusterRule) -> Bool {
+        rule.history == stored.history && rule.epoch == stored.epoch && rule.leader == stored.leader
     }
 
     /// What was written under the store's rule since it went back is confirmed when enough have it. A former leader's end,
@@ -203,30 +241,20 @@ extension [Reign] {
 }
 
 extension ClusterRule {
-    /// With the members that came last of all that is known. What was asked for before the store went back is not done
-    /// again: its members may have come and gone since.
-    fileprivate func withLastMembers(_ known: [Membership]) -> ClusterRule {
-        var rule = self
-        if rule.change?.current != nil {
-            rule.change?.refusal = "the store went back"
-            rule.change?.isPrepared = nil
+    /// What was asked for before the store went back is not done again: it may have been done since, or been taken back, and
+    /// whoever asked may not be there any more.
+    fileprivate mutating func endWishes() {
+        switchover = nil
+        pause = nil
+        let words = "the store went back"
+        if let wish = restart, !wish.hasEnded { restart?.refusal = words }
+        if change?.current != nil {
+            change?.refusal = words
+            change?.isPrepared = nil
         }
-        guard let last = known.max(by: { $0.changes < $1.changes }), last.changes > changes ?? 0 else { return rule }
-        rule.members = last.members
-        rule.confirmations = last.confirmations
-        rule.changes = last.changes
-        return rule
     }
 
     fileprivate func knows(_ reign: Reign) -> Bool { history.knows(reign) }
-
-    /// The store went back to this epoch or a later one: up to there its history is that of each who has proof.
-    fileprivate func lastCommon(with chains: [[Reign]]) -> Epoch {
-        let common = chains.map { chain in
-            history.last { own in chain.contains { $0.isSame(as: own) } }?.epoch ?? .none
-        }
-        return common.min() ?? history.first?.epoch ?? .none
-    }
 
     /// A log of this rule that ends there has bytes that the other rule's history does not have.
     fileprivate func hasMore(at position: Position, than other: ClusterRule) -> Bool {
@@ -234,17 +262,5 @@ extension ClusterRule {
         guard let index = other.history.lastIndex(where: { $0.isSame(as: own) }) else { return !other.knows(own) }
         let next = index + 1
         return next < other.history.count && position.end > other.history[next].begin
-    }
-}
-
-extension MemberReport {
-    /// It has all that it ever had, and its word is about this rule: what it has promised beyond shows that it has not looked
-    /// yet. One that has failed and does not say what it knows may know more.
-    ///
-    /// - Parameter wentBackTo: a volume that was first used then, or later, may have been made after all that the store lost.
-    fileprivate func tells(of rule: ClusterRule, wentBackTo epoch: Epoch) -> Bool {
-        if let knowledge { return !knowledge.history.isEmpty }
-        guard let keptSince, keptSince == .none || keptSince < epoch else { return false }
-        return state != .failed && position != nil && promised <= rule.recruitment?.epoch ?? rule.epoch
     }
 }

@@ -241,7 +241,7 @@ extension ClusterSimulation {
     /// The rule that follows from what these members say; nil when nothing does.
     @discardableResult private func recover(_ present: ClusterRule, by accounts: [MemberReport]) -> ClusterRule? {
         do throws(StoreRecovery.Obstacle) {
-            let recovery = try StoreRecovery(of: present, accounts)
+            let recovery = try StoreRecovery(of: present, accounts, membersMayDiffer: true)
             recoveries.offered += 1
             if let piece = lacking(recovery.rule) {
                 fail("put right without \(piece.end) of epoch \(piece.epoch), which was confirmed: \(recovery)")

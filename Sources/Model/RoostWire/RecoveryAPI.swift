@@ -9,17 +9,19 @@ public struct RecoveryBody: Sendable, Codable, Hashable {
     public var epoch: Epoch
     /// As the store has it.
     public var leader: MemberName
-    /// In the rule's order.
+    /// In the rule's order; then those that came since, as one of them says.
     public var members: [KnowledgeBody]
     /// Nil when nothing can be done, or nothing need be.
     public var proposal: RecoveryProposal?
     /// Why there is no proposal.
     public var obstacle: String?
+    /// So many of the last members must say what they know: more than half of them. Nil from a host of a version before.
+    public var needed: Int?
 
     /// Put together by the asked host.
     public init(
         revision: Int64, epoch: Epoch, leader: MemberName, members: [KnowledgeBody], proposal: RecoveryProposal?,
-        obstacle: String?
+        obstacle: String?, needed: Int? = nil
     ) {
         self.revision = revision
         self.epoch = epoch
@@ -27,6 +29,7 @@ public struct RecoveryBody: Sendable, Codable, Hashable {
         self.members = members
         self.proposal = proposal
         self.obstacle = obstacle
+        self.needed = needed
     }
 
     /// A member has proof that the store went back.
@@ -55,7 +58,7 @@ public struct RecoveryProposal: Sendable, Codable, Hashable {
 
 /// What one member knows.
 public struct KnowledgeBody: Sendable, Codable, Hashable {
-    /// In the rule.
+    /// In the rule, or of a member that came since.
     public var name: MemberName
     /// A report of its own was seen to come in the last seconds.
     public var isHeard: Bool
@@ -72,12 +75,13 @@ public struct KnowledgeBody: Sendable, Codable, Hashable {
     public var position: Position?
     /// In its words: its proof, or what else it has to say.
     public var detail: String?
+    /// Why its word counts for nothing; nil where it counts, or from a host of a version before.
+    public var mute: String?
 
     /// From its report.
     public init(
         name: MemberName, isHeard: Bool, hasProof: Bool, promised: Epoch?, opened: ReignBody?, last: ReignBody?,
-        position: Position?,
-        detail: String?
+        position: Position?, detail: String?, mute: String? = nil
     ) {
         self.name = name
         self.isHeard = isHeard
@@ -87,10 +91,11 @@ public struct KnowledgeBody: Sendable, Codable, Hashable {
         self.last = last
         self.position = position
         self.detail = detail
+        self.mute = mute
     }
 
     enum CodingKeys: String, CodingKey {
-        case name, promised, opened, last, position, detail
+        case name, promised, opened, last, position, detail, mute
         case isHeard = "heard"
         case hasProof = "proof"
     }
@@ -135,15 +140,19 @@ public struct ClusterVoices: Sendable, Codable, Hashable {
     public var members: Set<MemberName>
     /// The leader of the rule has renewed its lease in the last seconds.
     public var isLeaderRenewing: Bool
+    /// They have said how far they are since nobody can have let clients in any more by the store's rule. Nil from a host of a
+    /// version before: nobody has.
+    public var settled: Set<MemberName>?
 
-    /// Nobody, unless it is said.
-    public init(members: Set<MemberName> = [], isLeaderRenewing: Bool = false) {
+    /// Nobody, unless it is said; and whoever speaks has done so long enough, unless it is said who.
+    public init(members: Set<MemberName> = [], isLeaderRenewing: Bool = false, settled: Set<MemberName>? = nil) {
         self.members = members
         self.isLeaderRenewing = isLeaderRenewing
+        self.settled = settled ?? members
     }
 
     enum CodingKeys: String, CodingKey {
-        case members
+        case members, settled
         case isLeaderRenewing = "leader_renews"
     }
 }

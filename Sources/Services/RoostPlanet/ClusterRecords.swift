@@ -18,6 +18,8 @@ extension Planet {
         var secretsApart: Written<ClusterSecrets>?
         var secretsAmong: Written<ClusterSecrets>?
         var identityApart: Written<ClusterIdentity>?
+        /// How often the leader was seen to say that it lets clients in, since this was listed.
+        public internal(set) var openings = Seen()
 
         public init() {}
 
@@ -36,6 +38,14 @@ extension Planet {
         var isEmpty: Bool { self == Self(revision: revision) }
 
         private init(revision: Int64) { self.revision = revision }
+    }
+
+    /// Of something that passes: it is no part of what the records say, so two that say the same are the same.
+    public struct Seen: Hashable, Sendable {
+        public internal(set) var count: UInt64 = 0
+
+        public static func == (left: Self, right: Self) -> Bool { true }
+        public func hash(into hasher: inout Hasher) {}
     }
 
     /// A record, and the revision that wrote it.

@@ -162,6 +162,8 @@ public struct Planet: Hashable, Sendable {
             try reseat(name) { clusters in
                 var records = clusters[name] ?? .init()
                 try records.put(part, of: name, entry.value, revision: entry.modified.number)
+                // Between two looks a leader may open and close.
+                if former == nil, part == .heartbeat, records.heartbeat?.isOpen == true { records.openings.count += 1 }
                 clusters[name] = records
             }
             update.changes.insert(.cluster(name, part))

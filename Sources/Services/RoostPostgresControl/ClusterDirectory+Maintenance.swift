@@ -120,14 +120,18 @@ extension ClusterDirectory {
         return (records, spec, rule)
     }
 
-    /// Members that know better than the store do nothing that is asked for there.
-    static func checkStoreIsNotBehind(_ records: Planet.ClusterRecords, _ name: AppName) throws(Refusal) {
-        let members = records.membersWithProof.map(\.text)
-        guard !members.isEmpty else { return }
+    /// Members that know better than the store do nothing that is asked for there. Where the others can do it without them, it
+    /// is asked: the word of one that is wrong, or that somebody else has put into its mouth, forbids nothing for ever. Nor does
+    /// that of the one whose removal is asked for.
+    static func checkStoreIsNotBehind(
+        _ records: Planet.ClusterRecords, _ name: AppName, leaving: MemberName? = nil
+    ) throws(Refusal) {
+        let members = records.membersWithProof
+        guard !members.isEmpty, !records.goesOn(without: members, leaving: leaving) else { return }
         throw Refusal(
             .failedPrecondition,
-            "the store has gone back to an older copy, says \(members.joined(separator: ", ")), and members wait until its rule "
-                + "is put right: roost pg recover \(name)")
+            "the store has gone back to an older copy, says \(members.map(\.text).joined(separator: ", ")), and members wait "
+                + "until its rule is put right: roost pg recover \(name)")
     }
 
     /// A member whose program does not know a wish acts against it.

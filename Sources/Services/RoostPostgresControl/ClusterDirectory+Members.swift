@@ -12,7 +12,7 @@ extension ClusterDirectory {
         let (ruleKey, specKey) = (StoreKeys.clusterRule(name), StoreKeys.clusterSpec(name))
         for _ in 0..<AppDirectory.triesMax {
             let (records, _, present) = try await ruling(name)
-            try Self.checkStoreIsNotBehind(records, name)
+            try Self.checkStoreIsNotBehind(records, name, leaving: wish.leaver)
             guard var spec = try await store.record(ClusterSpec.self, at: specKey) else { continue }
             var rule = present
             if let change = rule.change, change.current != nil { return try Self.goingOn(change, wish, spec.record) }

@@ -10,18 +10,25 @@ extension ClusterDirectory {
     /// - Parameter voices: who was seen to speak in the last seconds.
     func recovery(of name: AppName, hearing voices: ClusterVoices) async throws(Refusal) -> RecoveryBody {
         let (records, _, rule) = try await ruling(name)
-        let members = rule.members.map { member in
+        let testimony = Testimony(of: rule, Self.heard(records, by: voices), unsettled: voices.unsettled)
+        // Whoever came since the store went back is none of its members, and may know all the same.
+        let others = testimony.members + records.membersWithProof
+        let names = others.reduce(into: rule.members) { if !$0.contains($1) { $0.append($1) } }
+        let proofs = records.proofs
+        let members = names.map { member in
             let report = records.reports[member]
             let knowledge = report?.knowledge
+            let mute = testimony.mute.first { $0.member == member }?.reason
             return KnowledgeBody(
-                name: member, isHeard: voices.members.contains(member) && report != nil, hasProof: knowledge != nil,
-                promised: report?.promised,
+                name: member, isHeard: voices.members.contains(member) && report != nil,
+                hasProof: proofs[member] != nil, promised: report?.promised,
                 opened: knowledge?.opened.map(ReignBody.init), last: knowledge?.history.last.map(ReignBody.init),
-                position: knowledge?.position, detail: report?.detail)
+                position: knowledge?.position, detail: report?.detail,
+                mute: testimony.members.contains(member) ? mute?.description : "no member by now")
         }
         var body = RecoveryBody(
             revision: records.ruleRevision, epoch: rule.epoch, leader: rule.leader, members: members, proposal: nil,
-            obstacle: nil)
+            obstacle: nil, needed: testimony.needed)
         do throws(Refusal) {
             body.proposal = try Self.recovery(rule, records, records.heartbeat, hearing: voices).proposal
         } catch {
@@ -63,38 +70,39 @@ extension ClusterDirectory {
                 .failedPrecondition,
                 "what follows from what the members of \(name) say is not what was shown any more; look at it again")
         }
-        // Whoever came since has no place in this store, and who has gone since has one: only a person can put that right.
-        guard recovery.rule.members == rule.members else {
-            throw Refusal(
-                .failedPrecondition,
-                "the members of \(name) have changed since: they are "
-                    + recovery.rule.members.map(\.text).joined(separator: ", ")
-                    + ", and the store has \(rule.members.map(\.text).joined(separator: ", ")); a newer copy of the store is needed"
-            )
-        }
         let key = StoreKeys.clusterRule(name)
+        var compares = [Transaction.Compare.modified(key: key, equals: Revision(wish.revision))]
+        // An election by the history that there is takes nothing back, whoever lets clients in meanwhile.
+        if !recovery.keepsHistory(of: rule) {
+            compares.append(.modified(key: StoreKeys.clusterHeartbeat(name), equals: renewed))
+        }
         let outcome = try await store.carryOut(
-            Transaction(
-                compares: [
-                    .modified(key: key, equals: Revision(wish.revision)),
-                    .modified(key: StoreKeys.clusterHeartbeat(name), equals: renewed),
-                ], then: [try .put(recovery.rule, at: key)]))
+            Transaction(compares: compares, then: [try .put(recovery.rule, at: key)]))
         return outcome.succeeded
+    }
+
+    /// What those say who are heard now.
+    private static func heard(_ records: Planet.ClusterRecords, by voices: ClusterVoices) -> [MemberReport] {
+        records.reports.values.filter { voices.members.contains($0.member) }.sorted { $0.member < $1.member }
     }
 
     private static func recovery(
         _ rule: ClusterRule, _ records: Planet.ClusterRecords, _ beat: Heartbeat?, hearing voices: ClusterVoices
     ) throws(Refusal) -> StoreRecovery {
+        let reports = heard(records, by: voices)
         // One that was open when the copy was made, and does not lead now, renews nothing, and says so itself.
         let leads = voices.members.contains(rule.leader) && records.reports[rule.leader]?.role == .primary
         if voices.isLeaderRenewing || leads, let beat, beat.epoch == rule.epoch, beat.isOpen {
+            if let recovery = StoreRecovery(calling: rule, beyond: reports) { return recovery }
+            guard reports.contains(where: { $0.proof(against: rule) != nil }) else {
+                throw Refusal(.failedPrecondition, "\(StoreRecovery.Obstacle.nothingIsMissing)")
+            }
             throw Refusal(
                 .failedPrecondition,
                 "\(rule.leader) lets clients in under the store's rule: what they have written since would be lost")
         }
         do throws(StoreRecovery.Obstacle) {
-            let reports = records.reports.values.filter { voices.members.contains($0.member) }
-            return try StoreRecovery(of: rule, reports.sorted { $0.member < $1.member })
+            return try StoreRecovery(of: rule, reports, unsettled: voices.unsettled)
         } catch {
             throw Refusal(.failedPrecondition, "\(error)")
         }
@@ -106,4 +114,8 @@ extension StoreRecovery {
         guard let last = rule.history.last, let call = rule.recruitment else { return nil }
         return RecoveryProposal(last: ReignBody(last), source: source, calls: call.epoch, strangers: strangers)
     }
+}
+
+extension ClusterVoices {
+    fileprivate var unsettled: Set<MemberName> { members.subtracting(settled ?? []) }
 }

@@ -120,6 +120,10 @@ struct HearingLedger: Sendable {
         var listing: UInt64
         var leader: Sign?
         var members: [MemberName: Sign] = [:]
+        var openings: UInt64 = 0
+        /// Since nobody can have let clients in any more by the rule: what number each member's reports had then. Nil while a
+        /// leader may.
+        var quiet: [MemberName: UInt64]?
     }
 
     private var clusters: [AppName: Signs] = [:]
@@ -150,6 +154,11 @@ struct HearingLedger: Sendable {
             guard let sequence = report.sequence else { continue }
             signs.members[member] = Self.sign(before?.members[member], sequence, report.promised, now, goesOn)
         }
+        signs.openings = records.openings.count
+        let mayBeOpen = Self.mayBeOpen(records, signs.leader, now) || goesOn && signs.openings != before?.openings
+        if !mayBeOpen {
+            signs.quiet = (goesOn ? before?.quiet : nil) ?? signs.members.compactMapValues(\.sequence)
+        }
         clusters[name] = signs
     }
 
@@ -167,12 +176,27 @@ struct HearingLedger: Sendable {
         return sign
     }
 
+    /// The leader lets clients in, or has done so last, and may not know yet that its lease has ended.
+    private static func mayBeOpen(_ records: Planet.ClusterRecords, _ leader: Sign?, _ now: Moment) -> Bool {
+        guard let beat = records.heartbeat, beat.isOpen, let leader else { return false }
+        return now - leader.since <= Heartbeat.lease + Heartbeat.grace
+    }
+
+    /// The first report since then may have been made before; the next one was not.
+    private static let reportsToSettle: UInt64 = 2
+
     func voices(of cluster: AppName, _ now: Moment) -> ClusterVoices {
         guard let signs = clusters[cluster] else { return ClusterVoices() }
         func speaks(_ sign: Sign, _ max: Duration) -> Bool { sign.isSeenToCome && now - sign.since <= max }
+        let members = signs.members.filter { speaks($0.value, ClusterSilence.reportMax) }
+        let settled = members.filter { member, sign in
+            guard let base = signs.quiet?[member], let sequence = sign.sequence, sequence > base else { return false }
+            return sequence - base >= Self.reportsToSettle
+        }
         return ClusterVoices(
-            members: Set(signs.members.filter { speaks($0.value, ClusterSilence.reportMax) }.keys),
-            isLeaderRenewing: signs.leader.map { speaks($0, ClusterSilence.leaderMax) } ?? false)
+            members: Set(members.keys),
+            isLeaderRenewing: signs.leader.map { speaks($0, ClusterSilence.leaderMax) } ?? false,
+            settled: Set(settled.keys))
     }
 
     func silence(in cluster: AppName, _ now: Moment) -> ClusterSilence {
@@ -200,16 +224,6 @@ extension Planet.ClusterRecords {
         else { return false }
         guard let heartbeat, heartbeat.epoch == rule.epoch, let standbys = heartbeat.standbys else { return true }
         return standbys.contains { $0.member == member && $0.isConfirming }
-    }
-
-    /// These have proof that the store went back to an older copy, and do nothing that its rule says. Whoever has been called
-    /// since, by a rule that was put right, has not said anything about that one yet.
-    var membersWithProof: [MemberName] {
-        guard let rule else { return [] }
-        let called = max(rule.epoch, rule.recruitment?.epoch ?? rule.epoch)
-        return rule.members.filter { member in
-            reports[member].map { $0.knowledge != nil && $0.promised >= called } ?? false
-        }
     }
 
     /// How much of its leader's log a standby does not show yet: what it has not received, and what it has not replayed.

@@ -216,11 +216,7 @@ enum ClusterStatus {
             words(for: silence.members[member], max: ClusterSilence.reportMax) == nil
                 && !silence.unheard.contains(member)
         }
-        let reversal =
-            provers.isEmpty
-            ? nil
-            : "the store has gone back to an older copy, says \(provers.map(\.text).joined(separator: ", ")): "
-                + "roost pg recover \(spec.name)"
+        let reversal = records.reversal(as: provers, of: spec.name)
         let isLeaderHeard = words(for: silence.leader, max: ClusterSilence.leaderMax) == nil && !silence.isLeaderUnheard
         let opens = records.heartbeat.map { $0.epoch == rule.epoch && $0.isOpen } ?? false
         if let reversal, provers.contains(rule.leader) || !isLeaderHeard || !opens { return (.unavailable, reversal) }

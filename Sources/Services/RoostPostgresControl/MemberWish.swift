@@ -11,6 +11,14 @@ enum MemberWish: Hashable, Sendable {
     /// So many in each of these regions; the others stay as they are.
     case scale([RegionCode: Int])
 
+    /// The member that somebody names to be removed.
+    var leaver: MemberName? {
+        switch self {
+        case .remove(let member), .replace(let member, _, _): member
+        case .add, .scale: nil
+        }
+    }
+
     /// What is to be done, step by step, and the members that the spec lacks for it.
     struct Course: Hashable, Sendable {
         var steps: [MemberChange.Step] = []

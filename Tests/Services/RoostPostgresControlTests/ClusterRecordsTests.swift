@@ -131,6 +131,30 @@ import Testing
         #expect(ledger.silence(in: try! AppName("other"), began) == ClusterSilence())
     }
 
+    @Test("How far a member is counts once it has said it twice since nobody can have let clients in any more")
+    func whoHasSaidHowFarItIs() {
+        var ledger = HearingLedger()
+        var now = Moment(sinceBoot: .seconds(100))
+        func hear(_ beat: UInt64, isOpen: Bool, openings: UInt64, _ sequence: UInt64) -> Bool {
+            now = now + .seconds(1)
+            var records = planet(beat, [report(members[1], sequence)]).clusters[name] ?? .init()
+            records.heartbeat?.isOpen = isOpen
+            records.openings.count = openings
+            ledger.note(records, of: name, listing: 1, now)
+            return ledger.voices(of: name, now).settled == [members[1]]
+        }
+        // An open leader that was listed may still hold its lease, and not know that it has ended.
+        let looks = (1...11).map { hear(5, isOpen: true, openings: 0, $0) }
+        #expect(looks == Array(repeating: false, count: 10) + [true])
+        // Closed again when somebody looks.
+        #expect([12, 13, 14, 15].map { hear($0, isOpen: false, openings: 1, $0) } == [false, false, false, true])
+        #expect([16, 17, 18].map { hear($0, isOpen: true, openings: $0, $0) } == [false, false, false])
+        // A host of a version before says nothing of it.
+        let old = try? JSONDecoder().decode(
+            ClusterVoices.self, from: Data(#"{"members":[],"leader_renews":false}"#.utf8))
+        #expect(old != nil && old?.settled == nil)
+    }
+
     @Test("What was found when a host began to hear is no sign of life, what comes after that is")
     func onlyWhatIsSeenToComeIsASignOfLife() {
         var ledger = HearingLedger()
@@ -139,7 +163,9 @@ import Testing
             now = now + .seconds(1)
             let reports = [report(members[1], sequence), report(members[2], nil)]
             ledger.note(planet(beat, reports).clusters, listings: [name: listing], now)
-            return ledger.voices(of: name, now)
+            var voices = ledger.voices(of: name, now)
+            voices.settled = voices.members
+            return voices
         }
         let alive = ClusterVoices(members: [members[1]], isLeaderRenewing: true)
         #expect(hear(5, 4, listing: 1) == ClusterVoices())

@@ -261,34 +261,55 @@ import Testing
 
     @Test("Members with proof that the store went back are the first that is said, and what to do")
     func aStoreThatWentBackIsNamed() throws {
-        let report = { (member: MemberName, promised: Epoch) in
-            var report = MemberReport(
+        let second = Reign(epoch: Epoch(2), leader: members[1], begin: LSN(9))
+        var later = rule
+        later.changes = 1
+        let reign = MemberKnowledge(opened: second, history: rule.history + [second], timeline: 1, position: nil)
+        let membership = MemberKnowledge(
+            opened: nil, history: rule.history, timeline: 1, position: nil, membership: Membership(of: later))
+        let nothing = MemberKnowledge(opened: nil, history: rule.history, timeline: 1, position: nil)
+        let report = { (member: MemberName, promised: Epoch, knowledge: MemberKnowledge) in
+            let report = MemberReport(
                 member: member, role: .standby, state: .failed, promised: promised, position: nil, timeline: 1,
-                replayed: .zero, isStreaming: false, lagBytes: 0, lagMilliseconds: 0)
-            report.knowledge = MemberKnowledge(opened: nil, history: rule.history, timeline: 1, position: nil)
+                replayed: .zero, isStreaming: false, lagBytes: 0, lagMilliseconds: 0, knowledge: knowledge)
             return try entry(StoreKeys.report(name, member), report)
         }
         let beat = try entry(
             StoreKeys.clusterHeartbeat(name),
             Heartbeat(epoch: .first, leader: members[0], sequence: 1, isOpen: true))
-        func body(_ rule: ClusterRule, _ promised: Epoch, _ silence: ClusterSilence) throws -> ClusterBody {
-            let records = [
-                try entry(StoreKeys.clusterRule(name), rule), beat, try report(members[0], promised),
-                try report(members[1], promised),
-            ]
+        func body(
+            _ rule: ClusterRule, _ promised: UInt64, _ knowledge: MemberKnowledge,
+            _ silence: ClusterSilence = ClusterSilence(leader: .seconds(33))
+        ) throws -> ClusterBody {
+            let records =
+                [try entry(StoreKeys.clusterRule(name), rule), beat]
+                + (try members.map { try report($0, Epoch(promised), knowledge) })
             return try #require(ClusterStatus.body(of: name, in: try planet(records), silence: silence))
         }
         var called = rule
         called.recruitment = Recruitment(epoch: Epoch(3), proposer: members[1], reason: .leaderSilent)
         let words = "the store has gone back to an older copy, says orders-1, orders-2: roost pg recover orders"
-        for (rule, promised) in [(rule, Epoch(2)), (called, Epoch(3))] {
-            let body = try body(rule, promised, ClusterSilence(leader: .seconds(33)))
-            #expect(body.status == .unavailable && body.detail == words)
+        // Whatever they have been called to since: who knows of other members is never called out of that.
+        for (rule, promised, knowledge) in [
+            (rule, 2, reign), (called, 3, reign), (called, 2, reign), (rule, 1, membership), (called, 1, membership),
+        ] as [(ClusterRule, UInt64, MemberKnowledge)] {
+            let body = try body(rule, promised, knowledge)
+            #expect(body.status == .unavailable && body.detail == words, "\(promised) \(knowledge)")
         }
+        let promise = try body(rule, 2, nothing)
+        #expect(promise.status == .unavailable)
+        #expect(
+            promise.detail?.contains("orders-1, orders-2 have promised an epoch that the store does not know") == true)
+        #expect(promise.detail?.hasSuffix("roost pg recover orders") == true)
         // Of any time; of before the rule was put right.
         let unheard = ClusterSilence(leader: .seconds(33), unheard: Set(members))
-        #expect(try body(rule, Epoch(2), unheard).detail?.contains("older copy") == false)
-        #expect(try body(called, Epoch(2), ClusterSilence()).detail?.contains("older copy") == false)
+        #expect(try body(rule, 2, reign, unheard).detail?.contains("older copy") == false)
+        var right = called
+        (right.epoch, right.leader, right.history) = (Epoch(2), members[1], reign.history)
+        for (rule, knowledge) in [(right, reign), (called, nothing)] {
+            let told = try body(rule, 2, knowledge, ClusterSilence()).detail ?? ""
+            #expect(!told.contains("roost pg recover"), "\(told)")
+        }
     }
 
     @Test("A recruitment does not show what a member said that is silent now")

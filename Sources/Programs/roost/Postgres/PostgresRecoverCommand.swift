@@ -10,7 +10,8 @@ struct PostgresRecoverCommand: AsyncParsableCommand {
             Shows what each member knows, and what the rule would become, and changes nothing. With --apply it shows that and \
             makes it the rule, unless something else follows by then: all members are called to a new epoch, and choose their leader by their logs. Nothing is removed from any \
             member's volume by this; what it has that the rule does not, a member takes back when it follows again, or keeps \
-            and does nothing. It is refused when those that are heard cannot know all that was confirmed.
+            and does nothing. It is refused when those that are heard cannot know all that was confirmed. What a member says that you do not believe counts \
+            for nothing once its machine is stopped.
             """)
 
     @Argument(help: "The cluster's name.", transform: { try AppName($0) })
@@ -68,18 +69,19 @@ struct PostgresRecoverCommand: AsyncParsableCommand {
 
 extension RecoveryBody {
     fileprivate func report(of name: AppName, isBeingApplied: Bool = false) -> String {
-        var table = Table("MEMBER", "HEARD", "PROMISED", "OPEN LAST", "LAST LEADER IT KNOWS", "OWN LOG")
+        var table = Table("MEMBER", "HEARD", "COUNTS", "PROMISED", "OPEN LAST", "LAST LEADER IT KNOWS", "OWN LOG")
         for member in members {
             table.add(cells: [
                 Cell(member.name.text), Cell(member.isHeard ? "yes" : "no", member.isHeard ? .plain : .bad),
+                // A host of a version before does not say.
+                needed == nil ? Cell("-") : Cell(member.mute == nil ? "yes" : "no", member.mute == nil ? .plain : .bad),
                 .number(member.promised.map { "\($0)" } ?? "-"), Cell(member.opened?.text ?? "-"),
                 Cell(member.last?.text ?? "-"), Cell(member.position.map { "\($0)" } ?? "-"),
             ])
         }
         var facts = Facts([("Store", "epoch \(epoch), \(leader) leads")])
         if let proposal {
-            let source = proposal.source.map { "as \($0) knows" } ?? "as the store has it"
-            facts.facts.append(("Rule", "\(proposal.last.text), \(source)"))
+            facts.facts.append(("Rule", "\(proposal.last.text), \(ground(of: proposal))"))
             facts.facts.append(("Then", "all members are called to epoch \(proposal.calls), and choose by their logs"))
             let strangers = proposal.strangers.map(\.text).joined(separator: ", ")
             if !strangers.isEmpty { facts.facts.append(("Left out", "\(strangers): of another history")) }
@@ -88,10 +90,21 @@ extension RecoveryBody {
         let proofs = members.filter(\.hasProof).compactMap { member in
             member.detail.map { "\(member.name): \(Terminal.harmless($0))" }
         }
+        let mutes = members.compactMap { member in
+            member.mute.map { "\(member.name) does not count: \(Terminal.harmless($0))" }
+        }
         var parts = [facts.text, table.text()]
+        if isNeeded, !mutes.isEmpty { parts.append(mutes.joined(separator: "\n")) }
         if !proofs.isEmpty { parts.append(proofs.joined(separator: "\n")) }
         if proposal != nil, !isBeingApplied { parts.append("Do it: roost pg recover \(name) --apply") }
         return parts.joined(separator: "\n\n")
+    }
+
+    /// Whose knowledge a rule rests on is for people to weigh: it may be one member's word.
+    private func ground(of proposal: RecoveryProposal) -> String {
+        guard let source = proposal.source else { return "as the store has it" }
+        let others = members.filter { $0.name != source && $0.last == proposal.last }.map(\.name.text)
+        return others.isEmpty ? "as \(source) alone knows" : "as \(source) knows, and \(others.joined(separator: ", "))"
     }
 }
 
