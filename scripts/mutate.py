@@ -68,6 +68,15 @@ MUTATIONS = [
         "one that was removed goes on", CORE + "FailoverMember+Members.swift",
         "if rule.members.contains(name) || rule.joining == name { return nil }", "if true { return nil }",
         "MembersDialogueTests/whoIsNoMemberAnyMoreDoesNothing"),
+    # What a rule is made of whose store went back.
+    Mutation(
+        "half of the members put a rule right", CORE + "Testimony.swift",
+        "present.members.count / 2 + 1)", "present.members.count / 2)",
+        "StoreRecoveryTests/halfOfAnEvenNumberIsNotEnough"),
+    Mutation(
+        "what may have been confirmed since is taken back", CORE + "StoreRecovery.swift",
+        "beyond.count + unheard <= present.confirmations", "beyond.count <= present.confirmations",
+        "StoreRecoveryTests/whatMayHaveBeenConfirmedSinceIsNotTakenBack"),
     Mutation(
         "a leader opens on bytes of the reign before", CORE + "FailoverMember+Leading.swift",
         "sample.flushed > reign.begin", "sample.flushed >= reign.begin",

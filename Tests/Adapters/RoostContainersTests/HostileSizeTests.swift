@@ -216,7 +216,7 @@ private final class HeldThread: Sendable {
         let found = Mutex<Int32?>(nil)
         let gate = gate
         let thread = Thread {
-            let isApart = !hasOwnTable || unshare(0x400) == 0  // CLONE_FILES
+            let isApart = !hasOwnTable || Self.unshareFiles()
             // pid/task/tid
             let name = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/thread-self")
             let number = name.flatMap { $0.split(separator: "/").last }.flatMap { Int32($0) }
@@ -232,4 +232,11 @@ private final class HeldThread: Sendable {
     }
 
     func end() { gate.signal() }
+
+    /// unshare(2), which Swift does not see, with CLONE_FILES.
+    private static func unshareFiles() -> Bool {
+        typealias Unshare = @convention(c) (CInt) -> CInt
+        guard let program = dlopen(nil, RTLD_NOW), let place = dlsym(program, "unshare") else { return false }
+        return unsafeBitCast(place, to: Unshare.self)(0x400) == 0
+    }
 }
