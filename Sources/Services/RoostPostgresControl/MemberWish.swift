@@ -55,7 +55,9 @@ enum MemberWish: Hashable, Sendable {
                 leavers += Self.leavers(max(there.count - count, 0), of: there, records, rule)
             }
         }
-        for member in leavers where records.absence(of: member) != .unnamed { try Self.check(member, rule) }
+        // One that the rule does not name, and nobody is asked for, is still there to be removed.
+        let unnamed = spec.members.map(\.name).filter { records.absence(of: $0) == .unnamed }
+        for member in leavers where !unnamed.contains(member) { try Self.check(member, rule) }
         let wanted = rule.members.count + course.comers.count - leavers.count { rule.members.contains($0) }
         guard wanted <= ClusterDirectory.membersMax else {
             throw Refusal(
