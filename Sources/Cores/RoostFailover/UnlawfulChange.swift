@@ -20,8 +20,10 @@ extension ClusterRule {
             members.first == member && leader == member && self.members == members && epoch == .first
             && confirmations == Self.confirmations(of: members.count) && history.count == 1
             && reign?.epoch == .first && reign?.leader == member && reign?.begin == .zero
-        guard isFirst, recruitment == nil, switchover == nil, pause == nil, restart == nil, change == nil, changes == nil
-        else { throw UnlawfulChange("this is not how \(member) makes a cluster of \(members.words)") }
+        let hasWishes = switchover != nil || pause != nil || restart != nil || change != nil
+        guard isFirst, recruitment == nil, changes == nil, !hasWishes else {
+            throw UnlawfulChange("this is not how \(member) makes a cluster of \(members.words)")
+        }
     }
 
     /// - Parameter former: the rule that is replaced, as the store has it.
@@ -35,7 +37,11 @@ extension ClusterRule {
         let step = try checkChange(since: former, by: isElection ? nil : member)
         try checkMembers(since: former, after: step)
         try checkWishes(since: former, by: member, after: step, isElection: isElection)
-        if isElection { try checkElection(since: former) } else { try checkReign(since: former, by: member, after: step) }
+        if isElection {
+            try checkElection(since: former)
+        } else {
+            try checkReign(since: former, by: member, after: step)
+        }
     }
 
     /// - Parameter member: nil: a new leader is named, and nobody speaks for the old one.
@@ -49,7 +55,8 @@ extension ClusterRule {
         }
         let taken = change.done.count - wish.done.count
         var asked = change
-        (asked.left, asked.done, asked.isPrepared, asked.refusal) = (wish.left, wish.done, wish.isPrepared, wish.refusal)
+        (asked.left, asked.done) = (wish.left, wish.done)
+        (asked.isPrepared, asked.refusal) = (wish.isPrepared, wish.refusal)
         guard asked == wish, change.done + change.left == wish.done + wish.left, taken == 0 || taken == 1 else {
             throw UnlawfulChange("this is not the change of members that somebody asked for, or not its next step")
         }
@@ -91,7 +98,9 @@ extension ClusterRule {
             handover?.refusal = former.switchover?.refusal
         }
         let isOver = isElection || step?.kind == .remove && former.switchover?.target == step?.member
-        guard handover == former.switchover || isOver && switchover == nil else {
+        // What was refused stays so.
+        let begins = former.switchover?.refusal != nil && switchover != nil && switchover?.refusal == nil
+        guard !begins, handover == former.switchover || isOver && switchover == nil else {
             throw UnlawfulChange("nobody has asked for this switchover, or it is not \(member)'s to refuse")
         }
         guard let restart, let wish = former.restart else {

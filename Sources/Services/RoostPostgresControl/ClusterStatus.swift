@@ -177,7 +177,8 @@ enum ClusterStatus {
         switch records.absence(of: member) {
         case nil, .leaving: return nil
         case .unnamed:
-            return "the rule does not name it, and nobody has asked for that: nothing of it is destroyed until it is removed"
+            return "the rule does not name it, and nobody has asked for that: nothing of it is destroyed until it is "
+                + "removed"
         case .joining: break
         }
         guard let rule = records.rule else { return nil }

@@ -104,7 +104,8 @@ struct MemberRoutes: RouteGroup {
         guard try await store.isPlaced() else {
             throw Refusal(
                 .failedPrecondition,
-                "the store has no place for member \(caller.member) of cluster \(caller.cluster): it may look and report")
+                "the store has no place for member \(caller.member) of cluster \(caller.cluster): it may look and report"
+            )
         }
     }
 
@@ -188,7 +189,8 @@ struct MemberRoutes: RouteGroup {
         guard known.rule.leader == caller.member, known.rule.epoch == wish.heartbeat.epoch else {
             throw Refusal(
                 .invalid,
-                "\(known.rule.leader) leads epoch \(known.rule.epoch), and member \(caller.member) has no lease to renew")
+                "\(known.rule.leader) leads epoch \(known.rule.epoch), and member \(caller.member) has no lease to renew"
+            )
         }
         let outcome = try await store.put(wish.heartbeat, under: wish.ruleRevision)
         if outcome.isApplied {

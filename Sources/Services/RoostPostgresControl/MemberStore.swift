@@ -100,7 +100,8 @@ struct MemberStore: Sendable {
         Refusal(
             .failedPrecondition,
             "member \(caller.member) of cluster \(caller.cluster) is machine \(placement.machine) on host "
-                + "\(placement.host); this one, \(caller.machine), is of before: destroy it when nothing of it is needed")
+                + "\(placement.host); this one, \(caller.machine), is of before: destroy it when nothing of it is needed"
+        )
     }
 
     /// A cluster that was destroyed stays destroyed: a record that comes late is not taken for one of a new cluster of

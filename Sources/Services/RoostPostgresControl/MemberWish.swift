@@ -46,7 +46,9 @@ enum MemberWish: Hashable, Sendable {
                 leavers += Self.leavers(max(there.count - count, 0), of: there, records, rule)
             }
         }
-        for member in leavers where records.absence(of: member) != .unnamed { try Self.check(member, rule) }
+        // One that the rule does not name, and nobody is asked for, is still there to be removed.
+        let unnamed = spec.members.map(\.name).filter { records.absence(of: $0) == .unnamed }
+        for member in leavers where !unnamed.contains(member) { try Self.check(member, rule) }
         course.steps = course.comers.map { .init(.add, $0.name) } + leavers.map { .init(.remove, $0) }
         let most = rule.members.count + course.comers.count
         guard most <= ClusterDirectory.membersMax else {
@@ -58,7 +60,9 @@ enum MemberWish: Hashable, Sendable {
         guard most > leavers.count else {
             throw Refusal(.failedPrecondition, "a cluster has at least one member; destroy it instead")
         }
-        if course.comers.isEmpty, let first = leavers.first, rule.members.contains(first) { try Self.check(first, canBeMissed: records, rule) }
+        if course.comers.isEmpty, let first = leavers.first, rule.members.contains(first) {
+            try Self.check(first, canBeMissed: records, rule)
+        }
         return course
     }
 

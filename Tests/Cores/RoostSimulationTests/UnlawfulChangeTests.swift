@@ -12,11 +12,15 @@ import Testing
         names = try (1...4).map { try MemberName("m\($0)") }
         rule = ClusterRule(
             epoch: Epoch(4), leader: names[0], members: Array(names[..<3]), confirmations: 1,
-            history: [Reign(epoch: .first, leader: names[1], begin: .zero), Reign(epoch: Epoch(4), leader: names[0], begin: LSN(9))])
+            history: [
+                Reign(epoch: .first, leader: names[1], begin: .zero),
+                Reign(epoch: Epoch(4), leader: names[0], begin: LSN(9)),
+            ])
         rule.change = MemberChange(id: "a", steps: [.init(.add, names[3]), .init(.remove, names[1])])
     }
 
-    private func isTaken(_ member: Int, over former: ClusterRule? = nil, _ change: (inout ClusterRule) -> Void) -> Bool {
+    private func isTaken(_ member: Int, over former: ClusterRule? = nil, _ change: (inout ClusterRule) -> Void) -> Bool
+    {
         let former = former ?? rule
         var next = former
         change(&next)
@@ -36,7 +40,10 @@ import Testing
         #expect(!isTaken(1) { $0 = next } && !isTaken(3) { $0 = next }, "only the leader")
         // The other members would be taken apart.
         for member in names.indices {
-            #expect(!isTaken(member) { $0.members = [names[member]]; $0.confirmations = 0 })
+            #expect(
+                !isTaken(member) {
+                    $0.members = [names[member]]; $0.confirmations = 0
+                })
             #expect(
                 !isTaken(member) { rule in
                     rule.members = [names[member]]
@@ -46,9 +53,18 @@ import Testing
                     rule.change?.done = names.filter { $0 != names[member] }.map { .init(.remove, $0) }
                 })
         }
-        #expect(!isTaken(0) { $0 = next; $0.members.removeLast(2) })
-        #expect(!isTaken(0) { $0 = next; $0.confirmations = 0 })
-        #expect(!isTaken(0) { $0 = next; $0.changes = .max })
+        #expect(
+            !isTaken(0) {
+                $0 = next; $0.members.removeLast(2)
+            })
+        #expect(
+            !isTaken(0) {
+                $0 = next; $0.confirmations = 0
+            })
+        #expect(
+            !isTaken(0) {
+                $0 = next; $0.changes = .max
+            })
         #expect(!isTaken(0) { $0.change?.left.reverse() }, "in the order in which it was asked for")
         #expect(!isTaken(0, over: next) { $0 = $0.taking(.init(.remove, names[2])) })
         var called = rule
@@ -67,22 +83,30 @@ import Testing
         refused.change?.refusal = "it was taken back"
         #expect(isTaken(0, over: refused) { $0.change?.refusal = "it was" }, "words are cut where they are kept")
         #expect(!isTaken(0, over: refused) { $0.change?.refusal = nil })
-        #expect(!isTaken(0) { $0.change = nil } && !isTaken(0) { $0.switchover = SwitchoverRequest(id: "b", target: nil) })
+        #expect(
+            !isTaken(0) { $0.change = nil } && !isTaken(0) { $0.switchover = SwitchoverRequest(id: "b", target: nil) })
         #expect(!isTaken(0) { $0.pause = WishTerm(beganAt: 0, length: .seconds(1)) })
         let term = WishTerm(beganAt: 0, length: .seconds(1))
         let restart = RestartRequest(id: "r", members: Array(names[..<3]), handsOver: true, term: term)
         #expect(!isTaken(0) { $0.restart = restart })
         var asked = rule
         asked.restart = restart
-        #expect(isTaken(1, over: asked) { $0.restart?.left.remove(at: 1); $0.restart?.done = [names[1]] })
-        #expect(!isTaken(2, over: asked) { $0.restart?.left.remove(at: 1); $0.restart?.done = [names[1]] })
+        #expect(
+            isTaken(1, over: asked) {
+                $0.restart?.left.remove(at: 1); $0.restart?.done = [names[1]]
+            })
+        #expect(
+            !isTaken(2, over: asked) {
+                $0.restart?.left.remove(at: 1); $0.restart?.done = [names[1]]
+            })
     }
 
     @Test("Whoever is a member calls for the next epoch, and names who leads it; epochs are not made up")
     func elections() {
         let call = Recruitment(epoch: Epoch(5), proposer: names[1], reason: .leaderSilent)
         #expect(isTaken(1) { $0.recruitment = call } && !isTaken(3) { $0.recruitment = call })
-        #expect(!isTaken(1) { $0.recruitment = Recruitment(epoch: Epoch(.max), proposer: names[1], reason: .leaderSilent) })
+        let far = Recruitment(epoch: Epoch(.max), proposer: names[1], reason: .leaderSilent)
+        #expect(!isTaken(1) { $0.recruitment = far })
         var called = rule
         called.recruitment = call
         func elect(_ leader: Int, _ epoch: UInt64, _ rule: inout ClusterRule) {
@@ -94,7 +118,10 @@ import Testing
         #expect(isTaken(1, over: called) { elect(2, 5, &$0) } && isTaken(1) { elect(2, 5, &$0) })
         #expect(!isTaken(1, over: called) { elect(3, 5, &$0) }, "one that is no member does not lead")
         #expect(!isTaken(1, over: called) { elect(2, 6, &$0) } && !isTaken(3, over: called) { elect(2, 5, &$0) })
-        #expect(!isTaken(1, over: called) { elect(1, 5, &$0); $0.members = [names[1]] })
+        #expect(
+            !isTaken(1, over: called) {
+                elect(1, 5, &$0); $0.members = [names[1]]
+            })
         #expect(!isTaken(1, over: called) { $0.recruitment = nil }, "a call is not taken back")
         #expect(!isTaken(1) { $0.leader = names[1] } && !isTaken(0) { $0.history.removeFirst() })
     }

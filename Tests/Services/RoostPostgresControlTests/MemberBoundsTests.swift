@@ -46,6 +46,34 @@ import Testing
         #expect(throws: Refusal.self) { try MemberBounds.check(knowing) }
     }
 
+    @Test("Numbers from which others could not count on, or that they could not add up, are not written")
+    func numbers() throws {
+        let last = Epoch(.max)
+        func isRefused(_ change: (inout MemberReport) -> Void) -> Bool {
+            var said = report()
+            change(&said)
+            return (try? MemberBounds.check(said)) == nil
+        }
+        #expect(isRefused { $0.promised = last } && isRefused { $0.timeline = .max })
+        #expect(isRefused { $0.lagBytes = .max })
+        #expect(isRefused { $0.position = Position(epoch: last, end: .zero) } && isRefused { $0.replayed = LSN(.max) })
+        #expect(isRefused { $0.chain = [Reign(epoch: last, leader: member, begin: .zero)] })
+        var rule = try rule()
+        rule.changes = .max
+        #expect(
+            isRefused {
+                $0.knowledge = MemberKnowledge(
+                    opened: nil, history: [], timeline: nil, position: nil, membership: Membership(of: rule))
+            })
+        #expect(throws: Refusal.self) { try MemberBounds.check(rule) }
+        rule.changes = nil
+        rule.recruitment = Recruitment(epoch: last, proposer: member, reason: .leaderSilent)
+        #expect(throws: Refusal.self) { try MemberBounds.check(rule) }
+        let view = StandbyView(member: member, isConfirming: true, behindBytes: .max)
+        let beat = Heartbeat(epoch: .first, leader: member, sequence: 1, isOpen: true, standbys: [view])
+        #expect(throws: Refusal.self) { try MemberBounds.check(beat) }
+    }
+
     @Test("Words are cut and the report is taken: it is needed all the same")
     func words() throws {
         let long = String(repeating: "ä", count: 40_000)

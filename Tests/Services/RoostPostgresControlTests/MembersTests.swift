@@ -150,4 +150,120 @@ import Testing
         defer { old.remove() }
         #expect(try await refusal(old, .add(old.hosts.region, nil)).message.contains("cannot do it"))
     }
+
+    private func write(_ world: ClusterWorld, _ change: (inout ClusterRule) -> Void) async throws {
+        var rule = try await rule(world)
+        change(&rule)
+        _ = try await world.store.commit(Transaction(then: [try .put(rule, at: StoreKeys.clusterRule(world.cluster))]))
+    }
+
+    @Test("A rule that lacks members takes nobody apart: somebody has to have asked for that")
+    func aShortRule() async throws {
+        let world = try await ready()
+        defer { world.remove() }
+        let fence = try await world.takeDuty()
+        try await write(world) { $0.members.removeLast(2) }
+        #expect(try await world.settle(under: fence))
+        #expect(world.machines.count == 3 && world.volumes.count == 3)
+        let third = try MemberName("db-3")
+        #expect(try await records(world).absence(of: third) == .unnamed)
+        // Whoever looked at it says so.
+        _ = try #require(try await ask(world, .remove(third)))
+        try await write(world) { rule in
+            rule.change?.done = rule.change?.left ?? []
+            rule.change?.left = []
+        }
+        #expect(try await world.settle(under: fence))
+        #expect(world.machines.count == 2 && world.volumes.count == 2)
+    }
+
+    @Test("In a store that went back nobody who was still to come is taken back, and nothing is taken apart")
+    func aStoreThatWentBack() async throws {
+        let world = try await ready()
+        defer { world.remove() }
+        let fence = try await world.takeDuty()
+        _ = try #require(try await ask(world, .replace(try MemberName("db-2"), nil, nil)))
+        #expect(try await world.settle(under: fence))
+        #expect(world.machines.count == 4)
+        var knowing = try #require(try await records(world).reports[try MemberName("db-1")])
+        let key = StoreKeys.report(world.cluster, knowing.member)
+        knowing.knowledge = MemberKnowledge(opened: nil, history: [], timeline: nil, position: nil)
+        _ = try await world.store.commit(Transaction(then: [try .put(knowing, at: key)]))
+        let before = try await rule(world)
+        await #expect(throws: Refusal.self) { try await world.directory.cancelChange(of: world.cluster) }
+        #expect(try await rule(world) == before)
+        // A step that was in the copy, too.
+        try await takeStep(world)
+        try await takeStep(world)
+        #expect(try await records(world).departed.map(\.text) == ["db-2"])
+        #expect(try await world.settle(under: fence))
+        #expect(world.machines.count == 4 && world.volumes.count == 4)
+        // A rule that was put right gives up what was asked for, and destroys nobody by that.
+        try await write(world) { rule in
+            rule.members = before.members
+            rule.change = before.change
+            rule.change?.refusal = MemberChange.storeWentBack
+        }
+        knowing.knowledge = nil
+        _ = try await world.store.commit(Transaction(then: [try .put(knowing, at: key)]))
+        #expect(try await world.settle(under: fence))
+        #expect(world.machines.count == 4 && world.volumes.count == 4)
+    }
+
+    @Test("What a plan of before would destroy is looked up once more, and stays when it is wanted")
+    func anOldPlan() async throws {
+        let world = try await ready()
+        defer { world.remove() }
+        let fence = try await world.takeDuty()
+        _ = try #require(try await ask(world, .add(world.hosts.region, nil)))
+        #expect(try await world.settle(under: fence))
+        let planet = try await world.look()
+        let placement = try #require(planet.clusters[world.cluster]?.placements[try MemberName("db-4")])
+        try await world.reconciler.carryOut(.remove(placement), for: world.cluster, in: planet, fence: fence)
+        #expect(world.machines.count == 4 && world.volumes.count == 4)
+        // One that cannot read the present spec plans nothing from the one it has kept.
+        var old = planet
+        let key = StoreKeys.clusterSpec(world.cluster)
+        old.apply(
+            .changes(
+                [.put(Entry(key: key, value: Array("?".utf8), created: Revision(1), modified: Revision(99)))],
+                revision: Revision(99)))
+        #expect(world.reconciler.plan(for: world.cluster, in: old, reachable: Set(world.names)) == nil)
+    }
+
+    @Test("A number that a host's machine or a member tells of is not given again, whatever the store knows")
+    func numbersThatTheStoreForgot() async throws {
+        let world = try await ready()
+        defer { world.remove() }
+        let (spec, present) = (try #require(try await records(world).spec), try await rule(world))
+        var seen = try await records(world)
+        func next(_ published: Set<MemberName> = []) throws -> [String] {
+            try MemberWish.add(world.hosts.region, nil).course(of: spec, seen, present, beside: published).steps.map(
+                \.member.text)
+        }
+        #expect(try next() == ["db-4"])
+        #expect(try next([try MemberName("db-7"), try MemberName("other-9")]) == ["db-8"])
+        var knowing = try #require(seen.reports[try MemberName("db-1")])
+        var later = present
+        later.members.append(try MemberName("db-5"))
+        later.changes = 1
+        knowing.knowledge = MemberKnowledge(
+            opened: nil, history: [], timeline: nil, position: nil, membership: Membership(of: later))
+        _ = try await world.store.commit(
+            Transaction(then: [try .put(knowing, at: StoreKeys.report(world.cluster, knowing.member))]))
+        seen = try await records(world)
+        #expect(try next() == ["db-6"])
+    }
+
+    @Test("How many there are to be in one region is no word on a change in another")
+    func scalingElsewhere() async throws {
+        let world = try await ready()
+        defer { world.remove() }
+        let elsewhere = try RegionCode("iad")
+        let id = try #require(try await ask(world, .scale([world.hosts.region: 4])))
+        #expect(try await ask(world, .scale([world.hosts.region: 4])) == id)
+        #expect(try await ask(world, .scale([elsewhere: 0])) == nil, "it is so, and stays so")
+        #expect(try await refusal(world, .scale([elsewhere: 1])).code == .failedPrecondition)
+        #expect(try await refusal(world, .scale([world.hosts.region: 3])).code == .failedPrecondition)
+    }
 }
