@@ -67,6 +67,13 @@ import Testing
                 MachineNetworks(highest: NetworkNumber(3), ofApp: old.network)
             }
             #expect(try await wrong.create(try AppName("thief"), network: nil).network == NetworkNumber(5))
+            // Nor does the network that a name has now part an app from its machines.
+            let apart = AppDirectory(store: apps.store) { _ in
+                MachineNetworks(highest: NetworkNumber(3), ofApp: NetworkNumber(9))
+            }
+            let (shared, app) = (try NetworkName("old"), try AppName("apart"))
+            await #expect(throws: Refusal.self) { try await apart.create(app, network: shared) }
+            #expect(try await apart.plan(app, network: nil, owner: nil).app.network == NetworkNumber(9))
             // And the counter stays where it is when hosts say less.
             #expect(try await apps.create(try AppName("next"), network: nil).network == NetworkNumber(6))
             let last = AppDirectory(store: apps.store) { _ in MachineNetworks(highest: NetworkNumber(.max)) }

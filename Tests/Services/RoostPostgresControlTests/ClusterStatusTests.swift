@@ -200,6 +200,60 @@ import Testing
             ], spec: spec)
     }
 
+    @Test(
+        "One that is joining says what it does itself; that its machine failed, or that it is silent, is not hidden by that"
+    )
+    func aMemberThatComes() throws {
+        let comer = try MemberName("orders-3")
+        var (spec, rule) = (spec, rule)
+        spec.members.append(.init(name: comer, region: try RegionCode("ams")))
+        rule.change = MemberChange(id: "a", steps: [.init(.add, comer)])
+        let (host, machine) = (try HostName("ams1"), try MachineID("0123456789abcd"))
+        let place = MemberPlacement(
+            member: comer, host: host, region: try RegionCode("ams"), machine: machine,
+            volume: try VolumeID("vol_0123456789abcdef"),
+            address: MeshAddress.machine(machine, in: NetworkNumber(2)))
+        func body(
+            _ state: MachineState?, _ more: [Entry] = [], _ silence: ClusterSilence = ClusterSilence()
+        ) throws -> MemberBody {
+            let records = [
+                try entry(StoreKeys.clusterRule(name), rule), try entry(StoreKeys.placement(name, comer), place),
+            ]
+            var planet = try planet(records + more, spec: spec)
+            if let state {
+                let record = MachineRecord(
+                    id: machine, name: comer.text, app: name, region: spec.members[0].region, state: state,
+                    instance: "01",
+                    config: MachineConfig(image: "dir:/x"), network: NetworkNumber(2),
+                    owner: MachineOwner(kind: .postgres, name: name, role: comer), createdAt: 0, updatedAt: 0)
+                planet.put(
+                    HostRecord(
+                        host: host, region: spec.members[0].region, generation: Generation(1),
+                        capacity: HostCapacity(cpus: 8, memory: .gibibytes(8), disk: .gibibytes(100)),
+                        mesh: MeshIdentity(
+                            publicKey: "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", endpoint: "198.18.0.1:1",
+                            probePort: 1, address: MeshAddress.host(host)),
+                        isEdge: false, isStoreMember: false, machines: [record], volumes: []))
+            }
+            return try #require(ClusterStatus.body(of: name, in: planet, silence: silence)).members[2]
+        }
+        for state in [MachineState?.none, .created, .starting, .started] {
+            let coming = try body(state)
+            #expect(coming.state == "joining" && coming.detail == "its machine starts", "\(String(describing: state))")
+        }
+        #expect(try body(.failed).state == "machine failed")
+        #expect(try body(.failed).detail == nil, "it has said nothing")
+        let words = [try report(comer, isStreaming: false, words: "copies")]
+        let copying = try body(.started, words)
+        #expect(copying.state == "joining" && copying.detail == "copies")
+        let silent = try body(.started, words, ClusterSilence(members: [comer: .seconds(9)]))
+        #expect(silent.state == "silent" && silent.detail == "not heard from for 9 s; it said last: copies")
+        let mute = [try report(comer, isStreaming: false)]
+        let gone = try body(.started, mute, ClusterSilence(members: [comer: .seconds(9)]))
+        #expect(gone.detail == "not heard from for 9 s", "what others would say of it is no word of its own")
+        #expect(gone.lagBytes == nil && gone.timeline == 0)
+    }
+
     @Test func whatTheLeaderSeesCountsMoreThanWhatStandbysSay() throws {
         let ready = try #require(ClusterStatus.body(of: name, in: try three([true, true])))
         #expect(ready.status == .ready)
