@@ -90,25 +90,37 @@ struct HostAssembly {
         let orders = Self.orders(to: edge, of: agent, view)
         let remains = ClusterLeftovers(view: view, clusters: clusters, hearing: hearing)
         services += doors(
-            for: [
+            for: Self.routes(to: clusters, hearing: hearing, view) + [
                 AppRoutes(view: view, apps: apps),
                 MachineRoutes(view: view, dispatch: dispatch, names: names, remains: remains),
                 MachineQuestionRoutes(view: view), VolumeRoutes(view: view, dispatch: dispatch, remains: remains),
                 PlatformRoutes(view: view, edge: orders), HostRoutes(view: view, edge: orders),
-                ClusterRoutes(view: view, clusters: clusters, hearing: hearing),
-                MembersRoutes(view: view, clusters: clusters),
                 OperationRoutes(view: view, operations: OperationDirectory(store: store)),
                 metrics(view, edge: edge, duty: duty),
-                ClusterPeerRoutes(view: view, clusters: clusters, hearing: hearing),
             ], token: token, bounds: bounds)
         if let edge { services += edge.services }
+        try await Self.live(by: services, logger)
+        (opened as? SQLiteStore)?.foldLog()
+        logger.info("ends; machines go on", metadata: ["host": "\(host)"])
+    }
+
+    /// Until it is told to end.
+    private static func live(by services: [any Service], _ logger: Logger) async throws {
         var group = ServiceGroupConfiguration(
             services: services.map { .init(service: $0) }, gracefulShutdownSignals: [.sigterm, .sigint],
             logger: logger)
-        group.maximumGracefulShutdownDuration = Self.shutdownMax
+        group.maximumGracefulShutdownDuration = shutdownMax
         try await ServiceGroup(configuration: group).run()
-        (opened as? SQLiteStore)?.foldLog()
-        logger.info("ends; machines go on", metadata: ["host": "\(host)"])
+    }
+
+    private static func routes(
+        to clusters: ClusterDirectory, hearing: ClusterHearing, _ view: PlanetView
+    ) -> [any RouteGroup] {
+        [
+            ClusterRoutes(view: view, clusters: clusters, hearing: hearing),
+            MembersRoutes(view: view, clusters: clusters),
+            ClusterPeerRoutes(view: view, clusters: clusters, hearing: hearing),
+        ]
     }
 
     /// Whoever made them before us may have left them open to everybody.

@@ -277,6 +277,28 @@ enum ClusterStatus {
         return "the primary \(rule.leader) hands over" + (wish.target.map { " to \($0)" } ?? "")
     }
 
+    /// Why a primary lets nobody in.
+    private static func closure(of leader: MemberName, _ report: MemberReport?, isNew: Bool) -> String {
+        if let detail = report?.detail { return detail }
+        if report?.state == .starting { return "the Postgres of the primary \(leader) is starting" }
+        return "the primary \(leader) does not accept writes" + (isNew ? " yet" : "")
+    }
+
+    /// What one says that is silent now, or was not called yet, is about something else.
+    private static func words(
+        for recruitment: Recruitment, of members: [MemberName], _ reports: [MemberName: MemberReport],
+        _ silence: ClusterSilence
+    ) -> String {
+        let heard = members.filter { member in
+            words(for: silence.members[member], max: ClusterSilence.reportMax) == nil
+                && !silence.unheard.contains(member)
+                && reports[member].map { $0.promised >= recruitment.epoch } == true
+        }
+        let waiting = heard.compactMap { reports[$0]?.detail }.first
+        return "recruiting for epoch \(recruitment.epoch) (\(recruitment.reason.rawValue))"
+            + (waiting.map { ": \($0)" } ?? "")
+    }
+
     /// - Parameter isBeingMade: it was never whole, as far as anybody has written down. The records of its members alone
     ///   do not show it: a primary that has closed for its first switchover looks as one that never opened.
     private static func verdict(
@@ -298,18 +320,7 @@ enum ClusterStatus {
         let standbys = rule.members.filter { $0 != rule.leader }
         let confirming = standbys.filter(records.confirms)
         if let recruitment = rule.recruitment {
-            // What one says that is silent now, or was not called yet, is about something else.
-            let heard = rule.members.filter { member in
-                words(for: silence.members[member], max: ClusterSilence.reportMax) == nil
-                    && !silence.unheard.contains(member)
-                    && reports[member].map { $0.promised >= recruitment.epoch } == true
-            }
-            let waiting = heard.compactMap { reports[$0]?.detail }.first
-            return (
-                .unavailable,
-                "recruiting for epoch \(recruitment.epoch) (\(recruitment.reason.rawValue))"
-                    + (waiting.map { ": \($0)" } ?? "")
-            )
+            return (.unavailable, words(for: recruitment, of: rule.members, reports, silence))
         }
         if records.heartbeat != nil, let silence = silence.leader, silence > ClusterSilence.leaderMax {
             let words = "\(silence.components.seconds) s"
@@ -322,12 +333,7 @@ enum ClusterStatus {
         }
         guard let heartbeat = records.heartbeat, heartbeat.epoch == rule.epoch, heartbeat.isOpen else {
             let isNew = isBeingMade && rule.epoch == .first && confirming.count < rule.confirmations
-            let isStarting = reports[rule.leader]?.state == .starting
-            let why =
-                handover(rule) ?? reports[rule.leader]?.detail
-                ?? (isStarting
-                    ? "the Postgres of the primary \(rule.leader) is starting"
-                    : "the primary \(rule.leader) does not accept writes\(isNew ? " yet" : "")")
+            let why = handover(rule) ?? closure(of: rule.leader, reports[rule.leader], isNew: isNew)
             return (isNew ? .creating : .unavailable, why)
         }
         let missing = standbys.filter { !confirming.contains($0) }

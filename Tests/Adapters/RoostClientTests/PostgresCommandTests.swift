@@ -178,28 +178,6 @@ import Testing
         }
     }
 
-    @Test("What is left over of a cluster is named with what has it, and with how it is removed")
-    func leftovers() async throws {
-        var cluster = try Answers.cluster(.ready)
-        let (machine, volume) = (try MachineID("b490dda596026c"), try VolumeID("vol_0123456789abcdef"))
-        cluster.leftovers = [
-            LeftoverBody(name: "m3", machine: machine, volume: volume, host: try HostName("sin1")),
-            LeftoverBody(name: nil, machine: nil, volume: volume, host: nil),
-        ]
-        let body = try Answers.json(cluster)
-        try await ScriptedHost.run(answering: { _ in .init(parts: [body]) }) { host in
-            let outcome = try await RoostProgram.run(["pg", "status", "shop", "--api", host.path])
-            for words in [
-                "machine \(machine) (m3) with volume \(volume) on sin1",
-                "roost machines destroy shop \(machine) --force; roost volumes destroy shop \(volume)",
-                "remove it: roost volumes destroy shop \(volume)",
-            ] { #expect(outcome.output.contains(words), "\(outcome)") }
-            let json = try await RoostProgram.run(["pg", "status", "shop", "--json", "--api", host.path])
-            #expect(
-                try RoostJSON.decode(ClusterBody.self, from: .init(json.output.utf8)).leftovers == cluster.leftovers)
-        }
-    }
-
     @Test func theSuperuserIsReachedThroughThePrimarysMachine() async throws {
         let cluster = try Answers.json(Answers.cluster(.ready, leader: "m2"))
         let answer: @Sendable (ScriptedHost.Request) -> ScriptedHost.Answer = { request in

@@ -150,10 +150,14 @@ struct Patroni: GapSubject {
     /// When a member has heard of its etcd, in seconds of the wall clock.
     private func lastSeen(by host: LabHost) async -> Int64? {
         struct Member: Decodable {
-            var dcs_last_seen: Int64
+            var lastSeen: Int64
+
+            enum CodingKeys: String, CodingKey { case lastSeen = "dcs_last_seen" }
         }
-        guard let text = try? await request([], "http://\(host.underlay):8008/patroni", expecting: nil) else { return nil }
-        return try? JSONDecoder().decode(Member.self, from: Data(text.utf8)).dcs_last_seen
+
+        let url = "http://\(host.underlay):8008/patroni"
+        guard let text = try? await request([], url, expecting: nil) else { return nil }
+        return try? JSONDecoder().decode(Member.self, from: Data(text.utf8)).lastSeen
     }
 
     private func isPrimary(_ host: LabHost) async -> Bool {
