@@ -1,4 +1,5 @@
 import RoostFailover
+import RoostLinux
 import RoostModel
 
 /// Which slots of a Postgres are the cluster's: those that bear the name of a stream of a member, or of one that has ever been
