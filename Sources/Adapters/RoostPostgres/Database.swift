@@ -92,8 +92,9 @@ extension Database {
         _ statement: String, within deadline: Duration, while isWanted: @escaping @Sendable () -> Bool
     ) async throws(DatabaseError) -> [Row]? {
         let session = session
-        return try await thread.perform { () throws(DatabaseError) in
-            isWanted() ? try session.query(statement, [], within: deadline) : nil
+        return try await thread.perform { () throws(DatabaseError) -> [Row]? in
+            guard isWanted() else { return nil }
+            return try session.query(statement, [], within: deadline)
         }
     }
 

@@ -51,7 +51,7 @@ extension PostgresInstance {
         try reload()
         try await waitUntilTold(until: end)
         let wasAlone = !(former?.asksSomebody ?? false)
-        try await proveThatNobodyCounts(next.role.epoch ?? .none, withCheckpointer: wasAlone, until: end)
+        try await proveThatNobodyCounts(next.role.epoch ?? Epoch.none, withCheckpointer: wasAlone, until: end)
         if wasAlone { try await proveThatCommitsWait(until: end) }
     }
 
