@@ -57,7 +57,7 @@ enum MemberWish: Hashable, Sendable {
                 "that would be \(most) members at once, and a cluster has at most \(ClusterDirectory.membersMax): "
                     + "remove some first")
         }
-        guard most > leavers.count else {
+        guard most > leavers.count(where: rule.members.contains) else {
             throw Refusal(.failedPrecondition, "a cluster has at least one member; destroy it instead")
         }
         if course.comers.isEmpty, let first = leavers.first, rule.members.contains(first) {
