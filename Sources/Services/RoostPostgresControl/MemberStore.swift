@@ -138,7 +138,7 @@ struct KnownRule: Hashable, Sendable {
 final class LastRule: Sendable {
     private let state: Mutex<KnownRule?> = Mutex(nil)
 
-    var rule: KnownRule? { state.withLock(\.self) }
+    var rule: KnownRule? { state.withLock { $0 } }
 
     func note(_ rule: KnownRule) { state.withLock { $0 = rule } }
 }

@@ -58,7 +58,7 @@ enum MemberWish: Hashable, Sendable {
         // One that the rule does not name, and nobody is asked for, is still there to be removed.
         let unnamed = spec.members.map(\.name).filter { records.absence(of: $0) == .unnamed }
         for member in leavers where !unnamed.contains(member) { try Self.check(member, rule) }
-        let wanted = rule.members.count + course.comers.count - leavers.count { rule.members.contains($0) }
+        let wanted = rule.members.count + course.comers.count - leavers.count(where: rule.members.contains)
         guard wanted <= ClusterDirectory.membersMax else {
             throw Refusal(
                 .failedPrecondition,
