@@ -34,7 +34,7 @@ enum ClusterStatus {
         let rule = records.rule.map {
             $0.confirmations == 0 ? "no standby confirms" : "ANY \($0.confirmations) of \(standbys)"
         }
-        var body = ClusterBody(
+        var shown = ClusterBody(
             name: name, status: status, detail: detail.isEmpty ? nil : detail, epoch: records.rule?.epoch ?? .none,
             leader: records.rule?.leader, rule: rule ?? "not initialised yet",
             writeURL: url(spec, port: 5432), readURL: url(spec, port: 5433),
@@ -46,8 +46,8 @@ enum ClusterStatus {
             change: records.rule?.change.map(ChangeState.init),
             replaceAfter: spec.isDestroying ? nil : spec.replaceAfter ?? .standard,
             survival: spec.isDestroying ? nil : survival(spec, records, silence, status))
-        body.leftovers = ClusterLeftovers.of(spec, records, in: known)
-        return body
+        shown.leftovers = ClusterLeftovers.of(spec, records, in: known)
+        return shown
     }
 
     /// Of the members that the rule names, by what is heard of them now.
