@@ -119,7 +119,7 @@ public struct Planet: Hashable, Sendable {
     private mutating func put(_ entry: Entry, former: Planet?, _ update: inout PlanetUpdate) {
         let key = StoreKey(entry.key)
         do {
-            try take(key, entry, &update)
+            try take(key, entry, isOfListing: former != nil, &update)
             unreadable.remove(entry.key)
         } catch {
             update.unreadable[entry.key] = "\(error)"
@@ -128,7 +128,9 @@ public struct Planet: Hashable, Sendable {
         }
     }
 
-    private mutating func take(_ key: StoreKey, _ entry: Entry, _ update: inout PlanetUpdate) throws {
+    private mutating func take(
+        _ key: StoreKey, _ entry: Entry, isOfListing: Bool, _ update: inout PlanetUpdate
+    ) throws {
         switch key {
         case .host(let name):
             let record = try RecordCodec.read(HostRecord.self, from: entry.value)
@@ -163,7 +165,7 @@ public struct Planet: Hashable, Sendable {
                 var records = clusters[name] ?? .init()
                 try records.put(part, of: name, entry.value, revision: entry.modified.number)
                 // Between two looks a leader may open and close.
-                if former == nil, part == .heartbeat, records.heartbeat?.isOpen == true { records.openings.count += 1 }
+                if !isOfListing, part == .heartbeat, records.heartbeat?.isOpen == true { records.openings.count += 1 }
                 clusters[name] = records
             }
             update.changes.insert(.cluster(name, part))
