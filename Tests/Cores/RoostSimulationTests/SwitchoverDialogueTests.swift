@@ -57,7 +57,7 @@ import Testing
             let actions = dialogue.ended()
             #expect(!actions.contains(.setGate(isOpen: false)), "\(actions)")
             #expect(dialogue.member.status.isOpen)
-            #expect(dialogue.member.detail == nil, "it leads as before, and has nothing to say of that")
+            #expect(dialogue.member.status.detail == nil, "it leads as before, and has nothing to say of that")
         }
     }
 
