@@ -74,7 +74,6 @@ import Testing
             }
             #expect(dialogue.member.status.phase == .leading)
         }
-        #expect(dialogue.stored?.detail?.contains("paused") == true)
     }
 
     /// Its machine comes back, and it leads on.
