@@ -1,5 +1,6 @@
 import RoostModel
 import RoostPlanet
+import RoostPlans
 import RoostStore
 import Testing
 
