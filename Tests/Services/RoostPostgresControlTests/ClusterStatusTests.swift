@@ -155,13 +155,10 @@ import Testing
         let body = try #require(ClusterStatus.body(of: name, in: try planet([try obstacle("no place")])))
         for (url, port) in [(body.writeURL, 5432), (body.readURL, 5433)] {
             let parts = url.split(separator: "?").map(String.init)
-            #expect(
-                parts.count == 2 && parts[0].hasPrefix("postgres://postgres@")
-                    && parts[0].hasSuffix(":\(port)/postgres"))
-            let parameters = try #require(parts.last).split(separator: "&").map {
-                $0.split(separator: "=").map(String.init)
-            }
-            let values = Dictionary(uniqueKeysWithValues: parameters.map { ($0[0], $0[1]) })
+            #expect(parts.count == 2 && parts[0].hasPrefix("postgres://postgres@"))
+            #expect(parts[0].hasSuffix(":\(port)/postgres"))
+            let pairs = try #require(parts.last).split(separator: "&").map { $0.split(separator: "=").map(String.init) }
+            let values = Dictionary(uniqueKeysWithValues: pairs.map { ($0[0], $0[1]) })
             #expect(values["sslmode"] == "verify-full")
             let number = { (name: String) throws -> Int in try #require(values[name].flatMap { Int($0) }, "\(name)") }
             let silence = try number("keepalives_idle") + number("keepalives_interval") * number("keepalives_count")
