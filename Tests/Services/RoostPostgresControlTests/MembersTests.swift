@@ -253,7 +253,8 @@ import Testing
         // Whoever looked at it says so.
         _ = try #require(try await ask(world, .remove(third)))
         try await write(world) { rule in
-            rule.change?.done = rule.change?.left ?? []
+            let left = rule.change?.left ?? []
+            rule.change?.done = left
             rule.change?.left = []
         }
         #expect(try await world.settle(under: fence))
