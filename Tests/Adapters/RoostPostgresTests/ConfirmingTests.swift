@@ -62,7 +62,8 @@ struct ConfirmingTests {
         try await m1.instance.initialize(ground.secrets, within: .seconds(60))
         try await m1.lead(
             .first, standbys: standbys.filter { confirming.contains($0.number) }, confirmations: confirmations)
-        try await m1.instance.keepSlots(of: .first, for: standbys.map(\.name), among: ground.members)
+        let names = standbys.map(\.name)
+        try await m1.instance.keepSlots(of: .first, for: names, among: ground.members + names)
         for standby in standbys {
             try await standby.clone(m1, .first)
             try await standby.follow(m1, .first)
@@ -94,8 +95,9 @@ struct ConfirmingTests {
     /// nobody, however often it is tried; and what nobody can prove is not in force.
     @Test func aLoneLeaderGoesOnUntilItsCommitsAreSeenToWait() async throws {
         try await TestGround.with("alone") { ground in
-            let (m1, _) = try await Self.cluster(ground, standbys: 2...2, confirming: 2...2, confirmations: 0)
-            let m2 = try ground.member(2)
+            let (m1, standbys) = try await Self.cluster(
+                ground, standbys: 2...2, confirming: 2...2, confirmations: 0)
+            let m2 = standbys[0]
             let checkpointer = try await Self.pid(
                 m1, "SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'")
             #expect(kill(checkpointer, SIGSTOP) == 0)

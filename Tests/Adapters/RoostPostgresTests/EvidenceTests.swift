@@ -292,7 +292,7 @@ struct EvidenceTests {
             let error = await #expect(throws: PostgresError.self) {
                 try await m1.instance.waitUntilAnswering(within: .seconds(20))
             }
-            let words = "FATAL:  database files are incompatible with server"
+            let words = "FATAL: database files are incompatible with server"
             #expect(error?.cause.contains(words) == true, "\(error.map { "\($0)" } ?? "")")
         }
     }

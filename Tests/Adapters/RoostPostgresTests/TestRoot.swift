@@ -192,7 +192,7 @@ struct TestMember: Sendable {
         try configure(.leader(epoch: epoch, standbys: names, confirmations: confirmations))
         if instance.isRunning { try instance.reload() } else { try await instance.start() }
         try await instance.waitUntilAnswering(within: .seconds(30))
-        try await instance.keepSlots(of: epoch, for: names, among: ground.members)
+        try await instance.keepSlots(of: epoch, for: names, among: ground.members + names)
     }
 
     func follow(_ leader: TestMember, _ epoch: Epoch) async throws {
