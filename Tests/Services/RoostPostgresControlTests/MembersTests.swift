@@ -271,6 +271,7 @@ import Testing
         #expect(world.machines.count == 4)
         var knowing = try #require(try await records(world).reports[try MemberName("db-1")])
         let key = StoreKeys.report(world.cluster, knowing.member)
+        knowing.promised = Epoch(9)
         knowing.knowledge = MemberKnowledge(opened: nil, history: [], timeline: nil, position: nil)
         _ = try await world.store.commit(Transaction(then: [try .put(knowing, at: key)]))
         let before = try await rule(world)
