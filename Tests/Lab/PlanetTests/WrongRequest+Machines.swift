@@ -236,7 +236,7 @@ extension WrongRequest {
         + ["", "Upper", "9db", "a_b", "{long}", "naïve", "../etc", "a\\u0000"].map {
             .init(
                 "POST /v1/postgres", "{\"name\":\"\($0)\",\"region\":\"ams\",\"replica_regions\":[]}", 400,
-                "is not a valid app name")
+                "is not a valid name of a Postgres cluster")
         }
         + badNames.flatMap { name -> [WrongRequest] in
             [
