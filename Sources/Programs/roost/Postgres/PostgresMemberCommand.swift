@@ -99,7 +99,7 @@ struct PostgresMemberMoveCommand: AsyncParsableCommand {
             with roost pg switchover NAME.
             """)
 
-    @Argument(help: "The cluster's name.", transform: { try AppName($0) })
+    @Argument(help: "The cluster's name.", transform: { try PostgresNames.cluster($0) })
     var name: AppName
 
     @Argument(help: "The member that is to be elsewhere.", transform: { try MemberName($0) })

@@ -12,7 +12,7 @@ struct PostgresReplaceAfterCommand: AsyncParsableCommand {
             roost pg scale NAME --cancel
             """)
 
-    @Argument(help: "The cluster's name.", transform: { try AppName($0) })
+    @Argument(help: "The cluster's name.", transform: { try PostgresNames.cluster($0) })
     var name: AppName
 
     @Argument(
