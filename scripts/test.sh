@@ -5,8 +5,9 @@
 #   scripts/test.sh [FILTER]     only the tests whose names match FILTER
 #
 # The rooms in three lanes beside each other: one starts Postgres and etcd, and mostly waits for them; one has the other
-# adapters and services; the pure rooms only compute, have no clock to miss, and leave the processor to whoever has. In each
-# lane, and in the lab, one test at a time: many of them time real programs, and want a processor for themselves.
+# adapters and services; the pure rooms only compute, have no clock to miss, and leave the processors to whoever has: of
+# them, many tests at a time. In the other lanes, and in the lab, one at a time: many of them time real programs, and want a
+# processor for themselves.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 filter=${1:-}
@@ -52,7 +53,7 @@ run() {
     local began=$SECONDS
     # Line by line, so that a crash leaves on record what ran.
     timeout --kill-after=30s "$limit" stdbuf -oL swift test "${build[@]}" --ignore-lock --skip-build --disable-xctest \
-        --no-parallel "$@" 2>&1 </dev/null | tee "$logs/$name" | grep --line-buffered -vE '^◇ (Test|Suite) .* started\.$'
+        "$@" 2>&1 </dev/null | tee "$logs/$name" | grep --line-buffered -vE '^◇ (Test|Suite) .* started\.$'
     echo "${PIPESTATUS[0]}" >"$logs/$name.status"
     echo "== $name took $((SECONDS - began)) s"
 }
@@ -125,16 +126,16 @@ prepare() {
 prepare || { echo "0 passed, 1 failed"; exit 1; }
 echo "== built in $SECONDS s"
 if [ -n "$filter" ]; then
-    run filtered "$lab_limit" --filter "$filter"
+    run filtered "$lab_limit" --no-parallel --filter "$filter"
     tally filtered
 else
     beside pure "$rooms_limit" --filter "$pure"
     yield_to_others RoostSimulationTests
-    beside databases "$rooms_limit" --filter "$databases"
-    run rooms "$rooms_limit" --skip "$lab|$databases|$pure"
+    beside databases "$rooms_limit" --no-parallel --filter "$databases"
+    run rooms "$rooms_limit" --no-parallel --skip "$lab|$databases|$pure"
     wait "${lanes[@]}"
     lanes=()
-    run lab "$lab_limit" --filter "$lab"
+    run lab "$lab_limit" --no-parallel --filter "$lab"
     tally databases
     tally rooms
     tally pure

@@ -144,6 +144,16 @@ extension WatchEvent {
     }
 }
 
+/// The code with which a store refuses something; nil if it takes it.
+func refusal(of work: () async throws -> some Any) async -> StoreError.Code? {
+    do {
+        _ = try await work()
+        return nil
+    } catch {
+        return (error as? StoreError)?.code
+    }
+}
+
 /// Expects a store error with a code.
 func expect(
     _ code: StoreError.Code, sourceLocation: SourceLocation = #_sourceLocation,
