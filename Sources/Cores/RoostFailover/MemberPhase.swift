@@ -96,8 +96,10 @@ struct Reigning: Hashable, Sendable {
     var isOpen = false
     /// When Postgres was last heard.
     var heardAt: Moment
-    /// Since when too few standbys stream.
+    /// Since when too few standbys stream, and none more has come any closer to it.
     var isolatedSince: Moment?
+    /// How far those are together that are connected and do not stream yet.
+    var caughtUp: UInt64 = 0
     var leave: Leave?
 }
 

@@ -28,6 +28,8 @@ struct SimulatedPostgres {
     var isTorn = false
     /// It starts with what is left of its log, and nothing that it writes is to be trusted.
     var isShort = false
+    /// It lives and answers nobody.
+    var isHung = false
     /// A whole copy lies beside it.
     var copy: SimulatedLog?
     /// What was there before lies aside.
@@ -64,6 +66,7 @@ struct SimulatedPostgres {
     mutating func begin(_ next: Mode, members: Int) {
         life += 1
         mode = next
+        isHung = false
         peers = Array(repeating: Peer(), count: members)
         waiting.removeAll(keepingCapacity: true)
         stream = nil
