@@ -5,6 +5,7 @@ import RoostModel
 extension ClusterSimulation {
     /// The shell sees it after a while.
     private static let hangSeenAfter = 2500 * millisecond
+    private static let replicationSilenceMax = 5 * second
 
     func isHanging(_ member: Int) -> Bool { time < members[member].volumeHangsUntil }
 
@@ -43,8 +44,18 @@ extension ClusterSimulation {
     func hangPostgres(of member: Int) {
         guard members[member].postgres.isRunning, !members[member].hasHung else { return }
         members[member].hasHung = true
-        members[member].postgres.isHung = true
+        members[member].postgres.hungSince = time
         note("\(members[member].name)'s Postgres hangs")
+    }
+
+    /// A sender gives up a receiver that answers nothing (`wal_sender_timeout`).
+    func giveUpSilentReceivers(of leader: Int) {
+        for member in members.indices {
+            guard let since = members[member].postgres.hungSince, time - since >= Self.replicationSilenceMax else {
+                continue
+            }
+            members[leader].postgres.peers[member].isStreaming = false
+        }
     }
 
     /// It waits in vain for one that hangs.

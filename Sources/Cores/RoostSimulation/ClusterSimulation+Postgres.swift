@@ -366,10 +366,11 @@ extension ClusterSimulation {
                     timeline: shown, received: end, replayed: end, isStreaming: isStreaming,
                     silence: isStreaming ? silence(of: postgres.stream) : nil, lag: .zero))
         case .primary, .closing:
-            let standbys = members.indices.filter { $0 != member && postgres.peers[$0].flushed > 0 }.map {
-                StreamObservation(
-                    member: members[$0].name, isStreaming: postgres.peers[$0].isStreaming,
-                    flushed: LSN(postgres.peers[$0].flushed))
+            giveUpSilentReceivers(of: member)
+            // Of one that is gone Postgres shows nothing.
+            let peers = members[member].postgres.peers
+            let standbys = members.indices.filter { $0 != member && peers[$0].isStreaming }.map {
+                StreamObservation(member: members[$0].name, isStreaming: true, flushed: LSN(peers[$0].flushed))
             }
             sample = .primary(
                 PrimaryObservation(
