@@ -24,16 +24,19 @@ extension FailoverMember {
     }
 
     /// Notes whether too few stream. A standby that is getting there counts as one that does, as long as there are enough of
-    /// both: from here it gets what another leader would have to give it from the beginning.
+    /// both: from here it gets what another leader would have to give it from the beginning. One that only begins with it, again
+    /// and again, may do better elsewhere.
     func noteIsolation(_ sample: PrimaryObservation, _ reigning: inout Reigning, _ rule: ClusterRule, _ now: Moment) {
-        let caughtUp = sample.standbys.filter { !$0.isStreaming }.reduce(0) { $0 &+ $1.flushed.offset }
-        let moves = caughtUp > reigning.caughtUp
-        reigning.caughtUp = caughtUp
-        if rule.commitQuorum.holds(sample.standbys) {
+        let moves = reigning.catchesUp(sample)
+        guard !rule.commitQuorum.holds(sample.standbys) else {
             reigning.isolatedSince = nil
-        } else if reigning.isolatedSince == nil
-            || breakage != .resignsWhenAlone && (moves || comesToStream(rule, sample, now))
-        {
+            reigning.fewSince = nil
+            return
+        }
+        let few = reigning.fewSince ?? now
+        reigning.fewSince = few
+        let comes = now - few < timings.comingMax && comesToStream(rule, sample, now)
+        if reigning.isolatedSince == nil || breakage != .resignsWhenAlone && (moves || comes) {
             reigning.isolatedSince = now
         }
     }
@@ -103,5 +106,18 @@ extension MemberReport {
         case .cloning, .rewinding, .starting: true
         case .empty, .initializing, .running, .waiting, .stopped, .failed, .unknown: false
         }
+    }
+}
+
+extension Reigning {
+    /// - Returns: whether a standby that is connected and does not stream yet has more of the log than it ever had.
+    fileprivate mutating func catchesUp(_ sample: PrimaryObservation) -> Bool {
+        var moves = false
+        for standby in sample.standbys where !standby.isStreaming {
+            guard standby.flushed > caughtUp[standby.member] ?? .zero else { continue }
+            caughtUp[standby.member] = standby.flushed
+            moves = true
+        }
+        return moves
     }
 }

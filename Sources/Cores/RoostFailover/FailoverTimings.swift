@@ -108,6 +108,9 @@ public struct FailoverTimings: Hashable, Sendable {
     /// that comes soon after another, up to `isolationMax`.
     public var isolationPatienceWhileHeard: Duration = .seconds(30)
     public var isolationMax: Duration = .seconds(160)
+    /// Standbys that are started, taken back or copied to, one attempt after the other, count as some that come to stream for
+    /// so long. One attempt may take longer: who is at it could not lead.
+    public var comingMax: Duration = .seconds(300)
     /// Two members have heard each other directly so lately that nothing is between them: beats of a busy computer come late.
     public var acquaintanceMax: Duration = .seconds(5)
     /// A planned switchover gives up when the leader has not drained in this time (checkpoint and stop together).

@@ -98,8 +98,10 @@ struct Reigning: Hashable, Sendable {
     var heardAt: Moment
     /// Since when too few standbys stream, and none more has come any closer to it.
     var isolatedSince: Moment?
-    /// How far those are together that are connected and do not stream yet.
-    var caughtUp: UInt64 = 0
+    /// Since when too few stream, whatever they are at.
+    var fewSince: Moment?
+    /// How far those have come that were connected and did not stream yet.
+    var caughtUp: [MemberName: LSN] = [:]
     var leave: Leave?
 }
 

@@ -76,6 +76,23 @@ import Testing
         #expect(try resigns(within: 15, [state, .running, .running, .running], hears: cut, &dialogue) == 11)
     }
 
+    /// Whatever keeps them from it may be here: what comes to nothing again and again is no progress.
+    @Test func whoeverOnlyTriesToStreamIsWaitedForSoLong() throws {
+        var dialogue = try Dialogue.leader()
+        var tried: Int64 = 0
+        for _ in 1...30 {
+            let heard = ["m1", "m2", "m3"]
+            for state in [MemberReport.State.rewinding, .running] {
+                if let after = try resigns(within: 10, [state, state], hears: heard, &dialogue) {
+                    #expect((300...360).contains(tried + after), "\(tried + after)")
+                    return
+                }
+                tried += 10
+            }
+        }
+        Issue.record("it stays")
+    }
+
     /// Each failover that comes soon after another doubles what is waited for; a quiet time ends that.
     @Test func failoversInARowMakeTheNextComeLater() {
         let timings = FailoverTimings()
