@@ -19,7 +19,7 @@ extension PostgresInstance {
             return .primary(
                 PrimaryObservation(
                     timeline: timeline, flushed: max(position(1), flushed), standbys: standbys,
-                    system: row[9].flatMap { UInt64($0) }))
+                    system: row[9].flatMap { Int64($0) }.map { UInt64(bitPattern: $0) }))
         }
         let milliseconds = { (index: Int) in row[index].flatMap { Int64($0) }.map { Duration.milliseconds($0) } }
         return .standby(

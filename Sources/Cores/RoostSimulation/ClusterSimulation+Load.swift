@@ -34,8 +34,21 @@ extension ClusterSimulation {
 
     func loaded(request way: Int) -> Int { isLoaded ? way + random.pick(0, 400) * Self.millisecond : way }
 
-    /// Nobody gets an answer of Postgres, or a connection to it, in time.
-    func isTooLate(percent: Int) -> Bool { isLoaded && random.chance(percent) }
+    /// An answer of Postgres does not come in time.
+    var isLateAnswer: Bool { isLoaded && random.chance(20) }
+
+    /// A connection for a stream is not made in time, almost ever.
+    var isLateConnection: Bool { isLoaded && random.chance(97) }
+
+    /// For this message sender and receiver wait so long for each other that they give up (`wal_sender_timeout`).
+    func breaksOff(_ member: Int, _ stream: SimulatedStream) -> Bool {
+        guard isLoaded, random.pick(1, 100) == 1 else { return false }
+        members[member].postgres.stream = nil
+        if members[stream.leader].postgres.life == stream.leaderLife {
+            members[stream.leader].postgres.peers[member].isStreaming = false
+        }
+        return true
+    }
 
     /// Until a member's Postgres is asked again, or connects again.
     func pause(_ least: Int, _ most: Int) -> Int { random.pick(least, most) * Self.millisecond * (isLoaded ? 8 : 1) }

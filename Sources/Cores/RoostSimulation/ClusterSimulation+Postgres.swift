@@ -346,7 +346,7 @@ extension ClusterSimulation {
         checkStandstill(member)
         let postgres = members[member].postgres
         guard members[member].operation == nil, postgres.isConsistent, time >= members[member].frozenUntil,
-            !isTooLate(percent: 20), !postgres.isHung
+            !isLateAnswer, !postgres.isHung
         else { return }
         let sample: PostgresObservation
         switch postgres.mode {

@@ -26,7 +26,7 @@ extension ClusterSimulation {
         guard let leading = members[leader].postgres.primaryEpoch, time >= members[leader].frozenUntil,
             isOpen(member, leader), isOpen(leader, member), case .primary = members[leader].postgres.mode,
             leading == epoch || scenario.breach == .ignoresStreamNames,
-            members[leader].postgres.quorum.admits(member), !isTooLate(percent: 90)
+            members[leader].postgres.quorum.admits(member), !isLateConnection
         else { return }
         let log = members[member].postgres.log
         if members[member].postgres.isTorn || members[member].postgres.isShort {
@@ -75,7 +75,7 @@ extension ClusterSimulation {
         if time < members[member].frozenUntil {
             return schedule(.deliver(member, stream: id, log), after: members[member].frozenUntil - time)
         }
-        if disk(of: member, delays: .deliver(member, stream: id, log)) { return }
+        if disk(of: member, delays: .deliver(member, stream: id, log)) || breaksOff(member, stream) { return }
         guard isOpen(stream.leader, member), !members[member].postgres.isHung else {
             members[member].postgres.stream?.retries += 1
             guard stream.retries < Self.retriesMax else {
