@@ -73,8 +73,9 @@ public enum PostgresOperation: Hashable, Sendable {
     ///
     /// First remove what an earlier attempt left, connect to the leader and see that it has the slot and the cluster's data;
     /// else `unreachable`. The cluster's is what the rule says (``ClusterRule/system``): then it may take the place of data
-    /// of another system, which it mends. As long as the rule does not say, it is what is here already, if anything. Then see that the volume has room for both; else `noRoom`. A copy that fails is removed at once:
-    /// what it takes up may be what Postgres needs to start.
+    /// of another system, which it mends. As long as the rule does not say, it is what is here already, if anything. Then see
+    /// that the volume has room for both; else `noRoom`. A copy that fails is removed at once: what it takes up may be what
+    /// Postgres needs to start.
     case clone(from: MemberName, epoch: Epoch)
 
     /// The whole copy beside becomes the data: stop Postgres, move the data aside, move the copy to its place, remove

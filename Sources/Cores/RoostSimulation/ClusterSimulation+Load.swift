@@ -42,7 +42,7 @@ extension ClusterSimulation {
 
     /// For this message sender and receiver wait so long for each other that they give up (`wal_sender_timeout`).
     func breaksOff(_ member: Int, _ stream: SimulatedStream) -> Bool {
-        guard isLoaded, random.pick(1, 100) == 1 else { return false }
+        guard isLoaded, random.chance(3) else { return false }
         members[member].postgres.stream = nil
         if members[stream.leader].postgres.life == stream.leaderLife {
             members[stream.leader].postgres.peers[member].isStreaming = false
