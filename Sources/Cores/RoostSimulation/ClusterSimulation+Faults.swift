@@ -226,7 +226,8 @@ extension ClusterSimulation {
         let best =
             recovery
             ?? settledRules.filter { lacking($0) == nil }.max {
-                (-strangers(to: $0).count, $0.epoch) < (-strangers(to: $1).count, $1.epoch)
+                (-strangers(to: $0).count, $0.epoch, $0.changes ?? 0)
+                    < (-strangers(to: $1).count, $1.epoch, $1.changes ?? 0)
             }
         guard var right = best else { return fail("no rule that the store ever had has all that was confirmed") }
         let promised = members.map(\.durable.promised).max() ?? right.epoch
