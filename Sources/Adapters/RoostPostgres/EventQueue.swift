@@ -36,7 +36,7 @@ final class EventQueue: Sendable {
                 if state.events.count < Self.eventsMax { state.events.append(event) }
             case .viewed(_, by: .read), .readFailed, .ruleAnswered, .heartbeatAnswered, .reportAnswered,
                 .operationEnded,
-                .postgresExited, .cannotFollow, .leaderLostLog, .gateAnswered, .volumeFailed, .terminate:
+                .postgresExited, .cannotFollow, .leaderLostLog, .gateAnswered, .volumeHangs, .volumeFailed, .terminate:
                 state.events.append(event)
             }
         }

@@ -33,6 +33,7 @@ public final class Member: Sendable {
     /// A leader looks this often how much of the log its slots hold back.
     private static let slotInterval = Duration.seconds(1)
 
+    private static let hangInterval = Duration.milliseconds(500)
     /// A quick writer takes a small reserve in less than a second.
     private static let roomInterval = Duration.milliseconds(250)
 
@@ -51,6 +52,7 @@ public final class Member: Sendable {
     /// Somebody waits for what the next sample of Postgres says.
     private let isAwaited = Atomic(false)
     private let volumeFailed = Atomic(false)
+    private let trial: VolumeTrial
 
     /// Waits for the host to say what this member is a member of, and makes ready to take part.
     ///
@@ -81,6 +83,7 @@ public final class Member: Sendable {
         timings = options.timings
         let layout = options.layout
         try layout.prepare()
+        trial = VolumeWatch(layout: layout).trial()
         file = MemberFile(layout.outside(layout.memberFile))
         known = KnownCluster(view)
         events = try EventQueue()
@@ -120,6 +123,7 @@ public final class Member: Sendable {
             group.addTask { await self.observe() }
             group.addTask { await self.tendSlots() }
             group.addTask { await self.watchVolume() }
+            group.addTask { await self.watchTrial() }
             group.addTask { await self.tendRoom() }
             for await _ in over {}
             group.cancelAll()
@@ -296,9 +300,13 @@ public final class Member: Sendable {
     /// machine starts, and the machine's restart policy has the pauses between tries.
     private func watchVolume() async {
         let instance = instance
-        let found = await VolumeWatch(layout: instance.layout).untilFault(trying: {
-            instance.isRunning ? VolumeWatch.trialInterval : VolumeWatch.trialIntervalWithoutPostgres
-        })
+        let found = await VolumeWatch(layout: instance.layout).untilFault(
+            by: trial,
+            trying: {
+                guard instance.isRunning else { return VolumeWatch.trialIntervalWithoutPostgres }
+                let isInDoubt = instance.flushes.withLock { $0.isInDoubt(BootClock.now()) }
+                return isInDoubt ? VolumeWatch.trialIntervalInDoubt : VolumeWatch.trialInterval
+            })
         guard let fault = found else { return }
         logger.critical("the machine ends", metadata: ["why": "\(fault)"])
         volumeFailed.store(true, ordering: .sequentiallyConsistent)
@@ -309,6 +317,20 @@ public final class Member: Sendable {
         // The core asks for a successor and says why it goes. One that waits for the disk cannot.
         guard (try? await Task.sleep(for: timings.farewellMax + .seconds(1))) != nil else { return }
         _exit(VolumeWatch.exitCode)
+    }
+
+    /// A disk that hangs fails nothing: what shows it is that a small write does not come to its end.
+    private func watchTrial() async {
+        var told: Moment?
+        while !Task.isCancelled {
+            let since = trial.underWaySince.flatMap { BootClock.now() - $0 >= VolumeWatch.hangNoted ? $0 : nil }
+            if since != told {
+                logger.warning(since == nil ? "the volume answers again" : "a small write to the volume does not end")
+                events.put(.volumeHangs(since: since))
+                told = since
+            }
+            try? await Task.sleep(for: Self.hangInterval)
+        }
     }
 
     /// Nothing more is written to it.

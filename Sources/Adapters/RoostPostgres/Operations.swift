@@ -264,8 +264,14 @@ final class Operations: Sendable {
         return .done
     }
 
+    /// A copy takes the place of what is here, of whatever system that is: so the leader's must be the cluster's. Until a rule
+    /// says which that is, it is that of the data here, if there is any that can be read.
     private func obstacle(to source: PostgresSettings.Upstream, _ view: ClusterView) async throws -> String? {
-        await instance.obstacle(to: source, try settings(.standby(upstream: nil)), view.secrets)
+        var own = try instance.systemIdentifier().map(PostgresInstance.ExpectedSystem.own)
+        if await instance.damage() != nil { own = nil }
+        return await instance.obstacle(
+            to: source, try settings(.standby(upstream: nil)), view.secrets,
+            system: view.rule?.system.map(PostgresInstance.ExpectedSystem.clusters) ?? own)
     }
 
     private func clone(
@@ -292,7 +298,7 @@ final class Operations: Sendable {
     ) async throws -> OperationOutcome {
         let source = try upstream(leader, epoch, view)
         let settings = try settings(.standby(upstream: nil))
-        let system = try instance.systemIdentifier()
+        let system = try instance.systemIdentifier().map(PostgresInstance.ExpectedSystem.own)
         if let why = await instance.obstacle(to: source, settings, view.secrets, system: system) {
             return .unreachable("\(leader): \(why)")
         }

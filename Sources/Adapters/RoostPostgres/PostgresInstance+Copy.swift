@@ -14,11 +14,11 @@ extension PostgresInstance {
     /// Whether this member could copy from that leader now: it answers, and keeps the log for this member's stream of
     /// the epoch, which only the leader of that epoch does. Changes nothing here.
     ///
-    /// - Parameter system: the data here, whose number must be the leader's too; nil: it does not matter.
+    /// - Parameter system: which database the leader's must be; nil: it does not matter.
     /// - Returns: why it could not; nil when it could.
-    public func obstacle(
+    func obstacle(
         to upstream: PostgresSettings.Upstream, _ settings: PostgresSettings, _ secrets: MemberSecrets,
-        system: UInt64? = nil
+        system: ExpectedSystem? = nil
     ) async -> String? {
         let connection = settings.connection(to: upstream, layout, application: "roost_look")
         let slot = StreamName(member: member, epoch: upstream.epoch).slot
@@ -36,10 +36,31 @@ extension PostgresInstance {
             }
             let lines = answer.split(separator: "\n")
             guard lines.count == 2, lines[0].hasPrefix("physical|") else { return "it has no slot \(slot)" }
-            guard let system, !lines[1].hasPrefix("\(system)|") else { return nil }
-            return "it has the data of another database system than \(system), which is here and is kept"
+            guard let system, !lines[1].hasPrefix("\(system.number)|") else { return nil }
+            return "it has the data of another database system than \(system.words)"
         } catch {
             return PostgresError.words(for: error)
+        }
+    }
+
+    /// Which database a leader must have, by the number that initdb drew, and who says so.
+    enum ExpectedSystem: Hashable, Sendable {
+        /// What is here.
+        case own(UInt64)
+        /// The cluster's, as its rule has it: what is here may be another, and is what has to go.
+        case clusters(UInt64)
+
+        var number: UInt64 {
+            switch self {
+            case .own(let number), .clusters(let number): number
+            }
+        }
+
+        fileprivate var words: String {
+            switch self {
+            case .own(let number): "\(number), which is here and is kept"
+            case .clusters(let number): "\(number), which is the cluster's: no copy of it is made"
+            }
         }
     }
 

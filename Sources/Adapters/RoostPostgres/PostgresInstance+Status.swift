@@ -1,6 +1,7 @@
 public import RoostFailover
 import RoostLinux
 public import RoostModel
+import Synchronization
 
 extension PostgresInstance {
     /// What Postgres says of itself now, in one or two quick questions, which have ``observationDeadline`` together.
@@ -8,13 +9,17 @@ extension PostgresInstance {
     /// - Parameter epoch: for a primary: streams of other epochs do not count and are not listed.
     public func observe(epoch: Epoch) async throws(DatabaseError) -> PostgresObservation {
         let end = BootClock.now() + Self.observationDeadline
-        let row = try await row(Self.observationStatement, count: 8, by: observer, within: Self.observationDeadline)
+        let row = try await row(Self.observationStatement, count: 10, by: observer, within: Self.observationDeadline)
         let position = { (index: Int) in row[index].flatMap { LSN(text: $0) } ?? .zero }
         let timeline = row[7].flatMap { UInt32($0) } ?? 0
+        let inserted = row[8].flatMap { LSN(text: $0) }
+        flushes.withLock { $0.note(flushed: position(1), inserted: inserted, BootClock.now()) }
         guard row[0] == "t" else {
             let (standbys, flushed) = try await account(of: epoch, until: end)
             return .primary(
-                PrimaryObservation(timeline: timeline, flushed: max(position(1), flushed), standbys: standbys))
+                PrimaryObservation(
+                    timeline: timeline, flushed: max(position(1), flushed), standbys: standbys,
+                    system: row[9].flatMap { Int64($0) }.map { UInt64(bitPattern: $0) }))
         }
         let milliseconds = { (index: Int) in row[index].flatMap { Int64($0) }.map { Duration.milliseconds($0) } }
         return .standby(
@@ -110,7 +115,9 @@ extension PostgresInstance {
             END,
           CASE WHEN r THEN greatest(w.received_tli, (SELECT min_recovery_end_timeline FROM pg_control_recovery()),
               (SELECT timeline_id FROM pg_control_checkpoint()))
-            ELSE ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::int END
+            ELSE ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::int END,
+          CASE WHEN r THEN NULL ELSE pg_current_wal_insert_lsn() END,
+          CASE WHEN r THEN NULL ELSE (SELECT system_identifier FROM pg_control_system()) END
         FROM pg_is_in_recovery() r LEFT JOIN pg_stat_wal_receiver w ON true
         """
 

@@ -100,6 +100,8 @@ public final class PostgresInstance: Sendable {
     let words = Mutex<String?>(nil)
     /// Which members of this leader are away, and since when.
     let absence = Mutex(SlotAbsence())
+    /// Whether its log gets to the disk.
+    let flushes = Mutex(FlushWatch())
     /// When its supervisor had to be let in again, last.
     let repairedAt = Mutex<Moment?>(nil)
     /// The members' password as the catalogs have it, which was set here last.

@@ -1,12 +1,14 @@
 import CLinux
 import Glibc
 import RoostLinux
+import RoostModel
 import Synchronization
 
 /// Tries whether the volume takes writes, by a small file that is written, flushed and removed.
 final class VolumeTrial: Sendable {
     private struct State {
-        var isUnderWay = false
+        /// When the trial that is under way was begun.
+        var since: Moment?
         var fault: SystemError?
     }
 
@@ -19,11 +21,15 @@ final class VolumeTrial: Sendable {
     /// What the disk did not do in the last trial that came to an end.
     var fault: SystemError? { state.withLock { $0.fault } }
 
+    /// When the trial began that has not come to an end; nil: none is under way.
+    var underWaySince: Moment? { state.withLock { $0.since } }
+
     /// One at a time: a disk that hangs has one thread of this program, and holds up nobody.
     func begin() {
         let isFirst = state.withLock { state in
-            defer { state.isUnderWay = true }
-            return !state.isUnderWay
+            guard state.since == nil else { return false }
+            state.since = BootClock.now()
+            return true
         }
         guard isFirst else { return }
         // Without a parent, which would wait for it.
@@ -33,7 +39,7 @@ final class VolumeTrial: Sendable {
     private func carryOut() async {
         let failure = await BlockingCall.run { [folder] in Self.failure(in: folder) }
         state.withLock { state in
-            state.isUnderWay = false
+            state.since = nil
             state.fault = failure.flatMap { Self.isOfTheDisk($0) ? $0 : nil }
         }
     }

@@ -15,6 +15,10 @@ struct VolumeWatch: Sendable {
     static let trialInterval = Duration.seconds(30)
     /// The same while no Postgres runs: it may be the reason why it did not start.
     static let trialIntervalWithoutPostgres = Duration.seconds(5)
+    /// The same while Postgres gives reason to think that the disk hangs.
+    static let trialIntervalInDoubt = Duration.seconds(2)
+    /// A trial that has not ended by then is said.
+    static let hangNoted = Duration.seconds(2)
     /// Of the member's program then: EX_IOERR of sysexits(3).
     static let exitCode: Int32 = 74
 
@@ -31,13 +35,18 @@ struct VolumeWatch: Sendable {
     private static let words =
         "the volume takes no writes after an error of the disk: the machine starts anew to have it checked"
 
+    func trial() -> VolumeTrial { VolumeTrial(folder: layout.outside(layout.volume)) }
+
     /// Waits for it. Nil: cancelled.
     ///
-    /// - Parameter pause: between two trials, at this moment.
+    /// - Parameters:
+    ///   - trial: one that others look at, too; nil: of its own.
+    ///   - pause: between two trials, at this moment.
     func untilFault(
-        every interval: Duration = interval, trying pause: @Sendable () -> Duration = { trialInterval }
+        by trial: VolumeTrial? = nil, every interval: Duration = interval,
+        trying pause: @Sendable () -> Duration = { trialInterval }
     ) async -> String? {
-        let trial = VolumeTrial(folder: layout.outside(layout.volume))
+        let trial = trial ?? self.trial()
         var triedAt: Moment?
         while !Task.isCancelled {
             // A plain folder nobody can mount anew.

@@ -40,6 +40,12 @@ package enum Breakage: String, Hashable, Sendable, CaseIterable {
     case servesWithoutStream
     /// Leads for as long as its Postgres takes to recover.
     case keepsOfficeWhileDown
+    /// Makes way when nobody streams, whatever they are at and whoever could do better.
+    case resignsWhenAlone
+    /// Waits for a Postgres that answers nothing.
+    case leavesSilentStandby
+    /// Leads for as long as its disk hangs.
+    case keepsOfficeWhileHung
     /// Starts its Postgres anew whoever else is at it, and whoever streams.
     case restartsTogether
     /// Calls for another leader, or asks for one, whatever somebody has said about maintenance.

@@ -18,9 +18,9 @@ public enum FailoverAction: Hashable, Sendable {
     /// At most one is in flight that was not given up. Do not repeat it by yourself.
     case changeRule(ClusterRule, expectedRevision: Int64, RuleChangeNumber)
 
-    /// Renew the lease if the rule still has this revision; answer with `.heartbeatAnswered`. Up to
-    /// ``FailoverMember/heartbeatsInFlightMax`` are in flight at a time: send each at once, do not queue them behind
-    /// one another, and give each up after ``FailoverTimings/storeRequestMax``.
+    /// Renew the lease if the rule still has this revision; answer with `.heartbeatAnswered`. Several are in flight at a time,
+    /// one more each ``FailoverTimings/heartbeatInterval``: send each at once, on a connection of its own, do not queue them
+    /// behind one another, and give each up after ``FailoverTimings/storeRequestMax``.
     case heartbeat(Heartbeat, ruleRevision: Int64)
 
     /// Publish what this member says of itself; answer with `.reportAnswered`. At most one is in flight.
@@ -82,9 +82,11 @@ public enum PostgresOperation: Hashable, Sendable {
     /// the copy cannot outlive the leader's epoch), flushed before the end. **The data and its Postgres stay as they
     /// are**: they may be the last good copy, and count until ``exchange``.
     ///
-    /// First remove what an earlier attempt left, connect to the leader and see that it has the slot; else
-    /// `unreachable`. Then see that the volume has room for both; else `noRoom`. A copy that fails is removed at once:
-    /// what it takes up may be what Postgres needs to start.
+    /// First remove what an earlier attempt left, connect to the leader and see that it has the slot and the cluster's data;
+    /// else `unreachable`. The cluster's is what the rule says (``ClusterRule/system``): then it may take the place of data
+    /// of another system, which it mends. As long as the rule does not say, it is what is here already, if anything. Then see
+    /// that the volume has room for both; else `noRoom`. A copy that fails is removed at once: what it takes up may be what
+    /// Postgres needs to start.
     case clone(from: MemberName, epoch: Epoch)
 
     /// The whole copy beside becomes the data: stop Postgres, move the data aside, move the copy to its place, remove

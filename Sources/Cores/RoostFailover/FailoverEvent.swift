@@ -51,6 +51,10 @@ public enum FailoverEvent: Hashable, Sendable {
     /// goes on trying.
     case gateAnswered(isOpen: Bool, failure: String?)
 
+    /// A small write to the volume, flushed, was begun then and has not ended; nil: it has. Said when it has taken long, and
+    /// when that is over.
+    case volumeHangs(since: Moment?)
+
     /// The volume takes no writes any more, in words: what Postgres says it has written it may not have. The core stops
     /// it at once and for good, hands over, and answers with ``FailoverAction/exit``, as after ``terminate``: nothing of
     /// that needs the volume.
@@ -72,7 +76,7 @@ extension FailoverEvent {
         switch self {
         case .tick, .heard: true
         case .viewed, .readFailed, .ruleAnswered, .heartbeatAnswered, .reportAnswered, .operationEnded, .observed,
-            .postgresExited, .cannotFollow, .leaderLostLog, .gateAnswered, .volumeFailed, .terminate:
+            .postgresExited, .cannotFollow, .leaderLostLog, .gateAnswered, .volumeHangs, .volumeFailed, .terminate:
             false
         }
     }
@@ -159,11 +163,14 @@ public struct PrimaryObservation: Hashable, Sendable {
     /// The rows of `pg_stat_replication` whose `application_name` is a ``StreamName`` of the epoch that Postgres
     /// was promoted or started with; all others do not count and must not be listed.
     public var standbys: [StreamObservation]
+    /// The number that initdb drew for its data; nil when it is not known.
+    public var system: UInt64?
 
-    public init(timeline: UInt32, flushed: LSN, standbys: [StreamObservation]) {
+    public init(timeline: UInt32, flushed: LSN, standbys: [StreamObservation], system: UInt64? = nil) {
         self.timeline = timeline
         self.flushed = flushed
         self.standbys = standbys
+        self.system = system
     }
 }
 

@@ -17,11 +17,12 @@ extension FailoverMember {
     mutating func noteStandstill(_ now: Moment) {
         guard now - wakeAt > timings.standstillOfOwnMax else { return }
         listening.hearing.stoodStill(until: now)
+        stoodStillAt = now
     }
 
     mutating func hear(_ beat: MemberBeat, _ now: Moment) {
         guard let members = view?.rule?.members, members.contains(beat.member), beat.member != name else { return }
-        listening.hearing.heard(beat, now, timings)
+        listening.hearing.heard(beat, by: name, now, timings)
         if beat.member == view?.rule?.leader { listening.missesLeader = false }
     }
 

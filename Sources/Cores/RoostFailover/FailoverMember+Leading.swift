@@ -145,16 +145,11 @@ extension FailoverMember {
         guard let rule = view?.rule, let reign = state.chain.last else { return }
         if reigning.required == nil, sample.flushed > reign.begin { reigning.required = sample.flushed }
         let quorum = rule.commitQuorum
-        if quorum.holds(sample.standbys) {
-            reigning.isolatedSince = nil
-        } else if reigning.isolatedSince == nil {
-            reigning.isolatedSince = now
-        }
+        noteIsolation(sample, &reigning, rule, now)
         reigning.leave = leave(reigning, rule, sample)
         guard !reigning.isOpen, let required = reigning.required else { return }
         if quorum.holds(sample.standbys, upTo: required) || breakage == .opensUnconfirmed {
             reigning.isOpen = true
-            isolationLimit = timings.isolationPatience
         } else {
             let standbys = counted(quorum.confirmations, "standby has", plural: "standbys have")
             detail = "waits until \(standbys) its log up to \(required)"
@@ -178,14 +173,10 @@ extension FailoverMember {
         if now - reigning.heardAt >= timings.postgresSilenceMax {
             return crashed("Postgres does not answer", now)
         }
-        // A Postgres that answers late says nothing about now.
-        if now - reigning.heardAt <= timings.sampleAgeMax,
-            let since = reigning.isolatedSince, now - since >= isolationLimit, othersCouldLead(rule, now),
-            !isPaused(now)
-        {
-            isolationLimit = min(isolationLimit * 2, timings.isolationMax)
+        if isIsolated(reigning, rule, now), !isPaused(now) {
             return standDown("too few standbys can reach it, while others could lead", now)
         }
+        nameSystem(reigning, rule, now)
         if tendMembers(reigning, rule, now) { return }
         if let request = rule.switchover, request.refusal == nil {
             considerSwitchover(request, reigning, rule, now)
@@ -194,15 +185,14 @@ extension FailoverMember {
         }
     }
 
-    /// Enough standbys live, hear the store and do not hear this leader, to choose one among themselves.
-    func othersCouldLead(_ rule: ClusterRule, _ now: Moment) -> Bool {
-        guard rule.members.count > 2 else { return false }
-        let lost = signsOfLife.filter { sign in
-            sign.changedAt > .zero && now - sign.changedAt <= timings.reportInterval * 3
-                && rule.members.contains(sign.report.member) && !sign.report.isStreaming
-                && sign.report.promised == rule.epoch && sign.report.position != nil
-        }
-        return lost.count >= rule.members.count - rule.confirmations
+    /// Once, so that nobody takes other data for the cluster's. Standbys stream from data of the same number only.
+    private mutating func nameSystem(_ reigning: Reigning, _ rule: ClusterRule, _ now: Moment) {
+        guard rule.system == nil, reigning.isOpen, gateIsOpen, case .primary(let sample)? = observation,
+            let system = sample.system
+        else { return }
+        var next = rule
+        next.system = system
+        changeRule(next, now)
     }
 
     /// The leader's Postgres is gone or hangs: closed at once, started again in place, a bounded number of times.

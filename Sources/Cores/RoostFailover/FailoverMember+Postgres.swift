@@ -133,6 +133,7 @@ extension FailoverMember {
             // What is on a timeline that no leader began is no leader's.
             if state.timeline.map({ standby.timeline <= $0 }) ?? true { reports.end.goesTo(standby.received) }
             listen(to: standby, now)
+            noteAnswering(now)
             if case .leading = phase { return crashed("Postgres is not a primary", now) }
             observedStandby(standby, now)
         }

@@ -13,9 +13,12 @@ extension FailoverMember {
         }
     }
 
+    /// Longer after each failover that comes soon after another: who is named next may be as slow.
+    var recoveryLimit: Duration { listening.hearing.escalated(timings.recoveryPatience, upTo: timings.isolationMax) }
+
     /// Calls a recruitment although its Postgres may yet come up.
     mutating func offerOffice(_ rule: ClusterRule, _ now: Moment) {
-        guard breakage != .keepsOfficeWhileDown, let downSince, now - downSince >= timings.recoveryPatience,
+        guard breakage != .keepsOfficeWhileDown, let downSince, now - downSince >= recoveryLimit,
             running != nil, othersCouldLead(rule, now), !isPaused(now)
         else { return }
         detail = "its Postgres has not come up for long, while others could lead"

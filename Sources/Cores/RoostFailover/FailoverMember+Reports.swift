@@ -135,14 +135,16 @@ extension FailoverMember {
             promised: state.promised, position: answer?.position ?? livePosition(now),
             timeline: answer == nil ? reports.timeline : reports.endTimeline,
             replayed: counted(reports.replayed), isStreaming: false, lagBytes: 0, lagMilliseconds: 0, detail: detail,
-            chain: answer?.chain, cannotLead: answer != nil && (reports.divergence != nil || !isUp) ? true : nil,
+            chain: answer?.chain,
+            cannotLead: answer != nil && (reports.divergence != nil || !isUp) ? true : nil,
             asksToReplace: asksLeave ? true : nil, skills: MemberSkill.known, knowledge: knowledge,
             keptSince: state.keptSince)
         if report.cannotLead == true, let divergence = reports.divergence {
             let why = "somebody else promoted its Postgres: its log left the cluster's history at \(divergence.agreed)"
             report.detail = detail.map { "\(why); \($0)" } ?? why
         }
-        let words = [report.detail, pauseWords(now), restartWords(now), changeWords()].compactMap(\.self)
+        let words = [report.detail, hangWords(now), pauseWords(now), restartWords(now), changeWords()].compactMap(
+            \.self)
         report.detail = words.isEmpty ? nil : words.joined(separator: "; ")
         if gateIsOpen, let gateObstacle { report.detail = "clients are not let in: \(gateObstacle)" }
         if case .following = phase {
@@ -182,7 +184,8 @@ extension FailoverMember {
     /// How far it is at about this moment; counts for nothing but the display.
     private func livePosition(_ now: Moment) -> Position? {
         guard state.data == .usable, view?.rule?.recruitment == nil else { return nil }
-        // A Postgres that hangs could not lead, wherever it was.
+        // One whose disk hangs can promise nothing, and a Postgres that hangs could not lead, wherever it was.
+        if hangWords(now) != nil { return nil }
         switch isFresh(now) ? observation : nil {
         case .primary(let sample): return state.chain.position(at: sample.flushed)
         case .standby(let sample): return state.chain.position(at: counted(sample.received))

@@ -122,11 +122,13 @@ extension FailoverMember {
 
     private mutating func renewLease(_ now: Moment) {
         beats.removeAll { now - $0.askedAt > timings.storeRequestMax }
-        guard now >= beatDueAt, beats.count < Self.heartbeatsInFlightMax, let view, let rule = view.rule,
-            rule.epoch == state.promised, rule.leader == name, rule.recruitment == nil
+        guard now >= beatDueAt, let view, let rule = view.rule, rule.epoch == state.promised, rule.leader == name,
+            rule.recruitment == nil
         else { return }
         if let stored = view.heartbeat, stored.epoch == rule.epoch { beatSequence = max(beatSequence, stored.sequence) }
         beatSequence += 1
+        // What is on its way where a connection was cut has no answer for long: it keeps none back that would have one.
+        if beats.count == Self.heartbeatsInFlightMax { beats.removeFirst() }
         beats.append(PendingBeat(sequence: beatSequence, askedAt: now))
         beatDueAt = now + timings.heartbeatInterval
         actions.append(

@@ -9,8 +9,8 @@ public import RoostModel
 /// the recruitment: before a new leader is chosen, members that meet every commit quorum have put up the fence
 /// (``PostgresOperation/sever``), written the new epoch on disk and said how far they are, in this order.
 public struct FailoverMember: Sendable {
-    /// This many heartbeats may be on their way at a time, so that one slow answer does not cost the lease.
-    public static let heartbeatsInFlightMax = 4
+    /// The answers of this many heartbeats are waited for at a time, the newest: more than are sent while one is waited for.
+    public static let heartbeatsInFlightMax = 8
 
     private static let stepsMax = 4
 
@@ -92,16 +92,22 @@ public struct FailoverMember: Sendable {
     /// When this member last streamed from its leader.
     var streamedAt: Moment
     var stream = StreamActivity()
+    /// So often its Postgres was ended because it answered nothing, without a long time of answers since.
+    var silentEnds = 0
+    var silentEndAt = Moment.zero
+    /// Until then this process stood still itself, as far as it knows.
+    var stoodStillAt = Moment.zero
     var failures = 0
     /// Attempts to follow that came to nothing, since it last streamed.
     var stumbles = 0
     var retryAt = Moment.zero
     var crashes = 0
-    var isolationLimit: Duration
     /// Why it resigns.
     var resignation = Recruitment.Reason.leaderResigned
     /// Since when this leader has had no Postgres that runs.
     var downSince: Moment?
+    /// Since when a small write to the volume has not ended.
+    var volumeHangsSince: Moment?
     /// Why this leader gave up what it was asked for, by the request's id, until the store has it: one request does not
     /// make it forget another.
     var abandoned: [String: String] = [:]
@@ -177,7 +183,6 @@ public struct FailoverMember: Sendable {
         storeHeardAt = now
         storeSince = now
         streamedAt = now
-        isolationLimit = timings.isolationPatience
     }
 
     public var status: FailoverStatus {
@@ -244,6 +249,7 @@ public struct FailoverMember: Sendable {
             guard id == lastOperation, running == nil, case .following = phase else { return }
             leaderLostLog(reason, now)
         case .gateAnswered(let isOpen, let failure): gateAnswered(isOpen, failure, now)
+        case .volumeHangs(let since): volumeHangs(since: since)
         case .volumeFailed(let why): sayFarewell(because: why, now)
         case .terminate: sayFarewell(now)
         case .heard(let beat): hear(beat, now)
@@ -265,6 +271,7 @@ public struct FailoverMember: Sendable {
         if called > state.promised, !recoversMeanwhile(rule, now) { answerCall(of: called, now) }
         if called == state.promised {
             offerOffice(rule, now)
+            offerAtHang(rule, now)
             // Some phases last no time at all: go on until nothing more follows.
             for _ in 0..<Self.stepsMax {
                 let before = phase
@@ -277,7 +284,7 @@ public struct FailoverMember: Sendable {
 
     /// The next step of the present phase; Postgres has no operation in flight.
     private mutating func advance(_ rule: ClusterRule, _ now: Moment) {
-        guard running == nil else { return }
+        guard running == nil, !endSilentStandby(rule, now) else { return }
         let isSettled = rule.recruitment == nil
         switch phase {
         case .starting: awaken(rule, now)
@@ -388,16 +395,21 @@ public struct FailoverMember: Sendable {
         consider(reports.tickAt)
         if phase.isInOffice { consider(beatDueAt) }
         if phase.mayBePrimary { consider(leaseUntil) }
-        consider(downSince.map { $0 + timings.recoveryPatience })
+        consider(downSince.map { $0 + recoveryLimit })
+        consider(volumeHangsSince.map { $0 + hangLimit })
         consider(pause?.endsAt)
         if let sufficientSince { consider(sufficientSince.moment + timings.decisionPatience) }
         if let verdictSince { consider(verdictSince.moment + timings.verdictPatience) }
         switch phase {
         case .leading(let reigning):
             consider(reigning.heardAt + timings.postgresSilenceMax)
-            consider(reigning.isolatedSince.map { $0 + isolationLimit })
+            if let rule = view?.rule {
+                consider(reigning.isolatedSince.map { $0 + isolationLimit(rule, now) })
+            }
         case .draining(let drain): consider(drain.deadline)
-        case .following: if gateIsOpen { consider(streamedAt + timings.standstillMax) }
+        case .following:
+            if gateIsOpen { consider(streamedAt + timings.standstillMax) }
+            if let rule = view?.rule { consider(silenceEnds(rule)) }
         case .leaving(let farewell): consider(farewell.deadline)
         case .starting, .empty, .initializing, .founding, .severing, .reading, .waiting, .cloning, .exchanging,
             .discarding, .rewinding, .claiming, .promoting, .restarting, .suspending, .quarantined, .resigning:

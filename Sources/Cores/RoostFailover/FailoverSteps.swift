@@ -120,7 +120,7 @@ public struct FailoverSteps: Sendable {
         case .gateAnswered(isOpen: true, failure: nil):
             if course?.isPrimary == true { course?.mark(.open, now) }
         case .tick, .readFailed, .heartbeatAnswered, .reportAnswered, .observed(.standby, after: _), .cannotFollow,
-            .leaderLostLog, .gateAnswered, .volumeFailed, .terminate, .heard:
+            .leaderLostLog, .gateAnswered, .volumeHangs, .volumeFailed, .terminate, .heard:
             break
         }
     }

@@ -25,7 +25,7 @@ public struct FailoverTimings: Hashable, Sendable {
     /// and on the unsteadiest path after this. Not more than `patienceAfterStream`: then the store's word comes first.
     public var suspicionMax: Duration = .milliseconds(1200)
     /// Heard well means: open, and without a gap for this long. It doubles with each failover that comes within
-    /// `unrestWindow` of the one before, up to `calmMax`.
+    /// `unrestWindow` of the one before, or so soon that it may have come of that one, up to `calmMax`.
     public var calmMin: Duration = .seconds(3)
     public var calmMax: Duration = .seconds(60)
     public var unrestWindow: Duration = .seconds(120)
@@ -78,6 +78,16 @@ public struct FailoverTimings: Hashable, Sendable {
     /// A leader whose Postgres has not come up for this long offers its office to others who could lead, if there are
     /// enough. More than a crash recovery takes as a rule; one that takes longer goes on meanwhile.
     public var recoveryPatience: Duration = .seconds(10)
+    /// A standby whose Postgres has answered nothing for so long is ended and started again, if its leader does not see it
+    /// either; after twice as long each time…
+    public var standbySilenceMin: Duration = .seconds(30)
+    /// …up to this…
+    public var standbySilenceMax: Duration = .seconds(600)
+    /// …and this much later for each standby before this one in the rule's order.
+    public var standbySilenceStagger: Duration = .seconds(5)
+    /// A leader on whose volume a small write has not ended for so long offers its office to others who could lead. More than a
+    /// flush takes on a busy disk; with what is needed to see it and to choose another less than 15 s.
+    public var hangPatience: Duration = .seconds(8)
     /// Shell: sample a running Postgres this often.
     public var observationInterval: Duration = .milliseconds(200)
     /// The same while somebody waits for it: clients for a leader that is not open yet, a leader for its standby.
@@ -91,10 +101,18 @@ public struct FailoverTimings: Hashable, Sendable {
     /// Failures in a row to follow, or to start at all, after which a member makes itself a copy beside its data, if
     /// there is room: whatever it is that keeps its Postgres from running, that takes nothing away.
     public var followFailuresMax: Int = 4
-    /// A leader that too few standbys stream from, although enough of them report, resigns after this; doubles with
-    /// every time that it did not help, up to `isolationMax`.
+    /// A leader that too few standbys stream from or come to stream from, although enough of them report and could lead,
+    /// resigns after this…
     public var isolationPatience: Duration = .seconds(10)
+    /// …or after this, as long as it and so many standbys as it needs hear each other directly. Both double with each failover
+    /// that comes soon after another, up to `isolationMax`.
+    public var isolationPatienceWhileHeard: Duration = .seconds(30)
     public var isolationMax: Duration = .seconds(160)
+    /// Standbys that are started, taken back or copied to, one attempt after the other, count as some that come to stream for
+    /// so long. One attempt may take longer: who is at it could not lead.
+    public var comingMax: Duration = .seconds(300)
+    /// Two members have heard each other directly so lately that nothing is between them: beats of a busy computer come late.
+    public var acquaintanceMax: Duration = .seconds(5)
     /// A planned switchover gives up when the leader has not drained in this time (checkpoint and stop together).
     public var drainMax: Duration = .seconds(10)
     /// It is given up before clients have to wait, if less than this is left for the stop and for the store.

@@ -8,6 +8,8 @@ struct Hearing: Sendable {
         var heardAt: Moment
         /// Since when it has said without a gap that it leads this epoch and is open.
         var openSince: Moment?
+        /// When it last said that it hears this member.
+        var mutualAt: Moment?
         /// How much its beats come before or after their time, smoothed.
         var jitter = Duration.zero
 
@@ -26,9 +28,12 @@ struct Hearing: Sendable {
 
     private static let turnsMax = 8
 
-    mutating func heard(_ beat: MemberBeat, _ now: Moment, _ timings: FailoverTimings) {
+    mutating func heard(_ beat: MemberBeat, by own: MemberName, _ now: Moment, _ timings: FailoverTimings) {
         guard let index = voices.firstIndex(where: { $0.beat.member == beat.member }) else {
-            voices.append(Voice(beat: beat, heardAt: now, openSince: beat.isOpen ? now : nil))
+            voices.append(
+                Voice(
+                    beat: beat, heardAt: now, openSince: beat.isOpen ? now : nil,
+                    mutualAt: beat.hears.contains(own) ? now : nil))
             return
         }
         var voice = voices[index]
@@ -41,6 +46,7 @@ struct Hearing: Sendable {
         voice.openSince = beat.isOpen ? (isSteady ? voice.openSince : nil) ?? now : nil
         voice.beat = beat
         voice.heardAt = now
+        if beat.hears.contains(own) { voice.mutualAt = now }
         voices[index] = voice
     }
 
@@ -51,7 +57,10 @@ struct Hearing: Sendable {
 
     /// Another epoch has begun.
     mutating func turned(_ now: Moment, _ timings: FailoverTimings) {
-        let isSoon = turnedAt.map { now - $0 < timings.unrestWindow } ?? false
+        // What was waited for since may have been as long as that.
+        let window = max(
+            timings.unrestWindow, escalated(timings.isolationPatienceWhileHeard, upTo: timings.isolationMax) * 2)
+        let isSoon = turnedAt.map { now - $0 < window } ?? false
         turns = isSoon ? min(turns + 1, Self.turnsMax) : 0
         turnedAt = now
     }
@@ -65,7 +74,11 @@ struct Hearing: Sendable {
     /// How long a leader must have been heard, open and without a gap, before its silence means something. Longer after each
     /// failover that comes soon after another: on a path that comes and goes, a quick suspicion would move the leader at
     /// every gap.
-    func calm(_ timings: FailoverTimings) -> Duration { min(timings.calmMin * (1 << turns), timings.calmMax) }
+    func calm(_ timings: FailoverTimings) -> Duration { escalated(timings.calmMin, upTo: timings.calmMax) }
+
+    /// A patience that doubles with each failover that comes soon after another: what is waited for may take so long because
+    /// leaders take turns.
+    func escalated(_ patience: Duration, upTo limit: Duration) -> Duration { min(patience * (1 << turns), limit) }
 
     /// The leader's last beat, if its silence begins to mean something at some time.
     func last(of leader: MemberName, leading epoch: Epoch, _ timings: FailoverTimings) -> Voice? {

@@ -96,8 +96,12 @@ struct Reigning: Hashable, Sendable {
     var isOpen = false
     /// When Postgres was last heard.
     var heardAt: Moment
-    /// Since when too few standbys stream.
+    /// Since when too few standbys stream, and none more has come any closer to it.
     var isolatedSince: Moment?
+    /// Since when too few stream, whatever they are at.
+    var fewSince: Moment?
+    /// How far those have come that were connected and did not stream yet.
+    var caughtUp: [MemberName: LSN] = [:]
     var leave: Leave?
 }
 

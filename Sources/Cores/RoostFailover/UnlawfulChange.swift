@@ -21,7 +21,7 @@ extension ClusterRule {
             && confirmations == Self.confirmations(of: members.count) && history.count == 1
             && reign?.epoch == .first && reign?.leader == member && reign?.begin == .zero
         let hasWishes = switchover != nil || pause != nil || restart != nil || change != nil
-        guard isFirst, recruitment == nil, changes == nil, !hasWishes else {
+        guard isFirst, recruitment == nil, changes == nil, system == nil, !hasWishes else {
             throw UnlawfulChange("this is not how \(member) makes a cluster of \(members.words)")
         }
     }
@@ -120,6 +120,9 @@ extension ClusterRule {
         guard isCalled(epoch, since: former), recruitment == nil, members.contains(leader) else {
             throw UnlawfulChange("\(leader) cannot lead epoch \(epoch): it is not the next after \(former.epoch)")
         }
+        guard system == former.system else {
+            throw UnlawfulChange("a new leader has the data of the cluster, and none of another system")
+        }
         let epochs = history.map(\.epoch)
         guard let reign = history.last, reign.epoch == epoch, reign.leader == leader,
             zip(epochs, epochs.dropFirst()).allSatisfy({ $0 < $1 })
@@ -131,6 +134,9 @@ extension ClusterRule {
     {
         guard leader == former.leader, history == former.history, timeline == former.timeline else {
             throw UnlawfulChange("\(former.leader) leads epoch \(former.epoch), and another leader needs a later one")
+        }
+        guard system == former.system || former.system == nil && member == former.leader else {
+            throw UnlawfulChange("only \(former.leader) names the data of the cluster, and only once")
         }
         guard recruitment != former.recruitment else { return }
         guard former.recruitment == nil, step == nil, let call = recruitment, members.contains(call.proposer),

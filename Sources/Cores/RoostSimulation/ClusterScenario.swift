@@ -19,6 +19,12 @@ public struct ClusterScenario: Sendable, CustomStringConvertible {
         case isolate
         /// All that a member does and sends takes much longer.
         case slowMember
+        /// A member's disk takes no writes and fails none, for a while.
+        case volumeHangs
+        /// A member's Postgres lives and answers nothing any more, until somebody ends it.
+        case hangPostgres
+        /// All members are slow, in all that they and their Postgres do.
+        case load
         /// A member's beats reach nobody, and nobody's reach it; all else does.
         case loseBeats
         /// The store answers nobody.

@@ -41,6 +41,9 @@ extension ClusterSimulation {
         case .slowMember:
             members[member].slowness = random.pick(3, 20)
             schedule(.repair(.quicken(member)), after: long)
+        case .load: load(for: long)
+        case .volumeHangs: hangVolume(of: member, for: long)
+        case .hangPostgres: hangPostgres(of: member)
         case .storeOutage: storeAwayUntil = time + (random.chance(50) ? min(long, 3 * Self.second) : long)
         case .storeUnclear: storeUnclearUntil = time + long
         case .staleWatch: members[member].watchDelayedUntil = time + long
@@ -223,7 +226,8 @@ extension ClusterSimulation {
         let best =
             recovery
             ?? settledRules.filter { lacking($0) == nil }.max {
-                (-strangers(to: $0).count, $0.epoch) < (-strangers(to: $1).count, $1.epoch)
+                (-strangers(to: $0).count, $0.epoch, $0.changes ?? 0)
+                    < (-strangers(to: $1).count, $1.epoch, $1.changes ?? 0)
             }
         guard var right = best else { return fail("no rule that the store ever had has all that was confirmed") }
         let promised = members.map(\.durable.promised).max() ?? right.epoch
@@ -265,6 +269,7 @@ extension ClusterSimulation {
         storeAwayUntil = 0
         storeUnclearUntil = 0
         failingOperationsUntil = 0
+        loadUntil = 0
         putStoreRight()
         // Whoever has paused it looks whether all is well.
         store.changeRule { $0.pause = nil }
@@ -279,6 +284,7 @@ extension ClusterSimulation {
             members[member].slowness = 1
             members[member].fullUntil = 0
             members[member].noRoomUntil = 0
+            members[member].volumeHangsUntil = 0
             members[member].recoversUntil = 0
             members[member].watchDelayedUntil = 0
             members[member].actionsToLive = nil

@@ -39,7 +39,9 @@ extension ClusterSimulation {
         case .stop(.fast):
             if case .primary(let epoch) = members[member].postgres.mode {
                 members[member].postgres.mode = .closing(epoch: epoch)
-                if !members[member].postgres.isShort { members[member].postgres.log.append(1, epoch: epoch) }
+                if !members[member].postgres.isShort, !isHanging(member) {
+                    members[member].postgres.log.append(1, epoch: epoch)
+                }
                 sendLog(of: member)
             }
         case .discard: stopPostgres(member)
@@ -52,7 +54,7 @@ extension ClusterSimulation {
 
     private func takeTime(_ member: Int, _ operation: PostgresOperation) {
         let wait = duration(of: operation, members[member].postgres.isRunning) * Self.millisecond
-        var duration = min(wait * members[member].slowness, Self.operationMax)
+        var duration = loaded(operation: min(wait * members[member].slowness, Self.operationMax))
         if needsRecovery(operation, member) { duration = max(duration, members[member].recoversUntil - time) }
         schedule(.stage(member, token: tokens), after: duration)
     }
@@ -88,6 +90,10 @@ extension ClusterSimulation {
         guard let current = members[member].operation, current.token == token else { return }
         if time < members[member].frozenUntil {
             return schedule(.stage(member, token: token), after: members[member].frozenUntil - time)
+        }
+        if disk(of: member, delays: .stage(member, token: token)) { return }
+        if members[member].postgres.isHung, needsAnswer(current.operation) {
+            return end(member, .failed("Postgres does not answer"))
         }
         if time < failingOperationsUntil, canFail(current.operation), random.chance(40) {
             if case .promote = current.operation { stopPostgres(member) }
@@ -134,6 +140,7 @@ extension ClusterSimulation {
             return random.chance(10) ? .impossible("the log it needs is gone") : .done
         case .rewind(let leader, let epoch): return takeBack(member, to: leader, epoch)
         case .sever:
+            if members[member].postgres.isHung { stopPostgres(member) }
             switch members[member].postgres.mode {
             case .following:
                 dropStream(of: member)
@@ -191,7 +198,7 @@ extension ClusterSimulation {
     private func source(_ leader: MemberName, _ epoch: Epoch, for member: Int) -> Int? {
         guard let place = place(of: leader), members[place].postgres.mode == .primary(epoch: epoch.number),
             isOpen(member, place), isOpen(place, member), time >= members[place].frozenUntil,
-            members[place].postgres.quorum.admits(member)
+            members[place].postgres.quorum.admits(member), !members[place].postgres.isHung
         else { return nil }
         return place
     }
@@ -323,12 +330,12 @@ extension ClusterSimulation {
 
     func observe(_ member: Int, _ life: Int) {
         guard members[member].life == life else { return }
-        schedule(.observe(member, life: life), after: random.pick(150, 300) * Self.millisecond)
+        schedule(.observe(member, life: life), after: pause(150, 300))
         checkStandstill(member)
         let postgres = members[member].postgres
-        guard members[member].operation == nil, postgres.isConsistent, time >= members[member].frozenUntil else {
-            return
-        }
+        guard members[member].operation == nil, postgres.isConsistent, time >= members[member].frozenUntil,
+            !isLateAnswer, !postgres.isHung
+        else { return }
         let sample: PostgresObservation
         switch postgres.mode {
         case .stopped: return
@@ -347,14 +354,15 @@ extension ClusterSimulation {
                     timeline: shown, received: end, replayed: end, isStreaming: isStreaming,
                     silence: isStreaming ? silence(of: postgres.stream) : nil, lag: .zero))
         case .primary, .closing:
-            let standbys = members.indices.filter { $0 != member && postgres.peers[$0].flushed > 0 }.map {
-                StreamObservation(
-                    member: members[$0].name, isStreaming: postgres.peers[$0].isStreaming,
-                    flushed: LSN(postgres.peers[$0].flushed))
+            giveUpSilentReceivers(of: member)
+            // Of one that is gone Postgres shows nothing.
+            let peers = members[member].postgres.peers
+            let standbys = members.indices.filter { $0 != member && peers[$0].isStreaming }.map {
+                StreamObservation(member: members[$0].name, isStreaming: true, flushed: LSN(peers[$0].flushed))
             }
             sample = .primary(
                 PrimaryObservation(
-                    timeline: postgres.log.timeline, flushed: LSN(postgres.log.end), standbys: standbys))
+                    timeline: postgres.log.timeline, flushed: LSN(postgres.log.end), standbys: standbys, system: 1))
         }
         tell(member, .observed(sample, after: members[member].lastOperation))
         checkStray(member)
@@ -394,7 +402,8 @@ extension ClusterSimulation {
 
     private func silence(of stream: SimulatedStream?) -> Duration {
         guard let stream, members[stream.leader].postgres.life == stream.leaderLife else { return .seconds(5) }
-        return time < members[stream.leader].frozenUntil || stream.retries > 3 ? .seconds(3) : .milliseconds(200)
+        let isSilent = time < members[stream.leader].frozenUntil || members[stream.leader].postgres.isHung
+        return isSilent || stream.retries > 3 ? .seconds(3) : .milliseconds(200)
     }
 
     func crashPostgres(_ member: Int) {

@@ -8,9 +8,9 @@ extension ClusterSimulation {
     /// The receiver tries to connect by itself, whatever its supervisor does.
     func connect(_ member: Int, _ life: Int) {
         guard members[member].life == life else { return }
-        schedule(.connect(member, life: life), after: random.pick(150, 350) * Self.millisecond)
+        schedule(.connect(member, life: life), after: pause(150, 350))
         guard case .following(let leader, let epoch) = members[member].postgres.mode, leader != member,
-            time >= members[member].frozenUntil
+            time >= members[member].frozenUntil, !members[member].postgres.isHung, !members[leader].postgres.isHung
         else { return }
         if members[member].postgres.outgrownEpoch == epoch {
             guard members[member].operation == nil else { return }
@@ -26,7 +26,7 @@ extension ClusterSimulation {
         guard let leading = members[leader].postgres.primaryEpoch, time >= members[leader].frozenUntil,
             isOpen(member, leader), isOpen(leader, member), case .primary = members[leader].postgres.mode,
             leading == epoch || scenario.breach == .ignoresStreamNames,
-            members[leader].postgres.quorum.admits(member)
+            members[leader].postgres.quorum.admits(member), !isLateConnection
         else { return }
         let log = members[member].postgres.log
         if members[member].postgres.isTorn || members[member].postgres.isShort {
@@ -61,13 +61,13 @@ extension ClusterSimulation {
     /// What is flushed goes out, one message at a time on each stream.
     func sendLog(of leader: Int) {
         let log = members[leader].postgres.log
-        for member in members.indices {
+        for member in members.indices where !members[leader].postgres.isHung {
             guard let stream = members[member].postgres.stream, stream.leader == leader,
                 stream.leaderLife == members[leader].postgres.life, !stream.isCarrying, stream.sent < log.end
             else { continue }
             members[member].postgres.stream?.isCarrying = true
             members[member].postgres.stream?.sent = log.end
-            let flush = random.pick(1, 10) * Self.millisecond * members[member].slowness
+            let flush = loaded(flush: random.pick(1, 10) * Self.millisecond * members[member].slowness)
             schedule(.deliver(member, stream: stream.id, log), after: delay(leader, member) + flush)
         }
     }
@@ -77,7 +77,8 @@ extension ClusterSimulation {
         if time < members[member].frozenUntil {
             return schedule(.deliver(member, stream: id, log), after: members[member].frozenUntil - time)
         }
-        guard isOpen(stream.leader, member) else {
+        if disk(of: member, delays: .deliver(member, stream: id, log)) || breaksOff(member, stream) { return }
+        guard isOpen(stream.leader, member), !members[member].postgres.isHung else {
             members[member].postgres.stream?.retries += 1
             guard stream.retries < Self.retriesMax else {
                 members[member].postgres.stream = nil
@@ -103,7 +104,7 @@ extension ClusterSimulation {
         var wait = 0
         if time < members[leader].frozenUntil {
             wait = members[leader].frozenUntil - time
-        } else if !isOpen(from, leader) {
+        } else if !isOpen(from, leader) || members[leader].postgres.isHung {
             // Sent again by the kernel, even when the receiver is long gone.
             guard retries < Self.retriesMax else {
                 members[leader].postgres.peers[from].isStreaming = false
@@ -126,7 +127,8 @@ extension ClusterSimulation {
         schedule(.client, after: random.pick(10, 120) * Self.millisecond)
         let member = random.choose(made)
         guard case .primary(let epoch) = members[member].postgres.mode, time >= members[member].frozenUntil,
-            !members[member].postgres.isShort, members[member].gateIsOpen || random.chance(50)
+            !members[member].postgres.isShort, !members[member].postgres.isHung, !isHanging(member),
+            members[member].gateIsOpen || random.chance(50)
         else { return }
         members[member].postgres.log.append(UInt64(random.pick(1, 40)), epoch: epoch)
         members[member].postgres.waiting.append(members[member].postgres.log.end)

@@ -26,6 +26,7 @@ extension ClusterSimulation {
         members[member].life += 1
         members[member].operation = nil
         members[member].inbox.removeAll()
+        members[member].deferred.removeAll()
         members[member].gateIsOpen = false
         members[member].supervisorFrozenUntil = 0
         members[member].frozenUntil = 0
@@ -59,7 +60,9 @@ extension ClusterSimulation {
     /// Hands an event to the core, or puts it in the inbox of one that stands still.
     func tell(_ member: Int, _ event: FailoverEvent) {
         guard members[member].core != nil else { return }
-        if time < max(members[member].supervisorFrozenUntil, members[member].frozenUntil) {
+        if time < max(members[member].supervisorFrozenUntil, members[member].frozenUntil)
+            || !members[member].deferred.isEmpty
+        {
             members[member].inbox.append(event)
             return
         }
@@ -72,7 +75,12 @@ extension ClusterSimulation {
         guard let actions = members[member].core?.receive(event, now: now) else { return }
         if keepsTrace { traceCore(member, event, actions.filter(\.isWorthALine)) }
         checkSteps(member)
-        for action in actions {
+        carryOut(actions[...], for: member)
+    }
+
+    private func carryOut(_ actions: ArraySlice<FailoverAction>, for member: Int) {
+        for (index, action) in zip(actions.indices, actions) {
+            if waitsForDisk(member, actions[index...]) { return }
             if let left = members[member].actionsToLive {
                 if left == 0 {
                     note("\(members[member].name) dies between two actions")
@@ -96,7 +104,8 @@ extension ClusterSimulation {
             .heartbeatAnswered(_, .applied), .reportAnswered(.applied):
             return
         case .tick, .viewed, .readFailed, .ruleAnswered, .heartbeatAnswered, .reportAnswered, .operationEnded,
-            .observed, .postgresExited, .cannotFollow, .leaderLostLog, .gateAnswered, .volumeFailed, .terminate, .heard:
+            .observed, .postgresExited, .cannotFollow, .leaderLostLog, .gateAnswered, .volumeHangs, .volumeFailed,
+            .terminate, .heard:
             break
         }
         var told = "\(event)"
@@ -139,6 +148,9 @@ extension ClusterSimulation {
             time >= max(members[member].supervisorFrozenUntil, members[member].frozenUntil)
         else { return }
         note("\(members[member].name) thaws")
+        let deferred = members[member].deferred
+        members[member].deferred.removeAll()
+        carryOut(deferred[...], for: member)
         let waiting = members[member].inbox
         members[member].inbox.removeAll()
         let life = members[member].life
@@ -178,6 +190,7 @@ extension ClusterSimulation {
             schedule(.toCore(member, life: life, answer(.unknown, to: request)), after: limit)
             return
         }
+        way = loaded(request: way)
         if isUnclear, random.chance(20) { way += random.pick(500, 4000) * Self.millisecond }
         let isLost = isUnclear && random.chance(30)
         schedule(.request(member, life: life, request, answerBy: answerBy, isLost: isLost), after: way)

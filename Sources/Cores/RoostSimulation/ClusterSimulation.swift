@@ -30,6 +30,8 @@ public final class ClusterSimulation {
         case start(Int)
         case inspect
         case destroy(Int)
+        case stall(Int)
+        case volume(Int)
     }
 
     struct Timed: Comparable {
@@ -72,6 +74,8 @@ public final class ClusterSimulation {
     var storeAwayUntil = 0
     var storeUnclearUntil = 0
     var failingOperationsUntil = 0
+    /// All members are slow until then.
+    var loadUntil = 0
     var disksToLose: Int
     /// The store was restored from an older copy: its rule may be one that the cluster does not follow.
     var storeWentBack = false
@@ -199,6 +203,8 @@ public final class ClusterSimulation {
         case .start(let member): startMachine(member)
         case .inspect: inspect()
         case .destroy(let member): destroy(member)
+        case .stall(let member): stall(member)
+        case .volume(let member): lookAtVolume(of: member)
         }
     }
 

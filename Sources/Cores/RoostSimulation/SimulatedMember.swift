@@ -30,6 +30,14 @@ struct SimulatedMember {
     var actionsToLive: Int?
 
     var fullUntil = 0
+    /// Its disk takes no writes from then…
+    var volumeHangsSince = 0
+    /// …until then.
+    var volumeHangsUntil = 0
+    /// What its supervisor was told to do, and waits for the disk to do.
+    var deferred: [FailoverAction] = []
+    /// Its Postgres has hung once.
+    var hasHung = false
     var noRoomUntil = 0
     /// Postgres is not up before then, whoever starts it.
     var recoversUntil = 0

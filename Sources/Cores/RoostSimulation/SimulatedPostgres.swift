@@ -20,6 +20,7 @@ struct SimulatedPostgres {
     }
 
     var mode = Mode.stopped
+    var isHung: Bool { hungSince != nil }
     /// There is a data folder.
     var exists = false
     /// A rewind or clone was broken off in it.
@@ -28,6 +29,8 @@ struct SimulatedPostgres {
     var isTorn = false
     /// It starts with what is left of its log, and nothing that it writes is to be trusted.
     var isShort = false
+    /// Since when it lives and answers nobody.
+    var hungSince: Int?
     /// A whole copy lies beside it.
     var copy: SimulatedLog?
     /// What was there before lies aside.
@@ -72,6 +75,7 @@ struct SimulatedPostgres {
     mutating func begin(_ next: Mode, members: Int) {
         life += 1
         mode = next
+        hungSince = nil
         peers = Array(repeating: Peer(), count: members)
         waiting.removeAll(keepingCapacity: true)
         stream = nil

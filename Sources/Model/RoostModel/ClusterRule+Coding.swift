@@ -3,7 +3,7 @@
 
 extension ClusterRule {
     private enum CodingKeys: String, CodingKey {
-        case epoch, leader, members, confirmations, history, timeline, recruitment, switchover, pause, restart
+        case epoch, leader, members, confirmations, history, timeline, recruitment, switchover, pause, restart, system
         case changes = "member_changes"
         case change = "member_change"
     }
@@ -22,6 +22,7 @@ extension ClusterRule {
         restart = try container.decodeIfPresent(RestartRequest.self, forKey: .restart)
         changes = try container.decodeIfPresent(UInt64.self, forKey: .changes)
         change = try container.decodeIfPresent(MemberChange.self, forKey: .change)
+        system = try container.decodeIfPresent(UInt64.self, forKey: .system)
         unknown = try UnknownFields(of: decoder, besides: CodingKeys.self)
     }
 
@@ -40,6 +41,7 @@ extension ClusterRule {
         try container.encodeIfPresent(restart, forKey: .restart)
         try container.encodeIfPresent(changes, forKey: .changes)
         try container.encodeIfPresent(change, forKey: .change)
+        try container.encodeIfPresent(system, forKey: .system)
     }
 }
 

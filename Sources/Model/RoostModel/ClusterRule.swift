@@ -128,6 +128,9 @@ public struct ClusterRule: Hashable, Sendable, Codable {
     public var changes: UInt64?
     /// The last request that members come or go; it may have been carried out.
     public var change: MemberChange?
+    /// Which database this is, of all that initdb ever made: the number that it drew (`IDENTIFY_SYSTEM` of Postgres). Written
+    /// once, by a leader that was open: so many standbys streamed from it that its data is the cluster's. Nil until then.
+    public var system: UInt64?
     /// What a newer version has written.
     public var unknown = UnknownFields()
 

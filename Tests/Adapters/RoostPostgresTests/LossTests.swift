@@ -165,10 +165,20 @@ struct ObstacleTests {
             let settings = m2.settings(.standby(upstream: nil))
             let (own, other) = (try m2.instance.systemIdentifier(), try m1.instance.systemIdentifier())
             #expect(own != nil && own != other)
-            let refusal = await m2.instance.obstacle(to: m1.upstream(.first), settings, ground.secrets, system: own)
+            let kept = PostgresInstance.ExpectedSystem.own(try #require(own))
+            let refusal = await m2.instance.obstacle(to: m1.upstream(.first), settings, ground.secrets, system: kept)
             #expect(refusal?.contains("data of another database system") == true, "\(refusal ?? "nil")")
-            #expect(
-                await m2.instance.obstacle(to: m1.upstream(.first), settings, ground.secrets, system: other) == nil)
+            // The cluster's data mends a member with other data, and nothing else does.
+            for (system, isTaken) in [(try #require(other), true), (try #require(own), false)] {
+                let why = await m2.instance.obstacle(
+                    to: m1.upstream(.first), settings, ground.secrets, system: .clusters(system))
+                #expect((why == nil) == isTaken, "\(why ?? "nil")")
+            }
+            guard case .primary(let sample) = try await m1.instance.observe(epoch: .first) else {
+                Issue.record("no primary")
+                return
+            }
+            #expect(sample.system == other)
             await m1.instance.stop(.immediate, within: .seconds(5))
         }
     }

@@ -133,6 +133,26 @@ import Testing
         #expect(dialogue.tell(.tick) == [.setGate(isOpen: false), .postgres(.stop(.immediate), dialogue.operation)])
     }
 
+    /// A cut of its way to the store is over, and what was sent into it has no answer yet: what is sent now has.
+    @Test func heartbeatsWithoutAnAnswerKeepNoneBack() throws {
+        var dialogue = try Dialogue.leader()
+        _ = dialogue.observed(try dialogue.primary(500, ["m2": 500]))
+        var sequences: [UInt64] = []
+        for step in 1...19 {
+            dialogue.wait(.milliseconds(300))
+            let sample = try dialogue.primary(500, ["m2": 500])
+            let actions = dialogue.all(.observed(sample, after: dialogue.operation)) + dialogue.all(.tick)
+            for case .heartbeat(let beat, _) in actions { sequences.append(beat.sequence) }
+            #expect(sequences.count == step)
+        }
+        // The newest is answered, and those before it never.
+        _ = dialogue.tell(
+            .heartbeatAnswered(sequence: try #require(sequences.last), .applied(revision: 40)))
+        dialogue.wait(.seconds(5))
+        _ = dialogue.observed(try dialogue.primary(500, ["m2": 500]))
+        #expect(dialogue.member.status.phase == .leading)
+    }
+
     @Test func aFrozenLeaderStopsBeforeAnythingElse() throws {
         var dialogue = try Dialogue.leader()
         _ = dialogue.observed(try dialogue.primary(500, ["m2": 500]))
@@ -242,6 +262,27 @@ import Testing
             }
         }
         Issue.record("\(dialogue.member.status)")
+    }
+
+    /// Standbys stream from data of the same system only, so an open leader's is the cluster's.
+    @Test func anOpenLeaderNamesTheClustersDataOnce() throws {
+        var dialogue = try Dialogue.leader()
+        let standbys = [StreamObservation(member: dialogue.names[1], isStreaming: true, flushed: LSN(500))]
+        func sample(_ standbys: [StreamObservation]) -> PostgresObservation {
+            .primary(PrimaryObservation(timeline: 1, flushed: LSN(500), standbys: standbys, system: 77))
+        }
+        #expect(dialogue.observed(sample([])).isEmpty)
+        var named = dialogue.rule
+        named?.system = 77
+        let actions = dialogue.observed(sample(standbys)) + dialogue.tell(.tick)
+        #expect(
+            actions.last
+                == .changeRule(try #require(named), expectedRevision: dialogue.ruleRevision, dialogue.ruleChange))
+        dialogue.change { $0.system = 76 }
+        _ = dialogue.tell(.ruleAnswered(dialogue.ruleChange, .refused))
+        _ = dialogue.watch()
+        dialogue.wait(.seconds(1))
+        #expect(dialogue.observed(sample(standbys)).isEmpty)
     }
 
     @Test func aSwitchoverDrainsBeforeItCalls() throws {

@@ -10,12 +10,13 @@ import Testing
         dialogue.change { $0.pause = WishTerm(beganAt: now - ago.milliseconds, length: length) }
     }
 
-    /// What it asks of the store, when it reads again and again and hears nothing new.
+    /// What it asks of the store, when it reads again and again and hears nothing new. Its Postgres answers.
     private func calls(_ dialogue: inout Dialogue, for duration: Duration) -> [FailoverAction] {
         var calls: [FailoverAction] = []
         let end = dialogue.now + duration
         while dialogue.now < end {
             dialogue.wait(.milliseconds(100))
+            _ = dialogue.observed(dialogue.standby(1000, silence: nil))
             calls += dialogue.tell(.tick) + dialogue.read()
         }
         return calls

@@ -75,6 +75,23 @@ import Testing
         #expect(!isTaken(0, over: full) { $0.changes = 0 })
     }
 
+    @Test("The data of a cluster is named by its leader, and once")
+    func system() {
+        #expect(isTaken(0) { $0.system = 77 } && !isTaken(1) { $0.system = 77 })
+        var named = rule
+        named.system = 77
+        #expect(!isTaken(0, over: named) { $0.system = 78 } && !isTaken(0, over: named) { $0.system = nil })
+        for system in [nil, 77, 78] as [UInt64?] {
+            let isSame = isTaken(1, over: named) { rule in
+                rule.epoch = Epoch(5)
+                rule.leader = names[1]
+                rule.history.append(Reign(epoch: Epoch(5), leader: names[1], begin: LSN(12)))
+                rule.system = system
+            }
+            #expect(isSame == (system == 77))
+        }
+    }
+
     @Test("What becomes of a wish its leader says; nobody writes one, and none that was refused begins again")
     func wishes() {
         #expect(isTaken(0) { $0.change?.isPrepared = true } && !isTaken(1) { $0.change?.isPrepared = true })
