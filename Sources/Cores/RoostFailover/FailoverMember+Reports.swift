@@ -102,7 +102,7 @@ extension FailoverMember {
 
     /// The answer to the recruitment, if the member stands where it may answer.
     private var answer: (position: Position, chain: [Reign])? {
-        guard state.data == .usable, let rule = view?.rule, rule.recruitment?.epoch == state.promised else {
+        guard state.data == .usable, let rule = view?.rule, recruitment(under: rule)?.epoch == state.promised else {
             return nil
         }
         var end = reports.premature
@@ -117,6 +117,12 @@ extension FailoverMember {
             return (Position(epoch: followed, end: end), contributed)
         }
         return (position, contributed)
+    }
+
+    /// What this member answers, and how it reports it; nil when it does not.
+    func answerReport(_ now: Moment) -> MemberReport? {
+        guard reports.premature != nil || phase.mayAnswer, answer != nil else { return nil }
+        return report(now)
     }
 
     /// It is behind the fence, or Postgres is stopped: it changes no more.
@@ -181,7 +187,7 @@ extension FailoverMember {
 
     /// How far it is at about this moment; counts for nothing but the display.
     private func livePosition(_ now: Moment) -> Position? {
-        guard state.data == .usable, view?.rule?.recruitment == nil else { return nil }
+        guard state.data == .usable, view?.rule.map({ recruitment(under: $0) == nil }) ?? true else { return nil }
         // A Postgres that hangs could not lead, wherever it was.
         switch isFresh(now) ? observation : nil {
         case .primary(let sample): return state.chain.position(at: sample.flushed)
@@ -212,6 +218,17 @@ extension MemberReport {
 }
 
 extension MemberPhase {
+    /// Behind the fence with an end that may be known.
+    fileprivate var mayAnswer: Bool {
+        switch self {
+        case .waiting, .reading: true
+        case .starting, .empty, .initializing, .founding, .severing, .cloning, .exchanging, .discarding, .rewinding,
+            .following, .claiming, .promoting, .restarting, .leading, .draining, .suspending, .quarantined, .resigning,
+            .leaving:
+            false
+        }
+    }
+
     fileprivate func reported(_ isBusy: Bool) -> MemberReport.State {
         switch self {
         case .starting, .empty: .empty

@@ -68,10 +68,11 @@ extension FailoverMember {
         return beat.epoch == rule.epoch && now - leaderAliveAt < timings.patience
     }
 
-    mutating func changeRule(_ rule: ClusterRule, _ now: Moment) {
+    /// - Parameter revision: nil: of the rule as it was last seen.
+    mutating func changeRule(_ rule: ClusterRule, on revision: Int64? = nil, _ now: Moment) {
         guard ruleChange == nil, now >= ruleChangeDueAt, let view else { return }
         ruleChange = PendingRule(rule: rule, askedAt: now)
-        actions.append(.changeRule(rule, expectedRevision: view.ruleRevision))
+        actions.append(.changeRule(rule, expectedRevision: revision ?? view.ruleRevision))
     }
 
     mutating func ruleAnswered(_ answer: StoreAnswer, _ now: Moment) {
@@ -79,6 +80,7 @@ extension FailoverMember {
         ruleChange = nil
         switch answer {
         case .applied(let revision):
+            noteStored(change.rule, revision)
             guard var next = view, revision > next.ruleRevision else { return }
             next.rule = change.rule
             next.ruleRevision = revision

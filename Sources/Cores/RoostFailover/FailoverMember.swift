@@ -130,6 +130,9 @@ public struct FailoverMember: Sendable {
 
     // What members hear of each other directly.
     var listening = Listening()
+    var summons: Summons?
+    /// Since when the store does not call for what was promised.
+    var unstoredSince: Moment?
 
     struct PendingRule {
         var rule: ClusterRule
@@ -188,21 +191,31 @@ public struct FailoverMember: Sendable {
         steps.removeAll()
         noteStandstill(now)
         if event.isForTheEar, now < decideAt {
-            if case .heard(let beat) = event { hear(beat, now) }
+            if case .heard(let beat) = event {
+                hear(beat, now)
+                if hasNewAnswers(now) { conclude(now) }
+            }
         } else {
             // First of all: a process that was frozen must not act on what it was told before.
             stopWithoutLease(now)
             take(event, now)
-            decide(now)
-            closeAtStandstill(now)
-            stopWithoutLease(now)
-            tend(now)
-            decideAt = nextWake(after: now)
+            conclude(now)
         }
+        let former = summons
         attend(isTick: event == .tick, now)
+        if summons != former { conclude(now) }
+        sayIfDue(now)
         wakeAt = min(decideAt, wakeToListen(after: now) ?? decideAt)
         defer { actions.removeAll() }
         return actions
+    }
+
+    private mutating func conclude(_ now: Moment) {
+        decide(now)
+        closeAtStandstill(now)
+        stopWithoutLease(now)
+        tend(now)
+        decideAt = nextWake(after: now)
     }
 
     private mutating func take(_ event: FailoverEvent, _ now: Moment) {
@@ -259,18 +272,22 @@ public struct FailoverMember: Sendable {
         noteMembership(rule)
         noteOpening(view, rule)
         noteDown(now)
-        let called = rule.recruitment?.epoch ?? rule.epoch
-        if called > state.promised, !recoversMeanwhile(rule, now) { answerCall(of: called, now) }
-        if called == state.promised {
-            offerOffice(rule, now)
+        dropSummons(rule, now)
+        var called = rule
+        called.recruitment = recruitment(under: rule)
+        let epoch = called.recruitment?.epoch ?? rule.epoch
+        if epoch > state.promised, !recoversMeanwhile(rule, now) { answerCall(of: epoch, now) }
+        if epoch == state.promised {
+            offerOffice(called, now)
             // Some phases last no time at all: go on until nothing more follows.
             for _ in 0..<Self.stepsMax {
                 let before = phase
-                advance(rule, now)
+                advance(called, now)
                 if phase == before { break }
             }
-            elect(rule, view.reports, now)
+            elect(called, view.reports, now)
         }
+        storePromise(rule, now)
     }
 
     /// The next step of the present phase; Postgres has no operation in flight.
@@ -335,6 +352,9 @@ public struct FailoverMember: Sendable {
             // A program that did not keep it was here in the epoch that it promised.
             next.keptSince = state.promised == .none ? next.promised : state.promised
         }
+        if next.direct != nil, let rule = view?.rule, rule.recruitment?.epoch ?? rule.epoch >= next.promised {
+            next.direct = nil
+        }
         guard next != state else { return }
         state = next
         actions.append(.save(next))
@@ -390,6 +410,8 @@ public struct FailoverMember: Sendable {
         consider(pause?.endsAt)
         if let sufficientSince { consider(sufficientSince.moment + timings.decisionPatience) }
         if let verdictSince { consider(verdictSince.moment + timings.verdictPatience) }
+        consider(summons.map { $0.since + timings.callMax })
+        if let unstoredSince, let rule = view?.rule { consider(unstoredSince + unstoredWait(rule)) }
         switch phase {
         case .leading(let reigning):
             consider(reigning.heardAt + timings.postgresSilenceMax)

@@ -62,7 +62,8 @@ import Testing
         case .ignoresPause:
             #expect(violation.what.contains("in a pause"), "\(violation)")
         case .trustsRestoredStore, .believesShortLeader, .rewindsUntried, .trustsShortLeader, .keepsOfficeWhileDown,
-            .restartsTogether, .namesUnprepared, .namesUnproven, .asksLessFirst, .stepsAhead:
+            .restartsTogether, .namesUnprepared, .namesUnproven, .asksLessFirst, .stepsAhead, .promisesInMemory,
+            .countsForeignAnswers, .decidesOnMovedRule, .staysUnstored:
             Issue.record("has faults of its own")
         }
     }
@@ -70,8 +71,26 @@ import Testing
     /// What all kinds of faults together bring about too seldom.
     private static let needsOwnFaults: [Breakage] = [
         .trustsRestoredStore, .believesShortLeader, .rewindsUntried, .trustsShortLeader, .keepsOfficeWhileDown,
-        .restartsTogether, .namesUnprepared, .namesUnproven, .asksLessFirst, .stepsAhead,
+        .restartsTogether, .namesUnprepared, .namesUnproven, .asksLessFirst, .stepsAhead, .promisesInMemory,
+        .countsForeignAnswers, .decidesOnMovedRule, .staysUnstored,
     ]
+
+    /// What members may not do with calls and answers that come straight from others.
+    @Test(arguments: [
+        (Breakage.promisesInMemory, ["have promised", "confirmed"]),
+        (.countsForeignAnswers, ["have promised", "confirmed", "opens without"]),
+        (.decidesOnMovedRule, ["a rule that is no more"]),
+        (.staysUnstored, ["not whole", "no open primary"]),
+    ])
+    func wrongWaysWithDirectCallsAreNoticed(_ breakage: Breakage, signs: [String]) {
+        let isNoticed = (1...Self.seedsMax).contains { seed in
+            let scenario = ClusterScenario(
+                seed: seed, members: 3, faults: DirectCallTests.faults, chaosSeconds: 60, olderMembers: 0)
+            guard let violation = ClusterSimulation(scenario, breakage: breakage).run().violation else { return false }
+            return signs.contains { violation.what.contains($0) }
+        }
+        #expect(isNoticed, "\(breakage)")
+    }
 
     /// Who confirms and who decides change one after the other: in the wrong order, or without proof, a commit is confirmed
     /// by members of which those that decide need not have one.
