@@ -76,16 +76,23 @@ import Testing
     ]
 
     /// What members may not do with calls and answers that come straight from others.
+    private static let directFaults: [Breakage: [ClusterScenario.Fault]] = [
+        .promisesInMemory: DirectCallTests.faults,
+        .countsForeignAnswers: DirectCallTests.faults,
+        .decidesOnMovedRule: [.crashMember, .freezeMember, .loseCalls, .pause, .restartAll],
+        .staysUnstored: [.loseBeats, .loseCalls, .crashWhenCalled, .freezeMember],
+    ]
+
     @Test(arguments: [
         (Breakage.promisesInMemory, ["have promised", "confirmed"]),
         (.countsForeignAnswers, ["have promised", "confirmed", "opens without"]),
         (.decidesOnMovedRule, ["a rule that is no more"]),
         (.staysUnstored, ["not whole", "no open primary"]),
     ])
-    func wrongWaysWithDirectCallsAreNoticed(_ breakage: Breakage, signs: [String]) {
+    func wrongWaysWithDirectCallsAreNoticed(_ breakage: Breakage, signs: [String]) throws {
+        let faults = try #require(Self.directFaults[breakage])
         let isNoticed = (1...Self.seedsMax).contains { seed in
-            let scenario = ClusterScenario(
-                seed: seed, members: 3, faults: DirectCallTests.faults, chaosSeconds: 60, olderMembers: 0)
+            let scenario = ClusterScenario(seed: seed, members: 3, faults: faults, chaosSeconds: 60, olderMembers: 0)
             guard let violation = ClusterSimulation(scenario, breakage: breakage).run().violation else { return false }
             return signs.contains { violation.what.contains($0) }
         }

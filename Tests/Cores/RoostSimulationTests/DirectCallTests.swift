@@ -29,6 +29,6 @@ import Testing
                     chaosSeconds: 30)
             ).longestGapSeconds
         }.sorted()
-        #expect(gaps[gaps.count / 2] <= 2.5, "\(fault): \(gaps)")
+        #expect(gaps[gaps.count / 2] <= 2.0, "\(fault): \(gaps)")
     }
 }
