@@ -79,8 +79,10 @@ import Testing
     private static let directFaults: [Breakage: [ClusterScenario.Fault]] = [
         .promisesInMemory: DirectCallTests.faults,
         .countsForeignAnswers: DirectCallTests.faults,
-        .decidesOnMovedRule: [.crashMember, .freezeMember, .loseCalls, .pause, .restartAll],
-        .staysUnstored: [.loseBeats, .loseCalls, .crashWhenCalled, .freezeMember],
+        .decidesOnMovedRule: [
+            .crashMember, .isolate, .loseCalls, .restartAll, .restartAll, .restartAll, .restartInOffice, .pause,
+        ],
+        .staysUnstored: [.loseBeats, .loseCalls, .crashWhenCalled, .crashWhenCalled],
     ]
 
     @Test(arguments: [
