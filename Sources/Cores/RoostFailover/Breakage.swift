@@ -58,6 +58,4 @@ package enum Breakage: String, Hashable, Sendable, CaseIterable {
     case countsForeignAnswers
     /// Decides by the rule that members were called under, whatever it has become.
     case decidesOnMovedRule
-    /// Waits for the store to call for what it has promised.
-    case staysUnstored
 }

@@ -137,7 +137,7 @@ extension FailoverMember {
         }
         let since = unstoredSince ?? now
         unstoredSince = since
-        guard now >= since + unstoredWait(rule), breakage != .staysUnstored else { return }
+        guard now >= since + unstoredWait(rule) else { return }
         var next = rule
         next.recruitment = recruitment
         changeRule(next, now)

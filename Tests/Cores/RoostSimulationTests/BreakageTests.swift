@@ -63,7 +63,7 @@ import Testing
             #expect(violation.what.contains("in a pause"), "\(violation)")
         case .trustsRestoredStore, .believesShortLeader, .rewindsUntried, .trustsShortLeader, .keepsOfficeWhileDown,
             .restartsTogether, .namesUnprepared, .namesUnproven, .asksLessFirst, .stepsAhead, .promisesInMemory,
-            .countsForeignAnswers, .decidesOnMovedRule, .staysUnstored:
+            .countsForeignAnswers, .decidesOnMovedRule:
             Issue.record("has faults of its own")
         }
     }
@@ -72,7 +72,7 @@ import Testing
     private static let needsOwnFaults: [Breakage] = [
         .trustsRestoredStore, .believesShortLeader, .rewindsUntried, .trustsShortLeader, .keepsOfficeWhileDown,
         .restartsTogether, .namesUnprepared, .namesUnproven, .asksLessFirst, .stepsAhead, .promisesInMemory,
-        .countsForeignAnswers, .decidesOnMovedRule, .staysUnstored,
+        .countsForeignAnswers, .decidesOnMovedRule,
     ]
 
     /// What members may not do with calls and answers that come straight from others.
@@ -82,14 +82,12 @@ import Testing
         .decidesOnMovedRule: [
             .crashMember, .isolate, .loseCalls, .restartAll, .restartAll, .restartAll, .restartInOffice, .pause,
         ],
-        .staysUnstored: [.loseBeats, .loseCalls, .crashWhenCalled, .crashWhenCalled],
     ]
 
     @Test(arguments: [
         (Breakage.promisesInMemory, ["have promised", "confirmed"]),
         (.countsForeignAnswers, ["have promised", "confirmed", "opens without"]),
         (.decidesOnMovedRule, ["a rule that is no more"]),
-        (.staysUnstored, ["not whole", "no open primary"]),
     ])
     func wrongWaysWithDirectCallsAreNoticed(_ breakage: Breakage, signs: [String]) throws {
         let faults = try #require(Self.directFaults[breakage])
