@@ -6,7 +6,7 @@ import RoostModel
 import RoostWire
 import Synchronization
 
-/// Carries beats from member to member. What is not sealed by a member, was said before or is for another is dropped; nobody is
+/// Carries beats from member to member, and with them calls and answers. What is not sealed by a member, was said before or is for another is dropped; nobody is
 /// answered.
 final class BeatPost: Sendable {
     /// Between two attempts to have the socket.

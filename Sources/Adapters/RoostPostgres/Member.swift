@@ -220,12 +220,12 @@ public final class Member: Sendable {
         switch action {
         case .save(let state):
             promises.keep(known.view.member, promised: kept) { () throws(MemberFileError) in try file.write(state) }
-        case .read:
-            later(.readFailed) {
+        case .read(let number):
+            later(.readFailed(number)) {
                 let asked = self.known.view.revision
-                guard let view = try? link.read() else { return .readFailed }
+                guard let view = try? link.read() else { return .readFailed(number) }
                 self.known.learn(view, asked: asked)
-                return .viewed(StoreView(view), by: .read)
+                return .viewed(StoreView(view), by: .read(number))
             }
         case .changeRule(let rule, let revision, let number):
             later(.ruleAnswered(number, .unavailable)) {
@@ -237,8 +237,7 @@ public final class Member: Sendable {
             }
         case .report(var report):
             report.detail = detail(of: report)
-            // What its log on disk says counts, but it could not start.
-            if report.chain != nil, !instance.isRunning, instance.isShortOfRoom {
+            if report.chain != nil, lacksRoomToStart {
                 report.cannotLead = true
                 report.detail = [report.detail, "no room on its volume to start"].compactMap(\.self).joined(
                     separator: "; ")
@@ -249,10 +248,15 @@ public final class Member: Sendable {
         case .setGate(let isOpen):
             promises.note(gateIsOpen: isOpen)
             gate.set(isOpen: isOpen)
-        case .beat(let beat): beats.send(beat)
+        case .beat(var beat):
+            if beat.answer != nil, lacksRoomToStart { beat.answer?.cannotLead = true }
+            beats.send(beat)
         case .exit: break
         }
     }
+
+    /// What its log on disk says counts, but it could not start.
+    private var lacksRoomToStart: Bool { !instance.isRunning && instance.isShortOfRoom }
 
     /// What people want to know besides: how far a copy is, why Postgres ended, that the volume is full.
     private func detail(of report: MemberReport) -> String? {

@@ -4,8 +4,12 @@ public import RoostModel
 ///
 ///     1 version   1 flags (1: open, 2: misses the leader)   8 each: life, number, challenge, echo, epoch
 ///     the sender's name, the receiver's, then how many members it hears (1) and their names; a name is its length (1) and bytes
+///     1 what follows (1: a call, 2: an answer)
+///     a call: 8 each: epoch, revision of the rule, revision of the rule that has it (0: not known)
+///     an answer: 1 reigns   8 each: epoch, their digest, end, replayed   4 timeline   1 flags (1: cannot lead)
 ///
-/// What follows is of a later version, and passed over. A version that changes what is here has another number.
+/// Programs of before there were calls end with the names, and pass over the rest. What follows is of a later version, and
+/// passed over. A version that changes what is here has another number.
 public struct BeatDatagram: Hashable, Sendable {
     public static let version: UInt8 = 1
     /// Without the seal. It fits, with it, through every path of the mesh.
@@ -36,11 +40,12 @@ public struct BeatDatagram: Hashable, Sendable {
 
     public var bytes: [UInt8] {
         var bytes: [UInt8] = [Self.version, (beat.isOpen ? 1 : 0) | (beat.missesLeader ? 2 : 0)]
-        for number in [life, number, challenge, echo, beat.epoch.number] {
-            for shift in stride(from: 56, through: 0, by: -8) {
-                bytes.append(UInt8(truncatingIfNeeded: number >> UInt64(shift)))
+        func append(_ number: some FixedWidthInteger) {
+            for shift in stride(from: number.bitWidth - 8, through: 0, by: -8) {
+                bytes.append(UInt8(truncatingIfNeeded: number >> shift))
             }
         }
+        for number in [life, number, challenge, echo, beat.epoch.number] { append(number) }
         func append(_ name: MemberName) {
             let text = name.text.utf8.prefix(Self.nameBytesMax)
             bytes.append(UInt8(text.count))
@@ -51,39 +56,85 @@ public struct BeatDatagram: Hashable, Sendable {
         let heard = beat.hears.prefix(PostgresNames.membersMax)
         bytes.append(UInt8(heard.count))
         heard.forEach(append)
+        bytes.append((beat.call == nil ? 0 : 1) | (beat.answer == nil ? 0 : 2))
+        if let call = beat.call {
+            append(call.epoch.number)
+            append(UInt64(bitPattern: call.revision))
+            append(UInt64(bitPattern: call.stored ?? 0))
+        }
+        if let answer = beat.answer {
+            bytes.append(UInt8(clamping: answer.reigns))
+            for number in [answer.epoch.number, answer.digest, answer.end.offset, answer.replayed.offset] {
+                append(number)
+            }
+            append(answer.timeline)
+            bytes.append(answer.cannotLead ? 1 : 0)
+        }
         return bytes
     }
 
     /// Nil for what is none, or of another version.
     public init?(_ bytes: some RandomAccessCollection<UInt8>) {
         guard bytes.count <= Self.bytesMax else { return nil }
-        var rest = bytes[...]
-        func byte() -> UInt8? { rest.popFirst() }
-        func number() -> UInt64? {
-            guard rest.count >= 8 else { return nil }
-            let number = rest.prefix(8).reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
-            rest = rest.dropFirst(8)
-            return number
-        }
-        func name() -> MemberName? {
-            guard let count = byte(), count <= Self.nameBytesMax, rest.count >= count else { return nil }
-            let text = String(decoding: rest.prefix(Int(count)), as: UTF8.self)
-            rest = rest.dropFirst(Int(count))
-            return try? MemberName(text)
-        }
-        guard byte() == Self.version, let flags = byte(), let life = number(), let count = number(),
-            let challenge = number(), let echo = number(), let epoch = number(), let sender = name(),
-            let receiver = name(), let heard = byte(), heard <= PostgresNames.membersMax
+        var rest = Rest(bytes: ArraySlice(bytes))
+        guard rest.byte() == Self.version, let flags = rest.byte(), let life = rest.number(),
+            let count = rest.number(), let challenge = rest.number(), let echo = rest.number(),
+            let epoch = rest.number(), let sender = rest.name(), let receiver = rest.name(), let heard = rest.byte(),
+            heard <= PostgresNames.membersMax
         else { return nil }
         var hears: [MemberName] = []
         for _ in 0..<heard {
-            guard let name = name() else { return nil }
+            guard let name = rest.name() else { return nil }
             hears.append(name)
         }
-        self.init(
-            MemberBeat(
-                member: sender, epoch: Epoch(epoch), isOpen: flags & 1 != 0, missesLeader: flags & 2 != 0,
-                hears: hears),
-            to: receiver, life: life, number: count, challenge: challenge, echo: echo)
+        var beat = MemberBeat(
+            member: sender, epoch: Epoch(epoch), isOpen: flags & 1 != 0, missesLeader: flags & 2 != 0, hears: hears)
+        let parts = rest.byte() ?? 0
+        if parts & 1 != 0 {
+            guard let call = rest.call() else { return nil }
+            beat.call = call
+        }
+        if parts & 2 != 0 {
+            guard let answer = rest.answer() else { return nil }
+            beat.answer = answer
+        }
+        self.init(beat, to: receiver, life: life, number: count, challenge: challenge, echo: echo)
+    }
+
+    /// What is not read yet.
+    private struct Rest {
+        var bytes: ArraySlice<UInt8>
+
+        mutating func byte() -> UInt8? { bytes.popFirst() }
+
+        mutating func number(of count: Int = 8) -> UInt64? {
+            guard bytes.count >= count else { return nil }
+            let number = bytes.prefix(count).reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+            bytes = bytes.dropFirst(count)
+            return number
+        }
+
+        mutating func name() -> MemberName? {
+            guard let count = byte(), count <= nameBytesMax, bytes.count >= count else { return nil }
+            let text = String(decoding: bytes.prefix(Int(count)), as: UTF8.self)
+            bytes = bytes.dropFirst(Int(count))
+            return try? MemberName(text)
+        }
+
+        mutating func call() -> DirectCall? {
+            guard let epoch = number(), let revision = number(), let stored = number() else { return nil }
+            return DirectCall(
+                epoch: Epoch(epoch), revision: Int64(bitPattern: revision),
+                stored: stored == 0 ? nil : Int64(bitPattern: stored))
+        }
+
+        mutating func answer() -> DirectAnswer? {
+            guard let reigns = byte(), let epoch = number(), let digest = number(), let end = number(),
+                let replayed = number(), let timeline = number(of: 4), let flags = byte()
+            else { return nil }
+            return DirectAnswer(
+                epoch: Epoch(epoch), reigns: Int(reigns), digest: digest, end: LSN(end), replayed: LSN(replayed),
+                timeline: UInt32(timeline), cannotLead: flags & 1 != 0)
+        }
     }
 }

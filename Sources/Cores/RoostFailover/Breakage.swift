@@ -58,4 +58,10 @@ package enum Breakage: String, Hashable, Sendable, CaseIterable {
     case asksLessFirst
     /// Goes on although its Postgres has not followed the step before.
     case stepsAhead
+    /// Answers for a direct call before its promise is on disk.
+    case promisesInMemory
+    /// Counts what a member has said directly in answer to another recruitment, or long ago.
+    case countsForeignAnswers
+    /// Decides by the rule that members were called under, whatever it has become.
+    case decidesOnMovedRule
 }

@@ -5,6 +5,9 @@ public import RoostModel
 public struct DurableState: Hashable, Sendable, Codable {
     /// The member never again follows, leads or acknowledges for an epoch below this one.
     public var promised: Epoch
+    /// That epoch, if a member has called for it directly and the store was not seen to. A store that calls for less has not
+    /// gone back then: it may never have had that recruitment.
+    public var direct: Epoch?
     /// The reigns from which the member's log may contain bytes, oldest first. A reign is added *before* the first
     /// byte of it can arrive; one that begins at or after the end of the log has contributed nothing.
     public var chain: [Reign]
@@ -27,7 +30,7 @@ public struct DurableState: Hashable, Sendable, Codable {
     public init(
         promised: Epoch = .none, chain: [Reign] = [], timeline: UInt32? = nil, data: DataState = .empty,
         led: Epoch = .none, opened: Reign? = nil, membership: Membership? = nil,
-        keptSince: Epoch? = nil
+        keptSince: Epoch? = nil, direct: Epoch? = nil
     ) {
         self.promised = promised
         self.chain = chain
@@ -37,6 +40,7 @@ public struct DurableState: Hashable, Sendable, Codable {
         self.opened = opened
         self.membership = membership
         self.keptSince = keptSince
+        self.direct = direct
     }
 }
 

@@ -10,9 +10,9 @@ public enum FailoverAction: Hashable, Sendable {
     /// blocks on it; the actions after it rely on it. If it fails, the process must die without another action.
     case save(DurableState)
 
-    /// Read the cluster's records linearizably; answer with `.viewed(_, by: .read)` or `.readFailed`.
+    /// Read the cluster's records linearizably; answer with `.viewed(_, by: .read)` or `.readFailed`, and this number.
     /// At most one is in flight.
-    case read
+    case read(ReadNumber)
 
     /// Replace the rule if it still has this revision (0: if there is none); answer with `.ruleAnswered` and this number.
     /// At most one is in flight that was not given up. Do not repeat it by yourself.
@@ -55,6 +55,17 @@ public struct OperationID: Hashable, Sendable, Comparable, CustomStringConvertib
 
     public static func < (left: Self, right: Self) -> Bool { left.number < right.number }
     public var description: String { "#\(number)" }
+}
+
+/// Counts the reads that one process has asked for: what one shows that was given up is older than the next was asked for.
+public struct ReadNumber: Hashable, Sendable {
+    public let number: UInt64
+
+    public init(_ number: UInt64) { self.number = number }
+
+    /// Before the first.
+    public static let none = ReadNumber(0)
+    var next: ReadNumber { ReadNumber(number + 1) }
 }
 
 /// Counts the changes of the rule that one process has asked for: the answer to one that was given up is none to the next.

@@ -14,7 +14,7 @@ public enum FailoverEvent: Hashable, Sendable {
     case viewed(StoreView, by: ViewSource)
 
     /// ``FailoverAction/read`` was not answered in ``FailoverTimings/storeRequestMax`` or answered with an error.
-    case readFailed
+    case readFailed(ReadNumber)
 
     /// How the ``FailoverAction/changeRule(_:expectedRevision:_:)`` with this number ended.
     case ruleAnswered(RuleChangeNumber, StoreAnswer)
@@ -83,7 +83,9 @@ extension FailoverEvent {
 }
 
 public enum ViewSource: Hashable, Sendable {
-    case read, watch
+    /// With the number of the ``FailoverAction/read(_:)`` that it answers: one that was given up may be answered late.
+    case read(ReadNumber)
+    case watch
 }
 
 /// What the core needs of the cluster's records.

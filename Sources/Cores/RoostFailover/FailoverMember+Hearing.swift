@@ -1,6 +1,6 @@
 import RoostModel
 
-// Members hear each other directly. What they hear can only make a recruitment come sooner.
+// Members hear each other directly. What they hear of each other's lives can only make a recruitment come sooner.
 extension FailoverMember {
     /// What it makes of the beats.
     struct Listening: Sendable {
@@ -10,6 +10,10 @@ extension FailoverMember {
         /// Since when another member says so too, and none says otherwise.
         var agreedSince: Moment?
         var sayAt = Moment.zero
+        /// Of a recruitment, with the last beat.
+        var said: (call: DirectCall?, answer: DirectAnswer?)
+        /// The last beat that was heard said another thing of a recruitment than that member's one before.
+        var hearsAnswers = false
     }
 
     /// Called before everything else: the clock that wakes it was late, so this process stood still, and so may have what
@@ -21,7 +25,10 @@ extension FailoverMember {
     }
 
     mutating func hear(_ beat: MemberBeat, _ now: Moment) {
+        listening.hearsAnswers = false
         guard let members = view?.rule?.members, members.contains(beat.member), beat.member != name else { return }
+        let former = listening.hearing.voice(of: beat.member)?.beat
+        listening.hearsAnswers = former?.answer != beat.answer || former?.call != beat.call
         listening.hearing.heard(beat, by: name, now, timings)
         if beat.member == view?.rule?.leader { listening.missesLeader = false }
     }
@@ -35,8 +42,8 @@ extension FailoverMember {
             if isMissed != listening.missesLeader { listening.sayAt = now }
             listening.missesLeader = isMissed
         }
+        heedCalls(rule, now)
         callOnSuspicion(rule, now)
-        sayIfDue(rule, now)
     }
 
     /// The last beat of the leader, where its silence could mean something.
@@ -65,7 +72,7 @@ extension FailoverMember {
             $0.beat.member != rule.leader && $0.beat.epoch == rule.epoch && listening.hearing.hears($0, now, timings)
         }
         let missing = others.filter(\.beat.missesLeader).map(\.beat.member)
-        guard listening.missesLeader, mayCall(under: rule, now), !missing.isEmpty,
+        guard summons == nil, listening.missesLeader, mayCall(under: rule, now), !missing.isEmpty,
             !others.contains(where: { $0.beat.hears.contains(rule.leader) })
         else {
             listening.agreedSince = nil
@@ -74,7 +81,13 @@ extension FailoverMember {
         let since = listening.agreedSince ?? now
         listening.agreedSince = since
         guard now - since >= stagger(behind: missing, rule) else { return }
-        callForSilence(rule, now)
+        callDirectly(rule, now)
+    }
+
+    /// A member has said something that may decide a recruitment.
+    func hasNewAnswers(_ now: Moment) -> Bool {
+        guard let rule = view?.rule, let recruitment = recruitment(under: rule) else { return false }
+        return listening.hearsAnswers && recruitment.epoch == state.promised
     }
 
     /// When this rule's leader last said itself that it is open.
@@ -88,17 +101,23 @@ extension FailoverMember {
         timings.stagger * rule.members.prefix { $0 != name }.count(where: missing.contains)
     }
 
-    private mutating func sayIfDue(_ rule: ClusterRule, _ now: Moment) {
-        guard now >= listening.sayAt else { return }
+    mutating func sayIfDue(_ now: Moment) {
+        guard let rule = view?.rule, rule.members.count > 1 else { return }
+        let call = directCall(now)
+        let answer = directAnswer(now)
+        // Others wait for this.
+        let isNews = call != listening.said.call || answer != listening.said.answer
+        guard now >= listening.sayAt || isNews else { return }
         if case .leaving(let farewell) = phase, farewell.step == .gone { return }
         listening.sayAt = now + timings.beatInterval
+        listening.said = (call, answer)
         let hearing = listening.hearing
         let heard = hearing.voices.filter { hearing.hears($0, now, timings) }.map(\.beat.member)
         actions.append(
             .beat(
                 MemberBeat(
                     member: name, epoch: state.promised, isOpen: phase.isInOffice && gateIsOpen && gateStands,
-                    missesLeader: listening.missesLeader, hears: heard)))
+                    missesLeader: listening.missesLeader, hears: heard, call: call, answer: answer)))
     }
 
     /// When to look again what is heard, and to speak; nil: nobody is there.

@@ -68,7 +68,7 @@ extension FailoverMember {
         guard rule.members.count > 2 else { return false }
         let lost = rule.members.filter { member in
             guard member != name, let report = liveSign(of: member, now)?.report else { return false }
-            return !report.isStreaming && report.promised == rule.epoch && report.position != nil
+            return !report.isStreaming && report.promised == rule.epoch && report.couldLead
                 && (breakage == .resignsWhenAlone || !report.isBecomingStandby)
         }
         guard lost.count >= rule.members.count - rule.confirmations else { return false }
@@ -85,7 +85,7 @@ extension FailoverMember {
     func othersCouldTakeOver(_ rule: ClusterRule, _ now: Moment) -> Bool {
         let able = rule.members.filter { member in
             guard member != name, let report = liveSign(of: member, now)?.report else { return false }
-            return report.promised == rule.epoch && report.position != nil
+            return report.promised == rule.epoch && report.couldLead
         }
         return rule.members.count > 2 && able.count >= rule.members.count - rule.confirmations
     }
@@ -100,6 +100,9 @@ extension FailoverMember {
 }
 
 extension MemberReport {
+    /// As it says of itself.
+    fileprivate var couldLead: Bool { position != nil && cannotLead != true }
+
     /// It gets its data from its leader, or starts with it.
     fileprivate var isBecomingStandby: Bool {
         switch state {

@@ -36,14 +36,15 @@ extension FailoverMember {
         return end.flatMap { state.chain.position(at: $0) }
     }
 
-    /// A recruitment is never withdrawn, so no later rule calls for less than what was promised.
+    /// A recruitment is never withdrawn, so no later rule calls for less than what was promised; but for what a member has
+    /// called for directly, which the store may never have had.
     mutating func noteCalled(_ seen: StoreView, _ source: ViewSource, _ now: Moment) {
         guard let rule = seen.rule else { return }
-        guard (rule.recruitment?.epoch ?? rule.epoch) < state.promised else {
+        guard (rule.recruitment?.epoch ?? rule.epoch) < state.promised, !hasPromisedDirectly(beyond: rule) else {
             undercuts = 0
             return
         }
-        guard source == .read else { return }
+        guard case .read = source else { return }
         undercuts += 1
         readDueAt = now
     }
@@ -119,6 +120,7 @@ extension FailoverMember {
         beatSeen = 0
         leaderAliveAt = nil
         ruleChange = nil
+        summons = nil
         signsOfLife = []
         reports.stored = nil
         undercuts = 0

@@ -53,7 +53,7 @@ extension FailoverMember {
         if hears(sample, now) { stream.heard(now, pauseMax: timings.streamSilenceMax) }
     }
 
-    /// The rule calls for a higher epoch than promised. Fence first, then the promise on disk, then the end of the
+    /// The rule, or another member, calls for a higher epoch than promised. Fence first, then the promise on disk, then the end of the
     /// log, then the answer: in any other order a byte could be acknowledged to the old leader after the answer.
     mutating func answerCall(of epoch: Epoch, _ now: Moment) {
         leaseUntil = nil
@@ -85,7 +85,16 @@ extension FailoverMember {
     }
 
     private mutating func promise(_ epoch: Epoch) {
-        save { $0.promised = max($0.promised, epoch) }
+        let isDirect = view?.rule.map { epoch > $0.recruitment?.epoch ?? $0.epoch } ?? false
+        if isDirect, breakage == .promisesInMemory {
+            state.promised = epoch
+            state.direct = epoch
+            return
+        }
+        save {
+            $0.promised = max($0.promised, epoch)
+            if isDirect { $0.direct = epoch }
+        }
     }
 
     mutating func severed(_ now: Moment) {
@@ -96,7 +105,7 @@ extension FailoverMember {
                 phase = .quarantined
                 return
             }
-            promise(rule.recruitment?.epoch ?? rule.epoch)
+            promise(recruitment(under: rule)?.epoch ?? rule.epoch)
         }
         switch state.data {
         case .usable: phase = .reading
@@ -128,8 +137,14 @@ extension FailoverMember {
 
     /// Any member that sees enough answers decides; the store lets only one of them.
     mutating func elect(_ rule: ClusterRule, _ reports: [MemberReport], _ now: Moment) {
+        var rule = rule
+        if breakage == .decidesOnMovedRule, var former = summons?.rule, summons?.recruitment.epoch == state.promised {
+            former.recruitment = rule.recruitment
+            rule = former
+        }
         guard let recruitment = rule.recruitment, rule.members.contains(name),
-            let tally = RecruitmentTally(rule: rule, reports: reports, breakage: breakage)
+            let tally = RecruitmentTally(
+                rule: rule, reports: answers(to: recruitment, rule, reports, now), breakage: breakage)
         else {
             sufficientSince = nil
             verdictSince = nil
@@ -155,7 +170,10 @@ extension FailoverMember {
         // The store's yes is a lease, but only to the one that is chosen: decided by another, it hears of it by its watch
         // and has to ask for its lease then. So it has the first word.
         let passed = verdictSince.map { now - $0.moment } ?? .zero
-        if next.leader == name || passed >= timings.verdictPatience { changeRule(next, now) }
+        let revision = revisionToDecideOn(recruitment)
+        if next.leader == name && revision != nil || passed >= timings.verdictPatience {
+            changeRule(next, on: revision, now)
+        }
     }
 }
 

@@ -102,7 +102,7 @@ extension FailoverMember {
 
     /// The answer to the recruitment, if the member stands where it may answer.
     private var answer: (position: Position, chain: [Reign])? {
-        guard state.data == .usable, let rule = view?.rule, rule.recruitment?.epoch == state.promised else {
+        guard state.data == .usable, let rule = view?.rule, recruitment(under: rule)?.epoch == state.promised else {
             return nil
         }
         var end = reports.premature
@@ -119,6 +119,12 @@ extension FailoverMember {
         return (position, contributed)
     }
 
+    /// What this member answers, and how it reports it; nil when it does not.
+    func answerReport(_ now: Moment) -> MemberReport? {
+        guard reports.premature != nil || phase.mayAnswer, answer != nil else { return nil }
+        return report(now)
+    }
+
     /// It is behind the fence, or Postgres is stopped: it changes no more.
     private var knowledge: MemberKnowledge? {
         guard case .quarantined = phase, let rule = view?.rule, proofOfReversal(rule) != nil else { return nil }
@@ -128,18 +134,18 @@ extension FailoverMember {
     }
 
     private func report(_ now: Moment) -> MemberReport {
-        let answer = answer
+        let (answer, live, seen) = (answer, livePosition(now), seenPosition)
         var report = MemberReport(
             member: name, role: primaryMayRun || phase.mayBePrimary || phase.isStopping ? .primary : .standby,
             state: breakage == .saysStoppedEarly && phase.isStopping ? .stopped : reportedState,
-            promised: state.promised, position: answer?.position ?? livePosition(now),
+            promised: state.promised, position: answer?.position ?? live ?? seen,
             timeline: answer == nil ? reports.timeline : reports.endTimeline,
             replayed: counted(reports.replayed), isStreaming: false, lagBytes: 0, lagMilliseconds: 0, detail: detail,
             chain: answer?.chain,
-            cannotLead: answer != nil && (reports.divergence != nil || !isUp) ? true : nil,
+            cannotLead: (answer == nil ? live == nil && seen != nil : reports.divergence != nil || !isUp) ? true : nil,
             asksToReplace: asksLeave ? true : nil, skills: MemberSkill.known, knowledge: knowledge,
             keptSince: state.keptSince)
-        if report.cannotLead == true, let divergence = reports.divergence {
+        if answer != nil, let divergence = reports.divergence {
             let why = "somebody else promoted its Postgres: its log left the cluster's history at \(divergence.agreed)"
             report.detail = detail.map { "\(why); \($0)" } ?? why
         }
@@ -181,9 +187,15 @@ extension FailoverMember {
         primaryMayRun && !phase.mayBePrimary ? .running : phase.reported(running != nil)
     }
 
-    /// How far it is at about this moment; counts for nothing but the display.
+    /// How far it was when that was last seen, also where it can answer nobody: so much a leader must have that comes back.
+    private var seenPosition: Position? {
+        guard state.data == .usable, let seen = reports.end.seen, reports.replayed > .zero else { return nil }
+        return state.chain.position(at: min(counted(reports.replayed), seen))
+    }
+
+    /// How far it is at about this moment, if it could lead from there.
     private func livePosition(_ now: Moment) -> Position? {
-        guard state.data == .usable, view?.rule?.recruitment == nil else { return nil }
+        guard state.data == .usable, view?.rule.map({ recruitment(under: $0) == nil }) ?? true else { return nil }
         // One whose disk hangs can promise nothing, and a Postgres that hangs could not lead, wherever it was.
         if hangWords(now) != nil { return nil }
         switch isFresh(now) ? observation : nil {
@@ -209,12 +221,24 @@ extension MemberReport {
     fileprivate func matters(against old: MemberReport) -> Bool {
         if chain != nil || old.chain != nil { return self != old }
         return role != old.role || state != old.state || promised != old.promised || isStreaming != old.isStreaming
-            || (position == nil) != (old.position == nil) || asksToReplace != old.asksToReplace
+            || (position == nil) != (old.position == nil) || cannotLead != old.cannotLead
+            || asksToReplace != old.asksToReplace
             || (detail == nil) != (old.detail == nil)
     }
 }
 
 extension MemberPhase {
+    /// Behind the fence with an end that may be known.
+    fileprivate var mayAnswer: Bool {
+        switch self {
+        case .waiting, .reading: true
+        case .starting, .empty, .initializing, .founding, .severing, .cloning, .exchanging, .discarding, .rewinding,
+            .following, .claiming, .promoting, .restarting, .leading, .draining, .suspending, .quarantined, .resigning,
+            .leaving:
+            false
+        }
+    }
+
     fileprivate func reported(_ isBusy: Bool) -> MemberReport.State {
         switch self {
         case .starting, .empty: .empty

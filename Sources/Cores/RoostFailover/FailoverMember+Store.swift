@@ -3,10 +3,15 @@ import RoostModel
 // What the member knows of the store: views, news, silence; and the changes it asks for.
 extension FailoverMember {
     mutating func see(_ seen: StoreView, _ source: ViewSource, _ now: Moment) {
-        let isRead = source == .read
-        let askedAt = readAskedAt
-        if isRead {
-            readAskedAt = nil
+        var isRead = false
+        var askedAt: Moment?
+        if case .read(let number) = source {
+            isRead = true
+            // What was asked for before is no older than that; when that was, nobody knows any more.
+            if number == lastRead {
+                askedAt = readAskedAt
+                readAskedAt = nil
+            }
             if now - storeHeardAt > timings.storeGapMax { storeSince = now }
             storeHeardAt = now
         }
@@ -68,11 +73,12 @@ extension FailoverMember {
         return beat.epoch == rule.epoch && now - leaderAliveAt < timings.patience
     }
 
-    mutating func changeRule(_ rule: ClusterRule, _ now: Moment) {
+    /// - Parameter revision: nil: of the rule as it was last seen.
+    mutating func changeRule(_ rule: ClusterRule, on revision: Int64? = nil, _ now: Moment) {
         guard ruleChange == nil, now >= ruleChangeDueAt, let view else { return }
         lastRuleChange = lastRuleChange.next
         ruleChange = PendingRule(number: lastRuleChange, rule: rule, askedAt: now)
-        actions.append(.changeRule(rule, expectedRevision: view.ruleRevision, lastRuleChange))
+        actions.append(.changeRule(rule, expectedRevision: revision ?? view.ruleRevision, lastRuleChange))
     }
 
     mutating func ruleAnswered(_ number: RuleChangeNumber, _ answer: StoreAnswer, _ now: Moment) {
@@ -80,6 +86,7 @@ extension FailoverMember {
         ruleChange = nil
         switch answer {
         case .applied(let revision):
+            noteStored(change.rule, revision)
             guard var next = view, revision > next.ruleRevision else { return }
             next.rule = change.rule
             next.ruleRevision = revision
@@ -161,9 +168,10 @@ extension FailoverMember {
         guard now >= readDueAt else { return }
         if case .leaving = phase { return }
         readAskedAt = now
+        lastRead = lastRead.next
         // A recruitment that lacks answers may lack them for long.
         let isLongSilent = now - newsAt > timings.reassuranceInterval && view?.rule?.recruitment != nil
         readDueAt = now + (isLongSilent ? timings.storeGapMax : timings.readInterval)
-        actions.append(.read)
+        actions.append(.read(lastRead))
     }
 }

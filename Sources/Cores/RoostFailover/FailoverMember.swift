@@ -46,6 +46,7 @@ public struct FailoverMember: Sendable {
     var view: StoreView?
     var hasRead = false
     var readAskedAt: Moment?
+    var lastRead = ReadNumber.none
     var readDueAt: Moment
     /// When the rule or the leader's heartbeat was last seen to change.
     var newsAt: Moment
@@ -137,6 +138,9 @@ public struct FailoverMember: Sendable {
 
     // What members hear of each other directly.
     var listening = Listening()
+    var summons: Summons?
+    /// Since when the store does not call for what was promised.
+    var unstoredSince: Moment?
 
     struct PendingRule {
         var number: RuleChangeNumber
@@ -195,28 +199,38 @@ public struct FailoverMember: Sendable {
         steps.removeAll()
         noteStandstill(now)
         if event.isForTheEar, now < decideAt {
-            if case .heard(let beat) = event { hear(beat, now) }
+            if case .heard(let beat) = event {
+                hear(beat, now)
+                if hasNewAnswers(now) { conclude(now) }
+            }
         } else {
             // First of all: a process that was frozen must not act on what it was told before.
             stopWithoutLease(now)
             take(event, now)
-            decide(now)
-            closeAtStandstill(now)
-            stopWithoutLease(now)
-            tend(now)
-            decideAt = nextWake(after: now)
+            conclude(now)
         }
+        let former = summons
         attend(isTick: event == .tick, now)
+        if summons != former { conclude(now) }
+        sayIfDue(now)
         wakeAt = min(decideAt, wakeToListen(after: now) ?? decideAt)
         defer { actions.removeAll() }
         return actions
+    }
+
+    private mutating func conclude(_ now: Moment) {
+        decide(now)
+        closeAtStandstill(now)
+        stopWithoutLease(now)
+        tend(now)
+        decideAt = nextWake(after: now)
     }
 
     private mutating func take(_ event: FailoverEvent, _ now: Moment) {
         switch event {
         case .tick: break
         case .viewed(let view, let source): see(view, source, now)
-        case .readFailed: readAskedAt = nil
+        case .readFailed(let number): if number == lastRead { readAskedAt = nil }
         case .ruleAnswered(let number, let answer): ruleAnswered(number, answer, now)
         case .heartbeatAnswered(let sequence, let answer): heartbeatAnswered(sequence, answer, now)
         case .reportAnswered(let answer): reportAnswered(answer, now)
@@ -267,19 +281,23 @@ public struct FailoverMember: Sendable {
         noteMembership(rule)
         noteOpening(view, rule)
         noteDown(now)
-        let called = rule.recruitment?.epoch ?? rule.epoch
-        if called > state.promised, !recoversMeanwhile(rule, now) { answerCall(of: called, now) }
-        if called == state.promised {
-            offerOffice(rule, now)
-            offerAtHang(rule, now)
+        dropSummons(rule, now)
+        var called = rule
+        called.recruitment = recruitment(under: rule)
+        let epoch = called.recruitment?.epoch ?? rule.epoch
+        if epoch > state.promised, !recoversMeanwhile(rule, now) { answerCall(of: epoch, now) }
+        if epoch == state.promised {
+            offerOffice(called, now)
+            offerAtHang(called, now)
             // Some phases last no time at all: go on until nothing more follows.
             for _ in 0..<Self.stepsMax {
                 let before = phase
-                advance(rule, now)
+                advance(called, now)
                 if phase == before { break }
             }
-            elect(rule, view.reports, now)
+            elect(called, view.reports, now)
         }
+        storePromise(rule, now)
     }
 
     /// The next step of the present phase; Postgres has no operation in flight.
@@ -344,6 +362,9 @@ public struct FailoverMember: Sendable {
             // A program that did not keep it was here in the epoch that it promised.
             next.keptSince = state.promised == .none ? next.promised : state.promised
         }
+        if next.direct != nil, let rule = view?.rule, rule.recruitment?.epoch ?? rule.epoch >= next.promised {
+            next.direct = nil
+        }
         guard next != state else { return }
         state = next
         actions.append(.save(next))
@@ -400,6 +421,8 @@ public struct FailoverMember: Sendable {
         consider(pause?.endsAt)
         if let sufficientSince { consider(sufficientSince.moment + timings.decisionPatience) }
         if let verdictSince { consider(verdictSince.moment + timings.verdictPatience) }
+        consider(summons.map { $0.since + timings.callMax })
+        if let unstoredSince, let rule = view?.rule { consider(unstoredSince + unstoredWait(rule)) }
         switch phase {
         case .leading(let reigning):
             consider(reigning.heardAt + timings.postgresSilenceMax)

@@ -6,7 +6,7 @@ public struct FailoverSteps: Sendable {
     public enum Step: String, Hashable, Sendable, CaseIterable {
         /// This member missed the leader and asked for a recruitment. Absent where another one's was there first.
         case suspected
-        /// The recruitment is in the rule, and this member knows.
+        /// This member knows of the recruitment: from the rule, or directly.
         case called
         /// Nothing of the old leader can be received any more.
         case fenced
@@ -14,6 +14,8 @@ public struct FailoverSteps: Sendable {
         case promised
         /// The end of the log is known.
         case endRead = "end_read"
+        /// This member had enough answers, and asked the store to name the leader. Absent where another one did.
+        case decided
         /// The rule names this member, and it knows.
         case elected
         /// Postgres is a primary.
@@ -52,6 +54,8 @@ public struct FailoverSteps: Sendable {
         var cause: Cause
         var since: Moment
         var stamps: [Stamp] = []
+        /// When it was called without the rule.
+        var directAt: Moment?
         /// What a standby must have on disk.
         var required: LSN?
 
@@ -74,6 +78,10 @@ public struct FailoverSteps: Sendable {
     private var question: (number: RuleChangeNumber, rule: ClusterRule)?
     /// The recruitment that this member asked for first.
     private var suspicion: (epoch: Epoch, at: Moment)?
+    /// What another member called for directly.
+    private var call: (epoch: Epoch, at: Moment)?
+    /// A direct call that has led to nothing for so long has come to nothing.
+    private static let callMax = Duration.seconds(10)
     private var operation: (id: OperationID, what: PostgresOperation)?
     private var course: Course?
 
@@ -119,8 +127,9 @@ public struct FailoverSteps: Sendable {
             course = Course(epoch: rule.epoch, cause: .postgresEnded, since: now)
         case .gateAnswered(isOpen: true, failure: nil):
             if course?.isPrimary == true { course?.mark(.open, now) }
+        case .heard(let beat): if let epoch = beat.call?.epoch, call?.epoch != epoch { call = (epoch, now) }
         case .tick, .readFailed, .heartbeatAnswered, .reportAnswered, .observed(.standby, after: _), .cannotFollow,
-            .leaderLostLog, .gateAnswered, .volumeHangs, .volumeFailed, .terminate, .heard:
+            .leaderLostLog, .gateAnswered, .volumeHangs, .volumeFailed, .terminate:
             break
         }
     }
@@ -129,14 +138,19 @@ public struct FailoverSteps: Sendable {
         switch action {
         case .changeRule(let next, expectedRevision: _, let number):
             question = (number, next)
+            if next.recruitment == nil, next.epoch == course?.epoch { course?.mark(.decided, now) }
             guard let epoch = next.recruitment?.epoch, rule?.recruitment == nil, suspicion?.epoch != epoch else {
                 return
             }
             suspicion = (epoch, now)
         case .save(let state):
             if let course, state.promised >= course.epoch { self.course?.mark(.promised, now) }
-        case .postgres(let what, let id): operation = (id, what)
-        case .read, .heartbeat, .report, .setGate, .beat, .exit: break
+        case .postgres(let what, let id):
+            operation = (id, what)
+            // It leaves its leader by a word that is not in the rule.
+            if what == .sever, let call, now - call.at < Self.callMax { calledDirectly(to: call.epoch, now) }
+        case .beat(let beat): if let call = beat.call { calledDirectly(to: call.epoch, now) }
+        case .read, .heartbeat, .report, .setGate, .exit: break
         }
     }
 
@@ -149,18 +163,31 @@ public struct FailoverSteps: Sendable {
         self.beat = (beat.epoch, beat.sequence)
     }
 
+    private mutating func calledDirectly(to epoch: Epoch, _ now: Moment) {
+        guard let rule, rule.recruitment == nil, epoch == rule.epoch.next else { return }
+        begin(epoch, because: .leaderSilent, now)
+        if course?.directAt == nil { course?.directAt = now }
+    }
+
+    private mutating func begin(_ epoch: Epoch, because reason: Recruitment.Reason, _ now: Moment) {
+        guard course?.epoch != epoch else { return }
+        // A second one, because the first came to nothing, is of the same failover: clients wait since then.
+        var course = Course(epoch: epoch, cause: .recruitment(reason), since: course?.since ?? beatAt ?? now)
+        if let suspicion, suspicion.epoch == epoch { course.mark(.suspected, suspicion.at) }
+        course.mark(.called, now)
+        self.course = course
+    }
+
     private mutating func learn(_ next: ClusterRule, _ now: Moment) {
         rule = next
         if let recruitment = next.recruitment {
-            guard course?.epoch != recruitment.epoch else { return }
-            // A second one, because the first came to nothing, is of the same failover: clients wait since then.
-            var course = Course(
-                epoch: recruitment.epoch, cause: .recruitment(recruitment.reason),
-                since: course?.since ?? beatAt ?? now)
-            if let suspicion, suspicion.epoch == recruitment.epoch { course.mark(.suspected, suspicion.at) }
-            course.mark(.called, now)
-            self.course = course
-        } else if let course, next.epoch >= course.epoch {
+            begin(recruitment.epoch, because: recruitment.reason, now)
+            course?.directAt = nil
+        } else if let course {
+            guard next.epoch >= course.epoch else {
+                if let at = course.directAt, now - at >= Self.callMax { self.course = nil }
+                return
+            }
             if next.epoch == course.epoch, next.leader == name {
                 if case .recruitment = course.cause { self.course?.mark(.elected, now) }
             } else {

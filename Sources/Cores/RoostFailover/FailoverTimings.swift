@@ -70,6 +70,11 @@ public struct FailoverTimings: Hashable, Sendable {
     /// Once the answers say who leads, the others leave it to that one for so long to tell the store: a write over an ocean
     /// and back.
     public var verdictPatience: Duration = .milliseconds(400)
+    /// A member calls the others directly for so long; whoever has not promised by then does not any more.
+    public var callMax: Duration = .seconds(2)
+    /// Whoever has promised what a member has called for directly, and the store does not call for, waits so long for it, and
+    /// then calls in the store itself: it can follow nobody before.
+    public var unstoredPatience: Duration = .seconds(1)
     /// A leader whose Postgres crashed restarts it in place, so many times within its budget; then it resigns. How far apart
     /// they are says nothing: one that hangs takes `postgresSilenceMax` to be seen, and may take long to recover.
     public var restartsMax: Int = 3

@@ -1,7 +1,8 @@
 public import RoostModel
 
-/// What a member says to each other member directly, several times a second. It is a hint and no more: a beat that is lost,
-/// late or untrue makes a failover come later, or one that was not needed; who leads is decided by the rule alone.
+/// What a member says to each other member directly, several times a second. Whom it hears and misses is a hint and no more: one
+/// that is lost, late or untrue makes a failover come later, or one that was not needed. What it promises in answer to a
+/// recruitment counts as what it says through the store. Who leads is decided by the rule alone.
 public struct MemberBeat: Hashable, Sendable {
     public var member: MemberName
     /// What it has promised. It says nothing about another epoch.
@@ -12,12 +13,21 @@ public struct MemberBeat: Hashable, Sendable {
     public var missesLeader: Bool
     /// The members that it hears.
     public var hears: [MemberName]
+    /// It calls the others to a new epoch.
+    public var call: DirectCall?
+    /// It has been called, and answers.
+    public var answer: DirectAnswer?
 
-    public init(member: MemberName, epoch: Epoch, isOpen: Bool, missesLeader: Bool, hears: [MemberName]) {
+    public init(
+        member: MemberName, epoch: Epoch, isOpen: Bool, missesLeader: Bool, hears: [MemberName],
+        call: DirectCall? = nil, answer: DirectAnswer? = nil
+    ) {
         self.member = member
         self.epoch = epoch
         self.isOpen = isOpen
         self.missesLeader = missesLeader
         self.hears = hears
+        self.call = call
+        self.answer = answer
     }
 }

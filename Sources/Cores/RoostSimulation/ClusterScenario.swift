@@ -25,8 +25,12 @@ public struct ClusterScenario: Sendable, CustomStringConvertible {
         case hangPostgres
         /// All members are slow, in all that they and their Postgres do.
         case load
-        /// A member's beats reach nobody, and nobody's reach it; all else does.
+        /// A member's beats reach nobody, or nobody's reach it, or both; all else does.
         case loseBeats
+        /// Recruitments do not reach the store, and nobody says so.
+        case loseCalls
+        /// Members die between any two things that they do when they are called directly, or call.
+        case crashWhenCalled
         /// The store answers nobody.
         case storeOutage
         /// Changes are made although the answer is lost, or made late.
@@ -121,8 +125,10 @@ public struct ClusterScenario: Sendable, CustomStringConvertible {
     /// …and every member must stream in this.
     public var wholeWithinSeconds: Int
     public var breach: Breach?
+    /// What members report, and by whose promises leaders are chosen, is looked at by itself; else only what it leads to.
     public var checksReports: Bool
-    /// So many members, the last ones, have a program of before there were beats; nil: in some runs some, by the seed.
+    /// So many members, the last ones, have a program of before there were calls in beats, or of before there were beats; nil:
+    /// in some runs some, by the seed.
     public var olderMembers: Int?
 
     public init(

@@ -62,9 +62,29 @@ extension ClusterSimulation {
         guard let former, former.recruitment == nil, let pause = former.pause, !storeWentBack,
             let call = store.view.rule?.recruitment, call.reason != .switchover
         else { return }
+        // It has promised that before it knew of the pause.
+        guard members[member].durable.promised < call.epoch else { return }
         let ahead = Int64((members[member].clockAhead - pausedAhead[member]) / Self.millisecond)
         guard !pause.isOver(at: wallClock + ahead) else { return }
         fail("\(members[member].name) calls for epoch \(call.epoch) in a pause")
+    }
+
+    /// Who leads is all that a change of the leader changes, and promises that are on disk are what it rests on.
+    func checkDecision(_ former: ClusterRule?) {
+        guard let former, let rule = store.view.rule, rule.epoch > former.epoch, !storeWentBack else { return }
+        var change = former.change
+        change?.isPrepared = nil
+        if rule.members != former.members || rule.confirmations != former.confirmations || rule.change != change
+            || rule.changes != former.changes || rule.pause != former.pause || rule.restart != former.restart
+        {
+            fail("\(rule.leader) was chosen by a rule that is no more: \(former), then \(rule)")
+        }
+        guard scenario.checksReports else { return }
+        let promised = members.filter { former.members.contains($0.name) && $0.everPromised >= rule.epoch }.map(\.name)
+        let standbys = promised.count { $0 != former.leader }
+        if !promised.contains(former.leader), standbys < max(former.members.count - former.confirmations, 1) {
+            fail("\(rule.leader) was chosen for epoch \(rule.epoch), which only \(promised) have promised")
+        }
     }
 
     /// What was confirmed or shown, and is not in that rule's history.

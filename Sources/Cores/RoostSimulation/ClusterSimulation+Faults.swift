@@ -35,9 +35,18 @@ extension ClusterSimulation {
             schedule(.thaw(member), after: long)
         case .cutOneWay, .cutBothWays, .isolate: cutWays(fault, member, for: long)
         case .loseBeats:
-            let ways = ways(of: member).filter { $0.0 != storePlace && $0.1 != storePlace }
+            let isOneWay = random.chance(30)
+            let isToOthers = random.chance(50)
+            let ways = ways(of: member).filter {
+                $0.0 != storePlace && $0.1 != storePlace && (!isOneWay || ($0.0 == member) == isToOthers)
+            }
             for (from, to) in ways { beatCuts[from][to] += 1 }
             schedule(.repair(.letBeats(ways)), after: long)
+        case .loseCalls: callsLostUntil = time + long
+        case .crashWhenCalled:
+            for every in made where random.chance(50) {
+                members[every].actionsToLiveOnceCalled = random.pick(0, 10)
+            }
         case .slowMember:
             members[member].slowness = random.pick(3, 20)
             schedule(.repair(.quicken(member)), after: long)
@@ -270,6 +279,7 @@ extension ClusterSimulation {
         storeUnclearUntil = 0
         failingOperationsUntil = 0
         loadUntil = 0
+        callsLostUntil = 0
         putStoreRight()
         // Whoever has paused it looks whether all is well.
         store.changeRule { $0.pause = nil }
@@ -288,6 +298,7 @@ extension ClusterSimulation {
             members[member].recoversUntil = 0
             members[member].watchDelayedUntil = 0
             members[member].actionsToLive = nil
+            members[member].actionsToLiveOnceCalled = nil
             members[member].stallsAtChange = 0
             members[member].supervisorFrozenUntil = 0
             members[member].frozenUntil = 0

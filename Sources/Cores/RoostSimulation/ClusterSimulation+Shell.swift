@@ -11,6 +11,9 @@ extension ClusterSimulation {
             now: moment(of: member))
         members[member].wakeAt = .max
         members[member].lastOperation = .none
+        members[member].beatLife = random.next()
+        members[member].beatsSent = 0
+        members[member].acquaintances = members.map { _ in BeatAcquaintance(challenge: random.next()) }
         note("\(members[member].name) starts: \(members[member].durable) log \(members[member].postgres.log)")
         let life = members[member].life
         tell(member, .tick)
@@ -33,6 +36,7 @@ extension ClusterSimulation {
         members[member].watchIsPending = false
         members[member].watchIsDirty = false
         members[member].actionsToLive = nil
+        members[member].actionsToLiveOnceCalled = nil
         stopPostgres(member)
     }
 
@@ -75,6 +79,7 @@ extension ClusterSimulation {
         guard let actions = members[member].core?.receive(event, now: now) else { return }
         if keepsTrace { traceCore(member, event, actions.filter(\.isWorthALine)) }
         checkSteps(member)
+        countDown(member, event, actions)
         carryOut(actions[...], for: member)
     }
 
@@ -122,7 +127,8 @@ extension ClusterSimulation {
         case .save(let state):
             checkGivingUp(member, state)
             members[member].durable = state
-        case .read: send(.read, from: member)
+            members[member].everPromised = max(members[member].everPromised, state.promised)
+        case .read(let number): send(.read(number), from: member)
         case .changeRule(let rule, let expected, let number):
             send(.rule(rule, expected: expected, number), from: member)
         case .heartbeat(let heartbeat, let revision): send(.heartbeat(heartbeat, ruleRevision: revision), from: member)
@@ -158,25 +164,6 @@ extension ClusterSimulation {
         if members[member].life == life { tell(member, .tick) }
     }
 
-    // MARK: - From member to member
-
-    private func sendBeat(_ beat: MemberBeat, from member: Int) {
-        guard members[member].knowsBeats else { return }
-        members[member].beatsSent += 1
-        let number = members[member].beatsSent
-        for other in members.indices where other != member && members[other].knowsBeats {
-            guard isOpen(member, other), beatCuts[member][other] == 0, !random.chance(beatLossPercent) else { continue }
-            schedule(.beat(to: other, from: member, number: number, beat), after: delay(member, other))
-        }
-    }
-
-    /// One that was overtaken is dropped. Whoever stands still has it in its socket.
-    func hear(_ beat: MemberBeat, on member: Int, from: Int, _ number: Int) {
-        guard members[member].core != nil, number > members[member].beatsHeard[from] else { return }
-        members[member].beatsHeard[from] = number
-        tell(member, .heard(beat))
-    }
-
     // MARK: - The way to the store
 
     private func send(_ request: SimulatedStore.Request, from member: Int) {
@@ -192,7 +179,8 @@ extension ClusterSimulation {
         }
         way = loaded(request: way)
         if isUnclear, random.chance(20) { way += random.pick(500, 4000) * Self.millisecond }
-        let isLost = isUnclear && random.chance(30)
+        var isLost = isUnclear && random.chance(30)
+        if time < callsLostUntil, case .rule(let rule, _, _) = request, rule.recruitment != nil { isLost = true }
         schedule(.request(member, life: life, request, answerBy: answerBy, isLost: isLost), after: way)
         if isLost || way >= limit {
             schedule(.toCore(member, life: life, answer(.unknown, to: request)), after: limit)
@@ -216,6 +204,7 @@ extension ClusterSimulation {
                 checkPause(former, by: member)
                 stallAtChange(former, of: member)
                 ruleChanged(by: member)
+                checkDecision(former)
             }
             publish()
         }
@@ -230,10 +219,10 @@ extension ClusterSimulation {
 
     private func answer(_ outcome: StoreAnswer, to request: SimulatedStore.Request) -> FailoverEvent {
         switch request {
-        case .read:
+        case .read(let number):
             switch outcome {
-            case .applied: return .viewed(store.view, by: .read)
-            case .refused, .unavailable, .unknown: return .readFailed
+            case .applied: return .viewed(store.view, by: .read(number))
+            case .refused, .unavailable, .unknown: return .readFailed(number)
             }
         case .rule(_, _, let number): return .ruleAnswered(number, outcome)
         case .heartbeat(let heartbeat, _): return .heartbeatAnswered(sequence: heartbeat.sequence, outcome)

@@ -18,7 +18,7 @@ public final class ClusterSimulation {
         case readNames(Int, life: Int, process: Int)
         case goByNames(Int, life: Int, process: Int, number: Int)
         case observe(Int, life: Int)
-        case beat(to: Int, from: Int, number: Int, MemberBeat)
+        case datagram(to: Int, from: Int, BeatDatagram)
         case connect(Int, life: Int)
         case deliver(Int, stream: Int, SimulatedLog)
         case acknowledge(to: Int, life: Int, from: Int, end: UInt64, sentAt: Int, retries: Int)
@@ -71,6 +71,10 @@ public final class ClusterSimulation {
     var beatCuts: [[Int]]
     /// So many beats of a hundred are lost.
     let beatLossPercent: Int
+    /// So many come twice, and so many once more after long: whatever keeps them is no friend.
+    let beatRepeatPercent: Int
+    /// Recruitments do not reach the store until then.
+    var callsLostUntil = 0
     var storeAwayUntil = 0
     var storeUnclearUntil = 0
     var failingOperationsUntil = 0
@@ -127,6 +131,7 @@ public final class ClusterSimulation {
         delays = cuts
         beatCuts = cuts
         beatLossPercent = random.choose([0, 0, 1, 10])
+        beatRepeatPercent = random.choose([0, 0, 2, 20])
         disksToLose = scenario.members / 2
         // Few kinds of fault in a run find more than all in each.
         var chosen: [ClusterScenario.Fault] = []
@@ -135,9 +140,10 @@ public final class ClusterSimulation {
         faults = chosen
         pace = random.pick(500, 5000)
         let older = scenario.olderMembers ?? (!faults.isEmpty && random.chance(20) ? random.pick(1, names.count) : 0)
-        for member in members.indices {
-            members[member].beatsHeard = Array(repeating: 0, count: names.count)
-            members[member].knowsBeats = member < names.count - older
+        let isBeforeBeats = random.chance(50)
+        for member in names.count - older..<names.count {
+            members[member].knowsCalls = false
+            members[member].knowsBeats = !isBeforeBeats
         }
         layOut()
     }
@@ -188,7 +194,7 @@ public final class ClusterSimulation {
         case .readNames(let leader, let life, let process): readNames(leader, life, process)
         case .goByNames(let leader, let life, let process, let number): goByNames(leader, life, process, number)
         case .observe(let member, let life): observe(member, life)
-        case .beat(let member, let from, let number, let beat): hear(beat, on: member, from: from, number)
+        case .datagram(let member, let from, let datagram): receive(datagram, on: member, from: from)
         case .connect(let member, let life): connect(member, life)
         case .deliver(let member, let stream, let log): deliver(member, stream, log)
         case .acknowledge(let leader, let life, let from, let end, let sentAt, let retries):

@@ -50,12 +50,20 @@ struct SimulatedMember {
     /// Something befalls its supervisor when its next change of who is a member is in the store.
     var stallsAtChange = 0
 
-    /// Its program is of a version that knows beats.
+    /// Its program is of a version that knows beats…
     var knowsBeats = true
-    /// Of the last beat that it has sent, in all its lives.
-    var beatsSent = 0
-    /// Of the last beat from each member that it was handed.
-    var beatsHeard: [Int] = []
+    /// …and calls and answers in them.
+    var knowsCalls = true
+    /// Of its process, as its datagrams have it.
+    var beatLife: UInt64 = 0
+    /// In this life.
+    var beatsSent: UInt64 = 0
+    /// What its process knows of each member's datagrams.
+    var acquaintances: [BeatAcquaintance] = []
+    /// Dies after so many actions from when it is called directly, or calls.
+    var actionsToLiveOnceCalled: Int?
+    /// The highest epoch that was ever on its disk as promised, also on a disk that it has lost.
+    var everPromised = Epoch.none
 
     var isUp: Bool { core != nil }
 

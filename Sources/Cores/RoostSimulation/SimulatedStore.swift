@@ -4,7 +4,7 @@ import RoostModel
 /// The store: linearizable, by one revision; only the way to it is bad.
 struct SimulatedStore {
     enum Request {
-        case read
+        case read(ReadNumber)
         case rule(ClusterRule, expected: Int64, RuleChangeNumber)
         case heartbeat(Heartbeat, ruleRevision: Int64)
         case report(MemberReport)

@@ -388,7 +388,8 @@ public struct MemberReport: Hashable, Sendable, Codable {
     /// say.
     public var detail: String?
     /// What it says of `position` counts in a recruitment, but it cannot lead: its log goes on with bytes that no leader
-    /// wrote, or its Postgres does not start, as where its volume has no room. `detail` says which. Nil means no.
+    /// wrote, or its Postgres does not start, as where its volume has no room, or answers nothing, or is being stopped.
+    /// `detail` says which. Nil means no.
     public var cannotLead: Bool?
     /// Its data has to be replaced by a copy, and its volume has no room for both: it asks the leader for leave to
     /// remove its own first. Nil means no.

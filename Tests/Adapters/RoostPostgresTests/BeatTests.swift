@@ -35,8 +35,11 @@ import Testing
         func stop() { isOver.withLock { $0 = true } }
         var beats: [MemberBeat] { heard.withLock { $0 } }
 
-        func say(epoch: UInt64) {
-            post.send(MemberBeat(member: name, epoch: Epoch(epoch), isOpen: true, missesLeader: false, hears: []))
+        func say(epoch: UInt64, call: DirectCall? = nil, answer: DirectAnswer? = nil) {
+            post.send(
+                MemberBeat(
+                    member: name, epoch: Epoch(epoch), isOpen: true, missesLeader: false, hears: [], call: call,
+                    answer: answer))
         }
     }
 
@@ -79,6 +82,38 @@ import Testing
         }
         #expect(isHeard == true)
         #expect(first.beats.allSatisfy { $0.member == second.name })
+    }
+
+    /// To all others at once, with what a recruitment needs, as it was said last.
+    @Test func callsAndAnswersCome() async throws {
+        let addresses = Self.addresses(5, count: 3)
+        let ears = try (1...3).map { try Ear($0, of: addresses, password: "secret") }
+        defer { for ear in ears { ear.stop() } }
+        let call = DirectCall(epoch: Epoch(6), revision: 1234, stored: 1240)
+        let answer = DirectAnswer(
+            epoch: Epoch(6), reigns: 5, digest: 77, end: LSN(0x3000148), replayed: LSN(0x3000148), timeline: 5,
+            cannotLead: false)
+        let isHeard = try await poll(for: .seconds(10)) { () -> Bool? in
+            ears[0].say(epoch: 6, call: call, answer: answer)
+            ears[1].say(epoch: 6, answer: answer)
+            ears[2].say(epoch: 5)
+            let fromFirst = [ears[1], ears[2]].allSatisfy { ear in
+                ear.beats.contains { $0.member == ears[0].name && $0.call == call && $0.answer == answer }
+            }
+            let fromSecond = [ears[0], ears[2]].allSatisfy { ear in
+                ear.beats.contains { $0.member == ears[1].name && $0.call == nil && $0.answer == answer }
+            }
+            return fromFirst && fromSecond ? true : nil
+        }
+        #expect(isHeard == true)
+        // Whoever has nothing to say of it says nothing.
+        #expect(ears[0].beats.allSatisfy { $0.member != ears[2].name || $0.call == nil && $0.answer == nil })
+        ears[0].say(epoch: 6)
+        let isOver = try await poll(for: .seconds(10)) { () -> Bool? in
+            ears[0].say(epoch: 6)
+            return ears[1].beats.last { $0.member == ears[0].name }?.answer == nil ? true : nil
+        }
+        #expect(isOver == true)
     }
 
     /// It has the cluster's addresses, and another password.

@@ -63,7 +63,7 @@ import Testing
             #expect(violation.what.contains("in a pause"), "\(violation)")
         case .trustsRestoredStore, .believesShortLeader, .rewindsUntried, .trustsShortLeader, .keepsOfficeWhileDown,
             .restartsTogether, .namesUnprepared, .namesUnproven, .asksLessFirst, .stepsAhead, .resignsWhenAlone,
-            .keepsOfficeWhileHung, .leavesSilentStandby:
+            .keepsOfficeWhileHung, .leavesSilentStandby, .promisesInMemory, .countsForeignAnswers, .decidesOnMovedRule:
             Issue.record("has faults of its own")
         }
     }
@@ -72,8 +72,32 @@ import Testing
     private static let needsOwnFaults: [Breakage] = [
         .trustsRestoredStore, .believesShortLeader, .rewindsUntried, .trustsShortLeader, .keepsOfficeWhileDown,
         .restartsTogether, .namesUnprepared, .namesUnproven, .asksLessFirst, .stepsAhead, .resignsWhenAlone,
-        .keepsOfficeWhileHung, .leavesSilentStandby,
+        .keepsOfficeWhileHung, .leavesSilentStandby, .promisesInMemory, .countsForeignAnswers, .decidesOnMovedRule,
     ]
+
+    /// What members may not do with calls and answers that come straight from others.
+    private static let directFaults: [Breakage: [ClusterScenario.Fault]] = [
+        .promisesInMemory: DirectCallTests.faults,
+        .countsForeignAnswers: DirectCallTests.faults,
+        .decidesOnMovedRule: [
+            .crashMember, .isolate, .loseCalls, .restartAll, .restartAll, .restartAll, .restartInOffice, .pause,
+        ],
+    ]
+
+    @Test(arguments: [
+        (Breakage.promisesInMemory, ["have promised", "confirmed"]),
+        (.countsForeignAnswers, ["have promised", "confirmed", "opens without"]),
+        (.decidesOnMovedRule, ["a rule that is no more"]),
+    ])
+    func wrongWaysWithDirectCallsAreNoticed(_ breakage: Breakage, signs: [String]) throws {
+        let faults = try #require(Self.directFaults[breakage])
+        let isNoticed = (1...Self.seedsMax).contains { seed in
+            let scenario = ClusterScenario(seed: seed, members: 3, faults: faults, chaosSeconds: 60, olderMembers: 0)
+            guard let violation = ClusterSimulation(scenario, breakage: breakage).run().violation else { return false }
+            return signs.contains { violation.what.contains($0) }
+        }
+        #expect(isNoticed, "\(breakage)")
+    }
 
     /// Who confirms and who decides change one after the other: in the wrong order, or without proof, a commit is confirmed
     /// by members of which those that decide need not have one.

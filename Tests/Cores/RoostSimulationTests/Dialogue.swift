@@ -15,6 +15,8 @@ struct Dialogue {
     var operation = OperationID.none
     /// The last change of the rule that was asked for.
     var ruleChange = RuleChangeNumber.none
+    /// The last read.
+    var lastRead = ReadNumber.none
     /// The last report, which the store takes at once.
     var stored: MemberReport?
 
@@ -49,12 +51,13 @@ struct Dialogue {
         }
         for case .postgres(_, let id) in actions { operation = id }
         for case .changeRule(_, _, let number) in actions { ruleChange = number }
+        for case .read(let number) in actions { lastRead = number }
         return actions
     }
 
     mutating func wait(_ duration: Duration) { now = now + duration }
 
-    mutating func read() -> [FailoverAction] { tell(.viewed(view, by: .read)) }
+    mutating func read() -> [FailoverAction] { tell(.viewed(view, by: .read(lastRead))) }
     mutating func watch() -> [FailoverAction] { tell(.viewed(view, by: .watch)) }
 
     mutating func change(_ change: (inout ClusterRule) -> Void) {

@@ -12,7 +12,7 @@ private struct WatchedDialogue {
         self.dialogue = dialogue
         steps = FailoverSteps(of: dialogue.member.name)
         // What a shell would have handed to both from the beginning.
-        _ = steps.note(.viewed(dialogue.view, by: .read), [], from: dialogue.now, to: dialogue.now)
+        _ = steps.note(.viewed(dialogue.view, by: .read(dialogue.lastRead)), [], from: dialogue.now, to: dialogue.now)
     }
 
     @discardableResult
@@ -108,7 +108,9 @@ private struct WatchedDialogue {
         var asked: ClusterRule?
         for _ in 0..<100 where asked == nil {
             watched.dialogue.wait(.milliseconds(100))
-            for case .changeRule(let rule, _, _) in watched.tell(.viewed(watched.dialogue.view, by: .read)) {
+            for case .changeRule(let rule, _, _) in watched.tell(
+                .viewed(watched.dialogue.view, by: .read(watched.dialogue.lastRead)))
+            {
                 asked = rule
             }
         }
@@ -127,6 +129,48 @@ private struct WatchedDialogue {
         let suspected = try #require(stamps["suspected"])
         #expect(suspected >= 2000 && suspected <= 4000)
         #expect(stamps["called"] == suspected + 120)
+    }
+
+    /// By another member's word, and before the rule says anything.
+    @Test func aDirectRecruitmentBeginsWithTheCall() throws {
+        var watched = WatchedDialogue(try Dialogue.follower("m2"))
+        let names = watched.dialogue.names
+        let revision = watched.dialogue.ruleRevision
+        func beat(_ member: Int, _ call: DirectCall? = nil, _ answer: DirectAnswer? = nil) -> FailoverEvent {
+            .heard(
+                MemberBeat(
+                    member: names[member], epoch: Epoch(call == nil ? 1 : 2), isOpen: member == 0,
+                    missesLeader: false, hears: [], call: call, answer: answer))
+        }
+        for sequence in 2...47 as ClosedRange<UInt64> {
+            watched.dialogue.beat(sequence)
+            watched.tell(.viewed(watched.dialogue.view, by: .watch), after: 100)
+            if sequence < 42 { watched.tell(beat(0)) }
+            watched.tell(beat(2))
+            watched.tell(.tick)
+        }
+        watched.tell(beat(2, DirectCall(epoch: Epoch(2), revision: revision)), after: 100)
+        watched.ended(after: 60)
+        watched.ended(.end(LSN(1000), timeline: 1), after: 40)
+        let history = try #require(watched.dialogue.rule?.history)
+        let answer = DirectAnswer(
+            epoch: Epoch(2), reigns: 1, digest: history.digest, end: LSN(900), replayed: LSN(900), timeline: 1,
+            cannotLead: false)
+        let decided = watched.tell(
+            beat(2, DirectCall(epoch: Epoch(2), revision: revision, stored: revision + 50), answer), after: 30)
+        #expect(decided.contains { if case .changeRule = $0 { true } else { false } })
+        watched.dialogue.revision = revision + 60
+        watched.tell(.ruleAnswered(watched.dialogue.ruleChange, .applied(revision: revision + 60)), after: 120)
+        watched.ended(.promoted(switchPoint: LSN(1000), timeline: 2), after: 200)
+        watched.observed(try watched.dialogue.primary(1001, ["m3": 1001]), after: 100)
+        watched.tell(.gateAnswered(isOpen: true, failure: nil), after: 40)
+        // The store's last heartbeat is as old as the call.
+        #expect(
+            watched.stamps == [
+                "called": 100, "fenced": 160, "promised": 165, "end_read": 200, "decided": 230, "elected": 350,
+                "promoted": 550, "confirmed": 650, "open": 690,
+            ])
+        #expect(watched.account?.cause == .recruitment(.leaderSilent) && watched.account?.epoch == Epoch(2))
     }
 
     @Test func oneThatAnotherWinsIsForgotten() throws {

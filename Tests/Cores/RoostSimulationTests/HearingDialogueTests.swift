@@ -240,15 +240,49 @@ import Testing
     @Test func aDatagramIsReadAsItWasWritten() throws {
         let datagram = try datagram(life: .max, number: 3, challenge: 4, echo: 5)
         #expect(BeatDatagram(datagram.bytes) == datagram)
-        // A later version says more.
+        // A later version says more, and one before there were calls less.
         #expect(BeatDatagram(datagram.bytes + [1, 2, 3]) == datagram)
+        #expect(BeatDatagram(datagram.bytes.dropLast()) == datagram)
         var other = datagram.bytes
         other[0] = BeatDatagram.version + 1
         #expect(BeatDatagram(other) == nil)
     }
 
+    @Test func callsAndAnswersAreReadAsTheyWereWritten() throws {
+        let call = DirectCall(epoch: Epoch(8), revision: .max, stored: 12)
+        let answer = DirectAnswer(
+            epoch: Epoch(8), reigns: 64, digest: .max - 1, end: LSN(.max), replayed: LSN(5), timeline: .max,
+            cannotLead: true)
+        let parts: [(DirectCall?, DirectAnswer?)] = [(call, nil), (nil, answer), (call, answer)]
+        for (call, answer) in parts {
+            var datagram = try datagram()
+            let least = datagram.bytes.count
+            datagram.beat.call = call
+            datagram.beat.answer = answer
+            #expect(BeatDatagram(datagram.bytes) == datagram)
+            #expect(BeatDatagram(datagram.bytes + [1, 2, 3]) == datagram)
+            for count in least..<datagram.bytes.count { #expect(BeatDatagram(datagram.bytes.prefix(count)) == nil) }
+        }
+    }
+
+    /// Of as many members as there can be, with names as long as they can be.
+    @Test func theLongestFits() throws {
+        let names = try (0..<PostgresNames.membersMax).map { number in
+            try MemberName(String(repeating: "m", count: 61) + "\(number)")
+        }
+        let answer = DirectAnswer(
+            epoch: Epoch(8), reigns: 64, digest: 1, end: LSN(1), replayed: LSN(1), timeline: 1, cannotLead: false)
+        let datagram = BeatDatagram(
+            MemberBeat(
+                member: names[0], epoch: Epoch(7), isOpen: true, missesLeader: true, hears: names,
+                call: DirectCall(epoch: Epoch(8), revision: 1), answer: answer),
+            to: names[1], life: 1, number: 1, challenge: 1, echo: 1)
+        #expect(BeatDatagram(datagram.bytes) == datagram)
+    }
+
     @Test func whatIsCutOffOrTooLongIsNone() throws {
-        let bytes = try datagram().bytes
+        // Without the last byte it is one of before there were calls.
+        let bytes = try datagram().bytes.dropLast()
         for count in 0..<bytes.count { #expect(BeatDatagram(bytes.prefix(count)) == nil, "\(count) bytes") }
         let rest = [UInt8](repeating: 0, count: BeatDatagram.bytesMax)
         #expect(BeatDatagram(bytes + rest) == nil)

@@ -10,7 +10,7 @@ import Testing
         var dialogue = try Dialogue("m1", state: state)
         dialogue.rule = Dialogue.firstRule(dialogue.names)
         dialogue.tell(.tick)
-        let actions = dialogue.all(.viewed(dialogue.view, by: .read))
+        let actions = dialogue.all(.viewed(dialogue.view, by: .read(dialogue.lastRead)))
         #expect(!actions.contains { if case .postgres = $0 { true } else { false } })
         let started = dialogue.tell(.heartbeatAnswered(sequence: 1, .applied(revision: 20)))
         #expect(

@@ -43,6 +43,31 @@ import Testing
         #expect(dialogue.observed(try dialogue.primary(500, ["m2": 500])).last == .setGate(isOpen: true))
     }
 
+    /// A standby whose disk hangs can promise nothing, and still says how far it was: a leader that comes back with less has
+    /// lost something, and its answer alone proves nothing.
+    @Test func whatAStandbyHadIsSaidUntilItAnswers() throws {
+        var dialogue = try Dialogue.follower("m2")
+        let names = dialogue.names
+        let sample = StandbyObservation(
+            timeline: 1, received: LSN(1200), replayed: LSN(1200), isStreaming: true, silence: .zero, lag: .zero)
+        _ = dialogue.observed(.standby(sample))
+        dialogue.change { $0.recruitment = Recruitment(epoch: Epoch(2), proposer: names[2], reason: .leaderSilent) }
+        #expect(dialogue.watch().contains(.postgres(.sever, dialogue.operation)))
+        _ = dialogue.tell(.volumeHangs(since: dialogue.now))
+        dialogue.wait(.seconds(20))
+        _ = dialogue.tell(.tick)
+        let said = try #require(dialogue.stored)
+        #expect(said.promised == .first && said.position?.end == LSN(1200) && said.cannotLead == true)
+
+        var answer = report(names[0], 1199)
+        let rule = try #require(dialogue.rule)
+        (answer.promised, answer.chain) = (Epoch(2), rule.history)
+        let tally = try #require(RecruitmentTally(rule: rule, reports: [answer, said]))
+        #expect(!tally.isSufficient && tally.bereft.map(\.member) == [names[0]])
+        (answer.position, answer.replayed) = (said.position, LSN(1200))
+        #expect(RecruitmentTally(rule: rule, reports: [answer, said])?.isSufficient == true)
+    }
+
     /// Its receiver begins with the segment that the leader's end is in: it streams, and says how far it is.
     @Test func aLeaderThatHasLessThanAStandbyThatStreamsDoesNotOpen() throws {
         var dialogue = try Dialogue.leader()

@@ -1,0 +1,153 @@
+import RoostModel
+
+// Recruitments and their answers straight from member to member. Nothing rests on a call but that a member leaves its leader:
+// what decides is the fence, the promise on disk, the answer, and the store's compare-and-swap, as by way of the store.
+extension FailoverMember {
+    /// A recruitment that this member heard of directly, or has called: until the store has it, or another rule.
+    struct Summons: Hashable, Sendable {
+        var recruitment: Recruitment
+        /// Of the rule that it is called under.
+        var revision: Int64
+        /// Of the rule that has it and has changed in nothing else.
+        var stored: Int64?
+        var since: Moment
+        /// Only with ``Breakage/decidesOnMovedRule``.
+        var rule: ClusterRule?
+    }
+
+    /// What members are called to under this rule: by the rule itself, by what this member has promised directly, or by a call
+    /// that it heeds. Nil: they follow its leader.
+    func recruitment(under rule: ClusterRule) -> Recruitment? {
+        if let stored = rule.recruitment { return stored }
+        if hasPromisedDirectly(beyond: rule) {
+            if let summons, summons.recruitment.epoch == state.promised { return summons.recruitment }
+            return call(of: state.promised, by: name, rule)
+        }
+        guard let summons, summons.revision == view?.ruleRevision, rule.epoch == state.promised,
+            summons.recruitment.epoch == rule.epoch.next
+        else { return nil }
+        return summons.recruitment
+    }
+
+    /// The store does not call for what this member has promised: its promise came first.
+    func hasPromisedDirectly(beyond rule: ClusterRule) -> Bool {
+        rule.recruitment == nil && state.direct == state.promised && state.promised == rule.epoch.next
+    }
+
+    private func call(of epoch: Epoch, by proposer: MemberName, _ rule: ClusterRule) -> Recruitment {
+        Recruitment(epoch: epoch, proposer: proposer, reason: .leaderSilent, target: rule.switchover?.liveTarget)
+    }
+
+    /// Writes the recruitment to the store and says it to the others, who need not wait for the store.
+    mutating func callDirectly(_ rule: ClusterRule, _ now: Moment) {
+        guard ruleChange == nil, now >= ruleChangeDueAt, let revision = view?.ruleRevision else { return }
+        callForSilence(rule, now)
+        summon(by: name, revision, rule, now)
+    }
+
+    /// A call counts for whoever misses the leader too: one that is merely cut off takes nobody from a leader that is well.
+    mutating func heedCalls(_ rule: ClusterRule, _ now: Moment) {
+        guard summons == nil, listening.missesLeader, mayCall(under: rule, now), let revision = view?.ruleRevision,
+            let caller = listening.hearing.voices.first(where: { voice in
+                guard let call = voice.beat.call, voice.beat.member != rule.leader else { return false }
+                return call.revision == revision && call.epoch == rule.epoch.next
+                    && listening.hearing.hears(voice, now, timings)
+            })
+        else { return }
+        summon(by: caller.beat.member, revision, rule, now)
+    }
+
+    private mutating func summon(by caller: MemberName, _ revision: Int64, _ rule: ClusterRule, _ now: Moment) {
+        summons = Summons(
+            recruitment: call(of: rule.epoch.next, by: caller, rule), revision: revision, since: now,
+            rule: breakage == .decidesOnMovedRule ? rule : nil)
+    }
+
+    /// Forgets a call that has come to nothing, or to its end.
+    mutating func dropSummons(_ rule: ClusterRule, _ now: Moment) {
+        guard let summons else { return }
+        let isOver = rule.epoch >= summons.recruitment.epoch || state.promised > summons.recruitment.epoch
+        let isHeeded = state.promised == summons.recruitment.epoch
+        let isLate = now - summons.since >= timings.callMax
+        if isOver || !isHeeded && (isLate || summons.revision != view?.ruleRevision) { self.summons = nil }
+    }
+
+    /// What this member says to the others of it.
+    func directCall(_ now: Moment) -> DirectCall? {
+        guard let summons, summons.recruitment.proposer == name, now - summons.since < timings.callMax,
+            let rule = view?.rule, rule.epoch < summons.recruitment.epoch
+        else { return nil }
+        return DirectCall(epoch: summons.recruitment.epoch, revision: summons.revision, stored: summons.stored)
+    }
+
+    /// The leader that is left answers through the store: what it may have lost is seen there.
+    func directAnswer(_ now: Moment) -> DirectAnswer? {
+        guard let rule = view?.rule, rule.leader != name, rule.members.contains(name), let report = answerReport(now),
+            breakage != .reportsPromisedEpoch
+        else { return nil }
+        return DirectAnswer(report, of: rule.history)
+    }
+
+    /// The store has the recruitment: others may decide on that revision before their watch shows it.
+    mutating func noteStored(_ change: ClusterRule, _ revision: Int64) {
+        if let summons, change.recruitment == summons.recruitment, change.epoch < summons.recruitment.epoch {
+            self.summons?.stored = revision
+        }
+    }
+
+    // MARK: - Deciding
+
+    /// With what members have said directly in place of what the store has of them, and this member's own answer, which the
+    /// store need not have yet.
+    func answers(to recruitment: Recruitment, _ rule: ClusterRule, _ stored: [MemberReport], _ now: Moment)
+        -> [MemberReport]
+    {
+        var direct: [MemberReport] = []
+        for voice in listening.hearing.voices where voice.beat.member != rule.leader {
+            let isOfNow = listening.hearing.hears(voice, now, timings)
+            guard let answer = voice.beat.answer, isOfNow || breakage == .countsForeignAnswers,
+                var report = answer.report(of: voice.beat.member, by: rule.history)
+            else { continue }
+            if breakage == .countsForeignAnswers { report.promised = recruitment.epoch }
+            if report.promised == recruitment.epoch { direct.append(report) }
+        }
+        if rule.leader != name, let own = answerReport(now) { direct.append(own) }
+        return stored.filter { report in !direct.contains { $0.member == report.member } } + direct
+    }
+
+    /// The revision on which to decide: of the rule as this member knows it, and the recruitment. Nil: the store may have taken
+    /// the recruitment, and this member does not know that revision yet.
+    func revisionToDecideOn(_ recruitment: Recruitment) -> Int64? {
+        guard let view, let rule = view.rule else { return nil }
+        if rule.recruitment != nil { return view.ruleRevision }
+        let heard = listening.hearing.voices.compactMap(\.beat.call).first {
+            $0.epoch == recruitment.epoch && $0.revision == view.ruleRevision && $0.stored != nil
+        }
+        if let stored = heard?.stored { return stored }
+        // Its own question is answered by the time it may ask another.
+        return recruitment.proposer == name ? view.ruleRevision : nil
+    }
+
+    /// A promise that the store does not call for binds this member to nobody: it has the store call for it. Also in a pause,
+    /// which can only have come after the promise.
+    mutating func storePromise(_ rule: ClusterRule, _ now: Moment) {
+        guard hasPromisedDirectly(beyond: rule), let recruitment = recruitment(under: rule) else {
+            unstoredSince = nil
+            return
+        }
+        let since = unstoredSince ?? now
+        unstoredSince = since
+        guard now >= since + unstoredWait(rule) else { return }
+        var next = rule
+        next.recruitment = recruitment
+        changeRule(next, now)
+    }
+
+    /// Who called writes it again at once; the others one after the other.
+    func unstoredWait(_ rule: ClusterRule) -> Duration {
+        if let summons, summons.recruitment.proposer == name, summons.recruitment.epoch == state.promised {
+            return .zero
+        }
+        return timings.unstoredPatience + timings.stagger * rule.members.prefix { $0 != name }.count
+    }
+}

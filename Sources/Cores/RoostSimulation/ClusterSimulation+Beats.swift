@@ -1,0 +1,55 @@
+internal import RoostFailover
+import RoostModel
+
+// What members say to each other directly: datagrams that are lost, late, doubled, out of order and repeated after long.
+extension ClusterSimulation {
+    func sendBeat(_ beat: MemberBeat, from member: Int) {
+        guard members[member].knowsBeats else { return }
+        for other in members.indices where other != member && members[other].knowsBeats {
+            var beat = beat
+            if !members[member].knowsCalls || !members[other].knowsCalls {
+                beat.call = nil
+                beat.answer = nil
+            }
+            members[member].beatsSent += 1
+            let known = members[member].acquaintances[other]
+            let datagram = BeatDatagram(
+                beat, to: members[other].name, life: members[member].beatLife, number: members[member].beatsSent,
+                challenge: known.challenge, echo: known.echo)
+            checkBytes(of: datagram)
+            carry(datagram, from: member, to: other)
+        }
+    }
+
+    private func carry(_ datagram: BeatDatagram, from member: Int, to other: Int) {
+        guard isOpen(member, other), beatCuts[member][other] == 0, !random.chance(beatLossPercent) else { return }
+        schedule(.datagram(to: other, from: member, datagram), after: delay(member, other))
+        guard random.chance(beatRepeatPercent) else { return }
+        let late = random.chance(50) ? random.pick(0, 300) * Self.millisecond : random.pick(1, 30) * Self.second
+        schedule(.datagram(to: other, from: member, datagram), after: delay(member, other) + late)
+    }
+
+    /// What is said of a recruitment is read as it was written, and fits.
+    private func checkBytes(of datagram: BeatDatagram) {
+        guard datagram.beat.call != nil || datagram.beat.answer != nil else { return }
+        if BeatDatagram(datagram.bytes) != datagram { fail("a datagram is not read as it was written: \(datagram)") }
+    }
+
+    /// Whoever stands still has it in its socket.
+    func receive(_ datagram: BeatDatagram, on member: Int, from: Int) {
+        guard members[member].core != nil,
+            members[member].acquaintances[from].admits(datagram, next: random.next())
+        else { return }
+        tell(member, .heard(datagram.beat))
+    }
+
+    /// Something befalls it between any two things that it does when it is called, or calls.
+    func countDown(_ member: Int, _ event: FailoverEvent, _ actions: [FailoverAction]) {
+        guard let left = members[member].actionsToLiveOnceCalled, members[member].actionsToLive == nil else { return }
+        var isCalled = actions.contains { if case .beat(let beat) = $0 { beat.call != nil } else { false } }
+        if case .heard(let beat) = event, beat.call != nil { isCalled = true }
+        guard isCalled else { return }
+        members[member].actionsToLiveOnceCalled = nil
+        members[member].actionsToLive = left
+    }
+}
