@@ -162,7 +162,32 @@ extension OCIRuntime {
             guard Glibc.mount("overlay", folders.root, "overlay", UInt(MS_NODEV | MS_NOSUID), options) == 0 else {
                 throw SystemError("mount an overlay at", folders.root)
             }
+        }
+        try inspect(for: spec.launch) { () throws(SystemError) in
             for disk in spec.launch.disks { try FirstUse.prepare(disk, image: image, user: spec.user) }
+        }
+        // In the root as it is mounted, where nothing runs yet.
+        let obstacle = try report("launch", spec.launch.id) { () throws(SystemError) in
+            try MountPoints.obstacle(in: folders.root)
+        }
+        if let obstacle {
+            throw RuntimeError(
+                code: .imageInvalid, operation: "launch", subject: "machine \(spec.launch.id)",
+                cause: "\(obstacle) in the image \(spec.launch.image) is no folder, and the host mounts there")
+        }
+    }
+
+    /// What looks into an image fails by what the image has, as links that lead nowhere do, or by what the host has not.
+    private func inspect<Value>(
+        for launch: MachineLaunch, _ body: () throws(SystemError) -> Value
+    ) throws(RuntimeError) -> Value {
+        do { return try body() } catch {
+            guard ForeignFile.isDoomed(error) else {
+                return try report("look into the image of", launch.id) { () throws(SystemError) in throw error }
+            }
+            throw RuntimeError(
+                code: .imageInvalid, operation: "launch", subject: "machine \(launch.id)",
+                cause: "\(error.subject) in the image \(launch.image): \(String(cString: strerror(error.code)))")
         }
     }
 
@@ -208,7 +233,7 @@ extension OCIRuntime {
     private func requireProgram(
         _ program: String, _ process: RuntimeSpec.Process, _ image: UnpackedImage, _ launch: MachineLaunch
     ) throws(RuntimeError) {
-        let isMissing = try report("look for the program of", launch.id) { () throws(SystemError) in
+        let isMissing = try inspect(for: launch) { () throws(SystemError) in
             try ProgramCheck.isMissing(
                 program, environment: process.env, workingDirectory: process.cwd, root: image.rootPath,
                 disks: launch.disks)

@@ -264,6 +264,38 @@ struct ConfinementTests {
         }
     }
 
+    /// The runtime makes files of its own there, and goes there by name.
+    @Test("A link of an image at a place to mount at leads nobody out of the root", arguments: ["dev", "proc", "sys"])
+    func linksWhereTheRuntimeMounts(_ name: String) async throws {
+        try await Workshop.with { workshop in
+            let canary = workshop.folder + "/canary"
+            try DurableFile.makeFolder(canary)
+            try DurableFile.write("precious", to: canary + "/ptmx", mode: 0o644)
+            let up = String(repeating: "../", count: 20)
+            for target in [up + canary.dropFirst(), canary, "missing", "tmp", name] {
+                try await Command("sh", ["-c", "rm -rf \(workshop.root)/\(name)"]).run()
+                try #require(symlink(target, "\(workshop.root)/\(name)") == 0)
+                let launch = try await workshop.launch("sleep 60")
+                let refused = await refusal { _ = try await workshop.runtime.launch(launch) }
+                #expect(refused?.isPermanent == true, "\(target): \(String(describing: refused))")
+                #expect(refused?.cause.hasPrefix("/\(name) in the image dir:") == true, "\(refused?.cause ?? "")")
+                #expect(try FolderListing.names(in: canary) == ["ptmx"])
+                #expect(try DurableFile.read(canary + "/ptmx") == Array("precious".utf8))
+            }
+        }
+    }
+
+    @Test("A program that is a link to itself is the image's fault, and not tried again")
+    func aProgramThatIsALinkToItself() async throws {
+        try await Workshop.with { workshop in
+            try await Command("rm", ["-f", workshop.root + "/bin/sh"]).run()
+            try #require(symlink("sh", workshop.root + "/bin/sh") == 0)
+            let launch = try await workshop.launch("true")
+            let refused = await refusal { _ = try await workshop.runtime.launch(launch) }
+            #expect(refused?.isPermanent == true && refused?.cause.hasPrefix("/bin/sh in the image") == true)
+        }
+    }
+
     @Test func aFreshVolumeLooksLikeTheImagesFolder() async throws {
         try await Workshop.with { workshop in
             let volume = workshop.folder + "/volume"
