@@ -74,8 +74,9 @@ import Testing
         ])
         for run in runs {
             #expect(run.violation == nil && run.epochs == 3, "\(run.scenario)")
-            // From the twentieth second to the fortieth, and what an election and a start take.
-            #expect((19.5...26).contains(run.longestGapSeconds), "\(run.scenario): \(run.longestGapSeconds) s")
+            // From the twentieth second to the fortieth, and what an election and a start take, or a copy where the log that a
+            // rewind needs is gone.
+            #expect((19.5...31).contains(run.longestGapSeconds), "\(run.scenario): \(run.longestGapSeconds) s")
         }
     }
 }
