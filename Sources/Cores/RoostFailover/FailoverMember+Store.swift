@@ -4,7 +4,7 @@ import RoostModel
 extension FailoverMember {
     mutating func see(_ seen: StoreView, _ source: ViewSource, _ now: Moment) {
         let isRead = source == .read
-        let askedAt = readAskedAt
+        let (askedAt, heardAt) = (readAskedAt, storeHeardAt)
         if isRead {
             readAskedAt = nil
             if now - storeHeardAt > timings.storeGapMax { storeSince = now }
@@ -18,10 +18,12 @@ extension FailoverMember {
             forgetView()
         }
         if isRead { reversedAt = nil }
+        // Of a store that was not heard for longer, or that has gone back, a wish may be of any time.
+        let isComing = view?.rule != nil && now - heardAt <= timings.lease
         noteNews(seen, now)
         view = seen
         shared.note(seen, besides: name)
-        noteWishes(seen, now)
+        noteWishes(seen, isComing: isComing, now)
         noteCalled(seen, source, now)
         if isRead { callRecruitment(now) }
     }

@@ -159,16 +159,42 @@ public struct ClusterVoices: Sendable, Codable, Hashable {
     /// They have said how far they are since nobody can have let clients in any more by the store's rule. Nil from a host of a
     /// version before: nobody has.
     public var settled: Set<MemberName>?
+    /// What is left of the terms of the rule's wishes, counted by the clock of the host that hears it. Nil where nobody has
+    /// counted, and from a host of a version before: only clocks that somebody sets can say then.
+    public var terms: [TermLeft]?
 
     /// Nobody, unless it is said; and whoever speaks has done so long enough, unless it is said who.
-    public init(members: Set<MemberName> = [], isLeaderRenewing: Bool = false, settled: Set<MemberName>? = nil) {
+    public init(
+        members: Set<MemberName> = [], isLeaderRenewing: Bool = false, settled: Set<MemberName>? = nil,
+        terms: [TermLeft]? = nil
+    ) {
+        self.terms = terms
         self.members = members
         self.isLeaderRenewing = isLeaderRenewing
         self.settled = settled ?? members
     }
 
     enum CodingKeys: String, CodingKey {
-        case members, settled
+        case members, settled, terms
         case isLeaderRenewing = "leader_renews"
+    }
+}
+
+/// A term that a rule has, and what is left of it by the clock of who heard it come.
+public struct TermLeft: Sendable, Codable, Hashable {
+    /// As the rule has it.
+    public var term: WishTerm
+    /// Not negative, and at most the term's whole length; what another host says is held to that where it is used.
+    public var milliseconds: Int64
+
+    /// - Parameter left: cut to whole milliseconds.
+    public init(term: WishTerm, left: Duration) {
+        self.term = term
+        milliseconds = left.milliseconds
+    }
+
+    enum CodingKeys: String, CodingKey {
+        case term
+        case milliseconds = "left_ms"
     }
 }

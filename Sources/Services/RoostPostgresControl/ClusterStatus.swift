@@ -73,7 +73,12 @@ enum ClusterStatus {
 
     /// When its time is over, nobody begins any more. Who has begun is not in the rule, and still ends it.
     static func restart(_ wish: RestartRequest, _ silence: ClusterSilence = ClusterSilence()) -> RestartState {
-        let isLate = !wish.hasEnded && silence.left(of: wish.term, at: WallClock.milliseconds()) <= .zero
+        restart(wish, left: silence.left(of: wish.term, at: WallClock.milliseconds()))
+    }
+
+    /// - Parameter left: of its time.
+    static func restart(_ wish: RestartRequest, left: Duration) -> RestartState {
+        let isLate = !wish.hasEnded && left <= .zero
         return RestartState(
             id: wish.id, left: wish.left, done: wish.done,
             refusal: isLate ? "its time was over before all were done" : wish.refusal)
@@ -81,19 +86,31 @@ enum ClusterStatus {
 
     /// Nil when it is over.
     static func pause(
-        of rule: ClusterRule, _ silence: ClusterSilence = ClusterSilence(),
-        at wallClock: Int64 = WallClock.milliseconds()
+        of rule: ClusterRule, _ silence: ClusterSilence, at wallClock: Int64 = WallClock.milliseconds()
     ) -> PauseState? {
-        guard let pause = rule.pause else { return nil }
-        let left = silence.left(of: pause, at: wallClock)
-        // Not what the record says, which may be any number.
-        return left > .zero ? PauseState(endsAt: TimeText.of(wallClock + left.milliseconds)) : nil
+        rule.pause.flatMap { pause(left: silence.left(of: $0, at: wallClock), at: wallClock) }
+    }
+
+    /// As ``pause(of:_:at:)``, where it is decided what to do.
+    static func pause(
+        of rule: ClusterRule, hearing voices: ClusterVoices, at wallClock: Int64 = WallClock.milliseconds()
+    ) -> PauseState? {
+        rule.pause.flatMap { pause(left: voices.left(of: $0, at: wallClock), at: wallClock) }
+    }
+
+    /// Not by what the record says, which may be any number.
+    private static func pause(left: Duration, at wallClock: Int64) -> PauseState? {
+        left > .zero ? PauseState(endsAt: TimeText.of(wallClock + left.milliseconds)) : nil
     }
 
     /// What somebody who ends a pause is told of the one that was there.
-    static func resumed(_ pause: WishTerm?, at wallClock: Int64 = WallClock.milliseconds()) -> ResumedState {
+    ///
+    /// - Parameter voices: as of before it was ended.
+    static func resumed(
+        _ pause: WishTerm?, hearing voices: ClusterVoices, at wallClock: Int64 = WallClock.milliseconds()
+    ) -> ResumedState {
         guard let pause else { return ResumedState(wasPaused: false, endsAt: nil) }
-        let left = pause.left(at: wallClock)
+        let left = voices.left(of: pause, at: wallClock)
         // What is over may say any number.
         guard left > .zero else {
             let isPlausible = pause.length > .zero && pause.endsAt > 0
