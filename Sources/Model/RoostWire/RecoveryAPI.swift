@@ -72,7 +72,9 @@ public struct KnowledgeBody: Sendable, Codable, Hashable {
     /// so knows no more than the store, and for one that has proof and no history: it has promised more, and had no data.
     public var last: ReignBody?
     /// Its own log goes at least up to here; nil as ``last``, or when that was not read.
-    public var position: PositionBody?
+    public var position: Position?
+    /// The same with its end as Postgres writes it; nil from a host of a version before, too.
+    public var logEnd: PositionBody?
     /// In its words: its proof, or what else it has to say.
     public var detail: String?
     /// Why its word counts for nothing; nil where it counts, or from a host of a version before.
@@ -81,7 +83,7 @@ public struct KnowledgeBody: Sendable, Codable, Hashable {
     /// From its report.
     public init(
         name: MemberName, isHeard: Bool, hasProof: Bool, promised: Epoch?, opened: ReignBody?, last: ReignBody?,
-        position: PositionBody?, detail: String?, mute: String? = nil
+        position: Position?, detail: String?, mute: String? = nil
     ) {
         self.name = name
         self.isHeard = isHeard
@@ -90,12 +92,14 @@ public struct KnowledgeBody: Sendable, Codable, Hashable {
         self.opened = opened
         self.last = last
         self.position = position
+        logEnd = position.map(PositionBody.init)
         self.detail = detail
         self.mute = mute
     }
 
     enum CodingKeys: String, CodingKey {
         case name, promised, opened, last, position, detail, mute
+        case logEnd = "log_end"
         case isHeard = "heard"
         case hasProof = "proof"
     }

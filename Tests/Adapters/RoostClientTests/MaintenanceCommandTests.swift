@@ -321,7 +321,7 @@ import Testing
         let last = ReignBody(Reign(epoch: Epoch(7), leader: right, begin: LSN(1000)))
         let known = KnowledgeBody(
             name: right, isHeard: true, hasProof: true, promised: Epoch(8), opened: last, last: last,
-            position: PositionBody(Position(epoch: Epoch(7), end: LSN(1200))), detail: "the store has gone back: proof")
+            position: Position(epoch: Epoch(7), end: LSN(1200)), detail: "the store has gone back: proof")
         let mute = KnowledgeBody(
             name: left, isHeard: false, hasProof: false, promised: nil, opened: nil, last: nil, position: nil,
             detail: nil, mute: "not heard")
@@ -346,6 +346,11 @@ import Testing
             }
             return (try #require(outcome), log)
         }
+        // A host of a version before has the number alone.
+        var former = recovery
+        former.members[1].logEnd = nil
+        let (asBefore, _) = try await run([], try Answers.json(former))
+        #expect(asBefore.output.contains("0/4B0 of epoch 7"), "\(asBefore)")
         let (shown, looks) = try await run([], told)
         #expect(shown.status == 0 && looks.count == 1, "\(shown)")
         for words in [

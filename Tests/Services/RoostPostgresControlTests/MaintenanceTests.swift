@@ -287,9 +287,9 @@ import Testing
         #expect(few.proposal == nil && few.isNeeded && few.obstacle?.contains("1 more member") == true, "\(few)")
         let body = try await world.directory.recovery(of: world.cluster, hearing: all)
         #expect(body.proposal?.last == ReignBody(reign) && body.proposal?.calls == Epoch(3), "\(body)")
-        let position = PositionBody(Position(epoch: Epoch(2), end: LSN(1500)))
-        #expect(position.end == "0/5DC", "as reigns are written")
+        let position = Position(epoch: Epoch(2), end: LSN(1500))
         #expect(body.members[1].position == position && body.members[0].last == nil)
+        #expect(body.members[1].logEnd?.end == "0/5DC", "as reigns are written")
         let proposal = try #require(body.proposal)
         let wish = RecoverBody(revision: body.revision, proposal: proposal)
         func refusal(_ wish: RecoverBody, _ voices: ClusterVoices) async throws -> String {
