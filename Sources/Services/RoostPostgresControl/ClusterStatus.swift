@@ -45,14 +45,15 @@ enum ClusterStatus {
             pause: pause, restart: records.rule?.restart.map { Self.restart($0, silence) },
             change: records.rule?.change.map(ChangeState.init),
             replaceAfter: spec.isDestroying ? nil : spec.replaceAfter ?? .standard,
-            survival: spec.isDestroying ? nil : survival(spec, records, silence, status))
+            survival: spec.isDestroying ? nil : survival(spec, records, known, silence, status))
         shown.leftovers = ClusterLeftovers.of(spec, records, in: known)
         return shown
     }
 
-    /// Of the members that the rule names, by what is heard of them now.
+    /// Of the members that the rule names, by what is heard of them now, and of the store, by where its members are.
     private static func survival(
-        _ spec: ClusterSpec, _ records: Planet.ClusterRecords, _ silence: ClusterSilence, _ status: ClusterBody.Status
+        _ spec: ClusterSpec, _ records: Planet.ClusterRecords, _ planet: Planet, _ silence: ClusterSilence,
+        _ status: ClusterBody.Status
     ) -> SurvivalBody {
         var body = SurvivalBody(wanted: spec.survive, home: spec.home, now: nil, hosts: nil, regions: nil)
         guard status == .ready || status == .degraded, let rule = records.rule else { return body }
@@ -64,10 +65,13 @@ enum ClusterStatus {
                     isHere: member == rule.leader || records.confirms(member) && !isSilent)
             }
         }
-        let survival = Survival(seats, count: rule.members.count, confirmations: rule.confirmations)
+        let survival = Survival(
+            seats, count: rule.members.count, confirmations: rule.confirmations,
+            store: StoreSites(planet.storeHosts.map { .init(host: $0.host, region: $0.region) }))
         body.now = survival.goals
         body.hosts = survival.hosts.isEmpty ? nil : survival.hosts
         body.regions = survival.regions.isEmpty ? nil : survival.regions
+        body.store = survival.store
         return body
     }
 

@@ -289,7 +289,8 @@ import Testing
         var body = try Answers.cluster(.ready)
         body.replaceAfter = .after(.seconds(1800))
         body.survival = SurvivalBody(
-            wanted: .region, home: try RegionCode("ams"), now: [.host], hosts: nil, regions: [try RegionCode("ams")])
+            wanted: .region, home: try RegionCode("ams"), now: [.host], hosts: nil, regions: [try RegionCode("ams")],
+            store: "the store does not survive the loss of region ams: it has 2 of its 3 members there")
         let told = try Answers.json(body)
         try await ScriptedHost.run { request in
             .init(status: request.line.hasPrefix("POST") ? 201 : 200, parts: [told])
@@ -302,7 +303,8 @@ import Testing
             #expect(shown.output.contains("members that are lost for 30m"), "\(shown)")
             #expect(
                 shown.output.contains(
-                    "the loss of any one host; not of region ams; it is to survive that of any one region"), "\(shown)")
+                    "the loss of any one host; not of region ams; the store does not survive the loss of region ams: it has "
+                        + "2 of its 3 members there; it is to survive that of any one region"), "\(shown)")
             let made = try await RoostProgram.run([
                 "pg", "create", "shop", "--survive", "region", "--home", "ams", "--replace-after", "never", "--json",
                 "--api", host.path,
