@@ -95,6 +95,25 @@ import Testing
         }
     }
 
+    @Test("What a member says all the time is not waited for when it is started anew")
+    func restartOfOneWithADetail() async throws {
+        let id = "0123456789ABCDEFGHJKMNPQ01"
+        var over = try Answers.cluster(.ready)
+        over.restart = RestartState(id: id, left: [], done: over.members.prefix(1).map(\.name), refusal: nil)
+        for index in over.members.indices { over.members[index].state = "running" }
+        over.members[0].detail = "no slot is left for another standby"
+        let told = try Answers.json(over)
+        try await ScriptedHost.run { request in
+            if request.line.hasPrefix("POST") { return .init(status: 202, parts: [#"{"ok":true,"id":"\#(id)"}"#]) }
+            return request.line.contains("operations") ? .init(status: 404, parts: ["{}"]) : .init(parts: [told])
+        } _: { host in
+            let outcome = try await RoostProgram.run(["pg", "restart", "shop", "--json", "--api", host.path])
+            #expect(outcome.status == 0, "\(outcome)")
+            // Before, and once it is over.
+            #expect(host.log.all.count { $0.line == "GET /v1/postgres/shop" } == 2, "\(host.log.all)")
+        }
+    }
+
     @Test("A leader that was to stay in office and did not is named, and so is the last step, which comes with the end")
     func restartOfALeader() async throws {
         let id = "0123456789ABCDEFGHJKMNPQ01"
