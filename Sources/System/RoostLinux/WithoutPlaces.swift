@@ -11,7 +11,8 @@ extension StringProtocol {
     ///
     /// Lines stay lines.
     public var withoutPlaces: String {
-        split(separator: "\n", omittingEmptySubsequences: false).map(Places.cut).joined(separator: "\n")
+        String(self).split(separator: "\n", omittingEmptySubsequences: false).map { Places.cut($0) }
+            .joined(separator: "\n")
     }
 }
 
@@ -22,7 +23,7 @@ private enum Places {
     static let marksBefore: Set<Character> = ["\"", "'", "`", "(", "[", "<"]
     static let marksAfter: Set<Character> = ["\"", "'", "`", ")", "]", ">", ",", ";", ":", "."]
 
-    static func cut(_ line: some StringProtocol) -> String {
+    static func cut(_ line: Substring) -> String {
         let words = line.split(separator: " ", omittingEmptySubsequences: false).map { String($0) }
         var kept: [String] = []
         var index = 0
