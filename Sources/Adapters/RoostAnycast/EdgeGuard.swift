@@ -226,6 +226,7 @@ public struct EdgeGuard {
         let accepted = accept(listener, nil, nil)
         guard accepted >= 0 else {
             let error = SystemError("accept", configuration.socketPath)
+            if GuardAdmission.isOfOneVisitor(error.code) { return false }
             if admission.failed(at: BootClock.now()) { say("roostd cannot come in: \(error)") }
             return false
         }

@@ -1,3 +1,4 @@
+import Glibc
 import RoostModel
 
 /// When the guard looks whether a roostd wants to come in. One that cannot be let in, for want of a descriptor for example,
@@ -6,6 +7,11 @@ struct GuardAdmission: Hashable {
     private var failedAt: Moment?
 
     static let pause = Duration.milliseconds(200)
+
+    /// The visitor has gone again, or nobody was there: accept(2) says so once, and whoever comes next comes in.
+    static func isOfOneVisitor(_ code: Int32) -> Bool {
+        [ECONNABORTED, EAGAIN, EWOULDBLOCK, EINTR, EPROTO].contains(code)
+    }
 
     /// Nil: it may be looked at any moment.
     func nextTry(at now: Moment) -> Moment? {

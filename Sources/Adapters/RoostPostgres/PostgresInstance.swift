@@ -20,7 +20,8 @@ public struct PostgresError: Error, CustomStringConvertible {
     public var description: String { "could not \(operation): \(cause)" }
 
     /// Members' words are shown to whoever asks after the cluster. A command's line is not for them: it says how a member
-    /// reaches the others, and where it keeps what; nor is a statement. And it is one line, as it stands in tables.
+    /// reaches the others, and where it keeps what; nor is a statement, nor what programs and libpq say of the way. And it is one
+    /// line, as it stands in tables.
     static func words(for error: any Error) -> String {
         let words =
             switch error {
@@ -28,7 +29,7 @@ public struct PostgresError: Error, CustomStringConvertible {
             case let error as DatabaseError: error.outcome
             default: "\(error)"
             }
-        return words.split(whereSeparator: \.isWhitespace).joined(separator: " ")
+        return words.withoutPlaces.split(whereSeparator: \.isWhitespace).joined(separator: " ")
     }
 }
 

@@ -8,17 +8,22 @@ extension FailoverMember {
         var term: WishTerm
         var endsAt: Moment
 
-        /// The wall clock is looked at once: one that is set meanwhile neither ends a wish nor makes it longer.
-        static func note(_ term: WishTerm?, over known: WishClock?, at wallClock: Int64, _ now: Moment) -> WishClock? {
+        /// Who sees it come counts the whole of it: the clock on the wall of who asked may be another than this one. Of who did
+        /// not, the clock on the wall is looked at once: one that is set meanwhile neither ends a wish nor makes it longer.
+        static func note(
+            _ term: WishTerm?, over known: WishClock?, isComing: Bool, at wallClock: Int64, _ now: Moment
+        ) -> WishClock? {
             guard let term else { return nil }
             if let known, known.term == term { return known }
-            return WishClock(term: term, endsAt: now + term.left(at: wallClock))
+            return WishClock(term: term, endsAt: now + (isComing ? term.length : term.left(at: wallClock)))
         }
     }
 
-    mutating func noteWishes(_ seen: StoreView, _ now: Moment) {
-        pause = WishClock.note(seen.rule?.pause, over: pause, at: seen.wallClock, now)
-        restartTerm = WishClock.note(seen.rule?.restart?.term, over: restartTerm, at: seen.wallClock, now)
+    /// - Parameter isComing: what is new has come since the view before, a moment ago.
+    mutating func noteWishes(_ seen: StoreView, isComing: Bool, _ now: Moment) {
+        pause = WishClock.note(seen.rule?.pause, over: pause, isComing: isComing, at: seen.wallClock, now)
+        restartTerm = WishClock.note(
+            seen.rule?.restart?.term, over: restartTerm, isComing: isComing, at: seen.wallClock, now)
     }
 
     func isPaused(_ now: Moment) -> Bool {

@@ -3,6 +3,7 @@ import RoostModel
 // What the member knows of the store: views, news, silence; and the changes it asks for.
 extension FailoverMember {
     mutating func see(_ seen: StoreView, _ source: ViewSource, _ now: Moment) {
+        let heardAt = storeHeardAt
         var isRead = false
         var askedAt: Moment?
         if case .read(let number) = source {
@@ -23,10 +24,12 @@ extension FailoverMember {
             forgetView()
         }
         if isRead { reversedAt = nil }
+        // Of a store that was not heard for longer, or that has gone back, a wish may be of any time.
+        let isComing = view?.rule != nil && now - heardAt <= timings.lease
         noteNews(seen, now)
         view = seen
         shared.note(seen, besides: name)
-        noteWishes(seen, now)
+        noteWishes(seen, isComing: isComing, now)
         noteCalled(seen, source, now)
         if isRead { callRecruitment(now) }
     }

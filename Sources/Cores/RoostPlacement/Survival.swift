@@ -18,20 +18,25 @@ public struct Survival: Hashable, Sendable {
 
     /// Each of them alone may go, of those that have members.
     public var goals: [SurvivalGoal]
-    /// Without one of these nobody could confirm, or be made the leader.
+    /// Without one of these nobody could confirm, or be made the leader; or the store could not say who leads.
     public var hosts: [HostName]
     public var regions: [RegionCode]
+    /// What of it is the store's doing, in words; nil: nothing.
+    public var store: String?
 
     /// - Parameters:
     ///   - seats: of members that have a place.
     ///   - count: of all members.
     ///   - confirmations: standbys that must have a commit on disk.
-    public init(_ seats: [Seat], count: Int, confirmations: Int) {
+    ///   - store: without which nobody leads.
+    public init(_ seats: [Seat], count: Int, confirmations: Int, store: StoreSites) {
         // So many make a commit; and so many, the old leader not among them, find all commits when they choose another one.
         let needed = max(confirmations + 1, count - confirmations)
         func isLeft(_ isLost: (Seat) -> Bool) -> Bool { seats.count { $0.isHere && !isLost($0) } >= needed }
-        hosts = Set(seats.map(\.host)).filter { host in !isLeft { $0.host == host } }.sorted()
-        regions = Set(seats.map(\.region)).filter { region in !isLeft { $0.region == region } }.sorted()
+        hosts = Set(seats.map(\.host)).filter { host in !isLeft { $0.host == host } }.union(store.hosts).sorted()
+        regions = Set(seats.map(\.region)).filter { region in !isLeft { $0.region == region } }.union(store.regions)
+            .sorted()
+        self.store = store.obstacle(to: .host) ?? store.obstacle(to: .region)
         goals = hosts.isEmpty && !seats.isEmpty ? (regions.isEmpty ? [.host, .region] : [.host]) : []
     }
 }
@@ -51,13 +56,21 @@ public enum SurvivalShape {
         for goal: SurvivalGoal, home: RegionCode, _ request: PlacementRequest, over hosts: [PlacementHost],
         distances: [RegionCode: Duration]
     ) throws(Refusal) -> [RegionCode] {
+        let regions: [RegionCode]
         switch goal {
-        case .host: return try inOneRegion(home, request, hosts)
-        case .region: return try inThree(home, request, hosts, distances)
+        case .host: regions = try inOneRegion(home, request, hosts)
+        case .region: regions = try inThree(home, request, hosts, distances)
         case .unknown(let word):
             let words = SurvivalGoal.known.map(\.rawValue).joined(separator: " or ")
             throw Refusal(.invalid, "a cluster survives the loss of a \(words), and '\(word)' is none of these")
         }
+        if let obstacle = StoreSites(among: hosts).obstacle(to: goal) {
+            throw Refusal(
+                .insufficientCapacity,
+                "to survive the loss of a \(goal.rawValue), the store must survive it, and \(obstacle); give etcd members "
+                    + "elsewhere first")
+        }
+        return regions
     }
 
     private static func inOneRegion(_ home: RegionCode, _ request: PlacementRequest, _ hosts: [PlacementHost])

@@ -1,4 +1,5 @@
-/// What a cluster is to survive without a person's help: it loses no confirmed commit by it, and goes on taking commits.
+/// What a cluster is to survive without a person's help: it loses no confirmed commit by it, and goes on taking commits. For the
+/// latter the store has to survive it too.
 public enum SurvivalGoal: OpenEnum {
     /// The loss of any one host.
     case host

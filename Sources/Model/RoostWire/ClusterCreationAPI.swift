@@ -74,11 +74,16 @@ public struct SurvivalBody: Sendable, Codable, Hashable {
     public var hosts: [HostName]?
     /// Regions that it could not lose now; nil: none, or nobody knows.
     public var regions: [RegionCode]?
+    /// What the store does not survive, in words: it is in ``hosts`` and ``regions`` too. Nil: nothing, or nobody knows, and
+    /// from a host of a version before.
+    public var store: String?
 
     /// As the asked host judges what it has heard.
     public init(
-        wanted: SurvivalGoal?, home: RegionCode?, now: [SurvivalGoal]?, hosts: [HostName]?, regions: [RegionCode]?
+        wanted: SurvivalGoal?, home: RegionCode?, now: [SurvivalGoal]?, hosts: [HostName]?, regions: [RegionCode]?,
+        store: String? = nil
     ) {
+        self.store = store
         self.wanted = wanted
         self.home = home
         self.now = now

@@ -72,7 +72,9 @@ public struct KnowledgeBody: Sendable, Codable, Hashable {
     /// so knows no more than the store, and for one that has proof and no history: it has promised more, and had no data.
     public var last: ReignBody?
     /// Its own log goes at least up to here; nil as ``last``, or when that was not read.
-    public var position: PositionBody?
+    public var position: Position?
+    /// The same with its end as Postgres writes it; nil from a host of a version before, too.
+    public var logEnd: PositionBody?
     /// In its words: its proof, or what else it has to say.
     public var detail: String?
     /// Why its word counts for nothing; nil where it counts, or from a host of a version before.
@@ -81,7 +83,7 @@ public struct KnowledgeBody: Sendable, Codable, Hashable {
     /// From its report.
     public init(
         name: MemberName, isHeard: Bool, hasProof: Bool, promised: Epoch?, opened: ReignBody?, last: ReignBody?,
-        position: PositionBody?, detail: String?, mute: String? = nil
+        position: Position?, detail: String?, mute: String? = nil
     ) {
         self.name = name
         self.isHeard = isHeard
@@ -90,12 +92,14 @@ public struct KnowledgeBody: Sendable, Codable, Hashable {
         self.opened = opened
         self.last = last
         self.position = position
+        logEnd = position.map(PositionBody.init)
         self.detail = detail
         self.mute = mute
     }
 
     enum CodingKeys: String, CodingKey {
         case name, promised, opened, last, position, detail, mute
+        case logEnd = "log_end"
         case isHeard = "heard"
         case hasProof = "proof"
     }
@@ -159,16 +163,42 @@ public struct ClusterVoices: Sendable, Codable, Hashable {
     /// They have said how far they are since nobody can have let clients in any more by the store's rule. Nil from a host of a
     /// version before: nobody has.
     public var settled: Set<MemberName>?
+    /// What is left of the terms of the rule's wishes, counted by the clock of the host that hears it. Nil where nobody has
+    /// counted, and from a host of a version before: only clocks that somebody sets can say then.
+    public var terms: [TermLeft]?
 
     /// Nobody, unless it is said; and whoever speaks has done so long enough, unless it is said who.
-    public init(members: Set<MemberName> = [], isLeaderRenewing: Bool = false, settled: Set<MemberName>? = nil) {
+    public init(
+        members: Set<MemberName> = [], isLeaderRenewing: Bool = false, settled: Set<MemberName>? = nil,
+        terms: [TermLeft]? = nil
+    ) {
+        self.terms = terms
         self.members = members
         self.isLeaderRenewing = isLeaderRenewing
         self.settled = settled ?? members
     }
 
     enum CodingKeys: String, CodingKey {
-        case members, settled
+        case members, settled, terms
         case isLeaderRenewing = "leader_renews"
+    }
+}
+
+/// A term that a rule has, and what is left of it by the clock of who heard it come.
+public struct TermLeft: Sendable, Codable, Hashable {
+    /// As the rule has it.
+    public var term: WishTerm
+    /// Not negative, and at most the term's whole length; what another host says is held to that where it is used.
+    public var milliseconds: Int64
+
+    /// - Parameter left: cut to whole milliseconds.
+    public init(term: WishTerm, left: Duration) {
+        self.term = term
+        milliseconds = left.milliseconds
+    }
+
+    enum CodingKeys: String, CodingKey {
+        case term
+        case milliseconds = "left_ms"
     }
 }

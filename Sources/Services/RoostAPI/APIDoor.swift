@@ -42,9 +42,15 @@ public struct DoorLimits: Hashable, Sendable {
     /// A request whose body has not come as a whole by then is hung up, however often a byte of it comes: else a few callers
     /// hold all connections.
     public var bodyTime: Duration
+    /// An answer that its caller has not taken as a whole by then is cut off, from its first byte on, however often one of them
+    /// is taken. What an answer takes to be made does not count.
+    public var answerTime: Duration
     public var bodyBytesMax: Int
 
-    public init(connectionsMax: Int, idleTime: Duration, bodyTime: Duration, bodyBytesMax: Int) {
+    public init(
+        connectionsMax: Int, idleTime: Duration, bodyTime: Duration, answerTime: Duration, bodyBytesMax: Int
+    ) {
+        self.answerTime = answerTime
         self.connectionsMax = connectionsMax
         self.idleTime = idleTime
         self.bodyTime = bodyTime
@@ -53,8 +59,10 @@ public struct DoorLimits: Hashable, Sendable {
 
     /// Users and hosts. The idle time is longer than clients of this house keep their connections.
     public static let planet = DoorLimits(
-        connectionsMax: 1024, idleTime: .seconds(20), bodyTime: .seconds(60), bodyBytesMax: 1 << 20)
+        connectionsMax: 1024, idleTime: .seconds(20), bodyTime: .seconds(60), answerTime: .seconds(120),
+        bodyBytesMax: 1 << 20)
     /// A machine, whose programs are anybody's.
     public static let member = DoorLimits(
-        connectionsMax: 16, idleTime: .seconds(30), bodyTime: .seconds(30), bodyBytesMax: 64 << 10)
+        connectionsMax: 16, idleTime: .seconds(30), bodyTime: .seconds(30), answerTime: .seconds(30),
+        bodyBytesMax: 64 << 10)
 }

@@ -69,12 +69,12 @@ public struct APIServer: Service {
 
     private func channelConfiguration(_ door: APIDoor) -> HTTP1Channel.Configuration {
         let idle = TimeAmount(door.limits.idleTime)
-        let bodyTime = TimeAmount(door.limits.bodyTime)
+        let limits = BodyLimits(request: TimeAmount(door.limits.bodyTime), answer: TimeAmount(door.limits.answerTime))
         guard case .root = door.callers else {
-            return .init(additionalChannelHandlers: [BodyClockSetup(bodyTime)], idleTimeout: idle)
+            return .init(additionalChannelHandlers: [BodyClockSetup(limits)], idleTimeout: idle)
         }
         return .init(
-            additionalChannelHandlers: [SocketOwnerCheck(), BodyClockSetup(bodyTime)], idleTimeout: idle)
+            additionalChannelHandlers: [SocketOwnerCheck(), BodyClockSetup(limits)], idleTimeout: idle)
     }
 }
 

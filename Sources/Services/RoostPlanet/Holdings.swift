@@ -7,6 +7,8 @@ import RoostRecords
 /// heard before their host's record says so wait.
 struct Holdings: Hashable, Sendable {
     private(set) var hosts: [HostName: HostRecord] = [:]
+    /// Those that carry a member of the store: few, and looked for by everybody who tells of a cluster.
+    private(set) var storeHosts: Set<HostName> = []
     private var waiting: [HostName: Things] = [:]
     /// In the order in which hosts claimed it: the first one has it.
     private(set) var machineHosts: [MachineID: [HostName]] = [:]
@@ -85,6 +87,7 @@ struct Holdings: Hashable, Sendable {
         for machine in record.machines { note(machine, on: record.host) }
         for volume in record.volumes { note(volume, on: record.host) }
         hosts[record.host] = record
+        if record.isStoreMember { storeHosts.insert(record.host) } else { storeHosts.remove(record.host) }
     }
 
     mutating func set(_ generation: Generation, of host: HostName) {

@@ -266,6 +266,9 @@ extension Planet {
 extension Planet {
     public var hosts: [HostName: HostRecord] { holdings.hosts }
 
+    /// Hosts that carry a member of the store, as they say.
+    public var storeHosts: [HostRecord] { holdings.storeHosts.compactMap { holdings.hosts[$0] } }
+
     /// Puts a whole host, as it would be after its records were heard.
     public mutating func put(_ record: HostRecord) { _ = holdings.put(record) }
 

@@ -3,6 +3,7 @@ import RoostLinux
 import RoostModel
 import RoostPlanet
 import RoostStore
+import RoostWire
 
 // What an operator asks of a cluster that runs. It is in the rule, so that it is in force for a member from the moment on in
 // which that member could change anything.
@@ -39,17 +40,20 @@ extension ClusterDirectory {
 
     /// Has members start their Postgres anew. One that is asked for again while it goes on is that one.
     ///
-    /// - Parameter member: nil: all.
+    /// - Parameters:
+    ///   - member: nil: all.
+    ///   - voices: what is left of a restart that there is, as of before this was asked for.
     /// - Returns: the wish's id, which is its operation's too.
-    func requestRestart(of name: AppName, _ member: MemberName?, handsOver: Bool, within limit: Duration)
-        async throws(Refusal) -> PlanetOperationID
-    {
+    func requestRestart(
+        of name: AppName, _ member: MemberName?, handsOver: Bool, within limit: Duration,
+        hearing voices: ClusterVoices = ClusterVoices()
+    ) async throws(Refusal) -> PlanetOperationID {
         guard limit > .zero, limit <= WishTerm.lengthMax else {
             throw Refusal(.invalid, "a restart has 1 to \(WishTerm.lengthMax.components.seconds) seconds")
         }
         return try await ask(of: name) { rule, records, spec throws(Refusal) in
             if let member { try Self.check(member, isIn: rule) }
-            if let former = rule.restart, Self.goesOn(former) {
+            if let former = rule.restart, Self.goesOn(former, hearing: voices) {
                 let all = Set(former.left + former.done)
                 let isSame = member.map { former.left.contains($0) } ?? (all == Set(rule.members))
                 if isSame, former.handsOver == handsOver, let id = try? PlanetOperationID(former.id) {
@@ -59,7 +63,9 @@ extension ClusterDirectory {
             }
             let wanted = member.map { [$0] } ?? rule.members.filter { $0 != rule.leader } + [rule.leader]
             try Self.check(wanted, have: .restart, records.reports)
-            let former = rule.restart.map { ClusterOperations.former($0) }
+            let former = rule.restart.map { former in
+                ClusterOperations.former(former, left: voices.left(of: former.term, at: WallClock.milliseconds()))
+            }
             let id = OperationDirectory.makeID()
             rule.restart = RestartRequest(
                 id: id.text, members: wanted, handsOver: handsOver,
@@ -70,20 +76,24 @@ extension ClusterDirectory {
 
     /// Takes a restart back: whoever has begun ends it, and nobody else begins.
     ///
+    /// - Parameter voices: as for ``requestRestart(of:_:handsOver:within:hearing:)``.
     /// - Returns: whether one was under way.
     @discardableResult
-    func cancelRestart(of name: AppName) async throws(Refusal) -> Bool {
+    func cancelRestart(of name: AppName, hearing voices: ClusterVoices = ClusterVoices()) async throws(Refusal) -> Bool
+    {
         var wasUnderWay = false
         try await changeRule(of: name) { rule, _ throws(Refusal) in
-            wasUnderWay = rule.restart.map { Self.goesOn($0) } ?? false
+            wasUnderWay = rule.restart.map { Self.goesOn($0, hearing: voices) } ?? false
             if wasUnderWay { rule.restart?.refusal = "it was taken back" }
         }
         return wasUnderWay
     }
 
     /// Members may still begin.
-    static func goesOn(_ restart: RestartRequest, at wallClock: Int64 = WallClock.milliseconds()) -> Bool {
-        !restart.hasEnded && !restart.term.isOver(at: wallClock)
+    static func goesOn(
+        _ restart: RestartRequest, hearing voices: ClusterVoices, at wallClock: Int64 = WallClock.milliseconds()
+    ) -> Bool {
+        !restart.hasEnded && voices.left(of: restart.term, at: wallClock) > .zero
     }
 
     private static func check(_ member: MemberName, isIn rule: ClusterRule) throws(Refusal) {

@@ -38,7 +38,7 @@ extension ClusterDirectory {
         of name: AppName, _ wish: MemberWish, because reason: String? = nil,
         under conditions: [Transaction.Compare] = []
     ) async throws(Refusal) -> (isKnown: Bool, id: PlanetOperationID?) {
-        let (ruleKey, specKey) = (StoreKeys.clusterRule(name), StoreKeys.clusterSpec(name))
+        let specKey = StoreKeys.clusterSpec(name)
         let (records, _, present) = try await ruling(name)
         try Self.checkStoreIsNotBehind(records, name, leaving: wish.leaver)
         guard var spec = try await store.record(ClusterSpec.self, at: specKey) else { return (false, nil) }
@@ -58,25 +58,18 @@ extension ClusterDirectory {
         }
         let course = try wish.course(of: spec.record, records, rule, beside: published(name))
         guard !course.steps.isEmpty else { return (true, nil) }
-        let ended = try await ending(rule.change.map { ClusterOperations.former($0, present, records) })
         let id = OperationDirectory.makeID()
         rule.change = MemberChange(id: id.text, steps: course.steps, isAutomatic: reason == nil ? nil : true)
         spec.record.members += course.comers
         if !course.comers.isEmpty { spec.record.lastNumber = course.lastNumber }
         var operation = Self.operation(id, .changeMembers, on: spec.record)
         operation.steps = (reason.map { [$0] } ?? []).map { .init(name: $0, at: operation.startedAt) }
-        let begun = try OperationDirectory.begin(operation)
-        let outcome = try await store.carryOut(
-            Transaction(
-                compares: conditions + [
-                    .modified(key: ruleKey, equals: Revision(records.ruleRevision)),
-                    .modified(key: specKey, equals: spec.revision), begun.compare,
-                ] + [ended?.compare].compactMap(\.self),
-                then: [
-                    try .put(rule, at: ruleKey), try .put(spec.record, over: spec.bytes, at: specKey),
-                    begun.operation,
-                ] + [ended?.operation].compactMap(\.self)))
-        return outcome.succeeded ? (true, id) : (false, nil)
+        let isBegun = try await begin(
+            operation, by: rule, of: name, over: records.ruleRevision,
+            after: present.change.map { ClusterOperations.former($0, present, records) },
+            under: conditions + [.modified(key: specKey, equals: spec.revision)],
+            with: [try .put(spec.record, over: spec.bytes, at: specKey)])
+        return isBegun ? (true, id) : (false, nil)
     }
 
     /// The change that goes on, when it is what is asked for; nil when the cluster is as wanted, and stays so.

@@ -23,7 +23,7 @@ extension ClusterDirectory {
                 name: member, isHeard: voices.members.contains(member) && report != nil,
                 hasProof: proofs[member] != nil, promised: report?.promised,
                 opened: knowledge?.opened.map(ReignBody.init), last: knowledge?.history.last.map(ReignBody.init),
-                position: knowledge?.position.map(PositionBody.init), detail: report?.detail,
+                position: knowledge?.position, detail: report?.detail,
                 mute: testimony.members.contains(member) ? mute?.description : "no member by now")
         }
         var body = RecoveryBody(

@@ -32,25 +32,54 @@ extension ClusterDirectory {
         of name: AppName,
         _ wish: (inout ClusterRule, Planet.ClusterRecords, ClusterSpec) throws(Refusal) -> Asked
     ) async throws(Refusal) -> PlanetOperationID {
-        let key = StoreKeys.clusterRule(name)
         for _ in 0..<AppDirectory.triesMax {
-            let (records, spec, present) = try await ruling(name)
-            try Self.checkStoreIsNotBehind(records, name)
-            var rule = present
-            switch try wish(&rule, records, spec) {
-            case .goesOn(let id): return id
-            case .begins(let operation, let former):
-                let begun = try OperationDirectory.begin(operation)
-                let ended = try await ending(former)
-                let outcome = try await store.carryOut(
-                    Transaction(
-                        compares: [.modified(key: key, equals: Revision(records.ruleRevision)), begun.compare]
-                            + [ended?.compare].compactMap(\.self),
-                        then: [try .put(rule, at: key), begun.operation] + [ended?.operation].compactMap(\.self)))
-                if outcome.succeeded { return operation.id }
-            }
+            if let id = try await tryToAsk(of: name, wish) { return id }
         }
         throw Refusal(.unavailable, "too many changes at once; try again")
+    }
+
+    /// As ``ask(of:_:)``, once.
+    ///
+    /// - Parameter seen: the rule's revision, where the wish is for no other.
+    /// - Returns: nil when somebody else has changed the rule, or a condition does not hold.
+    @discardableResult
+    func tryToAsk(
+        of name: AppName, seeing seen: Int64? = nil, under conditions: [Transaction.Compare] = [],
+        _ wish: (inout ClusterRule, Planet.ClusterRecords, ClusterSpec) throws(Refusal) -> Asked
+    ) async throws(Refusal) -> PlanetOperationID? {
+        let (records, spec, present) = try await ruling(name)
+        if let seen, records.ruleRevision != seen { return nil }
+        try Self.checkStoreIsNotBehind(records, name)
+        var rule = present
+        switch try wish(&rule, records, spec) {
+        case .goesOn(let id): return id
+        case .begins(let operation, let former):
+            let isBegun = try await begin(
+                operation, by: rule, of: name, over: records.ruleRevision, after: former, under: conditions)
+            return isBegun ? operation.id : nil
+        }
+    }
+
+    /// The one way into the rule of a wish that has an operation: with the operation's beginning, and with the end of the one
+    /// that gives way to it; or nothing of it.
+    ///
+    /// - Parameter changes: what comes with it.
+    /// - Returns: false when somebody else has changed the rule, or a condition does not hold.
+    func begin(
+        _ operation: OperationRecord, by rule: ClusterRule, of name: AppName, over revision: Int64,
+        after former: FormerWish?, under conditions: [Transaction.Compare] = [],
+        with changes: [Transaction.Operation] = []
+    ) async throws(Refusal) -> Bool {
+        let key = StoreKeys.clusterRule(name)
+        let begun = try OperationDirectory.begin(operation)
+        let ended = try await ending(former)
+        let outcome = try await store.carryOut(
+            Transaction(
+                compares: conditions + [.modified(key: key, equals: Revision(revision)), begun.compare]
+                    + [ended?.compare].compactMap(\.self),
+                then: [try .put(rule, at: key)] + changes + [begun.operation]
+                    + [ended?.operation].compactMap(\.self)))
+        return outcome.succeeded
     }
 
     /// What ends a former wish's operation in the change that takes the wish away; nil where that has ended, or nobody knows

@@ -203,32 +203,30 @@ public struct ClusterDirectory: Sendable {
     /// Says from which networks clients may log in; from everywhere with none. Sessions that there are go on.
     @discardableResult
     func allow(_ list: ClientList, to name: AppName) async throws(Refusal) -> ClusterSpec {
-        let key = StoreKeys.clusterSpec(name)
-        for _ in 0..<AppDirectory.triesMax {
-            guard var present = try await store.record(ClusterSpec.self, at: key) else {
-                throw Refusal(.notFound, "Postgres cluster \(name) not found")
-            }
+        try await changeSpec(of: name) { spec in
             // No list in the record means the same as an empty one: from everywhere.
-            guard present.record.allowedClients ?? [] != list.texts else { return present.record }
-            present.record.allowedClients = list.texts
-            let outcome = try await store.carryOut(
-                Transaction(
-                    compares: [.modified(key: key, equals: present.revision)],
-                    then: [try .put(present.record, over: present.bytes, at: key)]))
-            if outcome.succeeded { return present.record }
+            if spec.allowedClients ?? [] != list.texts { spec.allowedClients = list.texts }
         }
-        throw Refusal(.unavailable, "too many changes at once; try again")
     }
 
     /// Says when a lost member is replaced. What is under way goes on.
     func replace(after term: ReplacementTerm, in name: AppName) async throws(Refusal) -> ClusterSpec {
+        try await changeSpec(of: name) { $0.replaceAfter = term }
+    }
+
+    /// Changes the spec as it is now; again when somebody else has changed it meanwhile. Where nothing is changed, nothing is
+    /// written.
+    private func changeSpec(of name: AppName, _ change: (inout ClusterSpec) -> Void) async throws(Refusal)
+        -> ClusterSpec
+    {
         let key = StoreKeys.clusterSpec(name)
         for _ in 0..<AppDirectory.triesMax {
             guard var present = try await store.record(ClusterSpec.self, at: key) else {
                 throw Refusal(.notFound, "Postgres cluster \(name) not found")
             }
-            guard present.record.replaceAfter != term else { return present.record }
-            present.record.replaceAfter = term
+            let former = present.record
+            change(&present.record)
+            guard present.record != former else { return former }
             let outcome = try await store.carryOut(
                 Transaction(
                     compares: [.modified(key: key, equals: present.revision)],
@@ -267,13 +265,7 @@ public struct ClusterDirectory: Sendable {
     /// - Returns: the wish's id, which is its operation's too.
     public func requestSwitchover(of name: AppName, to target: MemberName?) async throws(Refusal) -> PlanetOperationID {
         try await ask(of: name) { rule, _, spec throws(Refusal) in
-            try check(target, under: rule)
-            let former = rule.switchover.map { FormerWish(id: $0.id, verdict: $0.refusal.map { .failed($0) }) }
-            let id = OperationDirectory.makeID()
-            rule.switchover = SwitchoverRequest(id: id.text, target: target)
-            let operation = Self.operation(
-                id, .switchover, on: spec, from: .init(epoch: rule.epoch, leader: rule.leader, target: target))
-            return .begins(operation, after: former)
+            try switchover(to: target, in: &rule, of: spec)
         }
     }
 
@@ -282,25 +274,25 @@ public struct ClusterDirectory: Sendable {
         _ member: MemberName, of name: AppName, seen planet: Planet, under conditions: [Transaction.Compare]
     ) async throws(Refusal) {
         guard let seen = planet.clusters[name] else { return }
-        let (records, spec, present) = try await ruling(name)
-        guard records.ruleRevision == seen.ruleRevision else { return }
-        try Self.checkStoreIsNotBehind(records, name)
-        try check(member, under: present)
-        var rule = present
+        let why = "\(member) is at the cluster's home and confirms: it is to lead again"
+        try await tryToAsk(of: name, seeing: seen.ruleRevision, under: conditions) {
+            rule, _, spec throws(Refusal) in
+            try switchover(to: member, in: &rule, of: spec, because: why)
+        }
+    }
+
+    /// - Parameter reason: why it is asked for, where nobody asks.
+    private func switchover(
+        to target: MemberName?, in rule: inout ClusterRule, of spec: ClusterSpec, because reason: String? = nil
+    ) throws(Refusal) -> Asked {
+        try check(target, under: rule)
+        let former = rule.switchover.map { FormerWish(id: $0.id, verdict: $0.refusal.map { .failed($0) }) }
         let id = OperationDirectory.makeID()
-        rule.switchover = SwitchoverRequest(id: id.text, target: member)
+        rule.switchover = SwitchoverRequest(id: id.text, target: target)
         var operation = Self.operation(
-            id, .switchover, on: spec, from: .init(epoch: rule.epoch, leader: rule.leader, target: member))
-        let words = "\(member) is at the cluster's home and confirms: it is to lead again"
-        operation.steps = [.init(name: words, at: operation.startedAt)]
-        let begun = try OperationDirectory.begin(operation)
-        let key = StoreKeys.clusterRule(name)
-        _ = try await store.carryOut(
-            Transaction(
-                compares: conditions + [
-                    .modified(key: key, equals: Revision(records.ruleRevision)), begun.compare,
-                ],
-                then: [try .put(rule, at: key), begun.operation]))
+            id, .switchover, on: spec, from: .init(epoch: rule.epoch, leader: rule.leader, target: target))
+        operation.steps = [reason].compactMap(\.self).map { .init(name: $0, at: operation.startedAt) }
+        return .begins(operation, after: former)
     }
 
     private func check(_ target: MemberName?, under rule: ClusterRule) throws(Refusal) {

@@ -224,7 +224,8 @@ struct HearingLedger: Sendable {
         return ClusterVoices(
             members: Set(members.keys),
             isLeaderRenewing: signs.leader.map { speaks($0, ClusterSilence.leaderMax) } ?? false,
-            settled: Set(settled.keys))
+            settled: Set(settled.keys),
+            terms: signs.terms.map { TermLeft(term: $0.term, left: max($0.endsAt - now, .zero)) })
     }
 
     func silence(in cluster: AppName, _ now: Moment) -> ClusterSilence {

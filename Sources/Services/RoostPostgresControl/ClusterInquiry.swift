@@ -27,8 +27,9 @@ struct ClusterInquiry: Sendable {
     /// After a change of its pause, which this host's copy and others' may not have yet.
     func bodyWithPause(of name: AppName) async throws(Refusal) -> ClusterBody {
         try await afterChange { () throws(Refusal) in
+            let voices = await termVoices(of: name)
             let stored = try await clusters.read(name)
-            let pause = stored.clusters[name]?.rule.flatMap { ClusterStatus.pause(of: $0) }
+            let pause = stored.clusters[name]?.rule.flatMap { ClusterStatus.pause(of: $0, hearing: voices) }
             return ClusterStatus.body(try await body(of: name), paused: pause)
         }
     }
@@ -101,6 +102,12 @@ struct ClusterInquiry: Sendable {
             throw Refusal(.notFound, "Postgres cluster \(name) not found")
         }
         throw Refusal(.unavailable, "no host that hears the members of \(name) can be asked; try again")
+    }
+
+    /// As ``voices(of:)``, for what is left of the terms of wishes. Where nobody who hears it can be asked, nobody has counted.
+    func termVoices(of name: AppName) async -> ClusterVoices {
+        if let own = hearing.voices(of: name) { return own }
+        return await othersVoices(of: name) ?? ClusterVoices()
     }
 
     private func othersVoices(of name: AppName) async -> ClusterVoices? {

@@ -1,4 +1,5 @@
 public import RoostControl
+import RoostLinux
 public import RoostModel
 public import RoostPlanet
 import RoostWire
@@ -118,24 +119,26 @@ public struct ClusterOperations: OperationJudge {
                 (rule.restart == nil ? "the rule does not have it any more" : "another restart was asked for since")
                     + "; whether this one was done before, nobody has seen")
         }
-        return verdict(on: wish, silence)
+        return verdict(on: wish, left: silence.left(of: wish.term, at: WallClock.milliseconds()))
     }
 
     /// A restart that gives way to another.
-    static func former(_ wish: RestartRequest) -> FormerWish {
-        FormerWish(id: wish.id, verdict: verdict(on: wish, ClusterSilence()), steps: steps(of: wish))
+    ///
+    /// - Parameter left: of its time.
+    static func former(_ wish: RestartRequest, left: Duration) -> FormerWish {
+        FormerWish(id: wish.id, verdict: verdict(on: wish, left: left), steps: steps(of: wish))
     }
 
     private static func steps(of wish: RestartRequest) -> [String] {
         wish.done.map { "\($0)'s Postgres was started anew" }
     }
 
-    private static func verdict(on wish: RestartRequest, _ silence: ClusterSilence) -> OperationVerdict? {
+    private static func verdict(on wish: RestartRequest, left: Duration) -> OperationVerdict? {
         if wish.left.isEmpty {
             let done = wish.done.map(\.text).joined(separator: ", ")
             return .succeeded("\(done) \(wish.done.count == 1 ? "was" : "were") started anew")
         }
-        return ClusterStatus.restart(wish, silence).refusal.map { why in
+        return ClusterStatus.restart(wish, left: left).refusal.map { why in
             .failed(
                 "\(why); not started anew by then: \(wish.left.map(\.text).joined(separator: ", "))"
                     + " (one that had begun ends it)")

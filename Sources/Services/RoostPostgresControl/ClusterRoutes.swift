@@ -57,14 +57,18 @@ public struct ClusterRoutes: RouteGroup {
             },
             APIRoute(.delete, "/v1/postgres/:name/pause") { call in
                 let name: AppName = try call.id("name")
-                let found = ClusterStatus.resumed(try await clusters.resume(name))
+                // Who hears it has forgotten it afterwards.
+                let voices = await inquiry.termVoices(of: name)
+                let found = ClusterStatus.resumed(try await clusters.resume(name), hearing: voices)
                 var body = try await inquiry.bodyWithPause(of: name)
                 body.resumed = found
                 return try Answer.json(body)
             },
             APIRoute(.post, "/v1/postgres/:name/restart") { try await restart($0) },
             APIRoute(.delete, "/v1/postgres/:name/restart") { call in
-                let wasUnderWay = try await clusters.cancelRestart(of: try call.id("name"))
+                let name: AppName = try call.id("name")
+                let wasUnderWay = try await clusters.cancelRestart(
+                    of: name, hearing: await inquiry.termVoices(of: name))
                 return try Answer.json(TakenBackBody(wasUnderWay: wasUnderWay))
             },
             APIRoute(.get, "/v1/postgres/:name/recovery") { call in
@@ -98,8 +102,10 @@ public struct ClusterRoutes: RouteGroup {
         let wish = call.body.isEmpty ? RestartBody() : try call.wish(RestartBody.self)
         let member = try wish.member.map { text throws(Refusal) in try APICall.value(MemberName.self, text) }
         let limit = wish.seconds.map { Duration.seconds($0) } ?? Self.restartDefault
+        let name: AppName = try call.id("name")
         let id = try await clusters.requestRestart(
-            of: try call.id("name"), member, handsOver: wish.handsOver ?? true, within: limit)
+            of: name, member, handsOver: wish.handsOver ?? true, within: limit,
+            hearing: await inquiry.termVoices(of: name))
         return try Answer.json(RestartAnswer(id: id.text), status: 202).naming(id)
     }
 

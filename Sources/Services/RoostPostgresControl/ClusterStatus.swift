@@ -45,14 +45,15 @@ enum ClusterStatus {
             pause: pause, restart: records.rule?.restart.map { Self.restart($0, silence) },
             change: records.rule?.change.map(ChangeState.init),
             replaceAfter: spec.isDestroying ? nil : spec.replaceAfter ?? .standard,
-            survival: spec.isDestroying ? nil : survival(spec, records, silence, status))
+            survival: spec.isDestroying ? nil : survival(spec, records, known, silence, status))
         shown.leftovers = ClusterLeftovers.of(spec, records, in: known)
         return shown
     }
 
-    /// Of the members that the rule names, by what is heard of them now.
+    /// Of the members that the rule names, by what is heard of them now, and of the store, by where its members are.
     private static func survival(
-        _ spec: ClusterSpec, _ records: Planet.ClusterRecords, _ silence: ClusterSilence, _ status: ClusterBody.Status
+        _ spec: ClusterSpec, _ records: Planet.ClusterRecords, _ planet: Planet, _ silence: ClusterSilence,
+        _ status: ClusterBody.Status
     ) -> SurvivalBody {
         var body = SurvivalBody(wanted: spec.survive, home: spec.home, now: nil, hosts: nil, regions: nil)
         guard status == .ready || status == .degraded, let rule = records.rule else { return body }
@@ -64,16 +65,24 @@ enum ClusterStatus {
                     isHere: member == rule.leader || records.confirms(member) && !isSilent)
             }
         }
-        let survival = Survival(seats, count: rule.members.count, confirmations: rule.confirmations)
+        let survival = Survival(
+            seats, count: rule.members.count, confirmations: rule.confirmations,
+            store: StoreSites(planet.storeHosts.map { .init(host: $0.host, region: $0.region) }))
         body.now = survival.goals
         body.hosts = survival.hosts.isEmpty ? nil : survival.hosts
         body.regions = survival.regions.isEmpty ? nil : survival.regions
+        body.store = survival.store
         return body
     }
 
     /// When its time is over, nobody begins any more. Who has begun is not in the rule, and still ends it.
     static func restart(_ wish: RestartRequest, _ silence: ClusterSilence = ClusterSilence()) -> RestartState {
-        let isLate = !wish.hasEnded && silence.left(of: wish.term, at: WallClock.milliseconds()) <= .zero
+        restart(wish, left: silence.left(of: wish.term, at: WallClock.milliseconds()))
+    }
+
+    /// - Parameter left: of its time.
+    static func restart(_ wish: RestartRequest, left: Duration) -> RestartState {
+        let isLate = !wish.hasEnded && left <= .zero
         return RestartState(
             id: wish.id, left: wish.left, done: wish.done,
             refusal: isLate ? "its time was over before all were done" : wish.refusal)
@@ -81,19 +90,31 @@ enum ClusterStatus {
 
     /// Nil when it is over.
     static func pause(
-        of rule: ClusterRule, _ silence: ClusterSilence = ClusterSilence(),
-        at wallClock: Int64 = WallClock.milliseconds()
+        of rule: ClusterRule, _ silence: ClusterSilence, at wallClock: Int64 = WallClock.milliseconds()
     ) -> PauseState? {
-        guard let pause = rule.pause else { return nil }
-        let left = silence.left(of: pause, at: wallClock)
-        // Not what the record says, which may be any number.
-        return left > .zero ? PauseState(endsAt: TimeText.of(wallClock + left.milliseconds)) : nil
+        rule.pause.flatMap { pause(left: silence.left(of: $0, at: wallClock), at: wallClock) }
+    }
+
+    /// As ``pause(of:_:at:)``, where it is decided what to do.
+    static func pause(
+        of rule: ClusterRule, hearing voices: ClusterVoices, at wallClock: Int64 = WallClock.milliseconds()
+    ) -> PauseState? {
+        rule.pause.flatMap { pause(left: voices.left(of: $0, at: wallClock), at: wallClock) }
+    }
+
+    /// Not by what the record says, which may be any number.
+    private static func pause(left: Duration, at wallClock: Int64) -> PauseState? {
+        left > .zero ? PauseState(endsAt: TimeText.of(wallClock + left.milliseconds)) : nil
     }
 
     /// What somebody who ends a pause is told of the one that was there.
-    static func resumed(_ pause: WishTerm?, at wallClock: Int64 = WallClock.milliseconds()) -> ResumedState {
+    ///
+    /// - Parameter voices: as of before it was ended.
+    static func resumed(
+        _ pause: WishTerm?, hearing voices: ClusterVoices, at wallClock: Int64 = WallClock.milliseconds()
+    ) -> ResumedState {
         guard let pause else { return ResumedState(wasPaused: false, endsAt: nil) }
-        let left = pause.left(at: wallClock)
+        let left = voices.left(of: pause, at: wallClock)
         // What is over may say any number.
         guard left > .zero else {
             let isPlausible = pause.length > .zero && pause.endsAt > 0

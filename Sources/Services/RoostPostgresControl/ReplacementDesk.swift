@@ -12,6 +12,8 @@ import Synchronization
 public final class ReplacementDesk: Sendable {
     private let voices: @Sendable (AppName) -> ClusterVoices?
     private let clock: @Sendable () -> Moment
+    /// In milliseconds; counts only for wishes that nobody was heard to ask for.
+    private let wallClock: @Sendable () -> Int64
     private let state = Mutex(State())
 
     private struct State {
@@ -36,9 +38,13 @@ public final class ReplacementDesk: Sendable {
         self.init(voices: voices) { BootClock.now() }
     }
 
-    init(voices: @escaping @Sendable (AppName) -> ClusterVoices?, clock: @escaping @Sendable () -> Moment) {
+    init(
+        voices: @escaping @Sendable (AppName) -> ClusterVoices?, clock: @escaping @Sendable () -> Moment,
+        wallClock: @escaping @Sendable () -> Int64 = { WallClock.milliseconds() }
+    ) {
         self.voices = voices
         self.clock = clock
+        self.wallClock = wallClock
     }
 
     /// What was seen says nothing any more: this host does not have the duty, or does not hear the store.
@@ -67,9 +73,9 @@ public final class ReplacementDesk: Sendable {
             if voices.isLeaderRenewing, let beat = records.heartbeat, beat.epoch == rule.epoch, beat.isOpen {
                 open.insert(name)
             }
-            leaders[name] = Self.leader(of: spec, records, rule, isOpen: open.contains(name))
+            leaders[name] = leader(of: spec, records, rule, voices, isOpen: open.contains(name))
             // While it is paused somebody works on its hosts, and may need all of the time again afterwards.
-            guard ClusterStatus.pause(of: rule) == nil else { continue }
+            guard ClusterStatus.pause(of: rule, hearing: voices, at: wallClock()) == nil else { continue }
             sight.lost[name] = Set(suspects.keys).intersection(members).subtracting(heard[name] ?? [])
             if let change = rule.change, change.isAutomatic == true, change.refusal != nil {
                 sight.takenBack[name] = change.id
@@ -101,10 +107,14 @@ public final class ReplacementDesk: Sendable {
         return planet.machine(placement.machine, on: placement.host)?.state == .failed
     }
 
-    private static func leader(
-        of spec: ClusterSpec, _ records: Planet.ClusterRecords, _ rule: ClusterRule, isOpen: Bool
+    private func leader(
+        of spec: ClusterSpec, _ records: Planet.ClusterRecords, _ rule: ClusterRule, _ voices: ClusterVoices,
+        isOpen: Bool
     ) -> MemberName? {
-        let isBusy = ClusterStatus.pause(of: rule) != nil || rule.restart.map { ClusterDirectory.goesOn($0) } ?? false
+        let now = wallClock()
+        let isBusy =
+            ClusterStatus.pause(of: rule, hearing: voices, at: now) != nil
+            || rule.restart.map { ClusterDirectory.goesOn($0, hearing: voices, at: now) } ?? false
         return Homecoming.leader(
             of: spec, under: rule, confirming: Set(rule.members.filter(records.confirms)), isOpen: isOpen,
             isBusy: isBusy)
@@ -123,15 +133,23 @@ public final class ReplacementDesk: Sendable {
         return heard
     }
 
+    /// By who hears it now: a pause may have come since the last look. Where nobody hears it, there is one until it is ended.
+    private func hasPause(_ rule: ClusterRule, of cluster: AppName) -> Bool {
+        guard rule.pause != nil else { return false }
+        guard let voices = voices(cluster) else { return true }
+        return ClusterStatus.pause(of: rule, hearing: voices, at: wallClock()) != nil
+    }
+
     /// What is to be done about lost members of the cluster, or about its leader, by what was seen at the last look.
     func plan(for cluster: AppName, in planet: Planet) -> Plan<ClusterPlan.Step> {
         guard let records = planet.clusters[cluster], let spec = records.spec, let rule = records.rule else {
             return Plan()
         }
         let now = clock()
+        let isPaused = hasPause(rule, of: cluster)
         return state.withLock { state in
             if let home = state.homecoming[cluster], now - home.since >= Homecoming.patience,
-                rule.leader != home.member, state.watch.brake(at: now) == nil
+                rule.leader != home.member, !isPaused, state.watch.brake(at: now) == nil
             {
                 // Whatever comes of it, the next one waits as long.
                 state.homecoming[cluster] = (home.member, now)
@@ -146,7 +164,7 @@ public final class ReplacementDesk: Sendable {
             world.isOpen = state.open.contains(cluster)
             world.confirming = Set(rule.members.filter(records.confirms))
             world.departed = records.departed
-            world.isPaused = ClusterStatus.pause(of: rule) != nil
+            world.isPaused = isPaused
             world.takenBack = state.watch.takenBack(in: cluster, at: now)
             world.brake = state.watch.brake(at: now)
             let others = state.underWay.union(state.begun.keys).subtracting([cluster])

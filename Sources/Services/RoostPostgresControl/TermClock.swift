@@ -1,4 +1,5 @@
 import RoostModel
+import RoostWire
 
 /// The end of an operator's wish on the clock of this host that nobody sets. The hosts that a rule's wish is read at have wall
 /// clocks of their own: one that is ahead would say that it is over before it is.
@@ -21,5 +22,17 @@ struct TermClock: Hashable {
     ) -> TermClock {
         if let same = known.first(where: { $0.term == term }) { return same }
         return TermClock(term: term, endsAt: now + (isComing ? term.length : term.left(at: wallClock)))
+    }
+}
+
+extension ClusterVoices {
+    /// What is left of a term of the rule's: as who hears the cluster has counted it. One that they had not heard of when they
+    /// were asked has come since.
+    ///
+    /// - Parameter wallClock: counts only where nobody has counted.
+    func left(of term: WishTerm, at wallClock: Int64) -> Duration {
+        guard let terms else { return term.left(at: wallClock) }
+        guard let known = terms.first(where: { $0.term == term }) else { return term.length }
+        return min(max(.milliseconds(known.milliseconds), .zero), term.length)
     }
 }

@@ -229,19 +229,23 @@ public struct CommandError: Error, CustomStringConvertible {
     private var program: String {
         var words = command.split(separator: " ")[...]
         // Who is started as another user is started by this one, which is nobody's concern.
-        if words.first == "setpriv", let end = words.firstIndex(of: "--"), end + 1 < words.endIndex {
+        if words.first?.split(separator: "/").last == "setpriv", let end = words.firstIndex(of: "--"),
+            end + 1 < words.endIndex
+        {
             words = words[(end + 1)...]
         }
         let path = words.first ?? command[...]
         return String(path.split(separator: "/").last ?? path)
     }
 
-    /// What happened and what the program said, without how it was called: for those who need the reason, and may not see
-    /// what the arguments say of the inside.
+    /// What happened and what the program said, without how it was called and without the places that it names
+    /// (``Swift/StringProtocol/withoutPlaces``): for those who need the reason, and may not see what either says of the inside.
     public var outcome: String {
         switch cause {
-        case .notStarted(let why): "\(program) could not be started: \(why)"
-        case .exited(let status, let text): "\(program) failed with status \(status): \(text.suffix(600))"
+        case .notStarted(let why): "\(program) could not be started: \(why.withoutPlaces)"
+        case .exited(let status, let text):
+            // Not cut in the middle of what is left out.
+            "\(program) failed with status \(status): \(text.suffix(4096).withoutPlaces.suffix(600))"
         case .deadlineExceeded(let deadline): "\(program) did not end within \(deadline)"
         case .outputTooLong(let bytesMax): "\(program) wrote more than \(bytesMax) bytes"
         case .cancelled: "\(program) was cancelled"

@@ -18,6 +18,9 @@ import Testing
         #expect(admission.nextTry(at: now + GuardAdmission.pause) == nil)
         isSaid = admission.failed(at: now + GuardAdmission.pause)
         #expect(!isSaid)
+        for code in [EMFILE, ENFILE, ENOMEM, ENOBUFS] { #expect(!GuardAdmission.isOfOneVisitor(code)) }
+        // One who has gone again closes nothing for the next.
+        for code in [ECONNABORTED, EAGAIN, EINTR] { #expect(GuardAdmission.isOfOneVisitor(code)) }
         admission.succeeded()
         #expect(admission.nextTry(at: now + GuardAdmission.pause) == nil)
         isSaid = admission.failed(at: now)

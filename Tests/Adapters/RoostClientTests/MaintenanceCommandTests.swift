@@ -95,6 +95,25 @@ import Testing
         }
     }
 
+    @Test("What a member says all the time is not waited for when it is started anew")
+    func restartOfOneWithADetail() async throws {
+        let id = "0123456789ABCDEFGHJKMNPQ01"
+        var over = try Answers.cluster(.ready)
+        over.restart = RestartState(id: id, left: [], done: over.members.prefix(1).map(\.name), refusal: nil)
+        for index in over.members.indices { over.members[index].state = "running" }
+        over.members[0].detail = "no slot is left for another standby"
+        let told = try Answers.json(over)
+        try await ScriptedHost.run { request in
+            if request.line.hasPrefix("POST") { return .init(status: 202, parts: [#"{"ok":true,"id":"\#(id)"}"#]) }
+            return request.line.contains("operations") ? .init(status: 404, parts: ["{}"]) : .init(parts: [told])
+        } _: { host in
+            let outcome = try await RoostProgram.run(["pg", "restart", "shop", "--json", "--api", host.path])
+            #expect(outcome.status == 0, "\(outcome)")
+            // Before, and once it is over.
+            #expect(host.log.all.count { $0.line == "GET /v1/postgres/shop" } == 2, "\(host.log.all)")
+        }
+    }
+
     @Test("A leader that was to stay in office and did not is named, and so is the last step, which comes with the end")
     func restartOfALeader() async throws {
         let id = "0123456789ABCDEFGHJKMNPQ01"
@@ -289,7 +308,8 @@ import Testing
         var body = try Answers.cluster(.ready)
         body.replaceAfter = .after(.seconds(1800))
         body.survival = SurvivalBody(
-            wanted: .region, home: try RegionCode("ams"), now: [.host], hosts: nil, regions: [try RegionCode("ams")])
+            wanted: .region, home: try RegionCode("ams"), now: [.host], hosts: nil, regions: [try RegionCode("ams")],
+            store: "the store does not survive the loss of region ams: it has 2 of its 3 members there")
         let told = try Answers.json(body)
         try await ScriptedHost.run { request in
             .init(status: request.line.hasPrefix("POST") ? 201 : 200, parts: [told])
@@ -302,7 +322,8 @@ import Testing
             #expect(shown.output.contains("members that are lost for 30m"), "\(shown)")
             #expect(
                 shown.output.contains(
-                    "the loss of any one host; not of region ams; it is to survive that of any one region"), "\(shown)")
+                    "the loss of any one host; not of region ams; the store does not survive the loss of region ams: it has "
+                        + "2 of its 3 members there; it is to survive that of any one region"), "\(shown)")
             let made = try await RoostProgram.run([
                 "pg", "create", "shop", "--survive", "region", "--home", "ams", "--replace-after", "never", "--json",
                 "--api", host.path,
@@ -321,7 +342,7 @@ import Testing
         let last = ReignBody(Reign(epoch: Epoch(7), leader: right, begin: LSN(1000)))
         let known = KnowledgeBody(
             name: right, isHeard: true, hasProof: true, promised: Epoch(8), opened: last, last: last,
-            position: PositionBody(Position(epoch: Epoch(7), end: LSN(1200))), detail: "the store has gone back: proof")
+            position: Position(epoch: Epoch(7), end: LSN(1200)), detail: "the store has gone back: proof")
         let mute = KnowledgeBody(
             name: left, isHeard: false, hasProof: false, promised: nil, opened: nil, last: nil, position: nil,
             detail: nil, mute: "not heard")
@@ -346,6 +367,11 @@ import Testing
             }
             return (try #require(outcome), log)
         }
+        // A host of a version before has the number alone.
+        var former = recovery
+        former.members[1].logEnd = nil
+        let (asBefore, _) = try await run([], try Answers.json(former))
+        #expect(asBefore.output.contains("0/4B0 of epoch 7"), "\(asBefore)")
         let (shown, looks) = try await run([], told)
         #expect(shown.status == 0 && looks.count == 1, "\(shown)")
         for words in [

@@ -3,6 +3,7 @@ import GRDB
 import Glibc
 import RoostLinux
 import RoostModel
+import Synchronization
 import Testing
 
 @testable import RoostStore
@@ -44,6 +45,50 @@ struct SQLiteStoreTests {
         #expect(try await copy.get("k") == "50")
         // Nothing has ended for one that goes on all the same.
         #expect(try await store.put("k", "51").number == last.number + 1)
+    }
+
+    @Test("a copy that SQLite takes while the store is written to is whole, and of one moment")
+    func copyOfOneThatRuns() async throws {
+        let folder = try TestFolder()
+        let path = folder.path + "/s"
+        let store = try SQLiteStore(path: path)
+        let written = Mutex<Int64>(0)
+        // More pages than SQLite puts into the file by itself, so that both files change while the copies are taken.
+        async let writer: Void = {
+            for number in 1...600 {
+                let text = String(repeating: "\(number) ", count: 200)
+                let revision = try await store.put("k\(number % 20)", text)
+                written.withLock { $0 = revision.number }
+            }
+        }()
+        let copies = [1, 2, 3, 4].map { path + ".copy\($0)" }
+        // Another process, as `sqlite3` is.
+        var others = Configuration()
+        others.busyMode = .timeout(5)
+        let other = try DatabaseQueue(path: path, configuration: others)
+        var least: [String: Int64] = [:]
+        for (index, copy) in copies.enumerated() {
+            let hasBegun = try await poll(for: .seconds(30)) { written.withLock { $0 > 100 * index } ? true : nil }
+            #expect(hasBegun == true)
+            least[copy] = written.withLock { $0 }
+            if index.isMultiple(of: 2) {
+                try await other.writeWithoutTransaction { try $0.execute(sql: "VACUUM INTO ?", arguments: [copy]) }
+            } else {
+                try other.backup(to: try DatabaseQueue(path: copy))
+            }
+        }
+        try await writer
+        for copy in copies {
+            let again = try SQLiteStore(path: copy)
+            let faults = try await again.pool.read { try String.fetchAll($0, sql: "PRAGMA integrity_check") }
+            #expect(faults == ["ok"])
+            let listing = try await again.read(.prefix("k"), at: nil)
+            // What was confirmed before the copy began is in it, and nothing that came before the last of it is missing.
+            #expect(listing.revision.number >= least[copy] ?? 0)
+            let newest = listing.entries.map(\.modified.number).max()
+            #expect(newest == listing.revision.number, "one write a revision")
+            #expect(Set(listing.entries.map(\.modified)).count == listing.entries.count)
+        }
     }
 
     @Test("a second owner is refused and told why")

@@ -12,23 +12,67 @@ import Testing
             app: try AppName("db"))
     }
 
-    private func host(_ name: String, _ region: String, memoryMebibytes: Int = 4096, isReachable: Bool = true) throws
-        -> PlacementHost
-    {
+    private func host(
+        _ name: String, _ region: String, memoryMebibytes: Int = 4096, isReachable: Bool = true,
+        hasStore: Bool = false
+    ) throws -> PlacementHost {
         PlacementHost(
-            name: try HostName(name), region: try RegionCode(region), isReachable: isReachable, isStoreMember: false,
+            name: try HostName(name), region: try RegionCode(region), isReachable: isReachable, isStoreMember: hasStore,
             capacity: HostCapacity(cpus: 4, memory: .mebibytes(memoryMebibytes), disk: .gibibytes(100)),
             promisedMemory: .zero, promisedDisk: .zero, promisedCPUs: 0, machinesByApp: [:])
     }
 
     /// Members' hosts, of which the region is the first three letters; `-` in front: not here.
-    private func survival(_ members: String...) throws -> Survival {
+    private func survival(_ members: String..., store: [String] = []) throws -> Survival {
         let seats = try members.map { text in
             let name = text.hasPrefix("-") ? String(text.dropFirst()) : text
             return Survival.Seat(
                 host: try HostName(name), region: try RegionCode(String(name.prefix(3))), isHere: name == text)
         }
-        return Survival(seats, count: seats.count, confirmations: ClusterRule.confirmations(of: seats.count))
+        return Survival(
+            seats, count: seats.count, confirmations: ClusterRule.confirmations(of: seats.count),
+            store: try sites(store))
+    }
+
+    private func sites(_ hosts: [String]) throws -> StoreSites {
+        StoreSites(try hosts.map { .init(host: try HostName($0), region: try RegionCode(String($0.prefix(3)))) })
+    }
+
+    @Test("Where the store is lost, nobody takes commits: its members count by host and by region")
+    func store() throws {
+        let members = ["ams1", "iad1", "sin1"]
+        func after(_ store: [String]) throws -> Survival { try survival("ams1", "iad1", "sin1", store: store) }
+        for even in [members, ["ams1", "ams2", "iad1", "iad2", "sin1"], []] {
+            #expect(try after(even).goals == [.host, .region] && after(even).store == nil, "\(even)")
+        }
+        let one = try after(["ams1", "ams2", "iad1"])
+        #expect(one.goals == [.host] && one.regions.map(\.text) == ["ams"] && one.hosts.isEmpty)
+        #expect(one.store == "the store does not survive the loss of region ams: it has 2 of its 3 members there")
+        // Half of them are no majority; a host counts that has no member of the cluster.
+        let half = try after(["ams2", "iad2"])
+        #expect(half.goals.isEmpty && half.hosts.map(\.text) == ["ams2", "iad2"])
+        #expect(half.store?.contains("the loss of ams2: it has 1 of its 2 members there; the store") == true)
+        #expect(try after(["ams9"]).hosts.map(\.text) == ["ams9"])
+    }
+
+    @Test("What the store does not survive is promised of no cluster, in the same words")
+    func storeInTheWay() throws {
+        let ams = try RegionCode("ams")
+        func refusal(_ goal: SurvivalGoal, _ hosts: [PlacementHost]) throws -> Refusal {
+            try #require(
+                #expect(throws: Refusal.self) {
+                    try SurvivalShape.regions(for: goal, home: ams, request, over: hosts, distances: [:])
+                })
+        }
+        var hosts = try ["ams1", "ams2", "ams3", "iad1", "sin1"].map {
+            try host($0, String($0.prefix(3)), hasStore: $0.hasPrefix("ams"))
+        }
+        let region = try refusal(.region, hosts)
+        #expect(region.code == .insufficientCapacity)
+        #expect(region.message.contains(try #require(try sites(["ams1", "ams2", "ams3"]).obstacle(to: .region))))
+        #expect(try SurvivalShape.regions(for: .host, home: ams, request, over: hosts, distances: [:]).count == 3)
+        for index in hosts.indices { hosts[index].isStoreMember = index == 0 }
+        #expect(try refusal(.host, hosts).message.contains("the loss of ams1: it has 1 of its 1 members there"))
     }
 
     @Test("It follows from where those are that confirm")
@@ -59,8 +103,9 @@ import Testing
                     Survival.Seat(
                         host: try HostName("h\($0)"), region: try RegionCode("ams"), isHere: here & (1 << $0) != 0)
                 }
-                let survives = !Survival(seats, count: count, confirmations: confirmations).hosts.contains(
-                    seats[lost].host)
+                let survives = !Survival(
+                    seats, count: count, confirmations: confirmations, store: StoreSites([])
+                ).hosts.contains(seats[lost].host)
                 let left = here & ~(1 << lost)
                 // One of them leads, and as many as must confirm are left beside it.
                 let goesOn = left.nonzeroBitCount >= confirmations + 1

@@ -99,7 +99,11 @@ extension Dialogue {
     }
 
     /// A standby that follows `m1` in epoch 1.
-    static func follower(_ name: String, members: Int = 3) throws -> Dialogue {
+    ///
+    /// - Parameter begin: before it has seen anything of the store.
+    static func follower(
+        _ name: String, members: Int = 3, from begin: (inout Dialogue) -> Void = { _ in }
+    ) throws -> Dialogue {
         let leader = try MemberName("m1")
         var dialogue = try Dialogue(
             name, members: members,
@@ -107,6 +111,7 @@ extension Dialogue {
                 promised: .first, chain: [Reign(epoch: .first, leader: leader, begin: .zero)], data: .usable))
         dialogue.rule = firstRule(dialogue.names)
         dialogue.beat(1)
+        begin(&dialogue)
         dialogue.tell(.tick)
         _ = dialogue.read()
         _ = dialogue.ended(.end(LSN(1000), timeline: 1))

@@ -47,11 +47,28 @@ import Testing
     /// A process that begins in the middle counts what is left; and a clock that is far behind makes no pause longer.
     @Test(arguments: [(40, 21), (60, 1), (7200, 1), (-7200, 61)] as [(Int64, Int64)])
     func theEndIsThatOfTheRecord(ago: Int64, seconds: Int64) throws {
-        var dialogue = try Dialogue.follower("m2")
-        pause(&dialogue, for: .seconds(60), ago: .seconds(ago))
-        _ = dialogue.watch()
+        var dialogue = try Dialogue.follower("m2") { pause(&$0, for: .seconds(60), ago: .seconds(ago)) }
         if seconds > 1 { #expect(calls(&dialogue, for: .seconds(seconds - 2)).isEmpty) }
         #expect(!calls(&dialogue, for: .seconds(5)).isEmpty)
+    }
+
+    /// Of two hosts' clocks one may be hours ahead.
+    @Test(arguments: [-5, 5] as [Int64])
+    func whoSeesAPauseComeCountsAllOfIt(ahead: Int64) throws {
+        var dialogue = try Dialogue.follower("m2")
+        _ = calls(&dialogue, for: .milliseconds(500))
+        pause(&dialogue, for: .seconds(60), ago: .seconds(ahead * 3600))
+        _ = dialogue.watch()
+        #expect(calls(&dialogue, for: .seconds(59)).isEmpty)
+        #expect(!calls(&dialogue, for: .seconds(5)).isEmpty)
+    }
+
+    /// Of one that comes after a time in which it did not hear the store nobody knows how old it is.
+    @Test func aPauseThatMayBeOldIsCountedByTheClockOnTheWall() throws {
+        var dialogue = try Dialogue.follower("m2")
+        dialogue.wait(.seconds(120))
+        pause(&dialogue, for: .seconds(60), ago: .seconds(120))
+        #expect(!calls(&dialogue, for: .seconds(15)).isEmpty)
     }
 
     @Test func aLeaderThatCrashesAgainAndAgainIsStartedInPlace() throws {

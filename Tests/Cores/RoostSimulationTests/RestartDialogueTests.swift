@@ -5,12 +5,14 @@ import Testing
 
 /// Members whose Postgres is started anew: one at a time, the leader last.
 @Suite struct RestartDialogueTests {
-    private func ask(_ dialogue: inout Dialogue, _ members: [String], handsOver: Bool = true, seconds: Int64 = 600)
+    private func ask(
+        _ dialogue: inout Dialogue, _ members: [String], handsOver: Bool = true, seconds: Int64 = 600, ago: Int64 = 0
+    )
         throws
     {
         let wish = RestartRequest(
             id: "a", members: try members.map { try MemberName($0) }, handsOver: handsOver,
-            term: WishTerm(beganAt: (dialogue.now - .zero).milliseconds, length: .seconds(seconds)))
+            term: WishTerm(beganAt: (dialogue.now - .zero).milliseconds - ago * 1000, length: .seconds(seconds)))
         dialogue.change { $0.restart = wish }
     }
 
@@ -58,6 +60,14 @@ import Testing
         // What is said twice is done once.
         dialogue.change { $0.restart = done?.restart }
         #expect(dialogue.watch().isEmpty)
+    }
+
+    /// Of the clocks on two hosts' walls one may be hours ahead.
+    @Test(arguments: [-5, 5] as [Int64])
+    func oneThatIsSeenToComeHasItsWholeTime(hours: Int64) throws {
+        var dialogue = try follower()
+        try ask(&dialogue, ["m2", "m3", "m1"], ago: hours * 3600)
+        #expect(dialogue.watch() == [.setGate(isOpen: false), .postgres(.stop(.fast), dialogue.operation)])
     }
 
     @Test func aStandbyWaitsForItsTurnAndForTheOthers() throws {

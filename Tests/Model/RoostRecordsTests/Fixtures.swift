@@ -43,7 +43,7 @@ struct Fixture: Sendable, Hashable, CustomTestStringConvertible {
         "edge-identity": read(EdgeIdentityBody.self), "edge-route": read(EdgeRouteBody.self),
         "edge-route-gone": read(EdgeRouteGoneBody.self), "edge-listeners": read(EdgeListenersBody.self),
         "edge-retirement": read(EdgeRetirementBody.self), "edge-report": read(EdgeReportBody.self),
-        "edge-count": read(EdgeCountBody.self),
+        "edge-count": read(EdgeCountBody.self), "recovery": read(RecoveryBody.self),
     ]
 
     /// Of rooms that are above this one; their own tests read these files.

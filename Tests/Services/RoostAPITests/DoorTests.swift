@@ -24,6 +24,10 @@ private struct EchoRoutes: RouteGroup {
                 ])
             },
             APIRoute(.put, "/v1/\(prefix)/size") { try Answer.json(["bytes": $0.body.count]) },
+            // More than the kernel keeps for one who does not read.
+            APIRoute(.get, "/v1/\(prefix)/large") { _ in
+                try Answer.json(["large": String(repeating: "x", count: Self.largeBytes)])
+            },
             APIRoute(.get, "/v1/\(prefix)/rare", rate: CallRate(perSecond: 1, burst: 2)) { _ in try Answer.ok() },
             APIRoute(
                 .get, "/v1/\(prefix)/machines/:machine/hold",
@@ -46,6 +50,7 @@ private struct EchoRoutes: RouteGroup {
     }
 
     static let held = Mutex(0)
+    static let largeBytes = 8 << 20
 }
 
 @Suite(.serialized) struct DoorTests {
@@ -212,7 +217,8 @@ private struct EchoRoutes: RouteGroup {
     @Test("A door has so many connections and no more, and one that says nothing is hung up")
     func connections() async throws {
         let limits = DoorLimits(
-            connectionsMax: 4, idleTime: .milliseconds(500), bodyTime: .seconds(60), bodyBytesMax: 1 << 10)
+            connectionsMax: 4, idleTime: .milliseconds(500), bodyTime: .seconds(60), answerTime: .seconds(60),
+            bodyBytesMax: 1 << 10)
         try await atDoor(.member(try MachineID("0123456789abcd")), limits: limits) { client, path in
             let silent = (0..<32).map { _ in Self.connect(to: path) }
             defer { silent.forEach { close($0) } }
@@ -225,7 +231,8 @@ private struct EchoRoutes: RouteGroup {
     @Test("Who sends a request a byte at a time is hung up when its time is over, and a call that lasts is not")
     func trickle() async throws {
         let limits = DoorLimits(
-            connectionsMax: 4, idleTime: .seconds(60), bodyTime: .milliseconds(500), bodyBytesMax: 1 << 10)
+            connectionsMax: 4, idleTime: .seconds(60), bodyTime: .milliseconds(500), answerTime: .seconds(60),
+            bodyBytesMax: 1 << 10)
         try await atDoor(.root, limits: limits) { client, path in
             try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask { _ = try? await call(client, "/v1/user/machines/a/hold") }
@@ -255,6 +262,31 @@ private struct EchoRoutes: RouteGroup {
                 #expect(isEnded == true)
             }
             holds(try await call(client, "/v1/user/whoami").0 == 200)
+        }
+    }
+
+    @Test("Who does not take an answer is hung up when its time is over, also one who takes a little again and again")
+    func unread() async throws {
+        let limits = DoorLimits(
+            connectionsMax: 4, idleTime: .seconds(60), bodyTime: .seconds(60), answerTime: .seconds(2),
+            bodyBytesMax: 1 << 10)
+        try await atDoor(.root, limits: limits) { client, path in
+            let takers = (0..<4).map { _ in Self.connect(to: path) }
+            defer { takers.forEach { close($0) } }
+            let call = "GET /v1/user/large HTTP/1.1\r\nhost: a\r\n\r\n"
+            for taker in takers { #expect(send(taker, call, call.utf8.count, Int32(MSG_NOSIGNAL)) == call.utf8.count) }
+            var piece = [UInt8](repeating: 0, count: 1 << 10)
+            let areOver = try await poll(for: .seconds(20), every: .milliseconds(20)) { () -> Bool? in
+                // Two take nothing, and two take a kilobyte each time.
+                for taker in takers.prefix(2) { _ = recv(taker, &piece, piece.count, Int32(MSG_DONTWAIT)) }
+                var ends = takers.map { pollfd(fd: $0, events: 0, revents: 0) }
+                _ = Glibc.poll(&ends, nfds_t(ends.count), 0)
+                return ends.allSatisfy { $0.revents & Int16(POLLHUP) != 0 } ? true : nil
+            }
+            #expect(areOver == true)
+            // There is room again, and whoever takes it as it comes gets all of it.
+            let whole = try await client.execute(APIRequest(.get, "/v1/user/large"))
+            #expect(whole.status == 200 && whole.body.count > EchoRoutes.largeBytes)
         }
     }
 

@@ -164,7 +164,7 @@ import Testing
             let reports = [report(members[1], sequence), report(members[2], nil)]
             ledger.note(planet(beat, reports).clusters, listings: [name: listing], now)
             var voices = ledger.voices(of: name, now)
-            voices.settled = voices.members
+            (voices.settled, voices.terms) = (voices.members, nil)
             return voices
         }
         let alive = ClusterVoices(members: [members[1]], isLeaderRenewing: true)
@@ -172,10 +172,10 @@ import Testing
         #expect(hear(5, 4, listing: 1) == ClusterVoices())
         #expect(hear(6, 5, listing: 1) == alive)
         #expect(hear(6, 5, listing: 1) == alive)
-        #expect(ledger.voices(of: name, now + .seconds(9)) == ClusterVoices())
+        #expect(ledger.voices(of: name, now + .seconds(9)) == ClusterVoices(terms: []))
         // A watch that was begun anew has nothing that is newer: what was heard was heard then, and is as old as it is.
         #expect(hear(6, 5, listing: 2) == alive)
-        #expect(ledger.voices(of: name, now + .seconds(9)) == ClusterVoices())
+        #expect(ledger.voices(of: name, now + .seconds(9)) == ClusterVoices(terms: []))
         // The store was away, and is back; or was listed anew, and has what others wrote long ago.
         #expect(hear(8, 9, listing: 3) == ClusterVoices())
         #expect(hear(9, 10, listing: 3) == alive)
@@ -214,6 +214,12 @@ import Testing
             #expect(silence.left(of: restart.term, at: ahead) == .seconds(601 - time))
             #expect(refusal(silence) == nil)
             #expect(ClusterStatus.pause(of: rule, silence, at: ahead) != nil)
+            // Where it is decided what to do, too.
+            let voices = ledger.voices(of: name, began + .seconds(time))
+            #expect(voices.left(of: restart.term, at: ahead) == .seconds(601 - time))
+            #expect(ClusterStatus.pause(of: rule, hearing: voices, at: ahead) != nil)
+            let told = try JSONDecoder().decode(ClusterVoices.self, from: try JSONEncoder().encode(voices))
+            #expect(told == voices)
         }
         #expect(refusal(hear(asked, 2, at: 601))?.contains("its time was over") == true)
         #expect(ClusterStatus.pause(of: rule, hear(asked, 2, at: 3601), at: wall) == nil)

@@ -459,10 +459,10 @@ import Testing
             ClusterStatus.body(of: name, in: try planet([try entry(StoreKeys.clusterRule(name), rule)])))
         let ends = try #require(body.pause?.endsAt)
         #expect(body.detail?.hasSuffix("paused until \(ends): nobody is made the leader by itself") == true)
-        #expect(ClusterStatus.pause(of: rule, at: now + 3_540_000) == nil)
+        #expect(ClusterStatus.pause(of: rule, ClusterSilence(), at: now + 3_540_000) == nil)
         // Whatever a member has written there.
         rule.pause?.endsAt = .max
-        #expect(ClusterStatus.pause(of: rule, at: now) != nil)
+        #expect(ClusterStatus.pause(of: rule, ClusterSilence(), at: now) != nil)
     }
 
     /// The copy that a body is made of may be older than the change that is answered.

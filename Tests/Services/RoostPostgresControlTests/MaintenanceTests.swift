@@ -48,18 +48,29 @@ import Testing
 
     @Test("Who ends a pause is told which it was, that it was over by itself, or that there was none")
     func whatAResumeFound() {
-        let pause = WishTerm(beganAt: 1_000_000, length: .seconds(60))
+        let (pause, uncounted) = (WishTerm(beganAt: 1_000_000, length: .seconds(60)), ClusterVoices())
         #expect(
-            ClusterStatus.resumed(pause, at: 1_030_000)
+            ClusterStatus.resumed(pause, hearing: uncounted, at: 1_030_000)
                 == ResumedState(wasPaused: true, endsAt: TimeText.of(1_060_000)))
         #expect(
-            ClusterStatus.resumed(pause, at: 1_060_000)
+            ClusterStatus.resumed(pause, hearing: uncounted, at: 1_060_000)
                 == ResumedState(wasPaused: false, endsAt: TimeText.of(1_060_000)))
-        #expect(ClusterStatus.resumed(nil, at: 0) == ResumedState(wasPaused: false, endsAt: nil))
+        #expect(ClusterStatus.resumed(nil, hearing: uncounted, at: 0) == ResumedState(wasPaused: false, endsAt: nil))
         var odd = pause
         for end in [Int64.min, -1, 999_999] {
             odd.endsAt = end
-            #expect(ClusterStatus.resumed(odd, at: 1_030_000) == ResumedState(wasPaused: false, endsAt: nil))
+            #expect(
+                ClusterStatus.resumed(odd, hearing: uncounted, at: 1_030_000)
+                    == ResumedState(wasPaused: false, endsAt: nil))
+        }
+        // By the clock on the wall it is over, or has just begun; who has heard it come knows.
+        for clock: Int64 in [1_060_000 + 18_000_000, 1_000_000 - 18_000_000] {
+            for left in [Duration.seconds(10), .zero] {
+                let voices = ClusterVoices(terms: [TermLeft(term: pause, left: left)])
+                #expect(ClusterStatus.resumed(pause, hearing: voices, at: clock).wasPaused == (left > .zero))
+            }
+            // It came after they were asked.
+            #expect(ClusterStatus.resumed(pause, hearing: ClusterVoices(terms: []), at: clock).wasPaused)
         }
     }
 
@@ -119,6 +130,29 @@ import Testing
     {
         try await world.directory.requestRestart(
             of: world.cluster, try member.map { try MemberName($0) }, handsOver: handsOver, within: .seconds(60))
+    }
+
+    @Test("Whether a restart goes on is counted by the clock that nobody sets", arguments: [-5, 5])
+    func restartByTheOwnClock(ahead: Int64) async throws {
+        let world = try await ready()
+        defer { world.remove() }
+        let id = try await restart(world)
+        // The clock of the host that is asked now is hours off from that of the one that was asked first.
+        try await change(world) { $0.restart?.term.beganAt -= ahead * 3_600_000 }
+        try await change(world) { $0.restart?.term.endsAt -= ahead * 3_600_000 }
+        let term = try #require(try await rule(world).restart).term
+        func ask(_ left: Duration) async throws -> PlanetOperationID {
+            try await world.directory.requestRestart(
+                of: world.cluster, nil, handsOver: true, within: .seconds(60),
+                hearing: ClusterVoices(terms: [TermLeft(term: term, left: left)]))
+        }
+        #expect(try await ask(.seconds(30)) == id)
+        let isUnderWay = try await world.directory.cancelRestart(
+            of: world.cluster, hearing: ClusterVoices(terms: [TermLeft(term: term, left: .zero)]))
+        #expect(!isUnderWay)
+        #expect(try await ask(.zero) != id)
+        let former = try await world.operations.find(id)
+        #expect(former?.state == .failed && former?.result?.contains("its time was over") == true)
     }
 
     @Test("A restart begins with its operation, is one as often as it is asked for, and ends as members say")
@@ -253,9 +287,9 @@ import Testing
         #expect(few.proposal == nil && few.isNeeded && few.obstacle?.contains("1 more member") == true, "\(few)")
         let body = try await world.directory.recovery(of: world.cluster, hearing: all)
         #expect(body.proposal?.last == ReignBody(reign) && body.proposal?.calls == Epoch(3), "\(body)")
-        let position = PositionBody(Position(epoch: Epoch(2), end: LSN(1500)))
-        #expect(position.end == "0/5DC", "as reigns are written")
+        let position = Position(epoch: Epoch(2), end: LSN(1500))
         #expect(body.members[1].position == position && body.members[0].last == nil)
+        #expect(body.members[1].logEnd?.end == "0/5DC", "as reigns are written")
         let proposal = try #require(body.proposal)
         let wish = RecoverBody(revision: body.revision, proposal: proposal)
         func refusal(_ wish: RecoverBody, _ voices: ClusterVoices) async throws -> String {

@@ -128,5 +128,76 @@ struct CommandTests {
             for text in [error.outcome, error.summary] { #expect(!text.contains("/") && !text.contains("fdaa")) }
         }
         #expect(CommandError(command: "initdb", cause: .cancelled).outcome == "initdb was cancelled")
+        let other = CommandError(command: "/usr/bin/setpriv --reuid=7 -- /usr/bin/initdb -D /x", cause: .cancelled)
+        #expect(other.outcome == "initdb was cancelled")
+    }
+
+    /// As PostgreSQL 15 and 17 print it.
+    @Test("Of what programs say, the way to their server and the places of files are left out")
+    func places() throws {
+        let isThere = "\tIs the server running on that host and accepting TCP/IP connections?"
+        for (said, left) in [
+            (
+                "pg_basebackup: error: connection to server at \"::1\", port 59999 failed: Connection refused\n"
+                    + isThere,
+                "pg_basebackup: error: connection to server failed: Connection refused\n" + isThere
+            ),
+            (
+                "pg_basebackup: error: connection to server at \"fdaa:0:1::5\", port 5432 failed: FATAL:  number of requested "
+                    + "standby connections exceeds max_wal_senders (currently 10)",
+                "pg_basebackup: error: connection to server failed: FATAL:  number of requested standby connections exceeds "
+                    + "max_wal_senders (currently 10)"
+            ),
+            (
+                "pg_rewind: error: connection to server at \"db.example\" (fdaa:0:1::5), port 5432 failed: timeout expired",
+                "pg_rewind: error: connection to server failed: timeout expired"
+            ),
+            (
+                "psql: error: connection to server on socket \"/run/roost/pg/.s.PGSQL.5432\" failed: No such file or "
+                    + "directory\n\tIs the server running locally and accepting connections on that socket?",
+                "psql: error: connection to server failed: No such file or directory\n\tIs the server running locally and "
+                    + "accepting connections on that socket?"
+            ),
+            (
+                "psql: error: could not translate host name \"db.example\" to address: Name or service not known",
+                "psql: error: could not translate host name to address: Name or service not known"
+            ),
+            (
+                "FATAL:  no pg_hba.conf entry for replication connection from host \"fdaa::9\", user \"r\", SSL encryption",
+                "FATAL:  no pg_hba.conf entry for replication connection from host \"…\", user \"r\", SSL encryption"
+            ),
+            (
+                "pg_rewind: error: could not open file \"/data/pg/global/pg_control\" for reading: Permission denied",
+                "pg_rewind: error: could not open file \"pg_control\" for reading: Permission denied"
+            ),
+            (
+                "root certificate file \"/run/roost/ca.crt\" does not exist",
+                "root certificate file \"ca.crt\" does not exist"
+            ),
+            ("invalid connection option host=192.0.2.1: [fdaa::1]:5432", "invalid connection option host=…: […]:5432"),
+            ("waiting for WAL 0/3000148 of 13:53:40, 17.5", "waiting for WAL 0/3000148 of 13:53:40, 17.5"),
+        ] {
+            #expect(said.withoutPlaces == left)
+            #expect(left.withoutPlaces == left)
+            let error = CommandError(command: "pg_rewind --source-server=host=fdaa::1", cause: .exited(1, said))
+            #expect(error.outcome == "pg_rewind failed with status 1: \(left)")
+        }
+        // Not where the words are cut.
+        let long = String(repeating: "x", count: 520) + " connection to server at \"fdaa::5\", port 5432 failed: "
+        let cut = CommandError(command: "psql", cause: .exited(2, long + String(repeating: "y", count: 560)))
+        #expect(!cut.outcome.contains("fdaa") && !cut.outcome.contains("5432"))
+    }
+
+    @Test("What programs say really is as these tests have it", arguments: ["::1", "127.0.0.1", "/nowhere/roost"])
+    func realWords(place: String) async throws {
+        let psql = Command(
+            "psql", ["host=\(place) port=59999 user=x dbname=y connect_timeout=2"], deadline: .seconds(20))
+        let error = await #expect(throws: CommandError.self) { try await psql.run() }
+        guard case .exited = error?.cause else {
+            return #expect(error?.outcome.contains("could not be started") == true)
+        }
+        let outcome = error?.outcome ?? ""
+        #expect(outcome.contains("connection to server failed: "), "\(outcome)")
+        #expect(!outcome.contains(place) && !outcome.contains("59999"), "\(outcome)")
     }
 }

@@ -128,6 +128,7 @@ extension SurvivalBody {
         } else if let regions {
             words += "; not of region \(regions.map(\.text).joined(separator: ", or of "))"
         }
+        if let store { words += "; \(store)" }
         guard let wanted, !now.contains(wanted) else { return words }
         return words + "; it is to survive that of any one \(wanted.rawValue)"
     }

@@ -77,7 +77,9 @@ extension RecoveryBody {
                 // A host of a version before does not say.
                 needed == nil ? Cell("-") : Cell(member.mute == nil ? "yes" : "no", member.mute == nil ? .plain : .bad),
                 .number(member.promised.map { "\($0)" } ?? "-"), Cell(member.opened?.text ?? "-"),
-                Cell(member.last?.text ?? "-"), Cell(member.position.map { "\($0)" } ?? "-"),
+                Cell(member.last?.text ?? "-"),
+                // A host of a version before says it as a number alone.
+                Cell((member.logEnd ?? member.position.map(PositionBody.init)).map { "\($0)" } ?? "-"),
             ])
         }
         var facts = Facts([("Store", "epoch \(epoch), \(leader) leads")])

@@ -61,7 +61,7 @@ struct PostgresRestartCommand: AsyncParsableCommand {
     }
 
     private func restart(on planet: Roostds, _ progress: Progress) async throws -> ClusterBody {
-        let former = noSwitchover ? try await planet.ask { try await $0.cluster(name) }.leader : nil
+        let former = try await planet.ask { try await $0.cluster(name) }
         let id = try await planet.ask {
             try await $0.restart(name, member, handsOver: !noSwitchover, within: timeout.duration)
         }
@@ -73,7 +73,8 @@ struct PostgresRestartCommand: AsyncParsableCommand {
         ) { cluster in
             guard let wish = cluster.restart, wish.id == id else { return false }
             if wish.left.isEmpty {
-                return cluster.isServing && settling.isOver(wish.done.allSatisfy(cluster.showsRunning))
+                return cluster.isServing
+                    && settling.isOver(wish.done.allSatisfy { cluster.showsRunning($0, as: former) })
             }
             if let refusal = wish.refusal {
                 throw CommandFailure(
@@ -82,8 +83,8 @@ struct PostgresRestartCommand: AsyncParsableCommand {
             }
             return false
         }
-        if let former, let present = cluster.leader, present != former {
-            progress.tell("\(present) leads now: \(former) did not stay in office")
+        if noSwitchover, let leader = former.leader, let present = cluster.leader, present != leader {
+            progress.tell("\(present) leads now: \(leader) did not stay in office")
         }
         return cluster
     }
@@ -103,9 +104,11 @@ struct PostgresRestartCommand: AsyncParsableCommand {
 }
 
 extension ClusterBody {
-    /// It is up, and its leader sees it.
-    fileprivate func showsRunning(_ member: MemberName) -> Bool {
+    /// It is up, its leader sees it, and it says nothing that it did not say before all began: what it says all the time is
+    /// nothing to wait for.
+    fileprivate func showsRunning(_ member: MemberName, as former: ClusterBody) -> Bool {
         guard let body = members.first(where: { $0.name == member }) else { return true }
-        return body.state == MemberReport.State.running.rawValue && body.lagBytes != nil && body.detail == nil
+        let isNews = body.detail != nil && body.detail != former.members.first { $0.name == member }?.detail
+        return body.state == MemberReport.State.running.rawValue && body.lagBytes != nil && !isNews
     }
 }
