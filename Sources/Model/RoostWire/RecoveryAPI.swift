@@ -159,16 +159,23 @@ public struct ClusterVoices: Sendable, Codable, Hashable {
     /// They have said how far they are since nobody can have let clients in any more by the store's rule. Nil from a host of a
     /// version before: nobody has.
     public var settled: Set<MemberName>?
+    /// Nothing new has come of theirs for so long that what they said last is not said any more; or nobody could tell, for their
+    /// reports have no number. Nil from a host of a version before: it is not known.
+    public var silent: Set<MemberName>?
 
     /// Nobody, unless it is said; and whoever speaks has done so long enough, unless it is said who.
-    public init(members: Set<MemberName> = [], isLeaderRenewing: Bool = false, settled: Set<MemberName>? = nil) {
+    public init(
+        members: Set<MemberName> = [], isLeaderRenewing: Bool = false, settled: Set<MemberName>? = nil,
+        silent: Set<MemberName>? = nil
+    ) {
+        self.silent = silent
         self.members = members
         self.isLeaderRenewing = isLeaderRenewing
         self.settled = settled ?? members
     }
 
     enum CodingKeys: String, CodingKey {
-        case members, settled
+        case members, settled, silent
         case isLeaderRenewing = "leader_renews"
     }
 }

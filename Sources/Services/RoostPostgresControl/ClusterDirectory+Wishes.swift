@@ -35,7 +35,7 @@ extension ClusterDirectory {
         let key = StoreKeys.clusterRule(name)
         for _ in 0..<AppDirectory.triesMax {
             let (records, spec, present) = try await ruling(name)
-            try Self.checkStoreIsNotBehind(records, name)
+            try await checkStoreIsNotBehind(records, name)
             var rule = present
             switch try wish(&rule, records, spec) {
             case .goesOn(let id): return id
