@@ -4,6 +4,7 @@ import RoostModel
 import RoostPlanet
 import RoostStore
 import RoostWire
+import Synchronization
 import Testing
 
 @testable import RoostControl

@@ -3,6 +3,7 @@ import RoostPlanet
 import RoostPlans
 import RoostStore
 import RoostWire
+import Synchronization
 import Testing
 
 @testable import RoostControl
