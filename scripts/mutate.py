@@ -26,6 +26,7 @@ TEST_SECONDS_MAX = 600
 
 CORE = "Sources/Cores/RoostFailover/"
 SHELL = "Sources/Adapters/RoostPostgres/"
+CONTROL = "Sources/Services/RoostPostgresControl/"
 
 
 class Mutation(NamedTuple):
@@ -206,6 +207,19 @@ MUTATIONS = [
         "a full volume takes the slot of the last standby that confirms", SHELL + "SlotShedding.swift",
         "isEnough ? Array(served.prefix(confirmations)) : own", "isEnough ? Array(served.prefix(confirmations)) : []",
         "SlotSheddingTests/slotsGoOnlyWhenTheVolumeIsNearlyFullAndNeverTheLastThatConfirms"),
+    # What is destroyed.
+    Mutation(
+        "one that was to come, was given up and knows better is taken apart", CONTROL + "ClusterRecords+Members.swift",
+        "$0.kind == .add && proofs[$0.member] == nil", "$0.kind == .add && proofs[$0.member] != nil",
+        "RemovalTests/comer"),
+    Mutation(
+        "members are taken apart under a leader that says that the store went back", CONTROL + "ClusterRecords+Proof.swift",
+        "if against.contains(rule.leader) { return against }", "if against.contains(rule.leader) { return [] }",
+        "RemovalTests/leader"),
+    Mutation(
+        "one member's word keeps who was removed", CONTROL + "ClusterRecords+Proof.swift",
+        "let count = Set(rule.members + removed + [member]).count", "let count = Set(rule.members + removed).count - 1",
+        "RemovalTests/neighbour"),
 ]
 
 

@@ -15,7 +15,12 @@ extension RoostAPIClient {
         try await send(.post, "/v1/apps/\(app)/volumes", body: request, timeout: Self.lastingTimeout)
     }
 
-    public func destroyVolume(_ volume: VolumeID, of app: AppName) async throws(APIError) -> VolumeBody {
-        try await send(.delete, "/v1/apps/\(app)/volumes/\(volume)", timeout: Self.lastingTimeout)
+    /// - Parameter force: also where it may be all that is left of what a cluster has confirmed.
+    public func destroyVolume(
+        _ volume: VolumeID, of app: AppName, force: Bool = false
+    ) async throws(APIError) -> VolumeBody {
+        try await send(
+            .delete, "/v1/apps/\(app)/volumes/\(volume)", query: force ? [("force", "true")] : [],
+            timeout: Self.lastingTimeout)
     }
 }

@@ -246,10 +246,11 @@ extension ClusterRule {
     fileprivate mutating func endWishes() {
         switchover = nil
         pause = nil
-        let words = MemberChange.storeWentBack
+        let words = MemberChange.refusalOfLostStore
         if let wish = restart, !wish.hasEnded { restart?.refusal = words }
         if change?.current != nil {
             change?.refusal = words
+            change?.storeWentBack = true
             change?.isPrepared = nil
         }
     }

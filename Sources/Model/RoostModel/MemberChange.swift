@@ -51,21 +51,29 @@ public struct MemberChange: Hashable, Sendable, Codable {
     public var refusal: String?
     /// Nobody has asked for it: a lost member is replaced. Nil means no.
     public var isAutomatic: Bool?
+    /// The store has gone back behind it, and its rule was put right since: who was to come may be a member by now. Set by hosts
+    /// alone, no member changes it. Nil: of a version before, whose ``refusal`` says it.
+    public var storeWentBack: Bool?
     /// What a newer version has written.
     public var unknown = UnknownFields()
 
     /// In ``left`` and ``done`` together: each of the most members comes and goes once.
     public static let stepsMax = 2 * PostgresNames.membersMax
 
-    /// The refusal of what was asked for before the store went back: who was to come may be a member by now.
-    public static let storeWentBack = "the store went back"
+    /// The refusal of what was asked for before the store went back.
+    public static let refusalOfLostStore = "the store went back"
 
     /// One that nobody has begun.
     public init(id: String, steps: [Step], isAutomatic: Bool? = nil) {
         self.id = id
         left = steps
+        storeWentBack = false
         self.isAutomatic = isAutomatic
     }
+
+    /// It was asked for in a store that has gone back since. Of one that a host of this version has made, the words of a refusal
+    /// say nothing: its leader may write any.
+    public var isOfLostStore: Bool { storeWentBack ?? (refusal == Self.refusalOfLostStore) }
 
     /// Nothing more comes of it.
     public var hasEnded: Bool { left.isEmpty || refusal != nil }
@@ -79,6 +87,7 @@ extension MemberChange {
         case id, left, done, refusal
         case isPrepared = "is_prepared"
         case isAutomatic = "is_automatic"
+        case storeWentBack = "store_went_back"
     }
 
     public init(from decoder: any Decoder) throws {
@@ -89,6 +98,7 @@ extension MemberChange {
         isPrepared = try container.decodeIfPresent(Bool.self, forKey: .isPrepared)
         refusal = try container.decodeIfPresent(String.self, forKey: .refusal)
         isAutomatic = try container.decodeIfPresent(Bool.self, forKey: .isAutomatic)
+        storeWentBack = try container.decodeIfPresent(Bool.self, forKey: .storeWentBack)
         unknown = try UnknownFields(of: decoder, besides: CodingKeys.self)
     }
 
@@ -101,6 +111,7 @@ extension MemberChange {
         try container.encodeIfPresent(isPrepared, forKey: .isPrepared)
         try container.encodeIfPresent(refusal, forKey: .refusal)
         try container.encodeIfPresent(isAutomatic, forKey: .isAutomatic)
+        try container.encodeIfPresent(storeWentBack, forKey: .storeWentBack)
     }
 }
 

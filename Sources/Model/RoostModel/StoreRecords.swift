@@ -201,9 +201,15 @@ public struct MemberPlacement: Hashable, Sendable, Codable {
 public struct ClusterObstacle: Hashable, Sendable, Codable {
     /// In words for people; several hosts' reasons in one text.
     public var reason: String
+    /// Members that are none any more, and whose host could not take them away when it was asked. Nil: of a version before, it may
+    /// be any.
+    public var remaining: [MemberName]?
 
     /// Kept until what was in the way is gone.
-    public init(reason: String) { self.reason = reason }
+    public init(reason: String, remaining: [MemberName]? = nil) {
+        self.reason = reason
+        self.remaining = remaining
+    }
 }
 
 /// What an edge shows to a cluster's clients, so that they know whom they speak to.

@@ -166,20 +166,24 @@ public struct ClusterVoices: Sendable, Codable, Hashable {
     /// What is left of the terms of the rule's wishes, counted by the clock of the host that hears it. Nil where nobody has
     /// counted, and from a host of a version before: only clocks that somebody sets can say then.
     public var terms: [TermLeft]?
+    /// Nothing new has come of theirs for so long that what they said last is not said any more; or nobody could tell, for their
+    /// reports have no number. Nil from a host of a version before: it is not known.
+    public var silent: Set<MemberName>?
 
     /// Nobody, unless it is said; and whoever speaks has done so long enough, unless it is said who.
     public init(
         members: Set<MemberName> = [], isLeaderRenewing: Bool = false, settled: Set<MemberName>? = nil,
-        terms: [TermLeft]? = nil
+        terms: [TermLeft]? = nil, silent: Set<MemberName>? = nil
     ) {
         self.terms = terms
+        self.silent = silent
         self.members = members
         self.isLeaderRenewing = isLeaderRenewing
         self.settled = settled ?? members
     }
 
     enum CodingKeys: String, CodingKey {
-        case members, settled, terms
+        case members, settled, terms, silent
         case isLeaderRenewing = "leader_renews"
     }
 }

@@ -52,7 +52,6 @@ struct HostAssembly {
             store: store, stateFolder: configuration.stateFolder,
             following: configuration.edge == nil ? [] : ClusterInterest.ofEdges, logger: Logger(label: "roost.planet"),
             lag: lag)
-        let clusters = clusterDirectory(store: store, watcher: watcher)
         let hearing = ClusterHearing(watcher: watcher)
         let edge = try await makeEdge(watcher: watcher, hearing: hearing, mesh: mesh, agent: agent)
         await agent.setEdgeStopped(edge?.isStopped ?? false)
@@ -63,6 +62,7 @@ struct HostAssembly {
         let view = PlanetView(
             agent: agent, watcher: watcher, peers: peers,
             reachability: Reachability(mesh: mesh, host: host, region: configuration.region), apps: apps)
+        let clusters = clusterDirectory(store: store, watcher: watcher).hearing(hearing, in: view)
         let names = MachineNames(store: store, agent: agent, peers: peers) { name, app in
             watcher.read { $0.machines(named: name, of: app) }
         }
@@ -171,7 +171,8 @@ struct HostAssembly {
             PlanRunner(
                 ClusterReconciler(
                     store: store, dispatch: dispatch, clusters: clusters,
-                    replacing: ReplacementDesk(voices: { hearing.voices(of: $0) }), distances: distances,
+                    replacing: ReplacementDesk(voices: { hearing.voices(of: $0) }),
+                    silent: { hearing.silentMembers(of: $0) }, distances: distances,
                     logger: Logger(label: "roost.clusters")),
                 watcher: watcher, operations: operations, fence: { duty.fence }, reachable: reachable,
                 logger: Logger(label: "roost.clusters")),

@@ -166,7 +166,7 @@ public final class PlanRunner<Kind: Reconciler>: Service, Sendable {
             queue.withLock { $0.finished(job.thing, succeeded: true, at: BootClock.now()) }
             return
         }
-        let outcomes = await withTaskGroup(of: (done: Kind.Step?, failure: String?).self) { group in
+        let outcomes = await withTaskGroup(of: (step: Kind.Step, failure: String?).self) { group in
             for step in job.plan.steps {
                 group.addTask {
                     do throws(Refusal) {
@@ -176,16 +176,18 @@ public final class PlanRunner<Kind: Reconciler>: Service, Sendable {
                     } catch {
                         Metric.planSteps.add(Kind.name, Kind.name(of: step), "failed")
                         self.logger.warning("a step failed", metadata: ["of": "\(job.thing)", "error": "\(error)"])
-                        return (nil, error.message)
+                        return (step, error.message)
                     }
                 }
             }
-            return await group.reduce(into: [(done: Kind.Step?, failure: String?)]()) { $0.append($1) }
+            return await group.reduce(into: [(step: Kind.Step, failure: String?)]()) { $0.append($1) }
         }
         let failures = outcomes.compactMap(\.failure)
-        await note(outcomes.compactMap(\.done), Self.text(of: job.plan.obstacles + failures), on: job, fence)
+        let (done, failed) = (outcomes.filter { $0.failure == nil }, outcomes.filter { $0.failure != nil })
+        let obstacle = Self.text(of: job.plan.obstacles + failures)
+        await note(done.map(\.step), obstacle, on: job, fence)
         // A cut is no obstacle: whoever has the duty next plans the step again.
-        if !Task.isCancelled { await note(Self.text(of: job.plan.obstacles + failures), on: job, fence) }
+        if !Task.isCancelled { await note(obstacle, failed: failed.map(\.step), on: job, fence) }
         let now = BootClock.now()
         if failures.isEmpty { done.withLock { $0[job.thing] = (job.plan, now) } }
         queue.withLock { $0.finished(job.thing, succeeded: failures.isEmpty, at: now) }
@@ -221,7 +223,7 @@ public final class PlanRunner<Kind: Reconciler>: Service, Sendable {
 
     /// The host that works on a thing knows best why it does not get on: that hosts have no room, refuse or do not
     /// answer. People ask any host, so it is written to the store, when it changes.
-    private func note(_ obstacle: String?, on job: Job, _ fence: Transaction.Compare) async {
+    private func note(_ obstacle: String?, failed: [Kind.Step], on job: Job, _ fence: Transaction.Compare) async {
         guard obstacle != kind.noted(on: job.thing, in: job.planet) else { return }
         if let obstacle {
             logger.warning(
@@ -229,7 +231,9 @@ public final class PlanRunner<Kind: Reconciler>: Service, Sendable {
         } else {
             logger.notice("nothing is in the way any more", metadata: ["of": "\(job.thing)"])
         }
-        do throws(Refusal) { try await kind.note(obstacle, on: job.thing, in: job.planet, fence: fence) } catch {
+        do throws(Refusal) {
+            try await kind.note(obstacle, failed: failed, on: job.thing, in: job.planet, fence: fence)
+        } catch {
             logger.warning(
                 "cannot write down what is in the way, trying again",
                 metadata: ["of": "\(job.thing)", "error": "\(error)"])

@@ -52,7 +52,9 @@ public protocol Reconciler: Sendable {
     ) async throws(Refusal)
 
     /// Writes down what is in the way of the thing for people to read, or that nothing is.
-    func note(_ obstacle: String?, on thing: Thing, in planet: Planet, fence: Transaction.Compare)
+    ///
+    /// - Parameter failed: the steps that could not be carried out.
+    func note(_ obstacle: String?, failed: [Step], on thing: Thing, in planet: Planet, fence: Transaction.Compare)
         async throws(Refusal)
 
     /// What is written down already, so that nothing is written twice.

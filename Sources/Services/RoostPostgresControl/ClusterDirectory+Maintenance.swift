@@ -109,7 +109,7 @@ extension ClusterDirectory {
         let key = StoreKeys.clusterRule(name)
         for _ in 0..<AppDirectory.triesMax {
             let (records, _, present) = try await ruling(name)
-            try Self.checkStoreIsNotBehind(records, name)
+            try await checkStoreIsNotBehind(records, name)
             var rule = present
             try change(&rule, records)
             guard rule != present else { return }
@@ -139,15 +139,17 @@ extension ClusterDirectory {
 
     /// Members that know better than the store do nothing that is asked for there. Where the others can do it without them, it
     /// is asked: the word of one that is wrong, or that somebody else has put into its mouth, forbids nothing for ever. Nor does
-    /// that of the one whose removal is asked for.
-    static func checkStoreIsNotBehind(
+    /// that of the one whose removal is asked for, or of one that is not heard any more.
+    func checkStoreIsNotBehind(
         _ records: Planet.ClusterRecords, _ name: AppName, leaving: MemberName? = nil
-    ) throws(Refusal) {
-        let members = records.membersWithProof
-        guard !members.isEmpty, !records.goesOn(without: members, leaving: leaving) else { return }
+    ) async throws(Refusal) {
+        // Who is heard costs a question, which most of the time nobody needs to ask.
+        guard !records.objectors(leaving: leaving).isEmpty else { return }
+        let objectors = records.objectors(leaving: leaving, silent: await silent(name))
+        guard !objectors.isEmpty else { return }
         throw Refusal(
             .failedPrecondition,
-            "the store has gone back to an older copy, says \(members.map(\.text).joined(separator: ", ")), and members wait "
+            "the store has gone back to an older copy, says \(objectors.map(\.text).joined(separator: ", ")), and members wait "
                 + "until its rule is put right: roost pg recover \(name)")
     }
 
@@ -160,7 +162,7 @@ extension ClusterDirectory {
             throw Refusal(
                 .failedPrecondition,
                 "the program of \(without.map(\.text).joined(separator: ", ")) cannot do it, or has not said so; "
-                    + "give each a newer image and restart its machine")
+                    + "give each a newer image and restart its machine, or have it replaced: roost pg member replace")
         }
     }
 }

@@ -40,7 +40,7 @@ extension ClusterDirectory {
     ) async throws(Refusal) -> (isKnown: Bool, id: PlanetOperationID?) {
         let specKey = StoreKeys.clusterSpec(name)
         let (records, _, present) = try await ruling(name)
-        try Self.checkStoreIsNotBehind(records, name, leaving: wish.leaver)
+        try await checkStoreIsNotBehind(records, name, leaving: wish.leaver)
         guard var spec = try await store.record(ClusterSpec.self, at: specKey) else { return (false, nil) }
         var rule = present
         if let change = rule.change, change.current != nil {
@@ -49,15 +49,12 @@ extension ClusterDirectory {
         guard rule.recruitment == nil else {
             throw Refusal(.failedPrecondition, "the cluster is changing its leader at this moment; try again")
         }
-        try Self.check(rule.members, have: .members, records.reports)
-        guard records.departed.isEmpty else {
-            throw Refusal(
-                .failedPrecondition,
-                "\(records.departed.sorted().map(\.text).joined(separator: ", ")) is still leaving; try again in a moment"
-            )
-        }
+        try await checkNobodyIsLeaving(records, name)
         let course = try wish.course(of: spec.record, records, rule, beside: published(name))
         guard !course.steps.isEmpty else { return (true, nil) }
+        // Whoever goes has no part in it: one that never said a word, or says what it likes, can be removed.
+        let leavers = course.steps.filter { $0.kind == .remove }.map(\.member)
+        try Self.check(rule.members.filter { !leavers.contains($0) }, have: .members, records.reports)
         let id = OperationDirectory.makeID()
         rule.change = MemberChange(id: id.text, steps: course.steps, isAutomatic: reason == nil ? nil : true)
         spec.record.members += course.comers
@@ -70,6 +67,19 @@ extension ClusterDirectory {
             under: conditions + [.modified(key: specKey, equals: spec.revision)],
             with: [try .put(spec.record, over: spec.bytes, at: specKey)])
         return isBegun ? (true, id) : (false, nil)
+    }
+
+    /// One change at a time: who has to go is known from the last one alone.
+    private func checkNobodyIsLeaving(_ records: Planet.ClusterRecords, _ name: AppName) async throws(Refusal) {
+        let departed = records.departed.sorted()
+        guard !departed.isEmpty else { return }
+        let silent = await silent(name)
+        let kept = departed.compactMap { records.keeping($0, silent: silent, of: name) }
+        guard kept.isEmpty else { throw Refusal(.failedPrecondition, kept.joined(separator: "; ")) }
+        let names = departed.map(\.text).joined(separator: ", ")
+        throw Refusal(
+            .failedPrecondition,
+            "\(names) \(departed.count == 1 ? "is" : "are") still leaving; try again in a moment")
     }
 
     /// The change that goes on, when it is what is asked for; nil when the cluster is as wanted, and stays so.
@@ -140,6 +150,8 @@ extension ClusterDirectory {
         guard let former = present.change, former.id == change, former.isAutomatic == true, former.current != nil,
             former.left.contains(where: { $0.kind == .add && !present.members.contains($0.member) })
         else { return }
+        // What is taken back is destroyed: nobody asks for that in a store that may have gone back, whoever is heard or not.
+        guard records.objectors().isEmpty else { return }
         var rule = present
         rule.change?.refusal = why
         rule.change?.isPrepared = nil
@@ -152,9 +164,11 @@ extension ClusterDirectory {
 
     /// Takes a member off the spec that the rule names no more, if the conditions and that rule hold.
     func retire(
-        _ member: MemberName, of name: AppName, in planet: Planet, under conditions: [Transaction.Compare]
+        _ member: MemberName, of name: AppName, in planet: Planet, silent: Set<MemberName>,
+        under conditions: [Transaction.Compare]
     ) async throws(Refusal) {
-        guard let records = planet.clusters[name], records.departed.contains(member), records.membersWithProof.isEmpty
+        guard let records = planet.clusters[name], records.departed.contains(member),
+            records.objectors(toRemovalOf: member, silent: silent).isEmpty
         else { return }
         let key = StoreKeys.clusterSpec(name)
         guard var present = try await store.record(ClusterSpec.self, at: key) else { return }

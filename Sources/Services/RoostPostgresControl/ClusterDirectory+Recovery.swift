@@ -94,8 +94,17 @@ extension ClusterDirectory {
         let leads = voices.members.contains(rule.leader) && records.reports[rule.leader]?.role == .primary
         if voices.isLeaderRenewing || leads, let beat, beat.epoch == rule.epoch, beat.isOpen {
             if let recovery = StoreRecovery(calling: rule, beyond: reports) { return recovery }
-            guard reports.contains(where: { $0.proof(against: rule) != nil }) else {
+            let provers = reports.filter { $0.proof(against: rule) != nil }.map(\.member)
+            guard !provers.isEmpty else {
                 throw Refusal(.failedPrecondition, "\(StoreRecovery.Obstacle.nothingIsMissing)")
+            }
+            // Whoever the rule does not name follows nothing of it anyway.
+            guard provers.contains(where: rule.members.contains) else {
+                throw Refusal(
+                    .failedPrecondition,
+                    "no member says that the store has gone back, and \(rule.leader) lets clients in: nothing is missing to "
+                        + "the cluster. \(provers.map(\.text).joined(separator: ", ")), which the rule does not name, "
+                        + "\(provers.count == 1 ? "says" : "say") it")
             }
             throw Refusal(
                 .failedPrecondition,

@@ -49,7 +49,7 @@ extension ClusterDirectory {
     ) async throws(Refusal) -> PlanetOperationID? {
         let (records, spec, present) = try await ruling(name)
         if let seen, records.ruleRevision != seen { return nil }
-        try Self.checkStoreIsNotBehind(records, name)
+        try await checkStoreIsNotBehind(records, name)
         var rule = present
         switch try wish(&rule, records, spec) {
         case .goesOn(let id): return id

@@ -17,6 +17,8 @@ public struct ClusterDirectory: Sendable {
     let keepsSecretsApart: @Sendable () -> Bool
     let networks: @Sendable (AppName) -> MachineNetworks
     let published: @Sendable (AppName) -> Set<MemberName>
+    /// Who of a cluster is known to have said nothing for too long. Nobody is, where it is not known.
+    var silent: @Sendable (AppName) async -> Set<MemberName> = { _ in [] }
 
     static let membersMax = PostgresNames.membersMax
 
@@ -34,6 +36,16 @@ public struct ClusterDirectory: Sendable {
         self.published = published
         self.prefixes = prefixes
         self.makeSecrets = makeSecrets
+    }
+
+    /// One that knows who is heard: what others said last forbids nothing.
+    public func hearing(_ hearing: ClusterHearing, in view: PlanetView) -> ClusterDirectory {
+        let inquiry = ClusterInquiry(view: view, clusters: self, hearing: hearing)
+        var directory = self
+        directory.silent = { cluster in
+            do throws(Refusal) { return try await inquiry.voices(of: cluster).silent ?? [] } catch { return [] }
+        }
+        return directory
     }
 
     /// The wish for a cluster, checked.

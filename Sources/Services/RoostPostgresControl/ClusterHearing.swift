@@ -43,9 +43,14 @@ public final class ClusterHearing: Service, Sendable {
             guard let records = planet.clusters[cluster] else { return nil }
             let now = BootClock.now()
             ledger.note(records, of: cluster, listing: listing, now)
-            return ledger.voices(of: cluster, now)
+            var voices = ledger.voices(of: cluster, now)
+            voices.silent = ledger.silentMembers(of: cluster, now)
+            return voices
         }
     }
+
+    /// Who is known to have said nothing for too long; nobody where the cluster is not heard.
+    public func silentMembers(of cluster: AppName) -> Set<MemberName> { voices(of: cluster)?.silent ?? [] }
 
     /// Of the clusters that are heard now, those in which somebody has said nothing for too long. Of a cluster that is not
     /// heard nobody is silent: what is known of it is all there is, and what was heard before it comes back says nothing.
@@ -138,6 +143,8 @@ struct HearingLedger: Sendable {
         var leader: Sign?
         var members: [MemberName: Sign] = [:]
         var terms: [TermClock] = []
+        /// Those whose reports have no number: nobody can tell one from the next.
+        var unnumbered: Set<MemberName> = []
         var openings: UInt64 = 0
         /// Since nobody can have let clients in any more by the rule: what number each member's reports had then. Nil while a
         /// leader may.
@@ -181,10 +188,13 @@ struct HearingLedger: Sendable {
             guard let sequence = report.sequence else { continue }
             signs.members[member] = Self.sign(before?.members[member], sequence, report.promised, now, goesOn)
         }
+        signs.unnumbered = Set(records.reports.values.filter { $0.sequence == nil }.map(\.member))
         signs.openings = records.openings.count
         let mayBeOpen = Self.mayBeOpen(records, signs.leader, now) || goesOn && signs.openings != before?.openings
         if !mayBeOpen {
-            signs.quiet = (goesOn ? before?.quiet : nil) ?? signs.members.compactMapValues(\.sequence)
+            // Whoever says something for the first time counts from there on.
+            let present = signs.members.compactMapValues(\.sequence)
+            signs.quiet = present.merging((goesOn ? before?.quiet : nil) ?? [:]) { _, base in base }
         }
         clusters[name] = signs
     }
@@ -226,6 +236,11 @@ struct HearingLedger: Sendable {
             isLeaderRenewing: signs.leader.map { speaks($0, ClusterSilence.leaderMax) } ?? false,
             settled: Set(settled.keys),
             terms: signs.terms.map { TermLeft(term: $0.term, left: max($0.endsAt - now, .zero)) })
+    }
+
+    /// What they said last is not said any more: nothing new has come of it for too long, or nobody could tell.
+    func silentMembers(of cluster: AppName, _ now: Moment) -> Set<MemberName> {
+        SilentMembers(silence(in: cluster, now)).members.union(clusters[cluster]?.unnumbered ?? [])
     }
 
     func silence(in cluster: AppName, _ now: Moment) -> ClusterSilence {

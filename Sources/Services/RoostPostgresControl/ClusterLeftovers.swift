@@ -46,16 +46,33 @@ public struct ClusterLeftovers: OwnedRemains {
         return left.isEmpty ? nil : left
     }
 
-    public func check(_ thing: OwnedThing, of app: AppName) async throws(Refusal) {
+    public func check(_ thing: OwnedThing, of app: AppName, isForced: Bool) async throws(Refusal) {
         let records = try await clusters.read(app).clusters[app]
         guard let records, let spec = records.spec, !spec.isDestroying,
             !records.placements.values.contains(where: { $0.isPlace(of: thing) })
         else { throw AppDirectory.owned(app, by: .postgres) }
-        try ClusterDirectory.checkStoreIsNotBehind(records, app)
+        try await clusters.checkStoreIsNotBehind(records, app)
+        if !isForced, let why = Self.lastWord(records) { throw Refusal(.failedPrecondition, why) }
         let voices = try await inquiry.voices(of: app)
         if let why = Self.objection(records, isLeaderHeard: voices.isLeaderRenewing) {
             throw Refusal(.failedPrecondition, "no record of Postgres cluster \(app) names it, but \(why)")
         }
+    }
+
+    /// What is left over may be of a member that came after the copy of the store, and be all that there is: where one says so that
+    /// the cluster has no place for. Its word is kept though nobody hears it any more: a volume tells of no member, and says nothing
+    /// when its machine is gone.
+    static func lastWord(_ records: Planet.ClusterRecords) -> String? {
+        let members = records.rule?.members ?? []
+        let strangers = records.membersWithProof.filter {
+            records.placements[$0] == nil && !members.contains($0)
+        }
+        guard !strangers.isEmpty else { return nil }
+        let names = strangers.map(\.text).joined(separator: ", ")
+        return
+            "\(names), for which the store has no place, \(strangers.count == 1 ? "says" : "say") that the store has gone "
+            + "back to an older copy: what is left over may be all that there is of what was confirmed since. Look at it first "
+            + "(take a dump of it); to destroy it all the same: --force"
     }
 
     /// Why it may be the data of a member all the same. A leader that lets clients in under the store's rule goes by that rule,

@@ -186,7 +186,8 @@ public struct ClusterOperations: OperationJudge {
         if let refusal = change.refusal { return .failed("\(refusal); the members are \(members)") }
         guard change.left.isEmpty, isLast || records.departed.isEmpty else { return nil }
         let left = change.done.filter { $0.kind == .remove && records.placements[$0.member] != nil }
-        guard left.isEmpty || isLast || records.obstacle != nil else { return nil }
+        // Its host has not been asked yet, or is at work, or somebody's word keeps it.
+        guard isLast || left.allSatisfy({ records.cannotGo($0.member) }) else { return nil }
         let remains = left.map { "; what is left of \($0.member) goes when its host answers" }.joined()
         return .succeeded("the members are \(members)\(remains)")
     }
@@ -216,6 +217,13 @@ public struct ClusterOperations: OperationJudge {
             ", and \($0.leader) was named for epoch \($0.epoch) before; whether it let clients in, nobody has seen"
         }
         return .failed(words + (began.target.map { ", not \($0)" } ?? " still") + (since ?? ""))
+    }
+}
+
+extension Planet.ClusterRecords {
+    /// Its host could not take it away when it was asked. What is in the way of something else says nothing of it.
+    fileprivate func cannotGo(_ member: MemberName) -> Bool {
+        obstacle.map { $0.remaining?.contains(member) ?? true } ?? false
     }
 }
 

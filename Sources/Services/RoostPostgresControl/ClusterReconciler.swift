@@ -19,14 +19,18 @@ public struct ClusterReconciler: Reconciler {
     let clusters: ClusterDirectory
     /// Nil: lost members are not replaced.
     let replacing: ReplacementDesk?
+    /// Who of a cluster is known to have said nothing for too long, as this host hears it.
+    let silent: @Sendable (AppName) -> Set<MemberName>
     /// From a region to the others, as far as somebody measures it.
     let distances: @Sendable (RegionCode) async -> [RegionCode: Duration]
     let logger: Logger
 
     public init(
         store: any Store, dispatch: any HostDispatch, clusters: ClusterDirectory, replacing: ReplacementDesk? = nil,
+        silent: @escaping @Sendable (AppName) -> Set<MemberName> = { _ in [] },
         distances: @escaping @Sendable (RegionCode) async -> [RegionCode: Duration] = { _ in [:] }, logger: Logger
     ) {
+        self.silent = silent
         self.distances = distances
         self.replacing = replacing
         self.store = store
@@ -139,8 +143,7 @@ public struct ClusterReconciler: Reconciler {
         let keys = [StoreKeys.clusterSpec(cluster), StoreKeys.clusterRule(cluster)]
         guard planet.unreadable.isDisjoint(with: keys) else { return nil }
         let made = records.placements.filter { Self.exists($0.value, in: planet) }
-        let isBehind = !records.membersWithProof.isEmpty
-        let departed = isBehind ? [] : records.departed
+        let departed = records.departed
         if !spec.isDestroying, departed.isEmpty, spec.members.allSatisfy({ made[$0.name] != nil }),
             records.placements.count == spec.members.count
         {
@@ -153,9 +156,20 @@ public struct ClusterReconciler: Reconciler {
                 hosts: planet.hosts.values.map {
                     PlacementHost(record: $0, isReachable: reachable.contains($0.host))
                 }, departed: departed))
-        // A store that has gone back does not know who is a member.
-        if isBehind, !spec.isDestroying { plan.steps.removeAll { if case .remove = $0 { true } else { false } } }
+        if !spec.isDestroying { holdBack(&plan, of: cluster, records) }
         return plan
+    }
+
+    /// A store that has gone back does not know who is a member.
+    private func holdBack(_ plan: inout Plan<ClusterPlan.Step>, of cluster: AppName, _ records: Planet.ClusterRecords) {
+        let leavers = plan.steps.compactMap(\.leaver)
+        guard !leavers.isEmpty else { return }
+        let silent = silent(cluster)
+        for member in leavers {
+            guard let why = records.keeping(member, silent: silent, of: cluster) else { continue }
+            plan.steps.removeAll { $0.leaver == member }
+            plan.obstacles.append(why)
+        }
     }
 
     private static func exists(_ placement: MemberPlacement, in planet: Planet) -> Bool {
@@ -166,11 +180,14 @@ public struct ClusterReconciler: Reconciler {
         planet.clusters[cluster]?.obstacle?.reason
     }
 
-    public func note(_ obstacle: String?, on cluster: AppName, in planet: Planet, fence: Transaction.Compare)
-        async throws(Refusal)
-    {
+    public func note(
+        _ obstacle: String?, failed: [ClusterPlan.Step], on cluster: AppName, in planet: Planet,
+        fence: Transaction.Compare
+    ) async throws(Refusal) {
         guard let basis = Self.basis(of: cluster, in: planet) else { return }
-        try await clusters.note(obstacle.map { ClusterObstacle(reason: $0) }, of: cluster, under: [basis, fence])
+        let remaining = Set(failed.compactMap(\.leaver)).sorted()
+        try await clusters.note(
+            obstacle.map { ClusterObstacle(reason: $0, remaining: remaining) }, of: cluster, under: [basis, fence])
     }
 
     // MARK: - Steps
@@ -191,7 +208,9 @@ public struct ClusterReconciler: Reconciler {
             } catch {
                 throw Self.saying("\(placement.member) cannot be made", error)
             }
-        case .retire(let member): try await clusters.retire(member, of: cluster, in: planet, under: conditions)
+        case .retire(let member):
+            try await clusters.retire(
+                member, of: cluster, in: planet, silent: silent(cluster), under: conditions)
         case .remove(let placement):
             do throws(Refusal) {
                 guard try await isToGo(placement, of: spec, under: conditions) else { return }
@@ -240,7 +259,8 @@ public struct ClusterReconciler: Reconciler {
         let ruleKey = StoreKeys.clusterRule(spec.name)
         guard !planet.unreadable.contains(ruleKey), !present.members.contains(where: { $0.name == placement.member })
         else { return false }
-        return records.rule?.members.contains(placement.member) != true && records.membersWithProof.isEmpty
+        return records.rule?.members.contains(placement.member) != true
+            && records.objectors(toRemovalOf: placement.member, silent: silent(spec.name)).isEmpty
     }
 
     /// The cause goes with it, for the log.
@@ -329,5 +349,16 @@ public struct ClusterReconciler: Reconciler {
             image: spec.image, guest: spec.guest, metadata: ["roost_role": "postgres"],
             mounts: [MachineMount(volume: volume, path: "/data")], restart: MachineRestart(policy: .always),
             stop: StopConfig(signal: "SIGTERM", timeout: DurationText(.seconds(20))))
+    }
+}
+
+extension ClusterPlan.Step {
+    /// Of whom it takes away something.
+    fileprivate var leaver: MemberName? {
+        switch self {
+        case .retire(let member): member
+        case .remove(let placement): placement.member
+        case .place, .make, .replace, .takeBack, .lead, .forget: nil
+        }
     }
 }

@@ -7,9 +7,11 @@ extension Planet.ClusterRecords {
     var departed: Set<MemberName> {
         guard let spec, let rule, let change = rule.change else { return [] }
         var steps = change.done.filter { $0.kind == .remove }
-        // In a store that went back, one that is still to come may have come long ago.
-        if let refusal = change.refusal, refusal != MemberChange.storeWentBack {
-            steps += change.left.filter { $0.kind == .add }
+        // In a store that went back, one that is still to come may have come long ago. That is what its own word would be for;
+        // so it stays, in nobody's way, until somebody has it removed.
+        if change.refusal != nil, !change.isOfLostStore {
+            let proofs = proofs
+            steps += change.left.filter { $0.kind == .add && proofs[$0.member] == nil }
         }
         return Set(steps.map(\.member)).intersection(spec.members.map(\.name)).subtracting(rule.members)
     }

@@ -55,15 +55,7 @@ public struct ClusterRoutes: RouteGroup {
                 try await clusters.pause(name, for: wish.seconds.map { Duration.seconds($0) } ?? WishTerm.pauseDefault)
                 return try Answer.json(try await inquiry.bodyWithPause(of: name))
             },
-            APIRoute(.delete, "/v1/postgres/:name/pause") { call in
-                let name: AppName = try call.id("name")
-                // Who hears it has forgotten it afterwards.
-                let voices = await inquiry.termVoices(of: name)
-                let found = ClusterStatus.resumed(try await clusters.resume(name), hearing: voices)
-                var body = try await inquiry.bodyWithPause(of: name)
-                body.resumed = found
-                return try Answer.json(body)
-            },
+            APIRoute(.delete, "/v1/postgres/:name/pause") { try await resume($0) },
             APIRoute(.post, "/v1/postgres/:name/restart") { try await restart($0) },
             APIRoute(.delete, "/v1/postgres/:name/restart") { call in
                 let name: AppName = try call.id("name")
@@ -96,6 +88,16 @@ public struct ClusterRoutes: RouteGroup {
     private func hosts() async -> [PlacementHost] {
         let reachable = await view.reachability.hosts()
         return await view.hosts().map { PlacementHost(record: $0, isReachable: reachable.contains($0.host)) }
+    }
+
+    private func resume(_ call: APICall) async throws(Refusal) -> Answer {
+        let name: AppName = try call.id("name")
+        // Who hears it has forgotten it afterwards.
+        let voices = await inquiry.termVoices(of: name)
+        let found = ClusterStatus.resumed(try await clusters.resume(name), hearing: voices)
+        var body = try await inquiry.bodyWithPause(of: name)
+        body.resumed = found
+        return try Answer.json(body)
     }
 
     private func restart(_ call: APICall) async throws(Refusal) -> Answer {

@@ -329,11 +329,17 @@ enum ClusterStatus {
         guard let rule = records.rule else {
             return (.creating, "the first member has not initialised the cluster yet")
         }
-        let reports = records.reports
-        let provers = records.membersWithProof.filter { member in
+        let (reports, departed) = (records.reports, records.departed)
+        let heard = records.membersWithProof.filter { member in
             words(for: silence.members[member], max: ClusterSilence.reportMax) == nil
                 && !silence.unheard.contains(member)
         }
+        // One that was removed, or that the rule never named, says nothing of the others where one of those is there to say it.
+        let isMemberHeard = rule.members.contains { member in
+            reports[member] != nil && !silence.unheard.contains(member)
+                && words(for: silence.members[member], max: ClusterSilence.reportMax) == nil
+        }
+        let provers = isMemberHeard ? heard.filter(rule.members.contains) : heard.filter { !departed.contains($0) }
         let reversal = records.reversal(as: provers, of: spec.name)
         let isLeaderHeard = words(for: silence.leader, max: ClusterSilence.leaderMax) == nil && !silence.isLeaderUnheard
         let opens = records.heartbeat.map { $0.epoch == rule.epoch && $0.isOpen } ?? false

@@ -70,7 +70,7 @@ public struct MachineRoutes: RouteGroup {
         return try await view.onOwnerOfMachine(call) { id in
             if let record = await view.agent.machine(id)?.record {
                 try await view.refuseIfOwned(
-                    .machine(id), of: record.app, by: record.owner?.kind, unless: remains)
+                    .machine(id), of: record.app, by: record.owner?.kind, unless: remains, isForced: force || kill)
             }
             _ = try await view.agent.destroy(id, force: force || kill)
             return try Answer.ok()

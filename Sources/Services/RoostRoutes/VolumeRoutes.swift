@@ -31,9 +31,11 @@ public struct VolumeRoutes: RouteGroup {
                     try Answer.json(await body(of: volume, on: view.host, isReachable: true))
                 }
             },
-            APIRoute(.delete, Self.volumes + "/:volume") { call in
-                try await view.onOwnerOfVolume(call) { volume in
-                    try await view.refuseIfOwned(.volume(volume.id), of: volume.app, by: nil, unless: remains)
+            APIRoute(.delete, Self.volumes + "/:volume", query: ["force"]) { call in
+                let force = try call.query.flag("force")
+                return try await view.onOwnerOfVolume(call) { volume in
+                    try await view.refuseIfOwned(
+                        .volume(volume.id), of: volume.app, by: nil, unless: remains, isForced: force)
                     let gone = try await view.agent.destroyVolume(volume.id)
                     return try Answer.json(await body(of: gone, on: view.host, isReachable: true))
                 }

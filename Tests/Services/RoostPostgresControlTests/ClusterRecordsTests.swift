@@ -149,10 +149,37 @@ import Testing
         // Closed again when somebody looks.
         #expect([12, 13, 14, 15].map { hear($0, isOpen: false, openings: 1, $0) } == [false, false, false, true])
         #expect([16, 17, 18].map { hear($0, isOpen: true, openings: $0, $0) } == [false, false, false])
+        // One of which nothing was there when it became quiet counts from its first word on, at this host as at any other.
+        var late = HearingLedger()
+        var mute = planet(18, []).clusters[name] ?? .init()
+        mute.heartbeat?.isOpen = false
+        late.note(mute, of: name, listing: 1, now)
+        let settled = [1, 2, 3].map { (sequence: UInt64) in
+            now = now + .seconds(1)
+            var records = planet(18, [report(members[2], sequence)]).clusters[name] ?? .init()
+            records.heartbeat?.isOpen = false
+            late.note(records, of: name, listing: 1, now)
+            return late.voices(of: name, now).settled == [members[2]]
+        }
+        #expect(settled == [false, false, true])
         // A host of a version before says nothing of it.
         let old = try? JSONDecoder().decode(
             ClusterVoices.self, from: Data(#"{"members":[],"leader_renews":false}"#.utf8))
-        #expect(old != nil && old?.settled == nil)
+        #expect(old != nil && old?.settled == nil && old?.silent == nil)
+    }
+
+    @Test("What one said last is not said any more when nothing new comes of it, or when nobody could tell")
+    func whoIsNotHeardAnyMore() {
+        var ledger = HearingLedger()
+        let now = Moment(sinceBoot: .seconds(100))
+        let reports = [report(members[1], 4), report(members[2], nil)]
+        ledger.note(planet(5, reports).clusters, listings: [name: 1], now)
+        // What is there may be of any time, and counts until it is known that nothing follows.
+        #expect(ledger.silentMembers(of: name, now + ClusterSilence.reportMax) == [members[2]])
+        let later = now + ClusterSilence.reportMax + .seconds(1)
+        #expect(ledger.silentMembers(of: name, later) == [members[1], members[2]])
+        ledger.note(planet(5, [report(members[1], 5)]).clusters, listings: [name: 1], later)
+        #expect(ledger.silentMembers(of: name, later) == [])
     }
 
     @Test("What was found when a host began to hear is no sign of life, what comes after that is")

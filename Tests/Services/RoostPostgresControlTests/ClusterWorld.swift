@@ -182,6 +182,8 @@ final class OrderedHosts: HostDispatch {
 final class Ear: Sendable {
     /// Nil: the cluster is not heard.
     let voices = Mutex<ClusterVoices?>(nil)
+    /// Who is known to have said nothing for too long.
+    let silent = Mutex<Set<MemberName>>([])
     let now = Mutex(Moment(sinceBoot: .seconds(1000)))
 }
 
@@ -212,22 +214,24 @@ struct ClusterWorld {
         names = try (1...count).map { try HostName("ams\($0)") }
         cluster = try AppName("db")
         let cutStore = CutStore(base: store, cuts: cuts)
-        directory = try Self.directory(over: store)
+        directory = try Self.directory(over: store, ear)
         operations = OperationDirectory(store: cutStore)
         reconciler = ClusterReconciler(
-            store: cutStore, dispatch: hosts, clusters: try Self.directory(over: cutStore),
+            store: cutStore, dispatch: hosts, clusters: try Self.directory(over: cutStore, ear),
             replacing: ReplacementDesk(
                 voices: { _ in ear.voices.withLock { $0 } }, clock: { ear.now.withLock { $0 } }),
-            logger: Logger(label: "test"))
+            silent: { _ in ear.silent.withLock { $0 } }, logger: Logger(label: "test"))
     }
 
-    private static func directory(over store: any Store) throws -> ClusterDirectory {
-        ClusterDirectory(store: store, prefixes: [try IPv4Prefix("203.0.113.0/24")], keepsSecretsApart: { true }) {
-            _, _ in
+    private static func directory(over store: any Store, _ ear: Ear) throws -> ClusterDirectory {
+        let prefixes = [try IPv4Prefix("203.0.113.0/24")]
+        var directory = ClusterDirectory(store: store, prefixes: prefixes, keepsSecretsApart: { true }) { _, _ in
             ClusterSecrets(
                 ownerPassword: "a", replicationPassword: "b", authorityCertificate: "c", serverCertificate: "d",
                 serverKey: "e")
         }
+        directory.silent = { _ in ear.silent.withLock { $0 } }
+        return directory
     }
 
     func remove() { try? FileManager.default.removeItem(atPath: folder) }

@@ -4,6 +4,7 @@ import RoostModel
 import RoostPlanet
 import RoostStore
 import RoostWire
+import Synchronization
 import Testing
 
 @testable import RoostControl
@@ -83,5 +84,33 @@ import Testing
         try await forget(try MemberName("db-3"), of: world, inRule: false)
         records = try #require(try await world.look().clusters[world.cluster])
         #expect(objection(records) == nil)
+    }
+
+    @Test("Where one says that the store went back for which it has no place, nothing that is left over goes unforced")
+    func lastWord() async throws {
+        let world = try await ready()
+        defer { world.remove() }
+        let stranger = try MemberName("db-3")
+        var report = try #require(try await world.look().clusters[world.cluster]?.reports[stranger])
+        let rule = try #require(try await world.look().clusters[world.cluster]?.rule)
+        try await forget(stranger, of: world, inRule: false)
+        func word() async throws -> String? {
+            _ = try await world.store.commit(
+                Transaction(then: [try .put(report, at: StoreKeys.report(world.cluster, stranger))]))
+            return ClusterLeftovers.lastWord(try #require(try await world.look().clusters[world.cluster]))
+        }
+        #expect(try await word() == nil)
+        report.knowledge = MemberKnowledge(
+            opened: nil, history: rule.history, timeline: 1, position: nil,
+            membership: Membership(of: rule))
+        report.knowledge?.membership?.changes = 1
+        let words = try await word()
+        #expect(words?.hasPrefix("db-3, for which the store has no place, says") == true, "\(words ?? "")")
+        #expect(words?.hasSuffix("--force") == true)
+        // Nobody is asked who hears it: it is the last that it has said.
+        world.ear.silent.withLock { $0 = [stranger] }
+        #expect(try await word() != nil)
+        report.knowledge = nil
+        #expect(try await word() == nil)
     }
 }

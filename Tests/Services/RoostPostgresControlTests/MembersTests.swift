@@ -1,3 +1,4 @@
+import RoostFailover
 import RoostModel
 import RoostPlanet
 import RoostPlans
@@ -261,8 +262,10 @@ import Testing
         #expect(world.machines.count == 2 && world.volumes.count == 2)
     }
 
-    @Test("In a store that went back nobody who was still to come is taken back, and nothing is taken apart")
-    func aStoreThatWentBack() async throws {
+    @Test(
+        "In a store that went back nobody who was still to come is taken back, and nothing is taken apart",
+        arguments: [true, nil])
+    func aStoreThatWentBack(flag: Bool?) async throws {
         let world = try await ready()
         defer { world.remove() }
         let fence = try await world.takeDuty()
@@ -281,18 +284,40 @@ import Testing
         try await takeStep(world)
         try await takeStep(world)
         #expect(try await records(world).departed.map(\.text) == ["db-2"])
-        #expect(try await world.settle(under: fence))
+        #expect(try await !world.settle(under: fence), "what is kept is said, and looked at again")
         #expect(world.machines.count == 4 && world.volumes.count == 4)
         // A rule that was put right gives up what was asked for, and destroys nobody by that.
         try await write(world) { rule in
             rule.members = before.members
             rule.change = before.change
-            rule.change?.refusal = MemberChange.storeWentBack
+            // In a rule that was put right by a version before, the words alone say so.
+            rule.change?.refusal = MemberChange.refusalOfLostStore
+            rule.change?.storeWentBack = flag
         }
         knowing.knowledge = nil
         _ = try await world.store.commit(Transaction(then: [try .put(knowing, at: key)]))
         #expect(try await world.settle(under: fence))
         #expect(world.machines.count == 4 && world.volumes.count == 4)
+    }
+
+    @Test("A leader that refuses in the store's words keeps nobody from being taken apart, and cannot set the flag")
+    func wordsOfALeader() async throws {
+        let world = try await ready()
+        defer { world.remove() }
+        let fence = try await world.takeDuty()
+        _ = try #require(try await ask(world, .add(world.hosts.region, nil)))
+        #expect(try await world.settle(under: fence))
+        let before = try await rule(world)
+        var forged = before
+        forged.change?.refusal = MemberChange.refusalOfLostStore
+        try forged.check(asChangeOf: before, by: before.leader)
+        for flag in [true, nil] {
+            forged.change?.storeWentBack = flag
+            #expect(throws: UnlawfulChange.self) { try forged.check(asChangeOf: before, by: before.leader) }
+        }
+        try await write(world) { $0.change?.refusal = MemberChange.refusalOfLostStore }
+        #expect(try await world.settle(under: fence))
+        #expect(world.machines.count == 3 && world.volumes.count == 3)
     }
 
     @Test("What a plan of before would destroy is looked up once more, and stays when it is wanted")

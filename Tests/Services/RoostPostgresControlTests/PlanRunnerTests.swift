@@ -314,10 +314,11 @@ private struct CountedReconciler: Reconciler {
         try await base.carryOut(step, for: thing, in: planet, fence: fence)
     }
 
-    func note(_ obstacle: String?, on thing: AppName, in planet: Planet, fence: Transaction.Compare)
-        async throws(Refusal)
-    {
-        try await base.note(obstacle, on: thing, in: planet, fence: fence)
+    func note(
+        _ obstacle: String?, failed: [ClusterPlan.Step], on thing: AppName, in planet: Planet,
+        fence: Transaction.Compare
+    ) async throws(Refusal) {
+        try await base.note(obstacle, failed: failed, on: thing, in: planet, fence: fence)
     }
 
     func noted(on thing: AppName, in planet: Planet) -> String? { base.noted(on: thing, in: planet) }

@@ -59,6 +59,23 @@ import Testing
         try await put(beat, at: StoreKeys.clusterHeartbeat(try AppName(name)), in: planet)
     }
 
+    /// That the members have changed since.
+    private static func claim(_ member: MemberName, in planet: PlanetUnderTest) async throws {
+        let first = Reign(epoch: .first, leader: try MemberName("orders-1"), begin: .zero)
+        var membership = Membership(
+            of: ClusterRule(
+                epoch: .first, leader: first.leader, members: [first.leader, member], confirmations: 1, history: [first]
+            ))
+        membership.changes = 1
+        let report = MemberReport(
+            member: member, role: .standby, state: .failed, promised: .first, position: nil, timeline: 1,
+            replayed: .zero,
+            isStreaming: false, lagBytes: 0, lagMilliseconds: 0,
+            knowledge: MemberKnowledge(
+                opened: nil, history: [first], timeline: 1, position: nil, membership: membership))
+        try await put(report, at: StoreKeys.report(try AppName(name), member), in: planet)
+    }
+
     @Test("What no record names goes when somebody says so and the cluster's primary leads; a member does not")
     func destroyed() async throws {
         try await PlanetUnderTest.run { planet in
@@ -88,10 +105,14 @@ import Testing
                 let kept = try await destroy(path)
                 #expect(kept.status == 412 && kept.text.contains("come and go with it"), "\(kept)")
             }
+            // It was of one that knows of more than the store does.
+            try await Self.claim(try MemberName("orders-2"), in: planet)
+            let last = try await destroy("volumes/\(volume)")
+            #expect(last.status == 412 && last.text.contains("--force"), "\(last)")
             let freed = try await poll(for: .seconds(20), every: .milliseconds(100)) { () -> Bool? in
                 sequence += 1
                 try await Self.beat(sequence, in: planet)
-                return try await destroy("volumes/\(volume)").status == 200 ? true : nil
+                return try await destroy("volumes/\(volume)?force=true").status == 200 ? true : nil
             }
             #expect(freed == true)
             #expect(await host.agent.volume(placement.volume) != nil)

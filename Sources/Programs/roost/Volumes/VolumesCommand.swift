@@ -109,6 +109,9 @@ struct VolumesCommand: AsyncParsableCommand {
 
         @OptionGroup var argument: VolumeArgument
 
+        @Flag(help: "Also what is left over of a Postgres cluster and may be all that it has confirmed.")
+        var force = false
+
         @Flag(help: "It is no failure if there is no such volume.")
         var ifExists = false
 
@@ -121,7 +124,9 @@ struct VolumesCommand: AsyncParsableCommand {
             let advice = "A host that has the order goes on destroying it. See it: roost volumes list \(argument.app)"
             try await ignoringMissing(ifExists) {
                 try await interruptible(advice: advice) {
-                    _ = try await planet.ask { try await $0.destroyVolume(argument.volume, of: argument.app) }
+                    _ = try await planet.ask {
+                        try await $0.destroyVolume(argument.volume, of: argument.app, force: force)
+                    }
                 }
                 Terminal.result("Volume \(argument.volume) is destroyed.")
             }
