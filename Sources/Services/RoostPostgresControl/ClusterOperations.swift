@@ -95,10 +95,8 @@ public struct ClusterOperations: OperationJudge {
     ) -> [String] {
         var steps: [String] = []
         let isAsked = rule.epoch == began.epoch && rule.switchover?.id == id.text && rule.switchover?.refusal == nil
-        if isAsked, let heartbeat = records.heartbeat, heartbeat.epoch == rule.epoch, !heartbeat.isOpen {
-            // It may have let nobody in when it was asked for.
-            steps.append("\(rule.leader) lets nobody in")
-        }
+        // It may have let nobody in when it was asked for, and that is no step of this.
+        if isAsked, records.isHandingOver { steps.append("\(rule.leader) lets nobody in") }
         if rule.epoch > began.epoch { steps.append("\(rule.leader) was named for epoch \(rule.epoch)") }
         if let recruitment = rule.recruitment { steps.append("members are called for epoch \(recruitment.epoch)") }
         if rule.epoch > began.epoch, isOpen(rule, records) { steps.append("\(rule.leader) lets clients in") }

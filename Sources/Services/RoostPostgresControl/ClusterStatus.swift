@@ -1,4 +1,5 @@
 import RoostControl
+import RoostFailover
 import RoostHost
 import RoostLinux
 import RoostModel
@@ -271,32 +272,33 @@ enum ClusterStatus {
             && !members.contains { isUnheard($0, records, silence) }
     }
 
-    /// A leader that lets nobody in any more, because it was asked to: it is not about to let anybody in.
-    private static func handover(_ rule: ClusterRule) -> String? {
-        guard let wish = rule.switchover, wish.refusal == nil else { return nil }
-        return "the primary \(rule.leader) hands over" + (wish.target.map { " to \($0)" } ?? "")
-    }
-
     /// Why a primary lets nobody in.
-    private static func closure(of leader: MemberName, _ report: MemberReport?, isNew: Bool) -> String {
-        if let detail = report?.detail { return detail }
-        if report?.state == .starting { return "the Postgres of the primary \(leader) is starting" }
-        return "the primary \(leader) does not accept writes" + (isNew ? " yet" : "")
+    private static func closure(of rule: ClusterRule, _ records: Planet.ClusterRecords, isNew: Bool) -> String {
+        let leader = rule.leader
+        let target = rule.switchover?.target.map { " to \($0)" } ?? ""
+        if records.isHandingOver { return "the primary \(leader) hands over\(target)" }
+        // What a member said that did not lead yet is about something else.
+        let report = records.reports[leader].flatMap { $0.promised >= rule.epoch ? $0 : nil }
+        var words =
+            if let detail = report?.detail {
+                detail
+            } else if report?.state == .starting {
+                "the Postgres of the primary \(leader) is starting"
+            } else {
+                "the primary \(leader) does not accept writes" + (isNew ? " yet" : "")
+            }
+        if let wish = rule.switchover, wish.refusal == nil { words += "; \(leader) is asked to hand over\(target)" }
+        return words
     }
 
-    /// What one says that is silent now, or was not called yet, is about something else.
+    /// By the answers in the store, as members count them. What a member says itself may be of before, and about something
+    /// else.
     private static func words(
-        for recruitment: Recruitment, of members: [MemberName], _ reports: [MemberName: MemberReport],
-        _ silence: ClusterSilence
+        for recruitment: Recruitment, under rule: ClusterRule, _ reports: [MemberName: MemberReport]
     ) -> String {
-        let heard = members.filter { member in
-            words(for: silence.members[member], max: ClusterSilence.reportMax) == nil
-                && !silence.unheard.contains(member)
-                && reports[member].map { $0.promised >= recruitment.epoch } == true
-        }
-        let waiting = heard.compactMap { reports[$0]?.detail }.first
+        let tally = RecruitmentTally(rule: rule, reports: rule.members.compactMap { reports[$0] })
         return "recruiting for epoch \(recruitment.epoch) (\(recruitment.reason.rawValue))"
-            + (waiting.map { ": \($0)" } ?? "")
+            + (tally?.obstacle.map { ": \($0)" } ?? "")
     }
 
     /// - Parameter isBeingMade: it was never whole, as far as anybody has written down. The records of its members alone
@@ -320,7 +322,7 @@ enum ClusterStatus {
         let standbys = rule.members.filter { $0 != rule.leader }
         let confirming = standbys.filter(records.confirms)
         if let recruitment = rule.recruitment {
-            return (.unavailable, words(for: recruitment, of: rule.members, reports, silence))
+            return (.unavailable, words(for: recruitment, under: rule, reports))
         }
         if records.heartbeat != nil, let silence = silence.leader, silence > ClusterSilence.leaderMax {
             let words = "\(silence.components.seconds) s"
@@ -333,8 +335,7 @@ enum ClusterStatus {
         }
         guard let heartbeat = records.heartbeat, heartbeat.epoch == rule.epoch, heartbeat.isOpen else {
             let isNew = isBeingMade && rule.epoch == .first && confirming.count < rule.confirmations
-            let why = handover(rule) ?? closure(of: rule.leader, reports[rule.leader], isNew: isNew)
-            return (isNew ? .creating : .unavailable, why)
+            return (isNew ? .creating : .unavailable, closure(of: rule, records, isNew: isNew))
         }
         let missing = standbys.filter { !confirming.contains($0) }
         let silent =

@@ -307,6 +307,12 @@ import Testing
                 == .failed)
         #expect(try steps { _, _ in } == [])
         #expect(try steps { $1.isOpen = false } == ["db-1 lets nobody in"])
+        var starting = try planet { $1.isOpen = false }
+        var report = try #require(starting.clusters[world.cluster]?.reports[try MemberName("db-1")])
+        report.detail = "waits until 1 standby has its log up to 0/2802028"
+        let said = try entry(StoreKeys.report(world.cluster, report.member), report)
+        _ = starting.apply(.changes([.put(said)], revision: Revision(began.revision + 2)))
+        #expect(ClusterOperations().steps(of: operation, in: starting) == [], "it was closed before, and not for this")
         #expect(
             try steps { rule, _ in
                 rule.recruitment = Recruitment(epoch: rule.epoch.next, proposer: rule.leader, reason: .switchover)
