@@ -305,6 +305,25 @@ import Testing
         #expect(
             try verdict { rule, _ in rule.switchover = SwitchoverRequest(id: "other", target: nil) }?.state
                 == .failed)
+        // Nobody hands over to it any more, whether or not whoever leads ever lets clients in, and whoever leads later.
+        #expect(try verdict { rule, _ in try elect("db-3", &rule) } == .failed("db-3 was named for epoch 2, not db-2"))
+        #expect(
+            try verdict { rule, heartbeat in
+                try elect("db-3", &rule)
+                rule.history.append(Reign(epoch: rule.epoch, leader: rule.leader, begin: LSN(1)))
+                try lead("db-2", &rule, &heartbeat)
+            } == .failed("db-3 was named for epoch 2, not db-2"))
+        let another = SwitchoverRequest(id: "other", target: nil)
+        #expect(
+            try verdict { rule, _ in
+                try elect("db-2", &rule)
+                rule.switchover = another
+            } == .failed("another switchover was asked for before db-2 let clients in"))
+        #expect(
+            try verdict { rule, heartbeat in
+                try lead("db-2", &rule, &heartbeat)
+                rule.switchover = another
+            } == .succeeded("db-2 leads epoch 2"))
         #expect(try steps { _, _ in } == [])
         #expect(try steps { $1.isOpen = false } == ["db-1 lets nobody in"])
         var starting = try planet { $1.isOpen = false }
