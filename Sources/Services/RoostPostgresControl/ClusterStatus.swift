@@ -30,7 +30,9 @@ enum ClusterStatus {
         let isQuiet = status == .ready || loser != nil && isReady(spec, records, ClusterSilence())
         let obstacle = isQuiet ? nil : records.obstacle?.reason
         let pause = spec.isDestroying ? nil : records.rule.flatMap { Self.pause(of: $0, silence) }
-        let detail = [words, obstacle, pause.map { Self.words(for: $0) }].compactMap(\.self).joined(separator: "; ")
+        let unrest = loser == nil ? Self.unrest(of: spec, silence, status) : nil
+        let parts = [words, obstacle, unrest, pause.map { Self.words(for: $0) }]
+        let detail = parts.compactMap(\.self).joined(separator: "; ")
         let standbys = max((records.rule?.members ?? spec.members.map(\.name)).count - 1, 0)
         let rule = records.rule.map {
             $0.confirmations == 0 ? "no standby confirms" : "ANY \($0.confirmations) of \(standbys)"
@@ -49,6 +51,18 @@ enum ClusterStatus {
             survival: spec.isDestroying ? nil : survival(spec, records, silence, status))
         shown.leftovers = ClusterLeftovers.of(spec, records, in: known)
         return shown
+    }
+
+    /// A leader or two are named by a failover and what an operator asks for; more mean that something keeps them from leading.
+    private static let electionsToTellMin = 3
+
+    private static func unrest(
+        of spec: ClusterSpec, _ silence: ClusterSilence, _ status: ClusterBody.Status
+    ) -> String? {
+        guard silence.elections >= electionsToTellMin, !spec.isDestroying else { return nil }
+        let span = HearingLedger.electionsSpan.components.seconds / 60
+        return "the leader has changed \(silence.elections) times in \(span) minutes"
+            + (status == .unavailable ? " (to have the one that leads kept: roost pg pause \(spec.name))" : "")
     }
 
     /// Of the members that the rule names, by what is heard of them now.
@@ -291,6 +305,18 @@ enum ClusterStatus {
         return words
     }
 
+    /// Of standbys by which the leader sees nothing confirmed: whether it sees them at all.
+    private static func lacks(of missing: [MemberName], _ heartbeat: Heartbeat) -> [String] {
+        let seen = Set((heartbeat.standbys ?? []).filter { $0.behindBytes != nil }.map(\.member))
+        func list(_ words: String, _ members: [MemberName]) -> String? {
+            members.isEmpty ? nil : words + members.map(\.text).joined(separator: ", ")
+        }
+        return [
+            list("not streaming: ", missing.filter { !seen.contains($0) }),
+            list("not confirming yet: ", missing.filter { seen.contains($0) }),
+        ].compactMap(\.self)
+    }
+
     /// By the answers in the store, as members count them. What a member says itself may be of before, and about something
     /// else.
     private static func words(
@@ -343,8 +369,7 @@ enum ClusterStatus {
                 words(for: silence.members[member], max: ClusterSilence.reportMax).map { "\(member) was \($0)" }
             } + [reversal].compactMap(\.self)
         if !missing.isEmpty {
-            let words = (["not streaming: " + missing.map(\.text).joined(separator: ", ")] + silent).joined(
-                separator: "; ")
+            let words = (lacks(of: missing, heartbeat) + silent).joined(separator: "; ")
             let isFirstClone = isBeingMade && rule.epoch == .first
             if isFirstClone, missing.allSatisfy({ reports[$0]?.position == nil }) { return (.creating, words) }
             guard confirming.count < rule.confirmations else { return (.degraded, words) }
