@@ -100,7 +100,8 @@ import Testing
     }
 
     /// It has neither closed for it, nor could it do it: whoever asked hears that, and not that it goes on.
-    @Test("A leader that has let nobody in for long refuses what it could not do; one that has just come up is waited for")
+    @Test(
+        "A leader that has been closed for long refuses what it could not do; one that has just come up is waited for")
     func aLeaderThatIsNotOpenRefuses() throws {
         for (standbys, words) in [
             ([:], "too few standbys are up to date"), (["m2": 499], "too few standbys are up to date"),
