@@ -119,8 +119,8 @@ MUTATIONS = [
     # The recruitment.
     Mutation(
         "a promise comes before the fence", CORE + "FailoverMember+Recruitment.swift",
-        "            leaveOffice()\n            failures = 0\n            phase = .severing\n",
-        "            promise(epoch)\n            leaveOffice()\n            failures = 0\n            phase = .severing\n",
+        "            detail = nil\n            leaveLeader()\n",
+        "            detail = nil\n            promise(epoch)\n            leaveLeader()\n",
         "FollowerDialogueTests/aRecruitmentIsAnsweredInThisOrder"),
     Mutation(
         "an answer to another recruitment counts", CORE + "RecruitmentTally.swift",

@@ -42,7 +42,10 @@ enum ImageVerdict {
             }
             guard status == saysNo else { return Failure(code: .failed, words: error.summary) }
             return Failure(code: code, words: words(error, complaint))
-        case .deadlineExceeded: return Failure(code: .deadlineExceeded, words: error.summary)
+        case .deadlineExceeded:
+            // A host that reaches no registry, as in a lab, gets no answer at all.
+            let advice = error.command.contains("docker://") ? ": does this host reach the registry?" : ""
+            return Failure(code: .deadlineExceeded, words: error.summary + advice)
         case .notStarted, .outputTooLong, .cancelled: return Failure(code: .failed, words: error.summary)
         }
     }

@@ -70,18 +70,26 @@ extension FailoverMember {
             if running == nil, now >= retryAt { start(.sever) }
         case .initializing, .quarantined, .leaving:
             break
-        case .cloning, .exchanging, .discarding, .rewinding, .following, .claiming, .promoting, .restarting, .leading,
-            .draining, .suspending, .resigning:
+        case .cloning, .exchanging, .discarding, .rewinding, .following:
             if breakage == .answersBeforeFence, case .following = phase, case .standby(let sample)? = observation {
                 promise(epoch)
                 reports.premature = sample.received
                 return
             }
-            leaveOffice()
-            failures = 0
-            phase = .severing
-            start(.sever)
+            // What it said was about the leader that it leaves.
+            detail = nil
+            leaveLeader()
+        case .claiming, .promoting, .restarting, .leading, .draining, .suspending, .resigning:
+            // What it said may be why there is a call.
+            leaveLeader()
         }
+    }
+
+    private mutating func leaveLeader() {
+        leaveOffice()
+        failures = 0
+        phase = .severing
+        start(.sever)
     }
 
     private mutating func promise(_ epoch: Epoch) {

@@ -6,8 +6,11 @@ extension FailoverMember {
         _ request: SwitchoverRequest, _ reigning: Reigning, _ rule: ClusterRule, _ now: Moment
     ) {
         if let reason = abandoned[request.id] { return refuse(request, because: reason, rule, now) }
-        guard reigning.isOpen, case .primary(let sample)? = observation else { return }
+        guard case .primary(let sample)? = observation else { return }
+        // One that has just come up may have its standbys in a moment.
+        guard reigning.isOpen || now - reigning.soundSince >= timings.drainMax else { return }
         if let obstacle = obstacle(to: request, rule, sample) { return refuse(request, because: obstacle, rule, now) }
+        guard reigning.isOpen else { return }
         phase = .draining(
             Drain(request: request, step: .checkpoint, deadline: now + timings.drainMax, reigning: reigning))
         start(.checkpoint)

@@ -79,6 +79,14 @@ public enum SurvivalShape {
         let fitting = fitting(in: home, request, hosts)
         guard fitting.candidates.count >= members else {
             let why = fitting.refusals.isEmpty ? "" : "; \(fitting.explanation(for: request.moved(to: home)))"
+            let count = hosts.count { $0.region == home }
+            guard count >= members else {
+                throw Refusal(
+                    .insufficientCapacity,
+                    "to survive the loss of a host, \(members) hosts of region \(home) must have room for a member, and the "
+                        + "region has only \(counted(count, "host")): add hosts there, or choose another home, or what is to be "
+                        + "survived is a region\(why)")
+            }
             throw Refusal(
                 .insufficientCapacity,
                 "to survive the loss of a host, \(members) hosts of region \(home) must have room for a member, and "

@@ -56,7 +56,8 @@ public enum ClusterPlan {
     /// the other within a plan, so that two of them do not count on the same room.
     private static func complete(_ world: World) -> Plan<Step> {
         guard world.network != nil else {
-            return Plan(obstacles: ["the app's record is missing"])
+            return Plan(obstacles: ["it has no network yet: its app's record has not come to the host that has it made"]
+            )
         }
         var plan = Plan<Step>()
         var hosts = world.hosts

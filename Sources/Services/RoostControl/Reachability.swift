@@ -18,6 +18,24 @@ public struct Reachability: Sendable {
     /// Hosts that answered a probe of late, and this one.
     public func hosts() async -> Set<HostName> { await mesh.reachableHosts(from: host) }
 
+    /// So many probes must have gone unanswered before a host is taken for away: this one may have just begun to send them.
+    static let probesToTellMin: UInt64 = 10
+
+    /// It is known that the host answers none of this one's probes: nobody has to wait for a connection to see it.
+    public func isAway(_ peer: HostName) async -> Bool {
+        guard let path = await mesh.measurements().first(where: { $0.peer == peer }) else { return false }
+        return !path.isAnswering && path.probesSent >= Self.probesToTellMin
+    }
+
+    /// - Throws: where the host is known to be away. Whoever has asked may have other hosts to ask, one after the other, each of
+    ///   which would wait as long for it.
+    public func expect(_ peer: HostName) async throws(Refusal) {
+        guard await isAway(peer) else { return }
+        throw Refusal(
+            .unavailable,
+            "host \(peer) cannot be reached (it answers no probe of host \(host)); try again when it is back")
+    }
+
     /// The paths to the others as numbers.
     public func samples() async -> [MetricSample] {
         let up = await hosts()

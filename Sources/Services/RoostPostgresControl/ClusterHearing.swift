@@ -74,6 +74,8 @@ public struct ClusterSilence: Hashable, Sendable {
     public var isLeaderUnheard = false
     /// Of the reports of these the same is true.
     public var unheard: Set<MemberName> = []
+    /// How many leaders were named in the last ``HearingLedger/electionsSpan``, as far as this host has heard the cluster.
+    var elections = 0
     /// What is left of the terms that the rule has, by this host's own clock.
     var terms: [TermClock.Left] = []
 
@@ -146,6 +148,10 @@ struct HearingLedger: Sendable {
         /// Those whose reports have no number: nobody can tell one from the next.
         var unnumbered: Set<MemberName> = []
         var openings: UInt64 = 0
+        /// The latest that a rule had; nil: there was none.
+        var epoch: Epoch?
+        /// When later leaders than that one were seen to be named.
+        var elections: [Moment] = []
         /// Since nobody can have let clients in any more by the rule: what number each member's reports had then. Nil while a
         /// leader may.
         var quiet: [MemberName: UInt64]?
@@ -155,6 +161,8 @@ struct HearingLedger: Sendable {
 
     /// What was heard before a cluster was not heard for so long says nothing any more. A watch that is begun anew takes less.
     static let gapMax = ClusterSilence.leaderMax
+    /// For so long it is remembered that a leader was named.
+    static let electionsSpan = Duration.seconds(600)
 
     /// - Parameter heard: the clusters that are heard now; the others are forgotten when they are not heard again soon.
     mutating func note(
@@ -180,6 +188,8 @@ struct HearingLedger: Sendable {
             // What a leader before it said, and for how long it has said nothing, is not this one's.
             let beat = records.heartbeat.flatMap { $0.epoch == rule.epoch ? $0.sequence : nil }
             signs.leader = Self.sign(before?.leader, beat, rule.epoch, now, goesOn)
+            signs.epoch = max(before?.epoch ?? .none, rule.epoch)
+            signs.elections = Self.elections(under: rule, before, now)
             signs.terms = [rule.pause, rule.restart?.term].compactMap(\.self).map { term in
                 TermClock.of(term, among: before?.terms ?? [], isComing: goesOn, now, wallClock)
             }
@@ -197,6 +207,14 @@ struct HearingLedger: Sendable {
             signs.quiet = present.merging((goesOn ? before?.quiet : nil) ?? [:]) { _, base in base }
         }
         clusters[name] = signs
+    }
+
+    /// In an older copy of the store nobody was named, nor when a newer one takes its place.
+    private static func elections(under rule: ClusterRule, _ before: Signs?, _ now: Moment) -> [Moment] {
+        let known = (before?.elections ?? []).filter { now - $0 <= electionsSpan }
+        guard let epoch = before?.epoch else { return known }
+        let new = rule.history.count { $0.epoch > epoch }
+        return Array((known + Array(repeating: now, count: new)).suffix(ClusterRule.historyMax))
     }
 
     private static func sign(
@@ -245,11 +263,13 @@ struct HearingLedger: Sendable {
 
     func silence(in cluster: AppName, _ now: Moment) -> ClusterSilence {
         guard let signs = clusters[cluster] else { return ClusterSilence() }
-        return ClusterSilence(
+        var silence = ClusterSilence(
             leader: signs.leader.map { now - $0.since }, members: signs.members.mapValues { now - $0.since },
             isLeaderUnheard: signs.leader.map { $0.sequence != nil && !$0.isSeenToCome } ?? false,
             unheard: Set(signs.members.filter { !$0.value.isSeenToCome }.keys),
             terms: signs.terms.map { TermClock.Left(term: $0.term, left: max($0.endsAt - now, .zero)) })
+        silence.elections = signs.elections.count { now - $0 <= Self.electionsSpan }
+        return silence
     }
 
     func silent(_ now: Moment) -> [AppName: SilentMembers] {

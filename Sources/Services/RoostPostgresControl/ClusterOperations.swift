@@ -96,10 +96,8 @@ public struct ClusterOperations: OperationJudge {
     ) -> [String] {
         var steps: [String] = []
         let isAsked = rule.epoch == began.epoch && rule.switchover?.id == id.text && rule.switchover?.refusal == nil
-        if isAsked, let heartbeat = records.heartbeat, heartbeat.epoch == rule.epoch, !heartbeat.isOpen {
-            // It may have let nobody in when it was asked for.
-            steps.append("\(rule.leader) lets nobody in")
-        }
+        // It may have let nobody in when it was asked for, and that is no step of this.
+        if isAsked, records.isHandingOver { steps.append("\(rule.leader) lets nobody in") }
         if rule.epoch > began.epoch { steps.append("\(rule.leader) was named for epoch \(rule.epoch)") }
         if let recruitment = rule.recruitment { steps.append("members are called for epoch \(recruitment.epoch)") }
         if rule.epoch > began.epoch, isOpen(rule, records) { steps.append("\(rule.leader) lets clients in") }
@@ -202,18 +200,21 @@ public struct ClusterOperations: OperationJudge {
                 rule.switchover == nil
                     ? "the wish was dropped, and \(rule.leader) leads on" : "another switchover was asked for")
         }
-        // A leader that lets nobody in is no answer yet, nor is one that is being replaced.
-        guard rule.recruitment == nil, let heartbeat = records.heartbeat, heartbeat.epoch == rule.epoch,
-            heartbeat.isOpen
-        else { return nil }
-        let isWanted = began.target.map { $0 == rule.leader } ?? (rule.leader != began.leader)
-        let words = "\(rule.leader) leads epoch \(rule.epoch)"
-        if isWanted { return .succeeded(words) }
-        // It may have been as wanted before the next failover, which nobody has to have looked at.
-        let led = rule.history.first { reign in
-            reign.epoch > began.epoch && (began.target.map { $0 == reign.leader } ?? (reign.leader != began.leader))
+        func isWanted(_ member: MemberName) -> Bool { began.target.map { $0 == member } ?? (member != began.leader) }
+        let reigns = rule.history.filter { $0.epoch > began.epoch && $0.epoch < rule.epoch }
+        let opens = rule.recruitment == nil && isOpen(rule, records)
+        let named = reigns.map { (leader: $0.leader, epoch: $0.epoch) } + [(leader: rule.leader, epoch: rule.epoch)]
+        guard let other = named.last(where: { !isWanted($0.leader) }) else {
+            if opens { return .succeeded("\(rule.leader) leads epoch \(rule.epoch)") }
+            // A leader that lets nobody in is no answer yet, nor is one that is being replaced.
+            guard rule.switchover != nil else { return nil }
+            return .failed("another switchover was asked for before \(rule.leader) let clients in")
         }
-        let since = led.map {
+        // Nobody hands over to the wanted one any more: if it leads yet, that is not because of this.
+        let leads = opens && other.epoch == rule.epoch
+        let words = "\(other.leader) \(leads ? "leads" : "was named for") epoch \(other.epoch)"
+        // It may have been as wanted before the next failover, which nobody has to have looked at.
+        let since = named.first { isWanted($0.leader) && $0.epoch < other.epoch }.map {
             ", and \($0.leader) was named for epoch \($0.epoch) before; whether it let clients in, nobody has seen"
         }
         return .failed(words + (began.target.map { ", not \($0)" } ?? " still") + (since ?? ""))

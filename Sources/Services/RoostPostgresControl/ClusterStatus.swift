@@ -1,4 +1,5 @@
 import RoostControl
+import RoostFailover
 import RoostHost
 import RoostLinux
 import RoostModel
@@ -29,7 +30,9 @@ enum ClusterStatus {
         let isQuiet = status == .ready || loser != nil && isReady(spec, records, ClusterSilence())
         let obstacle = isQuiet ? nil : records.obstacle?.reason
         let pause = spec.isDestroying ? nil : records.rule.flatMap { Self.pause(of: $0, silence) }
-        let detail = [words, obstacle, pause.map { Self.words(for: $0) }].compactMap(\.self).joined(separator: "; ")
+        let unrest = loser == nil ? Self.unrest(of: spec, silence, status) : nil
+        let parts = [words, obstacle, unrest, pause.map { Self.words(for: $0) }]
+        let detail = parts.compactMap(\.self).joined(separator: "; ")
         let standbys = max((records.rule?.members ?? spec.members.map(\.name)).count - 1, 0)
         let rule = records.rule.map {
             $0.confirmations == 0 ? "no standby confirms" : "ANY \($0.confirmations) of \(standbys)"
@@ -48,6 +51,18 @@ enum ClusterStatus {
             survival: spec.isDestroying ? nil : survival(spec, records, known, silence, status))
         shown.leftovers = ClusterLeftovers.of(spec, records, in: known)
         return shown
+    }
+
+    /// A leader or two are named by a failover and what an operator asks for; more mean that something keeps them from leading.
+    private static let electionsToTellMin = 3
+
+    private static func unrest(
+        of spec: ClusterSpec, _ silence: ClusterSilence, _ status: ClusterBody.Status
+    ) -> String? {
+        guard silence.elections >= electionsToTellMin, !spec.isDestroying else { return nil }
+        let span = HearingLedger.electionsSpan.components.seconds / 60
+        return "the leader has changed \(silence.elections) times in \(span) minutes"
+            + (status == .unavailable ? " (to have the one that leads kept: roost pg pause \(spec.name))" : "")
     }
 
     /// Of the members that the rule names, by what is heard of them now, and of the store, by where its members are.
@@ -292,32 +307,45 @@ enum ClusterStatus {
             && !members.contains { isUnheard($0, records, silence) }
     }
 
-    /// A leader that lets nobody in any more, because it was asked to: it is not about to let anybody in.
-    private static func handover(_ rule: ClusterRule) -> String? {
-        guard let wish = rule.switchover, wish.refusal == nil else { return nil }
-        return "the primary \(rule.leader) hands over" + (wish.target.map { " to \($0)" } ?? "")
-    }
-
     /// Why a primary lets nobody in.
-    private static func closure(of leader: MemberName, _ report: MemberReport?, isNew: Bool) -> String {
-        if let detail = report?.detail { return detail }
-        if report?.state == .starting { return "the Postgres of the primary \(leader) is starting" }
-        return "the primary \(leader) does not accept writes" + (isNew ? " yet" : "")
+    private static func closure(of rule: ClusterRule, _ records: Planet.ClusterRecords, isNew: Bool) -> String {
+        let leader = rule.leader
+        let target = rule.switchover?.target.map { " to \($0)" } ?? ""
+        if records.isHandingOver { return "the primary \(leader) hands over\(target)" }
+        // What a member said that did not lead yet is about something else.
+        let report = records.reports[leader].flatMap { $0.promised >= rule.epoch ? $0 : nil }
+        var words =
+            if let detail = report?.detail {
+                detail
+            } else if report?.state == .starting {
+                "the Postgres of the primary \(leader) is starting"
+            } else {
+                "the primary \(leader) does not accept writes" + (isNew ? " yet" : "")
+            }
+        if let wish = rule.switchover, wish.refusal == nil { words += "; \(leader) is asked to hand over\(target)" }
+        return words
     }
 
-    /// What one says that is silent now, or was not called yet, is about something else.
-    private static func words(
-        for recruitment: Recruitment, of members: [MemberName], _ reports: [MemberName: MemberReport],
-        _ silence: ClusterSilence
-    ) -> String {
-        let heard = members.filter { member in
-            words(for: silence.members[member], max: ClusterSilence.reportMax) == nil
-                && !silence.unheard.contains(member)
-                && reports[member].map { $0.promised >= recruitment.epoch } == true
+    /// Of standbys by which the leader sees nothing confirmed: whether it sees them at all.
+    private static func lacks(of missing: [MemberName], _ heartbeat: Heartbeat) -> [String] {
+        let seen = Set((heartbeat.standbys ?? []).filter { $0.behindBytes != nil }.map(\.member))
+        func list(_ words: String, _ members: [MemberName]) -> String? {
+            members.isEmpty ? nil : words + members.map(\.text).joined(separator: ", ")
         }
-        let waiting = heard.compactMap { reports[$0]?.detail }.first
+        return [
+            list("not streaming: ", missing.filter { !seen.contains($0) }),
+            list("not confirming yet: ", missing.filter { seen.contains($0) }),
+        ].compactMap(\.self)
+    }
+
+    /// By the answers in the store, as members count them. What a member says itself may be of before, and about something
+    /// else.
+    private static func words(
+        for recruitment: Recruitment, under rule: ClusterRule, _ reports: [MemberName: MemberReport]
+    ) -> String {
+        let tally = RecruitmentTally(rule: rule, reports: rule.members.compactMap { reports[$0] })
         return "recruiting for epoch \(recruitment.epoch) (\(recruitment.reason.rawValue))"
-            + (waiting.map { ": \($0)" } ?? "")
+            + (tally?.obstacle.map { ": \($0)" } ?? "")
     }
 
     /// - Parameter isBeingMade: it was never whole, as far as anybody has written down. The records of its members alone
@@ -347,7 +375,7 @@ enum ClusterStatus {
         let standbys = rule.members.filter { $0 != rule.leader }
         let confirming = standbys.filter(records.confirms)
         if let recruitment = rule.recruitment {
-            return (.unavailable, words(for: recruitment, of: rule.members, reports, silence))
+            return (.unavailable, words(for: recruitment, under: rule, reports))
         }
         if records.heartbeat != nil, let silence = silence.leader, silence > ClusterSilence.leaderMax {
             let words = "\(silence.components.seconds) s"
@@ -360,8 +388,7 @@ enum ClusterStatus {
         }
         guard let heartbeat = records.heartbeat, heartbeat.epoch == rule.epoch, heartbeat.isOpen else {
             let isNew = isBeingMade && rule.epoch == .first && confirming.count < rule.confirmations
-            let why = handover(rule) ?? closure(of: rule.leader, reports[rule.leader], isNew: isNew)
-            return (isNew ? .creating : .unavailable, why)
+            return (isNew ? .creating : .unavailable, closure(of: rule, records, isNew: isNew))
         }
         let missing = standbys.filter { !confirming.contains($0) }
         let silent =
@@ -369,8 +396,7 @@ enum ClusterStatus {
                 words(for: silence.members[member], max: ClusterSilence.reportMax).map { "\(member) was \($0)" }
             } + [reversal].compactMap(\.self)
         if !missing.isEmpty {
-            let words = (["not streaming: " + missing.map(\.text).joined(separator: ", ")] + silent).joined(
-                separator: "; ")
+            let words = (lacks(of: missing, heartbeat) + silent).joined(separator: "; ")
             let isFirstClone = isBeingMade && rule.epoch == .first
             if isFirstClone, missing.allSatisfy({ reports[$0]?.position == nil }) { return (.creating, words) }
             guard confirming.count < rule.confirmations else { return (.degraded, words) }

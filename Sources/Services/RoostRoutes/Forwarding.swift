@@ -13,6 +13,7 @@ extension PlanetView {
             throw Refusal(
                 .unavailable, "host \(from) believes that this is on host \(host), which does not have it; try again")
         }
+        try await reachability.expect(owner)
         let target = call.path + (call.queryText.map { "?\($0)" } ?? "")
         let origin = if case .user(let origin) = call.caller { origin } else { call.caller.description }
         let reply = try await peers.ask(
@@ -66,4 +67,9 @@ extension PlanetView {
         do throws(Refusal) { _ = try await app(name) } catch { if error.code == .notFound { return error } }
         return absence
     }
+}
+
+extension Refusal {
+    /// The host that has what was asked for did not answer: what is known of it elsewhere may be told.
+    var isOfAnotherHost: Bool { code == .unavailable || code == .outcomeUnknown }
 }

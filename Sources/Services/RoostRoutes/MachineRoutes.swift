@@ -33,12 +33,7 @@ public struct MachineRoutes: RouteGroup {
         return [
             APIRoute(.get, Self.machines, query: MachineFilter.query) { try await list($0) },
             APIRoute(.post, Self.machines) { try await create($0) },
-            APIRoute(.get, Self.machine) { call in
-                try await view.onOwnerOfMachine(call) { id in
-                    guard let row = await agent.machine(id) else { throw Refusal(.notFound, "machine \(id) not found") }
-                    return try Answer.json(MachineBody(row, on: view.host))
-                }
-            },
+            APIRoute(.get, Self.machine) { try await show($0) },
             APIRoute(.delete, Self.machine, query: ["force", "kill"]) { try await destroy($0) },
             APIRoute(.post, Self.machine + "/start") { call in
                 try await view.onOwnerOfMachine(call) { id in
@@ -159,11 +154,29 @@ public struct MachineRoutes: RouteGroup {
         if let region, let there = view.watcher.planet.hosts[owner]?.region, there != region {
             throw Refusal(.invalid, "volume \(mount.volume) is in region \(there); a machine runs where its volume is")
         }
+        if owner != view.host { try await view.reachability.expect(owner) }
         try await reserve(owner)
         return (try await dispatch.createMachine(order, on: owner), owner)
     }
 
     // MARK: - Listing
+
+    /// Of a host that does not answer, what the list has of it.
+    private func show(_ call: APICall) async throws -> Answer {
+        do {
+            return try await view.onOwnerOfMachine(call) { id in
+                guard let row = await view.agent.machine(id) else {
+                    throw Refusal(.notFound, "machine \(id) not found")
+                }
+                return try Answer.json(MachineBody(row, on: view.host))
+            }
+        } catch let error as Refusal where error.isOfAnotherHost && call.forwardedBy == nil {
+            let (app, id): (AppName, MachineID) = (try call.id("app"), try call.id("machine"))
+            guard let held = await view.machines(of: app).first(where: { $0.record.id == id }), held.host != view.host
+            else { throw error }
+            return try Answer.json(MachineBody(held.record, events: [], on: held.host, isReachable: false))
+        }
+    }
 
     private func list(_ call: APICall) async throws(Refusal) -> Answer {
         let app = try await view.app(try call.id("app")).name

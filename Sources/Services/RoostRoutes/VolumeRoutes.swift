@@ -26,11 +26,7 @@ public struct VolumeRoutes: RouteGroup {
         [
             APIRoute(.get, Self.volumes, query: ["summary"]) { try await list($0) },
             APIRoute(.post, Self.volumes) { try await create($0) },
-            APIRoute(.get, Self.volumes + "/:volume") { call in
-                try await view.onOwnerOfVolume(call) { volume in
-                    try Answer.json(await body(of: volume, on: view.host, isReachable: true))
-                }
-            },
+            APIRoute(.get, Self.volumes + "/:volume") { try await show($0) },
             APIRoute(.delete, Self.volumes + "/:volume", query: ["force"]) { call in
                 let force = try call.query.flag("force")
                 return try await view.onOwnerOfVolume(call) { volume in
@@ -41,6 +37,20 @@ public struct VolumeRoutes: RouteGroup {
                 }
             },
         ]
+    }
+
+    /// Of a host that does not answer, what the list has of it.
+    private func show(_ call: APICall) async throws -> Answer {
+        do {
+            return try await view.onOwnerOfVolume(call) { volume in
+                try Answer.json(await body(of: volume, on: view.host, isReachable: true))
+            }
+        } catch let error as Refusal where error.isOfAnotherHost && call.forwardedBy == nil {
+            let (app, id): (AppName, VolumeID) = (try call.id("app"), try call.id("volume"))
+            guard let held = await view.volumes(of: app).first(where: { $0.record.id == id }), held.host != view.host
+            else { throw error }
+            return try Answer.json(await body(of: held.record, on: held.host, isReachable: false))
+        }
     }
 
     /// A summary has no sizes of file systems; Roost's list has those of this host only, so it is one anyway.

@@ -400,6 +400,7 @@ import Testing
         let (well, _) = try await run([], needless)
         #expect(well.status == 0 && well.output.contains("nothing: no member says"), "\(well)")
         #expect(well.output.contains("shop-1: what they know") && !well.output.contains("Not now"), "\(well)")
+        #expect(shown.output.contains("COUNTS") && !well.output.contains("COUNTS"), "\(well)")
         #expect(!(quiet + still).contains { $0.line.hasPrefix("POST") })
     }
 }

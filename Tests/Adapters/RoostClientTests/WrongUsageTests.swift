@@ -107,6 +107,9 @@ import Testing
             (["machines", "update", "shop", "m1", "--image", "i"], "the configuration of a machine does not change"),
             (["machine", "update", "shop"], "there is no 'roost machines update'"),
             (["volumes", "extend", "shop", "vol_1", "--size", "20"], "the size of a volume does not change"),
+            (["volumes", "snapshot", "list"], "there are no snapshots of volumes"),
+            (["volumes", "snapshots", "list", "vol_1"], "there are no snapshots of volumes"),
+            (["volumes", "fork", "vol_1"], "a volume is not copied"),
         ])
     func absentCommands(arguments: [String], words: String) async throws {
         let outcome = try await RoostProgram.run(arguments)

@@ -35,6 +35,17 @@ struct ImageVerdictTests {
         #expect(code(.exited(2, "manifest unknown"), judging: .imageNotFound) == .imageNotFound)
     }
 
+    @Test("Of a registry that says nothing it is asked whether the host reaches it, and of nothing else")
+    func silentRegistry() {
+        let words = { (command: String) in
+            let error = CommandError(command: command, cause: .deadlineExceeded(.seconds(20)))
+            return ImageVerdict.of(error, judging: .imageNotFound).words
+        }
+        let asked = words("skopeo inspect --raw docker://redis:7")
+        #expect(asked.hasSuffix("20.0 seconds: does this host reach the registry?"), "\(asked)")
+        #expect(words("skopeo copy oci:/srv/image oci:/tmp/image").hasSuffix("did not end within 20.0 seconds"))
+    }
+
     @Test("A program that is killed while it unpacks is no verdict")
     func killed() async throws {
         try await ImageWorkshop.with { workshop in

@@ -133,6 +133,18 @@ import Testing
         #expect(refusal.code == .insufficientCapacity)
         #expect(refusal.message.contains("3 hosts of region ams must have room for a member, and 2 have"))
         #expect(refusal.message.contains("ams3 needs 512 MiB"))
+        // Whoever reads that only two have room would look for what fills the third.
+        for count in 0...2 {
+            let few = try #require(
+                #expect(throws: Refusal.self) {
+                    try SurvivalShape.regions(
+                        for: .host, home: ams, request, over: three.prefix(count) + [try host("iad1", "iad")],
+                        distances: [:])
+                })
+            #expect(few.code == .insufficientCapacity)
+            let words = "the region has only \(count) host\(count == 1 ? "" : "s"): add hosts there"
+            #expect(few.message.contains(words), "\(few.message)")
+        }
     }
 
     @Test("To survive a region's loss the two nearest with room are taken beside the home")

@@ -353,4 +353,33 @@ import Testing
         #expect(dialogue.member.status.detail == "its stream has stood still for 10 s")
         #expect(dialogue.observed(dialogue.standby(1000)) == [.setGate(isOpen: true)])
     }
+
+    /// Else it reads as if it were why the call gets on no better.
+    @Test("What a member says of the leader that it follows is over when members are called away from it")
+    func whatItSaidOfItsLeaderIsOver() throws {
+        let stray = PostgresObservation.primary(PrimaryObservation(timeline: 2, flushed: LSN(1200), standbys: []))
+        let end = OperationOutcome.end(
+            LSN(1200), timeline: 2, forks: [TimelineFork(timeline: 2, begin: LSN(1000))])
+        for isRewinding in [false, true] {
+            var dialogue = try Dialogue.follower("m2")
+            _ = dialogue.observed(dialogue.standby(1000))
+            dialogue.beat(2)
+            _ = dialogue.watch()
+            if isRewinding {
+                _ = dialogue.observed(stray)
+                _ = dialogue.ended()
+                _ = dialogue.ended(end)
+            } else {
+                dialogue.wait(.seconds(10))
+                _ = dialogue.tell(.tick)
+            }
+            #expect(dialogue.member.status.detail != nil)
+            let names = dialogue.names
+            dialogue.change {
+                $0.recruitment = Recruitment(epoch: Epoch(2), proposer: names[2], reason: .leaderSilent)
+            }
+            #expect(dialogue.watch().last == .postgres(.sever, dialogue.operation))
+            #expect(dialogue.member.status.detail == nil)
+        }
+    }
 }

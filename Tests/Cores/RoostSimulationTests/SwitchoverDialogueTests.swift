@@ -98,4 +98,35 @@ import Testing
                     .startPrimary(epoch: .first, confirmations: 1, standbys: Array(lost.names.dropFirst())),
                     lost.operation))
     }
+
+    /// It has neither closed for it, nor could it do it: whoever asked hears that, and not that it goes on.
+    @Test(
+        "A leader that has been closed for long refuses what it could not do; one that has just come up is waited for")
+    func aLeaderThatIsNotOpenRefuses() throws {
+        for (standbys, words) in [
+            ([:], "too few standbys are up to date"), (["m2": 499], "too few standbys are up to date"),
+        ] as [([String: UInt64], String)] {
+            var dialogue = try Dialogue.leader()
+            dialogue.change { $0.switchover = SwitchoverRequest(id: "a", target: nil) }
+            _ = dialogue.watch()
+            let sample = try dialogue.primary(500, standbys)
+            var refused: String?
+            for second in 1...12 {
+                var actions = dialogue.all(.observed(sample, after: dialogue.operation))
+                for _ in 0..<10 {
+                    dialogue.wait(.milliseconds(100))
+                    let ticked = dialogue.all(.tick)
+                    for case .heartbeat(let beat, _) in ticked {
+                        dialogue.tell(
+                            .heartbeatAnswered(sequence: beat.sequence, .applied(revision: dialogue.revision)))
+                    }
+                    actions += ticked
+                }
+                refused = refused ?? refusal(actions)
+                if second < 10 { #expect(refused == nil, "\(second) s") }
+            }
+            #expect(refused == words)
+            #expect(dialogue.member.status.phase == .leading && !dialogue.member.status.isOpen)
+        }
+    }
 }

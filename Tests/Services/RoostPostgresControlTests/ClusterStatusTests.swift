@@ -24,12 +24,12 @@ import Testing
             image: "dir:/x", members: members.map { .init(name: $0, region: region) }, createdAt: 0)
     }
 
-    private func entry(_ key: String, _ record: some Encodable) throws -> Entry {
+    func entry(_ key: String, _ record: some Encodable) throws -> Entry {
         Entry(key: key, value: Array(try JSONEncoder().encode(record)), created: Revision(1), modified: Revision(7))
     }
 
     /// The cluster as the store has it, with more of its records.
-    private func planet(_ more: [Entry] = [], spec: ClusterSpec? = nil) throws -> Planet {
+    func planet(_ more: [Entry] = [], spec: ClusterSpec? = nil) throws -> Planet {
         let secrets = ClusterSecrets(
             ownerPassword: "secret", replicationPassword: "r", authorityCertificate: "pem", serverCertificate: "c",
             serverKey: "k")
@@ -51,7 +51,7 @@ import Testing
     }
 
     /// What began with the cluster.
-    private func creation(_ state: OperationRecord.State, of spec: ClusterSpec? = nil) throws -> Entry {
+    func creation(_ state: OperationRecord.State, of spec: ClusterSpec? = nil) throws -> Entry {
         var record = OperationRecord(
             id: try PlanetOperationID("0123456789ABCDEFGHJKMNPQ01"), kind: .createCluster, object: name,
             objectMadeAt: (spec ?? self.spec).createdAt, startedAt: 0, requestID: nil)
@@ -59,7 +59,7 @@ import Testing
         return try entry(StoreKeys.operation(record.id), record)
     }
 
-    private func report(
+    func report(
         _ member: MemberName, isStreaming: Bool, words: String? = nil, promised: Epoch = .first,
         state: MemberReport.State = .running
     ) throws -> Entry {
@@ -71,7 +71,7 @@ import Testing
                 isStreaming: isStreaming, lagBytes: 0, lagMilliseconds: 0, detail: words))
     }
 
-    private var rule: ClusterRule {
+    var rule: ClusterRule {
         ClusterRule(
             epoch: .first, leader: members[0], members: members, confirmations: 1,
             history: [Reign(epoch: .first, leader: members[0], begin: .zero)])
@@ -182,7 +182,7 @@ import Testing
     }
 
     /// A cluster of three whose members say that all is well, as its leader sees it.
-    private func three(
+    func three(
         _ confirming: [Bool], isOpen: Bool = true, words: String? = nil, wish: SwitchoverRequest? = nil,
         and more: [Entry] = []
     ) throws -> Planet {
@@ -367,53 +367,6 @@ import Testing
         for (rule, knowledge) in [(right, reign), (called, nothing)] {
             let told = try body(rule, 2, knowledge, ClusterSilence()).detail ?? ""
             #expect(!told.contains("roost pg recover"), "\(told)")
-        }
-    }
-
-    @Test("A recruitment does not show what a member said that is silent now")
-    func recruitmentWords() throws {
-        var rule = rule
-        rule.recruitment = Recruitment(epoch: Epoch(2), proposer: members[1], reason: .leaderSilent)
-        let planet = try planet([
-            try entry(StoreKeys.clusterRule(name), rule),
-            try report(members[0], isStreaming: false, words: "waits", promised: Epoch(2)),
-            try report(members[1], isStreaming: true, words: "counts", promised: Epoch(2)),
-        ])
-        let detail = { (silence: ClusterSilence) in
-            ClusterStatus.body(of: name, in: planet, silence: silence)?.detail ?? ""
-        }
-        #expect(detail(ClusterSilence()).hasSuffix(": waits"))
-        #expect(detail(ClusterSilence(members: [members[0]: .seconds(11)])).hasSuffix(": counts"))
-        // Who was not called yet speaks of something else.
-        let before = try self.planet([
-            try entry(StoreKeys.clusterRule(name), rule),
-            try report(members[0], isStreaming: true, words: "pg_rewind did not work"),
-        ])
-        #expect(ClusterStatus.body(of: name, in: before)?.detail == "recruiting for epoch 2 (leader_silent)")
-    }
-
-    @Test func aPrimaryThatLetsNobodyInIsNotReady() throws {
-        let body = try #require(ClusterStatus.body(of: name, in: try three([true, true], isOpen: false)))
-        #expect(body.status == .unavailable)
-        #expect(body.detail == "the primary orders-1 does not accept writes")
-        // It was never open.
-        let young = try #require(
-            ClusterStatus.body(of: name, in: try three([false, false], isOpen: false, and: [try creation(.running)])))
-        #expect(young.status == .creating && young.detail == "the primary orders-1 does not accept writes yet")
-    }
-
-    @Test("Of a primary that hands over nobody says that it does not accept writes yet")
-    func handingOver() throws {
-        for (wish, words) in [
-            (SwitchoverRequest(id: "a", target: nil), "the primary orders-1 hands over"),
-            (SwitchoverRequest(id: "a", target: members[1]), "the primary orders-1 hands over to orders-2"),
-            (
-                SwitchoverRequest(id: "a", target: members[1], refusal: "not up to date"),
-                "the primary orders-1 does not accept writes"
-            ),
-        ] {
-            let planet = try three([true, true], isOpen: false, wish: wish)
-            #expect(ClusterStatus.body(of: name, in: planet)?.detail == words)
         }
     }
 

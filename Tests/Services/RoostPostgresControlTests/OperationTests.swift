@@ -321,6 +321,59 @@ import Testing
         #expect(ClusterOperations().verdict(on: operation, in: gone) == nil, "a part is gone: nobody knows")
     }
 
+    @Test("A switchover has failed when another member is named or another switchover asked for, whoever looks when")
+    func overtakenSwitchover() async throws {
+        let world = try await ClusterWorld()
+        defer { world.remove() }
+        let fence = try await world.takeDuty()
+        try await world.create()
+        try await settle(world, under: fence)
+        try await world.becomeReady()
+        let id = try await world.directory.requestSwitchover(of: world.cluster, to: try MemberName("db-2"))
+        let began = try await world.look()
+        let operation = try #require(began.operations[id])
+        let first = try #require(began.clusters[world.cluster]?.rule)
+        func verdict(_ leaders: [String], isOpen: Bool, wish: SwitchoverRequest? = nil) throws -> OperationVerdict? {
+            var rule = first
+            for leader in leaders {
+                try elect(leader, &rule)
+                rule.history.append(Reign(epoch: rule.epoch, leader: rule.leader, begin: LSN(1)))
+            }
+            rule.switchover = wish
+            let beat = Heartbeat(epoch: rule.epoch, leader: rule.leader, sequence: 1, isOpen: isOpen)
+            var planet = began
+            _ = planet.apply(
+                .changes(
+                    [
+                        .put(try entry(StoreKeys.clusterRule(world.cluster), rule)),
+                        .put(try entry(StoreKeys.clusterHeartbeat(world.cluster), beat)),
+                    ], revision: Revision(began.revision + 1)))
+            return ClusterOperations().verdict(on: operation, in: planet)
+        }
+        // Nobody hands over to it any more, whether or not whoever leads ever lets clients in, and whoever leads later.
+        let other = OperationVerdict.failed("db-3 was named for epoch 2, not db-2")
+        #expect(try verdict(["db-3"], isOpen: false) == other)
+        #expect(try verdict(["db-3", "db-2"], isOpen: false) == other)
+        #expect(try verdict(["db-3", "db-2"], isOpen: true) == other)
+        let another = SwitchoverRequest(id: "other", target: nil)
+        #expect(
+            try verdict(["db-2"], isOpen: false, wish: another)
+                == .failed("another switchover was asked for before db-2 let clients in"))
+        #expect(try verdict(["db-2"], isOpen: true, wish: another) == .succeeded("db-2 leads epoch 2"))
+        // It was closed before, for another reason: that is no step of this.
+        var starting = began
+        var report = try #require(starting.clusters[world.cluster]?.reports[first.leader])
+        report.detail = "waits until 1 standby has its log up to 0/2802028"
+        let beat = Heartbeat(epoch: first.epoch, leader: first.leader, sequence: 2, isOpen: false)
+        _ = starting.apply(
+            .changes(
+                [
+                    .put(try entry(StoreKeys.clusterHeartbeat(world.cluster), beat)),
+                    .put(try entry(StoreKeys.report(world.cluster, report.member), report)),
+                ], revision: Revision(began.revision + 1)))
+        #expect(ClusterOperations().steps(of: operation, in: starting) == [])
+    }
+
     @Test("A switchover that may have come out as wanted before the next failover is said to be that")
     func switchoverBeforeAFailover() async throws {
         let world = try await ClusterWorld()

@@ -115,11 +115,12 @@ final class FakeVolumes: VolumeBackend {
     func freeSpace() async throws(VolumeError) -> ByteCount { .gibibytes(100) }
 }
 
-/// A mesh in which every other host answers.
+/// A mesh in which every other host answers, but for those that are away.
 final class FakeMesh: Mesh {
     let identity: MeshIdentity
     let others: [HostName]
     let links = Mutex<Set<MachineID>>([])
+    let away = Mutex<Set<HostName>>([])
 
     init(identity: MeshIdentity, others: [HostName]) {
         self.identity = identity
@@ -141,10 +142,11 @@ final class FakeMesh: Mesh {
     func setClosedPorts(_ ports: [ClosedPort]) async throws(MeshError) {}
 
     func measurements() async -> [PathMeasurement] {
-        others.map {
+        let away = away.withLock { $0 }
+        return others.map {
             PathMeasurement(
-                peer: $0, roundTripMicroseconds: 1000, jitterMicroseconds: 1, isAnswering: true, lossPercent: 0,
-                probesSent: 1, probesAnswered: 1)
+                peer: $0, roundTripMicroseconds: 1000, jitterMicroseconds: 1, isAnswering: !away.contains($0),
+                lossPercent: 0, probesSent: 100, probesAnswered: 1)
         }
     }
 }

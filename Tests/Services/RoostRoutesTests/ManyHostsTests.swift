@@ -104,6 +104,41 @@ import Testing
         }
     }
 
+    @Test("Of a host that is known to be away, by id what the list shows is shown, and nobody waits for it")
+    func awayByProbes() async throws {
+        try await PlanetUnderTest.run(["ams1", "iad1"]) { planet in
+            let (near, far) = (try planet["ams1"], try planet["iad1"])
+            _ = try await near.call("POST /v1/apps", #"{"name":"shop"}"#)
+            let machine = try await near.call("POST /v1/apps/shop/machines", Self.config)
+            let volume = try await near.call("POST /v1/apps/shop/volumes", #"{"name":"data","region":"iad"}"#)
+            #expect(machine.status == 200 && volume.status == 200, "\(machine.text) \(volume.text)")
+            near.mesh.away.withLock { _ = $0.insert(far.name) }
+            for (kind, id) in [("machines", machine.string("id")), ("volumes", volume.string("id"))] {
+                let one = try await near.call("GET /v1/apps/shop/\(kind)/\(id)")
+                #expect(one.status == 200 && one.string("id") == id, "\(one.text)")
+                #expect(one.string("host_status") == "unreachable")
+                #expect(!one.string("state").isEmpty)
+                let other = try await near.call("GET /v1/apps/other/\(kind)/\(id)")
+                #expect(other.status == 503 || other.status == 404, "it is not that app's: \(other.text)")
+            }
+            // It would answer, so whoever asked it would not hear that it cannot be reached.
+            let mounts = #"[{"volume":"\#(volume.string("id"))","path":"/data"}]"#
+            let mount = #"{"config":{"image":"redis:7","mounts":\#(mounts)}}"#
+            for (line, body) in [
+                ("POST /v1/apps/shop/machines/\(machine.string("id"))/stop", nil),
+                ("POST /v1/apps/shop/machines/\(machine.string("id"))/exec", #"{"cmd":"true"}"#),
+                ("DELETE /v1/apps/shop/volumes/\(volume.string("id"))", nil), ("POST /v1/apps/shop/machines", mount),
+            ] as [(String, String?)] {
+                let refused = try await near.call(line, body)
+                #expect(refused.status == 503, "\(line): \(refused.text)")
+                #expect(refused.string("error").contains("host iad1 cannot be reached"), "\(line): \(refused.text)")
+            }
+            near.mesh.away.withLock { $0 = [] }
+            let back = try await near.call("GET /v1/apps/shop/machines/\(machine.string("id"))")
+            #expect(back.string("host_status") == "ok")
+        }
+    }
+
     @Test("A refusal comes over another host as it was given, with its code and the caller's request id")
     func refusals() async throws {
         try await PlanetUnderTest.run(["ams1", "iad1"]) { planet in

@@ -123,6 +123,7 @@ extension PlanetUnderTest {
 struct HostUnderTest: Sendable {
     let name: HostName
     let runtime = FakeRuntime()
+    let mesh: FakeMesh
     let agent: HostAgent
     let watcher: PlanetWatcher
     let view: PlanetView
@@ -154,7 +155,7 @@ struct HostUnderTest: Sendable {
         let identity = MeshIdentity(
             publicKey: "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", endpoint: "198.18.0.1:51820", probePort: 51821,
             address: MeshAddress.host(name))
-        let mesh = FakeMesh(identity: identity, others: all.filter { $0 != name })
+        mesh = FakeMesh(identity: identity, others: all.filter { $0 != name })
         agent = try HostAgent(
             configuration: configuration, runtime: runtime, volumes: FakeVolumes(), mesh: mesh, identity: identity,
             gatedPorts: [.postgres: [5432]], logger: logger)

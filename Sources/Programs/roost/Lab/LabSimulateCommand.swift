@@ -12,7 +12,7 @@ struct LabSimulateCommand: AsyncParsableCommand {
             Clusters in virtual time: each seed is a cluster with its own mix of every kind of fault, checked at every \
             event. Needs no lab and no root, and takes all processors. Ctrl-C ends it early and says what was tried. \
             Exit status 1 if a rule was broken; --trace shows the course of the first such run, or of the seed if it \
-            is one.
+            is one, after the result; with --json on standard error.
             """)
 
     private static let membersRange = 1...5
@@ -68,8 +68,9 @@ struct LabSimulateCommand: AsyncParsableCommand {
         }
         try output.show(report) { text($0) }
         if trace, let seed = report.violations.first?.seed ?? (report.runs == 1 ? report.firstSeed : nil) {
-            Terminal.say(
-                "\(ClusterSimulation(ClusterScenario(seed: seed, members: members), keepsTrace: true).run())")
+            let course = "\(ClusterSimulation(ClusterScenario(seed: seed, members: members), keepsTrace: true).run())"
+            // Who reads the result as JSON reads one document.
+            Terminal.put("\(course)\n", on: output.json ? .error : .output)
         }
         guard report.violationCount == 0 else {
             let seed = report.violations[0].seed

@@ -65,6 +65,13 @@ extension ClusterBody {
         }
     }
 
+    /// When it goes back is decided by whoever has the duty, which the asked host does not know: what has to be for it is said.
+    private func words(forHome home: RegionCode, _ leading: MemberBody?) -> String {
+        guard let leading, leading.region != home else { return home.text }
+        return "\(home); " + Terminal.paint("led from \(leading.region)", .warning)
+            + ", and goes back when for 10 minutes all members have confirmed and nobody has worked on it"
+    }
+
     /// What `status` shows to a person.
     var report: String { report(showsPassword: false) }
 
@@ -84,6 +91,7 @@ extension ClusterBody {
             let words = survival.words(for: now)
             facts.facts.append(("Survives", survival.isAsWanted(now) ? words : Terminal.paint(words, .warning)))
         }
+        if let home = survival?.home { facts.facts.append(("Home", words(forHome: home, leading))) }
         for shared in sharedHosts ?? [] {
             let members = shared.members.map(\.text).joined(separator: ", ")
             facts.facts.append(

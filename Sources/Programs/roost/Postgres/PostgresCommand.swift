@@ -24,7 +24,7 @@ struct PostgresListCommand: AsyncParsableCommand {
     @OptionGroup var output: OutputOptions
 
     func run() async throws {
-        let clusters = try await Roostds.find(global).clusters()
+        let clusters = try await Roostds.find(global).clusters().map { try AuthorityFile.trusting($0) }
         try output.showList(
             clusters, nothing: "There is no cluster. Create one: roost pg create NAME --region REGION"
         ) { clusters in

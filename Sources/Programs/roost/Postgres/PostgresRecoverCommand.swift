@@ -102,7 +102,8 @@ extension RecoveryBody {
         let mutes = members.compactMap { member in
             member.mute.map { "\(member.name) does not count: \(Terminal.harmless($0))" }
         }
-        var parts = [facts.text, table.text()]
+        // Where there is nothing to do, who counts and who does not is no question, and would frighten.
+        var parts = isNeeded ? [facts.text, table.text()] : [facts.text]
         if isNeeded, !mutes.isEmpty { parts.append(mutes.joined(separator: "\n")) }
         if !proofs.isEmpty { parts.append(proofs.joined(separator: "\n")) }
         if proposal != nil, !isBeingApplied { parts.append("Do it: roost pg recover \(name) --apply") }

@@ -20,7 +20,7 @@ enum Advice {
 
     private static func refused(_ status: Int, _ error: APIError, capacity: Bool, missing: String?) -> String? {
         switch status {
-        case 401, 403: "Give the host's token with --token-file, --token or ROOST_TOKEN, or use its socket as root."
+        case 401, 403: "Give the planet's token with --token-file, --token or ROOST_TOKEN, or use its socket as root."
         case 404:
             "See what there is: roost "
                 + (missing.map { "\($0) list" } ?? cluster(ofMissingMember: error.operation).map { "pg status \($0)" }

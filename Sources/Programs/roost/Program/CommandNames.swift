@@ -40,6 +40,8 @@ enum CommandNames {
         "machines clone": "a machine is not copied: create another one with the same --config",
         "volumes extend": "the size of a volume does not change: create a larger one, and copy",
         "volumes snapshots": "there are no snapshots of volumes",
+        "volumes snapshot": "there are no snapshots of volumes",
+        "volumes fork": "a volume is not copied: create another one, and copy what is in it",
     ]
 
     /// The parser takes such a word for an argument of the list, and says that there are too many.
