@@ -21,7 +21,9 @@ extension ClusterDirectory {
         /// It is under way already.
         case goesOn(PlanetOperationID)
         /// It is in the rule, in the place of a former one.
-        case begins(OperationRecord, after: FormerWish?)
+        ///
+        /// `spec`: what is noted there with it.
+        case begins(OperationRecord, after: FormerWish?, spec: (@Sendable (inout ClusterSpec) -> Void)? = nil)
     }
 
     /// Asks by the rule as it is now; again when somebody else has changed it meanwhile.
@@ -39,18 +41,34 @@ extension ClusterDirectory {
             var rule = present
             switch try wish(&rule, records, spec) {
             case .goesOn(let id): return id
-            case .begins(let operation, let former):
+            case .begins(let operation, let former, let note):
                 let begun = try OperationDirectory.begin(operation)
                 let ended = try await ending(former)
+                let noted = try await noting(note, of: name)
                 let outcome = try await store.carryOut(
                     Transaction(
                         compares: [.modified(key: key, equals: Revision(records.ruleRevision)), begun.compare]
-                            + [ended?.compare].compactMap(\.self),
-                        then: [try .put(rule, at: key), begun.operation] + [ended?.operation].compactMap(\.self)))
+                            + [ended?.compare, noted?.compare].compactMap(\.self),
+                        then: [try .put(rule, at: key), begun.operation]
+                            + [ended?.operation, noted?.operation].compactMap(\.self)))
                 if outcome.succeeded { return operation.id }
             }
         }
         throw Refusal(.unavailable, "too many changes at once; try again")
+    }
+
+    /// What changes the spec together with the rule; nil where there is nothing to be noted.
+    private func noting(_ note: ((inout ClusterSpec) -> Void)?, of name: AppName) async throws(Refusal) -> (
+        compare: Transaction.Compare, operation: Transaction.Operation
+    )? {
+        let key = StoreKeys.clusterSpec(name)
+        guard let note, var present = try await store.record(ClusterSpec.self, at: key) else { return nil }
+        let former = present.record
+        note(&present.record)
+        guard present.record != former else { return nil }
+        return (
+            .modified(key: key, equals: present.revision), try .put(present.record, over: present.bytes, at: key)
+        )
     }
 
     /// What ends a former wish's operation in the change that takes the wish away; nil where that has ended, or nobody knows

@@ -273,7 +273,11 @@ public struct ClusterDirectory: Sendable {
             rule.switchover = SwitchoverRequest(id: id.text, target: target)
             let operation = Self.operation(
                 id, .switchover, on: spec, from: .init(epoch: rule.epoch, leader: rule.leader, target: target))
-            return .begins(operation, after: former)
+            let epoch = rule.epoch
+            // Home is where the platform would have it led from again.
+            return .begins(
+                operation, after: former,
+                spec: { spec in if spec.home != nil { spec.ledAway = LedAway(epoch: epoch, target: target) } })
         }
     }
 
