@@ -6,10 +6,12 @@ import RoostModel
 public enum Placement {
     /// The rules, in this order:
     /// 1. hard: region, reachable, memory and disk free (neither is overcommitted), CPUs not above the host's own;
-    /// 2. not the host of another member of the same cluster: hard as long as any other host passes rule 1;
-    /// 3. for databases, rather not where the store lives;
-    /// 4. spread: fewest machines of the same app;
-    /// 5. fit: the host whose scarcest resource stays least loaded. Ties go by name, so that the answer is stable.
+    /// 2. not the host of another member of the same cluster: hard as long as any other host passes rule 1, or always
+    ///    where the request says so;
+    /// 3. rather not where it was tried before and did not come up;
+    /// 4. for databases, rather not where the store lives;
+    /// 5. spread: fewest machines of the same app;
+    /// 6. fit: the host whose scarcest resource stays least loaded. Ties go by name, so that the answer is stable.
     public static func decide(_ request: PlacementRequest, over hosts: some Sequence<PlacementHost>)
         -> PlacementDecision
     {
@@ -22,7 +24,7 @@ public enum Placement {
                 feasible.append((score(of: host, for: request), host.name, request.occupied.contains(host.name)))
             }
         }
-        if feasible.contains(where: { !$0.isOccupied }) {
+        if request.isApart || feasible.contains(where: { !$0.isOccupied }) {
             refusals += feasible.filter(\.isOccupied).map { .init(host: $0.host, reason: .sameCluster) }
             feasible.removeAll(where: \.isOccupied)
         }
@@ -44,13 +46,15 @@ public enum Placement {
 
     /// Small integers compared in order, not one weighted float: every choice can be explained.
     private struct Score: Comparable {
+        var avoided: Int
         var store: Int
         var sameApp: Int
         /// Load of the scarcest resource after placing, in thousandths.
         var dominantShare: Int64
 
         static func < (left: Score, right: Score) -> Bool {
-            (left.store, left.sameApp, left.dominantShare) < (right.store, right.sameApp, right.dominantShare)
+            (left.avoided, left.store, left.sameApp, left.dominantShare)
+                < (right.avoided, right.store, right.sameApp, right.dominantShare)
         }
     }
 
@@ -64,6 +68,7 @@ public enum Placement {
             cpus * 1000 / Int64(max(host.capacity.cpus, 1)),
         ]
         return Score(
+            avoided: request.avoided.contains(host.name) ? 1 : 0,
             store: request.avoidsStoreMembers && host.isStoreMember ? 1 : 0,
             sameApp: host.machinesByApp[request.app] ?? 0, dominantShare: shares.max() ?? 0)
     }

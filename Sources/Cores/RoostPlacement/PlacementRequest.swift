@@ -9,13 +9,20 @@ public struct PlacementRequest: Hashable, Sendable {
     public var app: AppName
     /// Hosts that already have a member of the same cluster: avoided as long as another host is free.
     public var occupied: Set<HostName>
+    /// Rather no place at all than one of ``occupied``.
+    public var isApart: Bool
+    /// Hosts where something like it did not come up: taken after all others.
+    public var avoided: Set<HostName>
     /// Databases stay away from the hosts that carry the store while another host fits as well.
     public var avoidsStoreMembers: Bool
 
     public init(
         region: RegionCode, guest: MachineGuest, disk: ByteCount = .zero, app: AppName,
-        occupied: Set<HostName> = [], avoidsStoreMembers: Bool = false
+        occupied: Set<HostName> = [], isApart: Bool = false, avoided: Set<HostName> = [],
+        avoidsStoreMembers: Bool = false
     ) {
+        self.isApart = isApart
+        self.avoided = avoided
         self.region = region
         self.guest = guest
         self.disk = disk
@@ -97,6 +104,9 @@ public enum PlacementRefusal: Hashable, Sendable, CustomStringConvertible {
     case unreachable
     case memory(needed: ByteCount, free: ByteCount)
     case disk(needed: ByteCount, free: ByteCount)
+    /// Less memory or disk than that is free, whatever it is at the moment.
+    case lessMemory(than: ByteCount)
+    case lessDisk(than: ByteCount)
     /// More virtual CPUs than the host has in all: such a machine could never run at its size.
     case cpus(needed: Int, available: Int)
     /// Has a member of the same cluster, and another host is free.
@@ -110,9 +120,22 @@ public enum PlacementRefusal: Hashable, Sendable, CustomStringConvertible {
         case .unreachable: "does not answer"
         case .memory(let needed, let free): "needs \(needed) of memory, has \(free) free"
         case .disk(let needed, let free): "needs \(needed) of disk, has \(free) free"
+        case .lessMemory(let needed): "has less than \(needed) of memory free"
+        case .lessDisk(let needed): "has less than \(needed) of disk free"
         case .cpus(let needed, let available): "needs \(needed) CPUs, has \(available)"
         case .sameCluster: "already has a member of the cluster"
         case .refusedByHost(let why): "refused: \(why)"
+        }
+    }
+}
+
+extension PlacementRefusal {
+    /// Without what changes all the time.
+    fileprivate var standing: PlacementRefusal {
+        switch self {
+        case .memory(let needed, _): .lessMemory(than: needed)
+        case .disk(let needed, _): .lessDisk(than: needed)
+        case .otherRegion, .unreachable, .lessMemory, .lessDisk, .cpus, .sameCluster, .refusedByHost: self
         }
     }
 }
@@ -147,6 +170,13 @@ public struct PlacementDecision: Hashable, Sendable {
         let more = inRegion.count - shown.count
         return "no host in region \(request.region) fits: " + shown.joined(separator: "; ")
             + (more > 0 ? "; and \(more) more" : "")
+    }
+
+    /// For what is kept to be read later: the same as long as the same stands against the same hosts, whatever their free
+    /// bytes are at the moment.
+    public func standingExplanation(for request: PlacementRequest) -> String {
+        let standing = refusals.sorted { $0.host < $1.host }.map { Refused(host: $0.host, reason: $0.reason.standing) }
+        return PlacementDecision(candidates: [], refusals: standing).explanation(for: request)
     }
 
     public static let explainedHostsMax = 8

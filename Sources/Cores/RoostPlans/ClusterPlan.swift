@@ -42,8 +42,9 @@ public enum ClusterPlan {
         case replace(MemberName, in: [RegionCode])
         /// Ask for a switchover to this member. See ``Homecoming``.
         case lead(MemberName)
-        /// Take back what is left of the change of members with this id.
-        case takeBack(String, because: String)
+        /// Take back what is left of the change of members with this id; the next one who comes is rather not to be on this
+        /// host.
+        case takeBack(String, because: String, avoiding: HostName?)
         /// Remove every record of the cluster: nothing of it is left on any host.
         case forget
     }
@@ -53,7 +54,8 @@ public enum ClusterPlan {
     }
 
     /// Members that have a place are made, whatever keeps others from one. Members of one cluster are placed one after
-    /// the other within a plan, so that two of them do not count on the same room.
+    /// the other within a plan, so that two of them do not count on the same room. What the spec says of a place holds here,
+    /// where it is chosen: what was asked for may have been possible then.
     private static func complete(_ world: World) -> Plan<Step> {
         guard world.network != nil else {
             return Plan(obstacles: ["it has no network yet: its app's record has not come to the host that has it made"]
@@ -67,13 +69,11 @@ public enum ClusterPlan {
                 if !world.made.contains(member.name) { plan.steps.append(.make(placement)) }
                 continue
             }
-            let request = PlacementRequest(
-                region: member.region, guest: world.spec.guest, disk: world.spec.volumeSize, app: world.spec.name,
-                occupied: occupied, avoidsStoreMembers: true)
+            let request = PlacementRequest(for: member, of: world.spec, occupied: occupied)
             let fit = member.host.map { host in hosts.filter { $0.name == host } } ?? hosts
             let decision = Placement.decide(request, over: fit)
             guard let chosen = decision.candidates.first else {
-                plan.obstacles.append("\(member.name) has no place: \(decision.explanation(for: request))")
+                plan.obstacles.append("\(member.name) has no place: \(decision.standingExplanation(for: request))")
                 continue
             }
             plan.steps.append(.place(member.name, on: chosen))
@@ -92,5 +92,16 @@ public enum ClusterPlan {
     private static func takeApart(_ world: World) -> Plan<Step> {
         let placements = world.placements.values.sorted { $0.member < $1.member }
         return Plan(steps: placements.isEmpty ? [.forget] : placements.map { .remove($0) })
+    }
+}
+
+extension PlacementRequest {
+    /// A place for a member of the cluster.
+    ///
+    /// - Parameter occupied: hosts that have members of it.
+    public init(for member: ClusterSpec.MemberSpec, of spec: ClusterSpec, occupied: Set<HostName>) {
+        self.init(
+            region: member.region, guest: spec.guest, disk: spec.volumeSize, app: spec.name, occupied: occupied,
+            isApart: spec.isApart(member), avoided: Set(spec.attempts?.avoided ?? []), avoidsStoreMembers: true)
     }
 }

@@ -1,5 +1,5 @@
 public import RoostModel
-public import RoostPlacement
+import RoostPlacement
 
 /// Whether a lost member is to be replaced now, and whether a replacement under way is to be taken back.
 ///
@@ -11,7 +11,6 @@ public enum Replacement {
         public var spec: ClusterSpec
         public var rule: ClusterRule
         public var placements: [MemberName: MemberPlacement]
-        public var hosts: [PlacementHost]
         /// See ``ReplacementWatch``.
         public var lost: [MemberName: Duration] = [:]
         /// Members that were heard in the last seconds, by the store or by the leader.
@@ -27,32 +26,50 @@ public enum Replacement {
         public var takenBack: Duration?
         /// Why nobody on the planet is replaced now.
         public var brake: String?
+        /// Why the wish for it would be refused.
+        public var refusals: [MemberName: String] = [:]
         /// Few enough replacements are under way elsewhere.
         public var hasTurn = true
+        /// Machines that cannot be started, by the word of hosts that answer.
+        public var failed: [MemberName: MachineID] = [:]
+        /// The one that comes in a replacement under way.
+        public var coming: Coming?
 
-        public init(
-            spec: ClusterSpec, rule: ClusterRule, placements: [MemberName: MemberPlacement], hosts: [PlacementHost]
-        ) {
+        public init(spec: ClusterSpec, rule: ClusterRule, placements: [MemberName: MemberPlacement]) {
             self.spec = spec
             self.rule = rule
             self.placements = placements
-            self.hosts = hosts
         }
     }
 
     /// On the whole planet at once: each is a copy of a database, and a host that had many members is lost with all of them.
     public static var underWayMax: Int { 8 }
 
+    /// Of a cluster's numbers, of which each is given once, so many are people's.
+    public static func numbersKept(of numberMax: Int) -> Int { min(PostgresNames.membersMax, numberMax / 3) }
+    /// After one that was taken back the next one waits for longer each time, but no longer than this, or than the term.
+    public static var pauseMax: Duration { .seconds(6 * 3600) }
+
+    /// How long after the last one that was taken back the next one may begin.
+    ///
+    /// - Parameter count: of those that were begun for the same member.
+    public static func pause(after count: Int, of term: Duration) -> Duration {
+        var pause = term
+        for _ in 1..<max(count, 1) where pause < pauseMax { pause = pause * 2 }
+        return max(min(pause, pauseMax), term)
+    }
+
     /// Steps and obstacles beside those of ``ClusterPlan``.
-    public static func next(_ world: World) -> Plan<ClusterPlan.Step> {
-        guard !world.spec.isDestroying, case .after(let term) = world.spec.replaceAfter ?? .standard else {
-            return Plan()
-        }
+    ///
+    /// - Parameter places: where there is room; what is asked for here is promised there.
+    public static func next(_ world: World, in places: inout PlaceBook) -> Plan<ClusterPlan.Step> {
+        guard !world.spec.isDestroying else { return Plan() }
         if let change = world.rule.change, change.current != nil {
             // What somebody has asked for goes on.
-            return change.isAutomatic == true ? underWay(change, world, term) : Plan()
+            return change.isAutomatic == true ? underWay(change, world) : Plan()
         }
-        var plan = Plan<ClusterPlan.Step>()
+        guard case .after(let term) = world.spec.replaceAfter ?? .standard else { return Plan() }
+        var plan = Plan<ClusterPlan.Step>(obstacles: failures(in: world))
         let members = world.rule.members.filter { world.lost[$0] != nil }
         let longest = members.sorted { one, other in
             (world.lost[other] ?? .zero, one) < (world.lost[one] ?? .zero, other)
@@ -67,7 +84,7 @@ public enum Replacement {
                 plan.obstacles.append("\(loss); \(member) is not replaced: \(why)")
             } else if plan.steps.isEmpty {
                 // One at a time.
-                switch places(for: member, world) {
+                switch regions(for: member, world, &places) {
                 case .regions(let regions): plan.steps.append(.replace(member, in: regions))
                 case .nowhere(let why): plan.obstacles.append("\(loss); \(member) is not replaced: \(why)")
                 }
@@ -76,18 +93,14 @@ public enum Replacement {
         return plan
     }
 
-    /// As long as the rule does not name the one that comes, nothing has happened that cannot be taken back.
-    private static func underWay(_ change: MemberChange, _ world: World, _ term: Duration) -> Plan<ClusterPlan.Step> {
-        let comers = change.left.filter { $0.kind == .add && !world.rule.members.contains($0.member) }.map(\.member)
-        let leavers = change.left.filter { $0.kind == .remove }.map(\.member)
-        guard let comer = comers.first else { return Plan() }
-        if let leaver = leavers.first, world.heard.contains(leaver) {
-            return Plan(steps: [.takeBack(change.id, because: "\(leaver) is back")])
+    /// Its host answers, so its data is there, and nobody but a person may give that up. What fails here, an image or what a
+    /// host allows, would mostly fail elsewhere as well.
+    private static func failures(in world: World) -> [String] {
+        world.rule.members.compactMap { member in
+            guard let machine = world.failed[member], let host = world.placements[member]?.host else { return nil }
+            return "\(member) cannot be started on \(host), which answers and has its data: it is not replaced by "
+                + "itself; why it fails: roost machines events \(machine)"
         }
-        if let lost = world.lost[comer], lost >= term {
-            return Plan(steps: [.takeBack(change.id, because: "\(comer), which was to come, is lost too")])
-        }
-        return Plan()
     }
 
     private static func obstacle(to member: MemberName, _ world: World, _ term: Duration) -> String? {
@@ -96,8 +109,13 @@ public enum Replacement {
         if rule.recruitment != nil || member == rule.leader { return "the cluster has to have a leader first" }
         if world.isPaused { return "the cluster is paused" }
         if !world.isOpen { return "\(rule.leader) lets no clients in" }
-        if let takenBack = world.takenBack, takenBack < term {
-            return "a replacement was taken back less than \(ReplacementTerm.after(term)) ago"
+        if let takenBack = world.takenBack {
+            let attempts = world.spec.attempts.flatMap { $0.member == member ? $0.count : nil } ?? 1
+            let pause = pause(after: attempts, of: term)
+            if takenBack < pause {
+                let why = rule.change?.refusal.map { " (\($0))" } ?? ""
+                return "a replacement was taken back less than \(ReplacementTerm.after(pause)) ago\(why)"
+            }
         }
         // With the one that comes, before the lost one goes.
         let needed = ClusterRule.confirmations(of: rule.members.count + 1)
@@ -107,6 +125,14 @@ public enum Replacement {
                 + "\(others.count) can"
         }
         if let leaving = world.departed.min() { return "\(leaving) is still leaving" }
+        if let why = world.refusals[member] { return why }
+        let numberMax = PostgresNames.numberMax(of: world.spec.name)
+        let numbers = world.spec.members.compactMap { PostgresNames.number(of: $0.name, in: world.spec.name) }
+        let kept = numbersKept(of: numberMax)
+        if max(world.spec.lastNumber ?? 0, numbers.max() ?? 0) + kept >= numberMax {
+            return "its members are numbered from 1 to \(numberMax), each number once, and the last \(kept) are given "
+                + "only when somebody asks: roost pg member replace \(world.spec.name) \(member)"
+        }
         if !world.hasTurn { return "\(underWayMax) replacements are under way on the planet, and one more has to wait" }
         return nil
     }
@@ -117,28 +143,35 @@ public enum Replacement {
     }
 
     /// In its own region; of a cluster that is to survive the loss of a region, else in another one that has no member of it.
-    private static func places(for member: MemberName, _ world: World) -> Places {
+    private static func regions(for member: MemberName, _ world: World, _ places: inout PlaceBook) -> Places {
         guard let own = world.spec.members.first(where: { $0.name == member })?.region else {
             return .nowhere("it has no place")
         }
-        guard let why = obstacle(in: own, world) else { return .regions([own]) }
+        let request = request(in: own, world)
+        guard case .none(let why) = places.find(request, for: world.spec.name) else {
+            places.promise(request, to: world.spec.name)
+            return .regions([own])
+        }
         guard world.spec.survive == .region else { return .nowhere(why) }
-        let taken = Set(world.spec.members.map(\.region))
-        let others = Set(world.hosts.map(\.region)).subtracting(taken).filter { obstacle(in: $0, world) == nil }
-        return others.isEmpty
-            ? .nowhere("\(why); nor has another region a host with room") : .regions(others.sorted())
+        var others: [RegionCode] = []
+        for region in places.names.subtracting(world.spec.members.map(\.region)).sorted() {
+            let request = Self.request(in: region, world)
+            if case .found = places.find(request, for: world.spec.name) { others.append(region) }
+        }
+        guard let first = others.first else { return .nowhere("\(why); nor has another region a host with room") }
+        // Which of them it is shows when it was asked for.
+        places.promise(Self.request(in: first, world), to: world.spec.name)
+        return .regions(others)
     }
 
-    /// Nil: there is a host with room. Not beside another member: two that are lost together are worth less than one and a
-    /// lost one.
-    private static func obstacle(in region: RegionCode, _ world: World) -> String? {
-        let request = PlacementRequest(
-            region: region, guest: world.spec.guest, disk: world.spec.volumeSize, app: world.spec.name,
-            occupied: Set(world.placements.values.map(\.host)), avoidsStoreMembers: true)
-        let decision = Placement.decide(request, over: world.hosts)
-        if decision.candidates.contains(where: { !request.occupied.contains($0) }) { return nil }
-        return decision.candidates.isEmpty
-            ? decision.explanation(for: request)
-            : "every host of region \(region) with room has another member of the cluster"
+    /// Not beside another member: two that are lost together are worth less than one and a lost one.
+    private static func request(in region: RegionCode, _ world: World) -> PlacementRequest {
+        var spec = world.spec
+        // Of those that came for others, and not for this one, nothing follows.
+        if let lost = spec.attempts?.member, world.lost[lost] == nil { spec.attempts = nil }
+        let occupied = Set(world.placements.values.map(\.host))
+        // Whose name it gets is of no account here.
+        let comer = ClusterSpec.MemberSpec(name: world.rule.leader, region: region, isApart: true)
+        return PlacementRequest(for: comer, of: spec, occupied: occupied)
     }
 }

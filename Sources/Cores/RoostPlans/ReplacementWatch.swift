@@ -13,8 +13,21 @@ public struct ReplacementWatch: Sendable {
         public var seats: Set<HostName> = []
         /// Members of which neither the store nor another member nor their host has a sign of life now.
         public var lost: [AppName: Set<MemberName>] = [:]
-        /// Of clusters with lost members: the last change was a replacement, and this one was taken back.
+        /// The last change was a replacement that nobody had asked for, and this one was taken back.
         public var takenBack: [AppName: String] = [:]
+        /// Replacements that are under way, whose new member is none yet.
+        public var coming: [AppName: Coming] = [:]
+
+        public struct Coming: Hashable, Sendable {
+            public var change: String
+            /// The member says something, or nobody may ask whether it does.
+            public var isHeard: Bool
+
+            public init(change: String, isHeard: Bool) {
+                self.change = change
+                self.isHeard = isHeard
+            }
+        }
 
         public init() {}
     }
@@ -22,6 +35,7 @@ public struct ReplacementWatch: Sendable {
     private var losses = HostLosses()
     private var since: [AppName: [MemberName: Moment]] = [:]
     private var takenBack: [AppName: (change: String, at: Moment)] = [:]
+    private var coming: [AppName: (change: String, since: Moment, heard: Moment)] = [:]
 
     public init() {}
 
@@ -31,6 +45,12 @@ public struct ReplacementWatch: Sendable {
         since = [:]
         for (cluster, members) in sight.lost where !members.isEmpty {
             since[cluster] = members.reduce(into: [:]) { $0[$1] = former[cluster]?[$1] ?? now }
+        }
+        let comers = coming
+        coming = [:]
+        for (cluster, sign) in sight.coming {
+            let former = comers[cluster].flatMap { $0.change == sign.change ? $0 : nil }
+            coming[cluster] = (sign.change, former?.since ?? now, sign.isHeard ? now : former?.heard ?? now)
         }
         let before = takenBack
         takenBack = [:]
@@ -49,6 +69,16 @@ public struct ReplacementWatch: Sendable {
 
     /// How long ago a replacement was seen to be taken back; nil: none was, or it is forgotten.
     public func takenBack(in cluster: AppName, at now: Moment) -> Duration? { takenBack[cluster].map { now - $0.at } }
+
+    /// For how long a replacement is under way, and for how long its new member has said nothing.
+    public func coming(in cluster: AppName, at now: Moment) -> (lasted: Duration, silent: Duration)? {
+        coming[cluster].map { (now - $0.since, now - $0.heard) }
+    }
+
+    /// Replacements that keep others from their turn.
+    public func turns(at now: Moment) -> Set<AppName> {
+        Set(coming.filter { now - $0.value.since < Replacement.turnMax }.keys)
+    }
 
     /// Why nobody is replaced now; nil: nothing is against it.
     public func brake(at now: Moment) -> String? { losses.brake(at: now) }

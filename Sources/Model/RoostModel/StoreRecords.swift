@@ -113,6 +113,10 @@ public struct ClusterSpec: Hashable, Sendable, Codable {
     public var survive: SurvivalGoal?
     /// Where it is to be led from, with ``survive``.
     public var home: RegionCode?
+    /// A switchover away from ``home`` that somebody has asked for. Nil: nobody has.
+    public var ledAway: LedAway?
+    /// Replacements of a lost member that nobody has asked for. Nil: there were none since somebody last changed its members.
+    public var attempts: ReplacementAttempts?
     /// In ``allowedClients``.
     public static let allowedClientsMax = 64
 
@@ -124,13 +128,27 @@ public struct ClusterSpec: Hashable, Sendable, Codable {
         public var region: RegionCode
         /// Hard, too, where somebody has said so. Nil: any of the region.
         public var host: HostName?
+        /// It gets no host that has another member, and rather none at all. Nil means no, but for ``ClusterSpec/isApart(_:)``.
+        public var isApart: Bool?
 
         /// As ``PostgresNames/member(_:of:)`` names it.
-        public init(name: MemberName, region: RegionCode, host: HostName? = nil) {
+        public init(name: MemberName, region: RegionCode, host: HostName? = nil, isApart: Bool? = nil) {
             self.name = name
             self.region = region
             self.host = host
+            self.isApart = isApart
         }
+
+        enum CodingKeys: String, CodingKey {
+            case name, region, host
+            case isApart = "is_apart"
+        }
+    }
+
+    /// The member gets no host that has another one: one that comes though nobody has asked, and all of a cluster that is to
+    /// survive something. Where somebody has named the host, that is where it goes.
+    public func isApart(_ member: MemberSpec) -> Bool {
+        member.host == nil && (survive != nil || member.isApart == true)
     }
 
     /// A new cluster's; how many members there may be is checked before (``PostgresNames/membersMax``).
@@ -163,6 +181,48 @@ public struct ClusterSpec: Hashable, Sendable, Codable {
         case lastNumber = "last_number"
         case replaceAfter = "replace_after"
         case survive, home
+        case ledAway = "led_away"
+        case attempts
+    }
+}
+
+/// That somebody wanted the cluster to be led from elsewhere than its home.
+public struct LedAway: Hashable, Sendable, Codable {
+    /// The epoch in which it was asked for. As soon as a member at home leads in a later one, it is over.
+    public var epoch: Epoch
+    /// Who was to lead. Nil: any other member.
+    public var target: MemberName?
+
+    /// Written with the wish for the switchover.
+    public init(epoch: Epoch, target: MemberName?) {
+        self.epoch = epoch
+        self.target = target
+    }
+}
+
+/// How often a lost member was to be replaced, one time after the other, though nobody asked.
+public struct ReplacementAttempts: Hashable, Sendable, Codable {
+    /// The lost one.
+    public var member: MemberName
+    /// At least 1. Each has taken a number that no member gets again, so it comes later each time.
+    public var count: Int
+    /// Where one that was to come did not come up, the last one last: the next one goes there only where no other host is
+    /// free.
+    public var avoided: [HostName]
+
+    /// In ``avoided``.
+    public static let avoidedMax = 8
+
+    /// Written with the wish.
+    public init(member: MemberName, count: Int, avoided: [HostName] = []) {
+        self.member = member
+        self.count = count
+        self.avoided = Array(avoided.suffix(Self.avoidedMax))
+    }
+
+    /// The same, with one more host to be avoided.
+    public func avoiding(_ host: HostName) -> Self {
+        Self(member: member, count: count, avoided: avoided.filter { $0 != host } + [host])
     }
 }
 

@@ -92,6 +92,11 @@ public enum RecordBounds {
         try require(record.members.count <= membersMax, "it has more than \(membersMax) members")
         try require((.zero...diskMax).contains(record.volumeSize), "its volumes are not 0 to \(diskMax)")
         try require((record.lastNumber ?? 0) <= numberMax, "its members are numbered beyond \(numberMax)")
+        if let attempts = record.attempts {
+            try require((1...numberMax).contains(attempts.count), "its attempts are not 1 to \(numberMax)")
+            try require(attempts.avoided.count <= membersMax, "it avoids more than \(membersMax) hosts")
+        }
+        try check(record.ledAway?.epoch ?? .none, "the epoch from which it is led away")
         let networks = record.allowedClients ?? []
         try require(networks.count <= networksMax, "it lets in more than \(networksMax) networks")
         try require(networks.allSatisfy { $0.utf8.count <= textMax }, "a network that it lets in is too long")

@@ -17,18 +17,21 @@ extension ClusterDirectory {
     }
 
     /// Has a member come for one that is lost, of which nobody asks; if the rule is still the one that was looked at.
+    ///
+    /// - Returns: whether it was written.
     func replace(
         lost member: MemberName, of name: AppName, in region: RegionCode, seen planet: Planet,
         under conditions: [Transaction.Compare]
-    ) async throws(Refusal) {
-        guard let records = planet.clusters[name], let spec = records.spec else { return }
+    ) async throws(Refusal) -> Bool {
+        guard let records = planet.clusters[name], let spec = records.spec else { return false }
         let rule = Transaction.Compare.modified(
             key: StoreKeys.clusterRule(name), equals: Revision(records.ruleRevision))
         let host = records.placements[member].map { " and its host \($0.host)" } ?? ""
         let term = spec.replaceAfter ?? .standard
-        _ = try await tryMembers(
+        let answer = try await tryMembers(
             of: name, .replace(member, region, nil),
             because: "\(member)\(host) were not heard from for \(term): it is replaced", under: conditions + [rule])
+        return answer.isKnown && answer.id != nil
     }
 
     /// One try; somebody else's change may come first.
@@ -59,6 +62,7 @@ extension ClusterDirectory {
         rule.change = MemberChange(id: id.text, steps: course.steps, isAutomatic: reason == nil ? nil : true)
         spec.record.members += course.comers
         if !course.comers.isEmpty { spec.record.lastNumber = course.lastNumber }
+        spec.record.noteAttempt(at: wish, isAutomatic: reason != nil, after: present.change)
         var operation = Self.operation(id, .changeMembers, on: spec.record)
         operation.steps = (reason.map { [$0] } ?? []).map { .init(name: $0, at: operation.startedAt) }
         let isBegun = try await begin(
@@ -143,8 +147,11 @@ extension ClusterDirectory {
 
     /// Takes back a replacement that nobody has asked for, as long as the rule does not name the one that comes, if the
     /// conditions hold.
+    ///
+    /// - Parameter host: where the next one that comes is rather not to be.
     func takeBack(
-        _ change: String, of name: AppName, because why: String, under conditions: [Transaction.Compare]
+        _ change: String, of name: AppName, because why: String, avoiding host: HostName? = nil,
+        under conditions: [Transaction.Compare]
     ) async throws(Refusal) {
         let (records, _, present) = try await ruling(name)
         guard let former = present.change, former.id == change, former.isAutomatic == true, former.current != nil,
@@ -155,11 +162,19 @@ extension ClusterDirectory {
         var rule = present
         rule.change?.refusal = why
         rule.change?.isPrepared = nil
-        let key = StoreKeys.clusterRule(name)
+        let (key, specKey) = (StoreKeys.clusterRule(name), StoreKeys.clusterSpec(name))
+        var (compares, changes) = ([Transaction.Compare](), [try Transaction.Operation.put(rule, at: key)])
+        if let host, var spec = try await store.record(ClusterSpec.self, at: specKey),
+            let attempts = spec.record.attempts
+        {
+            spec.record.attempts = attempts.avoiding(host)
+            compares.append(.modified(key: specKey, equals: spec.revision))
+            changes.append(try .put(spec.record, over: spec.bytes, at: specKey))
+        }
         _ = try await store.carryOut(
             Transaction(
-                compares: conditions + [.modified(key: key, equals: Revision(records.ruleRevision))],
-                then: [try .put(rule, at: key)]))
+                compares: conditions + compares + [.modified(key: key, equals: Revision(records.ruleRevision))],
+                then: changes))
     }
 
     /// Takes a member off the spec that the rule names no more, if the conditions and that rule hold.
@@ -182,5 +197,22 @@ extension ClusterDirectory {
             Transaction(
                 compares: conditions + [rule, .modified(key: key, equals: present.revision)],
                 then: [try .put(present.record, over: present.bytes, at: key)]))
+    }
+}
+
+extension ClusterSpec {
+    /// Counts replacements of one member that nobody has asked for, as long as nothing else comes between them; and says of the
+    /// one that comes in such a one that it shares no host.
+    fileprivate mutating func noteAttempt(at wish: MemberWish, isAutomatic: Bool, after former: MemberChange?) {
+        guard isAutomatic, let leaver = wish.leaver else {
+            attempts = nil
+            return
+        }
+        let isNext = former?.isAutomatic == true && former?.refusal != nil && attempts?.member == leaver
+        attempts = ReplacementAttempts(
+            member: leaver, count: (isNext ? attempts?.count ?? 0 : 0) + 1,
+            avoided: isNext ? attempts?.avoided ?? [] : [])
+        guard let comer = members.indices.last else { return }
+        members[comer].isApart = true
     }
 }

@@ -21,7 +21,9 @@ extension ClusterDirectory {
         /// It is under way already.
         case goesOn(PlanetOperationID)
         /// It is in the rule, in the place of a former one.
-        case begins(OperationRecord, after: FormerWish?)
+        ///
+        /// `spec`: what is noted there with it.
+        case begins(OperationRecord, after: FormerWish?, spec: (@Sendable (inout ClusterSpec) -> Void)? = nil)
     }
 
     /// Asks by the rule as it is now; again when somebody else has changed it meanwhile.
@@ -53,9 +55,11 @@ extension ClusterDirectory {
         var rule = present
         switch try wish(&rule, records, spec) {
         case .goesOn(let id): return id
-        case .begins(let operation, let former):
+        case .begins(let operation, let former, let note):
+            let noted = try await noting(note, of: name)
             let isBegun = try await begin(
-                operation, by: rule, of: name, over: records.ruleRevision, after: former, under: conditions)
+                operation, by: rule, of: name, over: records.ruleRevision, after: former,
+                under: conditions + [noted?.compare].compactMap(\.self), with: [noted?.operation].compactMap(\.self))
             return isBegun ? operation.id : nil
         }
     }
@@ -80,6 +84,20 @@ extension ClusterDirectory {
                 then: [try .put(rule, at: key)] + changes + [begun.operation]
                     + [ended?.operation].compactMap(\.self)))
         return outcome.succeeded
+    }
+
+    /// What changes the spec together with the rule; nil where there is nothing to be noted.
+    private func noting(_ note: ((inout ClusterSpec) -> Void)?, of name: AppName) async throws(Refusal) -> (
+        compare: Transaction.Compare, operation: Transaction.Operation
+    )? {
+        let key = StoreKeys.clusterSpec(name)
+        guard let note, var present = try await store.record(ClusterSpec.self, at: key) else { return nil }
+        let former = present.record
+        note(&present.record)
+        guard present.record != former else { return nil }
+        return (
+            .modified(key: key, equals: present.revision), try .put(present.record, over: present.bytes, at: key)
+        )
     }
 
     /// What ends a former wish's operation in the change that takes the wish away; nil where that has ended, or nobody knows

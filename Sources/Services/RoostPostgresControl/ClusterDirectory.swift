@@ -304,7 +304,10 @@ public struct ClusterDirectory: Sendable {
         var operation = Self.operation(
             id, .switchover, on: spec, from: .init(epoch: rule.epoch, leader: rule.leader, target: target))
         operation.steps = [reason].compactMap(\.self).map { .init(name: $0, at: operation.startedAt) }
-        return .begins(operation, after: former)
+        guard reason == nil, spec.home != nil else { return .begins(operation, after: former) }
+        // Home is where the platform would have it led from again.
+        let away = LedAway(epoch: rule.epoch, target: target)
+        return .begins(operation, after: former, spec: { $0.ledAway = away })
     }
 
     private func check(_ target: MemberName?, under rule: ClusterRule) throws(Refusal) {

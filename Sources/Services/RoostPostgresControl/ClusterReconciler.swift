@@ -66,7 +66,7 @@ public struct ClusterReconciler: Reconciler {
         case .forget: "removed the records"
         case .replace(let member, _): "asked for a member that comes for \(member)"
         case .lead(let member): "asked for \(member) to lead"
-        case .takeBack(_, let why): "took it back: \(why)"
+        case .takeBack(_, let why, _): "took it back: \(why)"
         }
     }
 
@@ -153,9 +153,7 @@ public struct ClusterReconciler: Reconciler {
             ClusterPlan.World(
                 spec: spec, network: planet.apps[cluster]?.network, placements: records.placements,
                 made: Set(made.keys),
-                hosts: planet.hosts.values.map {
-                    PlacementHost(record: $0, isReachable: reachable.contains($0.host))
-                }, departed: departed))
+                hosts: planet.placementHosts(reachable: reachable), departed: departed))
         if !spec.isDestroying { holdBack(&plan, of: cluster, records) }
         return plan
     }
@@ -222,19 +220,32 @@ public struct ClusterReconciler: Reconciler {
             }
         case .replace(let member, let regions):
             guard let region = await nearest(of: regions, to: spec) else { return }
-            do throws(Refusal) {
-                try await clusters.replace(lost: member, of: cluster, in: region, seen: planet, under: conditions)
-            } catch {
-                throw Self.saying("\(member), which is lost, cannot be replaced", error)
-            }
+            try await replace(member, of: cluster, in: region, seen: planet, under: conditions)
         case .lead(let member):
             try await clusters.lead(member, of: cluster, seen: planet, under: conditions)
-        case .takeBack(let change, let why):
-            try await clusters.takeBack(change, of: cluster, because: why, under: conditions)
+        case .takeBack(let change, let why, let host):
+            try await clusters.takeBack(change, of: cluster, because: why, avoiding: host, under: conditions)
         case .forget:
             do throws(Refusal) { try await clusters.remove(spec, under: conditions) } catch {
                 throw Self.saying("the records cannot be removed", error)
             }
+        }
+    }
+
+    /// Only who asks has a turn, and only while it asks or when it was written.
+    private func replace(
+        _ member: MemberName, of cluster: AppName, in region: RegionCode, seen planet: Planet,
+        under conditions: [Transaction.Compare]
+    ) async throws(Refusal) {
+        guard let replacing, replacing.begin(cluster) else { return }
+        do throws(Refusal) {
+            let isWritten = try await clusters.replace(
+                lost: member, of: cluster, in: region, seen: planet, under: conditions)
+            if isWritten { replacing.began(cluster) } else { replacing.gaveUp(cluster, because: nil) }
+        } catch {
+            // It may be written all the same, and shows then.
+            replacing.gaveUp(cluster, because: error.message)
+            throw Self.saying("\(member), which is lost, cannot be replaced", error)
         }
     }
 

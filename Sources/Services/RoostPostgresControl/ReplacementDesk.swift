@@ -11,27 +11,25 @@ import Synchronization
 /// clusters and of hosts. And of leaders that are away from home.
 public final class ReplacementDesk: Sendable {
     private let voices: @Sendable (AppName) -> ClusterVoices?
-    private let clock: @Sendable () -> Moment
+    let clock: @Sendable () -> Moment
     /// In milliseconds; counts only for wishes that nobody was heard to ask for.
     private let wallClock: @Sendable () -> Int64
-    private let state = Mutex(State())
+    let state = Mutex(State())
 
-    private struct State {
+    struct State {
         var watch = ReplacementWatch()
-        /// As they were at the last look.
-        var hosts: [PlacementHost] = []
+        /// Of the hosts as they were at the last look.
+        var places = PlaceBook()
+        var turns = ReplacementTurns()
+        /// Machines of members that cannot be started, by the word of hosts that answer.
+        var failed: [AppName: [MemberName: MachineID]] = [:]
         /// Who is to lead at home, and since when.
         var homecoming: [AppName: (member: MemberName, since: Moment)] = [:]
         var heard: [AppName: Set<MemberName>] = [:]
         var open: Set<AppName> = []
         /// Replacements under way on the planet.
         var underWay: Set<AppName> = []
-        /// Those that were begun, and may not show yet.
-        var begun: [AppName: Moment] = [:]
     }
-
-    /// What was begun shows within this time, or was refused.
-    static let begunMax = Duration.seconds(10)
 
     /// - Parameter voices: who of a cluster was heard in the last seconds; nil where it is not heard.
     public convenience init(voices: @escaping @Sendable (AppName) -> ClusterVoices?) {
@@ -58,6 +56,7 @@ public final class ReplacementDesk: Sendable {
         sight.hosts = planet.hosts.mapValues(\.region)
         sight.reachable = reachable
         var (heard, open, underWay): ([AppName: Set<MemberName>], Set<AppName>, Set<AppName>) = ([:], [], [])
+        var failed: [AppName: [MemberName: MachineID]] = [:]
         var leaders: [AppName: MemberName] = [:]
         for (name, records) in planet.clusters {
             guard let spec = records.spec, !spec.isDestroying, let rule = records.rule else { continue }
@@ -66,7 +65,13 @@ public final class ReplacementDesk: Sendable {
             sight.seats.formUnion(records.placements.filter { members.contains($0.key) }.map(\.value.host))
             let isUnderWay = rule.change?.isAutomatic == true && rule.change?.current != nil
             if isUnderWay { underWay.insert(name) }
-            let suspects = records.placements.filter { Self.isSuspect($0.value, in: planet, reachable) }
+            sight.coming[name] = Self.coming(under: rule)
+            if let change = rule.change, change.isAutomatic == true, change.refusal != nil {
+                sight.takenBack[name] = change.id
+            }
+            let suspects = records.placements.filter { !reachable.contains($0.value.host) }
+            let failures = Self.failures(records.placements, in: planet, reachable)
+            if !failures.isEmpty { failed[name] = failures }
             let isAway = spec.home.map { home in records.placements[rule.leader]?.region != home } ?? false
             guard isUnderWay || isAway || !suspects.isEmpty, let voices = self.voices(name) else { continue }
             heard[name] = Self.heard(records, rule, voices)
@@ -77,18 +82,22 @@ public final class ReplacementDesk: Sendable {
             // While it is paused somebody works on its hosts, and may need all of the time again afterwards.
             guard ClusterStatus.pause(of: rule, hearing: voices, at: wallClock()) == nil else { continue }
             sight.lost[name] = Set(suspects.keys).intersection(members).subtracting(heard[name] ?? [])
-            if let change = rule.change, change.isAutomatic == true, change.refusal != nil {
-                sight.takenBack[name] = change.id
+            if let comer = rule.change?.comer(under: rule), heard[name]?.contains(comer) != true {
+                sight.coming[name]?.isHeard = false
             }
         }
-        let isLossy = sight.lost.contains { !$0.value.isEmpty }
-        let places =
-            isLossy
-            ? planet.hosts.values.map { PlacementHost(record: $0, isReachable: reachable.contains($0.host)) } : []
+        let lossy = Set(sight.lost.filter { !$0.value.isEmpty }.keys)
+        // Nobody asks for a place while nobody is lost.
+        let hosts = lossy.isEmpty ? [] : planet.placementHosts(reachable: reachable)
+        let waiting = lossy.isEmpty ? [:] : Self.placeless(underWay, in: planet)
         let now = clock()
-        return state.withLock { [sight, heard, open, underWay, leaders] state in
-            let before = state.watch.clusters
-            state.hosts = places
+        return state.withLock { [sight, heard, open, underWay, leaders, failed] state in
+            let before = state.watch.clusters.union(state.failed.keys)
+            state.places.see(hosts, for: lossy.union(waiting.keys))
+            for (cluster, request) in waiting.sorted(by: { $0.key < $1.key }) {
+                state.places.promise(request, to: cluster)
+            }
+            state.failed = failed
             let former = state.homecoming
             state.homecoming = [:]
             for (name, leader) in leaders {
@@ -96,15 +105,9 @@ public final class ReplacementDesk: Sendable {
             }
             state.watch.see(sight, at: now)
             (state.heard, state.open, state.underWay) = (heard, open, underWay)
-            state.begun = state.begun.filter { now - $0.value < Self.begunMax }
-            return before.union(state.watch.clusters).union(underWay).union(leaders.keys)
+            state.turns.see(state.watch.turns(at: now), at: now)
+            return before.union(state.watch.clusters).union(underWay).union(leaders.keys).union(failed.keys)
         }
-    }
-
-    /// Neither its host answers, nor could it say anything else than that the machine cannot be started.
-    private static func isSuspect(_ placement: MemberPlacement, in planet: Planet, _ reachable: Set<HostName>) -> Bool {
-        guard reachable.contains(placement.host) else { return true }
-        return planet.machine(placement.machine, on: placement.host)?.state == .failed
     }
 
     private func leader(
@@ -156,10 +159,11 @@ public final class ReplacementDesk: Sendable {
                 return Plan(steps: [.lead(home.member)])
             }
             let lost = state.watch.lost(in: cluster, at: now)
-            guard !lost.isEmpty || state.underWay.contains(cluster) else { return Plan() }
-            var world = Replacement.World(
-                spec: spec, rule: rule, placements: records.placements, hosts: state.hosts)
+            let failed = state.failed[cluster] ?? [:]
+            guard !lost.isEmpty || !failed.isEmpty || state.underWay.contains(cluster) else { return Plan() }
+            var world = Replacement.World(spec: spec, rule: rule, placements: records.placements)
             world.lost = lost
+            world.failed = failed
             world.heard = state.heard[cluster] ?? []
             world.isOpen = state.open.contains(cluster)
             world.confirming = Set(rule.members.filter(records.confirms))
@@ -167,20 +171,13 @@ public final class ReplacementDesk: Sendable {
             world.isPaused = isPaused
             world.takenBack = state.watch.takenBack(in: cluster, at: now)
             world.brake = state.watch.brake(at: now)
-            let others = state.underWay.union(state.begun.keys).subtracting([cluster])
-            world.hasTurn = others.count < Replacement.underWayMax
-            let plan = Replacement.next(world)
-            if plan.steps.contains(where: \.isReplacing) { state.begun[cluster] = now }
-            return plan
-        }
-    }
-}
-
-extension ClusterPlan.Step {
-    fileprivate var isReplacing: Bool {
-        switch self {
-        case .replace: true
-        case .place, .make, .retire, .remove, .takeBack, .lead, .forget: false
+            for member in lost.keys {
+                world.refusals[member] =
+                    state.turns.refusal(of: cluster, at: now) ?? records.objection(toReplacing: member, in: cluster)
+            }
+            world.hasTurn = state.turns.isFree(for: cluster)
+            world.coming = Self.coming(in: planet, of: cluster, state, failed, at: now)
+            return Replacement.next(world, in: &state.places)
         }
     }
 }

@@ -96,4 +96,41 @@ import Testing
         #expect(plan.steps.isEmpty)
         #expect(!plan.isDone)
     }
+
+    @Test("One that is to be apart gets no host that has another member, and its obstacle is no other each time")
+    func apart() throws {
+        var world = try world(regions: ["ams", "ams"], hosts: [host("a1", "ams")])
+        let placed = try placement("db-1", on: "a1", "ams")
+        (world.placements, world.made) = ([placed.member: placed], [placed.member])
+        let second = try MemberName("db-2")
+        #expect(ClusterPlan.next(world).steps == [.place(second, on: placed.host)], "nobody has said anything else")
+        for isAutomatic in [true, false] {
+            var world = world
+            if isAutomatic { world.spec.members[1].isApart = true } else { world.spec.survive = .host }
+            let refused = ClusterPlan.next(world)
+            #expect(refused.steps.isEmpty)
+            #expect(
+                refused.obstacles == [
+                    "db-2 has no place: no host in region ams fits: a1 already has a member of the cluster"
+                ])
+            world.hosts.append(try host("a2", "ams", memoryMebibytes: 500))
+            let words = ClusterPlan.next(world).obstacles
+            world.hosts[1].promisedMemory = .mebibytes(77)
+            world.hosts.reverse()
+            #expect(ClusterPlan.next(world).obstacles == words)
+            world.spec.members[1].host = placed.host
+            #expect(ClusterPlan.next(world).steps == [.place(second, on: placed.host)], "somebody has named it")
+        }
+    }
+
+    @Test("Where one did not come up the next one goes last")
+    func avoided() throws {
+        let (first, second) = (try HostName("a1"), try HostName("a2"))
+        var world = try world(regions: ["ams"], hosts: [host("a1", "ams"), host("a2", "ams")])
+        world.spec.attempts = ReplacementAttempts(member: try MemberName("db-7"), count: 1, avoided: [first])
+        let member = world.spec.members[0].name
+        #expect(ClusterPlan.next(world).steps == [.place(member, on: second)])
+        world.hosts[1].isReachable = false
+        #expect(ClusterPlan.next(world).steps == [.place(member, on: first)])
+    }
 }

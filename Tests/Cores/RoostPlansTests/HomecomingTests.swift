@@ -62,4 +62,28 @@ import Testing
         changing.change = MemberChange(id: "01J", steps: [.init(.remove, members[1])])
         #expect(leader(nil, changing) == nil)
     }
+
+    @Test("Who was made the leader by hand stays it, also through failovers, until one at home has led again")
+    func ledAway() throws {
+        var asked = spec
+        asked.ledAway = LedAway(epoch: Epoch(2), target: members[1])
+        #expect(leader(asked) == members[2], "it has come to nothing")
+        func reigns(_ leaders: Int...) -> ClusterRule {
+            var rule = rule
+            for (index, leader) in leaders.enumerated() {
+                rule.epoch = Epoch(3 + UInt64(index))
+                rule.leader = members[leader]
+                rule.history.append(Reign(epoch: rule.epoch, leader: rule.leader, begin: .zero))
+            }
+            return rule
+        }
+        #expect(leader(asked, reigns(1)) == nil)
+        #expect(leader(asked, reigns(1, 0)) == nil, "a failover is no way home")
+        #expect(leader(asked, reigns(1, 2, 0)) == members[2])
+        #expect(leader(asked, reigns(0)) == members[2], "not whom somebody asked for")
+        asked.ledAway?.target = nil
+        #expect(leader(asked, reigns(0)) == nil)
+        asked.ledAway = nil
+        #expect(leader(asked, reigns(1)) == members[2])
+    }
 }

@@ -4,15 +4,22 @@ import Testing
 
 @testable import RoostPlans
 
-/// A planet whose hosts go and come back, clusters whose leaders carry out what is asked for, and whoever replaces lost
-/// members, second by second.
+/// A planet whose hosts go and come back, are full for a while, and make nothing for a while; clusters whose leaders carry out
+/// what is asked for; and whoever replaces lost members, second by second. Between asking for a place and getting one there is
+/// a second, in which the hosts may be other ones.
 @Suite("Hosts that go and come back") struct ReplacementSimulationTests {
     private static let term = Duration.seconds(120)
+    /// Fewer than on a planet, so that there is somebody who has to wait.
+    private static let underWayMax = 2
 
     private struct Host {
         var region: RegionCode
         var isUp = true
         var isGoneForGood = false
+        /// By others.
+        var isFull = false
+        /// Nothing that is placed there comes up.
+        var isBarren = false
     }
 
     private struct Cluster {
@@ -21,7 +28,8 @@ import Testing
         var placements: [MemberName: MemberPlacement] = [:]
         /// Since when a member that is asked for copies.
         var copies: [MemberName: Int] = [:]
-        var lastNumber = 3
+        /// Those that have come up.
+        var made: Set<MemberName> = []
         var extra = 0
         /// When each member's host was last up, or itself placed.
         var seen: [MemberName: Int] = [:]
@@ -32,7 +40,10 @@ import Testing
         var hosts: [HostName: Host] = [:]
         var clusters: [AppName: Cluster] = [:]
         var watch = ReplacementWatch()
+        var places = PlaceBook()
         var second = 0
+        var unplaced = 0
+        var fruitless = 0
         var begun = 0
         var takenBack = 0
         var finished = 0
@@ -49,7 +60,9 @@ import Testing
         }
         for number in 1...4 {
             let name = try AppName("db\(number)")
-            let members = try ["ams", "iad", "sin"].enumerated().map {
+            // Two have their members in three regions, and two have all in one.
+            let regions = number < 3 ? ["ams", "iad", "sin"] : Array(repeating: number == 3 ? "ams" : "sin", count: 3)
+            let members = try regions.enumerated().map {
                 ClusterSpec.MemberSpec(
                     name: try PostgresNames.member($0.offset + 1, of: name), region: try RegionCode($0.element))
             }
@@ -68,6 +81,7 @@ import Testing
                 let host = try HostName("\(member.region)\((number + index) % 6 + 1)")
                 place(member.name, in: member.region, on: host, &cluster, &planet.random)
                 cluster.seen[member.name] = 0
+                cluster.made.insert(member.name)
             }
             planet.clusters[name] = cluster
         }
@@ -85,7 +99,8 @@ import Testing
     }
 
     private func isUp(_ member: MemberName, of cluster: Cluster, in planet: Planet) -> Bool {
-        cluster.placements[member].map { planet.hosts[$0.host]?.isUp == true } ?? false
+        cluster.made.contains(member)
+            && (cluster.placements[member].map { planet.hosts[$0.host]?.isUp == true } ?? false)
     }
 
     private func breakHosts(_ planet: inout Planet) {
@@ -98,6 +113,8 @@ import Testing
             } else if !host.isUp, chance < 200 {
                 host.isUp = true
             }
+            if Int.random(in: 0..<40, using: &planet.random) == 0 { host.isFull.toggle() }
+            if Int.random(in: 0..<(host.isBarren ? 1500 : 4000), using: &planet.random) == 0 { host.isBarren.toggle() }
             planet.hosts[name] = host
         }
     }
@@ -142,13 +159,57 @@ import Testing
     private func look(_ planet: inout Planet) {
         var sight = ReplacementWatch.Sight()
         sight.hosts = planet.hosts.mapValues(\.region)
-        sight.reachable = Set(planet.hosts.filter(\.value.isUp).keys)
+        let reachable = Set(planet.hosts.filter(\.value.isUp).keys)
+        sight.reachable = reachable
         for (name, cluster) in planet.clusters {
             sight.seats.formUnion(cluster.placements.values.map(\.host))
-            sight.lost[name] = Set(cluster.placements.keys.filter { !isUp($0, of: cluster, in: planet) })
-            if let change = cluster.rule.change, change.refusal != nil { sight.takenBack[name] = change.id }
+            sight.lost[name] = Set(cluster.placements.filter { !reachable.contains($0.value.host) }.keys)
+            guard let change = cluster.rule.change else { continue }
+            if change.refusal != nil { sight.takenBack[name] = change.id }
+            if change.current != nil, let comer = change.comer(under: cluster.rule) {
+                sight.coming[name] = .init(change: change.id, isHeard: isUp(comer, of: cluster, in: planet))
+            }
         }
         planet.watch.see(sight, at: planet.now)
+        guard sight.lost.contains(where: { !$0.value.isEmpty }) else { return }
+        planet.places.see(hosts(of: planet), for: Set(planet.clusters.keys))
+    }
+
+    private func hosts(of planet: Planet) -> [PlacementHost] {
+        var members: [HostName: Int] = [:]
+        for cluster in planet.clusters.values {
+            for placement in cluster.placements.values { members[placement.host, default: 0] += 1 }
+        }
+        return planet.hosts.sorted { $0.key < $1.key }.map { host, state in
+            PlacementHost(
+                name: host, region: state.region, isReachable: state.isUp, isStoreMember: false,
+                capacity: HostCapacity(cpus: 4, memory: .gibibytes(4), disk: .gibibytes(100)),
+                promisedMemory: .mebibytes(state.isFull ? 4096 : 512 * (members[host] ?? 0)), promisedDisk: .zero,
+                promisedCPUs: 0, machinesByApp: [:])
+        }
+    }
+
+    /// As the hosts are now, which is not as they were when the member was asked for.
+    private func findPlaces(for name: AppName, in planet: inout Planet) throws {
+        guard var cluster = planet.clusters[name] else { return }
+        if cluster.spec.members.contains(where: { cluster.placements[$0.name] == nil }) {
+            let plan = ClusterPlan.next(
+                ClusterPlan.World(
+                    spec: cluster.spec, network: NetworkNumber(1), placements: cluster.placements,
+                    made: Set(cluster.placements.keys), hosts: hosts(of: planet)))
+            for case .place(let member, let host) in plan.steps {
+                let occupied = cluster.placements.values.map(\.host)
+                #expect(!occupied.contains(host), "\(member) is beside another one, on \(host)")
+                let region = try #require(planet.hosts[host]?.region)
+                place(member, in: region, on: host, &cluster, &planet.random)
+            }
+            if !plan.obstacles.isEmpty { planet.unplaced += 1 }
+        }
+        for (member, placement) in cluster.placements where !cluster.made.contains(member) {
+            guard let host = planet.hosts[placement.host], host.isUp, !host.isBarren else { continue }
+            cluster.made.insert(member)
+        }
+        planet.clusters[name] = cluster
     }
 
     private func act(on name: AppName, in planet: inout Planet) throws {
@@ -162,66 +223,79 @@ import Testing
         guard !planet.watch.lost(in: name, at: planet.now).isEmpty || cluster.rule.change?.current != nil else {
             return
         }
-        let hosts = planet.hosts.sorted { $0.key < $1.key }.map { host, state in
-            PlacementHost(
-                name: host, region: state.region, isReachable: state.isUp, isStoreMember: false,
-                capacity: HostCapacity(cpus: 4, memory: .gibibytes(4), disk: .gibibytes(100)), promisedMemory: .zero,
-                promisedDisk: .zero, promisedCPUs: 0, machinesByApp: [:])
-        }
-        var world = Replacement.World(
-            spec: cluster.spec, rule: cluster.rule, placements: cluster.placements, hosts: hosts)
-        world.lost = planet.watch.lost(in: name, at: planet.now)
-        world.heard = Set(cluster.placements.keys.filter { isUp($0, of: cluster, in: planet) })
-        world.isOpen = world.heard.contains(cluster.rule.leader)
-        world.confirming = world.heard.intersection(cluster.rule.members).subtracting([cluster.rule.leader])
-        world.takenBack = planet.watch.takenBack(in: name, at: planet.now)
-        world.brake = planet.watch.brake(at: planet.now)
-        for step in Replacement.next(world).steps {
+        let world = world(of: name, cluster, in: planet)
+        for step in Replacement.next(world, in: &planet.places).steps {
             switch step {
-            case .replace(let member, let regions):
-                let region = try #require(regions.first)
-                #expect(regions.count == 1)
-                #expect(cluster.rule.change?.current == nil, "two at once in \(name)")
-                #expect(planet.watch.brake(at: planet.now) == nil)
-                let away = planet.second - (cluster.seen[member] ?? 0)
-                #expect(away >= Self.term.components.seconds, "\(member) was away for \(away) s")
-                cluster.lastNumber += 1
-                let comer = try PostgresNames.member(cluster.lastNumber, of: name)
-                cluster.spec.members.append(.init(name: comer, region: region))
-                cluster.rule.change = MemberChange(
-                    id: "\(planet.second)", steps: [.init(.add, comer), .init(.remove, member)], isAutomatic: true)
-                let request = PlacementRequest(
-                    region: region, guest: cluster.spec.guest, disk: cluster.spec.volumeSize, app: name,
-                    occupied: Set(cluster.placements.values.map(\.host)))
-                let host = try #require(Placement.decide(request, over: hosts).candidates.first)
-                #expect(!request.occupied.contains(host))
-                place(comer, in: region, on: host, &cluster, &planet.random)
-                planet.begun += 1
-            case .takeBack(let change, _):
+            case .replace(let member, let regions): try replace(member, in: regions, of: &cluster, in: &planet)
+            case .takeBack(let change, let why, let host):
                 #expect(cluster.rule.change?.id == change)
                 let comers = cluster.rule.change?.left.filter { $0.kind == .add }.map(\.member) ?? []
                 #expect(Set(comers).isDisjoint(with: cluster.rule.members))
-                cluster.rule.change?.refusal = "taken back"
+                cluster.rule.change?.refusal = why
+                if let host { cluster.spec.attempts = cluster.spec.attempts?.avoiding(host) }
                 cluster.spec.members.removeAll { comers.contains($0.name) }
                 planet.takenBack += 1
+                if !why.hasSuffix("is back") { planet.fruitless += 1 }
             case .place, .make, .retire, .remove, .forget, .lead: Issue.record("a step of another kind")
             }
         }
         planet.clusters[name] = cluster
     }
 
+    private func world(of name: AppName, _ cluster: Cluster, in planet: Planet) -> Replacement.World {
+        var world = Replacement.World(spec: cluster.spec, rule: cluster.rule, placements: cluster.placements)
+        world.lost = planet.watch.lost(in: name, at: planet.now)
+        world.heard = Set(cluster.placements.keys.filter { isUp($0, of: cluster, in: planet) })
+        world.isOpen = world.heard.contains(cluster.rule.leader)
+        world.confirming = world.heard.intersection(cluster.rule.members).subtracting([cluster.rule.leader])
+        world.takenBack = planet.watch.takenBack(in: name, at: planet.now)
+        world.brake = planet.watch.brake(at: planet.now)
+        world.hasTurn = planet.watch.turns(at: planet.now).subtracting([name]).count < Self.underWayMax
+        if let comer = cluster.rule.change?.comer(under: cluster.rule),
+            let times = planet.watch.coming(in: name, at: planet.now)
+        {
+            let isMade = cluster.made.contains(comer)
+            world.coming = .init(
+                stage: cluster.placements[comer] == nil ? .placeless : isMade ? .made : .unmade, lasted: times.lasted,
+                silent: times.silent)
+        }
+        return world
+    }
+
+    private func replace(
+        _ member: MemberName, in regions: [RegionCode], of cluster: inout Cluster, in planet: inout Planet
+    ) throws {
+        let region = try #require(regions.first)
+        #expect(regions.count == 1)
+        #expect(cluster.rule.change?.current == nil, "two at once in \(cluster.spec.name)")
+        #expect(planet.watch.brake(at: planet.now) == nil)
+        let away = planet.second - (cluster.seen[member] ?? 0)
+        #expect(away >= Self.term.components.seconds, "\(member) was away for \(away) s")
+        let number = (cluster.spec.lastNumber ?? 3) + 1
+        let isNext = cluster.rule.change?.refusal != nil && cluster.spec.attempts?.member == member
+        cluster.spec.attempts = ReplacementAttempts(
+            member: member, count: (isNext ? cluster.spec.attempts?.count ?? 0 : 0) + 1,
+            avoided: isNext ? cluster.spec.attempts?.avoided ?? [] : [])
+        cluster.spec.lastNumber = number
+        let comer = try PostgresNames.member(number, of: cluster.spec.name)
+        cluster.spec.members.append(.init(name: comer, region: region, isApart: true))
+        cluster.rule.change = MemberChange(
+            id: "\(planet.second)", steps: [.init(.add, comer), .init(.remove, member)], isAutomatic: true)
+        planet.begun += 1
+    }
+
     @Test(
-        "Nobody is replaced who was heard lately, never two at once, and in the end nobody is missing",
-        arguments: 1...12)
+        "Nobody is replaced who was heard lately, never two at once, nor beside another; and in the end nobody is missing",
+        arguments: 1...6)
     func run(seed: UInt64) throws {
         var planet = try planet(seed: seed)
-        let busy = 4000
-        while planet.second < busy + 3000 {
+        let busy = 3000
+        while planet.second < busy + 5000 {
             planet.second += 1
             if planet.second < busy { breakHosts(&planet) }
             if planet.second == busy {
                 // One that has a member is lost for good; all others come back.
-                for name in planet.hosts.keys { planet.hosts[name]?.isUp = true }
+                for (name, host) in planet.hosts { planet.hosts[name] = Host(region: host.region) }
                 let cluster = try #require(planet.clusters[try AppName("db1")])
                 let member = try #require(cluster.rule.members.last { $0 != cluster.rule.leader })
                 let lost = try #require(cluster.placements[member]?.host)
@@ -234,6 +308,7 @@ import Testing
             }
             // The duty goes to another host now and then, which has seen nothing.
             if Int.random(in: 0..<1500, using: &planet.random) == 0 { planet.watch = ReplacementWatch() }
+            for name in planet.clusters.keys.sorted() { try findPlaces(for: name, in: &planet) }
             look(&planet)
             for name in planet.clusters.keys.sorted() { try act(on: name, in: &planet) }
         }

@@ -23,8 +23,32 @@ import Testing
             promisedMemory: .zero, promisedDisk: .zero, promisedCPUs: 0, machinesByApp: [:])
     }
 
+    /// What is seen of the cluster, and of hosts.
+    @dynamicMemberLookup private struct World {
+        var seen: Replacement.World
+        var hosts: [PlacementHost]
+
+        init(
+            spec: ClusterSpec, rule: ClusterRule, placements: [MemberName: MemberPlacement], hosts: [PlacementHost]
+        ) {
+            seen = Replacement.World(spec: spec, rule: rule, placements: placements)
+            self.hosts = hosts
+        }
+
+        subscript<Value>(dynamicMember path: WritableKeyPath<Replacement.World, Value>) -> Value {
+            get { seen[keyPath: path] }
+            set { seen[keyPath: path] = newValue }
+        }
+
+        var plan: Plan<ClusterPlan.Step> {
+            var places = PlaceBook()
+            places.see(hosts, for: [seen.spec.name])
+            return Replacement.next(seen, in: &places)
+        }
+    }
+
     /// `db-1` leads on `ams1`, `db-2` is on `ams2`, … and there is one host more. The last member is lost with its host.
-    private func world(_ count: Int = 3, lostFor lost: Duration = .seconds(600)) throws -> Replacement.World {
+    private func world(_ count: Int = 3, lostFor lost: Duration = .seconds(600)) throws -> World {
         let members = Array(members.prefix(count))
         let region = ams
         let spec = ClusterSpec(
@@ -42,7 +66,7 @@ import Testing
             epoch: .first, leader: members[0], members: members, confirmations: ClusterRule.confirmations(of: count),
             history: [Reign(epoch: .first, leader: members[0], begin: .zero)])
         let hosts = try (1...(count + 1)).map { try host($0, isReachable: $0 != count) }
-        var world = Replacement.World(spec: spec, rule: rule, placements: placements, hosts: hosts)
+        var world = World(spec: spec, rule: rule, placements: placements, hosts: hosts)
         world.isOpen = true
         if let last = members.last, count > 1 { world.lost = [last: lost] }
         world.heard = Set(members.dropLast())
@@ -50,8 +74,8 @@ import Testing
         return world
     }
 
-    private func obstacle(_ world: Replacement.World) throws -> String {
-        let plan = Replacement.next(world)
+    private func obstacle(_ world: World) throws -> String {
+        let plan = world.plan
         #expect(plan.steps.isEmpty)
         #expect(plan.obstacles.count == 1)
         return try #require(plan.obstacles.first)
@@ -62,21 +86,21 @@ import Testing
         let early = try obstacle(try world(lostFor: .milliseconds(599_999)))
         #expect(
             early == "db-3 and its host ams3 are not heard from; db-3 is replaced when that has lasted 10m")
-        let plan = Replacement.next(try world())
+        let plan = try world().plan
         #expect(plan.steps == [.replace(members[2], in: [ams])] && plan.obstacles.isEmpty)
         var other = try world(lostFor: .seconds(30))
         other.spec.replaceAfter = .after(.seconds(30))
-        #expect(Replacement.next(other).steps == [.replace(members[2], in: [ams])])
+        #expect(other.plan.steps == [.replace(members[2], in: [ams])])
         other.spec.replaceAfter = .never
-        #expect(Replacement.next(other).isDone)
+        #expect(other.plan.isDone)
         other.spec.replaceAfter = .unknown("of the future")
-        #expect(Replacement.next(other).isDone)
+        #expect(other.plan.isDone)
         var whole = try world()
         whole.lost = [:]
-        #expect(Replacement.next(whole).isDone)
+        #expect(whole.plan.isDone)
     }
 
-    @Test("What is against it, one after the other", arguments: 0..<9)
+    @Test("What is against it, one after the other", arguments: 0..<11)
     func obstacles(_ number: Int) throws {
         var world = try world()
         let words: String
@@ -93,12 +117,16 @@ import Testing
         case 5: (world.takenBack, words) = (.seconds(599), "was taken back less than 10m ago")
         case 6: (world.confirming, words) = ([], "1 other standby must confirm, and 0 can")
         case 7: (world.departed, words) = ([members[7]], "db-8 is still leaving")
+        case 8: (world.refusals, words) = ([members[2]: "its program is old"], "is not replaced: its program is old")
+        case 9:
+            world.spec.lastNumber = 990
+            words = "numbered from 1 to 999, each number once, and the last 9 are given only when somebody asks"
         default: (world.hasTurn, words) = (false, "8 replacements are under way")
         }
         #expect(try obstacle(world).contains(words))
         world = try self.world()
         world.takenBack = .seconds(600)
-        #expect(Replacement.next(world).steps.count == 1)
+        #expect(world.plan.steps.count == 1)
     }
 
     @Test("As many must be left as the step needs that names the one that comes", arguments: 2...9)
@@ -112,19 +140,22 @@ import Testing
                 // The wish itself sees to what has to be first then.
                 continue
             }
-            #expect(Replacement.next(world).steps.isEmpty == !isEnough, "\(confirming) of \(count)")
+            #expect(world.plan.steps.isEmpty == !isEnough, "\(confirming) of \(count)")
         }
     }
 
     @Test("Never beside another member, and not where there is no room")
-    func places() throws {
+    func apart() throws {
         var world = try world()
         world.hosts = try (1...3).map { try host($0, isReachable: $0 != 3) }
-        #expect(try obstacle(world).contains("every host of region ams with room has another member"))
+        #expect(try obstacle(world).contains("ams1 already has a member of the cluster; ams2 already has"))
         world.hosts = try [host(1, memoryMebibytes: 600), host(2, memoryMebibytes: 256), host(4, memoryMebibytes: 256)]
-        #expect(try obstacle(world).contains("another member of the cluster"))
+        #expect(
+            try obstacle(world).hasSuffix(
+                "ams1 already has a member of the cluster; ams2 has less than 512 MiB of memory free; "
+                    + "ams4 has less than 512 MiB of memory free"))
         world.hosts = try [host(4, memoryMebibytes: 256)]
-        #expect(try obstacle(world).contains("no host in region ams fits: ams4 needs 512 MiB"))
+        #expect(try obstacle(world).contains("no host in region ams fits: ams4 has less than 512 MiB"))
     }
 
     @Test("One at a time, the one that is lost for longest first; one that cannot be replaced holds up no other")
@@ -132,9 +163,9 @@ import Testing
         var world = try world(5)
         world.lost[members[3]] = .seconds(700)
         world.confirming = [members[1], members[2]]
-        #expect(Replacement.next(world).steps == [.replace(members[3], in: [ams])])
+        #expect(world.plan.steps == [.replace(members[3], in: [ams])])
         world.spec.members[3].region = try RegionCode("sin")
-        let plan = Replacement.next(world)
+        let plan = world.plan
         #expect(plan.steps == [.replace(members[4], in: [ams])])
         #expect(plan.obstacles.count == 1 && plan.obstacles[0].contains("no host in region sin"))
     }
@@ -150,17 +181,17 @@ import Testing
             host.region = region
             world.hosts.append(host)
         }
-        #expect(try obstacle(world).contains("every host of region ams with room has another member"))
+        #expect(try obstacle(world).contains("ams1 already has a member of the cluster"))
         world.spec.survive = .region
-        #expect(Replacement.next(world).steps == [.replace(members[2], in: [lhr, sin])])
+        #expect(world.plan.steps == [.replace(members[2], in: [lhr, sin])])
         world.spec.survive = .host
-        #expect(Replacement.next(world).steps.isEmpty)
+        #expect(world.plan.steps.isEmpty)
         world.spec.survive = .region
         world.hosts.removeLast(2)
         #expect(try obstacle(world).hasSuffix("nor has another region a host with room"))
     }
 
-    private func replacing(_ world: Replacement.World) throws -> Replacement.World {
+    private func replacing(_ world: World) throws -> World {
         var world = world
         let steps: [MemberChange.Step] = [.init(.add, members[3]), .init(.remove, members[2])]
         world.rule.change = MemberChange(id: "01J", steps: steps, isAutomatic: true)
@@ -170,26 +201,134 @@ import Testing
     @Test("Who comes back before the rule names the other one is left in peace; afterwards it goes on")
     func takenBack() throws {
         var world = try replacing(try world())
-        #expect(Replacement.next(world).isDone)
+        #expect(world.plan.isDone)
         world.lost = [:]
-        #expect(Replacement.next(world).isDone, "its host answers, and nobody has heard it")
+        #expect(world.plan.isDone, "its host answers, and nobody has heard it")
         world.heard.insert(members[2])
-        #expect(Replacement.next(world).steps == [.takeBack("01J", because: "db-3 is back")])
+        #expect(world.plan.steps == [.takeBack("01J", because: "db-3 is back", avoiding: nil)])
         var named = world
         named.rule.members.append(members[3])
         named.rule.change?.done = [.init(.add, members[3])]
         named.rule.change?.left.removeFirst()
-        #expect(Replacement.next(named).isDone)
+        #expect(named.plan.isDone)
         world.rule.change?.isAutomatic = nil
-        #expect(Replacement.next(world).isDone, "what somebody has asked for goes on")
+        #expect(world.plan.isDone, "what somebody has asked for goes on")
     }
 
     @Test("A place that is lost too is given up, and another one is looked for")
     func comerLost() throws {
         var world = try replacing(try world())
         world.lost[members[3]] = .seconds(599)
-        #expect(Replacement.next(world).isDone)
+        #expect(world.plan.isDone)
         world.lost[members[3]] = .seconds(600)
-        #expect(Replacement.next(world).steps == [.takeBack("01J", because: "db-4, which was to come, is lost too")])
+        let why = "db-4, which was to come, is lost too"
+        #expect(world.plan.steps == [.takeBack("01J", because: why, avoiding: nil)])
+        world.spec.replaceAfter = .never
+        world.coming = .init(stage: .made, lasted: .zero, silent: Replacement.comingMax)
+        #expect(world.plan.steps.count == 1, "what was begun is not left as it is")
+    }
+
+    @Test(
+        "Whoever does not come is given up, and the host where it did not is avoided",
+        arguments: [
+            (Replacement.Coming.Stage.placeless, "has got no place within 15m"),
+            (.unmade, "could not be made on ams4 within 15m"), (.failed, "cannot be started on ams4"),
+            (.made, "was not heard from on ams4 for 15m"),
+        ])
+    func givenUp(stage: Replacement.Coming.Stage, words: String) throws {
+        var world = try replacing(try world())
+        let host = stage == .placeless ? nil : try HostName("ams4")
+        if let host, var placement = world.placements[members[2]] {
+            (placement.member, placement.host) = (members[3], host)
+            world.placements[members[3]] = placement
+        }
+        func coming(_ lasted: Duration, _ silent: Duration) -> Replacement.Coming {
+            .init(stage: stage, lasted: lasted, silent: silent)
+        }
+        let all = Duration.seconds(24 * 3600)
+        for early in [coming(.seconds(3600), .seconds(899)), coming(all - .seconds(1), .zero)] {
+            world.coming = early
+            #expect(world.plan.isDone)
+        }
+        world.coming = coming(.seconds(3600), .seconds(900))
+        let why = "db-4, which was to come, "
+        #expect(world.plan.steps == [.takeBack("01J", because: why + words, avoiding: host)])
+        world.isPaused = true
+        #expect(world.plan.isDone, "somebody may work on its host")
+        world.isPaused = false
+        world.coming = coming(all, .zero)
+        let late = why + "has not become a member within 24h"
+        #expect(world.plan.steps == [.takeBack("01J", because: late, avoiding: host)])
+    }
+
+    @Test("After one that was taken back the next one comes later each time, and elsewhere where it can")
+    func later() throws {
+        var world = try world()
+        world.hosts.append(try host(5))
+        for (count, pause) in [(1, 600), (2, 1200), (4, 4800), (7, 21_600), (500, 21_600)] {
+            world.spec.attempts = ReplacementAttempts(member: members[2], count: count)
+            world.takenBack = .seconds(pause) - .milliseconds(1)
+            #expect(try obstacle(world).contains("was taken back less than"))
+            world.takenBack = .seconds(pause)
+            #expect(world.plan.steps.count == 1, "\(count)")
+        }
+        world.spec.attempts = ReplacementAttempts(member: members[1], count: 9)
+        world.takenBack = .seconds(600)
+        #expect(world.plan.steps.count == 1, "those were another one's")
+        #expect(Replacement.pause(after: 3, of: .seconds(7 * 24 * 3600)) == .seconds(7 * 24 * 3600))
+        #expect([9, 99, 999].map { Replacement.numbersKept(of: $0) } == [3, 9, 9])
+    }
+
+    @Test("A member whose machine cannot be started on a host that answers is a person's, and the words are true")
+    func failed() throws {
+        var world = try world()
+        world.lost = [:]
+        let machine = try #require(world.placements[members[1]]?.machine)
+        world.failed = [members[1]: machine]
+        let plan = world.plan
+        #expect(plan.steps.isEmpty)
+        #expect(
+            plan.obstacles == [
+                "db-2 cannot be started on ams2, which answers and has its data: it is not replaced by itself; "
+                    + "why it fails: roost machines events \(machine)"
+            ])
+        world.spec.replaceAfter = .never
+        #expect(world.plan.isDone)
+    }
+
+    @Test("Room is promised once, and hosts are gone through again only when one of the region is another one")
+    func places() throws {
+        let world = try world()
+        var places = PlaceBook()
+        let clusters = try (1...20).map { try AppName("db\($0)") }
+        var hosts = world.hosts
+        hosts[3].promisedMemory = .mebibytes(4096 - 2 * 512)
+        hosts[3].diskLeft = .gibibytes(5)
+        func ask(_ number: Int) -> Plan<ClusterPlan.Step> {
+            var seen = world.seen
+            seen.spec.name = clusters[number]
+            return Replacement.next(seen, in: &places)
+        }
+        places.see(hosts, for: Set(clusters))
+        #expect((0..<3).map { ask($0).steps.count } == [1, 1, 0])
+        #expect((0..<3).map { ask($0).steps.count } == [1, 1, 0], "what it was promised it finds again")
+        hosts[3].promisedMemory = .mebibytes(4096)
+        var words: Set<[String]> = []
+        places.see(hosts, for: Set(clusters))
+        for number in 0..<20 { words.insert(ask(number).obstacles) }
+        let searches = places.searches
+        for round in 1...50 {
+            hosts.reverse()
+            let index = try #require(hosts.firstIndex { $0.name.text == "ams4" })
+            hosts[index].diskLeft = .gibibytes(6) - ByteCount(bytes: Int64(round))
+            places.see(hosts, for: Set(clusters))
+            for number in 0..<20 { words.insert(ask(number).obstacles) }
+        }
+        #expect(places.searches == searches)
+        #expect(words.count == 1)
+        let index = try #require(hosts.firstIndex { $0.name.text == "ams4" })
+        hosts[index].promisedMemory = .zero
+        places.see(hosts, for: Set(clusters))
+        #expect(ask(0).steps.count == 1)
     }
 }

@@ -93,6 +93,8 @@ final class OrderedHosts: HostDispatch {
     let fault = Mutex<Refusal?>(nil)
     /// Hosts that cannot be reached.
     let away = Mutex<Set<HostName>>([])
+    /// Machines that cannot be started.
+    let failed = Mutex<Set<MachineID>>([])
     /// Hosts that do not answer until they are taken out.
     let silent = Mutex<Set<HostName>>([])
 
@@ -149,7 +151,8 @@ final class OrderedHosts: HostDispatch {
 
     func record(_ order: MachineOrder) -> MachineRecord {
         MachineRecord(
-            id: order.id, name: order.name, app: order.app, region: region, state: .started, instance: "01",
+            id: order.id, name: order.name, app: order.app, region: region,
+            state: failed.withLock { $0.contains(order.id) } ? .failed : .started, instance: "01",
             config: order.config, network: order.network, owner: order.owner, createdAt: 0, updatedAt: 0)
     }
 
@@ -200,7 +203,8 @@ struct ClusterWorld {
     let directory: ClusterDirectory
     /// Cut off, too.
     let operations: OperationDirectory
-    let cluster: AppName
+    /// The one that is looked at; a copy can look at another one on the same planet.
+    var cluster: AppName
     static let duty = "/roost/duties/clusters"
 
     init(cut: Cuts.Cut? = nil, hosts count: Int = 4) async throws {

@@ -1,0 +1,171 @@
+import RoostFailover
+import RoostModel
+import RoostPlacement
+import RoostPlanet
+import RoostPlans
+import Synchronization
+
+// Whose turn it is, and how far those have come that are to come.
+extension ReplacementDesk {
+    /// Takes a turn for the cluster, whose replacement is about to be asked for.
+    ///
+    /// - Returns: false: too many are under way.
+    func begin(_ cluster: AppName) -> Bool {
+        let now = clock()
+        return state.withLock { $0.turns.take(cluster, at: now) }
+    }
+
+    /// It was asked for: the turn is the cluster's until that shows.
+    func began(_ cluster: AppName) {
+        let now = clock()
+        state.withLock { $0.turns.began(cluster, at: now) }
+    }
+
+    /// It was not, so that it is somebody else's turn.
+    ///
+    /// - Parameter refusal: nil: somebody has changed the cluster meanwhile.
+    func gaveUp(_ cluster: AppName, because refusal: String?) {
+        let now = clock()
+        state.withLock { $0.turns.gaveUp(cluster, because: refusal, at: now) }
+    }
+
+    /// Until somebody hears the cluster, nobody can say that its new member is silent.
+    static func coming(under rule: ClusterRule) -> ReplacementWatch.Sight.Coming? {
+        guard let change = rule.change, change.isAutomatic == true, change.current != nil,
+            change.comer(under: rule) != nil
+        else { return nil }
+        return .init(change: change.id, isHeard: true)
+    }
+
+    static func coming(
+        in planet: Planet, of cluster: AppName, _ state: State, _ failed: [MemberName: MachineID], at now: Moment
+    ) -> Replacement.Coming? {
+        guard let records = planet.clusters[cluster], let rule = records.rule,
+            let comer = rule.change?.comer(under: rule),
+            let times = state.watch.coming(in: cluster, at: now)
+        else { return nil }
+        var stage = Replacement.Coming.Stage.placeless
+        if let placement = records.placements[comer] {
+            let isMade = planet.has(placement.machine, on: placement.host)
+            stage = failed[comer] != nil ? .failed : isMade ? .made : .unmade
+        }
+        return Replacement.Coming(stage: stage, lasted: times.lasted, silent: times.silent)
+    }
+
+    /// Members whose host answers and says that their machine cannot be started.
+    static func failures(
+        _ placements: [MemberName: MemberPlacement], in planet: Planet, _ reachable: Set<HostName>
+    ) -> [MemberName: MachineID] {
+        placements.filter { _, placement in
+            reachable.contains(placement.host)
+                && planet.machine(placement.machine, on: placement.host)?.state == .failed
+        }.mapValues(\.machine)
+    }
+
+    /// What those will take that are asked for and have no place yet.
+    static func placeless(_ clusters: Set<AppName>, in planet: Planet) -> [AppName: PlacementRequest] {
+        clusters.reduce(into: [:]) { requests, cluster in
+            guard let records = planet.clusters[cluster], let spec = records.spec, let rule = records.rule,
+                let comer = rule.change?.comer(under: rule), records.placements[comer] == nil,
+                let member = spec.members.first(where: { $0.name == comer })
+            else { return }
+            requests[cluster] = PlacementRequest(
+                for: member, of: spec, occupied: Set(records.placements.values.map(\.host)))
+        }
+    }
+}
+
+/// Replacements that are under way on the planet, or are just being asked for. A turn is had by who has asked for one, and not by
+/// who would like to: what is refused keeps nobody waiting.
+struct ReplacementTurns: Sendable {
+    private struct Failure {
+        var count: Int
+        var until: Moment
+        var why: String
+    }
+
+    /// As it shows.
+    private var underWay: Set<AppName> = []
+    /// What is being asked for, or was and does not show yet.
+    private var taken: [AppName: Moment] = [:]
+    private var failures: [AppName: Failure] = [:]
+
+    /// What was asked for shows within this time.
+    static let shownMax = Duration.seconds(10)
+    /// After the first refusal; twice as long after each further one.
+    static let pauseFirst = Duration.seconds(15)
+    static let pauseMax = Duration.seconds(600)
+
+    mutating func see(_ clusters: Set<AppName>, at now: Moment) {
+        underWay = clusters
+        taken = taken.filter { now - $0.value < Self.shownMax }
+        // One that was refused for long ago is a new one.
+        failures = failures.filter { now - $0.value.until < Self.pauseMax }
+        for cluster in clusters { failures[cluster] = nil }
+    }
+
+    func isFree(for cluster: AppName) -> Bool {
+        underWay.union(taken.keys).subtracting([cluster]).count < Replacement.underWayMax
+    }
+
+    /// Why nobody asks again at once.
+    func refusal(of cluster: AppName, at now: Moment) -> String? {
+        failures[cluster].flatMap { now < $0.until ? $0.why : nil }
+    }
+
+    mutating func take(_ cluster: AppName, at now: Moment) -> Bool {
+        guard isFree(for: cluster) else { return false }
+        taken[cluster] = now
+        return true
+    }
+
+    mutating func began(_ cluster: AppName, at now: Moment) {
+        taken[cluster] = now
+        failures[cluster] = nil
+    }
+
+    mutating func gaveUp(_ cluster: AppName, because refusal: String?, at now: Moment) {
+        taken[cluster] = nil
+        guard let refusal else { return }
+        let count = (failures[cluster]?.count ?? 0) + 1
+        var pause = Self.pauseFirst
+        for _ in 1..<count where pause < Self.pauseMax { pause = pause * 2 }
+        failures[cluster] = Failure(count: count, until: now + min(pause, Self.pauseMax), why: refusal)
+    }
+}
+
+extension Planet {
+    /// As placement sees the hosts: also with what clusters' members were promised there, of which the hosts do not say
+    /// anything yet.
+    func placementHosts(reachable: Set<HostName>) -> [PlacementHost] {
+        var promised: [HostName: [PlacementRequest]] = [:]
+        for records in clusters.values {
+            guard let spec = records.spec else { continue }
+            for placement in records.placements.values
+            where !has(placement.machine, on: placement.host) && host(of: placement.volume) != placement.host {
+                promised[placement.host, default: []].append(
+                    PlacementRequest(
+                        region: placement.region, guest: spec.guest, disk: spec.volumeSize, app: spec.name))
+            }
+        }
+        return hosts.values.map { record in
+            let host = PlacementHost(record: record, isReachable: reachable.contains(record.host))
+            return (promised[record.host] ?? []).reduce(host) { $0.promising($1) }
+        }
+    }
+}
+
+extension Planet.ClusterRecords {
+    /// Why the wish that a lost member be replaced would be refused, as far as the records say: who asks is spared the
+    /// try.
+    func objection(toReplacing member: MemberName, in cluster: AppName) -> String? {
+        guard let rule else { return nil }
+        if let why = reversal(as: objectors(leaving: member), of: cluster) { return why }
+        do throws(Refusal) {
+            try ClusterDirectory.check(rule.members.filter { $0 != member }, have: .members, reports)
+            return nil
+        } catch {
+            return error.message
+        }
+    }
+}
