@@ -339,7 +339,8 @@ let package = Package(
             .services, of: "RoostPostgresControl",
             uses: [
                 "RoostControl", "RoostHost", "RoostPlanet", "RoostPlans", "RoostPlacement", "RoostRouting",
-                "RoostPostgresWire", "RoostModel", "RoostRecords", "RoostMesh", "RoostStore", "RoostAPI", "RoostWire",
+                "RoostPostgresWire", "RoostFailover", "RoostModel", "RoostRecords", "RoostMesh", "RoostStore",
+                "RoostAPI", "RoostWire",
                 "RoostLinux", "RoostRuntime", .logging,
             ]),
         tests(

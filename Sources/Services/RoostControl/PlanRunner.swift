@@ -183,11 +183,12 @@ public final class PlanRunner<Kind: Reconciler>: Service, Sendable {
             return await group.reduce(into: [(step: Kind.Step, failure: String?)]()) { $0.append($1) }
         }
         let failures = outcomes.compactMap(\.failure)
-        let (done, failed) = (outcomes.filter { $0.failure == nil }, outcomes.filter { $0.failure != nil })
+        let carriedOut = outcomes.filter { $0.failure == nil }.map(\.step)
+        let failed = outcomes.filter { $0.failure != nil }.map(\.step)
         let obstacle = Self.text(of: job.plan.obstacles + failures)
-        await note(done.map(\.step), obstacle, on: job, fence)
+        await note(carriedOut, obstacle, on: job, fence)
         // A cut is no obstacle: whoever has the duty next plans the step again.
-        if !Task.isCancelled { await note(obstacle, failed: failed.map(\.step), on: job, fence) }
+        if !Task.isCancelled { await note(obstacle, failed: failed, on: job, fence) }
         let now = BootClock.now()
         if failures.isEmpty { done.withLock { $0[job.thing] = (job.plan, now) } }
         queue.withLock { $0.finished(job.thing, succeeded: failures.isEmpty, at: now) }

@@ -1,3 +1,4 @@
+import RoostHost
 import RoostModel
 import RoostPlanet
 import RoostPlans
