@@ -151,7 +151,7 @@ import Testing
         defer { world.remove() }
         let door = try await door(world, 1)
         _ = try await world.store.commit(
-            Transaction(then: [.delete(key: StoreKeys.placement(world.cluster, try name(1)))]))
+            Transaction(then: [.delete(.key(StoreKeys.placement(world.cluster, try name(1))))]))
         let before = try await records(world)
         #expect(
             try await tries(door, world) == [.failedPrecondition, .failedPrecondition, nil, .failedPrecondition])
