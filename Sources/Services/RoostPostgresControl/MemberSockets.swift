@@ -5,6 +5,7 @@ import RoostLinux
 import RoostModel
 public import RoostPlanet
 public import RoostStore
+import RoostWire
 public import ServiceLifecycle
 
 /// One socket for each member machine of this host. The machine sees it as `/.roost/api`; by the socket the host
