@@ -93,7 +93,7 @@ import Testing
     @Test("Whoever led is a member of this cluster by name, and reigns follow one another", arguments: [true, false])
     func reigns(ofRule: Bool) throws {
         func isRefused(_ reigns: [Reign]) throws -> Bool {
-            var (rule, report) = (try rule(), report())
+            var (rule, report) = (try self.rule(), self.report())
             rule.history = reigns
             report.chain = reigns
             let checked =
