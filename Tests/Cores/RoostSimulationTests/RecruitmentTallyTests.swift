@@ -70,7 +70,7 @@ import Testing
         rule.history = later
         rule.recruitment?.epoch = Epoch(3)
         let reports = [answer(2, end: 90, chain: later, promised: 3), answer(3, end: 500, promised: 3)]
-        let next = try #require(RecruitmentTally(rule: rule, reports: reports)?.verdict(hasWaited: false))
+        let next = try #require(RecruitmentTally(rule: rule, reports: reports)?.verdict(hasWaited: true))
         #expect(next.leader == names[1])
         // The history is that of the bytes it goes on from.
         #expect(next.history == later + [Reign(epoch: Epoch(3), leader: names[1], begin: LSN(90))])

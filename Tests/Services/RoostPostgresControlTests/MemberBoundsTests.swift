@@ -96,9 +96,16 @@ import Testing
             var (rule, report) = (try self.rule(), self.report())
             rule.history = reigns
             report.chain = reigns
-            let checked =
-                ofRule ? try? MemberBounds.check(rule, of: cluster) : try? MemberBounds.check(report, of: cluster)
-            return checked == nil
+            do {
+                if ofRule {
+                    try MemberBounds.check(rule, of: cluster)
+                } else {
+                    try MemberBounds.check(report, of: cluster)
+                }
+                return false
+            } catch {
+                return true
+            }
         }
         #expect(try !isRefused(history(3)))
         #expect(try isRefused(history(3).reversed()) && isRefused([history(1)[0], history(1)[0]]))
