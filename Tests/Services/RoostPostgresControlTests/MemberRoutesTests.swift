@@ -3,6 +3,7 @@ import Logging
 import RoostLinux
 import RoostModel
 import RoostPlanet
+import RoostRuntime
 import RoostStore
 import RoostWire
 import Synchronization
@@ -42,7 +43,7 @@ import Testing
             let call = APICall(
                 method: method, path: path, queryText: nil, query: APIQuery(nil), parameters: [:], body: body,
                 caller: .member(routes.caller.machine), forwardedBy: nil, requestID: "test",
-                logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, headers: [:])
+                logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
             guard case .bytes(let data) = try await route.handler(call).body else { return Data() }
             return data
         }

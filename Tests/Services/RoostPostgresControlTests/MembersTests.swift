@@ -341,8 +341,8 @@ import Testing
     }
 
     @Test(
-        "What members say uses up no numbers: as many are believed as can have been given since a copy, of this cluster, and never "
-            + "more than half of what is left", arguments: ["report", "knowledge", "rule"])
+        "What members say uses up no numbers: little of it is believed, and of this cluster",
+        arguments: ["report", "knowledge", "rule"])
     func numbersThatSomebodyMadeUp(place: String) async throws {
         let world = try await ready()
         defer { world.remove() }
