@@ -69,6 +69,61 @@ MUTATIONS = [
         "one that was removed goes on", CORE + "FailoverMember+Members.swift",
         "if rule.members.contains(name) || rule.joining == name { return nil }", "if true { return nil }",
         "MembersDialogueTests/whoIsNoMemberAnyMoreDoesNothing"),
+    # What a host takes from a member.
+    Mutation(
+        "a machine that is not the member's changes the rule", CONTROL + "MemberRoutes.swift",
+        "try await checkPlace()\n        let former =", "let former =", "MemberRoutesTests/anotherMachine"),
+    Mutation(
+        "a machine that is not the member's renews its lease", CONTROL + "MemberRoutes.swift",
+        "try await checkPlace()\n        let known =", "let known =", "MemberRoutesTests/anotherMachine"),
+    Mutation(
+        "a machine that is not the member's opens the gate", CONTROL + "MemberRoutes.swift",
+        "if wish.isOpen { try await checkPlace() }", "", "MemberRoutesTests/anotherMachine"),
+    Mutation(
+        "a machine that is not the member's reports for it", CONTROL + "MemberRoutes.swift",
+        "_ = try await store.isPlaced()\n        warden", "warden", "MemberRoutesTests/anotherMachine"),
+    Mutation(
+        "every machine is taken for the member's", CONTROL + "MemberStore.swift",
+        "guard placement.machine == caller.machine else { throw Self.foreign(caller, placement) }", "",
+        "MemberRoutesTests/anotherMachine"),
+    Mutation(
+        "one that no place names is heard", CONTROL + "MemberStore.swift",
+        "?.record else { return false }", "?.record else { return true }", "MemberRoutesTests/withoutPlace"),
+    Mutation(
+        "a member makes of the rule what it likes", CONTROL + "MemberRoutes.swift",
+        "try await check(wish.rule, over: former?.rule)\n", "\n", "MemberRoutesTests/overAnOlderRule"),
+    Mutation(
+        "an election is measured by another rule than the one it replaces", CONTROL + "MemberStore.swift",
+        "state.rules.first { $0.revision == revision } : nil",
+        "state.rules.last.map { KnownRule(rule: $0.rule, revision: revision) } : nil",
+        "MemberRoutesTests/overAnOlderRule"),
+    Mutation(
+        "a rule is known that a store had which has gone back", CONTROL + "MemberStore.swift",
+        "if state.listing != listing || (state.rules.last?.revision ?? 0) > rule.revision {",
+        "if state.listing != listing {", "MemberRoutesTests/noted"),
+    Mutation(
+        "a lease is renewed by one that does not lead", CONTROL + "MemberRoutes.swift",
+        "known.rule.leader == caller.member, known.rule.epoch", "known.rule.epoch",
+        "MemberRoutesTests/speakingForOthers"),
+    Mutation(
+        "what a newer version reads in a rule is a member's to write", CORE + "UnlawfulChange.swift",
+        "guard isIdentical(to: lawful) else {", "guard self == lawful else {",
+        "UnlawfulChangeTests/fieldsOfANewerVersion"),
+    Mutation(
+        "a leader's own word for a store that went back is believed", CORE + "UnlawfulChange.swift",
+        "if other.refusal != MemberChange.storeWentBack { lawful", "do { lawful", "UnlawfulChangeTests/wishes"),
+    Mutation(
+        "an answer counts of which no lawful rule can be made", CORE + "RecruitmentTally.swift",
+        "= breakage == nil ? said : []", "= false ? said : []", "RecruitmentTallyTests/answersThatCannotBe"),
+    Mutation(
+        "a leader's timeline is what somebody says", CORE + "Succession.swift",
+        "next.timeline = self.timeline(after: reigns) ?? ", "next.timeline = ", "UnlawfulChangeTests/timelines"),
+    Mutation(
+        "members' words use up the numbers of members", CONTROL + "ClusterRecords+Members.swift",
+        "min(Self.numbersToldMax, max(left, 0) / 2)", "max(left, 0)", "MembersTests/numbersThatSomebodyMadeUp"),
+    Mutation(
+        "a new cluster gets names of machines that are there", CONTROL + "ClusterDirectory.swift",
+        "members(of: order, after: former)", "members(of: order, after: 0)", "MembersTests/numbersOfAFormerCluster"),
     # What a rule is made of whose store went back.
     Mutation(
         "half of the members put a rule right", CORE + "Testimony.swift",

@@ -45,10 +45,16 @@ struct StoreLink: Sendable {
         }
     }
 
-    /// Whether a refusal is also the host's word that nothing was done.
+    /// Of what a host says, as it comes into a report.
+    static let wordsMax = 300
+
+    /// Whether a refusal is also the host's word that nothing was done, and whether asking again is of use.
     static func answer(to status: Int, _ body: String) -> StoreAnswer {
-        let word = (try? JSONDecoder().decode(ErrorBody.self, from: Data(body.utf8)))?.code
-        return Refusal.Code(status: status, word: word).changedNothing ? .unavailable : .unknown
+        let said = try? JSONDecoder().decode(ErrorBody.self, from: Data(body.utf8))
+        let code = Refusal.Code(status: status, word: said?.code)
+        guard code.changedNothing else { return .unknown }
+        guard code == .invalid || code == .failedPrecondition, let said else { return .unavailable }
+        return .denied(String(said.error.prefix(wordsMax)))
     }
 
     private func change(_ what: String, _ body: some Encodable) -> StoreAnswer {

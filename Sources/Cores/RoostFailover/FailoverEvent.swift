@@ -122,6 +122,8 @@ public enum StoreAnswer: Hashable, Sendable {
     case applied(revision: Int64)
     /// The compare failed: the record has another revision. (200 with `applied: false`.)
     case refused
+    /// Its host does not take this from this member, in these words: not done, and not to be had by asking again. (400.)
+    case denied(String)
     /// Certainly not done, nor will it be. (503, or the socket could not be connected.)
     case unavailable
     /// Nobody knows whether it was done, or will be. (504, time-out, connection lost after sending.)

@@ -63,7 +63,7 @@ extension FailoverMember {
         reports.asked = nil
         switch answer {
         case .applied: reports.stored = asked
-        case .refused, .unavailable, .unknown:
+        case .refused, .denied, .unavailable, .unknown:
             reports.stored = nil
             reports.retryAt = now + timings.reportRetry
         }
@@ -149,8 +149,9 @@ extension FailoverMember {
             let why = "somebody else promoted its Postgres: its log left the cluster's history at \(divergence.agreed)"
             report.detail = detail.map { "\(why); \($0)" } ?? why
         }
-        let words = [report.detail, hangWords(now), pauseWords(now), restartWords(now), changeWords()].compactMap(
-            \.self)
+        let words = [
+            report.detail, denialWords, hangWords(now), pauseWords(now), restartWords(now), changeWords(),
+        ].compactMap(\.self)
         report.detail = words.isEmpty ? nil : words.joined(separator: "; ")
         if gateIsOpen, let gateObstacle { report.detail = "clients are not let in: \(gateObstacle)" }
         if case .following = phase {

@@ -87,6 +87,7 @@ extension FailoverMember {
     mutating func ruleAnswered(_ number: RuleChangeNumber, _ answer: StoreAnswer, _ now: Moment) {
         guard let change = ruleChange, change.number == number else { return }
         ruleChange = nil
+        denial = nil
         switch answer {
         case .applied(let revision):
             noteStored(change.rule, revision)
@@ -103,9 +104,26 @@ extension FailoverMember {
         case .refused, .unknown:
             readDueAt = now
             ruleChangeDueAt = now + timings.readInterval
+        case .denied(let words):
+            denial = Denial(words: words, revision: view?.ruleRevision ?? 0)
+            readDueAt = now
+            ruleChangeDueAt = now + timings.readInterval
         case .unavailable:
             ruleChangeDueAt = now + timings.readInterval
         }
+    }
+
+    /// Of a change of the rule that its host does not take, and never will.
+    struct Denial: Hashable, Sendable {
+        var words: String
+        /// Of the rule that it was to replace.
+        var revision: Int64
+    }
+
+    /// For people: it tries again and again, and nobody else knows why nothing comes of it.
+    var denialWords: String? {
+        guard let denial, denial.revision == view?.ruleRevision else { return nil }
+        return "its host does not take what it makes of the rule: \(denial.words)"
     }
 
     mutating func heartbeatAnswered(_ sequence: UInt64, _ answer: StoreAnswer, _ now: Moment) {
@@ -117,7 +135,7 @@ extension FailoverMember {
             leaseUntil = max(leaseUntil ?? .zero, beat.askedAt + timings.lease)
         case .refused:
             readDueAt = now
-        case .unavailable, .unknown:
+        case .denied, .unavailable, .unknown:
             break
         }
     }

@@ -58,6 +58,7 @@ public struct FailoverMember: Sendable {
     var ruleChange: PendingRule?
     var lastRuleChange = RuleChangeNumber.none
     var ruleChangeDueAt = Moment.zero
+    var denial: Denial?
     /// When a read first answered with less than what was seen before.
     var reversedAt: Moment?
     /// So many reads in a row called for less than this member has promised.

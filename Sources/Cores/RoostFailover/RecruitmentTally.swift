@@ -12,6 +12,8 @@ public struct RecruitmentTally: Sendable {
     /// Members that answered too, but whose log ends before a reign of their own begins, or before what others have of that
     /// reign: they have lost what was on their disk, and nobody knows how much. They prove nothing.
     public let bereft: [MemberReport]
+    /// Members that answer what cannot be: no rule could follow from it that hosts take. They prove nothing.
+    public let unbelieved: [(member: MemberName, why: String)]
     /// So many standbys must answer when the old leader does not.
     public let standbysNeeded: Int
     private let standbys: [MemberReport]
@@ -27,9 +29,16 @@ public struct RecruitmentTally: Sendable {
         self.rule = rule
         self.recruitment = recruitment
         self.breakage = breakage
-        let all = rule.members.compactMap { member in
+        let said = rule.members.compactMap { member in
             reports.first { $0.member == member && $0.answers(recruitment, breakage: breakage) }
         }
+        let judged: [MemberReport] = breakage == nil ? said : []
+        let unbelieved = judged.compactMap { report in
+            rule.objection(to: report.chain ?? []).map { (member: report.member, why: $0) }
+        }
+        self.unbelieved = unbelieved
+        let reports = reports.filter { report in !unbelieved.contains { $0.member == report.member } }
+        let all = said.filter(reports.contains)
         // An only member has nobody who could have more.
         let isAlone = rule.members.count == 1 || breakage == .believesShortLeader
         let bereft =
@@ -55,7 +64,8 @@ public struct RecruitmentTally: Sendable {
                 "\(ahead.member) has the most of the log, but cannot lead (its Postgres does not start, or was promoted by "
                 + "somebody else: it says which); need another with as much"
         }
-        let silent = rule.members.filter { member in !(answers + bereft).contains { $0.member == member } }
+        let heard = (answers + bereft).map(\.member) + unbelieved.map(\.member)
+        let silent = rule.members.filter { !heard.contains($0) }
         let missing = standbysNeeded - standbys.count
         let others = silent.filter { $0 != rule.leader }
         // Nobody counts who is asked for by name.
@@ -67,7 +77,9 @@ public struct RecruitmentTally: Sendable {
             } else {
                 "need \(rule.leader)" + (some.map { missing > 1 ? ", or \($0)" : " or \($0)" } ?? "")
             }
-        let lost = bereft.map { "; \($0.member) has lost part of its own log" }.joined()
+        let lost =
+            bereft.map { "; \($0.member) has lost part of its own log" }.joined()
+            + unbelieved.map { "; \($0.member) cannot be believed: it shows \($0.why)" }.joined()
         return "\(silent.count) of \(rule.members.count) members have not answered recruitment \(recruitment.epoch)"
             + "\(lost): \(choice), with their data"
     }
@@ -84,17 +96,8 @@ public struct RecruitmentTally: Sendable {
         if best == nil, hasLeader, hasWaited || rule.members.count == 1 { best = self.best(of: answers) }
         guard let best, let end = best.position?.end, let chain = best.chain else { return nil }
         if let target = recruitment.target, target != best.member, !hasWaited { return nil }
-        var next = rule
-        next.epoch = recruitment.epoch
-        next.leader = best.member
-        next.recruitment = nil
-        next.switchover = nil
-        // Nothing that the old leader has asked for can come to pass any more.
-        next.change?.isPrepared = nil
-        let reign = Reign(epoch: recruitment.epoch, leader: best.member, begin: end)
-        next.timeline = best.timeline + 1
-        next.history = Array((chain.contributed(upTo: end) + [reign]).suffix(ClusterRule.historyMax))
-        return next
+        return rule.succeeded(
+            by: best.member, in: recruitment.epoch, with: chain, upTo: end, timeline: best.timeline)
     }
 
     /// The greatest position of those that can lead; among equals the target, then the first in the rule's order. Nil

@@ -15,139 +15,128 @@ extension ClusterRule {
     /// - Parameter members: those that the cluster shall have.
     /// - Throws: where it is not what the first of them writes when it has initialised the cluster.
     public func check(asFirstOf members: [MemberName], by member: MemberName) throws(UnlawfulChange) {
-        let reign = history.first
-        let isFirst =
-            members.first == member && leader == member && self.members == members && epoch == .first
-            && confirmations == Self.confirmations(of: members.count) && history.count == 1
-            && reign?.epoch == .first && reign?.leader == member && reign?.begin == .zero
-        let hasWishes = switchover != nil || pause != nil || restart != nil || change != nil
-        guard isFirst, recruitment == nil, changes == nil, system == nil, !hasWishes else {
+        let first = ClusterRule(
+            epoch: .first, leader: member, members: members, confirmations: Self.confirmations(of: members.count),
+            history: [Reign(epoch: .first, leader: member, begin: .zero)])
+        guard members.first == member, isIdentical(to: first) else {
             throw UnlawfulChange("this is not how \(member) makes a cluster of \(members.words)")
         }
     }
 
     /// - Parameter former: the rule that is replaced, as the store has it.
     /// - Throws: where it differs from that by more than what a member does: it calls, it names who was elected, it says that
-    ///   its restart is done; and, as the leader, it takes the next step that somebody asked for, or says why not.
+    ///   it was started anew; as the leader, it names its data once, prepares, takes and refuses what was asked for.
     public func check(asChangeOf former: ClusterRule, by member: MemberName) throws(UnlawfulChange) {
         guard former.members.contains(member) else {
             throw UnlawfulChange("\(member) is no member, and a rule is changed by members: \(former.members.words)")
         }
-        let isElection = epoch != former.epoch
-        let step = try checkChange(since: former, by: isElection ? nil : member)
-        try checkMembers(since: former, after: step)
-        try checkWishes(since: former, by: member, after: step, isElection: isElection)
-        if isElection {
-            try checkElection(since: former)
-        } else {
-            try checkReign(since: former, by: member, after: step)
+        // What is lawful of the difference is put into the former rule: whatever else differs, and be it of a newer version, is
+        // not a member's to write.
+        let lawful = epoch == former.epoch ? try former.changed(as: self, by: member) : try former.elected(as: self)
+        guard isIdentical(to: lawful) else {
+            let words = differences(from: lawful).joined(separator: ", ")
+            throw UnlawfulChange("\(member) cannot write this of it now: \(words)")
         }
     }
 
-    /// - Parameter member: nil: a new leader is named, and nobody speaks for the old one.
-    /// - Returns: the step that is taken by it.
-    private func checkChange(since former: ClusterRule, by member: MemberName?) throws(UnlawfulChange)
-        -> MemberChange.Step?
-    {
-        guard let change, let wish = former.change else {
-            guard change == former.change else { throw UnlawfulChange("nobody has asked for this change of members") }
-            return nil
+    // MARK: - While the leader stays
+
+    /// This rule with what a member may make of it, as far as the next one has it.
+    private func changed(as next: ClusterRule, by member: MemberName) throws(UnlawfulChange) -> ClusterRule {
+        var lawful = member == leader ? try led(as: next) : self
+        if let wish = restart, wish.left.contains(member), next.restart?.left.contains(member) == false {
+            lawful.restart?.left.removeAll { $0 == member }
+            lawful.restart?.done.append(member)
         }
-        let taken = change.done.count - wish.done.count
-        var asked = change
-        (asked.left, asked.done) = (wish.left, wish.done)
-        (asked.isPrepared, asked.refusal) = (wish.isPrepared, wish.refusal)
-        guard asked == wish, change.done + change.left == wish.done + wish.left, taken == 0 || taken == 1 else {
-            throw UnlawfulChange("this is not the change of members that somebody asked for, or not its next step")
+        let isStep = lawful.change?.done.count != change?.done.count
+        if recruitment == nil, !isStep, let call = next.recruitment {
+            lawful.recruitment = try checked(call, by: member)
         }
-        let isLeader = member == former.leader
-        // The words may have been cut where they are kept.
-        guard (change.refusal == nil) == (wish.refusal == nil) || isLeader && wish.refusal == nil else {
-            throw UnlawfulChange("only \(former.leader) refuses a change of members, and what is refused stays so")
-        }
-        guard change.isPrepared == wish.isPrepared || isLeader || member == nil && change.isPrepared == nil else {
-            throw UnlawfulChange("only \(former.leader) prepares a change of members")
-        }
-        guard taken == 1 else { return nil }
-        guard isLeader, former.recruitment == nil, let step = wish.current else {
-            throw UnlawfulChange("only \(former.leader) takes a step of a change of members, while it leads")
-        }
-        return step
+        return lawful
     }
 
-    private func checkMembers(since former: ClusterRule, after step: MemberChange.Step?) throws(UnlawfulChange) {
-        guard let step, let next = former.membersAfter(step) else {
-            guard members == former.members, confirmations == former.confirmations, changes == former.changes else {
-                throw UnlawfulChange("the members are \(former.members.words), and nobody has asked for other ones")
+    private func led(as next: ClusterRule) throws(UnlawfulChange) -> ClusterRule {
+        var lawful = self
+        if system == nil { lawful.system = next.system }
+        // What was refused stays so, in the same words.
+        if let wish = switchover, wish.refusal == nil { lawful.switchover?.refusal = next.switchover?.refusal }
+        if let wish = restart, wish.refusal == nil { lawful.restart?.refusal = next.restart?.refusal }
+        guard let step = change?.current, let other = next.change else { return lawful }
+        // That the store went back is not a member's word for why it refuses: who was to come would never be taken apart.
+        if other.refusal != MemberChange.storeWentBack { lawful.change?.refusal = other.refusal }
+        lawful.change?.isPrepared = other.isPrepared
+        guard other.done.count > change?.done.count ?? 0, recruitment == nil else { return lawful }
+        guard changes ?? 0 < .max else { throw UnlawfulChange("no step can be taken any more: they are counted") }
+        return lawful.taking(step)
+    }
+
+    /// A call by the leader is its own word, and ends its time in office. That it is silent, others say: one whose promise the
+    /// store does not call for has it called in the name of the member that called it. Nothing rests on that name: it is
+    /// shown, and a leader goes by it only where it is its own. A target is preferred among equals, and waited for a moment.
+    private func checked(_ call: Recruitment, by member: MemberName) throws(UnlawfulChange) -> Recruitment {
+        guard isCalled(call.epoch) else {
+            throw UnlawfulChange("\(member) can call members for the next epoch only, and only once")
+        }
+        let isFit =
+            switch call.reason {
+            case .leaderSilent: member != leader && call.proposer != leader && members.contains(call.proposer)
+            case .leaderLostLog: call.proposer == member && call.target == nil
+            case .leaderResigned: member == leader && call.proposer == leader && call.target == nil
+            case .switchover: member == leader && call.proposer == leader
+            case .storeRecovered, .unknown: false
             }
-            return
+        guard isFit, call.target.map(members.contains) ?? true else {
+            throw UnlawfulChange(
+                "\(member) cannot call members for \(call.proposer) (\(call.reason.rawValue)"
+                    + (call.target.map { ", to have \($0) lead)" } ?? ")"))
         }
-        let (count, isTooMuch) = (former.changes ?? 0).addingReportingOverflow(1)
-        guard members == next, confirmations == Self.confirmations(of: next.count), changes == count, !isTooMuch else {
-            throw UnlawfulChange("the next step that was asked for leads to \(next.words), and not to \(members.words)")
-        }
+        return Recruitment(epoch: call.epoch, proposer: call.proposer, reason: call.reason, target: call.target)
     }
 
-    /// What others have asked for, and a member cannot.
-    private func checkWishes(
-        since former: ClusterRule, by member: MemberName, after step: MemberChange.Step?, isElection: Bool
-    ) throws(UnlawfulChange) {
-        guard pause == former.pause else { throw UnlawfulChange("a pause is not a member's to change") }
-        var handover = switchover
-        if former.switchover?.refusal != nil || member == former.leader {
-            handover?.refusal = former.switchover?.refusal
+    // MARK: - Another leader
+
+    /// This rule as members leave it for another leader, where that one can be the next.
+    private func elected(as next: ClusterRule) throws(UnlawfulChange) -> ClusterRule {
+        guard isCalled(next.epoch), members.contains(next.leader) else {
+            throw UnlawfulChange(
+                "\(next.leader) cannot lead epoch \(next.epoch): it is not the next after \(epoch), or no member leads it"
+            )
         }
-        let isOver = isElection || step?.kind == .remove && former.switchover?.target == step?.member
-        // What was refused stays so.
-        let begins = former.switchover?.refusal != nil && switchover != nil && switchover?.refusal == nil
-        guard !begins, handover == former.switchover || isOver && switchover == nil else {
-            throw UnlawfulChange("nobody has asked for this switchover, or it is not \(member)'s to refuse")
+        guard let reign = next.history.last, reign.epoch == next.epoch, reign.leader == next.leader else {
+            throw UnlawfulChange("the history of the rule does not end with \(next.leader) in epoch \(next.epoch)")
         }
-        guard let restart, let wish = former.restart else {
-            guard restart == former.restart else { throw UnlawfulChange("nobody has asked for this restart") }
-            return
-        }
-        var asked = restart
-        (asked.left, asked.done, asked.refusal) = (wish.left, wish.done, wish.refusal)
-        let itsOwn = [member, step?.kind == .remove ? step?.member : nil].compactMap(\.self)
-        guard asked == wish, restart.left == wish.left.filter({ restart.left.contains($0) || !itsOwn.contains($0) }),
-            restart.done == wish.done || restart.done == wish.done + [member],
-            restart.refusal != nil || wish.refusal == nil
-        else { throw UnlawfulChange("\(member) says of a restart what others have to say") }
+        let chain = Array(next.history.dropLast())
+        if let objection = objection(to: chain) { throw UnlawfulChange("\(next.leader) goes on from \(objection)") }
+        // Where it does not follow, whoever leads says where it goes on.
+        let timeline = next.timeline.flatMap { $0 > 0 ? $0 - 1 : nil } ?? 0
+        var lawful = succeeded(
+            by: next.leader, in: next.epoch, with: chain, upTo: reign.begin, timeline: timeline)
+        // A program of before leaves what it does not know as it was; nobody goes by it any more.
+        if next.timeline == nil, self.timeline == nil { lawful.timeline = nil }
+        if next.switchover != nil { lawful.switchover = switchover }
+        if next.change?.isPrepared != nil { lawful.change?.isPrepared = change?.isPrepared }
+        return lawful
     }
 
-    private func checkElection(since former: ClusterRule) throws(UnlawfulChange) {
-        guard isCalled(epoch, since: former), recruitment == nil, members.contains(leader) else {
-            throw UnlawfulChange("\(leader) cannot lead epoch \(epoch): it is not the next after \(former.epoch)")
-        }
-        guard system == former.system else {
-            throw UnlawfulChange("a new leader has the data of the cluster, and none of another system")
-        }
-        let epochs = history.map(\.epoch)
-        guard let reign = history.last, reign.epoch == epoch, reign.leader == leader,
-            zip(epochs, epochs.dropFirst()).allSatisfy({ $0 < $1 })
-        else { throw UnlawfulChange("the history of the rule does not end with \(leader) in epoch \(epoch)") }
+    /// It is what members promise next under this rule. Members that have promised it by word of each other alone may decide
+    /// before the store has called for it.
+    private func isCalled(_ epoch: Epoch) -> Bool {
+        if let call = recruitment { return epoch == call.epoch }
+        return epoch > self.epoch && epoch.number - self.epoch.number == 1
     }
 
-    private func checkReign(since former: ClusterRule, by member: MemberName, after step: MemberChange.Step?)
-        throws(UnlawfulChange)
-    {
-        guard leader == former.leader, history == former.history, timeline == former.timeline else {
-            throw UnlawfulChange("\(former.leader) leads epoch \(former.epoch), and another leader needs a later one")
-        }
-        guard system == former.system || former.system == nil && member == former.leader else {
-            throw UnlawfulChange("only \(former.leader) names the data of the cluster, and only once")
-        }
-        guard recruitment != former.recruitment else { return }
-        guard former.recruitment == nil, step == nil, let call = recruitment, members.contains(call.proposer),
-            isCalled(call.epoch, since: former)
-        else { throw UnlawfulChange("\(member) can call members for the next epoch only, and only once") }
-    }
-
-    /// It is what members promise next under that rule.
-    private func isCalled(_ epoch: Epoch, since former: ClusterRule) -> Bool {
-        if let call = former.recruitment { return epoch == call.epoch }
-        return epoch > former.epoch && epoch.number - former.epoch.number == 1
+    /// For people.
+    private func differences(from lawful: ClusterRule) -> [String] {
+        let parts = [
+            ("the members", members == lawful.members && confirmations == lawful.confirmations),
+            ("how often they have changed", changes == lawful.changes),
+            ("the change of members", change == lawful.change), ("the switchover", switchover == lawful.switchover),
+            ("the pause", pause == lawful.pause), ("the restart", restart == lawful.restart),
+            ("the data's number", system == lawful.system), ("the call", recruitment == lawful.recruitment),
+            ("who leads", leader == lawful.leader), ("the history", history == lawful.history),
+            ("the timeline", timeline == lawful.timeline),
+        ].filter { !$0.1 }.map(\.0)
+        return parts.isEmpty ? ["fields that this version does not know"] : parts
     }
 }
 

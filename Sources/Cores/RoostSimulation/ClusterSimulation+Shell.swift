@@ -198,7 +198,7 @@ extension ClusterSimulation {
         let former = store.view.rule
         // Its host refuses it before it comes to the store.
         let isLawful = checkLaw(request, by: member)
-        let (outcome, changed) = isLawful ? store.carryOut(request, at: time) : (.unavailable, false)
+        let (outcome, changed) = isLawful ? store.carryOut(request, at: time) : (.denied("it is not lawful"), false)
         if changed {
             if case .rule = request, outcome != .refused {
                 checkPause(former, by: member)
@@ -222,7 +222,7 @@ extension ClusterSimulation {
         case .read(let number):
             switch outcome {
             case .applied: return .viewed(store.view, by: .read(number))
-            case .refused, .unavailable, .unknown: return .readFailed(number)
+            case .refused, .denied, .unavailable, .unknown: return .readFailed(number)
             }
         case .rule(_, _, let number): return .ruleAnswered(number, outcome)
         case .heartbeat(let heartbeat, _): return .heartbeatAnswered(sequence: heartbeat.sequence, outcome)

@@ -57,6 +57,7 @@ public enum PostgresNames {
     public static func number(of member: MemberName, in cluster: AppName) -> Int? {
         let start = cluster.text + "-"
         guard member.text.hasPrefix(start), let number = Int(member.text.dropFirst(start.count)) else { return nil }
-        return (1...numberMax(of: cluster)).contains(number) ? number : nil
+        // Written in one way only: `orders-04` is nobody.
+        return (1...numberMax(of: cluster)).contains(number) && member.text == "\(start)\(number)" ? number : nil
     }
 }

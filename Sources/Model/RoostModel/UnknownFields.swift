@@ -16,6 +16,9 @@ public struct UnknownFields: Sendable {
         }
     }
 
+    /// The same fields with the same values.
+    public func isIdentical(to other: Self) -> Bool { members == other.members }
+
     /// Writes them beside what is known.
     public func encode(beside encoder: any Encoder) throws {
         guard !members.isEmpty else { return }

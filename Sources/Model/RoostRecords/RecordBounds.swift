@@ -25,8 +25,6 @@ public enum RecordBounds {
     static let historyMax = 1024
     /// Of what counts one at a time, or bytes. No cluster gets there, and two of them can be added up.
     static let countMax: UInt64 = 1 << 53
-    /// Of Postgres's timelines: one for each leader.
-    static let timelineMax: UInt32 = 1 << 31
     /// WireGuard's keys, in base64.
     static let publicKeyLength = 44
 
@@ -144,6 +142,7 @@ public enum RecordBounds {
     }
 
     private static func check(_ timeline: UInt32?) throws(Violation) {
+        let timelineMax = ClusterRule.timelineMax
         try require(timeline ?? 0 <= timelineMax, "its timeline is more than \(timelineMax)")
     }
 
@@ -165,7 +164,9 @@ public enum RecordBounds {
         try check(report.keptSince ?? .none, "since when it keeps its promises")
         try check(report.position)
         try check(report.chain ?? [])
-        try check(report.timeline)
+        // The next leader's is one more, and has to be one that a rule can name.
+        let timelineMax = ClusterRule.timelineMax
+        try require(report.timeline < timelineMax, "its timeline is not less than \(timelineMax)")
         try check(report.replayed, "what it has replayed")
         try check(report.lagBytes, "what it lags behind")
         try require(report.lagMilliseconds.magnitude <= countMax, "its lag is more than \(countMax) ms")

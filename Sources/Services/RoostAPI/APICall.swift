@@ -19,7 +19,7 @@ public struct APICall: Sendable {
     /// `fly-request-id`: the caller's, or made here. It goes with the call to other hosts and into every log.
     public var requestID: String
     public var logger: Logger
-    var headers: HTTPFields
+    var headers: HTTPFields = [:]
 
     /// What the caller says beside its question (``CallHeader``); nil: nothing.
     public func header(_ name: String) -> String? { headers[Reception.field(name)] }

@@ -100,6 +100,9 @@ public final class PlanetWatcher: Service, Sendable {
         state.withLock { $0.following.hears(cluster) ? ($0.planet, $0.listing(of: cluster)) : nil }
     }
 
+    /// As of ``heardClusters()``, also of a cluster that is not heard.
+    public func listing(of cluster: AppName) -> UInt64 { state.withLock { $0.listing(of: cluster) } }
+
     /// What the store says now of a cluster; nil where it is not heard.
     public func heard(_ cluster: AppName) -> Planet.ClusterRecords? {
         state.withLock { $0.following.hears(cluster) ? $0.planet.clusters[cluster] : nil }

@@ -88,16 +88,18 @@ public struct ClusterDirectory: Sendable {
             throw Refusal(
                 .invalid, "volume_size_gb must be 1 to \(HostAgent.volumeSizeMax.wholeGibibytes)")
         }
-        let members = try members(of: order)
+        let former = published(order.name).compactMap { PostgresNames.number(of: $0, in: order.name) }.max() ?? 0
+        let members = try members(of: order, after: former)
         let apps = AppDirectory(store: store, networks: networks)
         for _ in 0..<AppDirectory.triesMax {
             var plan = try await apps.plan(order.name, network: nil, owner: .postgres)
             let address = try await freeAddress()
-            let spec = ClusterSpec(
+            var spec = ClusterSpec(
                 name: order.name, address: address, volumeSize: order.volumeSize, guest: order.guest,
                 image: order.image, members: members, createdAt: WallClock.milliseconds(),
                 replaceAfter: order.replaceAfter, survive: order.survive,
                 home: order.survive == nil ? nil : order.regions.first)
+            if former > 0 { spec.lastNumber = former + members.count }
             let secrets: ClusterSecrets
             do { secrets = try await makeSecrets(order.name, address) } catch {
                 throw Refusal(.failed, "the host cannot make the cluster's certificates", details: "\(error)")
@@ -134,13 +136,20 @@ public struct ClusterDirectory: Sendable {
             startedAt: WallClock.milliseconds(), requestID: PresentCall.requestID, reigning: reigning)
     }
 
-    private func members(of order: Order) throws(Refusal) -> [ClusterSpec.MemberSpec] {
+    /// - Parameter former: the highest number of a machine of that name which runs somewhere, of a cluster that the store does
+    ///   not know (any more). Nobody of the new one shall be taken for it.
+    private func members(of order: Order, after former: Int) throws(Refusal) -> [ClusterSpec.MemberSpec] {
         do {
             return try order.regions.enumerated().map { index, region throws(InvalidValue) in
-                ClusterSpec.MemberSpec(name: try PostgresNames.member(index + 1, of: order.name), region: region)
+                ClusterSpec.MemberSpec(
+                    name: try PostgresNames.member(former + index + 1, of: order.name), region: region)
             }
         } catch {
-            throw Refusal(.invalid, "\(error)")
+            guard former > 0 else { throw Refusal(.invalid, "\(error)") }
+            throw Refusal(
+                .failedPrecondition,
+                "machines of a former cluster \(order.name), up to \(order.name)-\(former), are still there: destroy those "
+                    + "that nothing is needed of, or choose another name", details: "\(error)")
         }
     }
 

@@ -46,18 +46,29 @@ extension Planet.ClusterRecords {
         }
     }
 
-    /// Every member that anybody knows or has known of: in the store, and by what members say.
-    var everNamed: Set<MemberName> {
-        var names = Set(spec?.members.map(\.name) ?? []).union(placements.keys).union(reports.keys)
-        if let rule {
-            names.formUnion(rule.members + rule.history.map(\.leader))
-            names.formUnion(((rule.change?.done ?? []) + (rule.change?.left ?? [])).map(\.member))
-        }
+    /// So many numbers can have been given since the copy of a store was made that members know of and it does not.
+    static let numbersToldMax = 9
+
+    /// The highest number that a member of the cluster was given, by all that anybody knows or has known. What was asked for and
+    /// what hosts have made counts as it is; what members say, in their reports and in the history of a rule, only as far as it can
+    /// be, and never for more than half of the numbers that are left: each is given once, and anybody may be root in a machine.
+    ///
+    /// - Parameter published: whom machines of the cluster are, by what their hosts say.
+    func lastNumber(of spec: ClusterSpec, beside published: Set<MemberName>) -> Int {
+        let steps = (rule?.change?.done ?? []) + (rule?.change?.left ?? [])
+        var known = Set(spec.members.map(\.name)).union(published).union(placements.keys).union(reports.keys)
+        known.formUnion((rule?.members ?? []) + steps.map(\.member))
+        var told = Set((rule?.history ?? []).map(\.leader))
         for report in reports.values {
-            names.formUnion((report.chain ?? []).map(\.leader))
+            told.formUnion((report.chain ?? []).map(\.leader))
             guard let knowledge = report.knowledge else { continue }
-            names.formUnion(knowledge.history.map(\.leader) + (knowledge.membership?.members ?? []))
+            told.formUnion(knowledge.history.map(\.leader) + (knowledge.membership?.members ?? []))
         }
-        return names
+        func highest(of names: Set<MemberName>, upTo most: Int) -> Int {
+            names.compactMap { PostgresNames.number(of: $0, in: spec.name) }.filter { $0 <= most }.max() ?? 0
+        }
+        let last = max(spec.lastNumber ?? 0, highest(of: known, upTo: .max))
+        let left = PostgresNames.numberMax(of: spec.name) - last
+        return max(last, highest(of: told, upTo: last + min(Self.numbersToldMax, max(left, 0) / 2)))
     }
 }

@@ -1,3 +1,4 @@
+import RoostFailover
 import RoostLinux
 import RoostModel
 import RoostRecords
@@ -26,8 +27,9 @@ enum MemberBounds {
         }
     }
 
-    static func check(_ rule: ClusterRule) throws(Refusal) {
+    static func check(_ rule: ClusterRule, of cluster: AppName) throws(Refusal) {
         try check("rule") { () throws(RecordBounds.Violation) in try RecordBounds.check(rule) }
+        try check(rule.history, of: cluster)
         guard rule.members.count <= ClusterDirectory.membersMax else {
             throw Refusal(.invalid, "a cluster has at most \(ClusterDirectory.membersMax) members")
         }
@@ -54,6 +56,17 @@ enum MemberBounds {
         }
     }
 
+    /// Numbers of members are counted on from those that led; and who is none of the cluster's led nothing.
+    private static func check(_ reigns: [Reign], of cluster: AppName) throws(Refusal) {
+        if let stranger = reigns.first(where: { PostgresNames.number(of: $0.leader, in: cluster) == nil }) {
+            throw Refusal(
+                .invalid, "\(stranger.leader) is not the name of a member of \(cluster), and cannot have led it")
+        }
+        guard reigns.isInOrder else {
+            throw Refusal(.invalid, "reigns have epochs that grow, and each begins where the one before has got to")
+        }
+    }
+
     /// Words are cut, not refused: a member that has much to say is one whose report is needed.
     static func cut(_ rule: ClusterRule) -> ClusterRule {
         var rule = rule
@@ -77,12 +90,20 @@ enum MemberBounds {
         try check("heartbeat") { () throws(RecordBounds.Violation) in try RecordBounds.check(heartbeat) }
     }
 
-    static func check(_ report: MemberReport) throws(Refusal) {
+    static func check(_ report: MemberReport, of cluster: AppName) throws(Refusal) {
         try check("report") { () throws(RecordBounds.Violation) in
             try RecordBounds.check(report, of: report.member)
         }
         guard max(report.chain?.count ?? 0, report.knowledge?.history.count ?? 0) <= ClusterRule.historyMax else {
             throw Refusal(.invalid, "a report has at most \(ClusterRule.historyMax) reigns")
+        }
+        try check(report.chain ?? [], of: cluster)
+        guard let knowledge = report.knowledge else { return }
+        try check(knowledge.history, of: cluster)
+        try check([knowledge.opened].compactMap(\.self), of: cluster)
+        let members = knowledge.membership?.members ?? []
+        if let stranger = members.first(where: { PostgresNames.number(of: $0, in: cluster) == nil }) {
+            throw Refusal(.invalid, "\(stranger) is not the name of a member of \(cluster)")
         }
     }
 
@@ -92,10 +113,23 @@ enum MemberBounds {
         return report
     }
 
+    /// As long as it is in a record: what words make of it there would leave no room for the rest of it, for which nobody
+    /// waits in vain. Cutting again what was cut changes nothing.
     static func cut(_ text: String) -> String {
-        guard text.utf8.count > detailBytesMax else { return text }
-        return String(decoding: text.utf8.prefix(detailBytesMax), as: UTF8.self) + "…"
+        var kept = String.UnicodeScalarView()
+        var bytes = 0
+        for scalar in text.unicodeScalars {
+            let isKept = scalar == "\n" || scalar.properties.generalCategory != .control
+            let plain = isKept ? scalar : " "
+            bytes += "\n\"\\/".unicodeScalars.contains(plain) ? 2 : UTF8.width(plain)
+            guard bytes <= detailBytesMax else { return String(kept) + end }
+            kept.append(plain)
+        }
+        return String(kept)
     }
+
+    /// Of what was cut.
+    private static let end = "…"
 }
 
 /// So many bytes a second, and a burst after a pause.

@@ -1,7 +1,6 @@
 import Logging
 import RoostAPI
 import RoostFailover
-import RoostHost
 import RoostLinux
 import RoostModel
 import RoostPlanet
@@ -12,10 +11,11 @@ import RoostWire
 /// have forgotten it, and changes nothing.
 struct MemberRoutes: RouteGroup {
     let caller: Caller
-    let agent: HostAgent
     let watcher: PlanetWatcher
     let store: MemberStore
     let warden: LeaseWarden
+    /// Opens or closes the gate of the caller's machine.
+    let setGate: @Sendable (GateRequest) async throws(Refusal) -> Void
 
     /// Who is on the other end of one socket.
     struct Caller: Hashable, Sendable {
@@ -40,8 +40,7 @@ struct MemberRoutes: RouteGroup {
             APIRoute(.put, "/v1/cluster/gate", rate: Self.rate) { call in
                 let wish = try call.decoded(GateRequest.self)
                 if wish.isOpen { try await checkPlace() }
-                try await agent.setGate(
-                    caller.machine, port: ClusterPorts.write, isOpen: wish.isOpen, sequence: wish.sequence)
+                try await setGate(wish)
                 return try Answer.ok()
             },
         ]
@@ -110,47 +109,41 @@ struct MemberRoutes: RouteGroup {
     }
 
     private func changeRule(_ call: APICall) async throws(Refusal) -> Answer {
-        let wish = try call.decoded(ChangeRuleRequest.self)
-        try MemberBounds.check(wish.rule)
+        var wish = try call.decoded(ChangeRuleRequest.self)
+        wish.rule = MemberBounds.cut(wish.rule)
+        try MemberBounds.check(wish.rule, of: caller.cluster)
         try await checkPlace()
-        let former = try await former(of: wish)
-        if let present = former, present.revision > wish.expectedRevision {
-            return try Answer.json(ChangeOutcome(isApplied: false, revision: present.revision))
+        let former = try await former(at: wish.expectedRevision)
+        guard former?.revision ?? 0 == wish.expectedRevision else {
+            return try Answer.json(ChangeOutcome(isApplied: false, revision: former?.revision ?? 0))
         }
-        let outcome = try await store.put(MemberBounds.cut(wish.rule), over: wish.expectedRevision)
+        try await check(wish.rule, over: former?.rule)
+        let outcome = try await store.put(wish.rule, over: wish.expectedRevision)
         if outcome.isApplied { Self.log(wish.rule, over: former?.rule, of: caller, by: call.logger) }
         return try Answer.json(outcome)
     }
 
-    /// The rule that is replaced.
+    /// The rule with this revision; or the present one, where the store has another one by now.
+    private func former(at revision: Int64) async throws(Refusal) -> KnownRule? {
+        if let known = store.knownRule(at: revision) { return known }
+        return try await store.presentRule()
+    }
+
+    /// A rule is measured by the one that it replaces, and by no other: what came between the two would be undone.
     ///
     /// - Throws: where the member may not make that of it.
-    private func former(of wish: ChangeRuleRequest) async throws(Refusal) -> KnownRule? {
-        let known = store.knownRule(upTo: wish.expectedRevision)
-        // Who was chosen decides on a call that its host has not heard of yet, and nobody leads meanwhile: that is measured by
-        // the rule of before.
-        if let known, known.revision == wish.expectedRevision || wish.rule.epoch > known.rule.epoch {
-            do throws(UnlawfulChange) {
-                try wish.rule.check(asChangeOf: known.rule, by: caller.member)
-                return known
-            } catch {
-                guard known.revision < wish.expectedRevision else { throw refusal(error) }
-            }
-        }
-        let present = try await store.presentRule()
-        // The store refuses it then.
-        if let present, present.revision != wish.expectedRevision { return present }
-        let wanted = present == nil ? try await store.wantedMembers() : []
+    private func check(_ rule: ClusterRule, over former: ClusterRule?) async throws(Refusal) {
+        let wanted = former == nil ? try await store.wantedMembers() : []
         do throws(UnlawfulChange) {
-            if let present {
-                try wish.rule.check(asChangeOf: present.rule, by: caller.member)
+            if let former {
+                // Words were cut by the host that wrote them, which may be of another version.
+                try rule.check(asChangeOf: MemberBounds.cut(former), by: caller.member)
             } else {
-                try wish.rule.check(asFirstOf: wanted, by: caller.member)
+                try rule.check(asFirstOf: wanted, by: caller.member)
             }
         } catch {
             throw refusal(error)
         }
-        return present
     }
 
     private func refusal(_ fault: UnlawfulChange) -> Refusal {
@@ -181,8 +174,7 @@ struct MemberRoutes: RouteGroup {
         }
         try MemberBounds.check(wish.heartbeat)
         try await checkPlace()
-        var known = store.knownRule(upTo: wish.ruleRevision)
-        if known?.revision != wish.ruleRevision { known = try await store.presentRule() }
+        let known = try await former(at: wish.ruleRevision)
         guard let known, known.revision == wish.ruleRevision else {
             return try Answer.json(ChangeOutcome(isApplied: false, revision: known?.revision ?? 0))
         }
@@ -204,7 +196,7 @@ struct MemberRoutes: RouteGroup {
         guard report.member == caller.member else {
             throw Refusal(.invalid, "member \(caller.member) cannot report for \(report.member)")
         }
-        try MemberBounds.check(report)
+        try MemberBounds.check(report, of: caller.cluster)
         _ = try await store.isPlaced()
         warden.noteReport(report, by: caller.machine)
         return try Answer.json(try await store.put(MemberBounds.cut(report)))

@@ -5,6 +5,7 @@ import RoostLinux
 import RoostModel
 public import RoostPlanet
 public import RoostStore
+import RoostWire
 public import ServiceLifecycle
 
 /// One socket for each member machine of this host. The machine sees it as `/.roost/api`; by the socket the host
@@ -85,8 +86,12 @@ public struct MemberSockets: Service {
             try? await Task.sleep(for: Self.retryPause)
         }
         let routes = MemberRoutes(
-            caller: caller, agent: agent, watcher: watcher,
-            store: MemberStore(caller: caller, watcher: watcher, store: store), warden: warden)
+            caller: caller, watcher: watcher, store: MemberStore(caller: caller, watcher: watcher, store: store),
+            warden: warden
+        ) { [agent] wish throws(Refusal) in
+            try await agent.setGate(
+                caller.machine, port: ClusterPorts.write, isOpen: wish.isOpen, sequence: wish.sequence)
+        }
         let door = APIDoor(.socket(path: folder + "/api"), for: .member(caller.machine), limits: .member)
         await APIServer(door, [routes], bounds: bounds, logger: logger).keepServing()
     }

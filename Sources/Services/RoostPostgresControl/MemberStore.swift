@@ -12,17 +12,21 @@ struct MemberStore: Sendable {
     let store: any Store
     /// What this member may still write.
     let allowance = ByteAllowance(MemberBounds.bytesPerSecondMax, burst: MemberBounds.burstBytesMax)
-    /// The last rule that this member has written: it goes on from that before its host has heard of it.
-    let written = LastRule()
+    /// What this member has read and written of the rule: it goes on from that before its host has heard of it.
+    let noted = NotedRules()
 
     /// As the store has them at this moment.
     func read() async throws(Refusal) -> (records: Planet.ClusterRecords?, secrets: ClusterSecrets?) {
+        let number = watcher.listing(of: caller.cluster)
         let listing: Listing
         do { listing = try await store.read(.prefix(StoreKeys.cluster(caller.cluster)), at: nil) } catch {
             throw Refusal(store: error)
         }
         var planet = Planet()
         _ = planet.apply(.listing(listing))
+        if let records = planet.clusters[caller.cluster], let rule = records.rule {
+            noted.note(KnownRule(rule: rule, revision: records.ruleRevision), since: number)
+        }
         // What was just read counts more than what was heard before.
         var secrets = planet.clusters[caller.cluster]?.secrets ?? watcher.read { $0.clusters[caller.cluster]?.secrets }
         if secrets == nil {
@@ -34,9 +38,12 @@ struct MemberStore: Sendable {
     /// - Parameter revision: the rule that it replaces.
     func put(_ rule: ClusterRule, over revision: Int64) async throws(Refusal) -> ChangeOutcome {
         let key = StoreKeys.clusterRule(caller.cluster)
+        let number = watcher.listing(of: caller.cluster)
         let outcome = try await put(
             rule, at: key, under: [try await isThere(), .modified(key: key, equals: Revision(revision))])
-        if outcome.isApplied { written.note(KnownRule(rule: rule, revision: outcome.revision)) }
+        if outcome.isApplied {
+            noted.note(KnownRule(rule: rule, revision: outcome.revision), since: number)
+        }
         return outcome
     }
 
@@ -53,23 +60,24 @@ struct MemberStore: Sendable {
 
     // MARK: - What it is measured by
 
-    /// The rule with this revision, or an older one, as far as this host knows it without asking.
-    func knownRule(upTo revision: Int64) -> KnownRule? {
-        let heard = watcher.read { planet in
-            planet.clusters[caller.cluster].flatMap { records in
-                records.rule.map { KnownRule(rule: $0, revision: records.ruleRevision) }
-            }
+    /// The rule with exactly this revision, where this host knows it without asking. A member knows of a revision by what its
+    /// host hears, by what it was answered, and by what it has written: all three are here.
+    func knownRule(at revision: Int64) -> KnownRule? {
+        if let records = watcher.heard(caller.cluster), records.ruleRevision == revision, let rule = records.rule {
+            return KnownRule(rule: rule, revision: revision)
         }
-        return [heard, written.rule].compactMap(\.self).filter { $0.revision <= revision }.max {
-            $0.revision < $1.revision
-        }
+        return noted.rule(at: revision, since: watcher.listing(of: caller.cluster))
     }
 
     /// The present rule, as the store has it now.
     func presentRule() async throws(Refusal) -> KnownRule? {
-        try await store.record(ClusterRule.self, at: StoreKeys.clusterRule(caller.cluster)).map {
-            KnownRule(rule: $0.record, revision: $0.revision.number)
+        let number = watcher.listing(of: caller.cluster)
+        guard let stored = try await store.record(ClusterRule.self, at: StoreKeys.clusterRule(caller.cluster)) else {
+            return nil
         }
+        let present = KnownRule(rule: stored.record, revision: stored.revision.number)
+        noted.note(present, since: number)
+        return present
     }
 
     /// Those that the cluster shall have, as the store has it now.
@@ -134,11 +142,27 @@ struct KnownRule: Hashable, Sendable {
     var revision: Int64
 }
 
-/// What a member has written last.
-final class LastRule: Sendable {
-    private let state: Mutex<KnownRule?> = Mutex(nil)
+/// Rules by their revisions, as the store had them. A store that goes back gives revisions again: what was noted is forgotten
+/// with the first lower one, and whenever the cluster is listed anew.
+final class NotedRules: Sendable {
+    /// What was read, what was written over it, and one that was on its way meanwhile.
+    static let countMax = 3
 
-    var rule: KnownRule? { state.withLock { $0 } }
+    private let state: Mutex<(rules: [KnownRule], listing: UInt64)> = Mutex(([], 0))
 
-    func note(_ rule: KnownRule) { state.withLock { $0 = rule } }
+    /// - Parameter listing: the number of the listing that this host went on from before it asked.
+    func note(_ rule: KnownRule, since listing: UInt64) {
+        state.withLock { state in
+            if state.listing != listing || (state.rules.last?.revision ?? 0) > rule.revision { state.rules = [] }
+            state.listing = listing
+            state.rules.removeAll { $0.revision == rule.revision }
+            state.rules = (state.rules + [rule]).suffix(Self.countMax)
+        }
+    }
+
+    func rule(at revision: Int64, since listing: UInt64) -> KnownRule? {
+        state.withLock { state in
+            state.listing == listing ? state.rules.first { $0.revision == revision } : nil
+        }
+    }
 }

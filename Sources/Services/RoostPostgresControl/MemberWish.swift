@@ -35,9 +35,7 @@ enum MemberWish: Hashable, Sendable {
         of spec: ClusterSpec, _ records: Planet.ClusterRecords, _ rule: ClusterRule,
         beside published: Set<MemberName> = []
     ) throws(Refusal) -> Course {
-        let named = records.everNamed.union(published).union(spec.members.map(\.name))
-        let numbers = named.compactMap { PostgresNames.number(of: $0, in: spec.name) }
-        var course = Course(lastNumber: max(spec.lastNumber ?? 0, numbers.max() ?? 0))
+        var course = Course(lastNumber: records.lastNumber(of: spec, beside: published))
         var leavers: [MemberName] = []
         switch self {
         case .add(let region, let host): try Self.add(region, host, to: &course, of: spec)

@@ -65,12 +65,78 @@ import Testing
     @Test func theEpochOfTheLastByteGoesBeforeTheLength() throws {
         let later = [first, Reign(epoch: Epoch(2), leader: names[1], begin: LSN(80))]
         var rule = rule(members: 3)
+        rule.epoch = Epoch(2)
+        rule.leader = names[1]
+        rule.history = later
         rule.recruitment?.epoch = Epoch(3)
         let reports = [answer(2, end: 90, chain: later, promised: 3), answer(3, end: 500, promised: 3)]
-        let next = try #require(RecruitmentTally(rule: rule, reports: reports)?.verdict(hasWaited: false))
+        let next = try #require(RecruitmentTally(rule: rule, reports: reports)?.verdict(hasWaited: true))
         #expect(next.leader == names[1])
         // The history is that of the bytes it goes on from.
         #expect(next.history == later + [Reign(epoch: Epoch(3), leader: names[1], begin: LSN(90))])
+    }
+
+    @Test("An answer of which no lawful rule could be made counts as none, and is told")
+    func answersThatCannotBe() throws {
+        let rule = rule(members: 3)
+        func reign(_ epoch: UInt64, _ begin: UInt64) -> Reign {
+            Reign(epoch: Epoch(epoch), leader: names[2], begin: LSN(begin))
+        }
+        let chains = [
+            [first, reign(1_000_000_000, 5)], [first, reign(2, 5)], [reign(1, 0)], [first, first],
+            [reign(1, 9), first],
+        ]
+        for chain in chains {
+            let lie = answer(3, end: 1 << 50, chain: chain)
+            let alone = try #require(RecruitmentTally(rule: rule, reports: [answer(2, end: 100), lie]))
+            #expect(alone.verdict(hasWaited: true) == nil, "\(chain)")
+            #expect(alone.obstacle?.contains("m3 cannot be believed: it shows ") == true, "\(chain)")
+            let enough = try #require(
+                RecruitmentTally(rule: rule, reports: [answer(1, end: 120), answer(2, end: 100), lie]))
+            let next = try #require(enough.verdict(hasWaited: true))
+            #expect(next.leader == names[0] && enough.obstacle == nil)
+            try next.check(asChangeOf: rule, by: names[1])
+        }
+    }
+
+    @Test("Whatever members report, what is decided by it is lawful, and can be stored")
+    func everyVerdictIsLawful() throws {
+        var random = SplitMix64(seed: 7)
+        func pick(_ count: UInt64) -> UInt64 { random.next() % count }
+        var verdicts = 0
+        for _ in 0..<20_000 {
+            var rule = rule(members: Int(pick(3)) + 1)
+            rule.epoch = Epoch(4)
+            rule.history = [
+                first, Reign(epoch: Epoch(2), leader: names[1], begin: LSN(5)),
+                Reign(epoch: Epoch(4), leader: names[0], begin: LSN(9)),
+            ]
+            rule.timeline = [nil, 3, 4, ClusterRule.timelineMax][Int(pick(4))]
+            rule.recruitment?.epoch = Epoch(5)
+            rule.recruitment?.proposer = rule.members[0]
+            rule.recruitment?.target = pick(2) == 0 ? nil : rule.members.last
+            let reports = rule.members.map { member in
+                var chain = Array(rule.history.prefix(Int(pick(4))))
+                for _ in 0..<pick(3) {
+                    let epoch = [0, 1, 2, 3, 4, 5, 6, 1 << 53][Int(pick(8))] as UInt64
+                    chain.append(Reign(epoch: Epoch(epoch), leader: names[Int(pick(5))], begin: LSN(pick(20))))
+                }
+                let end = LSN([0, 4, 8, 12, 30, 1 << 62][Int(pick(6))])
+                let position = pick(8) == 0 ? Position(epoch: Epoch(4), end: end) : chain.position(at: end)
+                return MemberReport(
+                    member: member, role: .standby, state: .waiting, promised: Epoch(5), position: position,
+                    timeline: [0, 1, 3, ClusterRule.timelineMax - 1, .max][Int(pick(5))], replayed: end,
+                    isStreaming: false, lagBytes: 0, lagMilliseconds: 0, chain: chain,
+                    cannotLead: pick(9) == 0 ? true : nil)
+            }
+            let tally = try #require(RecruitmentTally(rule: rule, reports: reports))
+            guard let next = tally.verdict(hasWaited: pick(2) == 0) else { continue }
+            verdicts += 1
+            try next.check(asChangeOf: rule, by: rule.members[0])
+            #expect(next.history.count <= ClusterRule.historyMax)
+            #expect((1...ClusterRule.timelineMax).contains(next.timeline ?? 0))
+        }
+        #expect(verdicts > 1000)
     }
 
     @Test func aReignWithoutAByteIsNoHistory() throws {

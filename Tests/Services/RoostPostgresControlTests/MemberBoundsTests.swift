@@ -10,7 +10,16 @@ import Testing
 /// A member's programs are anybody's: what they say is bounded before it goes to every host.
 @Suite struct MemberBoundsTests {
     let member: MemberName
-    init() throws { member = try MemberName("orders-1") }
+    let cluster: AppName
+
+    init() throws {
+        member = try MemberName("orders-1")
+        cluster = try AppName("orders")
+    }
+
+    private func history(_ count: Int) -> [Reign] {
+        (0..<count).map { Reign(epoch: Epoch(UInt64($0) + 1), leader: member, begin: LSN(UInt64($0))) }
+    }
 
     private func rule(members: Int = 1, reigns: Int = 1, request: String = "a", refusal: String? = nil) throws
         -> ClusterRule
@@ -18,7 +27,7 @@ import Testing
         ClusterRule(
             epoch: .first, leader: member, members: try (1...members).map { try MemberName("orders-\($0)") },
             confirmations: 0,
-            history: Array(repeating: Reign(epoch: .first, leader: member, begin: .zero), count: reigns),
+            history: history(reigns),
             switchover: SwitchoverRequest(id: request, target: nil, refusal: refusal))
     }
 
@@ -26,24 +35,28 @@ import Testing
         MemberReport(
             member: member, role: .standby, state: .failed, promised: .first, position: nil, timeline: 1,
             replayed: .zero, isStreaming: false, lagBytes: 0, lagMilliseconds: 0, detail: detail,
-            chain: Array(repeating: Reign(epoch: .first, leader: member, begin: .zero), count: reigns))
+            chain: history(reigns))
     }
 
     @Test func whatFitsPasses() throws {
-        try MemberBounds.check(rule(members: 9, reigns: ClusterRule.historyMax))
-        try MemberBounds.check(report(reigns: ClusterRule.historyMax))
+        try MemberBounds.check(rule(members: 9, reigns: ClusterRule.historyMax), of: cluster)
+        try MemberBounds.check(report(reigns: ClusterRule.historyMax), of: cluster)
         #expect(MemberBounds.cut(report(detail: "no space left")).detail == "no space left")
     }
 
     @Test func listsAreBounded() throws {
-        #expect(throws: Refusal.self) { try MemberBounds.check(rule(members: 10)) }
-        #expect(throws: Refusal.self) { try MemberBounds.check(rule(reigns: ClusterRule.historyMax + 1)) }
-        #expect(throws: Refusal.self) { try MemberBounds.check(rule(request: String(repeating: "a", count: 65))) }
-        #expect(throws: Refusal.self) { try MemberBounds.check(report(reigns: ClusterRule.historyMax + 1)) }
+        #expect(throws: Refusal.self) { try MemberBounds.check(rule(members: 10), of: cluster) }
+        #expect(throws: Refusal.self) { try MemberBounds.check(rule(reigns: ClusterRule.historyMax + 1), of: cluster) }
+        #expect(throws: Refusal.self) {
+            try MemberBounds.check(rule(request: String(repeating: "a", count: 65)), of: cluster)
+        }
+        #expect(throws: Refusal.self) {
+            try MemberBounds.check(report(reigns: ClusterRule.historyMax + 1), of: cluster)
+        }
         var knowing = report(reigns: ClusterRule.historyMax)
         knowing.knowledge = MemberKnowledge(
-            opened: nil, history: (knowing.chain ?? []) + (knowing.chain ?? []), timeline: nil, position: nil)
-        #expect(throws: Refusal.self) { try MemberBounds.check(knowing) }
+            opened: nil, history: history(ClusterRule.historyMax + 1), timeline: nil, position: nil)
+        #expect(throws: Refusal.self) { try MemberBounds.check(knowing, of: cluster) }
     }
 
     @Test("Numbers from which others could not count on, or that they could not add up, are not written")
@@ -52,9 +65,12 @@ import Testing
         func isRefused(_ change: (inout MemberReport) -> Void) -> Bool {
             var said = report()
             change(&said)
-            return (try? MemberBounds.check(said)) == nil
+            return (try? MemberBounds.check(said, of: cluster)) == nil
         }
         #expect(isRefused { $0.promised = last } && isRefused { $0.timeline = .max })
+        // The next leader's timeline is one more.
+        #expect(isRefused { $0.timeline = ClusterRule.timelineMax })
+        #expect(!isRefused { $0.timeline = ClusterRule.timelineMax - 1 })
         #expect(isRefused { $0.lagBytes = .max })
         #expect(isRefused { $0.position = Position(epoch: last, end: .zero) } && isRefused { $0.replayed = LSN(.max) })
         #expect(isRefused { $0.chain = [Reign(epoch: last, leader: member, begin: .zero)] })
@@ -65,13 +81,61 @@ import Testing
                 $0.knowledge = MemberKnowledge(
                     opened: nil, history: [], timeline: nil, position: nil, membership: Membership(of: rule))
             })
-        #expect(throws: Refusal.self) { try MemberBounds.check(rule) }
+        #expect(throws: Refusal.self) { try MemberBounds.check(rule, of: cluster) }
         rule.changes = nil
         rule.recruitment = Recruitment(epoch: last, proposer: member, reason: .leaderSilent)
-        #expect(throws: Refusal.self) { try MemberBounds.check(rule) }
+        #expect(throws: Refusal.self) { try MemberBounds.check(rule, of: cluster) }
         let view = StandbyView(member: member, isConfirming: true, behindBytes: .max)
         let beat = Heartbeat(epoch: .first, leader: member, sequence: 1, isOpen: true, standbys: [view])
         #expect(throws: Refusal.self) { try MemberBounds.check(beat) }
+    }
+
+    @Test("Whoever led is a member of this cluster by name, and reigns follow one another", arguments: [true, false])
+    func reigns(ofRule: Bool) throws {
+        func isRefused(_ reigns: [Reign]) throws -> Bool {
+            var (rule, report) = (try self.rule(), self.report())
+            rule.history = reigns
+            report.chain = reigns
+            do {
+                if ofRule {
+                    try MemberBounds.check(rule, of: cluster)
+                } else {
+                    try MemberBounds.check(report, of: cluster)
+                }
+                return false
+            } catch {
+                return true
+            }
+        }
+        #expect(try !isRefused(history(3)))
+        #expect(try isRefused(history(3).reversed()) && isRefused([history(1)[0], history(1)[0]]))
+        for name in ["orders", "orders-0", "orders-02", "orders-1000", "others-1", "orders-x"] {
+            let leader = try MemberName(name)
+            #expect(try isRefused([Reign(epoch: .first, leader: leader, begin: .zero)]), "\(name)")
+        }
+        let stranger = try MemberName("others-1")
+        var said = report()
+        var rule = try rule()
+        rule.members = [stranger]
+        said.knowledge = MemberKnowledge(
+            opened: nil, history: [], timeline: nil, position: nil, membership: Membership(of: rule))
+        #expect(throws: Refusal.self) { try MemberBounds.check(said, of: cluster) }
+        said.knowledge?.membership = nil
+        try MemberBounds.check(said, of: cluster)
+        said.knowledge?.opened = Reign(epoch: .first, leader: stranger, begin: .zero)
+        #expect(throws: Refusal.self) { try MemberBounds.check(said, of: cluster) }
+    }
+
+    @Test("Words that would be long in a record are cut to what they are there; what was cut stays as it is")
+    func wordsInARecord() throws {
+        for word in ["\"", "\\", "\n", "/", "\u{1}", "ä", "🦆", "x"] {
+            let text = String(repeating: word, count: 4000)
+            let cut = MemberBounds.cut(text)
+            #expect(MemberBounds.cut(cut) == cut)
+            let bytes = try RecordCodec.write(report(detail: cut)).count - RecordCodec.write(report(detail: "")).count
+            #expect(bytes <= MemberBounds.detailBytesMax + 8, "\(word)")
+        }
+        #expect(MemberBounds.cut("a\u{1b}[0m\nb") == "a [0m\nb")
     }
 
     @Test("Words are cut and the report is taken: it is needed all the same")

@@ -1,11 +1,11 @@
 import RoostFailover
 import RoostModel
-import RoostPlanet
 import RoostPlans
 import RoostStore
 import Testing
 
 @testable import RoostControl
+@testable import RoostPlanet
 @testable import RoostPostgresControl
 
 /// Members that come and go: what is asked for, what is refused, and what is made and taken apart because of it.
@@ -363,6 +363,64 @@ import Testing
             Transaction(then: [try .put(knowing, at: StoreKeys.report(world.cluster, knowing.member))]))
         seen = try await records(world)
         #expect(try next() == ["db-6"])
+    }
+
+    @Test(
+        "What members say uses up no numbers: little of it is believed, and of this cluster",
+        arguments: ["report", "knowledge", "rule"])
+    func numbersThatSomebodyMadeUp(place: String) async throws {
+        let world = try await ready()
+        defer { world.remove() }
+        let present = try await records(world)
+        var spec = try #require(present.spec)
+        func last(_ names: [String]) throws -> Int {
+            var seen = present
+            let reigns = try names.enumerated().map { index, name in
+                Reign(epoch: Epoch(UInt64(index) + 1), leader: try MemberName(name), begin: .zero)
+            }
+            switch place {
+            case "rule": seen.rule?.history = reigns
+            case "report": seen.reports[try MemberName("db-2")]?.chain = reigns
+            default:
+                seen.reports[try MemberName("db-2")]?.knowledge = MemberKnowledge(
+                    opened: nil, history: reigns, timeline: nil, position: nil)
+            }
+            return seen.lastNumber(of: spec, beside: [])
+        }
+        #expect(try last(["db-998"]) == 3 && last(["db-13"]) == 3 && last(["other-5", "db-04"]) == 3)
+        #expect(try last(["db-12"]) == 12 && last(["db-998", "db-5"]) == 5)
+        spec.lastNumber = 20
+        #expect(try last(["db-29"]) == 29 && last(["db-30"]) == 20)
+        spec.lastNumber = 995
+        #expect(try last(["db-999"]) == 995 && last(["db-997"]) == 997)
+        spec.lastNumber = 999
+        #expect(try last(["db-999"]) == 999)
+    }
+
+    @Test("A cluster is made of numbers above those of machines that are still there from one of its name")
+    func numbersOfAFormerCluster() async throws {
+        let world = try await ClusterWorld()
+        defer { world.remove() }
+        func directory(beside former: [String]) throws -> ClusterDirectory {
+            let names = Set(try former.map { try MemberName($0) })
+            return ClusterDirectory(
+                store: world.store, prefixes: [try IPv4Prefix("203.0.113.0/24")], keepsSecretsApart: { true },
+                published: { $0 == world.cluster ? names : [] }
+            ) { _, _ in
+                ClusterSecrets(
+                    ownerPassword: "a", replicationPassword: "b", authorityCertificate: "c", serverCertificate: "d",
+                    serverKey: "e")
+            }
+        }
+        let order = ClusterDirectory.Order(
+            name: world.cluster, regions: Array(repeating: world.hosts.region, count: 3), volumeSize: .gibibytes(1),
+            guest: MachineGuest(cpuKind: .shared, cpus: 1, memoryMebibytes: 512), image: "docker.example/postgres:17")
+        let refusal = try #require(
+            await #expect(throws: Refusal.self) { try await directory(beside: ["db-997"]).create(order) })
+        #expect(refusal.code == .failedPrecondition && refusal.message.contains("db-997"))
+        let spec = try await directory(beside: ["db-2", "db-4", "other-9"]).create(order)
+        #expect(spec.members.map(\.name.text) == ["db-5", "db-6", "db-7"] && spec.lastNumber == 7)
+        #expect(try await records(world).spec == spec)
     }
 
     @Test("How many there are to be in one region is no word on a change in another")
