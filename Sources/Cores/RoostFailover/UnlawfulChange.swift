@@ -63,7 +63,7 @@ extension ClusterRule {
         if let wish = restart, wish.refusal == nil { lawful.restart?.refusal = next.restart?.refusal }
         guard let step = change?.current, let other = next.change else { return lawful }
         // That the store went back is not a member's word for why it refuses: who was to come would never be taken apart.
-        if other.refusal != MemberChange.storeWentBack { lawful.change?.refusal = other.refusal }
+        if other.refusal != MemberChange.refusalOfLostStore { lawful.change?.refusal = other.refusal }
         lawful.change?.isPrepared = other.isPrepared
         guard other.done.count > change?.done.count ?? 0, recruitment == nil else { return lawful }
         guard changes ?? 0 < .max else { throw UnlawfulChange("no step can be taken any more: they are counted") }

@@ -113,7 +113,7 @@ import Testing
         #expect(!isTaken(0, over: refused) { $0.change?.refusal = nil })
         #expect(!isTaken(0, over: refused) { $0.change?.isPrepared = true })
         // By that nobody would ever be taken apart.
-        #expect(!isTaken(0) { $0.change?.refusal = MemberChange.storeWentBack })
+        #expect(!isTaken(0) { $0.change?.refusal = MemberChange.refusalOfLostStore })
         #expect(
             !isTaken(0) { $0.change = nil } && !isTaken(0) { $0.switchover = SwitchoverRequest(id: "b", target: nil) })
         #expect(!isTaken(0) { $0.pause = WishTerm(beganAt: 0, length: .seconds(1)) })
