@@ -122,7 +122,8 @@ public struct ClusterSpec: Hashable, Sendable, Codable {
 
     /// One place in the cluster.
     public struct MemberSpec: Hashable, Sendable, Codable {
-        /// `<cluster>-<number>`: numbered from 1, in the order in which they came.
+        /// `<cluster>-<number>`: numbered from 1, or above machines that are left of a cluster of that name, in the order in
+        /// which they came.
         public var name: MemberName
         /// Hard: the member is placed there or nowhere.
         public var region: RegionCode
