@@ -139,7 +139,10 @@ extension FailoverMember {
         unstoredSince = since
         guard now >= since + unstoredWait(rule) else { return }
         var next = rule
-        next.recruitment = recruitment
+        // Whoever called, or was to lead, may be no member any more: its host would not take that.
+        let isOfMembers = ([recruitment.proposer] + [recruitment.target].compactMap(\.self)).allSatisfy(
+            rule.members.contains)
+        next.recruitment = isOfMembers ? recruitment : call(of: state.promised, by: name, rule)
         changeRule(next, now)
     }
 

@@ -253,6 +253,20 @@ import Testing
         #expect(waited >= .seconds(1) && waited <= .milliseconds(1300))
     }
 
+    /// Whoever called has been removed meanwhile, and a host takes calls of members only.
+    @Test func aPromiseToOneThatHasLeftIsBroughtInItsOwnName() throws {
+        var talk = try Talk()
+        talk.heed()
+        talk.end()
+        talk.end(.end(LSN(1000), timeline: 1))
+        let (caller, name) = (talk.names[2], talk.names[1])
+        talk.dialogue.change { rule in rule.members.removeAll { $0 == caller } }
+        #expect(unstored(&talk) != nil)
+        let (rule, next) = (try #require(talk.dialogue.rule), try #require(talk.change?.rule))
+        #expect(next.recruitment?.proposer == name)
+        try next.check(asChangeOf: rule, by: name)
+    }
+
     /// The process is another, and knows it from its disk alone; the store has not gone back.
     @Test func aPromiseThatTheStoreDoesNotKnowOutlivesTheProcess() throws {
         var talk = try Talk()
