@@ -111,7 +111,7 @@ MUTATIONS = [
         "UnlawfulChangeTests/fieldsOfANewerVersion"),
     Mutation(
         "a leader's own word for a store that went back is believed", CORE + "UnlawfulChange.swift",
-        "if other.refusal != MemberChange.storeWentBack { lawful", "do { lawful", "UnlawfulChangeTests/wishes"),
+        "if other.refusal != MemberChange.refusalOfLostStore { lawful", "do { lawful", "UnlawfulChangeTests/wishes"),
     Mutation(
         "an answer counts of which no lawful rule can be made", CORE + "RecruitmentTally.swift",
         "= breakage == nil ? said : []", "= false ? said : []", "RecruitmentTallyTests/answersThatCannotBe"),

@@ -34,14 +34,7 @@ extension ClusterSimulation {
             members[member].frozenUntil = time + long
             schedule(.thaw(member), after: long)
         case .cutOneWay, .cutBothWays, .isolate: cutWays(fault, member, for: long)
-        case .loseBeats:
-            let isOneWay = random.chance(30)
-            let isToOthers = random.chance(50)
-            let ways = ways(of: member).filter {
-                $0.0 != storePlace && $0.1 != storePlace && (!isOneWay || ($0.0 == member) == isToOthers)
-            }
-            for (from, to) in ways { beatCuts[from][to] += 1 }
-            schedule(.repair(.letBeats(ways)), after: long)
+        case .loseBeats: cutBeats(of: member, for: long)
         case .loseCalls: callsLostUntil = time + long
         case .crashWhenCalled:
             for every in made where random.chance(50) {
@@ -92,6 +85,16 @@ extension ClusterSimulation {
             store.changeRule { $0.pause = nil }
             publish()
         }
+    }
+
+    private func cutBeats(of member: Int, for long: Int) {
+        let isOneWay = random.chance(30)
+        let isToOthers = random.chance(50)
+        let ways = ways(of: member).filter {
+            $0.0 != storePlace && $0.1 != storePlace && (!isOneWay || ($0.0 == member) == isToOthers)
+        }
+        for (from, to) in ways { beatCuts[from][to] += 1 }
+        schedule(.repair(.letBeats(ways)), after: long)
     }
 
     func crash(_ member: Int, for duration: Int) {
