@@ -150,6 +150,7 @@ public final class Member: Sendable {
             if waiting.isEmpty || BootClock.now() >= core.wakeAt { waiting.append(.tick) }
             for event in waiting {
                 let now = BootClock.now()
+                core.lacksRoomToStart = lacksRoomToStart
                 let actions = core.receive(event, now: now)
                 for action in actions {
                     if case .exit = action {
@@ -237,25 +238,17 @@ public final class Member: Sendable {
             }
         case .report(var report):
             report.detail = detail(of: report)
-            if report.chain != nil, lacksRoomToStart {
-                report.cannotLead = true
-                report.detail = [report.detail, "no room on its volume to start"].compactMap(\.self).joined(
-                    separator: "; ")
-            }
             promises.note(report)
             later(.reportAnswered(.unavailable)) { [report] in .reportAnswered(link.report(report)) }
         case .postgres(let operation, let id): operations.start(operation, id)
         case .setGate(let isOpen):
             promises.note(gateIsOpen: isOpen)
             gate.set(isOpen: isOpen)
-        case .beat(var beat):
-            if beat.answer != nil, lacksRoomToStart { beat.answer?.cannotLead = true }
-            beats.send(beat)
+        case .beat(let beat): beats.send(beat)
         case .exit: break
         }
     }
 
-    /// What its log on disk says counts, but it could not start.
     private var lacksRoomToStart: Bool { !instance.isRunning && instance.isShortOfRoom }
 
     /// What people want to know besides: how far a copy is, why Postgres ended, that the volume is full.

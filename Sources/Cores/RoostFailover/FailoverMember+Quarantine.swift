@@ -40,6 +40,8 @@ extension FailoverMember {
     /// called for directly, which the store may never have had.
     mutating func noteCalled(_ seen: StoreView, _ source: ViewSource, _ now: Moment) {
         guard let rule = seen.rule else { return }
+        // From now on a store that calls for less has gone back.
+        if let direct = state.direct, rule.recruitment?.epoch ?? rule.epoch >= direct { save { $0.direct = nil } }
         guard (rule.recruitment?.epoch ?? rule.epoch) < state.promised, !hasPromisedDirectly(beyond: rule) else {
             undercuts = 0
             return

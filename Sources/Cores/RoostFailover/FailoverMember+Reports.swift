@@ -142,15 +142,17 @@ extension FailoverMember {
             timeline: answer == nil ? reports.timeline : reports.endTimeline,
             replayed: counted(reports.replayed), isStreaming: false, lagBytes: 0, lagMilliseconds: 0, detail: detail,
             chain: answer?.chain,
-            cannotLead: (answer == nil ? live == nil && seen != nil : reports.divergence != nil || !isUp) ? true : nil,
+            cannotLead: (answer == nil
+                ? live == nil && seen != nil : reports.divergence != nil || !isUp || lacksRoomToStart) ? true : nil,
             asksToReplace: asksLeave ? true : nil, skills: MemberSkill.known, knowledge: knowledge,
             keptSince: state.keptSince)
         if answer != nil, let divergence = reports.divergence {
             let why = "somebody else promoted its Postgres: its log left the cluster's history at \(divergence.agreed)"
             report.detail = detail.map { "\(why); \($0)" } ?? why
         }
+        let room = answer != nil && lacksRoomToStart ? "no room on its volume to start" : nil
         let words = [
-            report.detail, denialWords, hangWords(now), pauseWords(now), restartWords(now), changeWords(),
+            report.detail, room, denialWords, hangWords(now), pauseWords(now), restartWords(now), changeWords(),
         ].compactMap(\.self)
         report.detail = words.isEmpty ? nil : words.joined(separator: "; ")
         if gateIsOpen, let gateObstacle { report.detail = "clients are not let in: \(gateObstacle)" }

@@ -137,6 +137,10 @@ public struct FailoverMember: Sendable {
     var verdictSince: SufficientSince?
     var reports = ReportDesk()
 
+    /// Postgres does not run, and its volume has no room for it to start: what its log on disk says counts, but it could not
+    /// lead. The shell knows, and says so before each event.
+    public var lacksRoomToStart = false
+
     // What members hear of each other directly.
     var listening = Listening()
     var summons: Summons?

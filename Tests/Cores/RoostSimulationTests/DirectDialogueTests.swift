@@ -260,7 +260,8 @@ import Testing
         talk.end()
         talk.end(.end(LSN(1000), timeline: 1))
         let (caller, name) = (talk.names[2], talk.names[1])
-        talk.dialogue.change { rule in rule.members.removeAll { $0 == caller } }
+        let other = try MemberName("m4")
+        talk.dialogue.change { rule in rule.members = rule.members.map { $0 == caller ? other : $0 } }
         #expect(unstored(&talk) != nil)
         let (rule, next) = (try #require(talk.dialogue.rule), try #require(talk.change?.rule))
         #expect(next.recruitment?.proposer == name)
@@ -293,11 +294,10 @@ import Testing
         talk.end(.end(LSN(1000), timeline: 1))
         let former = talk.dialogue
         talk.dialogue.change {
-            $0.recruitment = Recruitment(epoch: Epoch(3), proposer: $0.leader, reason: .leaderSilent)
-            $0.epoch = Epoch(2)
+            $0.recruitment = Recruitment(epoch: Epoch(2), proposer: $0.members[2], reason: .leaderSilent)
         }
         talk.tell(.viewed(talk.dialogue.view, by: .watch))
-        #expect(talk.saved?.promised == Epoch(3) && talk.saved?.direct == nil)
+        #expect(talk.saved?.promised == Epoch(2) && talk.saved?.direct == nil)
         talk.dialogue.rule = former.rule
         talk.dialogue.ruleRevision += 10
         talk.dialogue.revision += 10
