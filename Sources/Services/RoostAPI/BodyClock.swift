@@ -23,7 +23,10 @@ final class BodyClock: ChannelDuplexHandler, RemovableChannelHandler {
             alarm?.cancel()
             alarm = hangUp(context, after: limits.request)
         case .body: break
-        case .end: stop()
+        case .end:
+            // The answer's clock goes on: the next request may come whole before the last answer is taken.
+            alarm?.cancel()
+            alarm = nil
         }
         context.fireChannelRead(data)
     }
