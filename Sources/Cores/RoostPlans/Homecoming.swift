@@ -21,18 +21,18 @@ public enum Homecoming {
             spec.members.contains { $0.name == member && $0.region == home }
         }
         // Whoever lags, or is away, is waited for: then it is the cluster that needs its leader.
-        guard !isAtHome(rule.leader), !isLedAway(spec, rule, isAtHome),
+        guard !isAtHome(rule.leader), !isLedByHand(spec, rule),
             rule.members.allSatisfy({ $0 == rule.leader || confirming.contains($0) })
         else { return nil }
         return rule.members.first(where: isAtHome)
     }
 
-    /// Somebody has had another member lead, and that is where it stays, also through failovers, until one at home has led again,
-    /// by whatever way. Of a wish that came to nothing nothing follows.
-    private static func isLedAway(_ spec: ClusterSpec, _ rule: ClusterRule, _ isAtHome: (MemberName) -> Bool) -> Bool {
-        guard let away = spec.ledAway else { return false }
-        let since = rule.history.filter { $0.epoch > away.epoch }.map(\.leader)
-        guard !since.isEmpty, !since.contains(where: isAtHome) else { return false }
-        return away.target.map(since.contains) ?? true
+    /// The present leader is whom somebody has had lead, and stays it until there is another one: by that wish the next reign
+    /// was its own. What comes after it is a failover's, and so is the next reign where the leader has refused the wish.
+    public static func isLedByHand(_ spec: ClusterSpec, _ rule: ClusterRule) -> Bool {
+        guard let away = spec.ledAway, rule.epoch > away.epoch,
+            rule.history.first(where: { $0.epoch > away.epoch })?.epoch == rule.epoch
+        else { return false }
+        return away.target.map { $0 == rule.leader } ?? true
     }
 }

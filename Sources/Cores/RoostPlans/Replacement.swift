@@ -99,7 +99,7 @@ public enum Replacement {
         world.rule.members.compactMap { member in
             guard let machine = world.failed[member], let host = world.placements[member]?.host else { return nil }
             return "\(member) cannot be started on \(host), which answers and has its data: it is not replaced by "
-                + "itself; why it fails: roost machines events \(machine)"
+                + "itself; why it fails: roost machines events \(world.spec.name) \(machine)"
         }
     }
 
@@ -110,7 +110,7 @@ public enum Replacement {
         if world.isPaused { return "the cluster is paused" }
         if !world.isOpen { return "\(rule.leader) lets no clients in" }
         if let takenBack = world.takenBack {
-            let attempts = world.spec.attempts.flatMap { $0.member == member ? $0.count : nil } ?? 1
+            let attempts = world.spec.attempts?.count ?? 1
             let pause = pause(after: attempts, of: term)
             if takenBack < pause {
                 let why = rule.change?.refusal.map { " (\($0))" } ?? ""

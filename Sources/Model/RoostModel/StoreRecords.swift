@@ -189,7 +189,7 @@ public struct ClusterSpec: Hashable, Sendable, Codable {
 
 /// That somebody wanted the cluster to be led from elsewhere than its home.
 public struct LedAway: Hashable, Sendable, Codable {
-    /// The epoch in which it was asked for. As soon as a member at home leads in a later one, it is over.
+    /// The epoch in which it was asked for. It is about the next reign, and over with that.
     public var epoch: Epoch
     /// Who was to lead. Nil: any other member.
     public var target: MemberName?

@@ -77,6 +77,9 @@ public struct SurvivalBody: Sendable, Codable, Hashable {
     /// What the store does not survive, in words: it is in ``hosts`` and ``regions`` too. Nil: nothing, or nobody knows, and
     /// from a host of a version before.
     public var store: String?
+    /// Somebody has had the present leader lead, so that it stays it, away from ``home`` too, until there is another one. Nil: nobody
+    /// has, and from a host of a version before.
+    public var isLedByHand: Bool?
 
     /// As the asked host judges what it has heard.
     public init(
@@ -89,5 +92,10 @@ public struct SurvivalBody: Sendable, Codable, Hashable {
         self.now = now
         self.hosts = hosts
         self.regions = regions
+    }
+
+    enum CodingKeys: String, CodingKey {
+        case wanted, home, now, hosts, regions, store
+        case isLedByHand = "led_by_hand"
     }
 }

@@ -158,7 +158,7 @@ extension ClusterDirectory {
             former.left.contains(where: { $0.kind == .add && !present.members.contains($0.member) })
         else { return }
         // What is taken back is destroyed: nobody asks for that in a store that may have gone back, whoever is heard or not.
-        guard records.objectors().isEmpty else { return }
+        if let word = records.reversal(as: records.objectors(), of: name) { throw Refusal(.failedPrecondition, word) }
         var rule = present
         rule.change?.refusal = why
         rule.change?.isPrepared = nil
@@ -201,14 +201,14 @@ extension ClusterDirectory {
 }
 
 extension ClusterSpec {
-    /// Counts replacements of one member that nobody has asked for, as long as nothing else comes between them; and says of the
-    /// one that comes in such a one that it shares no host.
+    /// Counts replacements that nobody has asked for, of whichever members, as long as nothing else comes between them; and says
+    /// of the one that comes in such a one that it shares no host.
     fileprivate mutating func noteAttempt(at wish: MemberWish, isAutomatic: Bool, after former: MemberChange?) {
         guard isAutomatic, let leaver = wish.leaver else {
             attempts = nil
             return
         }
-        let isNext = former?.isAutomatic == true && former?.refusal != nil && attempts?.member == leaver
+        let isNext = former?.isAutomatic == true && former?.refusal != nil
         attempts = ReplacementAttempts(
             member: leaver, count: (isNext ? attempts?.count ?? 0 : 0) + 1,
             avoided: isNext ? attempts?.avoided ?? [] : [])

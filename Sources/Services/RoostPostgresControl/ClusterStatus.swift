@@ -5,6 +5,7 @@ import RoostLinux
 import RoostModel
 import RoostPlacement
 import RoostPlanet
+import RoostPlans
 import RoostWire
 
 /// A cluster's records put together into what a person asks for.
@@ -71,6 +72,7 @@ enum ClusterStatus {
         _ status: ClusterBody.Status
     ) -> SurvivalBody {
         var body = SurvivalBody(wanted: spec.survive, home: spec.home, now: nil, hosts: nil, regions: nil)
+        if let rule = records.rule, Homecoming.isLedByHand(spec, rule) { body.isLedByHand = true }
         guard status == .ready || status == .degraded, let rule = records.rule else { return body }
         let seats = rule.members.compactMap { member in
             let isSilent = words(for: silence.members[member], max: ClusterSilence.reportMax) != nil

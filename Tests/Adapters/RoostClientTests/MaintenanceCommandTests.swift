@@ -369,6 +369,7 @@ import Testing
         }
         // A host of a version before has the number alone.
         var former = recovery
+        former.members = [mute, known]
         former.members[1].logEnd = nil
         let (asBefore, _) = try await run([], try Answers.json(former))
         #expect(asBefore.output.contains("0/4B0 of epoch 7"), "\(asBefore)")

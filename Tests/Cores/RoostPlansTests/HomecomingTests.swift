@@ -63,7 +63,7 @@ import Testing
         #expect(leader(nil, changing) == nil)
     }
 
-    @Test("Who was made the leader by hand stays it, also through failovers, until one at home has led again")
+    @Test("Who was made the leader by hand stays it until there is another one, which a failover has made")
     func ledAway() throws {
         var asked = spec
         asked.ledAway = LedAway(epoch: Epoch(2), target: members[1])
@@ -78,7 +78,7 @@ import Testing
             return rule
         }
         #expect(leader(asked, reigns(1)) == nil)
-        #expect(leader(asked, reigns(1, 0)) == nil, "a failover is no way home")
+        #expect(leader(asked, reigns(1, 0)) == members[2] && leader(asked, reigns(0, 1)) == members[2])
         #expect(leader(asked, reigns(1, 2, 0)) == members[2])
         #expect(leader(asked, reigns(0)) == members[2], "not whom somebody asked for")
         asked.ledAway?.target = nil

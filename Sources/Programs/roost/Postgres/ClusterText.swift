@@ -68,7 +68,9 @@ extension ClusterBody {
     /// When it goes back is decided by whoever has the duty, which the asked host does not know: what has to be for it is said.
     private func words(forHome home: RegionCode, _ leading: MemberBody?) -> String {
         guard let leading, leading.region != home else { return home.text }
-        return "\(home); " + Terminal.paint("led from \(leading.region)", .warning)
+        let away = "\(home); " + Terminal.paint("led from \(leading.region)", .warning)
+        if survival?.isLedByHand == true { return away + ", where somebody has switched it over to" }
+        return away
             + ", and goes back when for 10 minutes all members have confirmed and nobody has worked on it"
     }
 
@@ -167,7 +169,7 @@ extension LeftoverBody {
             machine.map { "roost machines destroy \(cluster) \($0) --force" },
             volume.map { "roost volumes destroy \(cluster) \($0)" },
         ]
-        return "no record of the cluster names it, and it counts for nothing; remove it: "
+        return "no record of the cluster names it; when you have seen that nothing of it is needed, remove it: "
             + commands.compactMap(\.self).joined(separator: "; ")
     }
 }

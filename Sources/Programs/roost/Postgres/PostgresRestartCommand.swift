@@ -61,20 +61,24 @@ struct PostgresRestartCommand: AsyncParsableCommand {
     }
 
     private func restart(on planet: Roostds, _ progress: Progress) async throws -> ClusterBody {
-        let former = try await planet.ask { try await $0.cluster(name) }
+        let leader = noSwitchover ? try await planet.ask { try await $0.cluster(name) }.leader : nil
         let id = try await planet.ask {
             try await $0.restart(name, member, handsOver: !noSwitchover, within: timeout.duration)
         }
         var settling = Settling()
+        // As it was when all began.
+        var former: ClusterBody?
         let cluster = try await PostgresWait.until(
             "is started anew", name, on: planet, seeing: try? PlanetOperationID(id),
             orElse: "was not started anew", timeout: timeout.duration, progress: progress,
             advice: "Who waits for whom: roost pg status \(name)"
         ) { cluster in
+            let before = former ?? cluster
+            former = before
             guard let wish = cluster.restart, wish.id == id else { return false }
             if wish.left.isEmpty {
                 return cluster.isServing
-                    && settling.isOver(wish.done.allSatisfy { cluster.showsRunning($0, as: former) })
+                    && settling.isOver(wish.done.allSatisfy { cluster.showsRunning($0, as: before) })
             }
             if let refusal = wish.refusal {
                 throw CommandFailure(
@@ -83,7 +87,7 @@ struct PostgresRestartCommand: AsyncParsableCommand {
             }
             return false
         }
-        if noSwitchover, let leader = former.leader, let present = cluster.leader, present != leader {
+        if let leader, let present = cluster.leader, present != leader {
             progress.tell("\(present) leads now: \(leader) did not stay in office")
         }
         return cluster
