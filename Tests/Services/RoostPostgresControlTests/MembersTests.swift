@@ -310,11 +310,11 @@ import Testing
         let before = try await rule(world)
         var forged = before
         forged.change?.refusal = MemberChange.refusalOfLostStore
-        try forged.check(asChangeOf: before, by: before.leader)
-        for flag in [true, nil] {
+        for flag in [false, true, nil] {
             forged.change?.storeWentBack = flag
             #expect(throws: UnlawfulChange.self) { try forged.check(asChangeOf: before, by: before.leader) }
         }
+        // And where a host of a version before has let it: the flag decides, not the words.
         try await write(world) { $0.change?.refusal = MemberChange.refusalOfLostStore }
         #expect(try await world.settle(under: fence))
         #expect(world.machines.count == 3 && world.volumes.count == 3)
