@@ -205,6 +205,8 @@ struct ClusterWorld {
     let operations: OperationDirectory
     /// The one that is looked at; a copy can look at another one on the same planet.
     var cluster: AppName
+    /// Of each host.
+    var memory = ByteCount.gibibytes(8)
     static let duty = "/roost/duties/clusters"
 
     init(cut: Cuts.Cut? = nil, hosts count: Int = 4) async throws {
@@ -264,7 +266,7 @@ struct ClusterWorld {
             planet.put(
                 HostRecord(
                     host: name, region: hosts.region, generation: Generation(1),
-                    capacity: HostCapacity(cpus: 8, memory: .gibibytes(8), disk: .gibibytes(100)),
+                    capacity: HostCapacity(cpus: 8, memory: memory, disk: .gibibytes(100)),
                     mesh: MeshIdentity(
                         publicKey: "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", endpoint: "198.18.0.1:1",
                         probePort: 1, address: MeshAddress.host(name)),
