@@ -25,7 +25,7 @@ import Testing
     @Test(arguments: [2, 3, 5])
     func pathsThatFailInAnyPatternLoseNothing(members: Int) {
         let paths: [ClusterScenario.Fault] = [.cutOneWay, .cutBothWays, .isolate, .slowMember]
-        for seed in 1...200 as ClosedRange<UInt64> {
+        for seed in 1...100 as ClosedRange<UInt64> {
             if run(ClusterScenario(seed: seed, members: members, faults: paths)).violation != nil { return }
         }
     }

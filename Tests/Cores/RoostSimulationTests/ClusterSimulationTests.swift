@@ -29,9 +29,9 @@ func run(_ scenario: ClusterScenario) -> ClusterRun {
     /// Thousands of clusters, each through its own mix of every kind of fault. Safety at every event; an open primary
     /// within 45 s after healing, every member streaming with the same log within 90 s. (More of them: `roost lab simulate`.)
     @Test(
-        arguments: SeedRange.ranges(members: 3, count: 4000) + SeedRange.ranges(members: 5, count: 2000)
-            + SeedRange.ranges(members: 2, count: 500) + SeedRange.ranges(members: 1, count: 250)
-            + SeedRange.ranges(members: 4, count: 250))
+        arguments: SeedRange.ranges(members: 3, count: 2000) + SeedRange.ranges(members: 5, count: 1000)
+            + SeedRange.ranges(members: 2, count: 300) + SeedRange.ranges(members: 1, count: 150)
+            + SeedRange.ranges(members: 4, count: 150))
     func staysSafeAndRecovers(_ range: SeedRange) {
         var epochs: UInt64 = 0
         var confirmed = 0
