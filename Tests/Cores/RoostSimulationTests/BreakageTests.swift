@@ -41,7 +41,7 @@ import Testing
             // Or its leader sees that it has more than the leader ever wrote, again and again.
             #expect(
                 violation.what.contains("joins the stream") || violation.what.contains("not whole"), "\(violation)")
-        case .discardsWithoutLeave, .givesUpWhatDoesNotStart:
+        case .discardsWithoutLeave:
             #expect(violation.what.contains("removes its data"), "\(violation)")
         case .trustsForeignBytes:
             #expect(
@@ -66,7 +66,8 @@ import Testing
             #expect(violation.what.contains("in a pause"), "\(violation)")
         case .trustsRestoredStore, .believesShortLeader, .rewindsUntried, .trustsShortLeader, .keepsOfficeWhileDown,
             .restartsTogether, .namesUnprepared, .namesUnproven, .asksLessFirst, .stepsAhead, .resignsWhenAlone,
-            .keepsOfficeWhileHung, .leavesSilentStandby, .promisesInMemory, .countsForeignAnswers, .decidesOnMovedRule:
+            .keepsOfficeWhileHung, .leavesSilentStandby, .promisesInMemory, .countsForeignAnswers, .decidesOnMovedRule,
+            .givesUpWhatDoesNotStart:
             Issue.record("has faults of its own")
         }
     }
@@ -76,6 +77,7 @@ import Testing
         .trustsRestoredStore, .believesShortLeader, .rewindsUntried, .trustsShortLeader, .keepsOfficeWhileDown,
         .restartsTogether, .namesUnprepared, .namesUnproven, .asksLessFirst, .stepsAhead, .resignsWhenAlone,
         .keepsOfficeWhileHung, .leavesSilentStandby, .promisesInMemory, .countsForeignAnswers, .decidesOnMovedRule,
+        .givesUpWhatDoesNotStart,
     ]
 
     /// What members may not do with calls and answers that come straight from others.
@@ -128,6 +130,16 @@ import Testing
             ["exchanges its data", "no open primary", "no rule that the store", "opens without", "confirmed"].contains {
                 violation.what.contains($0)
             }, "\(violation)")
+    }
+
+    /// A Postgres that does not come up, again and again, beside a leader that lives.
+    @Test(arguments: [3, 5])
+    func dataGivenUpForAPostgresThatDoesNotStartIsNoticed(members: Int) throws {
+        let violation = try #require(
+            firstViolation(
+                members: members, faults: [.fullVolume, .operationFails, .crashPostgres, .restartMember],
+                breakage: .givesUpWhatDoesNotStart, chaosSeconds: 60))
+        #expect(violation.what.contains("removes its data"), "\(violation)")
     }
 
     @Test func beliefInAShortLeaderIsNoticed() throws {
