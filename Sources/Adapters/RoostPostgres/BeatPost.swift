@@ -6,8 +6,8 @@ import RoostModel
 import RoostWire
 import Synchronization
 
-/// Carries beats from member to member, and with them calls and answers. What is not sealed by a member, was said before or is for another is dropped; nobody is
-/// answered.
+/// Carries beats from member to member, and with them calls and answers. What is not sealed by a member, was said before or is
+/// for another is dropped; nobody is answered.
 final class BeatPost: Sendable {
     /// Between two attempts to have the socket.
     private static let socketPause = Duration.seconds(1)
