@@ -99,6 +99,14 @@ tally() {
     failed=$((failed + bad))
 }
 
+# What failed and why, once more and together: of a long output people are often shown the end alone.
+recall() {
+    local name
+    for name in "$@"; do
+        grep -hE '^✘ Test ' "$logs/$name" | grep -vE '^✘ Test run with ' | cut -c1-600 | sed "s/^/$name: /" | head -n 40
+    done
+}
+
 # The program that runs in a machine's image, where there is no Swift: linked again, with Swift's libraries in it, from the
 # objects of the tests' build. For SwiftPM a static program is another build: it would compile all of it a second time.
 # In what tests can import, SwiftPM calls main by another name; and Foundation does not name all that it is made of.
@@ -127,7 +135,7 @@ prepare || { echo "0 passed, 1 failed"; exit 1; }
 echo "== built in $SECONDS s"
 if [ -n "$filter" ]; then
     run filtered "$lab_limit" --no-parallel --filter "$filter"
-    tally filtered
+    parts=(filtered)
 else
     beside pure "$rooms_limit" --filter "$pure"
     yield_to_others RoostSimulationTests
@@ -136,11 +144,10 @@ else
     wait "${lanes[@]}"
     lanes=()
     run lab "$lab_limit" --no-parallel --filter "$lab"
-    tally databases
-    tally rooms
-    tally pure
-    tally lab
+    parts=(databases rooms pure lab)
 fi
+for part in "${parts[@]}"; do tally "$part"; done
 
+[ "$failed" -eq 0 ] || recall "${parts[@]}"
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
