@@ -42,8 +42,8 @@ public struct DoorLimits: Hashable, Sendable {
     /// A request whose body has not come as a whole by then is hung up, however often a byte of it comes: else a few callers
     /// hold all connections.
     public var bodyTime: Duration
-    /// An answer that its caller has not taken as a whole by then is cut off, from its first byte on, however often one of them
-    /// is taken. What an answer takes to be made does not count.
+    /// What is answered and has not been taken as a whole by then is cut off, however often a byte of it is taken. What an
+    /// answer takes to be made does not count; one that comes piece by piece has this time for each piece.
     public var answerTime: Duration
     public var bodyBytesMax: Int
 

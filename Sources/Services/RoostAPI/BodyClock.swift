@@ -1,9 +1,9 @@
 import NIOCore
 import NIOHTTP1
 
-/// Hangs up on a caller whose request has begun and has not come as a whole in its time, and on one who does not take an
-/// answer that has begun. The time of a connection that says nothing begins anew with every byte, and that of one that is
-/// being answered does not begin.
+/// Hangs up on a caller whose request has begun and has not come as a whole in its time, and on one who does not take what
+/// it is answered. The time of a connection that says nothing begins anew with every byte, and that of one that is being
+/// answered does not begin.
 final class BodyClock: ChannelDuplexHandler, RemovableChannelHandler {
     typealias InboundIn = HTTPServerRequestPart
     typealias InboundOut = HTTPServerRequestPart
@@ -12,7 +12,10 @@ final class BodyClock: ChannelDuplexHandler, RemovableChannelHandler {
 
     private let limits: BodyLimits
     private var alarm: Scheduled<Void>?
-    /// Of an answer whose end was not written yet.
+    /// By when each part that was written and not taken has to be, in the order in which they were written. Parts that wait
+    /// are bounded by what the channel lets be written before it is taken.
+    private var untaken = CircularBuffer<NIODeadline>()
+    /// Looks whether the first of them is late.
     private var answerAlarm: Scheduled<Void>?
 
     init(_ limits: BodyLimits) { self.limits = limits }
@@ -24,29 +27,28 @@ final class BodyClock: ChannelDuplexHandler, RemovableChannelHandler {
             alarm = hangUp(context, after: limits.request)
         case .body: break
         case .end:
-            // The answer's clock goes on: the next request may come whole before the last answer is taken.
+            // The answers' clock goes on: the next request may come whole before the last answer is taken.
             alarm?.cancel()
             alarm = nil
         }
         context.fireChannelRead(data)
     }
 
-    /// What was written waits here or in the kernel until the caller takes it: the whole of it is gone when its end is.
+    /// What was written waits here or in the kernel until the caller takes it. Each part has its own time: one answer is
+    /// written at once, another one as long as there is something to say.
     func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
-        switch unwrapOutboundIn(data) {
-        case .head(let head):
-            // `100 Continue` and its like are no answer yet.
-            if head.status.code >= 200 {
-                answerAlarm?.cancel()
-                answerAlarm = hangUp(context, after: limits.answer)
-            }
-            context.write(data, promise: promise)
-        case .body: context.write(data, promise: promise)
-        case .end:
-            let isTaken = promise ?? context.eventLoop.makePromise(of: Void.self)
-            if let answerAlarm { isTaken.futureResult.whenComplete { _ in answerAlarm.cancel() } }
+        let isTaken = promise ?? context.eventLoop.makePromise(of: Void.self)
+        untaken.append(.now() + limits.answer)
+        isTaken.futureResult.assumeIsolated().whenComplete { [self] _ in _ = untaken.popFirst() }
+        if answerAlarm == nil { watch(context.channel, at: untaken[untaken.startIndex]) }
+        context.write(data, promise: isTaken)
+    }
+
+    private func watch(_ channel: any Channel, at deadline: NIODeadline) {
+        answerAlarm = channel.eventLoop.assumeIsolated().scheduleTask(deadline: deadline) { [self] in
             answerAlarm = nil
-            context.write(data, promise: isTaken)
+            guard let first = untaken.first else { return }
+            if first <= .now() { channel.close(promise: nil) } else { watch(channel, at: first) }
         }
     }
 
@@ -70,11 +72,11 @@ final class BodyClock: ChannelDuplexHandler, RemovableChannelHandler {
     }
 }
 
-/// How long the whole of a request, and of an answer, may take on its way.
+/// How long the whole of a request, and what is answered, may take on its way.
 struct BodyLimits: Sendable {
     /// From a request's head to its end.
     var request: TimeAmount
-    /// From an answer's head until the kernel has all of it.
+    /// From when a part of an answer is written until the kernel has all of it.
     var answer: TimeAmount
 }
 

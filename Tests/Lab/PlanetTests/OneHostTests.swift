@@ -157,11 +157,12 @@ struct OneHostTests {
         _ = try await api.createCluster(
             CreateClusterRequest(name: name.text, region: "ams", replicaRegions: [], volumeSizeGigabytes: 400))
         let body = try await large.wait(for: "the reason", within: .seconds(30)) {
-            $0.detail?.contains("of disk, has") == true
+            $0.detail?.contains("of disk free") == true
         }
         #expect(body.status == .creating)
         let reason = try #require(body.detail)
-        #expect(reason.contains("\(name)-1 has no place: no host in region ams fits: ams1 needs 400 GiB of disk"))
+        let words = "\(name)-1 has no place: no host in region ams fits: ams1 has less than 400 GiB of disk free"
+        #expect(reason.contains(words), "\(reason)")
         #expect(body.members.map(\.state) == ["unplaced"])
 
         let command = try await Command(
@@ -172,7 +173,7 @@ struct OneHostTests {
             ], deadline: .seconds(60)
         ).outcome()
         #expect(command.status == 1)
-        let needs = "ams1 needs 97.6 GiB of memory"
+        let needs = "ams1 has less than 97.6 GiB of memory free"
         #expect(command.standardError.contains(needs), "\(command.standardError)")
         #expect(command.standardError.contains("roost pg destroy \(name)-2"))
 

@@ -28,6 +28,9 @@ private struct EchoRoutes: RouteGroup {
             APIRoute(.get, "/v1/\(prefix)/large") { _ in
                 try Answer.json(["large": String(repeating: "x", count: Self.largeBytes)])
             },
+            APIRoute(.get, "/v1/\(prefix)/talk") { _ in
+                Answer(contentType: "text/plain", body: .stream { Talk() })
+            },
             APIRoute(.get, "/v1/\(prefix)/rare", rate: CallRate(perSecond: 1, burst: 2)) { _ in try Answer.ok() },
             APIRoute(
                 .get, "/v1/\(prefix)/machines/:machine/hold",
@@ -51,6 +54,16 @@ private struct EchoRoutes: RouteGroup {
 
     static let held = Mutex(0)
     static let largeBytes = 8 << 20
+}
+
+/// An answer that goes on for ever, a piece each twentieth of a second.
+private struct Talk: AnswerStream {
+    static let piece = Data(repeating: UInt8(ascii: "."), count: 256 << 10)
+
+    mutating func next() async throws -> Data? {
+        try await Task.sleep(for: .milliseconds(50))
+        return Self.piece
+    }
 }
 
 @Suite(.serialized) struct DoorTests {
@@ -293,6 +306,37 @@ private struct EchoRoutes: RouteGroup {
             // There is room again, and whoever takes it as it comes gets all of it.
             let whole = try await client.execute(APIRequest(.get, "/v1/user/large"))
             #expect(whole.status == 200 && whole.body.count > EchoRoutes.largeBytes)
+        }
+    }
+
+    @Test("An answer that goes on is not cut off while it is taken, and is when it is taken no more")
+    func goesOn() async throws {
+        let limits = DoorLimits(
+            connectionsMax: 4, idleTime: .seconds(60), bodyTime: .seconds(60), answerTime: .milliseconds(500),
+            bodyBytesMax: 1 << 10)
+        try await atDoor(.root, limits: limits) { _, path in
+            let taker = Self.connect(to: path)
+            defer { close(taker) }
+            let call = "GET /v1/user/talk HTTP/1.1\r\nhost: a\r\n\r\n"
+            #expect(send(taker, call, call.utf8.count, Int32(MSG_NOSIGNAL)) == call.utf8.count)
+            // As many pieces as are made in four times what a whole answer may take.
+            var left = 40 * Talk.piece.count
+            var piece = [UInt8](repeating: 0, count: 64 << 10)
+            let isWhole = try await poll(for: .seconds(30), every: .milliseconds(10)) { () -> Bool? in
+                while left > 0 {
+                    let count = recv(taker, &piece, piece.count, Int32(MSG_DONTWAIT))
+                    guard count != 0 else { return false }
+                    guard count > 0 else { return nil }
+                    left -= count
+                }
+                return true
+            }
+            #expect(isWhole == true)
+            let isOver = try await poll(for: .seconds(10), every: .milliseconds(20)) { () -> Bool? in
+                var end = pollfd(fd: taker, events: 0, revents: 0)
+                return Glibc.poll(&end, 1, 0) == 1 && end.revents & Int16(POLLHUP) != 0 ? true : nil
+            }
+            #expect(isOver == true)
         }
     }
 
