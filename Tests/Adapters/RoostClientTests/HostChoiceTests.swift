@@ -166,6 +166,46 @@ import Testing
         }
     }
 
+    @Test("A machine that the first host does not reach is asked of the others, also by who is to destroy it")
+    func machinesOfHostsThatAreAway() async throws {
+        let lab = "cli-far-\(getpid())"
+        let folder = "/run/roost-lab/\(lab)"
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        for host in ["ams1", "iad1"] {
+            try FileManager.default.createDirectory(atPath: "\(folder)/\(host)", withIntermediateDirectories: true)
+        }
+        var far = try Answers.machine(.started, "0123456789abcd", named: "web", on: "sin1")
+        far.hostStatus = "unreachable"
+        let near = try Answers.json(try Answers.machine(.stopped, "0123456789abcd", named: "web", on: "sin1"))
+        let (heard, list) = (try Answers.json(far), try Answers.json([far]))
+        try await ScriptedHost.run(at: "\(folder)/ams1/api.sock") { request in
+            .init(parts: [
+                request.line.hasSuffix("/machines") ? list : request.line.hasSuffix("/regions") ? Self.regions : heard
+            ])
+        } _: { _ in
+            func show() async throws -> RoostProgram.Outcome {
+                try await RoostProgram.run(["machines", "show", "shop", "0123456789abcd", "--lab", lab])
+            }
+            // Nobody knows better.
+            let alone = try await show()
+            #expect(alone.status == 0 && alone.output.contains("unreachable"), "\(alone)")
+            try await ScriptedHost.run(at: "\(folder)/iad1/api.sock") { request in
+                .init(parts: [request.line.hasSuffix("/regions") ? Self.regions : near])
+            } _: { _ in
+                let known = try await show()
+                #expect(known.output.contains("stopped") && !known.output.contains("unreachable"), "\(known)")
+            }
+            try await ScriptedHost.run(at: "\(folder)/iad1/api.sock") { request in
+                request.line.hasSuffix("/regions")
+                    ? .init(parts: [Self.regions])
+                    : .init(status: 404, parts: [#"{"error":"there is no such machine","code":"not_found"}"#])
+            } _: { _ in
+                let gone = try await RoostProgram.run(["machines", "destroy", "shop", "web", "--lab", lab])
+                #expect(gone.status == 1 && gone.errors.contains("no machine named web"), "\(gone)")
+            }
+        }
+    }
+
     @Test func environmentNamesTheHost() async throws {
         try await ScriptedHost.run { _ in
             .init(parts: [Self.regions])

@@ -93,7 +93,7 @@ struct MachineCreateCommand: AsyncParsableCommand {
                 progress.say("starting machine \(machine.id) on \(machine.host)")
                 try await MachineWaitCommand.wait(
                     for: .started, machine.id, of: app, on: planet, timeout: .seconds(60))
-                return try await planet.ask { try await $0.machine(machine.id, of: app) }
+                return try await planet.machine(machine.id, of: app)
             }
         }
         try output.show(machine) { $0.facts.text }

@@ -72,9 +72,7 @@ struct MachineArgument: ParsableArguments {
         guard case .name(let name) = machine else { return try await id(on: planet) }
         var present: [MachineBody] = []
         for listed in MachineReference.all(name, among: try await planet.ask({ try await $0.machines(of: app) })) {
-            do { present.append(try await planet.ask { try await $0.machine(listed.id, of: app) }) } catch let error
-                as APIError
-            {
+            do { present.append(try await planet.machine(listed.id, of: app)) } catch let error as APIError {
                 // One whose host does not say is taken as it is listed.
                 if !error.isNotFound { present.append(listed) }
             }

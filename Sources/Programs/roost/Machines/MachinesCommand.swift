@@ -66,7 +66,7 @@ struct MachineShowCommand: AsyncParsableCommand {
     func run() async throws {
         let planet = try Roostds.find(global)
         let id = try await argument.id(on: planet)
-        let machine = try await planet.ask { try await $0.machine(id, of: argument.app) }
+        let machine = try await planet.machine(id, of: argument.app)
         try output.show(machine) { $0.facts.text }
     }
 }

@@ -29,6 +29,16 @@ extension Roostds {
         try await best(unknown: { $0.state == .running ? 1 : 0 }) { try await $0.operation(id) }
     }
 
+    /// A host that does not reach a machine's answers with what it heard of it last.
+    func machine(_ id: MachineID, of app: AppName) async throws -> MachineBody {
+        try await best(unknown: { $0.hostStatus == "ok" ? 0 : 1 }) { try await $0.machine(id, of: app) }
+    }
+
+    /// As for ``machine(_:of:)``.
+    func volume(_ id: VolumeID, of app: AppName) async throws -> VolumeBody {
+        try await best(unknown: { $0.hostStatus == "ok" ? 0 : 1 }) { try await $0.volume(id, of: app) }
+    }
+
     /// - Parameter unknown: how much of an answer is not known; of equals the first counts.
     private func best<Value: Sendable>(
         unknown: (Value) -> Int, _ question: @escaping @Sendable (RoostAPIClient) async throws -> Value

@@ -97,9 +97,7 @@ struct VolumesCommand: AsyncParsableCommand {
         @OptionGroup var output: OutputOptions
 
         func run() async throws {
-            let volume = try await Roostds.find(global).ask { client in
-                try await client.volume(argument.volume, of: argument.app)
-            }
+            let volume = try await Roostds.find(global).volume(argument.volume, of: argument.app)
             try output.show(volume) { $0.facts.text }
         }
     }
