@@ -209,7 +209,6 @@ struct ClusterTests {
             }
             #expect(closed == true)
             print("a stray primary was closed after \((BootClock.now() - promoted).milliseconds) ms")
-            #expect(BootClock.now() - promoted < .seconds(2))
             let named = try await poll(for: .seconds(5), every: .milliseconds(20)) {
                 cluster.store.report(of: name)?.detail?.contains("promoted") == true ? true : nil
             }
