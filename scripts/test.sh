@@ -4,10 +4,10 @@
 #
 #   scripts/test.sh [FILTER]     only the tests whose names match FILTER
 #
-# The rooms in four lanes beside each other: two start Postgres and etcd, and mostly wait for them; one has the other
-# adapters and services; the pure rooms only compute, have no clock to miss, and leave the processors to whoever has: of
-# them, many tests at a time. In the other lanes, and in the lab, one at a time: many of them time real programs, and want a
-# processor for themselves.
+# The rooms in four lanes beside each other: two start Postgres and etcd, and mostly wait for them (the first goes on with a
+# lab of one host); one has the other adapters and services; the pure rooms only compute, have no clock to miss, and leave the
+# processors to whoever has: of them, many tests at a time. In the other lanes, and in the labs, one at a time: many of them
+# time real programs. The labs of many hosts have the computer for themselves.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 filter=${1:-}
@@ -15,6 +15,7 @@ lab='^RoostLabTests|^PlanetTests'
 databases='RoostPostgresTests|RoostStoreTests'
 # By the names of their suites, so that both lanes take about as long.
 early='RoostPostgresTests\.[A-E]'
+one_host='PlanetTests\.OneHostTests'
 pure="^($(ls Tests/Cores Tests/Model | grep Tests$ | paste -sd'|'))"
 rooms_limit=30m
 lab_limit=45m
@@ -60,17 +61,22 @@ run() {
     echo "== $name took $((SECONDS - began)) s"
 }
 
-# Runs a part in a lane of its own, and returns when its tests have begun: two of them cannot read the build at the same
-# moment.
+# Runs a command in a lane of its own, and returns when the tests of this room have begun: two lanes cannot read the build at
+# the same moment.
 beside() {
-    local room
-    room=$(grep -oE 'Roost[A-Za-z]+Tests' <<<"${*: -1}" | tail -n 1)
-    run "$@" &
+    local room=$1
+    shift
+    "$@" &
     lanes+=($!)
     for _ in $(seq 240); do
         [ -z "$(tests_of "$room" "${lanes[-1]}")" ] && kill -0 "${lanes[-1]}" 2>/dev/null || break
         sleep 0.5
     done
+}
+
+early_and_one_host() {
+    run early "$rooms_limit" --no-parallel --filter "$early"
+    run one_host "$lab_limit" --no-parallel --filter "$one_host"
 }
 
 # Lets the tests of a room have what nobody else wants of the processors. 'nice' in front of 'swift test' does not reach them.
@@ -139,15 +145,15 @@ if [ -n "$filter" ]; then
     run filtered "$lab_limit" --no-parallel --filter "$filter"
     parts=(filtered)
 else
-    beside pure "$rooms_limit" --filter "$pure"
+    beside RoostSimulationTests run pure "$rooms_limit" --filter "$pure"
     yield_to_others RoostSimulationTests
-    beside early "$rooms_limit" --no-parallel --filter "$early"
-    beside late "$rooms_limit" --no-parallel --skip "$early" --filter "$databases"
+    beside RoostPostgresTests early_and_one_host
+    beside RoostStoreTests run late "$rooms_limit" --no-parallel --skip "$early" --filter "$databases"
     run rooms "$rooms_limit" --no-parallel --skip "$lab|$databases|$pure"
     wait "${lanes[@]}"
     lanes=()
-    run lab "$lab_limit" --no-parallel --filter "$lab"
-    parts=(early late rooms pure lab)
+    run lab "$lab_limit" --no-parallel --skip "$one_host" --filter "$lab"
+    parts=(early one_host late rooms pure lab)
 fi
 for part in "${parts[@]}"; do tally "$part"; done
 
