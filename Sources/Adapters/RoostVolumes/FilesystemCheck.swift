@@ -1,6 +1,7 @@
 import CLinux
 import Glibc
 import RoostLinux
+import RoostModel
 
 /// Whether an ext4 filesystem wants `e2fsck` before it is mounted, read from its superblock
 /// (offsets: the kernel's Documentation/filesystems/ext4/super.rst).
@@ -13,14 +14,28 @@ enum FilesystemCheck {
     private static let stateErrors: UInt16 = 2
     private static let incompatibleRecover: UInt32 = 4
 
-    enum Verdict: Equatable, Sendable { case clean, needsCheck, notAFilesystem }
+    private static let incompatible64Bit: UInt32 = 0x80
+    private static let blockSizeShiftMax: UInt32 = 6
 
-    static func verdict(superblock bytes: [UInt8]) -> Verdict {
+    enum Verdict: Equatable, Sendable {
+        case clean, needsCheck, notAFilesystem
+        /// It had this size, and less is there: its disk has lost its end.
+        case cutOff(size: ByteCount)
+    }
+
+    /// - Parameter room: of what it is on.
+    static func verdict(superblock bytes: [UInt8], room: UInt64) -> Verdict {
         guard bytes.count >= 1024 else { return .notAFilesystem }
         let word = { (at: Int) in UInt16(bytes[at]) | UInt16(bytes[at + 1]) << 8 }
-        guard word(0x38) == magic else { return .notAFilesystem }
+        let double = { (at: Int) in UInt32(word(at)) | UInt32(word(at + 2)) << 16 }
+        guard word(0x38) == magic, double(0x18) <= blockSizeShiftMax else { return .notAFilesystem }
         let state = word(0x3a)
-        let incompatible = UInt32(word(0x60)) | UInt32(word(0x62)) << 16
+        let incompatible = double(0x60)
+        let high = incompatible & incompatible64Bit != 0 ? UInt64(double(0x150)) << 32 : 0
+        let (size, isBeyond) = (high | UInt64(double(0x4))).multipliedReportingOverflow(
+            by: 1024 << UInt64(double(0x18)))
+        guard !isBeyond, let whole = Int64(exactly: size) else { return .notAFilesystem }
+        if size > room { return .cutOff(size: ByteCount(bytes: whole)) }
         let isClean =
             state & stateClean != 0 && state & stateErrors == 0 && incompatible & incompatibleRecover == 0
         return isClean ? .clean : .needsCheck
@@ -34,7 +49,9 @@ enum FilesystemCheck {
         var bytes = [UInt8](repeating: 0, count: 1024)
         let count = bytes.withUnsafeMutableBytes { pread(file, $0.baseAddress, 1024, off_t(superblockOffset)) }
         guard count == 1024 else { throw SystemError("read the superblock of", device) }
-        return verdict(superblock: bytes)
+        let end = lseek(file, 0, SEEK_END)
+        guard end >= 0 else { throw SystemError("measure", device) }
+        return verdict(superblock: bytes, room: UInt64(end))
     }
 
     /// Whether it has looked and found more than it mends without asking (e2fsck(8): bit 2). All else is no verdict: it may

@@ -54,7 +54,7 @@ public struct MachineQuestionRoutes: RouteGroup {
 
     private func wait(_ call: APICall) async throws -> Answer {
         let wish = try WaitWish(call.query)
-        return try await view.onOwnerOfMachine(call, timeout: HostAgent.waitMax + Self.passageMax) { id in
+        return try await view.onOwnerOfMachine(call, timeout: wish.timeout + Self.passageMax) { id in
             let record = try await view.agent.wait(
                 for: id, states: wish.states, instance: wish.instance, timeout: wish.timeout)
             return try Answer.json(WaitBody(ok: true, state: record.state, version: record.instance))

@@ -1,3 +1,4 @@
+import Foundation
 import Glibc
 import Logging
 import RoostLinux
@@ -222,6 +223,25 @@ struct LoopVolumesTests {
             try await Command("dd", ["if=/dev/zero", "of=\(pool.image(id))", "bs=1M", "count=1", "conv=notrunc"]).run()
             #expect(await refusal { _ = try await pool.volumes.mount(id) }?.code == .failed)
             #expect(try await poll(for: .seconds(5)) { try await pool.loops(of: id).isEmpty ? true : nil } == true)
+        }
+    }
+
+    @Test("A volume whose file has lost its end is not written to, and says so", arguments: [4096, 1 << 20])
+    func cutOff(left: Int) async throws {
+        try await Pool.with { pool in
+            let id = Pool.newID()
+            try await pool.volumes.create(id, size: size)
+            // Also where it was not unmounted cleanly: no check is to mend what is left.
+            try await Command("debugfs", ["-w", "-R", "set_super_value state 2", pool.image(id)]).run()
+            try await Command("cp", ["--sparse=always", pool.image(id), pool.image(id) + ".whole"]).run()
+            #expect(truncate(pool.image(id), off_t(left)) == 0)
+            let before = try Data(contentsOf: URL(fileURLWithPath: pool.image(id)))
+            let error = await refusal { _ = try await pool.volumes.mount(id) }
+            #expect(error?.code == .failed && error?.cause.contains("shorter") == true, "\(String(describing: error))")
+            #expect(try Data(contentsOf: URL(fileURLWithPath: pool.image(id))) == before)
+            // Whoever finds the rest has all again.
+            #expect(rename(pool.image(id) + ".whole", pool.image(id)) == 0)
+            _ = try await pool.volumes.mount(id)
         }
     }
 
