@@ -25,6 +25,7 @@ BUILD_SECONDS_MAX = 1200
 TEST_SECONDS_MAX = 600
 
 CORE = "Sources/Cores/RoostFailover/"
+PLANS = "Sources/Cores/RoostPlans/"
 SHELL = "Sources/Adapters/RoostPostgres/"
 CONTROL = "Sources/Services/RoostPostgresControl/"
 
@@ -275,6 +276,13 @@ MUTATIONS = [
         "one member's word keeps who was removed", CONTROL + "ClusterRecords+Proof.swift",
         "let count = Set(rule.members + removed + [member]).count", "let count = Set(rule.members + removed).count - 1",
         "RemovalTests/neighbour"),
+    # Where a cluster is led from.
+    Mutation(
+        "whom somebody has had lead, and a failover has named since, is taken for another", PLANS + "Homecoming.swift",
+        "since.allSatisfy({ $0.leader == rule.leader })", "since.count == 1", "HomecomingTests/ledAway"),
+    Mutation(
+        "nobody is told that somebody has had the present leader lead", CONTROL + "ClusterStatus.swift",
+        "{ body.isLedByHand = true }", "{ body.isLedByHand = nil }", "ClusterStatusTests/ledByHand"),
 ]
 
 

@@ -30,9 +30,10 @@ public enum Homecoming {
     /// The present leader is whom somebody has had lead, and stays it until there is another one: by that wish the next reign
     /// was its own. What comes after it is a failover's, and so is the next reign where the leader has refused the wish.
     public static func isLedByHand(_ spec: ClusterSpec, _ rule: ClusterRule) -> Bool {
-        guard let away = spec.ledAway, rule.epoch > away.epoch,
-            rule.history.first(where: { $0.epoch > away.epoch })?.epoch == rule.epoch
-        else { return false }
+        guard let away = spec.ledAway, rule.epoch > away.epoch else { return false }
+        // Named again, it is no other one: a leader whose first reign did not open, or that was away for a moment, has several.
+        let since = rule.history.filter { $0.epoch > away.epoch }
+        guard !since.isEmpty, since.allSatisfy({ $0.leader == rule.leader }) else { return false }
         return away.target.map { $0 == rule.leader } ?? true
     }
 }

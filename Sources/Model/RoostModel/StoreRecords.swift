@@ -189,7 +189,7 @@ public struct ClusterSpec: Hashable, Sendable, Codable {
 
 /// That somebody wanted the cluster to be led from elsewhere than its home.
 public struct LedAway: Hashable, Sendable, Codable {
-    /// The epoch in which it was asked for. It is about the next reign, and over with that.
+    /// The epoch in which it was asked for. It is about the leader of the next reign, and over with the next other one.
     public var epoch: Epoch
     /// Who was to lead. Nil: any other member.
     public var target: MemberName?

@@ -80,6 +80,9 @@ import Testing
         #expect(leader(asked, reigns(1)) == nil)
         #expect(leader(asked, reigns(1, 0)) == members[2] && leader(asked, reigns(0, 1)) == members[2])
         #expect(leader(asked, reigns(1, 2, 0)) == members[2])
+        // Named again, it is no other one, however often; and nobody else's reign in between is forgotten.
+        #expect(leader(asked, reigns(1, 1)) == nil && leader(asked, reigns(1, 1, 1)) == nil)
+        #expect(leader(asked, reigns(1, 1, 0)) == members[2] && leader(asked, reigns(1, 0, 1)) == members[2])
         #expect(leader(asked, reigns(0)) == members[2], "not whom somebody asked for")
         asked.ledAway?.target = nil
         #expect(leader(asked, reigns(0)) == nil)

@@ -70,6 +70,10 @@ extension ClusterBody {
         guard let leading, leading.region != home else { return home.text }
         let away = "\(home); " + Terminal.paint("led from \(leading.region)", .warning)
         if survival?.isLedByHand == true { return away + ", where somebody has switched it over to" }
+        guard members.contains(where: { $0.region == home && $0.isToStay }) else {
+            return away + "; no member is there, so that it is led from there again only after one has come: "
+                + "roost pg member add \(name) --region \(home), or member move"
+        }
         return away
             + ", and goes back when for 10 minutes all members have confirmed and nobody has worked on it"
     }
@@ -145,6 +149,9 @@ extension SurvivalBody {
 }
 
 extension MemberBody {
+    /// The rule names it, or will.
+    fileprivate var isToStay: Bool { state != "leaving" && state != "no member" }
+
     fileprivate func cells(isLeader: Bool) -> [Cell] {
         let isStandby = role == .standby
         return [
