@@ -107,6 +107,11 @@ public enum Replacement {
         let rule = world.rule
         if let brake = world.brake { return "\(brake): while it is so many at once, nobody is replaced by itself" }
         if rule.recruitment != nil || member == rule.leader { return "the cluster has to have a leader first" }
+        // There the lost one would go first, and could not come back where the other one does not come.
+        if rule.members.count >= PostgresNames.membersMax {
+            return "a cluster has at most \(PostgresNames.membersMax) members, so that it has to go before another one "
+                + "comes, which a person decides: roost pg member replace \(world.spec.name) \(member)"
+        }
         if world.isPaused { return "the cluster is paused" }
         if !world.isOpen { return "\(rule.leader) lets no clients in" }
         if let takenBack = world.takenBack {
