@@ -78,7 +78,10 @@ MUTATIONS = [
         "try await checkPlace()\n        let known =", "let known =", "MemberRoutesTests/anotherMachine"),
     Mutation(
         "a machine that is not the member's opens the gate", CONTROL + "MemberRoutes.swift",
-        "if wish.isOpen { try await checkPlace() }", "", "MemberRoutesTests/anotherMachine"),
+        "if wish.isOpen { try await checkMembership() }", "", "MemberRoutesTests/anotherMachine"),
+    Mutation(
+        "one that was removed, or only joins, opens its gate", CONTROL + "MemberRoutes.swift",
+        "guard try await store.isMember() else {", "guard true else {", "MemberRoutesTests/noMember"),
     Mutation(
         "a machine that is not the member's reports for it", CONTROL + "MemberRoutes.swift",
         "_ = try await store.isPlaced()\n        warden", "warden", "MemberRoutesTests/anotherMachine"),
