@@ -58,8 +58,9 @@ struct KnownEnd: Hashable, Sendable {
 }
 
 extension FailoverMember {
-    mutating func reportAnswered(_ answer: StoreAnswer, _ now: Moment) {
-        guard let asked = reports.asked else { return }
+    mutating func reportAnswered(_ sequence: UInt64?, _ answer: StoreAnswer, _ now: Moment) {
+        // That an older one was stored, or was not, says nothing of the newer one that is on its way.
+        guard let asked = reports.asked, asked.sequence == sequence else { return }
         reports.asked = nil
         switch answer {
         case .applied: reports.stored = asked
