@@ -129,7 +129,8 @@ public struct ClusterRule: Hashable, Sendable, Codable {
     /// The last request that members come or go; it may have been carried out.
     public var change: MemberChange?
     /// Which database this is, of all that initdb ever made: the number that it drew (`IDENTIFY_SYSTEM` of Postgres). Written
-    /// once, by a leader that was open: so many standbys streamed from it that its data is the cluster's. Nil until then.
+    /// by a leader that is open: so many standbys stream from it that its data is the cluster's. Nil until then. A wrong one is
+    /// put right by a later leader that at least one other member streams from.
     public var system: UInt64?
     /// What a newer version has written.
     public var unknown = UnknownFields()
