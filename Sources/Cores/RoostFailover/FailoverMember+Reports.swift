@@ -146,7 +146,7 @@ extension FailoverMember {
             cannotLead: (answer == nil
                 ? live == nil && seen != nil : reports.divergence != nil || !isUp || lacksRoomToStart) ? true : nil,
             asksToReplace: asksLeave ? true : nil, skills: MemberSkill.known, knowledge: knowledge,
-            keptSince: state.keptSince)
+            keptSince: state.keptSince, data: state.data.reported)
         if answer != nil, let divergence = reports.divergence {
             let why = "somebody else promoted its Postgres: its log left the cluster's history at \(divergence.agreed)"
             report.detail = detail.map { "\(why); \($0)" } ?? why

@@ -368,7 +368,8 @@ public struct MemberReport: Hashable, Sendable, Codable {
     public var state: State
     /// The highest epoch the member has promised, on disk, to follow or await.
     public var promised: Epoch
-    /// Nil while the member has no data that may count (empty, cloning, rewinding).
+    /// Nil while the member has no data that may count (empty, cloning, rewinding), and also before it has read how far the
+    /// data goes that it has: ``data`` tells the two apart.
     public var position: Position?
     /// The reigns that the bytes up to `position` come from. Only sent while recruited.
     public var chain: [Reign]?
@@ -405,6 +406,8 @@ public struct MemberReport: Hashable, Sendable, Codable {
     /// The first epoch that it promised on the volume it has: what was before that it may have known and lost.
     /// ``Epoch/none`` of the one that made the cluster on it. Nil when nobody knows.
     public var keptSince: Epoch?
+    /// Whether it has data, whatever it knows of where that ends. Nil from a program that does not say.
+    public var data: MemberData?
 
     /// A member that lives reports at least this often.
     public static let tick = Duration.seconds(3)
@@ -414,7 +417,8 @@ public struct MemberReport: Hashable, Sendable, Codable {
         member: MemberName, role: Role, state: State, promised: Epoch, position: Position?, timeline: UInt32,
         replayed: LSN, isStreaming: Bool, lagBytes: UInt64, lagMilliseconds: Int64, detail: String? = nil,
         chain: [Reign]? = nil, cannotLead: Bool? = nil, asksToReplace: Bool? = nil, sequence: UInt64? = nil,
-        skills: [MemberSkill]? = nil, knowledge: MemberKnowledge? = nil, keptSince: Epoch? = nil
+        skills: [MemberSkill]? = nil, knowledge: MemberKnowledge? = nil, keptSince: Epoch? = nil,
+        data: MemberData? = nil
     ) {
         self.member = member
         self.role = role
@@ -434,10 +438,11 @@ public struct MemberReport: Hashable, Sendable, Codable {
         self.skills = skills
         self.knowledge = knowledge
         self.keptSince = keptSince
+        self.data = data
     }
 
     enum CodingKeys: String, CodingKey {
-        case member, role, state, promised, position, chain, timeline, replayed, sequence, skills, knowledge
+        case member, role, state, promised, position, chain, timeline, replayed, sequence, skills, knowledge, data
         case isStreaming = "is_streaming"
         case lagBytes = "lag_bytes"
         case lagMilliseconds = "lag_ms"
