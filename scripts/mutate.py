@@ -69,6 +69,14 @@ MUTATIONS = [
         "one that was removed goes on", CORE + "FailoverMember+Members.swift",
         "if rule.members.contains(name) || rule.joining == name { return nil }", "if true { return nil }",
         "MembersDialogueTests/whoIsNoMemberAnyMoreDoesNothing"),
+    Mutation(
+        "one whose Postgres starts is said to have no data", CORE + "Testimony.swift",
+        "case .whole, .replaced: .endUnread", "case .whole, .replaced: .noData",
+        "StoreRecoveryTests/thatThereIsNoDataIsTheMembersOwnWord"),
+    Mutation(
+        "the number of the cluster's data is one leader's word", CORE + "FailoverMember+Leading.swift",
+        "guard now - observedAt <= timings.sampleAgeMax, others.holds(sample.standbys) else { return }", "",
+        "LeaderDialogueTests/aNumberStaysWhereNobodyElseHasTheData"),
     # What a host takes from a member.
     Mutation(
         "a machine that is not the member's changes the rule", CONTROL + "MemberRoutes.swift",

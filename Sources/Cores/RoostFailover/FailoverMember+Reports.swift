@@ -188,7 +188,9 @@ extension FailoverMember {
 
     /// A primary that is being stopped runs until it has stopped.
     private var reportedState: MemberReport.State {
-        primaryMayRun && !phase.mayBePrimary ? .running : phase.reported(running != nil)
+        // It has not looked yet at what it has.
+        if case .starting = phase, state.data == .usable { return .starting }
+        return primaryMayRun && !phase.mayBePrimary ? .running : phase.reported(running != nil)
     }
 
     /// How far it was when that was last seen, also where it can answer nobody: so much a leader must have that comes back.

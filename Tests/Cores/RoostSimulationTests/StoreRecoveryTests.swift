@@ -125,7 +125,7 @@ import Testing
             dialogue.tell(.tick)
             _ = dialogue.read()
             let said = try #require(dialogue.stored)
-            #expect(said.position == nil && said.data == .whole)
+            #expect(said.position == nil && said.data == .whole && said.state == .starting)
             #expect(obstacle([known, said]) == few(1, (1, .unheard), (2, .endUnread)), "\(promised)")
         }
         var dialogue = try Dialogue("m2")
@@ -133,7 +133,7 @@ import Testing
         dialogue.tell(.tick)
         _ = dialogue.read()
         let said = try #require(dialogue.stored)
-        #expect(said.data == .absent)
+        #expect(said.data == .absent && said.state == .empty)
         #expect(obstacle([known, said]) == few(1, (1, .unheard), (2, .noData)))
     }
 
