@@ -70,6 +70,14 @@ MUTATIONS = [
         "one that was removed goes on", CORE + "FailoverMember+Members.swift",
         "if rule.members.contains(name) || rule.joining == name { return nil }", "if true { return nil }",
         "MembersDialogueTests/whoIsNoMemberAnyMoreDoesNothing"),
+    Mutation(
+        "one whose Postgres starts is said to have no data", CORE + "Testimony.swift",
+        "case .whole, .replaced: .endUnread", "case .whole, .replaced: .noData",
+        "StoreRecoveryTests/thatThereIsNoDataIsTheMembersOwnWord"),
+    Mutation(
+        "the number of the cluster's data is one leader's word", CORE + "FailoverMember+Leading.swift",
+        "guard now - observedAt <= timings.sampleAgeMax, others.holds(sample.standbys) else { return }", "",
+        "LeaderDialogueTests/aNumberStaysWhereNobodyElseHasTheData"),
     # What a host takes from a member.
     Mutation(
         "a machine that is not the member's changes the rule", CONTROL + "MemberRoutes.swift",
@@ -79,7 +87,10 @@ MUTATIONS = [
         "try await checkPlace()\n        let known =", "let known =", "MemberRoutesTests/anotherMachine"),
     Mutation(
         "a machine that is not the member's opens the gate", CONTROL + "MemberRoutes.swift",
-        "if wish.isOpen { try await checkPlace() }", "", "MemberRoutesTests/anotherMachine"),
+        "if wish.isOpen { try await checkMembership() }", "", "MemberRoutesTests/anotherMachine"),
+    Mutation(
+        "one that was removed, or only joins, opens its gate", CONTROL + "MemberRoutes.swift",
+        "guard try await store.isMember() else {", "guard true else {", "MemberRoutesTests/noMember"),
     Mutation(
         "a machine that is not the member's reports for it", CONTROL + "MemberRoutes.swift",
         "_ = try await store.isPlaced()\n        warden", "warden", "MemberRoutesTests/anotherMachine"),

@@ -52,7 +52,7 @@ public enum Replacement {
 
     /// How long after the last one that was taken back the next one may begin.
     ///
-    /// - Parameter count: of those that were begun for the same member.
+    /// - Parameter count: of those that were begun one after the other, for whichever member of the cluster.
     public static func pause(after count: Int, of term: Duration) -> Duration {
         var pause = term
         for _ in 1..<max(count, 1) where pause < pauseMax { pause = pause * 2 }
@@ -171,12 +171,9 @@ public enum Replacement {
 
     /// Not beside another member: two that are lost together are worth less than one and a lost one.
     private static func request(in region: RegionCode, _ world: World) -> PlacementRequest {
-        var spec = world.spec
-        // Of those that came for others, and not for this one, nothing follows.
-        if let lost = spec.attempts?.member, world.lost[lost] == nil { spec.attempts = nil }
         let occupied = Set(world.placements.values.map(\.host))
         // Whose name it gets is of no account here.
         let comer = ClusterSpec.MemberSpec(name: world.rule.leader, region: region, isApart: true)
-        return PlacementRequest(for: comer, of: spec, occupied: occupied)
+        return PlacementRequest(for: comer, of: world.spec, occupied: occupied)
     }
 }

@@ -204,14 +204,13 @@ extension ClusterSpec {
     /// Counts replacements that nobody has asked for, of whichever members, as long as nothing else comes between them; and says
     /// of the one that comes in such a one that it shares no host.
     fileprivate mutating func noteAttempt(at wish: MemberWish, isAutomatic: Bool, after former: MemberChange?) {
-        guard isAutomatic, let leaver = wish.leaver else {
+        guard isAutomatic, wish.leaver != nil else {
             attempts = nil
             return
         }
         let isNext = former?.isAutomatic == true && former?.refusal != nil
         attempts = ReplacementAttempts(
-            member: leaver, count: (isNext ? attempts?.count ?? 0 : 0) + 1,
-            avoided: isNext ? attempts?.avoided ?? [] : [])
+            count: (isNext ? attempts?.count ?? 0 : 0) + 1, avoided: isNext ? attempts?.avoided ?? [] : [])
         guard let comer = members.indices.last else { return }
         members[comer].isApart = true
     }

@@ -127,7 +127,7 @@ import Testing
     func avoided() throws {
         let (first, second) = (try HostName("a1"), try HostName("a2"))
         var world = try world(regions: ["ams"], hosts: [host("a1", "ams"), host("a2", "ams")])
-        world.spec.attempts = ReplacementAttempts(member: try MemberName("db-7"), count: 1, avoided: [first])
+        world.spec.attempts = ReplacementAttempts(count: 1, avoided: [first])
         let member = world.spec.members[0].name
         #expect(ClusterPlan.next(world).steps == [.place(member, on: second)])
         world.hosts[1].isReachable = false

@@ -272,9 +272,9 @@ import Testing
         let away = planet.second - (cluster.seen[member] ?? 0)
         #expect(away >= Self.term.components.seconds, "\(member) was away for \(away) s")
         let number = (cluster.spec.lastNumber ?? 3) + 1
-        let isNext = cluster.rule.change?.refusal != nil && cluster.spec.attempts?.member == member
+        let isNext = cluster.rule.change?.refusal != nil
         cluster.spec.attempts = ReplacementAttempts(
-            member: member, count: (isNext ? cluster.spec.attempts?.count ?? 0 : 0) + 1,
+            count: (isNext ? cluster.spec.attempts?.count ?? 0 : 0) + 1,
             avoided: isNext ? cluster.spec.attempts?.avoided ?? [] : [])
         cluster.spec.lastNumber = number
         let comer = try PostgresNames.member(number, of: cluster.spec.name)

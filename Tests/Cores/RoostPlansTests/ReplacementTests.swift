@@ -265,15 +265,22 @@ import Testing
         var world = try world()
         world.hosts.append(try host(5))
         for (count, pause) in [(1, 600), (2, 1200), (4, 4800), (7, 21_600), (500, 21_600)] {
-            world.spec.attempts = ReplacementAttempts(member: members[2], count: count)
+            world.spec.attempts = ReplacementAttempts(count: count)
             world.takenBack = .seconds(pause) - .milliseconds(1)
             #expect(try obstacle(world).contains("was taken back less than"))
             world.takenBack = .seconds(pause)
             #expect(world.plan.steps.count == 1, "\(count)")
         }
-        world.spec.attempts = ReplacementAttempts(member: members[1], count: 9)
-        world.takenBack = .seconds(600)
-        #expect(try obstacle(world).contains("was taken back less than"), "tries are the cluster's, whoever goes")
+        // Two that are lost do not take turns at the shortest pause.
+        var five = try self.world(5)
+        five.lost[members[3]] = .seconds(600)
+        five.spec.attempts = ReplacementAttempts(count: 2)
+        five.takenBack = .seconds(1199)
+        let plan = five.plan
+        #expect(plan.steps.isEmpty && plan.obstacles.count == 2)
+        #expect(plan.obstacles.allSatisfy { $0.contains("was taken back less than 20m ago") })
+        five.takenBack = .seconds(1200)
+        #expect(five.plan.steps.count == 1)
         #expect(Replacement.pause(after: 3, of: .seconds(7 * 24 * 3600)) == .seconds(7 * 24 * 3600))
         #expect([9, 99, 999].map { Replacement.numbersKept(of: $0) } == [3, 9, 9])
     }

@@ -163,9 +163,31 @@ import Testing
         for _ in 0..<4 { _ = try await world.round(under: fence) }
         #expect(try await comer(world)?.text == "db-5")
         let after = try await records(world)
-        #expect(after.spec?.attempts == ReplacementAttempts(member: try MemberName("db-3"), count: 2))
+        #expect(after.spec?.attempts == ReplacementAttempts(count: 2))
         #expect(after.placements[try MemberName("db-5")]?.host == free)
         #expect(!others.contains(free))
+    }
+
+    @Test("Tries are counted one after the other, whichever member each of them is for")
+    func othersTries() async throws {
+        let (world, fence, _) = try await asked()
+        defer { world.remove() }
+        let third = try MemberName("db-3")
+        let before = try await records(world)
+        let rule = try #require(before.rule)
+        let other = try #require(rule.members.first { $0 != rule.leader && $0 != third })
+        let host = try #require(before.placements[other]?.host)
+        // The first is heard again, and then the other is lost.
+        world.hosts.away.withLock { $0 = [] }
+        world.ear.voices.withLock { _ = $0?.members.insert(third) }
+        for _ in 0..<6 { _ = try await world.round(under: fence) }
+        #expect(try await comer(world) == nil)
+        lose(host, in: world, [other])
+        _ = try await world.round(under: fence)
+        pass(.seconds(600), in: world)
+        for _ in 0..<4 { _ = try await world.round(under: fence) }
+        #expect(try await comer(world)?.text == "db-5")
+        #expect(try await records(world).spec?.attempts?.count == 2)
     }
 
     @Test("A host that refuses what it is to make is given up, and its neighbour is not beside another member")
