@@ -182,8 +182,9 @@ import Testing
         #expect(plan.steps.isEmpty && plan.obstacles.contains { $0.hasPrefix(words) }, "\(plan)")
         // Nor by a plan of before.
         let fence = scene.fence
-        try await scene.world.reconciler.carryOut(
+        let isDone = try await scene.world.reconciler.carryOut(
             .retire(try scene.name(4)), for: scene.world.cluster, in: look, fence: fence)
+        #expect(!isDone)
         #expect(try await !scene.isGone(4))
         // What is asked for now could be done, but for the one that has not gone.
         #expect(try await scene.refusal(.remove(try scene.name(3))).hasPrefix(words))
