@@ -42,6 +42,8 @@ public enum ClusterPlan {
         case replace(MemberName, in: [RegionCode])
         /// Ask for a switchover to this member. See ``Homecoming``.
         case lead(MemberName)
+        /// Note that the switchover has come to nothing that somebody has asked for in this epoch. See ``Homecoming``.
+        case letGoHome(Epoch)
         /// Take back what is left of the change of members with this id; the next one who comes is rather not to be on this
         /// host.
         case takeBack(String, because: String, avoiding: HostName?)

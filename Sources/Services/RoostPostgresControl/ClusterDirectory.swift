@@ -308,6 +308,23 @@ public struct ClusterDirectory: Sendable {
         return id != nil
     }
 
+    /// Notes that the switchover away from home which was asked for in this epoch has come to nothing, if the rule is still the one
+    /// that says so.
+    ///
+    /// - Returns: whether it was noted.
+    func letGoHome(
+        _ name: AppName, since epoch: Epoch, seen planet: Planet, under conditions: [Transaction.Compare]
+    ) async throws(Refusal) -> Bool {
+        guard let seen = planet.clusters[name],
+            let noted = try await noting({ if $0.ledAway?.epoch == epoch { $0.ledAway = nil } }, of: name)
+        else { return false }
+        let rule = Transaction.Compare.modified(
+            key: StoreKeys.clusterRule(name), equals: Revision(seen.ruleRevision))
+        let outcome = try await store.carryOut(
+            Transaction(compares: conditions + [rule, noted.compare], then: [noted.operation]))
+        return outcome.succeeded
+    }
+
     /// - Parameter reason: why it is asked for, where nobody asks.
     private func switchover(
         to target: MemberName?, in rule: inout ClusterRule, of spec: ClusterSpec, because reason: String? = nil
@@ -319,9 +336,9 @@ public struct ClusterDirectory: Sendable {
         var operation = Self.operation(
             id, .switchover, on: spec, from: .init(epoch: rule.epoch, leader: rule.leader, target: target))
         operation.steps = [reason].compactMap(\.self).map { .init(name: $0, at: operation.startedAt) }
-        guard reason == nil, spec.home != nil else { return .begins(operation, after: former) }
-        // Home is where the platform would have it led from again.
-        let away = LedAway(epoch: rule.epoch, target: target)
+        guard spec.home != nil else { return .begins(operation, after: former) }
+        // Home is where the platform would have it led from again. Where it asks itself, nobody's wish is in force any more.
+        let away = reason == nil ? LedAway(epoch: rule.epoch, target: target) : nil
         return .begins(operation, after: former, spec: { $0.ledAway = away })
     }
 

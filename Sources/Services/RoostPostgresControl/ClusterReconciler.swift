@@ -51,10 +51,13 @@ public struct ClusterReconciler: Reconciler {
         case .replace: "replace"
         case .takeBack: "take_back"
         case .lead: "lead"
+        case .letGoHome: "let_go_home"
         }
     }
 
-    public static let stepNames = ["place", "make", "retire", "remove", "forget", "replace", "take_back", "lead"]
+    public static let stepNames = [
+        "place", "make", "retire", "remove", "forget", "replace", "take_back", "lead", "let_go_home",
+    ]
 
     public static func words(for step: ClusterPlan.Step) -> String {
         switch step {
@@ -66,6 +69,7 @@ public struct ClusterReconciler: Reconciler {
         case .forget: "removed the records"
         case .replace(let member, _): "asked for a member that comes for \(member)"
         case .lead(let member): "asked for \(member) to lead"
+        case .letGoHome: "noted that the switchover has come to nothing"
         case .takeBack(_, let why, _): "took it back: \(why)"
         }
     }
@@ -228,6 +232,8 @@ public struct ClusterReconciler: Reconciler {
             return try await replace(member, of: cluster, in: region, seen: planet, under: conditions)
         case .lead(let member):
             return try await clusters.lead(member, of: cluster, seen: planet, under: conditions)
+        case .letGoHome(let epoch):
+            return try await clusters.letGoHome(cluster, since: epoch, seen: planet, under: conditions)
         case .takeBack(let change, let why, let host):
             return try await clusters.takeBack(
                 change, of: cluster, because: why, avoiding: host, under: conditions)
@@ -377,7 +383,7 @@ extension ClusterPlan.Step {
         switch self {
         case .retire(let member): member
         case .remove(let placement): placement.member
-        case .place, .make, .replace, .takeBack, .lead, .forget: nil
+        case .place, .make, .replace, .takeBack, .lead, .letGoHome, .forget: nil
         }
     }
 }
