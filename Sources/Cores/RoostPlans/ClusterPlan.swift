@@ -75,7 +75,10 @@ public enum ClusterPlan {
             let fit = member.host.map { host in hosts.filter { $0.name == host } } ?? hosts
             let decision = Placement.decide(request, over: fit)
             guard let chosen = decision.candidates.first else {
-                plan.obstacles.append("\(member.name) has no place: \(decision.standingExplanation(for: request))")
+                let why =
+                    member.host.map { decision.standingExplanation(askedFor: $0) }
+                    ?? decision.standingExplanation(for: request)
+                plan.obstacles.append("\(member.name) has no place: \(why)")
                 continue
             }
             plan.steps.append(.place(member.name, on: chosen))
