@@ -66,7 +66,9 @@ public enum Replacement {
         guard !world.spec.isDestroying else { return Plan() }
         if let change = world.rule.change, change.current != nil {
             // What somebody has asked for goes on.
-            return change.isAutomatic == true ? underWay(change, world) : Plan()
+            var plan = change.isAutomatic == true ? underWay(change, world) : Plan()
+            plan.obstacles += waiting(for: change, world)
+            return plan
         }
         guard case .after(let term) = world.spec.replaceAfter ?? .standard else { return Plan() }
         var plan = Plan<ClusterPlan.Step>(obstacles: failures(in: world))
@@ -75,8 +77,7 @@ public enum Replacement {
             (world.lost[other] ?? .zero, one) < (world.lost[one] ?? .zero, other)
         }
         for member in longest {
-            let host = world.placements[member].map { " and its host \($0.host)" } ?? ""
-            let loss = "\(member)\(host) are not heard from"
+            let loss = loss(of: member, world)
             if world.lost[member] ?? .zero < term {
                 plan.obstacles.append(
                     "\(loss); \(member) is replaced when that has lasted \(ReplacementTerm.after(term))")
@@ -91,6 +92,25 @@ public enum Replacement {
             }
         }
         return plan
+    }
+
+    private static func loss(of member: MemberName, _ world: World) -> String {
+        let host = world.placements[member].map { " and its host \($0.host)" } ?? ""
+        return "\(member)\(host) are not heard from"
+    }
+
+    /// Those that are lost and are not what the change is about: one change at a time.
+    private static func waiting(for change: MemberChange, _ world: World) -> [String] {
+        guard case .after = world.spec.replaceAfter ?? .standard else { return [] }
+        let leavers = change.left.filter { $0.kind == .remove }.map(\.member)
+        let what =
+            change.isAutomatic == true
+            ? "the replacement that goes on is over"
+            : "the change of members that somebody has asked for is over (to take back what is left of it: "
+                + "roost pg scale \(world.spec.name) --cancel)"
+        return world.rule.members.filter { world.lost[$0] != nil && !leavers.contains($0) }.map { member in
+            "\(loss(of: member, world)); \(member) is not replaced before \(what)"
+        }
     }
 
     /// Its host answers, so its data is there, and nobody but a person may give that up. What fails here, an image or what a

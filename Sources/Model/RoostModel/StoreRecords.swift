@@ -113,7 +113,7 @@ public struct ClusterSpec: Hashable, Sendable, Codable {
     public var survive: SurvivalGoal?
     /// Where it is to be led from, with ``survive``.
     public var home: RegionCode?
-    /// A switchover away from ``home`` that somebody has asked for. Nil: nobody has.
+    /// A switchover that somebody has asked for, in a cluster with a ``home``. Nil: nobody has, or the last one has come to nothing.
     public var ledAway: LedAway?
     /// Replacements of lost members that nobody has asked for. Nil: there were none since somebody last changed its members.
     public var attempts: ReplacementAttempts?

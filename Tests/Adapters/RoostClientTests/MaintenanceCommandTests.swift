@@ -212,6 +212,9 @@ import Testing
         cluster.leftovers = [
             LeftoverBody(name: "m3", machine: machine, volume: volume, host: try HostName("sin1")),
             LeftoverBody(name: nil, machine: nil, volume: volume, host: nil),
+            LeftoverBody(
+                name: "m4", machine: machine, volume: volume, host: nil,
+                lastCopy: "m4 says that the store has gone back"),
         ]
         let body = try Answers.json(cluster)
         try await ScriptedHost.run(answering: { _ in .init(parts: [body]) }) { host in
@@ -220,6 +223,9 @@ import Testing
                 "machine \(machine) (m3) with volume \(volume) on sin1",
                 "roost machines destroy shop \(machine) --force; roost volumes destroy shop \(volume)",
                 "remove it: roost volumes destroy shop \(volume)",
+                "but m4 says that the store has gone back. Take a dump of it; then remove it: "
+                    + "roost machines destroy shop \(machine) --force --last-copy; "
+                    + "roost volumes destroy shop \(volume) --force",
             ] { #expect(outcome.output.contains(words), "\(outcome)") }
             let json = try await RoostProgram.run(["pg", "status", "shop", "--json", "--api", host.path])
             #expect(

@@ -236,7 +236,7 @@ import Testing
                 cluster.spec.members.removeAll { comers.contains($0.name) }
                 planet.takenBack += 1
                 if !why.hasSuffix("is back") { planet.fruitless += 1 }
-            case .place, .make, .retire, .remove, .forget, .lead: Issue.record("a step of another kind")
+            case .place, .make, .retire, .remove, .forget, .lead, .letGoHome: Issue.record("a step of another kind")
             }
         }
         planet.clusters[name] = cluster

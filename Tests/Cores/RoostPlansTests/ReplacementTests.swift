@@ -337,4 +337,57 @@ import Testing
         places.see(hosts, for: Set(clusters))
         #expect(ask(0).steps.count == 1)
     }
+
+    @Test("While room is promised to somebody, hosts are not gone through again at each look either")
+    func placesWithAPromise() throws {
+        let world = try world()
+        var places = PlaceBook()
+        let (first, second) = (try AppName("first"), try AppName("second"))
+        var hosts = world.hosts
+        hosts[3].promisedMemory = .mebibytes(4096 - 512)
+        let request = PlacementRequest(
+            for: .init(name: members[8], region: ams, isApart: true), of: world.spec,
+            occupied: Set(world.placements.values.map(\.host)))
+        /// - Returns: whether the second finds a place.
+        func look(isPromised: Bool) -> Bool {
+            places.see(hosts, for: [first, second])
+            if isPromised { places.promise(request, to: first) }
+            var seen = world.seen
+            seen.spec.name = second
+            return !Replacement.next(seen, in: &places).steps.isEmpty
+        }
+        #expect(look(isPromised: false) && !look(isPromised: true))
+        let searches = places.searches
+        for _ in 1...50 { #expect(!look(isPromised: true)) }
+        #expect(places.searches == searches)
+        #expect(look(isPromised: false), "nobody has it any more")
+        #expect(!look(isPromised: true))
+        hosts[3].promisedMemory = .zero
+        #expect(look(isPromised: true), "there is room for both")
+    }
+
+    @Test("Who is lost while another change goes on is said to wait for it, and what somebody can do about that")
+    func waiting() throws {
+        var world = try world(5, lostFor: .seconds(5))
+        func change(_ steps: [MemberChange.Step], isAutomatic: Bool) -> Plan<ClusterPlan.Step> {
+            world.rule.change = MemberChange(id: "01J", steps: steps, isAutomatic: isAutomatic ? true : nil)
+            return world.plan
+        }
+        let loss = "db-5 and its host ams5 are not heard from; db-5 is not replaced before "
+        let adding = change([.init(.add, members[5])], isAutomatic: false)
+        #expect(
+            adding.steps.isEmpty
+                && adding.obstacles == [
+                    loss
+                        + "the change of members that somebody has asked for is over (to take back what is left of it: "
+                        + "roost pg scale db --cancel)"
+                ])
+        let replacing: [MemberChange.Step] = [.init(.add, members[5]), .init(.remove, members[4])]
+        #expect(change(replacing, isAutomatic: false).isDone && change(replacing, isAutomatic: true).isDone)
+        let other: [MemberChange.Step] = [.init(.add, members[5]), .init(.remove, members[3])]
+        world.heard.remove(members[3])
+        #expect(change(other, isAutomatic: true).obstacles == [loss + "the replacement that goes on is over"])
+        world.spec.replaceAfter = .never
+        #expect(change(other, isAutomatic: true).isDone)
+    }
 }

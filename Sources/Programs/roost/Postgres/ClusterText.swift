@@ -172,11 +172,14 @@ extension LeftoverBody {
     }
 
     fileprivate func advice(in cluster: AppName) -> String {
+        let (ofMachine, ofVolume) = lastCopy == nil ? ("", "") : (" --last-copy", " --force")
         let commands = [
-            machine.map { "roost machines destroy \(cluster) \($0) --force" },
-            volume.map { "roost volumes destroy \(cluster) \($0)" },
+            machine.map { "roost machines destroy \(cluster) \($0) --force\(ofMachine)" },
+            volume.map { "roost volumes destroy \(cluster) \($0)\(ofVolume)" },
         ]
-        return "no record of the cluster names it; when you have seen that nothing of it is needed, remove it: "
-            + commands.compactMap(\.self).joined(separator: "; ")
+        let words =
+            lastCopy.map { "no record of the cluster names it, but \($0). Take a dump of it; then" }
+            ?? "no record of the cluster names it; when you have seen that nothing of it is needed,"
+        return words + " remove it: " + commands.compactMap(\.self).joined(separator: "; ")
     }
 }
