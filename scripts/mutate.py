@@ -287,6 +287,11 @@ MUTATIONS = [
         "one member's word keeps who was removed", CONTROL + "ClusterRecords+Proof.swift",
         "let count = Set(rule.members + removed + [member]).count", "let count = Set(rule.members + removed).count - 1",
         "RemovalTests/neighbour"),
+    # Who is replaced though nobody asks.
+    Mutation(
+        "of nine members one goes before another comes, though nobody asks", PLANS + "Replacement.swift",
+        "if rule.members.count >= PostgresNames.membersMax {", "if rule.members.count > PostgresNames.membersMax {",
+        "ReplacementTests/enough"),
     # Where a cluster is led from.
     Mutation(
         "whom somebody has had lead, and a failover has named since, is taken for another", PLANS + "Homecoming.swift",

@@ -22,8 +22,10 @@ public enum Replacement {
         /// No members any more, and still in the spec.
         public var departed: Set<MemberName> = []
         public var isPaused = false
-        /// How long ago a replacement was taken back.
+        /// For how long it is seen that a replacement was taken back.
         public var takenBack: Duration?
+        /// How long ago the last change of members was asked for, by the clocks on the walls; nil: nobody can say.
+        public var asked: Duration?
         /// Why nobody on the planet is replaced now.
         public var brake: String?
         /// Why the wish for it would be refused.
@@ -52,7 +54,7 @@ public enum Replacement {
 
     /// How long after the last one that was taken back the next one may begin.
     ///
-    /// - Parameter count: of those that were begun one after the other, for whichever member of the cluster.
+    /// - Parameter count: of those that have come to nothing, as ``fruitless(in:_:age:)`` counts them.
     public static func pause(after count: Int, of term: Duration) -> Duration {
         var pause = term
         for _ in 1..<max(count, 1) where pause < pauseMax { pause = pause * 2 }
@@ -135,11 +137,13 @@ public enum Replacement {
         if world.isPaused { return "the cluster is paused" }
         if !world.isOpen { return "\(rule.leader) lets no clients in" }
         if let takenBack = world.takenBack {
-            let attempts = world.spec.attempts?.count ?? 1
-            let pause = pause(after: attempts, of: term)
+            let tries = fruitless(in: world.spec, rule.change, age: world.asked)?.count ?? 1
+            let pause = pause(after: tries, of: term)
             if takenBack < pause {
+                // When it was taken back only that host knows, and only if it was there.
                 let why = rule.change?.refusal.map { " (\($0))" } ?? ""
-                return "a replacement was taken back less than \(ReplacementTerm.after(pause)) ago\(why)"
+                return "a replacement was taken back\(why): the next one comes no sooner than "
+                    + "\(ReplacementTerm.after(pause)) after the host that replaces members has seen that"
             }
         }
         // With the one that comes, before the lost one goes.

@@ -203,7 +203,8 @@ public struct LedAway: Hashable, Sendable, Codable {
 
 /// How often lost members were to be replaced, one time after the other and whichever they were, though nobody asked.
 public struct ReplacementAttempts: Hashable, Sendable, Codable {
-    /// At least 1. Each has taken a number that no member gets again, so it comes later each time.
+    /// At least 1: those that came to nothing, one after the other and lately, and the last one, of which the rule says what became.
+    /// Each has taken a number that no member gets again, so it comes later each time.
     public var count: Int
     /// Where one that was to come did not come up, the last one last: the next one goes there only where no other host is
     /// free.

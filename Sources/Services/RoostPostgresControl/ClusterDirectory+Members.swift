@@ -1,6 +1,7 @@
 import RoostControl
 import RoostModel
 import RoostPlanet
+import RoostPlans
 import RoostStore
 
 // Members that come and go: the wish is in the rule, and its leader carries it out (see RoostFailover). What comes is in the
@@ -206,16 +207,15 @@ extension ClusterDirectory {
 }
 
 extension ClusterSpec {
-    /// Counts replacements that nobody has asked for, of whichever members, as long as nothing else comes between them; and says
-    /// of the one that comes in such a one that it shares no host.
+    /// Counts replacements that nobody has asked for, of whichever members, as long as they come to nothing, one after the other and
+    /// lately (``Replacement/fruitless(in:_:age:)``); and says of the one that comes in such a one that it shares no host.
     fileprivate mutating func noteAttempt(at wish: MemberWish, isAutomatic: Bool, after former: MemberChange?) {
         guard isAutomatic, wish.leaver != nil else {
             attempts = nil
             return
         }
-        let isNext = former?.isAutomatic == true && former?.refusal != nil
-        attempts = ReplacementAttempts(
-            count: (isNext ? attempts?.count ?? 0 : 0) + 1, avoided: isNext ? attempts?.avoided ?? [] : [])
+        let tries = Replacement.fruitless(in: self, former, age: former?.age())
+        attempts = ReplacementAttempts(count: (tries?.count ?? 0) + 1, avoided: tries?.avoided ?? [])
         guard let comer = members.indices.last else { return }
         members[comer].isApart = true
     }

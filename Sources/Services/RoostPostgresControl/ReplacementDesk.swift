@@ -156,6 +156,7 @@ public final class ReplacementDesk: Sendable {
         }
         let now = clock()
         let isPaused = hasPause(rule, of: cluster)
+        let asked = rule.change?.age(at: wallClock())
         return state.withLock { state in
             if let home = state.homecoming[cluster], now - home.since >= Homecoming.patience,
                 rule.leader != home.member, !isPaused, state.watch.brake(at: now) == nil
@@ -176,6 +177,7 @@ public final class ReplacementDesk: Sendable {
             world.departed = records.departed
             world.isPaused = isPaused
             world.takenBack = state.watch.takenBack(in: cluster, at: now)
+            world.asked = asked
             world.brake = state.watch.brake(at: now)
             for member in lost.keys {
                 world.refusals[member] =

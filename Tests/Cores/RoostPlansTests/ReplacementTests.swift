@@ -114,7 +114,7 @@ import Testing
             words = "has to have a leader"
         case 3: (world.isPaused, words) = (true, "is paused")
         case 4: (world.isOpen, words) = (false, "db-1 lets no clients in")
-        case 5: (world.takenBack, words) = (.seconds(599), "was taken back less than 10m ago")
+        case 5: (world.takenBack, words) = (.seconds(599), "was taken back: the next one comes no sooner than 10m")
         case 6: (world.confirming, words) = ([], "1 other standby must confirm, and 0 can")
         case 7: (world.departed, words) = ([members[7]], "db-8 is still leaving")
         case 8: (world.refusals, words) = ([members[2]: "its program is old"], "is not replaced: its program is old")
@@ -262,12 +262,13 @@ import Testing
 
     @Test("After one that was taken back the next one comes later each time, and elsewhere where it can")
     func later() throws {
-        var world = try world()
+        var world = try replacing(try world())
+        world.rule.change?.refusal = "db-4, which was to come, has got no place within 15m"
         world.hosts.append(try host(5))
         for (count, pause) in [(1, 600), (2, 1200), (4, 4800), (7, 21_600), (500, 21_600)] {
             world.spec.attempts = ReplacementAttempts(count: count)
             world.takenBack = .seconds(pause) - .milliseconds(1)
-            #expect(try obstacle(world).contains("was taken back less than"))
+            #expect(try obstacle(world).contains("was taken back (db-4, which was to come, has got no place"))
             world.takenBack = .seconds(pause)
             #expect(world.plan.steps.count == 1, "\(count)")
         }
@@ -275,14 +276,48 @@ import Testing
         var five = try self.world(5)
         five.lost[members[3]] = .seconds(600)
         five.spec.attempts = ReplacementAttempts(count: 2)
+        let steps: [MemberChange.Step] = [.init(.add, members[5]), .init(.remove, members[4])]
+        five.rule.change = MemberChange(id: "01J", steps: steps, isAutomatic: true)
+        five.rule.change?.refusal = "db-6, which was to come, is lost too"
         five.takenBack = .seconds(1199)
         let plan = five.plan
         #expect(plan.steps.isEmpty && plan.obstacles.count == 2)
-        #expect(plan.obstacles.allSatisfy { $0.contains("was taken back less than 20m ago") })
+        #expect(plan.obstacles.allSatisfy { $0.contains("no sooner than 20m after") })
         five.takenBack = .seconds(1200)
+        #expect(five.plan.steps.count == 1)
+        // Nor does it wait because of what was long ago, or was not needed.
+        five.takenBack = .seconds(600)
+        #expect(five.plan.steps.isEmpty)
+        five.asked = Replacement.memory(of: .seconds(600))
+        #expect(five.plan.steps.count == 1)
+        five.asked = .zero
+        five.rule.change?.refusal = "db-5 is back"
         #expect(five.plan.steps.count == 1)
         #expect(Replacement.pause(after: 3, of: .seconds(7 * 24 * 3600)) == .seconds(7 * 24 * 3600))
         #expect([9, 99, 999].map { Replacement.numbersKept(of: $0) } == [3, 9, 9])
+    }
+
+    @Test("Tries count while one may follow from the other; one that was not needed, or is somebody's own, is none")
+    func fruitless() throws {
+        var spec = try world().spec
+        let all = ReplacementAttempts(count: 3, avoided: [try HostName("ams4")])
+        spec.attempts = all
+        var change = try #require(try replacing(try world()).rule.change)
+        func tries(_ age: Duration?) -> ReplacementAttempts? { Replacement.fruitless(in: spec, change, age: age) }
+        #expect(tries(.zero) == nil, "it goes on, or was carried out")
+        change.refusal = "db-4, which was to come, is lost too"
+        // A clock that is behind, and an id that says nothing, are no reason to begin at once.
+        for age in [nil, .zero, .seconds(-3600), .seconds(36 * 3600 - 1)] as [Duration?] { #expect(tries(age) == all) }
+        #expect(tries(.seconds(36 * 3600)) == nil)
+        // However long somebody wants to wait, one and the pause after it are no longer than that.
+        spec.replaceAfter = .after(.seconds(7 * 24 * 3600))
+        #expect(tries(.seconds(36 * 3600)) == all && tries(.seconds(15 * 24 * 3600)) == nil)
+        change.refusal = "db-3 is back"
+        #expect(tries(.zero) == ReplacementAttempts(count: 2, avoided: all.avoided))
+        spec.attempts = ReplacementAttempts(count: 1)
+        #expect(tries(.zero) == nil)
+        (spec.attempts, change.refusal, change.isAutomatic) = (all, "it was taken back", nil)
+        #expect(tries(.zero) == nil)
     }
 
     @Test("A member whose machine cannot be started on a host that answers is a person's, and the words are true")
