@@ -287,6 +287,10 @@ MUTATIONS = [
         "one member's word keeps who was removed", CONTROL + "ClusterRecords+Proof.swift",
         "let count = Set(rule.members + removed + [member]).count", "let count = Set(rule.members + removed).count - 1",
         "RemovalTests/neighbour"),
+    Mutation(
+        "a replacement is taken back in a store that went back", CONTROL + "ClusterDirectory+Members.swift",
+        "if let word = records.reversal(as: records.objectors(), of: name) {",
+        "if let word = records.reversal(as: [], of: name) {", "RemovalTests/takenBack"),
     # Who is replaced though nobody asks.
     Mutation(
         "of nine members one goes before another comes, though nobody asks", PLANS + "Replacement.swift",

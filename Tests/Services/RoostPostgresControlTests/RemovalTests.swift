@@ -235,6 +235,34 @@ import Testing
         #expect(try await scene.isGone(4))
     }
 
+    @Test("No replacement is taken back, which destroys who comes, while the leader says that the store went back")
+    func takenBack() async throws {
+        let scene = try await Scene()
+        defer { scene.world.remove() }
+        let id = try await scene.ask(.replace(try scene.name(3), nil, nil))
+        var rule = try await scene.rule()
+        rule.change?.isAutomatic = true
+        try await scene.put(rule)
+        #expect(try await scene.world.settle(under: scene.fence))
+        func takeBack() async throws(Refusal) -> Bool {
+            try await scene.world.directory.takeBack(
+                id.text, of: scene.world.cluster, because: "db-4 was not heard from", under: [scene.fence])
+        }
+        for way in 0..<3 {
+            try await scene.claim(1, way)
+            let refusal = await #expect(throws: Refusal.self) { try await takeBack() }
+            #expect(refusal?.message.contains("roost pg recover") == true)
+            #expect(try await scene.rule().change?.refusal == nil)
+        }
+        #expect(try await scene.world.settle(under: scene.fence))
+        #expect(scene.world.machines.count == 4, "it may have all that there is")
+        // One of three forbids nothing, unless it leads.
+        try await scene.say(try scene.name(1)) { ($0.knowledge, $0.promised) = (nil, .first) }
+        try await scene.claim(2)
+        #expect(try await takeBack())
+        #expect(try await scene.rule().change?.refusal == "db-4 was not heard from")
+    }
+
     @Test("Nothing is missing to a cluster because one says so that is no member of it")
     func nothingIsMissing() async throws {
         let scene = try await Scene()
