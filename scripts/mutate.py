@@ -25,6 +25,7 @@ BUILD_SECONDS_MAX = 1200
 TEST_SECONDS_MAX = 600
 
 CORE = "Sources/Cores/RoostFailover/"
+PLANS = "Sources/Cores/RoostPlans/"
 SHELL = "Sources/Adapters/RoostPostgres/"
 CONTROL = "Sources/Services/RoostPostgresControl/"
 
@@ -69,6 +70,14 @@ MUTATIONS = [
         "one that was removed goes on", CORE + "FailoverMember+Members.swift",
         "if rule.members.contains(name) || rule.joining == name { return nil }", "if true { return nil }",
         "MembersDialogueTests/whoIsNoMemberAnyMoreDoesNothing"),
+    Mutation(
+        "one whose Postgres starts is said to have no data", CORE + "Testimony.swift",
+        "case .whole, .replaced: .endUnread", "case .whole, .replaced: .noData",
+        "StoreRecoveryTests/thatThereIsNoDataIsTheMembersOwnWord"),
+    Mutation(
+        "the number of the cluster's data is one leader's word", CORE + "FailoverMember+Leading.swift",
+        "guard now - observedAt <= timings.sampleAgeMax, others.holds(sample.standbys) else { return }", "",
+        "LeaderDialogueTests/aNumberStaysWhereNobodyElseHasTheData"),
     # What a host takes from a member.
     Mutation(
         "a machine that is not the member's changes the rule", CONTROL + "MemberRoutes.swift",
@@ -78,7 +87,10 @@ MUTATIONS = [
         "try await checkPlace()\n        let known =", "let known =", "MemberRoutesTests/anotherMachine"),
     Mutation(
         "a machine that is not the member's opens the gate", CONTROL + "MemberRoutes.swift",
-        "if wish.isOpen { try await checkPlace() }", "", "MemberRoutesTests/anotherMachine"),
+        "if wish.isOpen { try await checkMembership() }", "", "MemberRoutesTests/anotherMachine"),
+    Mutation(
+        "one that was removed, or only joins, opens its gate", CONTROL + "MemberRoutes.swift",
+        "guard try await store.isMember() else {", "guard true else {", "MemberRoutesTests/noMember"),
     Mutation(
         "a machine that is not the member's reports for it", CONTROL + "MemberRoutes.swift",
         "_ = try await store.isPlaced()\n        warden", "warden", "MemberRoutesTests/anotherMachine"),
@@ -275,6 +287,22 @@ MUTATIONS = [
         "one member's word keeps who was removed", CONTROL + "ClusterRecords+Proof.swift",
         "let count = Set(rule.members + removed + [member]).count", "let count = Set(rule.members + removed).count - 1",
         "RemovalTests/neighbour"),
+    Mutation(
+        "a replacement is taken back in a store that went back", CONTROL + "ClusterDirectory+Members.swift",
+        "if let word = records.reversal(as: records.objectors(), of: name) {",
+        "if let word = records.reversal(as: [], of: name) {", "RemovalTests/takenBack"),
+    # Who is replaced though nobody asks.
+    Mutation(
+        "of nine members one goes before another comes, though nobody asks", PLANS + "Replacement.swift",
+        "if rule.members.count >= PostgresNames.membersMax {", "if rule.members.count > PostgresNames.membersMax {",
+        "ReplacementTests/enough"),
+    # Where a cluster is led from.
+    Mutation(
+        "whom somebody has had lead, and a failover has named since, is taken for another", PLANS + "Homecoming.swift",
+        "since.allSatisfy({ $0.leader == rule.leader })", "since.count == 1", "HomecomingTests/ledAway"),
+    Mutation(
+        "nobody is told that somebody has had the present leader lead", CONTROL + "ClusterStatus.swift",
+        "{ body.isLedByHand = true }", "{ body.isLedByHand = nil }", "ClusterStatusTests/ledByHand"),
 ]
 
 

@@ -23,11 +23,16 @@ extension RoostAPIClient {
         try await send(.post, path(app), body: request, timeout: Self.lastingTimeout)
     }
 
+    /// - Parameters:
+    ///   - force: also if it runs.
+    ///   - evenLastCopy: also where it may have all that is left of what a cluster has confirmed.
     public func destroyMachine(
-        _ machine: MachineID, of app: AppName, force: Bool = false
+        _ machine: MachineID, of app: AppName, force: Bool = false, evenLastCopy: Bool = false
     ) async throws(APIError) {
-        try await sendForData(
-            .delete, path(app, machine), query: force ? [("force", "true")] : [], timeout: Self.lastingTimeout)
+        var query: [(name: String, value: String)] = []
+        if force { query.append(("force", "true")) }
+        if evenLastCopy { query.append(("last_copy", "true")) }
+        try await sendForData(.delete, path(app, machine), query: query, timeout: Self.lastingTimeout)
     }
 
     public func startMachine(_ machine: MachineID, of app: AppName) async throws(APIError) {

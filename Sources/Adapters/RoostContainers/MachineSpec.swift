@@ -200,10 +200,11 @@ struct MachineSpec {
         }
     }
 
+    /// What a machine puts there gives nobody its rights, by whatever mount of the host it is seen.
     private static func bind(_ source: String, to target: String, isReadOnly: Bool) -> RuntimeSpec.Mount {
         .init(
             destination: target, type: "bind", source: source,
-            options: ["rbind", "rprivate", isReadOnly ? "ro" : "rw"])
+            options: ["rbind", "rprivate", "nosuid", "nodev", isReadOnly ? "ro" : "rw"])
     }
 
     // MARK: - Files of /etc

@@ -16,7 +16,7 @@ extension OCIRuntime {
                 code: .invalid, operation: "execute", subject: "machine \(machine)",
                 cause: "give a command, and a timeout of at most \(Self.execTimeoutMax)")
         }
-        _ = try await running(machine, "execute")
+        let process = try await running(machine, "execute")
         var generator = SystemRandomNumberGenerator()
         let files =
             "\(folders(machine).run)/exec-\(String(UInt64.random(in: .min ... .max, using: &generator), radix: 36))"
@@ -38,7 +38,7 @@ extension OCIRuntime {
         }
         switch result.outcome {
         case .ended(let status): return Self.result(status, result)
-        case .notBegun: throw try await notBegun(machine, log: log, said: result.error.text)
+        case .notBegun: throw try await notBegun(machine, process, log: log, said: result.error.text)
         case .timedOut:
             throw RuntimeError(
                 code: .deadlineExceeded, operation: "execute", subject: "machine \(machine)",
@@ -62,8 +62,14 @@ extension OCIRuntime {
             isOutputTruncated: result.output.isTruncated, isErrorTruncated: result.error.isTruncated)
     }
 
-    private func notBegun(_ machine: MachineID, log: String, said: String) async throws(RuntimeError) -> RuntimeError {
-        do throws(RuntimeError) { _ = try await running(machine, "execute") } catch {
+    /// - Parameter process: the machine's when the command was asked for. Its program may have ended at once, and may have been
+    ///   started anew by now.
+    private func notBegun(
+        _ machine: MachineID, _ process: ProcessIdentity, log: String, said: String
+    ) async throws(RuntimeError) -> RuntimeError {
+        do throws(RuntimeError) {
+            guard try await running(machine, "execute") == process else { return notRunning(machine, "execute") }
+        } catch {
             guard error.code == .notRunning else { throw error }
             return error
         }

@@ -163,9 +163,7 @@ extension OCIRuntime {
                 throw SystemError("mount an overlay at", folders.root)
             }
         }
-        try inspect(for: spec.launch) { () throws(SystemError) in
-            for disk in spec.launch.disks { try FirstUse.prepare(disk, image: image, user: spec.user) }
-        }
+        for disk in spec.launch.disks { try prepareVolume(disk, spec, image) }
         // In the root as it is mounted, where nothing runs yet.
         let obstacle = try report("launch", spec.launch.id) { () throws(SystemError) in
             try MountPoints.obstacle(in: folders.root)
@@ -175,6 +173,21 @@ extension OCIRuntime {
                 code: .imageInvalid, operation: "launch", subject: "machine \(spec.launch.id)",
                 cause: "\(obstacle) in the image \(spec.launch.image) is no folder, and the host mounts there")
         }
+    }
+
+    /// What is wrong with a volume is no fault of the image, which would be held against it for good.
+    private func prepareVolume(
+        _ disk: MachineDisk, _ spec: MachineSpec, _ image: UnpackedImage
+    ) throws(RuntimeError) {
+        let volume = "its volume at \(disk.target)"
+        let isFresh = try report("look at \(volume)", spec.launch.id) { () throws(SystemError) in
+            try FirstUse.isFresh(disk)
+        }
+        guard isFresh else { return }
+        let wanted = try inspect(for: spec.launch) { () throws(SystemError) in
+            try FirstUse.ownership(of: disk, image: image, user: spec.user)
+        }
+        try report("prepare \(volume)", spec.launch.id) { () throws(SystemError) in try FirstUse.give(disk, wanted) }
     }
 
     /// What looks into an image fails by what the image has, as links that lead nowhere do, or by what the host has not.

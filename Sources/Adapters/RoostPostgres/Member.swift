@@ -239,7 +239,9 @@ public final class Member: Sendable {
         case .report(var report):
             report.detail = detail(of: report)
             promises.note(report)
-            later(.reportAnswered(.unavailable)) { [report] in .reportAnswered(link.report(report)) }
+            later(.reportAnswered(sequence: report.sequence, .unavailable)) { [report] in
+                .reportAnswered(sequence: report.sequence, link.report(report))
+            }
         case .postgres(let operation, let id): operations.start(operation, id)
         case .setGate(let isOpen):
             promises.note(gateIsOpen: isOpen)

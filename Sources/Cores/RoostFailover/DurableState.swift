@@ -64,3 +64,16 @@ public enum DataState: String, Hashable, Sendable, Codable {
     /// `chain` is the copy's already. Becomes `usable`.
     case exchanging
 }
+
+extension DataState {
+    /// For others.
+    var reported: MemberData {
+        switch self {
+        case .empty, .cloning: .absent
+        case .rewinding: .unfinished
+        case .usable: .whole
+        case .spoiled: .spoiled
+        case .exchanging: .replaced
+        }
+    }
+}

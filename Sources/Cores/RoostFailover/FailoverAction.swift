@@ -23,7 +23,8 @@ public enum FailoverAction: Hashable, Sendable {
     /// behind one another, and give each up after ``FailoverTimings/storeRequestMax``.
     case heartbeat(Heartbeat, ruleRevision: Int64)
 
-    /// Publish what this member says of itself; answer with `.reportAnswered`. At most one is in flight.
+    /// Publish what this member says of itself; answer with `.reportAnswered` and its sequence. At most one is in flight that
+    /// was not given up.
     case report(MemberReport)
 
     /// Change Postgres; answer with `.operationEnded` and this id. At most one runs: if another is still running,

@@ -22,8 +22,8 @@ public enum FailoverEvent: Hashable, Sendable {
     /// How the heartbeat with this sequence ended.
     case heartbeatAnswered(sequence: UInt64, StoreAnswer)
 
-    /// How ``FailoverAction/report(_:)`` ended.
-    case reportAnswered(StoreAnswer)
+    /// How the ``FailoverAction/report(_:)`` with this sequence ended: one that was given up may be answered late.
+    case reportAnswered(sequence: UInt64?, StoreAnswer)
 
     /// A Postgres operation ended. Never sent for an operation that a later one pre-empted; if it is, it is ignored.
     case operationEnded(OperationID, OperationOutcome)

@@ -116,14 +116,17 @@ extension FailoverMember {
     }
 
     /// The revision on which to decide: of the rule as this member knows it, and the recruitment. Nil: the store may have taken
-    /// the recruitment, and this member does not know that revision yet.
-    func revisionToDecideOn(_ recruitment: Recruitment) -> Int64? {
+    /// the recruitment, and this member does not know that revision yet. A caller that has fallen silent is not asked, as in
+    /// all else that is said directly: the store may have gone on since.
+    func revisionToDecideOn(_ recruitment: Recruitment, _ now: Moment) -> Int64? {
         guard let view, let rule = view.rule else { return nil }
         if rule.recruitment != nil { return view.ruleRevision }
-        let heard = listening.hearing.voices.compactMap(\.beat.call).first {
-            $0.epoch == recruitment.epoch && $0.revision == view.ruleRevision && $0.stored != nil
+        let heard = listening.hearing.voices.first { voice in
+            guard let call = voice.beat.call, call.stored != nil else { return false }
+            return call.epoch == recruitment.epoch && call.revision == view.ruleRevision
+                && listening.hearing.hears(voice, now, timings)
         }
-        if let stored = heard?.stored { return stored }
+        if let stored = heard?.beat.call?.stored { return stored }
         // Its own question is answered by the time it may ask another.
         return recruitment.proposer == name ? view.ruleRevision : nil
     }

@@ -185,11 +185,21 @@ extension FailoverMember {
         }
     }
 
-    /// Once, so that nobody takes other data for the cluster's. Standbys stream from data of the same number only.
+    /// So that nobody takes other data for the cluster's. Standbys stream from data of the same number only: what an open leader
+    /// has is the cluster's. Where the rule has another number, somebody has written what is not so, and no copy is made until
+    /// that is put right; or else the data here is of somewhere else. So others must have it now: one at least, also where a
+    /// commit waits for none.
     private mutating func nameSystem(_ reigning: Reigning, _ rule: ClusterRule, _ now: Moment) {
-        guard rule.system == nil, reigning.isOpen, gateIsOpen, case .primary(let sample)? = observation,
-            let system = sample.system
+        guard reigning.isOpen, gateIsOpen, case .primary(let sample)? = observation, let system = sample.system,
+            system != rule.system
         else { return }
+        if rule.system != nil {
+            let others = CommitQuorum(
+                confirmations: max(rule.confirmations, 1), standbys: rule.members.filter { $0 != name })
+            guard now - observedAt <= timings.sampleAgeMax, others.holds(sample.standbys) else { return }
+            // A host of a version before takes no other number: what else there is to write goes on.
+            guard denial?.revision != view?.ruleRevision else { return }
+        }
         var next = rule
         next.system = system
         changeRule(next, now)

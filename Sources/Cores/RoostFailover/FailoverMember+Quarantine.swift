@@ -22,7 +22,14 @@ extension FailoverMember {
     /// How far the log here goes, for whoever has to choose one of the members by hand. What a member knows or has promised
     /// says nothing of that: it may have heard of a reign without a byte of it.
     private var ownEnd: String {
-        guard state.data == .usable, let last = state.chain.last else { return "it has no data that counts" }
+        switch state.data {
+        case .usable: break
+        case .empty, .cloning: return "it has no data"
+        case .rewinding: return "its data counts for nothing: it was being taken back to another member's"
+        case .spoiled: return "its data is proven to be no database any more, and is kept"
+        case .exchanging: return "a whole copy is taking the place of its data"
+        }
+        guard let last = state.chain.last else { return "nobody has written down whose log it has" }
         guard let position = ownPosition else {
             return "how far its own log goes was not read; what it has beyond \(last.begin) is of epoch \(last.epoch)"
         }

@@ -178,7 +178,7 @@ extension FailoverMember {
         // The store's yes is a lease, but only to the one that is chosen: decided by another, it hears of it by its watch
         // and has to ask for its lease then. So it has the first word.
         let passed = verdictSince.map { now - $0.moment } ?? .zero
-        let revision = revisionToDecideOn(recruitment)
+        let revision = revisionToDecideOn(recruitment, now)
         if next.leader == name && revision != nil || passed >= timings.verdictPatience {
             changeRule(next, on: revision, now)
         }

@@ -157,15 +157,24 @@ extension FailoverMember {
 }
 
 extension MemberReport {
-    /// It has no data that would count in a recruitment.
+    /// It has no data that would count in a recruitment, or is about to give up what it has.
     var lacksData: Bool {
         guard position == nil else { return false }
         return switch state {
+        // One that has just begun shows that too, and has not looked at what it has.
+        case .empty: data != .whole
         // A word of a newer program may mean that, too.
-        case .empty, .initializing, .cloning, .rewinding, .unknown: true
+        case .initializing, .cloning, .rewinding, .unknown: true
         // It has data, and holds it back.
         case .failed: true
-        case .starting, .running, .waiting, .stopped: false
+        case .starting, .running, .waiting, .stopped: isWithoutData
+        }
+    }
+
+    private var isWithoutData: Bool {
+        switch data {
+        case .absent, .unfinished, .spoiled: true
+        case .whole, .replaced, .unknown, nil: false
         }
     }
 }

@@ -58,8 +58,9 @@ struct KnownEnd: Hashable, Sendable {
 }
 
 extension FailoverMember {
-    mutating func reportAnswered(_ answer: StoreAnswer, _ now: Moment) {
-        guard let asked = reports.asked else { return }
+    mutating func reportAnswered(_ sequence: UInt64?, _ answer: StoreAnswer, _ now: Moment) {
+        // That an older one was stored, or was not, says nothing of the newer one that is on its way.
+        guard let asked = reports.asked, asked.sequence == sequence else { return }
         reports.asked = nil
         switch answer {
         case .applied: reports.stored = asked
@@ -145,7 +146,7 @@ extension FailoverMember {
             cannotLead: (answer == nil
                 ? live == nil && seen != nil : reports.divergence != nil || !isUp || lacksRoomToStart) ? true : nil,
             asksToReplace: asksLeave ? true : nil, skills: MemberSkill.known, knowledge: knowledge,
-            keptSince: state.keptSince)
+            keptSince: state.keptSince, data: state.data.reported)
         if answer != nil, let divergence = reports.divergence {
             let why = "somebody else promoted its Postgres: its log left the cluster's history at \(divergence.agreed)"
             report.detail = detail.map { "\(why); \($0)" } ?? why
@@ -187,7 +188,9 @@ extension FailoverMember {
 
     /// A primary that is being stopped runs until it has stopped.
     private var reportedState: MemberReport.State {
-        primaryMayRun && !phase.mayBePrimary ? .running : phase.reported(running != nil)
+        // It has not looked yet at what it has.
+        if case .starting = phase, state.data == .usable { return .starting }
+        return primaryMayRun && !phase.mayBePrimary ? .running : phase.reported(running != nil)
     }
 
     /// How far it was when that was last seen, also where it can answer nobody: so much a leader must have that comes back.

@@ -238,7 +238,7 @@ public struct FailoverMember: Sendable {
         case .readFailed(let number): if number == lastRead { readAskedAt = nil }
         case .ruleAnswered(let number, let answer): ruleAnswered(number, answer, now)
         case .heartbeatAnswered(let sequence, let answer): heartbeatAnswered(sequence, answer, now)
-        case .reportAnswered(let answer): reportAnswered(answer, now)
+        case .reportAnswered(let sequence, let answer): reportAnswered(sequence, answer, now)
         case .operationEnded(let id, let outcome):
             guard id == lastOperation, let operation = running else { return }
             running = nil

@@ -40,7 +40,16 @@ public struct Testimony: Hashable, Sendable {
         case unsettled
         /// It has failed, and may know more than it says.
         case failed
+        /// It has said that it has none.
         case noData
+        /// It has said that what it has is no database any more.
+        case spoiledData
+        /// It has said that its data is between what it was and what it is to become.
+        case unfinishedData
+        /// It has data, and has not said how far that goes: its Postgres may be starting.
+        case endUnread
+        /// It has not said how far its data goes, nor whether it has any: its program does not tell the two apart.
+        case dataUnknown
         /// It has promised more than the store's rule calls for, and has not said what that means.
         case hasNotLooked
         /// Its program has not written down since when it has its volume.
@@ -57,6 +66,11 @@ public struct Testimony: Hashable, Sendable {
             case .unsettled: "it has to say once more how far it is; look again in some seconds"
             case .failed: "it has failed, and does not say what it knows"
             case .noData: "it has no data"
+            case .spoiledData: "its data is proven to be no database any more, and is kept until it has a copy"
+            case .unfinishedData:
+                "its data counts for nothing: it is being taken back to another member's, or needs a copy"
+            case .endUnread: "it has data, and has not said yet how far that goes; look again"
+            case .dataUnknown: "it has not said yet how far its data goes, if it has any; look again"
             case .hasNotLooked: "it has not said yet what it makes of the store's rule; look again"
             case .volumeOfUnknownAge: "nobody has written down since when it has its volume"
             case .newVolume(let epoch):
@@ -109,11 +123,23 @@ extension MemberReport {
         guard skills?.contains(.recovery) == true else { return .program }
         guard isCredible(beside: rule) else { return .incredible }
         if let knowledge { return knowledge.history.isEmpty ? .noHistory : nil }
-        guard position != nil else { return .noData }
+        guard position != nil else { return dataReason }
         guard state != .failed else { return .failed }
         guard promised <= rule.called else { return .hasNotLooked }
         guard let keptSince else { return .volumeOfUnknownAge }
         return keptSince == .none || keptSince < epoch ? nil : .newVolume(keptSince)
+    }
+
+    /// Why it says nothing of an end. That it has no data is its word alone: without one it may be starting, whatever phase it
+    /// shows, and have all that there is.
+    private var dataReason: Testimony.Reason {
+        switch data {
+        case .absent: .noData
+        case .unfinished: .unfinishedData
+        case .spoiled: .spoiledData
+        case .whole, .replaced: .endUnread
+        case .unknown, nil: .dataUnknown
+        }
     }
 }
 

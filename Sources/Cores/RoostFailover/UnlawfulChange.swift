@@ -25,7 +25,7 @@ extension ClusterRule {
 
     /// - Parameter former: the rule that is replaced, as the store has it.
     /// - Throws: where it differs from that by more than what a member does: it calls, it names who was elected, it says that
-    ///   it was started anew; as the leader, it names its data once, prepares, takes and refuses what was asked for.
+    ///   it was started anew; as the leader, it names its data, prepares, takes and refuses what was asked for.
     public func check(asChangeOf former: ClusterRule, by member: MemberName) throws(UnlawfulChange) {
         guard former.members.contains(member) else {
             throw UnlawfulChange("\(member) is no member, and a rule is changed by members: \(former.members.words)")
@@ -57,7 +57,8 @@ extension ClusterRule {
 
     private func led(as next: ClusterRule) throws(UnlawfulChange) -> ClusterRule {
         var lawful = self
-        if system == nil { lawful.system = next.system }
+        // Whoever led first may have named a wrong one, and then nobody could ever make a copy: it is the present leader's to say.
+        if let system = next.system { lawful.system = system }
         // What was refused stays so, in the same words.
         if let wish = switchover, wish.refusal == nil { lawful.switchover?.refusal = next.switchover?.refusal }
         if let wish = restart, wish.refusal == nil { lawful.restart?.refusal = next.restart?.refusal }

@@ -179,5 +179,11 @@ public struct PlacementDecision: Hashable, Sendable {
         return PlacementDecision(candidates: [], refusals: standing).explanation(for: request)
     }
 
+    /// As ``standingExplanation(for:)``, where one host was asked for: why another one is not taken needs no words.
+    public func standingExplanation(askedFor host: HostName) -> String {
+        let why = refusals.first { $0.host == host }.map { "\($0.reason.standing)" } ?? "is not known"
+        return "it was asked for on \(host), and \(host) \(why)"
+    }
+
     public static let explainedHostsMax = 8
 }

@@ -42,6 +42,8 @@ public enum ClusterPlan {
         case replace(MemberName, in: [RegionCode])
         /// Ask for a switchover to this member. See ``Homecoming``.
         case lead(MemberName)
+        /// Note that the switchover has come to nothing that somebody has asked for in this epoch. See ``Homecoming``.
+        case letGoHome(Epoch)
         /// Take back what is left of the change of members with this id; the next one who comes is rather not to be on this
         /// host.
         case takeBack(String, because: String, avoiding: HostName?)
@@ -73,7 +75,10 @@ public enum ClusterPlan {
             let fit = member.host.map { host in hosts.filter { $0.name == host } } ?? hosts
             let decision = Placement.decide(request, over: fit)
             guard let chosen = decision.candidates.first else {
-                plan.obstacles.append("\(member.name) has no place: \(decision.standingExplanation(for: request))")
+                let why =
+                    member.host.map { decision.standingExplanation(askedFor: $0) }
+                    ?? decision.standingExplanation(for: request)
+                plan.obstacles.append("\(member.name) has no place: \(why)")
                 continue
             }
             plan.steps.append(.place(member.name, on: chosen))

@@ -28,11 +28,18 @@ public enum Homecoming {
     }
 
     /// The present leader is whom somebody has had lead, and stays it until there is another one: by that wish the next reign
-    /// was its own. What comes after it is a failover's, and so is the next reign where the leader has refused the wish.
+    /// was its own. What comes after it is a failover's.
     public static func isLedByHand(_ spec: ClusterSpec, _ rule: ClusterRule) -> Bool {
-        guard let away = spec.ledAway, rule.epoch > away.epoch,
-            rule.history.first(where: { $0.epoch > away.epoch })?.epoch == rule.epoch
-        else { return false }
+        guard let away = spec.ledAway, rule.epoch > away.epoch else { return false }
+        // Named again, it is no other one: a leader whose first reign did not open, or that was away for a moment, has several.
+        let since = rule.history.filter { $0.epoch > away.epoch }
+        guard !since.isEmpty, since.allSatisfy({ $0.leader == rule.leader }) else { return false }
         return away.target.map { $0 == rule.leader } ?? true
+    }
+
+    /// The wish has come to nothing in the epoch in which it was asked for: it was refused, or taken away. Whoever leads next does
+    /// so without it; so it is taken off the spec before that, for no rule after it tells of it.
+    public static func hasFailed(_ away: LedAway, under rule: ClusterRule) -> Bool {
+        rule.epoch == away.epoch && rule.recruitment == nil && rule.switchover.map { $0.refusal != nil } ?? true
     }
 }

@@ -9,8 +9,17 @@ public struct PlaceBook: Sendable {
         var seen: [PlacementHost] = []
         /// With what was promised since.
         var hosts: [PlacementHost] = []
-        /// Another one whenever a host is another one.
+        /// Of what was seen: another one whenever a host is another one.
+        var seenVersion = 0
+        /// Of what there is with the promises.
         var version = 0
+    }
+
+    /// What makes other hosts of those of a version.
+    private struct Promise: Hashable {
+        var version: Int
+        var host: HostName
+        var request: PlacementRequest
     }
 
     private struct Answer {
@@ -30,6 +39,10 @@ public struct PlaceBook: Sendable {
     private var answers: [Key: Answer] = [:]
     /// What was promised since the hosts were seen.
     private var promised: [Key: (request: PlacementRequest, host: HostName)] = [:]
+    /// The versions that promises have led to, since the hosts were seen and in the look before: the same promise makes the same
+    /// hosts of them again, and what was answered about those holds.
+    private var steps: [Promise: Int] = [:]
+    private var formerSteps: [Promise: Int] = [:]
     private var versions = 0
     /// How often hosts were gone through.
     private(set) var searches = 0
@@ -45,16 +58,17 @@ public struct PlaceBook: Sendable {
     public mutating func see(_ hosts: [PlacementHost], for clusters: Set<AppName>) {
         answers = answers.filter { clusters.contains($0.key.cluster) }
         promised = [:]
+        (formerSteps, steps) = (steps, [:])
         let former = regions
         regions = [:]
         let present = Dictionary(grouping: hosts.map(Self.coarse), by: \.region)
         for (name, hosts) in present.sorted(by: { $0.key < $1.key }) {
             let hosts = hosts.sorted { $0.name < $1.name }
             var region = former[name] ?? Region()
-            if region.seen != hosts || region.hosts != hosts {
-                versions += 1
-                region = Region(seen: hosts, hosts: hosts, version: versions)
+            if region.seen != hosts {
+                region = Region(seen: hosts, seenVersion: newVersion())
             }
+            (region.hosts, region.version) = (hosts, region.seenVersion)
             regions[name] = region
         }
     }
@@ -66,10 +80,16 @@ public struct PlaceBook: Sendable {
             var region = regions[request.region]
         else { return }
         promised[key] = (request, host)
-        versions += 1
         region.hosts = region.hosts.map { $0.name == host ? $0.promising(request) : $0 }
-        region.version = versions
+        let step = Promise(version: region.version, host: host, request: request)
+        region.version = formerSteps[step] ?? newVersion()
+        steps[step] = region.version
         regions[request.region] = region
+    }
+
+    private mutating func newVersion() -> Int {
+        versions += 1
+        return versions
     }
 
     public enum Place: Hashable, Sendable {

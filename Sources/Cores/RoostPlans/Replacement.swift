@@ -22,8 +22,10 @@ public enum Replacement {
         /// No members any more, and still in the spec.
         public var departed: Set<MemberName> = []
         public var isPaused = false
-        /// How long ago a replacement was taken back.
+        /// For how long it is seen that a replacement was taken back.
         public var takenBack: Duration?
+        /// How long ago the last change of members was asked for, by the clocks on the walls; nil: nobody can say.
+        public var asked: Duration?
         /// Why nobody on the planet is replaced now.
         public var brake: String?
         /// Why the wish for it would be refused.
@@ -52,7 +54,7 @@ public enum Replacement {
 
     /// How long after the last one that was taken back the next one may begin.
     ///
-    /// - Parameter count: of those that were begun for the same member.
+    /// - Parameter count: of those that have come to nothing, as ``fruitless(in:_:age:)`` counts them.
     public static func pause(after count: Int, of term: Duration) -> Duration {
         var pause = term
         for _ in 1..<max(count, 1) where pause < pauseMax { pause = pause * 2 }
@@ -66,7 +68,9 @@ public enum Replacement {
         guard !world.spec.isDestroying else { return Plan() }
         if let change = world.rule.change, change.current != nil {
             // What somebody has asked for goes on.
-            return change.isAutomatic == true ? underWay(change, world) : Plan()
+            var plan = change.isAutomatic == true ? underWay(change, world) : Plan()
+            plan.obstacles += waiting(for: change, world)
+            return plan
         }
         guard case .after(let term) = world.spec.replaceAfter ?? .standard else { return Plan() }
         var plan = Plan<ClusterPlan.Step>(obstacles: failures(in: world))
@@ -75,8 +79,7 @@ public enum Replacement {
             (world.lost[other] ?? .zero, one) < (world.lost[one] ?? .zero, other)
         }
         for member in longest {
-            let host = world.placements[member].map { " and its host \($0.host)" } ?? ""
-            let loss = "\(member)\(host) are not heard from"
+            let loss = loss(of: member, world)
             if world.lost[member] ?? .zero < term {
                 plan.obstacles.append(
                     "\(loss); \(member) is replaced when that has lasted \(ReplacementTerm.after(term))")
@@ -93,6 +96,25 @@ public enum Replacement {
         return plan
     }
 
+    private static func loss(of member: MemberName, _ world: World) -> String {
+        let host = world.placements[member].map { " and its host \($0.host)" } ?? ""
+        return "\(member)\(host) are not heard from"
+    }
+
+    /// Those that are lost and are not what the change is about: one change at a time.
+    private static func waiting(for change: MemberChange, _ world: World) -> [String] {
+        guard case .after = world.spec.replaceAfter ?? .standard else { return [] }
+        let leavers = change.left.filter { $0.kind == .remove }.map(\.member)
+        let what =
+            change.isAutomatic == true
+            ? "the replacement that goes on is over"
+            : "the change of members that somebody has asked for is over (to take back what is left of it: "
+                + "roost pg scale \(world.spec.name) --cancel)"
+        return world.rule.members.filter { world.lost[$0] != nil && !leavers.contains($0) }.map { member in
+            "\(loss(of: member, world)); \(member) is not replaced before \(what)"
+        }
+    }
+
     /// Its host answers, so its data is there, and nobody but a person may give that up. What fails here, an image or what a
     /// host allows, would mostly fail elsewhere as well.
     private static func failures(in world: World) -> [String] {
@@ -107,14 +129,21 @@ public enum Replacement {
         let rule = world.rule
         if let brake = world.brake { return "\(brake): while it is so many at once, nobody is replaced by itself" }
         if rule.recruitment != nil || member == rule.leader { return "the cluster has to have a leader first" }
+        // There the lost one would go first, and could not come back where the other one does not come.
+        if rule.members.count >= PostgresNames.membersMax {
+            return "a cluster has at most \(PostgresNames.membersMax) members, so that it has to go before another one "
+                + "comes, which a person decides: roost pg member replace \(world.spec.name) \(member)"
+        }
         if world.isPaused { return "the cluster is paused" }
         if !world.isOpen { return "\(rule.leader) lets no clients in" }
         if let takenBack = world.takenBack {
-            let attempts = world.spec.attempts?.count ?? 1
-            let pause = pause(after: attempts, of: term)
+            let tries = fruitless(in: world.spec, rule.change, age: world.asked)?.count ?? 1
+            let pause = pause(after: tries, of: term)
             if takenBack < pause {
+                // When it was taken back only that host knows, and only if it was there.
                 let why = rule.change?.refusal.map { " (\($0))" } ?? ""
-                return "a replacement was taken back less than \(ReplacementTerm.after(pause)) ago\(why)"
+                return "a replacement was taken back\(why): the next one comes no sooner than "
+                    + "\(ReplacementTerm.after(pause)) after the host that replaces members has seen that"
             }
         }
         // With the one that comes, before the lost one goes.
@@ -166,12 +195,9 @@ public enum Replacement {
 
     /// Not beside another member: two that are lost together are worth less than one and a lost one.
     private static func request(in region: RegionCode, _ world: World) -> PlacementRequest {
-        var spec = world.spec
-        // Of those that came for others, and not for this one, nothing follows.
-        if let lost = spec.attempts?.member, world.lost[lost] == nil { spec.attempts = nil }
         let occupied = Set(world.placements.values.map(\.host))
         // Whose name it gets is of no account here.
         let comer = ClusterSpec.MemberSpec(name: world.rule.leader, region: region, isApart: true)
-        return PlacementRequest(for: comer, of: spec, occupied: occupied)
+        return PlacementRequest(for: comer, of: world.spec, occupied: occupied)
     }
 }

@@ -106,7 +106,7 @@ extension ClusterSimulation {
         switch event {
         case .heard where actions.isEmpty, .tick where actions.isEmpty, .observed where actions.isEmpty,
             .viewed where actions.isEmpty,
-            .heartbeatAnswered(_, .applied), .reportAnswered(.applied):
+            .heartbeatAnswered(_, .applied), .reportAnswered(_, .applied):
             return
         case .tick, .viewed, .readFailed, .ruleAnswered, .heartbeatAnswered, .reportAnswered, .operationEnded,
             .observed, .postgresExited, .cannotFollow, .leaderLostLog, .gateAnswered, .volumeHangs, .volumeFailed,
@@ -226,7 +226,7 @@ extension ClusterSimulation {
             }
         case .rule(_, _, let number): return .ruleAnswered(number, outcome)
         case .heartbeat(let heartbeat, _): return .heartbeatAnswered(sequence: heartbeat.sequence, outcome)
-        case .report: return .reportAnswered(outcome)
+        case .report(let report): return .reportAnswered(sequence: report.sequence, outcome)
         }
     }
 

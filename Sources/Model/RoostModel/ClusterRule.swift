@@ -129,7 +129,8 @@ public struct ClusterRule: Hashable, Sendable, Codable {
     /// The last request that members come or go; it may have been carried out.
     public var change: MemberChange?
     /// Which database this is, of all that initdb ever made: the number that it drew (`IDENTIFY_SYSTEM` of Postgres). Written
-    /// once, by a leader that was open: so many standbys streamed from it that its data is the cluster's. Nil until then.
+    /// by a leader that is open: so many standbys stream from it that its data is the cluster's. Nil until then. A wrong one is
+    /// put right by a later leader that at least one other member streams from.
     public var system: UInt64?
     /// What a newer version has written.
     public var unknown = UnknownFields()
@@ -367,7 +368,8 @@ public struct MemberReport: Hashable, Sendable, Codable {
     public var state: State
     /// The highest epoch the member has promised, on disk, to follow or await.
     public var promised: Epoch
-    /// Nil while the member has no data that may count (empty, cloning, rewinding).
+    /// Nil while the member has no data that may count (empty, cloning, rewinding), and also before it has read how far the
+    /// data goes that it has: ``data`` tells the two apart.
     public var position: Position?
     /// The reigns that the bytes up to `position` come from. Only sent while recruited.
     public var chain: [Reign]?
@@ -404,6 +406,8 @@ public struct MemberReport: Hashable, Sendable, Codable {
     /// The first epoch that it promised on the volume it has: what was before that it may have known and lost.
     /// ``Epoch/none`` of the one that made the cluster on it. Nil when nobody knows.
     public var keptSince: Epoch?
+    /// Whether it has data, whatever it knows of where that ends. Nil from a program that does not say.
+    public var data: MemberData?
 
     /// A member that lives reports at least this often.
     public static let tick = Duration.seconds(3)
@@ -413,7 +417,8 @@ public struct MemberReport: Hashable, Sendable, Codable {
         member: MemberName, role: Role, state: State, promised: Epoch, position: Position?, timeline: UInt32,
         replayed: LSN, isStreaming: Bool, lagBytes: UInt64, lagMilliseconds: Int64, detail: String? = nil,
         chain: [Reign]? = nil, cannotLead: Bool? = nil, asksToReplace: Bool? = nil, sequence: UInt64? = nil,
-        skills: [MemberSkill]? = nil, knowledge: MemberKnowledge? = nil, keptSince: Epoch? = nil
+        skills: [MemberSkill]? = nil, knowledge: MemberKnowledge? = nil, keptSince: Epoch? = nil,
+        data: MemberData? = nil
     ) {
         self.member = member
         self.role = role
@@ -433,10 +438,11 @@ public struct MemberReport: Hashable, Sendable, Codable {
         self.skills = skills
         self.knowledge = knowledge
         self.keptSince = keptSince
+        self.data = data
     }
 
     enum CodingKeys: String, CodingKey {
-        case member, role, state, promised, position, chain, timeline, replayed, sequence, skills, knowledge
+        case member, role, state, promised, position, chain, timeline, replayed, sequence, skills, knowledge, data
         case isStreaming = "is_streaming"
         case lagBytes = "lag_bytes"
         case lagMilliseconds = "lag_ms"

@@ -113,9 +113,9 @@ public struct ClusterSpec: Hashable, Sendable, Codable {
     public var survive: SurvivalGoal?
     /// Where it is to be led from, with ``survive``.
     public var home: RegionCode?
-    /// A switchover away from ``home`` that somebody has asked for. Nil: nobody has.
+    /// A switchover that somebody has asked for, in a cluster with a ``home``. Nil: nobody has, or the last one has come to nothing.
     public var ledAway: LedAway?
-    /// Replacements of a lost member that nobody has asked for. Nil: there were none since somebody last changed its members.
+    /// Replacements of lost members that nobody has asked for. Nil: there were none since somebody last changed its members.
     public var attempts: ReplacementAttempts?
     /// In ``allowedClients``.
     public static let allowedClientsMax = 64
@@ -189,7 +189,7 @@ public struct ClusterSpec: Hashable, Sendable, Codable {
 
 /// That somebody wanted the cluster to be led from elsewhere than its home.
 public struct LedAway: Hashable, Sendable, Codable {
-    /// The epoch in which it was asked for. It is about the next reign, and over with that.
+    /// The epoch in which it was asked for. It is about the leader of the next reign, and over with the next other one.
     public var epoch: Epoch
     /// Who was to lead. Nil: any other member.
     public var target: MemberName?
@@ -201,11 +201,10 @@ public struct LedAway: Hashable, Sendable, Codable {
     }
 }
 
-/// How often a lost member was to be replaced, one time after the other, though nobody asked.
+/// How often lost members were to be replaced, one time after the other and whichever they were, though nobody asked.
 public struct ReplacementAttempts: Hashable, Sendable, Codable {
-    /// The lost one.
-    public var member: MemberName
-    /// At least 1. Each has taken a number that no member gets again, so it comes later each time.
+    /// At least 1: those that came to nothing, one after the other and lately, and the last one, of which the rule says what became.
+    /// Each has taken a number that no member gets again, so it comes later each time.
     public var count: Int
     /// Where one that was to come did not come up, the last one last: the next one goes there only where no other host is
     /// free.
@@ -215,15 +214,14 @@ public struct ReplacementAttempts: Hashable, Sendable, Codable {
     public static let avoidedMax = 8
 
     /// Written with the wish.
-    public init(member: MemberName, count: Int, avoided: [HostName] = []) {
-        self.member = member
+    public init(count: Int, avoided: [HostName] = []) {
         self.count = count
         self.avoided = Array(avoided.suffix(Self.avoidedMax))
     }
 
     /// The same, with one more host to be avoided.
     public func avoiding(_ host: HostName) -> Self {
-        Self(member: member, count: count, avoided: avoided.filter { $0 != host } + [host])
+        Self(count: count, avoided: avoided.filter { $0 != host } + [host])
     }
 }
 

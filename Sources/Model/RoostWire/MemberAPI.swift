@@ -8,7 +8,8 @@ public import RoostModel
 //   PUT  /v1/cluster/rule       ChangeRuleRequest  -> ChangeOutcome
 //   PUT  /v1/cluster/heartbeat  HeartbeatRequest   -> ChangeOutcome
 //   PUT  /v1/cluster/report     MemberReport       -> ChangeOutcome
-//   PUT  /v1/cluster/gate       GateRequest        -> OKBody: open or close the service port on this host
+//   PUT  /v1/cluster/gate       GateRequest        -> OKBody: open or close the service port on this host; opened for members of
+//                                                  the present rule alone
 //
 // 503: the store did not carry it out. 504: nobody knows whether it did.
 

@@ -146,7 +146,8 @@ public struct SharedHostBody: Sendable, Codable, Hashable {
 /// A machine or a volume that a host has of a cluster and that no record of the cluster names: it counts for nothing, and can be
 /// removed by hand.
 public struct LeftoverBody: Sendable, Codable, Hashable {
-    /// The machine's. A member of the cluster may have the same; nil of a volume alone.
+    /// The machine's. A member of the cluster may have the same; nil of a volume alone, and of a machine of which only its volume
+    /// has told yet.
     public var name: String?
     /// Nil of a volume alone.
     public var machine: MachineID?
@@ -154,13 +155,22 @@ public struct LeftoverBody: Sendable, Codable, Hashable {
     public var volume: VolumeID?
     /// Which has it; nil where that is not known any more.
     public var host: HostName?
+    /// Why it may be all that there is of what was confirmed, in words; then it is destroyed only by whoever says that it may be
+    /// that. Nil: nobody says so; and from hosts of before.
+    public var lastCopy: String?
 
     /// One of ``ClusterBody/leftovers``.
-    public init(name: String?, machine: MachineID?, volume: VolumeID?, host: HostName?) {
+    public init(name: String?, machine: MachineID?, volume: VolumeID?, host: HostName?, lastCopy: String? = nil) {
         self.name = name
         self.machine = machine
         self.volume = volume
         self.host = host
+        self.lastCopy = lastCopy
+    }
+
+    enum CodingKeys: String, CodingKey {
+        case name, machine, volume, host
+        case lastCopy = "last_copy"
     }
 }
 

@@ -9,9 +9,9 @@ public enum OwnedThing: Hashable, Sendable {
 /// Knows what a feature has, by its records. What none of them names is left over, as when the store has gone back to a copy
 /// that is older than the thing: nothing takes it away by itself, and somebody must be able to.
 public protocol OwnedRemains: Sendable {
-    /// - Parameter isForced: whoever asks has been told what it may be, and wants it gone.
+    /// - Parameter evenLastCopy: whoever asks has been told that it may be all that there is, and wants it gone.
     /// - Throws: where the feature has it, or where nobody can say that it has not.
-    func check(_ thing: OwnedThing, of app: AppName, isForced: Bool) async throws(Refusal)
+    func check(_ thing: OwnedThing, of app: AppName, evenLastCopy: Bool) async throws(Refusal)
 }
 
 extension PlanetView {
@@ -20,7 +20,7 @@ extension PlanetView {
     /// - Parameter remains: nil: nobody knows what is left over.
     public func refuseIfOwned(
         _ thing: OwnedThing, of name: AppName, by kind: OwnerKind?, unless remains: (any OwnedRemains)?,
-        isForced: Bool
+        evenLastCopy: Bool
     ) async throws(Refusal) {
         var kind = kind
         if kind == nil {
@@ -31,6 +31,6 @@ extension PlanetView {
         }
         guard let kind else { return }
         guard kind == .postgres, let remains else { throw AppDirectory.owned(name, by: kind) }
-        try await remains.check(thing, of: name, isForced: isForced)
+        try await remains.check(thing, of: name, evenLastCopy: evenLastCopy)
     }
 }

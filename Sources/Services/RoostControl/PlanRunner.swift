@@ -160,30 +160,38 @@ public final class PlanRunner<Kind: Reconciler>: Service, Sendable {
         }
     }
 
+    /// What became of a step; neither done nor failed is one whose plan was too old.
+    private struct Outcome: Sendable {
+        var step: Kind.Step
+        var isDone: Bool
+        var failure: String?
+    }
+
     /// Carries out the steps of one plan at once, and writes down what is in the way.
     func work(_ job: Job) async {
         guard let fence = fence() else {
             queue.withLock { $0.finished(job.thing, succeeded: true, at: BootClock.now()) }
             return
         }
-        let outcomes = await withTaskGroup(of: (step: Kind.Step, failure: String?).self) { group in
+        let outcomes = await withTaskGroup(of: Outcome.self) { group in
             for step in job.plan.steps {
                 group.addTask {
                     do throws(Refusal) {
-                        try await self.kind.carryOut(step, for: job.thing, in: job.planet, fence: fence)
-                        Metric.planSteps.add(Kind.name, Kind.name(of: step), "ok")
-                        return (step, nil)
+                        let isDone = try await self.kind.carryOut(
+                            step, for: job.thing, in: job.planet, fence: fence)
+                        if isDone { Metric.planSteps.add(Kind.name, Kind.name(of: step), "ok") }
+                        return Outcome(step: step, isDone: isDone)
                     } catch {
                         Metric.planSteps.add(Kind.name, Kind.name(of: step), "failed")
                         self.logger.warning("a step failed", metadata: ["of": "\(job.thing)", "error": "\(error)"])
-                        return (step, error.message)
+                        return Outcome(step: step, isDone: false, failure: error.message)
                     }
                 }
             }
-            return await group.reduce(into: [(step: Kind.Step, failure: String?)]()) { $0.append($1) }
+            return await group.reduce(into: [Outcome]()) { $0.append($1) }
         }
         let failures = outcomes.compactMap(\.failure)
-        let carriedOut = outcomes.filter { $0.failure == nil }.map(\.step)
+        let carriedOut = outcomes.filter(\.isDone).map(\.step)
         let failed = outcomes.filter { $0.failure != nil }.map(\.step)
         let obstacle = Self.text(of: job.plan.obstacles + failures)
         await note(carriedOut, obstacle, on: job, fence)

@@ -47,9 +47,13 @@ public protocol Reconciler: Sendable {
 
     /// Carries a step out. It may be cut off at any instruction and is then planned again. Every change of the store
     /// carries the fence, and compares what the plan rested on.
+    ///
+    /// - Returns: whether it was done: of one that was not, because what the plan rested on is not so any more, nobody is told
+    ///   that it was.
+    @discardableResult
     func carryOut(
         _ step: Step, for thing: Thing, in planet: Planet, fence: Transaction.Compare
-    ) async throws(Refusal)
+    ) async throws(Refusal) -> Bool
 
     /// Writes down what is in the way of the thing for people to read, or that nothing is.
     ///

@@ -15,6 +15,17 @@ public enum InstanceID {
         for _ in 0..<16 { characters.append(alphabet[Int.random(in: 0..<32, using: &random)]) }
         return String(characters)
     }
+
+    /// When it was made, by the clock of whoever made it, in milliseconds; nil: it is no such id.
+    public static func time(of text: String) -> Int64? {
+        guard text.utf8.count == 26 else { return nil }
+        var time: Int64 = 0
+        for character in text.prefix(10) {
+            guard let digit = alphabet.firstIndex(of: character) else { return nil }
+            time = time << 5 | Int64(digit)
+        }
+        return time
+    }
 }
 
 /// The signals a machine may be stopped with: Fly's list.

@@ -1,6 +1,7 @@
 import RoostControl
 import RoostModel
 import RoostPlanet
+import RoostPlans
 import RoostStore
 
 // Members that come and go: the wish is in the rule, and its leader carries it out (see RoostFailover). What comes is in the
@@ -149,14 +150,15 @@ extension ClusterDirectory {
     /// conditions hold.
     ///
     /// - Parameter host: where the next one that comes is rather not to be.
+    /// - Returns: whether it was taken back.
     func takeBack(
         _ change: String, of name: AppName, because why: String, avoiding host: HostName? = nil,
         under conditions: [Transaction.Compare]
-    ) async throws(Refusal) {
+    ) async throws(Refusal) -> Bool {
         let (records, _, present) = try await ruling(name)
         guard let former = present.change, former.id == change, former.isAutomatic == true, former.current != nil,
             former.left.contains(where: { $0.kind == .add && !present.members.contains($0.member) })
-        else { return }
+        else { return false }
         // What is taken back is destroyed: nobody asks for that in a store that may have gone back, whoever is heard or not.
         if let word = records.reversal(as: records.objectors(), of: name) { throw Refusal(.failedPrecondition, word) }
         var rule = present
@@ -171,47 +173,49 @@ extension ClusterDirectory {
             compares.append(.modified(key: specKey, equals: spec.revision))
             changes.append(try .put(spec.record, over: spec.bytes, at: specKey))
         }
-        _ = try await store.carryOut(
+        let outcome = try await store.carryOut(
             Transaction(
                 compares: conditions + compares + [.modified(key: key, equals: Revision(records.ruleRevision))],
                 then: changes))
+        return outcome.succeeded
     }
 
     /// Takes a member off the spec that the rule names no more, if the conditions and that rule hold.
+    ///
+    /// - Returns: whether it was taken off.
     func retire(
         _ member: MemberName, of name: AppName, in planet: Planet, silent: Set<MemberName>,
         under conditions: [Transaction.Compare]
-    ) async throws(Refusal) {
+    ) async throws(Refusal) -> Bool {
         guard let records = planet.clusters[name], records.departed.contains(member),
             records.objectors(toRemovalOf: member, silent: silent).isEmpty
-        else { return }
+        else { return false }
         let key = StoreKeys.clusterSpec(name)
-        guard var present = try await store.record(ClusterSpec.self, at: key) else { return }
+        guard var present = try await store.record(ClusterSpec.self, at: key) else { return false }
         // The number is not given again.
         let numbers = present.record.members.compactMap { PostgresNames.number(of: $0.name, in: name) }
         present.record.lastNumber = max(present.record.lastNumber ?? 0, numbers.max() ?? 0)
         present.record.members.removeAll { $0.name == member }
         let rule = Transaction.Compare.modified(
             key: StoreKeys.clusterRule(name), equals: Revision(records.ruleRevision))
-        _ = try await store.carryOut(
+        let outcome = try await store.carryOut(
             Transaction(
                 compares: conditions + [rule, .modified(key: key, equals: present.revision)],
                 then: [try .put(present.record, over: present.bytes, at: key)]))
+        return outcome.succeeded
     }
 }
 
 extension ClusterSpec {
-    /// Counts replacements that nobody has asked for, of whichever members, as long as nothing else comes between them; and says
-    /// of the one that comes in such a one that it shares no host.
+    /// Counts replacements that nobody has asked for, of whichever members, as long as they come to nothing, one after the other and
+    /// lately (``Replacement/fruitless(in:_:age:)``); and says of the one that comes in such a one that it shares no host.
     fileprivate mutating func noteAttempt(at wish: MemberWish, isAutomatic: Bool, after former: MemberChange?) {
-        guard isAutomatic, let leaver = wish.leaver else {
+        guard isAutomatic, wish.leaver != nil else {
             attempts = nil
             return
         }
-        let isNext = former?.isAutomatic == true && former?.refusal != nil
-        attempts = ReplacementAttempts(
-            member: leaver, count: (isNext ? attempts?.count ?? 0 : 0) + 1,
-            avoided: isNext ? attempts?.avoided ?? [] : [])
+        let tries = Replacement.fruitless(in: self, former, age: former?.age())
+        attempts = ReplacementAttempts(count: (tries?.count ?? 0) + 1, avoided: tries?.avoided ?? [])
         guard let comer = members.indices.last else { return }
         members[comer].isApart = true
     }

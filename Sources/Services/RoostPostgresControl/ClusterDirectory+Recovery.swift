@@ -76,8 +76,13 @@ extension ClusterDirectory {
         if !recovery.keepsHistory(of: rule) {
             compares.append(.modified(key: StoreKeys.clusterHeartbeat(name), equals: renewed))
         }
-        let outcome = try await store.carryOut(
-            Transaction(compares: compares, then: [try .put(recovery.rule, at: key)]))
+        var changes = [try Transaction.Operation.put(recovery.rule, at: key)]
+        // What was asked for before is over with it, and whoever leads next does not do so by that.
+        if let noted = try await noting({ $0.ledAway = nil }, of: name) {
+            compares.append(noted.compare)
+            changes.append(noted.operation)
+        }
+        let outcome = try await store.carryOut(Transaction(compares: compares, then: changes))
         return outcome.succeeded
     }
 

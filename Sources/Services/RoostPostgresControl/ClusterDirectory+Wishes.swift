@@ -87,7 +87,7 @@ extension ClusterDirectory {
     }
 
     /// What changes the spec together with the rule; nil where there is nothing to be noted.
-    private func noting(_ note: ((inout ClusterSpec) -> Void)?, of name: AppName) async throws(Refusal) -> (
+    func noting(_ note: ((inout ClusterSpec) -> Void)?, of name: AppName) async throws(Refusal) -> (
         compare: Transaction.Compare, operation: Transaction.Operation
     )? {
         let key = StoreKeys.clusterSpec(name)

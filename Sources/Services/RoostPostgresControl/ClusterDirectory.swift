@@ -269,8 +269,10 @@ public struct ClusterDirectory: Sendable {
 
     /// Removes every record of a cluster whose machines and volumes are gone, if the conditions hold: under a view that
     /// is old nothing is removed, whatever has taken the name meanwhile.
-    func remove(_ spec: ClusterSpec, under conditions: [Transaction.Compare]) async throws(Refusal) {
-        _ = try await store.carryOut(
+    ///
+    /// - Returns: whether they were removed.
+    func remove(_ spec: ClusterSpec, under conditions: [Transaction.Compare]) async throws(Refusal) -> Bool {
+        let outcome = try await store.carryOut(
             Transaction(
                 compares: conditions,
                 then: [
@@ -278,6 +280,7 @@ public struct ClusterDirectory: Sendable {
                     .delete(.key(StoreKeys.identity(spec.name))), .delete(.key(StoreKeys.app(spec.name))),
                     .delete(.key(StoreKeys.address(spec.address))),
                 ]))
+        return outcome.succeeded
     }
 
     /// Asks the leader to hand over. The leader reads the wish in the rule, drains, and starts the change of epoch; or
@@ -291,15 +294,35 @@ public struct ClusterDirectory: Sendable {
     }
 
     /// As ``requestSwitchover(of:to:)``, where nobody asks: if the rule is still the one that was looked at.
+    ///
+    /// - Returns: whether it was asked for.
     func lead(
         _ member: MemberName, of name: AppName, seen planet: Planet, under conditions: [Transaction.Compare]
-    ) async throws(Refusal) {
-        guard let seen = planet.clusters[name] else { return }
+    ) async throws(Refusal) -> Bool {
+        guard let seen = planet.clusters[name] else { return false }
         let why = "\(member) is at the cluster's home and confirms: it is to lead again"
-        try await tryToAsk(of: name, seeing: seen.ruleRevision, under: conditions) {
+        let id = try await tryToAsk(of: name, seeing: seen.ruleRevision, under: conditions) {
             rule, _, spec throws(Refusal) in
             try switchover(to: member, in: &rule, of: spec, because: why)
         }
+        return id != nil
+    }
+
+    /// Notes that the switchover away from home which was asked for in this epoch has come to nothing, if the rule is still the one
+    /// that says so.
+    ///
+    /// - Returns: whether it was noted.
+    func letGoHome(
+        _ name: AppName, since epoch: Epoch, seen planet: Planet, under conditions: [Transaction.Compare]
+    ) async throws(Refusal) -> Bool {
+        guard let seen = planet.clusters[name],
+            let noted = try await noting({ if $0.ledAway?.epoch == epoch { $0.ledAway = nil } }, of: name)
+        else { return false }
+        let rule = Transaction.Compare.modified(
+            key: StoreKeys.clusterRule(name), equals: Revision(seen.ruleRevision))
+        let outcome = try await store.carryOut(
+            Transaction(compares: conditions + [rule, noted.compare], then: [noted.operation]))
+        return outcome.succeeded
     }
 
     /// - Parameter reason: why it is asked for, where nobody asks.
@@ -313,9 +336,9 @@ public struct ClusterDirectory: Sendable {
         var operation = Self.operation(
             id, .switchover, on: spec, from: .init(epoch: rule.epoch, leader: rule.leader, target: target))
         operation.steps = [reason].compactMap(\.self).map { .init(name: $0, at: operation.startedAt) }
-        guard reason == nil, spec.home != nil else { return .begins(operation, after: former) }
-        // Home is where the platform would have it led from again.
-        let away = LedAway(epoch: rule.epoch, target: target)
+        guard spec.home != nil else { return .begins(operation, after: former) }
+        // Home is where the platform would have it led from again. Where it asks itself, nobody's wish is in force any more.
+        let away = reason == nil ? LedAway(epoch: rule.epoch, target: target) : nil
         return .begins(operation, after: former, spec: { $0.ledAway = away })
     }
 

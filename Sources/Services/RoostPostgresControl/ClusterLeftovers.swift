@@ -29,30 +29,46 @@ public struct ClusterLeftovers: OwnedRemains {
             Set(records.placements.values.map(\.machine)), Set(records.placements.values.map(\.volume))
         )
         func isOld(_ createdAt: Int64) -> Bool { wallClock &- createdAt > ageMin.milliseconds }
+        let lastWord = lastWord(records)
         var left: [LeftoverBody] = []
-        let others = planet.volumes(of: spec.name).filter { !volumes.contains($0.id) && isOld($0.createdAt) }
-        var attached: Set<VolumeID> = []
-        for machine in planet.machines(of: spec.name) where !machines.contains(machine.id) && isOld(machine.createdAt) {
-            guard machine.state != .destroying, machine.state != .destroyed else { continue }
-            let volume = others.first { $0.attachedMachine == machine.id }?.id
-            if let volume { attached.insert(volume) }
+        func add(_ machine: MachineRecord?, _ id: MachineID?, _ volume: VolumeID?, on host: HostName?) {
             left.append(
-                LeftoverBody(
-                    name: machine.name, machine: machine.id, volume: volume, host: planet.host(of: machine.id)))
+                LeftoverBody(name: machine?.name, machine: id, volume: volume, host: host, lastCopy: lastWord))
         }
-        for volume in others where volume.state == .created && !attached.contains(volume.id) {
-            left.append(LeftoverBody(name: nil, machine: nil, volume: volume.id, host: planet.host(of: volume.id)))
+        let others = planet.volumes(of: spec.name).filter { !volumes.contains($0.id) && isOld($0.createdAt) }
+        var attached = Set(others.compactMap(\.attachedMachine))
+        for machine in planet.machines(of: spec.name) where !machines.contains(machine.id) {
+            // A place is as old as its volume, which came first.
+            guard isOld(machine.createdAt) || attached.contains(machine.id), !machine.isGoing else { continue }
+            let volume = others.first { $0.attachedMachine == machine.id }?.id
+            attached.remove(machine.id)
+            add(machine, machine.id, volume, on: planet.host(of: machine.id))
+        }
+        for volume in others where volume.state == .created {
+            guard let holder = volume.attachedMachine else {
+                add(nil, nil, volume.id, on: planet.host(of: volume.id))
+                continue
+            }
+            // It is on its way here, or on its way to be gone: no volume goes before the machine that is on it.
+            guard attached.contains(holder), !machines.contains(holder), planet.machine(holder)?.isGoing != true else {
+                continue
+            }
+            add(nil, holder, volume.id, on: planet.host(of: volume.id))
         }
         return left.isEmpty ? nil : left
     }
 
-    public func check(_ thing: OwnedThing, of app: AppName, isForced: Bool) async throws(Refusal) {
+    public func check(_ thing: OwnedThing, of app: AppName, evenLastCopy: Bool) async throws(Refusal) {
         let records = try await clusters.read(app).clusters[app]
         guard let records, let spec = records.spec, !spec.isDestroying,
             !records.placements.values.contains(where: { $0.isPlace(of: thing) })
         else { throw AppDirectory.owned(app, by: .postgres) }
         try await clusters.checkStoreIsNotBehind(records, app)
-        if !isForced, let why = Self.lastWord(records) { throw Refusal(.failedPrecondition, why) }
+        if !evenLastCopy, let why = Self.lastWord(records) {
+            throw Refusal(
+                .failedPrecondition,
+                "\(why). Look at it first (take a dump of it); to destroy it all the same: \(thing.lastCopyOption)")
+        }
         let voices = try await inquiry.voices(of: app)
         if let why = Self.objection(records, isLeaderHeard: voices.isLeaderRenewing) {
             throw Refusal(.failedPrecondition, "no record of Postgres cluster \(app) names it, but \(why)")
@@ -71,8 +87,7 @@ public struct ClusterLeftovers: OwnedRemains {
         let names = strangers.map(\.text).joined(separator: ", ")
         return
             "\(names), for which the store has no place, \(strangers.count == 1 ? "says" : "say") that the store has gone "
-            + "back to an older copy: what is left over may be all that there is of what was confirmed since. Look at it first "
-            + "(take a dump of it); to destroy it all the same: --force"
+            + "back to an older copy: what is left over may be all that there is of what was confirmed since"
     }
 
     /// Why it may be the data of a member all the same. A leader that lets clients in under the store's rule goes by that rule,
@@ -91,6 +106,20 @@ public struct ClusterLeftovers: OwnedRemains {
                 "while its primary lets nobody in, nobody can say that its members need nothing of it; try again then"
         }
         return nil
+    }
+}
+
+extension MachineRecord {
+    fileprivate var isGoing: Bool { state == .destroying || state == .destroyed }
+}
+
+extension OwnedThing {
+    /// By which it is destroyed though it may be the last copy. A machine's `--force` is that it runs.
+    fileprivate var lastCopyOption: String {
+        switch self {
+        case .machine: "--last-copy"
+        case .volume: "--force"
+        }
     }
 }
 

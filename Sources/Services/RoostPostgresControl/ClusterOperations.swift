@@ -186,7 +186,11 @@ public struct ClusterOperations: OperationJudge {
         let left = change.done.filter { $0.kind == .remove && records.placements[$0.member] != nil }
         // Its host has not been asked yet, or is at work, or somebody's word keeps it.
         guard isLast || left.allSatisfy({ records.cannotGo($0.member) }) else { return nil }
-        let remains = left.map { "; what is left of \($0.member) goes when its host answers" }.joined()
+        // Where its host was not asked, nobody has seen whether it answers: somebody's word may keep it.
+        let remains = left.map { step in
+            "; what is left of \(step.member) "
+                + (records.cannotGo(step.member) ? "goes when its host answers" : "is not gone yet")
+        }.joined()
         return .succeeded("the members are \(members)\(remains)")
     }
 

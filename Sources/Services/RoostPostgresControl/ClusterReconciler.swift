@@ -51,10 +51,13 @@ public struct ClusterReconciler: Reconciler {
         case .replace: "replace"
         case .takeBack: "take_back"
         case .lead: "lead"
+        case .letGoHome: "let_go_home"
         }
     }
 
-    public static let stepNames = ["place", "make", "retire", "remove", "forget", "replace", "take_back", "lead"]
+    public static let stepNames = [
+        "place", "make", "retire", "remove", "forget", "replace", "take_back", "lead", "let_go_home",
+    ]
 
     public static func words(for step: ClusterPlan.Step) -> String {
         switch step {
@@ -66,6 +69,7 @@ public struct ClusterReconciler: Reconciler {
         case .forget: "removed the records"
         case .replace(let member, _): "asked for a member that comes for \(member)"
         case .lead(let member): "asked for \(member) to lead"
+        case .letGoHome: "noted that the switchover has come to nothing"
         case .takeBack(_, let why, _): "took it back: \(why)"
         }
     }
@@ -190,43 +194,51 @@ public struct ClusterReconciler: Reconciler {
 
     // MARK: - Steps
 
+    @discardableResult
     public func carryOut(
         _ step: ClusterPlan.Step, for cluster: AppName, in planet: Planet, fence: Transaction.Compare
-    ) async throws(Refusal) {
-        guard let spec = planet.clusters[cluster]?.spec, let basis = Self.basis(of: cluster, in: planet) else { return }
+    ) async throws(Refusal) -> Bool {
+        guard let spec = planet.clusters[cluster]?.spec, let basis = Self.basis(of: cluster, in: planet) else {
+            return false
+        }
         let conditions = [basis, fence]
         switch step {
         case .place(let member, let host):
-            guard let network = planet.apps[cluster]?.network else { return }
-            try await place(member, of: spec, on: host, in: network, under: conditions)
+            guard let network = planet.apps[cluster]?.network else { return false }
+            return try await place(member, of: spec, on: host, in: network, under: conditions)
         case .make(let placement):
-            guard let network = planet.apps[cluster]?.network else { return }
+            guard let network = planet.apps[cluster]?.network else { return false }
             do throws(Refusal) {
                 try await make(placement, of: spec, in: network, under: conditions)
+                return true
             } catch {
                 throw Self.saying("\(placement.member) cannot be made", error)
             }
         case .retire(let member):
-            try await clusters.retire(
+            return try await clusters.retire(
                 member, of: cluster, in: planet, silent: silent(cluster), under: conditions)
         case .remove(let placement):
             do throws(Refusal) {
-                guard try await isToGo(placement, of: spec, under: conditions) else { return }
+                guard try await isToGo(placement, of: spec, under: conditions) else { return false }
                 try await dispatch.destroyMachine(placement.machine, of: spec.name, on: placement.host)
                 try await dispatch.destroyVolume(placement.volume, of: spec.name, on: placement.host)
                 try await forget(placement, of: spec, under: conditions)
+                return true
             } catch {
                 throw Self.saying("\(placement.member) cannot be removed", error)
             }
         case .replace(let member, let regions):
-            guard let region = await nearest(of: regions, to: spec) else { return }
-            try await replace(member, of: cluster, in: region, seen: planet, under: conditions)
+            guard let region = await nearest(of: regions, to: spec) else { return false }
+            return try await replace(member, of: cluster, in: region, seen: planet, under: conditions)
         case .lead(let member):
-            try await clusters.lead(member, of: cluster, seen: planet, under: conditions)
+            return try await clusters.lead(member, of: cluster, seen: planet, under: conditions)
+        case .letGoHome(let epoch):
+            return try await clusters.letGoHome(cluster, since: epoch, seen: planet, under: conditions)
         case .takeBack(let change, let why, let host):
-            try await clusters.takeBack(change, of: cluster, because: why, avoiding: host, under: conditions)
+            return try await clusters.takeBack(
+                change, of: cluster, because: why, avoiding: host, under: conditions)
         case .forget:
-            do throws(Refusal) { try await clusters.remove(spec, under: conditions) } catch {
+            do throws(Refusal) { return try await clusters.remove(spec, under: conditions) } catch {
                 throw Self.saying("the records cannot be removed", error)
             }
         }
@@ -236,12 +248,13 @@ public struct ClusterReconciler: Reconciler {
     private func replace(
         _ member: MemberName, of cluster: AppName, in region: RegionCode, seen planet: Planet,
         under conditions: [Transaction.Compare]
-    ) async throws(Refusal) {
-        guard let replacing, replacing.begin(cluster) else { return }
+    ) async throws(Refusal) -> Bool {
+        guard let replacing, replacing.begin(cluster) else { return false }
         do throws(Refusal) {
             let isWritten = try await clusters.replace(
                 lost: member, of: cluster, in: region, seen: planet, under: conditions)
             if isWritten { replacing.began(cluster) } else { replacing.gaveUp(cluster, because: nil) }
+            return isWritten
         } catch {
             // It may be written all the same, and shows then.
             replacing.gaveUp(cluster, because: error.message)
@@ -290,8 +303,8 @@ public struct ClusterReconciler: Reconciler {
     private func place(
         _ member: MemberName, of spec: ClusterSpec, on host: HostName, in network: NetworkNumber,
         under conditions: [Transaction.Compare]
-    ) async throws(Refusal) {
-        guard let region = spec.members.first(where: { $0.name == member })?.region else { return }
+    ) async throws(Refusal) -> Bool {
+        guard let region = spec.members.first(where: { $0.name == member })?.region else { return false }
         var random = SystemRandomNumberGenerator()
         let machine = MachineID.random(using: &random)
         let placement = MemberPlacement(
@@ -301,8 +314,9 @@ public struct ClusterReconciler: Reconciler {
         let outcome = try await store.carryOut(
             Transaction(
                 compares: conditions + [.modified(key: key, equals: .absent)], then: [try .put(placement, at: key)]))
-        guard outcome.succeeded else { return }
+        guard outcome.succeeded else { return false }
         logger.info("member placed", metadata: ["member": "\(member)", "host": "\(host)"])
+        return true
     }
 
     private func make(
@@ -369,7 +383,7 @@ extension ClusterPlan.Step {
         switch self {
         case .retire(let member): member
         case .remove(let placement): placement.member
-        case .place, .make, .replace, .takeBack, .lead, .forget: nil
+        case .place, .make, .replace, .takeBack, .lead, .letGoHome, .forget: nil
         }
     }
 }

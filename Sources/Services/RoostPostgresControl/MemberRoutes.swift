@@ -39,7 +39,7 @@ struct MemberRoutes: RouteGroup {
             APIRoute(.put, "/v1/cluster/report", rate: Self.rate) { try await report($0) },
             APIRoute(.put, "/v1/cluster/gate", rate: Self.rate) { call in
                 let wish = try call.decoded(GateRequest.self)
-                if wish.isOpen { try await checkPlace() }
+                if wish.isOpen { try await checkMembership() }
                 try await setGate(wish)
                 return try Answer.ok()
             },
@@ -104,6 +104,17 @@ struct MemberRoutes: RouteGroup {
             throw Refusal(
                 .failedPrecondition,
                 "the store has no place for member \(caller.member) of cluster \(caller.cluster): it may look and report"
+            )
+        }
+    }
+
+    /// Clients are let in to members alone: who only joins, or was removed, has a place too.
+    private func checkMembership() async throws(Refusal) {
+        try await checkPlace()
+        guard try await store.isMember() else {
+            throw Refusal(
+                .failedPrecondition,
+                "\(caller.member) is no member of cluster \(caller.cluster) by its present rule: nobody is let in to it"
             )
         }
     }

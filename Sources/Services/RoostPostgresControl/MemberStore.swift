@@ -80,6 +80,13 @@ struct MemberStore: Sendable {
         return present
     }
 
+    /// The rule names it. A member that has just come knows that before its host does; and what this host knows does while the
+    /// store is away.
+    func isMember() async throws(Refusal) -> Bool {
+        if watcher.read({ $0.clusters[caller.cluster]?.rule?.members.contains(caller.member) }) == true { return true }
+        return try await presentRule()?.rule.members.contains(caller.member) ?? false
+    }
+
     /// Those that the cluster shall have, as the store has it now.
     func wantedMembers() async throws(Refusal) -> [MemberName] {
         guard let spec = try await store.record(ClusterSpec.self, at: StoreKeys.clusterSpec(caller.cluster)) else {

@@ -1,4 +1,6 @@
 import RoostFailover
+import RoostHost
+import RoostLinux
 import RoostModel
 import RoostPlacement
 import RoostPlanet
@@ -131,6 +133,13 @@ struct ReplacementTurns: Sendable {
         var pause = Self.pauseFirst
         for _ in 1..<count where pause < Self.pauseMax { pause = pause * 2 }
         failures[cluster] = Failure(count: count, until: now + min(pause, Self.pauseMax), why: refusal)
+    }
+}
+
+extension MemberChange {
+    /// How long ago it was asked for, by the clock of whoever was asked and by the one here; nil: its id does not say it.
+    func age(at wallClock: Int64 = WallClock.milliseconds()) -> Duration? {
+        InstanceID.time(of: id).map { .milliseconds(wallClock - $0) }
     }
 }
 

@@ -58,8 +58,10 @@ public final class ReplacementDesk: Sendable {
         var (heard, open, underWay): ([AppName: Set<MemberName>], Set<AppName>, Set<AppName>) = ([:], [], [])
         var failed: [AppName: [MemberName: MachineID]] = [:]
         var leaders: [AppName: MemberName] = [:]
+        var vain: Set<AppName> = []
         for (name, records) in planet.clusters {
             guard let spec = records.spec, !spec.isDestroying, let rule = records.rule else { continue }
+            if let away = spec.ledAway, Homecoming.hasFailed(away, under: rule) { vain.insert(name) }
             let members = Set(rule.members + records.coming)
             // What is left of one that is no member holds up nobody.
             sight.seats.formUnion(records.placements.filter { members.contains($0.key) }.map(\.value.host))
@@ -91,7 +93,7 @@ public final class ReplacementDesk: Sendable {
         let hosts = lossy.isEmpty ? [] : planet.placementHosts(reachable: reachable)
         let waiting = lossy.isEmpty ? [:] : Self.placeless(underWay, in: planet)
         let now = clock()
-        return state.withLock { [sight, heard, open, underWay, leaders, failed] state in
+        return state.withLock { [sight, heard, open, underWay, leaders, failed, vain] state in
             let before = state.watch.clusters.union(state.failed.keys)
             state.places.see(hosts, for: lossy.union(waiting.keys))
             for (cluster, request) in waiting.sorted(by: { $0.key < $1.key }) {
@@ -106,7 +108,7 @@ public final class ReplacementDesk: Sendable {
             state.watch.see(sight, at: now)
             (state.heard, state.open, state.underWay) = (heard, open, underWay)
             state.turns.see(state.watch.turns(at: now), at: now)
-            return before.union(state.watch.clusters).union(underWay).union(leaders.keys).union(failed.keys)
+            return before.union(state.watch.clusters).union(underWay).union(leaders.keys).union(failed.keys).union(vain)
         }
     }
 
@@ -148,8 +150,13 @@ public final class ReplacementDesk: Sendable {
         guard let records = planet.clusters[cluster], let spec = records.spec, let rule = records.rule else {
             return Plan()
         }
+        // Before another leads, and nobody can say it any more.
+        if let away = spec.ledAway, Homecoming.hasFailed(away, under: rule) {
+            return Plan(steps: [.letGoHome(away.epoch)])
+        }
         let now = clock()
         let isPaused = hasPause(rule, of: cluster)
+        let asked = rule.change?.age(at: wallClock())
         return state.withLock { state in
             if let home = state.homecoming[cluster], now - home.since >= Homecoming.patience,
                 rule.leader != home.member, !isPaused, state.watch.brake(at: now) == nil
@@ -170,6 +177,7 @@ public final class ReplacementDesk: Sendable {
             world.departed = records.departed
             world.isPaused = isPaused
             world.takenBack = state.watch.takenBack(in: cluster, at: now)
+            world.asked = asked
             world.brake = state.watch.brake(at: now)
             for member in lost.keys {
                 world.refusals[member] =

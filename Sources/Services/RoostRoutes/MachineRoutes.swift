@@ -34,7 +34,7 @@ public struct MachineRoutes: RouteGroup {
             APIRoute(.get, Self.machines, query: MachineFilter.query) { try await list($0) },
             APIRoute(.post, Self.machines) { try await create($0) },
             APIRoute(.get, Self.machine) { try await show($0) },
-            APIRoute(.delete, Self.machine, query: ["force", "kill"]) { try await destroy($0) },
+            APIRoute(.delete, Self.machine, query: ["force", "kill", "last_copy"]) { try await destroy($0) },
             APIRoute(.post, Self.machine + "/start") { call in
                 try await view.onOwnerOfMachine(call) { id in
                     let before = await agent.machine(id)?.record.state
@@ -62,10 +62,12 @@ public struct MachineRoutes: RouteGroup {
         let force = try call.query.flag("force")
         // What Fly.io's client calls it.
         let kill = try call.query.flag("kill")
+        // That it runs is one thing, and that it may have what nobody else has another: who says the one has not said the other.
+        let evenLastCopy = try call.query.flag("last_copy")
         return try await view.onOwnerOfMachine(call) { id in
             if let record = await view.agent.machine(id)?.record {
                 try await view.refuseIfOwned(
-                    .machine(id), of: record.app, by: record.owner?.kind, unless: remains, isForced: force || kill)
+                    .machine(id), of: record.app, by: record.owner?.kind, unless: remains, evenLastCopy: evenLastCopy)
             }
             _ = try await view.agent.destroy(id, force: force || kill)
             return try Answer.ok()

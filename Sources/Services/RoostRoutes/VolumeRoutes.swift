@@ -31,7 +31,7 @@ public struct VolumeRoutes: RouteGroup {
                 let force = try call.query.flag("force")
                 return try await view.onOwnerOfVolume(call) { volume in
                     try await view.refuseIfOwned(
-                        .volume(volume.id), of: volume.app, by: nil, unless: remains, isForced: force)
+                        .volume(volume.id), of: volume.app, by: nil, unless: remains, evenLastCopy: force)
                     let gone = try await view.agent.destroyVolume(volume.id)
                     return try Answer.json(await body(of: gone, on: view.host, isReachable: true))
                 }

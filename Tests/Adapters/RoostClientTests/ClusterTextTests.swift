@@ -43,12 +43,15 @@ import Testing
     @Test("A cluster with a home says where that is, and what has to be for it to be led from there again")
     func home() async throws {
         func shown(
-            _ leader: String?, _ status: ClusterBody.Status, home: String?
+            _ leader: String?, _ status: ClusterBody.Status, home: String?, isByHand: Bool? = nil,
+            state: String = "streaming"
         ) async throws -> RoostProgram.Outcome {
             var cluster = try Answers.cluster(status, leader: leader)
             cluster.survival = SurvivalBody(
                 wanted: home == nil ? nil : .region, home: try home.map { try RegionCode($0) }, now: nil, hosts: nil,
                 regions: nil)
+            cluster.survival?.isLedByHand = isByHand
+            cluster.members[0].state = state
             let answer = try Answers.json(cluster)
             return try await ScriptedHost.run { _ in
                 .init(parts: [answer])
@@ -64,6 +67,17 @@ import Testing
         #expect(there.hasSuffix("ams") && !there.contains("led from"), "\(there)")
         let away = try #require(try await line(shown("m2", .ready, home: "ams")))
         #expect(away.contains("ams; led from iad") && away.contains("10 minutes"), "\(away)")
+        let wanted = try #require(try await line(shown("m2", .ready, home: "ams", isByHand: true)))
+        #expect(wanted.hasSuffix("led from iad, where somebody has switched it over to"), "\(wanted)")
+        // Whom nobody is there for, or only who goes, it does not go back to.
+        for outcome in [
+            try await shown("m2", .ready, home: "sin"), try await shown("m2", .ready, home: "ams", state: "leaving"),
+            try await shown("m2", .ready, home: "ams", state: "no member"),
+        ] {
+            let empty = try #require(line(outcome))
+            #expect(empty.contains("led from iad; no member is there") && !empty.contains("10 minutes"), "\(empty)")
+            #expect(empty.contains("roost pg member add shop --region"), "\(empty)")
+        }
         // Nobody leads, or nobody knows: it is not said where from.
         let nobody = try #require(try await line(shown(nil, .unavailable, home: "ams")))
         #expect(nobody.hasSuffix("ams"), "\(nobody)")

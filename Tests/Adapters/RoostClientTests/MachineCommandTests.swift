@@ -97,6 +97,11 @@ import Testing
             let ordered = try await RoostProgram.run(words + ["--no-wait"])
             #expect(ordered.output.contains("is being destroyed"), "\(ordered)")
             #expect(!isGone.withLock { $0 })
+            // That it runs, and that it may be the last copy, are asked apart, and said apart.
+            _ = try await RoostProgram.run(words + ["--no-wait", "--last-copy"])
+            let deletes = host.log.all.map(\.line).filter { $0.hasPrefix("DELETE") }
+            #expect(deletes.map { $0.hasSuffix("?force=true") } == [true, false])
+            #expect(deletes.last?.hasSuffix("?force=true&last_copy=true") == true, "\(deletes)")
             let outcome = try await RoostProgram.run(words)
             #expect(outcome.status == 0, "\(outcome)")
             #expect(outcome.output.contains("is destroyed"))

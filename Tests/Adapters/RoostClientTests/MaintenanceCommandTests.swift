@@ -109,8 +109,39 @@ import Testing
         } _: { host in
             let outcome = try await RoostProgram.run(["pg", "restart", "shop", "--json", "--api", host.path])
             #expect(outcome.status == 0, "\(outcome)")
-            // One look: it says nothing that it did not say when it was first looked at.
-            #expect(host.log.all.count { $0.line == "GET /v1/postgres/shop" } == 1, "\(host.log.all)")
+            // One look, and one before it was asked for: it says nothing that it did not say then.
+            #expect(host.log.all.count { $0.line == "GET /v1/postgres/shop" } == 2, "\(host.log.all)")
+        }
+    }
+
+    @Test("What a member says of the restart itself is not what it says all the time", arguments: [true, false])
+    func restartWithADetailOfIts(isSaidAgain: Bool) async throws {
+        let id = "0123456789ABCDEFGHJKMNPQ01"
+        var before = try Answers.cluster(.ready)
+        var over = before
+        over.restart = RestartState(id: id, left: [], done: over.members.prefix(1).map(\.name), refusal: nil)
+        for index in over.members.indices { over.members[index].state = "running" }
+        let ended = try Answers.json(over)
+        over.members[0].detail = "its Postgres is being started anew"
+        let early = try Answers.json(over)
+        if isSaidAgain {
+            before.restart = RestartState(id: id, left: over.members.prefix(1).map(\.name), done: [], refusal: nil)
+            before.members[0].detail = over.members[0].detail
+        }
+        let first = try Answers.json(before)
+        let polls = Mutex(0)
+        try await ScriptedHost.run { request in
+            if request.line.hasPrefix("POST") { return .init(status: 202, parts: [#"{"ok":true,"id":"\#(id)"}"#]) }
+            if request.line.contains("operations") { return .init(status: 404, parts: ["{}"]) }
+            let count = polls.withLock { polls in
+                polls += 1
+                return polls
+            }
+            return .init(parts: [count == 1 ? first : count < 4 ? early : ended])
+        } _: { host in
+            let outcome = try await RoostProgram.run(["pg", "restart", "shop", "--json", "--api", host.path])
+            #expect(outcome.status == 0 && !outcome.output.contains("started anew"), "\(outcome)")
+            #expect(host.log.all.count { $0.line == "GET /v1/postgres/shop" } == 4, "\(host.log.all)")
         }
     }
 
@@ -212,6 +243,9 @@ import Testing
         cluster.leftovers = [
             LeftoverBody(name: "m3", machine: machine, volume: volume, host: try HostName("sin1")),
             LeftoverBody(name: nil, machine: nil, volume: volume, host: nil),
+            LeftoverBody(
+                name: "m4", machine: machine, volume: volume, host: nil,
+                lastCopy: "m4 says that the store has gone back"),
         ]
         let body = try Answers.json(cluster)
         try await ScriptedHost.run(answering: { _ in .init(parts: [body]) }) { host in
@@ -220,6 +254,9 @@ import Testing
                 "machine \(machine) (m3) with volume \(volume) on sin1",
                 "roost machines destroy shop \(machine) --force; roost volumes destroy shop \(volume)",
                 "remove it: roost volumes destroy shop \(volume)",
+                "but m4 says that the store has gone back. Take a dump of it; then remove it: "
+                    + "roost machines destroy shop \(machine) --force --last-copy; "
+                    + "roost volumes destroy shop \(volume) --force",
             ] { #expect(outcome.output.contains(words), "\(outcome)") }
             let json = try await RoostProgram.run(["pg", "status", "shop", "--json", "--api", host.path])
             #expect(

@@ -229,6 +229,14 @@ struct ConfinementTests {
             _ = try await workshop.shell(
                 launch.id, "for f in hosts hostname resolv.conf; do echo more >> /etc/$f; done")
             #expect(try await workshop.shell(launch.id, "cat /etc/hosts").hasSuffix("more\n"))
+            // Nor do they give anybody on the host the rights of their owner.
+            let mounted = try await workshop.shell(launch.id, "cat /proc/self/mounts").split(separator: "\n")
+                .map { $0.split(separator: " ") }.filter { $0.count > 3 && $0[1].hasPrefix("/etc/") }
+            #expect(mounted.count == MachineSpec.etcFiles.count)
+            for mount in mounted {
+                let options = mount[3].split(separator: ",")
+                #expect(options.contains("nosuid") && options.contains("nodev") && options.contains("rw"), "\(mount)")
+            }
             let folders = workshop.runtime.folders(launch.id)
             #expect(try FolderListing.names(in: folders.etc) == ["hostname", "hosts", "resolv.conf"])
             for name in try FolderListing.names(in: folders.run) { #expect(!MachineSpec.etcFiles.contains(name)) }

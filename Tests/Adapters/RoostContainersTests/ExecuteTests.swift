@@ -1,3 +1,4 @@
+import Glibc
 import RoostContainers
 import RoostLinux
 import RoostModel
@@ -8,6 +9,13 @@ import Testing
 struct ExecuteTests {
     @Test func commandsInsideAMachine() async throws {
         try await Workshop.with { workshop in
+            let scripts: [(name: String, text: String, mode: mode_t, code: Int32)] = [
+                ("no-interpreter", "#!/nowhere/sh\n", 0o755, 127), ("no-program", "#!/bin\n", 0o755, 126),
+                ("not-allowed", "#!/bin/sh\n", 0o644, 126),
+            ]
+            for (name, text, mode, _) in scripts {
+                try DurableFile.write(text, to: "\(workshop.root)/\(name)", mode: mode)
+            }
             let launch = try await workshop.launch("sleep 60")
             _ = try await workshop.runtime.launch(launch)
             let run = { (command: [String], input: String) in
@@ -21,6 +29,14 @@ struct ExecuteTests {
             #expect(killed.exitCode == 137 && killed.signal == nil)
             let missing = try await run(["no-such-program"], "")
             #expect(missing.exitCode == 127 && missing.standardError.contains("no-such-program"))
+
+            // Nor is any other that cannot be begun the host's fault.
+            for (name, _, _, code) in scripts {
+                let result = try await run(["/" + name], "")
+                #expect(result.exitCode == code && result.standardError.contains(name), "\(name): \(result)")
+            }
+            let folder = try await run(["/etc"], "")
+            #expect(folder.exitCode == 126 && folder.standardError.contains("/etc"))
 
             for wrong in [[], [""], ["--version"]] as [[String]] {
                 #expect(await refusal { _ = try await run(wrong, "") }?.code == .invalid)

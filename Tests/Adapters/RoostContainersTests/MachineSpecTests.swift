@@ -88,6 +88,26 @@ struct MachineSpecTests {
         #expect(throws: RuntimeError.self) { try spec(disks: [disk]).make() }
     }
 
+    @Test(
+        "Nothing that is mounted gives anybody rights by a file of the machine's, nor a device but where its own are made"
+    )
+    func mountOptions() throws {
+        let disks = [
+            MachineDisk(.folder(path: "/host"), at: "/data"),
+            MachineDisk(.folder(path: "/other"), at: "/read", isReadOnly: true),
+        ]
+        let mounts = try spec(disks: disks, hostLink: .unix(folder: "/link")).make().mounts
+        let places = mounts.map(\.destination)
+        for place in ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/data", "/read", HostLink.place] {
+            #expect(places.contains(place))
+        }
+        for mount in mounts {
+            #expect(mount.options.contains("nosuid"), "\(mount)")
+            #expect(mount.options.contains("nodev") != ["/dev", "/dev/pts"].contains(mount.destination), "\(mount)")
+        }
+        #expect(mounts.first { $0.destination == "/read" }?.options.contains("ro") == true)
+    }
+
     @Test("A list of users that the host could not read now is no fault of the image")
     func unreadable() {
         let error = { (code: Int32) in ImageUser.unreadable(SystemError("open", "x", code: code), "/etc/passwd", "i") }

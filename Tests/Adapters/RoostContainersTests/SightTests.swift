@@ -101,6 +101,44 @@ struct SightTests {
         }
     }
 
+    @Test(
+        "A command whose machine has ended before it was begun found none that runs, though it was started anew since")
+    func endedMeanwhile() async throws {
+        try await Workshop.with { workshop in
+            let (launch, other) = (
+                try await workshop.launch("exec sleep 600"), try await workshop.launch("exec sleep 600")
+            )
+            for each in [launch, other] { _ = try await workshop.runtime.launch(each) }
+            let (file, next) = (
+                workshop.runtime.folders(launch.id).processFile, workshop.runtime.folders(other.id).processFile
+            )
+            let script = workshop.folder + "/ended"
+            try DurableFile.write(
+                "#!/bin/sh\nmv \(file) \(file).aside && cp \(next) \(file)\nexit 1\n", to: script, mode: 0o755)
+            var configuration = workshop.runtime.configuration
+            configuration.runtimeProgram = script
+            let runtime = try OCIRuntime(configuration: configuration, images: workshop.images)
+            let refused = await refusal {
+                _ = try await runtime.execute(launch.id, ExecRequest(command: ["true"]))
+            }
+            #expect(refused?.code == .notRunning)
+            #expect(rename(file + ".aside", file) == 0)
+        }
+    }
+
+    @Test("What is wrong with a volume is not said to be the image's fault, nor held against it")
+    func volumeOrImage() async throws {
+        try await Workshop.with { workshop in
+            let circle = workshop.folder + "/circle"
+            #expect(isUnseen(circle))
+            let broken = try await workshop.launch(
+                "exec sleep 600", disks: [MachineDisk(.folder(path: circle), at: "/data")])
+            let ofVolume = try #require(await refusal { _ = try await workshop.runtime.launch(broken) })
+            #expect(ofVolume.code == .failed && !ofVolume.isPermanent)
+            #expect(ofVolume.description.contains("its volume at /data") && !ofVolume.description.contains("image"))
+        }
+    }
+
     @Test func aGroupThatCannotBeReadIsNotEmpty() throws {
         let folder = "/tmp/roost-sight-\(getpid())-\(UInt32.random(in: 0 ... .max))"
         let hierarchies = ["a", "b"].map {

@@ -97,6 +97,21 @@ import Testing
         #expect(!plan.isDone)
     }
 
+    @Test("Of one that was asked for on a host, it is said why that one does not take it, and nothing of others")
+    func askedForOnAHost() throws {
+        var world = try world(
+            regions: ["ams"], hosts: [host("a1", "ams", isReachable: false), host("a2", "ams")])
+        world.spec.members[0].host = try HostName("a1")
+        var plan = ClusterPlan.next(world)
+        #expect(
+            plan.steps.isEmpty
+                && plan.obstacles == ["db-1 has no place: it was asked for on a1, and a1 does not answer"])
+        world.spec.members[0].host = try HostName("a9")
+        plan = ClusterPlan.next(world)
+        #expect(
+            plan.steps.isEmpty && plan.obstacles == ["db-1 has no place: it was asked for on a9, and a9 is not known"])
+    }
+
     @Test("One that is to be apart gets no host that has another member, and its obstacle is no other each time")
     func apart() throws {
         var world = try world(regions: ["ams", "ams"], hosts: [host("a1", "ams")])
@@ -127,7 +142,7 @@ import Testing
     func avoided() throws {
         let (first, second) = (try HostName("a1"), try HostName("a2"))
         var world = try world(regions: ["ams"], hosts: [host("a1", "ams"), host("a2", "ams")])
-        world.spec.attempts = ReplacementAttempts(member: try MemberName("db-7"), count: 1, avoided: [first])
+        world.spec.attempts = ReplacementAttempts(count: 1, avoided: [first])
         let member = world.spec.members[0].name
         #expect(ClusterPlan.next(world).steps == [.place(member, on: second)])
         world.hosts[1].isReachable = false

@@ -80,10 +80,39 @@ import Testing
         #expect(leader(asked, reigns(1)) == nil)
         #expect(leader(asked, reigns(1, 0)) == members[2] && leader(asked, reigns(0, 1)) == members[2])
         #expect(leader(asked, reigns(1, 2, 0)) == members[2])
+        // Named again, it is no other one, however often; and nobody else's reign in between is forgotten.
+        #expect(leader(asked, reigns(1, 1)) == nil && leader(asked, reigns(1, 1, 1)) == nil)
+        #expect(leader(asked, reigns(1, 1, 0)) == members[2] && leader(asked, reigns(1, 0, 1)) == members[2])
         #expect(leader(asked, reigns(0)) == members[2], "not whom somebody asked for")
         asked.ledAway?.target = nil
         #expect(leader(asked, reigns(0)) == nil)
         asked.ledAway = nil
         #expect(leader(asked, reigns(1)) == members[2])
+    }
+
+    @Test(
+        "A wish that has come to nothing is over before another leads, which then is nobody's wish",
+        arguments: [false, true])
+    func vainWish(hasTarget: Bool) throws {
+        let target = hasTarget ? members[1] : nil
+        var asked = spec
+        asked.ledAway = LedAway(epoch: rule.epoch, target: target)
+        let away = try #require(asked.ledAway)
+        var wished = rule
+        wished.switchover = SwitchoverRequest(id: "01J", target: target)
+        #expect(!Homecoming.hasFailed(away, under: wished), "it has not been answered")
+        var called = rule
+        called.recruitment = Recruitment(epoch: Epoch(3), proposer: members[0], reason: .switchover, target: target)
+        #expect(!Homecoming.hasFailed(away, under: called), "it is being carried out")
+        var followed = rule
+        (followed.epoch, followed.leader) = (Epoch(3), members[1])
+        followed.history.append(Reign(epoch: Epoch(3), leader: members[1], begin: .zero))
+        #expect(!Homecoming.hasFailed(away, under: followed) && leader(asked, followed) == nil, "it was carried out")
+        var refused = wished
+        refused.switchover?.refusal = "it lags"
+        #expect(Homecoming.hasFailed(away, under: refused))
+        #expect(Homecoming.hasFailed(away, under: rule), "it was taken away")
+        asked.ledAway = nil
+        #expect(leader(asked, followed) == members[2] && !Homecoming.isLedByHand(asked, followed))
     }
 }

@@ -31,6 +31,9 @@ import Testing
         /// Those that have come up.
         var made: Set<MemberName> = []
         var extra = 0
+        /// Replacements in a row that came to nothing, and when the last one ended that did, or that was not needed.
+        var vain = 0
+        var vainEnd: Int?
         /// When each member's host was last up, or itself placed.
         var seen: [MemberName: Int] = [:]
     }
@@ -143,6 +146,7 @@ import Testing
                 // It came back, and leads by now: one more is left than there was.
                 cluster.rule.change?.refusal = "it leads"
                 cluster.extra += 1
+                (cluster.vain, cluster.vainEnd) = (cluster.vain + 1, planet.second)
                 return
             }
             let others = up.filter { $0 != step.member }
@@ -150,6 +154,7 @@ import Testing
             cluster.rule.members.removeAll { $0 == step.member }
             cluster.spec.members.removeAll { $0.name == step.member }
             planet.finished += 1
+            (cluster.vain, cluster.vainEnd) = (0, nil)
         }
         cluster.rule.change?.left.removeFirst()
         cluster.rule.change?.done.append(step)
@@ -235,8 +240,12 @@ import Testing
                 if let host { cluster.spec.attempts = cluster.spec.attempts?.avoiding(host) }
                 cluster.spec.members.removeAll { comers.contains($0.name) }
                 planet.takenBack += 1
-                if !why.hasSuffix("is back") { planet.fruitless += 1 }
-            case .place, .make, .retire, .remove, .forget, .lead: Issue.record("a step of another kind")
+                cluster.vainEnd = planet.second
+                if !why.hasSuffix("is back") {
+                    planet.fruitless += 1
+                    cluster.vain += 1
+                }
+            case .place, .make, .retire, .remove, .forget, .lead, .letGoHome: Issue.record("a step of another kind")
             }
         }
         planet.clusters[name] = cluster
@@ -249,6 +258,7 @@ import Testing
         world.isOpen = world.heard.contains(cluster.rule.leader)
         world.confirming = world.heard.intersection(cluster.rule.members).subtracting([cluster.rule.leader])
         world.takenBack = planet.watch.takenBack(in: name, at: planet.now)
+        world.asked = age(of: cluster.rule, in: planet)
         world.brake = planet.watch.brake(at: planet.now)
         world.hasTurn = planet.watch.turns(at: planet.now).subtracting([name]).count < Self.underWayMax
         if let comer = cluster.rule.change?.comer(under: cluster.rule),
@@ -262,6 +272,11 @@ import Testing
         return world
     }
 
+    /// Its id is the second in which it was asked for.
+    private func age(of rule: ClusterRule, in planet: Planet) -> Duration? {
+        rule.change.flatMap { Int($0.id) }.map { .seconds(planet.second - $0) }
+    }
+
     private func replace(
         _ member: MemberName, in regions: [RegionCode], of cluster: inout Cluster, in planet: inout Planet
     ) throws {
@@ -272,10 +287,13 @@ import Testing
         let away = planet.second - (cluster.seen[member] ?? 0)
         #expect(away >= Self.term.components.seconds, "\(member) was away for \(away) s")
         let number = (cluster.spec.lastNumber ?? 3) + 1
-        let isNext = cluster.rule.change?.refusal != nil && cluster.spec.attempts?.member == member
-        cluster.spec.attempts = ReplacementAttempts(
-            member: member, count: (isNext ? cluster.spec.attempts?.count ?? 0 : 0) + 1,
-            avoided: isNext ? cluster.spec.attempts?.avoided ?? [] : [])
+        if let end = cluster.vainEnd {
+            let pause = Replacement.pause(after: cluster.vain, of: Self.term)
+            #expect(planet.second - end >= pause.components.seconds, "again after \(planet.second - end) s")
+        }
+        let tries = Replacement.fruitless(in: cluster.spec, cluster.rule.change, age: age(of: cluster.rule, in: planet))
+        cluster.spec.attempts = ReplacementAttempts(count: (tries?.count ?? 0) + 1, avoided: tries?.avoided ?? [])
+        #expect(cluster.spec.attempts?.count == cluster.vain + 1)
         cluster.spec.lastNumber = number
         let comer = try PostgresNames.member(number, of: cluster.spec.name)
         cluster.spec.members.append(.init(name: comer, region: region, isApart: true))

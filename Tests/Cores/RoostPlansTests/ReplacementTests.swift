@@ -114,7 +114,7 @@ import Testing
             words = "has to have a leader"
         case 3: (world.isPaused, words) = (true, "is paused")
         case 4: (world.isOpen, words) = (false, "db-1 lets no clients in")
-        case 5: (world.takenBack, words) = (.seconds(599), "was taken back less than 10m ago")
+        case 5: (world.takenBack, words) = (.seconds(599), "was taken back: the next one comes no sooner than 10m")
         case 6: (world.confirming, words) = ([], "1 other standby must confirm, and 0 can")
         case 7: (world.departed, words) = ([members[7]], "db-8 is still leaving")
         case 8: (world.refusals, words) = ([members[2]: "its program is old"], "is not replaced: its program is old")
@@ -134,13 +134,12 @@ import Testing
         for confirming in 0..<(count - 1) {
             var world = try world(count)
             world.confirming = Set(members[1..<count].prefix(confirming))
-            // The leader, those that confirm and the one that comes must be more than half of one more.
-            let isEnough = 1 + confirming + 1 > (count + 1) / 2
-            if count == PostgresNames.membersMax {
-                // The wish itself sees to what has to be first then.
-                continue
-            }
+            // The leader, those that confirm and the one that comes must be more than half of one more; and there must be a
+            // number for one more, or the lost one would have to go first.
+            let isEnough = 1 + confirming + 1 > (count + 1) / 2 && count < PostgresNames.membersMax
             #expect(world.plan.steps.isEmpty == !isEnough, "\(confirming) of \(count)")
+            guard count == PostgresNames.membersMax else { continue }
+            #expect(try obstacle(world).hasSuffix("decides: roost pg member replace db db-9"))
         }
     }
 
@@ -263,20 +262,62 @@ import Testing
 
     @Test("After one that was taken back the next one comes later each time, and elsewhere where it can")
     func later() throws {
-        var world = try world()
+        var world = try replacing(try world())
+        world.rule.change?.refusal = "db-4, which was to come, has got no place within 15m"
         world.hosts.append(try host(5))
         for (count, pause) in [(1, 600), (2, 1200), (4, 4800), (7, 21_600), (500, 21_600)] {
-            world.spec.attempts = ReplacementAttempts(member: members[2], count: count)
+            world.spec.attempts = ReplacementAttempts(count: count)
             world.takenBack = .seconds(pause) - .milliseconds(1)
-            #expect(try obstacle(world).contains("was taken back less than"))
+            #expect(try obstacle(world).contains("was taken back (db-4, which was to come, has got no place"))
             world.takenBack = .seconds(pause)
             #expect(world.plan.steps.count == 1, "\(count)")
         }
-        world.spec.attempts = ReplacementAttempts(member: members[1], count: 9)
-        world.takenBack = .seconds(600)
-        #expect(try obstacle(world).contains("was taken back less than"), "tries are the cluster's, whoever goes")
+        // Two that are lost do not take turns at the shortest pause.
+        var five = try self.world(5)
+        five.lost[members[3]] = .seconds(600)
+        five.spec.attempts = ReplacementAttempts(count: 2)
+        let steps: [MemberChange.Step] = [.init(.add, members[5]), .init(.remove, members[4])]
+        five.rule.change = MemberChange(id: "01J", steps: steps, isAutomatic: true)
+        five.rule.change?.refusal = "db-6, which was to come, is lost too"
+        five.takenBack = .seconds(1199)
+        let plan = five.plan
+        #expect(plan.steps.isEmpty && plan.obstacles.count == 2)
+        #expect(plan.obstacles.allSatisfy { $0.contains("no sooner than 20m after") })
+        five.takenBack = .seconds(1200)
+        #expect(five.plan.steps.count == 1)
+        // Nor does it wait because of what was long ago, or was not needed.
+        five.takenBack = .seconds(600)
+        #expect(five.plan.steps.isEmpty)
+        five.asked = Replacement.memory(of: .seconds(600))
+        #expect(five.plan.steps.count == 1)
+        five.asked = .zero
+        five.rule.change?.refusal = "db-5 is back"
+        #expect(five.plan.steps.count == 1)
         #expect(Replacement.pause(after: 3, of: .seconds(7 * 24 * 3600)) == .seconds(7 * 24 * 3600))
         #expect([9, 99, 999].map { Replacement.numbersKept(of: $0) } == [3, 9, 9])
+    }
+
+    @Test("Tries count while one may follow from the other; one that was not needed, or is somebody's own, is none")
+    func fruitless() throws {
+        var spec = try world().spec
+        let all = ReplacementAttempts(count: 3, avoided: [try HostName("ams4")])
+        spec.attempts = all
+        var change = try #require(try replacing(try world()).rule.change)
+        func tries(_ age: Duration?) -> ReplacementAttempts? { Replacement.fruitless(in: spec, change, age: age) }
+        #expect(tries(.zero) == nil, "it goes on, or was carried out")
+        change.refusal = "db-4, which was to come, is lost too"
+        // A clock that is behind, and an id that says nothing, are no reason to begin at once.
+        for age in [nil, .zero, .seconds(-3600), .seconds(36 * 3600 - 1)] as [Duration?] { #expect(tries(age) == all) }
+        #expect(tries(.seconds(36 * 3600)) == nil)
+        // However long somebody wants to wait, one and the pause after it are no longer than that.
+        spec.replaceAfter = .after(.seconds(7 * 24 * 3600))
+        #expect(tries(.seconds(36 * 3600)) == all && tries(.seconds(15 * 24 * 3600)) == nil)
+        change.refusal = "db-3 is back"
+        #expect(tries(.zero) == ReplacementAttempts(count: 2, avoided: all.avoided))
+        spec.attempts = ReplacementAttempts(count: 1)
+        #expect(tries(.zero) == nil)
+        (spec.attempts, change.refusal, change.isAutomatic) = (all, "it was taken back", nil)
+        #expect(tries(.zero) == nil)
     }
 
     @Test("A member whose machine cannot be started on a host that answers is a person's, and the words are true")
@@ -330,5 +371,58 @@ import Testing
         hosts[index].promisedMemory = .zero
         places.see(hosts, for: Set(clusters))
         #expect(ask(0).steps.count == 1)
+    }
+
+    @Test("While room is promised to somebody, hosts are not gone through again at each look either")
+    func placesWithAPromise() throws {
+        let world = try world()
+        var places = PlaceBook()
+        let (first, second) = (try AppName("first"), try AppName("second"))
+        var hosts = world.hosts
+        hosts[3].promisedMemory = .mebibytes(4096 - 512)
+        let request = PlacementRequest(
+            for: .init(name: members[8], region: ams, isApart: true), of: world.spec,
+            occupied: Set(world.placements.values.map(\.host)))
+        /// - Returns: whether the second finds a place.
+        func look(isPromised: Bool) -> Bool {
+            places.see(hosts, for: [first, second])
+            if isPromised { places.promise(request, to: first) }
+            var seen = world.seen
+            seen.spec.name = second
+            return !Replacement.next(seen, in: &places).steps.isEmpty
+        }
+        #expect(look(isPromised: false) && !look(isPromised: true))
+        let searches = places.searches
+        for _ in 1...50 { #expect(!look(isPromised: true)) }
+        #expect(places.searches == searches)
+        #expect(look(isPromised: false), "nobody has it any more")
+        #expect(!look(isPromised: true))
+        hosts[3].promisedMemory = .zero
+        #expect(look(isPromised: true), "there is room for both")
+    }
+
+    @Test("Who is lost while another change goes on is said to wait for it, and what somebody can do about that")
+    func waiting() throws {
+        var world = try world(5, lostFor: .seconds(5))
+        func change(_ steps: [MemberChange.Step], isAutomatic: Bool) -> Plan<ClusterPlan.Step> {
+            world.rule.change = MemberChange(id: "01J", steps: steps, isAutomatic: isAutomatic ? true : nil)
+            return world.plan
+        }
+        let loss = "db-5 and its host ams5 are not heard from; db-5 is not replaced before "
+        let adding = change([.init(.add, members[5])], isAutomatic: false)
+        #expect(
+            adding.steps.isEmpty
+                && adding.obstacles == [
+                    loss
+                        + "the change of members that somebody has asked for is over (to take back what is left of it: "
+                        + "roost pg scale db --cancel)"
+                ])
+        let replacing: [MemberChange.Step] = [.init(.add, members[5]), .init(.remove, members[4])]
+        #expect(change(replacing, isAutomatic: false).isDone && change(replacing, isAutomatic: true).isDone)
+        let other: [MemberChange.Step] = [.init(.add, members[5]), .init(.remove, members[3])]
+        world.heard.remove(members[3])
+        #expect(change(other, isAutomatic: true).obstacles == [loss + "the replacement that goes on is over"])
+        world.spec.replaceAfter = .never
+        #expect(change(other, isAutomatic: true).isDone)
     }
 }

@@ -47,7 +47,8 @@ struct Dialogue {
         for step in member.steps { #expect(step.isLegal, "\(step) on \(event)") }
         while let report = Self.reported(actions), report != stored {
             stored = report
-            actions += member.receive(.reportAnswered(.applied(revision: revision)), now: now)
+            actions += member.receive(
+                .reportAnswered(sequence: report.sequence, .applied(revision: revision)), now: now)
         }
         for case .postgres(_, let id) in actions { operation = id }
         for case .changeRule(_, _, let number) in actions { ruleChange = number }

@@ -220,6 +220,33 @@ import Testing
         #expect(talk.change?.revision == 70 && talk.change?.rule.leader == talk.names[1])
     }
 
+    /// A caller that has fallen silent says nothing of the store any more, as it says nothing of its log.
+    @Test func theRevisionThatASilentCallerHasToldIsNotDecidedOn() throws {
+        var talk = try Talk()
+        let revision = talk.revision
+        talk.heed()
+        talk.end()
+        talk.hear(
+            3, epoch: 2, call: DirectCall(epoch: Epoch(2), revision: revision, stored: 70), answer: talk.answer(900))
+        for _ in 0..<6 {
+            talk.dialogue.wait(.milliseconds(100))
+            talk.tell(.tick)
+        }
+        // Its answer has come to the store before.
+        talk.dialogue.reports = [
+            MemberReport(
+                member: talk.names[2], role: .standby, state: .waiting, promised: Epoch(2),
+                position: Position(epoch: .first, end: LSN(900)), timeline: 1, replayed: LSN(900), isStreaming: false,
+                lagBytes: 0, lagMilliseconds: 0, chain: talk.dialogue.rule?.history)
+        ]
+        talk.newsOfStore()
+        talk.end(.end(LSN(1000), timeline: 1))
+        #expect(talk.change == nil)
+        talk.dialogue.wait(FailoverTimings().verdictPatience)
+        talk.tell(.tick)
+        #expect(talk.change?.revision == revision && talk.change?.rule.leader == talk.names[1])
+    }
+
     /// Who called is gone, and with it its word to the store.
     private func unstored(_ talk: inout Talk) -> Duration? {
         var waited = Duration.zero

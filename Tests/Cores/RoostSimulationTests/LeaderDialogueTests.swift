@@ -265,7 +265,7 @@ import Testing
     }
 
     /// Standbys stream from data of the same system only, so an open leader's is the cluster's.
-    @Test func anOpenLeaderNamesTheClustersDataOnce() throws {
+    @Test func anOpenLeaderNamesTheClustersData() throws {
         var dialogue = try Dialogue.leader()
         let standbys = [StreamObservation(member: dialogue.names[1], isStreaming: true, flushed: LSN(500))]
         func sample(_ standbys: [StreamObservation]) -> PostgresObservation {
@@ -278,11 +278,52 @@ import Testing
         #expect(
             actions.last
                 == .changeRule(try #require(named), expectedRevision: dialogue.ruleRevision, dialogue.ruleChange))
-        dialogue.change { $0.system = 76 }
+        dialogue.change { $0.system = 77 }
         _ = dialogue.tell(.ruleAnswered(dialogue.ruleChange, .refused))
         _ = dialogue.watch()
         dialogue.wait(.seconds(1))
-        #expect(dialogue.observed(sample(standbys)).isEmpty)
+        #expect(dialogue.observed(sample(standbys)).isEmpty, "once")
+    }
+
+    /// A number that is not so would keep every copy from being made, for as long as the cluster is there.
+    @Test func aNumberThatIsNotThatOfTheClustersDataIsPutRight() throws {
+        var dialogue = try Dialogue.leader()
+        func sample(_ names: [MemberName]) -> PostgresObservation {
+            let streams = names.map { StreamObservation(member: $0, isStreaming: true, flushed: LSN(500)) }
+            return .primary(PrimaryObservation(timeline: 1, flushed: LSN(500), standbys: streams, system: 77))
+        }
+        dialogue.change { $0.system = 76 }
+        _ = dialogue.watch()
+        let second = dialogue.names[1]
+        let actions = dialogue.observed(sample([second])) + dialogue.tell(.tick)
+        var right = try #require(dialogue.rule)
+        right.system = 77
+        #expect(actions.last == .changeRule(right, expectedRevision: dialogue.ruleRevision, dialogue.ruleChange))
+        try right.check(asChangeOf: try #require(dialogue.rule), by: dialogue.names[0])
+        // Its host is of a version that takes one number only: it is not asked again and again.
+        _ = dialogue.tell(.ruleAnswered(dialogue.ruleChange, .denied("the data's number")))
+        dialogue.wait(.seconds(1))
+        let later = dialogue.observed(sample([second])) + dialogue.tell(.tick)
+        #expect(later.isEmpty, "\(later)")
+    }
+
+    /// It may be this member's data that is of somewhere else: without others that have it the number stays.
+    @Test func aNumberStaysWhereNobodyElseHasTheData() throws {
+        for members in [3, 1] {
+            var dialogue = try Dialogue.leader(members: members)
+            let standbys = members == 1 ? [] : [dialogue.names[1]]
+            let streams = standbys.map { StreamObservation(member: $0, isStreaming: true, flushed: LSN(500)) }
+            func sample(_ streams: [StreamObservation]) -> PostgresObservation {
+                .primary(PrimaryObservation(timeline: 1, flushed: LSN(500), standbys: streams, system: 77))
+            }
+            dialogue.change { $0.system = 77 }
+            _ = dialogue.watch()
+            #expect(dialogue.observed(sample(streams)).contains(.setGate(isOpen: true)))
+            _ = dialogue.observed(sample([]))
+            dialogue.change { $0.system = 76 }
+            let actions = dialogue.watch() + dialogue.observed(sample([])) + dialogue.tell(.tick)
+            #expect(!actions.contains(where: { if case .changeRule = $0 { true } else { false } }), "\(members)")
+        }
     }
 
     @Test func aSwitchoverDrainsBeforeItCalls() throws {

@@ -211,6 +211,16 @@ import Testing
         let streaming: [String: UInt64] = ["m2": 600, "m4": 600]
         #expect(try leave(members: 5, streaming: streaming, reports: [asks(names[2]), empty]) == nil)
         #expect(try leave(members: 5, streaming: streaming, reports: [asks(names[2]), asks(names[4])]) == names[2])
+        // By its own word, where it says one, and not by what it looks like while it starts or has stopped.
+        let words: [(state: MemberReport.State, data: MemberData, lacks: Bool)] = [
+            (.empty, .absent, true), (.empty, .whole, false), (.empty, .spoiled, true), (.stopped, .absent, true),
+            (.stopped, .whole, false), (.waiting, .unfinished, true), (.failed, .whole, true),
+        ]
+        for (state, data, lacks) in words {
+            (empty.state, empty.data) = (state, data)
+            let given = try leave(members: 5, streaming: streaming, reports: [asks(names[2]), empty])
+            #expect(given == (lacks ? nil : names[2]), "\(state) \(data)")
+        }
     }
 
     /// Whoever guards a leader from outside looks away at that word.

@@ -232,6 +232,27 @@ import Testing
         _ = dialogue.read()
         #expect(dialogue.member.status.phase == .following && dialogue.lastRead != asked[2])
     }
+
+    /// What becomes of a report that was given up says nothing of the newer one that is on its way.
+    @Test(arguments: [StoreAnswer.applied(revision: 90), .unavailable])
+    func answersThatComeLateAreOfTheReportsTheyAnswer(late: StoreAnswer) throws {
+        var dialogue = try Dialogue.follower("m2")
+        func said(_ event: FailoverEvent) -> MemberReport? {
+            Dialogue.reported(dialogue.member.receive(event, now: dialogue.now))
+        }
+        dialogue.wait(.seconds(5))
+        let first = try #require(said(.tick))
+        dialogue.wait(.seconds(5))
+        let second = try #require(said(.tick))
+        #expect(second.sequence != first.sequence)
+        #expect(said(.reportAnswered(sequence: first.sequence, late)) == nil)
+        // Long enough to say it again, had that been its answer, and too short to give it up.
+        dialogue.wait(MemberReport.tick + .milliseconds(500))
+        #expect(said(.tick) == nil)
+        #expect(said(.reportAnswered(sequence: second.sequence, .unavailable)) == nil)
+        dialogue.wait(FailoverTimings().reportRetry)
+        #expect(said(.tick) != nil)
+    }
 }
 
 extension [FailoverAction] {

@@ -86,7 +86,7 @@ import Testing
             obstacle([known, report(3, promised: 1, nil, skills: [.pause])]) == few(1, (1, .unheard), (3, .program)))
         // It has lost its disk, and what it knew.
         var empty = report(3, promised: 1, nil)
-        empty.position = nil
+        (empty.position, empty.data) = (nil, .absent)
         #expect(obstacle([known, empty]) == few(1, (1, .unheard), (3, .noData)))
         #expect(obstacle([known, report(3, opened: second, [])]) == few(1, (1, .unheard), (3, .noHistory)))
         var failed = report(3, promised: 1, nil)
@@ -95,6 +95,46 @@ import Testing
         #expect(throws: Never.self) {
             _ = try StoreRecovery(of: Dialogue.firstRule(names), [known, report(3, promised: 1, nil)])
         }
+    }
+
+    /// Whoever reads that a member has no data may give up its volume. That nothing is known of an end, and what a phase looks
+    /// like, is also of one that merely starts.
+    @Test(
+        arguments: [
+            (nil, .dataUnknown), (.absent, .noData), (.whole, .endUnread), (.replaced, .endUnread),
+            (.spoiled, .spoiledData), (.unfinished, .unfinishedData), (.unknown("later"), .dataUnknown),
+        ] as [(MemberData?, Testimony.Reason)])
+    func thatThereIsNoDataIsTheMembersOwnWord(data: MemberData?, reason: Testimony.Reason) {
+        let known = report(2, opened: second, [first, second])
+        for state in MemberReport.State.known {
+            var other = report(3, promised: 1, nil)
+            (other.position, other.state, other.data) = (nil, state, data)
+            #expect(obstacle([known, other]) == few(1, (1, .unheard), (3, reason)), "\(state)")
+        }
+        #expect("\(reason)".contains("it has no data") == (data == .absent))
+    }
+
+    /// Its Postgres starts, or it has not made sure yet that the store has gone back.
+    @Test func aMemberSaysWhetherItHasDataBeforeItKnowsWhereThatEnds() throws {
+        let known = report(3, promised: 2, opened: second, [first, second])
+        for promised in [Epoch.first, Epoch(2)] {
+            var dialogue = try Dialogue(
+                "m2",
+                state: DurableState(promised: promised, chain: [first], data: .usable, keptSince: Epoch.none))
+            dialogue.rule = Dialogue.firstRule(names)
+            dialogue.tell(.tick)
+            _ = dialogue.read()
+            let said = try #require(dialogue.stored)
+            #expect(said.position == nil && said.data == .whole && said.state == .starting)
+            #expect(obstacle([known, said]) == few(1, (1, .unheard), (2, .endUnread)), "\(promised)")
+        }
+        var dialogue = try Dialogue("m2")
+        dialogue.rule = Dialogue.firstRule(names)
+        dialogue.tell(.tick)
+        _ = dialogue.read()
+        let said = try #require(dialogue.stored)
+        #expect(said.data == .absent && said.state == .empty)
+        #expect(obstacle([known, said]) == few(1, (1, .unheard), (2, .noData)))
     }
 
     /// A volume that was made since the copy of the store, or may have been, knows nothing of what the one before it had, also

@@ -86,12 +86,13 @@ import Testing
             })
     }
 
-    @Test("The data of a cluster is named by its leader, and once")
+    @Test("The data of a cluster is named by its leader, and a wrong name is put right by a later one")
     func system() {
         #expect(isTaken(0) { $0.system = 77 } && !isTaken(1) { $0.system = 77 })
         var named = rule
         named.system = 77
-        #expect(!isTaken(0, over: named) { $0.system = 78 } && !isTaken(0, over: named) { $0.system = nil })
+        #expect(isTaken(0, over: named) { $0.system = 78 } && !isTaken(1, over: named) { $0.system = 78 })
+        #expect(!isTaken(0, over: named) { $0.system = nil }, "nobody would know which data is the cluster's")
         for system in [nil, 77, 78] as [UInt64?] {
             let isSame = isTaken(1, over: named) { rule in
                 rule.epoch = Epoch(5)

@@ -107,6 +107,7 @@ struct Word: Sendable, CustomTestStringConvertible {
         Word(SurvivalGoal.self, in: "cluster-spec", at: "survive"),
         Word(MemberReport.State.self, in: "cluster-report", at: "state"),
         Word(MemberReport.Role.self, in: "cluster-report", at: "role"),
+        Word(MemberData.self, in: "cluster-report", at: "data"),
         Word(Recruitment.Reason.self, in: "cluster-rule", at: "recruitment", "reason"),
         Word(OperationRecord.Kind.self, in: "operation", at: "kind"),
         Word(OperationRecord.State.self, in: "operation", at: "state"),

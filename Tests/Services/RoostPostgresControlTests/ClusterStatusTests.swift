@@ -404,6 +404,28 @@ import Testing
         #expect(body.switchover == SwitchoverState(id: "a", target: members[1], refusal: "orders-2 is not up to date"))
     }
 
+    @Test("Whom somebody has had lead is told from whom a failover has, by the name that clients of the API read")
+    func ledByHand() throws {
+        var spec = spec
+        spec.home = try RegionCode("sin")
+        func survival(epoch: UInt64, _ away: LedAway?) throws -> SurvivalBody {
+            spec.ledAway = away
+            var rule = rule
+            rule.epoch = Epoch(epoch)
+            if epoch > 1 { rule.history.append(Reign(epoch: rule.epoch, leader: rule.leader, begin: LSN(1))) }
+            let planet = try planet([try entry(StoreKeys.clusterRule(name), rule)], spec: spec)
+            return try #require(ClusterStatus.body(of: name, in: planet)?.survival)
+        }
+        let away = LedAway(epoch: .first, target: members[0])
+        #expect(try survival(epoch: 2, nil).isLedByHand == nil)
+        #expect(try survival(epoch: 1, away).isLedByHand == nil, "it is still to come")
+        #expect(try survival(epoch: 2, LedAway(epoch: .first, target: members[1])).isLedByHand == nil)
+        let told = try survival(epoch: 2, away)
+        #expect(told.isLedByHand == true)
+        let text = String(decoding: try JSONEncoder().encode(told), as: UTF8.self)
+        #expect(text.contains(#""led_by_hand":true"#), "\(text)")
+    }
+
     @Test func aPauseIsToldUntilItIsOver() throws {
         var rule = rule
         let now = WallClock.milliseconds()

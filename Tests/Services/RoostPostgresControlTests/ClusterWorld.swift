@@ -286,8 +286,9 @@ struct ClusterWorld {
         var done: [String] = []
         for step in plan.steps.sorted(by: { "\($0)" < "\($1)" }) {
             do throws(Refusal) {
-                try await reconciler.carryOut(step, for: cluster, in: planet, fence: fence)
-                done.append(ClusterReconciler.words(for: step))
+                if try await reconciler.carryOut(step, for: cluster, in: planet, fence: fence) {
+                    done.append(ClusterReconciler.words(for: step))
+                }
             } catch {
                 // Cut off or refused: the next look plans it again.
                 continue

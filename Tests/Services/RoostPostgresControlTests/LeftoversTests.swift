@@ -59,6 +59,49 @@ import Testing
         #expect(try await leftovers(at: 0) == nil)
     }
 
+    @Test("A volume is not named before the machine that is on it, nor while that is on its way to be gone")
+    func onAMachine() async throws {
+        let world = try await ready()
+        defer { world.remove() }
+        let leaver = try MemberName("db-3")
+        let before = try await world.look()
+        let place = try #require(before.clusters[world.cluster]?.placements[leaver])
+        try await forget(leaver, of: world, inRule: false)
+        let planet = try await world.look()
+        let records = try #require(planet.clusters[world.cluster])
+        let spec = try #require(records.spec)
+        var host = try #require(planet.hosts[place.host])
+        let (machine, volume) = (
+            try #require(host.machines.first { $0.id == place.machine }),
+            try #require(host.volumes.first { $0.id == place.volume })
+        )
+        let wallClock = volume.createdAt + (ClusterLeftovers.ageMin + .seconds(1)).milliseconds
+        func left(_ change: (inout [MachineRecord], inout VolumeRecord) -> Void) -> [LeftoverBody]? {
+            var (machines, onMachine) = ([machine], volume)
+            onMachine.attachedMachine = machine.id
+            change(&machines, &onMachine)
+            host.machines = host.machines.filter { $0.id != machine.id } + machines
+            host.volumes = host.volumes.filter { $0.id != volume.id } + [onMachine]
+            var planet = planet
+            planet.put(host)
+            return ClusterLeftovers.of(spec, records, in: planet, at: wallClock)
+        }
+        let both = [LeftoverBody(name: "db-3", machine: machine.id, volume: volume.id, host: place.host)]
+        #expect(left { _, _ in } == both)
+        // It was made a little later than its volume.
+        #expect(left { machines, _ in machines[0].createdAt = wallClock } == both)
+        // Its record has not come yet.
+        #expect(
+            left { machines, _ in machines = [] }
+                == [LeftoverBody(name: nil, machine: machine.id, volume: volume.id, host: place.host)])
+        #expect(left { machines, _ in machines[0].state = .destroying } == nil)
+        let member = try #require(records.placements[try MemberName("db-1")])
+        #expect(left { machines, volume in (machines, volume.attachedMachine) = ([], member.machine) } == nil)
+        #expect(
+            left { machines, volume in (machines, volume.attachedMachine) = ([], nil) }
+                == [LeftoverBody(name: nil, machine: nil, volume: volume.id, host: place.host)])
+    }
+
     @Test("It can be taken away when nobody can need it: not what may be a member's data, not while nobody leads")
     func mayGo() async throws {
         let world = try await ready()
@@ -106,7 +149,11 @@ import Testing
         report.knowledge?.membership?.changes = 1
         let words = try await word()
         #expect(words?.hasPrefix("db-3, for which the store has no place, says") == true, "\(words ?? "")")
-        #expect(words?.hasSuffix("--force") == true)
+        // Whoever looks at the cluster reads it, and what has to be written to destroy it all the same.
+        let records = try #require(try await world.look().clusters[world.cluster])
+        let left = ClusterLeftovers.of(
+            try #require(records.spec), records, in: try await world.look(), at: Int64.max / 2)
+        #expect(left?.isEmpty == false && left?.allSatisfy { $0.lastCopy == words } == true)
         // Nobody is asked who hears it: it is the last that it has said.
         world.ear.silent.withLock { $0 = [stranger] }
         #expect(try await word() != nil)

@@ -204,18 +204,32 @@ import Testing
         #expect(try await self.records(world).heartbeat == mine)
     }
 
-    @Test("One that was removed reports, and that is all")
-    func removed() async throws {
+    @Test("One that was removed, or only joins, looks, reports and closes, and that is all", arguments: [false, true])
+    func noMember(joins: Bool) async throws {
         let world = try await ready()
         defer { world.remove() }
         let door = try await door(world, 3)
-        var rule = try #require(try await records(world).rule)
+        let whole = try #require(try await records(world).rule)
+        var rule = whole
         rule.members.removeLast()
+        rule.change = MemberChange(id: "a", steps: [.init(joins ? .add : .remove, try name(3))])
+        if !joins {
+            let steps = rule.change?.left ?? []
+            rule.change?.done = steps
+            rule.change?.left = []
+        }
         try await write(world, rule)
         let before = try await records(world)
-        let tried = try await tries(door, world)
-        #expect(tried[0] == .invalid && tried[1] == .invalid && tried[2] == nil)
-        #expect(try await records(world).rule == before.rule)
+        #expect(try await tries(door, world) == [.invalid, .invalid, nil, .failedPrecondition])
+        try await door.open(false)
+        let after = try await records(world)
+        #expect(after.rule == before.rule && after.heartbeat == before.heartbeat)
+        #expect(after.reports[try name(3)]?.sequence == 99)
+        #expect(door.gates.said.withLock { $0 } == [false])
+        // Once the rule names it, clients may come in.
+        try await write(world, whole)
+        try await door.open(true)
+        #expect(door.gates.said.withLock { $0 } == [false, true])
     }
 
     private func elected(_ member: MemberName, after rule: ClusterRule) -> ClusterRule {

@@ -329,7 +329,8 @@ import Testing
         #expect(try await world.settle(under: fence))
         let planet = try await world.look()
         let placement = try #require(planet.clusters[world.cluster]?.placements[try MemberName("db-4")])
-        try await world.reconciler.carryOut(.remove(placement), for: world.cluster, in: planet, fence: fence)
+        #expect(
+            try await !world.reconciler.carryOut(.remove(placement), for: world.cluster, in: planet, fence: fence))
         #expect(world.machines.count == 4 && world.volumes.count == 4)
         // One that cannot read the present spec plans nothing from the one it has kept.
         var old = planet

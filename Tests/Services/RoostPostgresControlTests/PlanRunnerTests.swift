@@ -166,6 +166,56 @@ import Testing
         #expect(try await made() == 3)
     }
 
+    @Test("Of a step that was not done, since what its plan rested on is not so any more, nobody is told that it was")
+    func notDone() async throws {
+        let world = try await ClusterWorld()
+        defer { world.remove() }
+        let fence = try await world.takeDuty()
+        try await world.create()
+        #expect(try await world.settle(under: fence))
+        try await world.becomeReady()
+        let planet = try await world.look()
+        let records = try #require(planet.clusters[world.cluster])
+        let rule = try #require(records.rule)
+        let (second, third) = (try MemberName("db-2"), try MemberName("db-3"))
+        let placement = try #require(records.placements[third])
+        // Others have all turns, and the rule is another one since.
+        for number in 1...Replacement.underWayMax {
+            #expect(world.reconciler.replacing?.begin(try AppName("other-\(number)")) == true)
+        }
+        _ = try await world.store.commit(
+            Transaction(then: [try .put(rule, at: StoreKeys.clusterRule(world.cluster))]))
+        let steps: [ClusterPlan.Step] = [
+            .place(third, on: world.names[0]), .retire(third), .remove(placement),
+            .replace(third, in: [world.hosts.region]), .lead(second),
+            .takeBack("01J", because: "nothing comes of it", avoiding: nil),
+        ]
+        for step in steps {
+            #expect(
+                try await !world.reconciler.carryOut(step, for: world.cluster, in: planet, fence: fence), "\(step)")
+        }
+        // The duty is somebody else's.
+        let old = Transaction.Compare.modified(key: ClusterWorld.duty, equals: .absent)
+        #expect(try await !world.reconciler.carryOut(.forget, for: world.cluster, in: planet, fence: old))
+        let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+        let runner = PlanRunner(
+            world.reconciler,
+            watcher: PlanetWatcher(
+                store: world.store, stateFolder: world.folder, following: [.clusters], logger: quiet),
+            operations: OperationDirectory(store: world.store), fence: { fence }, reachable: { Set(world.names) },
+            logger: quiet)
+        let before = try #require(try await world.look().operations.values.first)
+        #expect(before.state == .running)
+        await runner.work(.init(thing: world.cluster, plan: Plan(steps: steps), planet: planet))
+        #expect(try await world.look().operations[before.id] == before)
+        #expect(world.machines.count == 3 && world.volumes.count == 3)
+        // And of one that was, somebody is.
+        let present = try await world.look()
+        await runner.work(.init(thing: world.cluster, plan: Plan(steps: [.lead(second)]), planet: present))
+        let told = try await world.look().operations[before.id]?.steps.map(\.name) ?? []
+        #expect(told == before.steps.map(\.name) + ["asked for db-2 to lead"])
+    }
+
     @Test("What is noted by one who has lost the duty is not held for written")
     func lostDuty() async throws {
         let world = try await ClusterWorld()
@@ -309,7 +359,7 @@ private struct CountedReconciler: Reconciler {
     }
 
     func carryOut(_ step: ClusterPlan.Step, for thing: AppName, in planet: Planet, fence: Transaction.Compare)
-        async throws(Refusal)
+        async throws(Refusal) -> Bool
     {
         try await base.carryOut(step, for: thing, in: planet, fence: fence)
     }

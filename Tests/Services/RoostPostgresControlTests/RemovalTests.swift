@@ -182,8 +182,9 @@ import Testing
         #expect(plan.steps.isEmpty && plan.obstacles.contains { $0.hasPrefix(words) }, "\(plan)")
         // Nor by a plan of before.
         let fence = scene.fence
-        try await scene.world.reconciler.carryOut(
+        let isDone = try await scene.world.reconciler.carryOut(
             .retire(try scene.name(4)), for: scene.world.cluster, in: look, fence: fence)
+        #expect(!isDone)
         #expect(try await !scene.isGone(4))
         // What is asked for now could be done, but for the one that has not gone.
         #expect(try await scene.refusal(.remove(try scene.name(3))).hasPrefix(words))
@@ -234,6 +235,34 @@ import Testing
         #expect(try await scene.isGone(4))
     }
 
+    @Test("No replacement is taken back, which destroys who comes, while the leader says that the store went back")
+    func takenBack() async throws {
+        let scene = try await Scene()
+        defer { scene.world.remove() }
+        let id = try await scene.ask(.replace(try scene.name(3), nil, nil))
+        var rule = try await scene.rule()
+        rule.change?.isAutomatic = true
+        try await scene.put(rule)
+        #expect(try await scene.world.settle(under: scene.fence))
+        func takeBack() async throws(Refusal) -> Bool {
+            try await scene.world.directory.takeBack(
+                id.text, of: scene.world.cluster, because: "db-4 was not heard from", under: [scene.fence])
+        }
+        for way in 0..<3 {
+            try await scene.claim(1, way)
+            let refusal = await #expect(throws: Refusal.self) { try await takeBack() }
+            #expect(refusal?.message.contains("roost pg recover") == true)
+            #expect(try await scene.rule().change?.refusal == nil)
+        }
+        #expect(try await scene.world.settle(under: scene.fence))
+        #expect(scene.world.machines.count == 4, "it may have all that there is")
+        // One of three forbids nothing, unless it leads.
+        try await scene.say(try scene.name(1)) { ($0.knowledge, $0.promised) = (nil, .first) }
+        try await scene.claim(2)
+        #expect(try await takeBack())
+        #expect(try await scene.rule().change?.refusal == "db-4 was not heard from")
+    }
+
     @Test("Nothing is missing to a cluster because one says so that is no member of it")
     func nothingIsMissing() async throws {
         let scene = try await Scene()
@@ -272,6 +301,30 @@ import Testing
             #expect(try await scene.end(of: id).state == .succeeded)
             #expect(try await scene.isGone(3))
         }
+    }
+
+    @Test(
+        "What a change leaves behind that gives way to another waits for its host only where that was asked",
+        arguments: [true, false])
+    func leftBehind(wasAsked: Bool) async throws {
+        let scene = try await Scene(members: 4)
+        defer { scene.world.remove() }
+        let id = try await scene.ask(.remove(try scene.name(3)))
+        let place = try #require(try await scene.records().placements[try scene.name(3)])
+        try await scene.takeSteps()
+        let planet = try await scene.world.look()
+        let isOff = try await scene.world.reconciler.carryOut(
+            .retire(place.member), for: scene.world.cluster, in: planet, fence: scene.fence)
+        #expect(isOff)
+        if wasAsked {
+            try await scene.world.reconciler.note(
+                "its host does not answer", failed: [.remove(place)], on: scene.world.cluster,
+                in: try await scene.world.look(), fence: scene.fence)
+        }
+        _ = try await scene.ask(.remove(try scene.name(4)))
+        let ended = try #require(try await scene.world.look().operations[id])
+        let words = "what is left of db-3 " + (wasAsked ? "goes when its host answers" : "is not gone yet")
+        #expect(ended.state == .succeeded && ended.result?.hasSuffix(words) == true, "\(ended)")
     }
 
     @Test("A removal has not ended because something else is in the way: only where its own host could not do it")

@@ -358,4 +358,34 @@ import Testing
         let former = try await world.operations.find(try PlanetOperationID(wish.id))
         #expect(former?.state == .failed && former?.result == "it lags")
     }
+
+    @Test("A switchover that was asked for and refused keeps no later leader away from home", arguments: [false, true])
+    func vainWish(hasTarget: Bool) async throws {
+        let world = try await ready()
+        defer { world.remove() }
+        let fence = try await world.takeDuty()
+        let members = try await leaveHome(world).members.map(\.name)
+        let epoch = try await rule(world).epoch
+        _ = try await world.directory.requestSwitchover(of: world.cluster, to: hasTarget ? members[2] : nil)
+        _ = try await world.round(under: fence)
+        #expect(try await records(world).spec?.ledAway?.epoch == epoch, "it was not answered yet")
+        try await write(world) { $0.switchover?.refusal = "it lags" }
+        let planet = try await world.look()
+        let watched = world.reconciler.watch(in: planet, reachable: Set(world.names))
+        #expect(watched.contains(world.cluster))
+        // A rule that has moved since does not say so.
+        try await write(world) { $0.switchover?.refusal = "it lags behind" }
+        let step = ClusterPlan.Step.letGoHome(epoch)
+        #expect(try await !world.reconciler.carryOut(step, for: world.cluster, in: planet, fence: fence))
+        _ = try await world.round(under: fence)
+        #expect(try await records(world).spec?.ledAway == nil)
+        // The next leader is a failover's.
+        try await world.becomeReady(leader: 3, epoch: epoch.next)
+        for _ in 0..<2 {
+            _ = try await world.round(under: fence)
+            pass(Homecoming.patience, in: world)
+        }
+        _ = try await world.round(under: fence)
+        #expect(try await rule(world).switchover?.target == members[1])
+    }
 }

@@ -163,9 +163,51 @@ import Testing
         for _ in 0..<4 { _ = try await world.round(under: fence) }
         #expect(try await comer(world)?.text == "db-5")
         let after = try await records(world)
-        #expect(after.spec?.attempts == ReplacementAttempts(member: try MemberName("db-3"), count: 2))
+        #expect(after.spec?.attempts == ReplacementAttempts(count: 2))
         #expect(after.placements[try MemberName("db-5")]?.host == free)
         #expect(!others.contains(free))
+    }
+
+    @Test(
+        "Tries that failed are counted one after the other, whichever member each of them is for, but not for ever",
+        arguments: 0..<3)
+    func othersTries(_ way: Int) async throws {
+        let (world, fence, _) = try await asked()
+        defer { world.remove() }
+        let third = try MemberName("db-3")
+        let before = try await records(world)
+        let rule = try #require(before.rule)
+        let other = try #require(rule.members.first { $0 != rule.leader && $0 != third })
+        let host = try #require(before.placements[other]?.host)
+        if way > 0 {
+            for _ in 0..<3 { _ = try await world.round(under: fence) }
+            pass(Replacement.comingMax, in: world)
+            _ = try await world.round(under: fence)
+            #expect(try await records(world).rule?.change?.refusal?.contains("which was to come") == true)
+        }
+        if way == 2 {
+            // Years ago.
+            var rule = try #require(try await records(world).rule)
+            rule.change = rule.change.map { former in
+                var change = MemberChange(id: "01J" + String(repeating: "0", count: 23), steps: former.left)
+                (change.isAutomatic, change.refusal) = (true, former.refusal)
+                return change
+            }
+            _ = try await world.store.commit(
+                Transaction(then: [try .put(rule, at: StoreKeys.clusterRule(world.cluster))]))
+        }
+        // The first is heard again, and then the other is lost.
+        world.hosts.away.withLock { $0 = [] }
+        world.ear.voices.withLock { _ = $0?.members.insert(third) }
+        for _ in 0..<6 { _ = try await world.round(under: fence) }
+        #expect(try await comer(world) == nil)
+        lose(host, in: world, [other])
+        _ = try await world.round(under: fence)
+        pass(.seconds(600), in: world)
+        for _ in 0..<4 { _ = try await world.round(under: fence) }
+        #expect(try await comer(world)?.text == "db-5")
+        let attempts = try await records(world).spec?.attempts
+        #expect(attempts?.count == (way == 1 ? 2 : 1) && attempts?.avoided.isEmpty == (way != 1), "\(way)")
     }
 
     @Test("A host that refuses what it is to make is given up, and its neighbour is not beside another member")

@@ -104,6 +104,9 @@ struct MachineDestroyCommand: AsyncParsableCommand {
     @Flag(help: "Also if it runs.")
     var force = false
 
+    @Flag(help: "Also what is left over of a Postgres cluster and may have all that it has confirmed.")
+    var lastCopy = false
+
     @Flag(help: "It is no failure if there is no such machine.")
     var ifExists = false
 
@@ -125,7 +128,8 @@ struct MachineDestroyCommand: AsyncParsableCommand {
                 try await Progress.show("destroying machine \(argument.machine)") { _ in
                     let id = try await argument.idOfPresent(on: planet)
                     try await planet.ask { client in
-                        try await client.destroyMachine(id, of: argument.app, force: force)
+                        try await client.destroyMachine(
+                            id, of: argument.app, force: force, evenLastCopy: lastCopy)
                     }
                     if !skipsWait { try await wait(until: id, isGoneFrom: planet) }
                 }

@@ -70,6 +70,10 @@ extension ClusterBody {
         guard let leading, leading.region != home else { return home.text }
         let away = "\(home); " + Terminal.paint("led from \(leading.region)", .warning)
         if survival?.isLedByHand == true { return away + ", where somebody has switched it over to" }
+        guard members.contains(where: { $0.region == home && $0.isToStay }) else {
+            return away + "; no member is there, so that it is led from there again only after one has come: "
+                + "roost pg member add \(name) --region \(home), or member move"
+        }
         return away
             + ", and goes back when for 10 minutes all members have confirmed and nobody has worked on it"
     }
@@ -145,6 +149,9 @@ extension SurvivalBody {
 }
 
 extension MemberBody {
+    /// The rule names it, or will.
+    fileprivate var isToStay: Bool { state != "leaving" && state != "no member" }
+
     fileprivate func cells(isLeader: Bool) -> [Cell] {
         let isStandby = role == .standby
         return [
@@ -165,11 +172,14 @@ extension LeftoverBody {
     }
 
     fileprivate func advice(in cluster: AppName) -> String {
+        let (ofMachine, ofVolume) = lastCopy == nil ? ("", "") : (" --last-copy", " --force")
         let commands = [
-            machine.map { "roost machines destroy \(cluster) \($0) --force" },
-            volume.map { "roost volumes destroy \(cluster) \($0)" },
+            machine.map { "roost machines destroy \(cluster) \($0) --force\(ofMachine)" },
+            volume.map { "roost volumes destroy \(cluster) \($0)\(ofVolume)" },
         ]
-        return "no record of the cluster names it; when you have seen that nothing of it is needed, remove it: "
-            + commands.compactMap(\.self).joined(separator: "; ")
+        let words =
+            lastCopy.map { "no record of the cluster names it, but \($0). Take a dump of it; then" }
+            ?? "no record of the cluster names it; when you have seen that nothing of it is needed,"
+        return words + " remove it: " + commands.compactMap(\.self).joined(separator: "; ")
     }
 }

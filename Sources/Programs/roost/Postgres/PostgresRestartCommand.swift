@@ -61,24 +61,23 @@ struct PostgresRestartCommand: AsyncParsableCommand {
     }
 
     private func restart(on planet: Roostds, _ progress: Progress) async throws -> ClusterBody {
-        let leader = noSwitchover ? try await planet.ask { try await $0.cluster(name) }.leader : nil
+        let present = try await planet.ask { try await $0.cluster(name) }
+        let leader = noSwitchover ? present.leader : nil
+        // What members say in the midst of a restart may be about it: then nobody knows what they said before.
+        let former = present.restart?.goesOn == true ? nil : present
         let id = try await planet.ask {
             try await $0.restart(name, member, handsOver: !noSwitchover, within: timeout.duration)
         }
         var settling = Settling()
-        // As it was when all began.
-        var former: ClusterBody?
         let cluster = try await PostgresWait.until(
             "is started anew", name, on: planet, seeing: try? PlanetOperationID(id),
             orElse: "was not started anew", timeout: timeout.duration, progress: progress,
             advice: "Who waits for whom: roost pg status \(name)"
         ) { cluster in
-            let before = former ?? cluster
-            former = before
             guard let wish = cluster.restart, wish.id == id else { return false }
             if wish.left.isEmpty {
                 return cluster.isServing
-                    && settling.isOver(wish.done.allSatisfy { cluster.showsRunning($0, as: before) })
+                    && settling.isOver(wish.done.allSatisfy { cluster.showsRunning($0, as: former) })
             }
             if let refusal = wish.refusal {
                 throw CommandFailure(
@@ -107,12 +106,18 @@ struct PostgresRestartCommand: AsyncParsableCommand {
     }
 }
 
+extension RestartState {
+    fileprivate var goesOn: Bool { !left.isEmpty && refusal == nil }
+}
+
 extension ClusterBody {
     /// It is up, its leader sees it, and it says nothing that it did not say before all began: what it says all the time is
     /// nothing to wait for.
-    fileprivate func showsRunning(_ member: MemberName, as former: ClusterBody) -> Bool {
+    ///
+    /// - Parameter former: before all began; nil: nobody knows.
+    fileprivate func showsRunning(_ member: MemberName, as former: ClusterBody?) -> Bool {
         guard let body = members.first(where: { $0.name == member }) else { return true }
-        let isNews = body.detail != nil && body.detail != former.members.first { $0.name == member }?.detail
+        let isNews = body.detail != nil && body.detail != former?.members.first { $0.name == member }?.detail
         return body.state == MemberReport.State.running.rawValue && body.lagBytes != nil && !isNews
     }
 }
