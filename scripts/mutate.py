@@ -69,6 +69,10 @@ MUTATIONS = [
         "one that was removed goes on", CORE + "FailoverMember+Members.swift",
         "if rule.members.contains(name) || rule.joining == name { return nil }", "if true { return nil }",
         "MembersDialogueTests/whoIsNoMemberAnyMoreDoesNothing"),
+    Mutation(
+        "a Postgres that hangs is left for as long as another does not start", CORE + "FailoverMember+Silent.swift",
+        "guard now < silenceEnds(rule) + timings.comingMax else { return false }", "",
+        "HangDialogueTests/aStartThatComesToNothingIsWaitedForSoLong"),
     # What a host takes from a member.
     Mutation(
         "a machine that is not the member's changes the rule", CONTROL + "MemberRoutes.swift",

@@ -126,19 +126,38 @@ import Testing
         #expect(ends(within: 1, &dialogue, &sequence, unseen) != nil)
     }
 
+    /// A tenth of a second, in which the other standby's Postgres is being started.
+    private func stepBesideAStart(_ dialogue: inout Dialogue, _ sequence: inout UInt64) {
+        dialogue.reports = [
+            MemberReport(
+                member: dialogue.names[2], role: .standby, state: .starting, promised: .first, position: nil,
+                timeline: 1, replayed: .zero, isStreaming: false, lagBytes: 0, lagMilliseconds: 0, sequence: sequence)
+        ]
+        step(&dialogue, &sequence)
+    }
+
     @Test func oneAtATime() throws {
         var dialogue = try Dialogue.follower("m2")
         var sequence: UInt64 = 10
-        for count in 1...400 as ClosedRange<UInt64> {
-            dialogue.reports = [
-                MemberReport(
-                    member: dialogue.names[2], role: .standby, state: .starting, promised: .first, position: nil,
-                    timeline: 1, replayed: .zero, isStreaming: false, lagBytes: 0, lagMilliseconds: 0, sequence: count)
-            ]
-            step(&dialogue, &sequence)
+        for _ in 1...400 {
+            stepBesideAStart(&dialogue, &sequence)
             #expect(dialogue.member.status.phase == .following)
         }
         dialogue.reports = []
         #expect(ends(within: 10, &dialogue, &sequence) != nil)
+    }
+
+    /// One whose Postgres never starts says so for ever, and commits wait for this one.
+    @Test func aStartThatComesToNothingIsWaitedForSoLong() throws {
+        var dialogue = try Dialogue.follower("m2")
+        var sequence: UInt64 = 10
+        _ = dialogue.observed(dialogue.standby(1000))
+        let timings = FailoverTimings()
+        var waited = Duration.zero
+        while dialogue.member.status.phase == .following, waited < .seconds(1000) {
+            stepBesideAStart(&dialogue, &sequence)
+            waited += .milliseconds(100)
+        }
+        #expect(waited == timings.standbySilenceMin + timings.comingMax)
     }
 }
