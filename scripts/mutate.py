@@ -73,6 +73,10 @@ MUTATIONS = [
         "a Postgres that hangs is left for as long as another does not start", CORE + "FailoverMember+Silent.swift",
         "guard now < silenceEnds(rule) + timings.comingMax else { return false }", "",
         "HangDialogueTests/aStartThatComesToNothingIsWaitedForSoLong"),
+    Mutation(
+        "data is given up in place while another holds its own back", CORE + "FailoverMember+Replacing.swift",
+        "guard position == nil || state == .failed else", "guard position == nil else",
+        "ReplacementDialogueTests/oneInQuarantineIsNoCopyToCountOn"),
     # What a host takes from a member.
     Mutation(
         "a machine that is not the member's changes the rule", CONTROL + "MemberRoutes.swift",

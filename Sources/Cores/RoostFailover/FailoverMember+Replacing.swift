@@ -159,7 +159,8 @@ extension FailoverMember {
 extension MemberReport {
     /// It has no data that would count in a recruitment.
     var lacksData: Bool {
-        guard position == nil else { return false }
+        // Wherever it ends, what is held back is no copy that others could count on.
+        guard position == nil || state == .failed else { return false }
         return switch state {
         // A word of a newer program may mean that, too.
         case .empty, .initializing, .cloning, .rewinding, .unknown: true

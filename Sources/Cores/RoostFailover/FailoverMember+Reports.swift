@@ -201,6 +201,8 @@ extension FailoverMember {
         guard state.data == .usable, view?.rule.map({ recruitment(under: $0) == nil }) ?? true else { return nil }
         // One whose disk hangs can promise nothing, and a Postgres that hangs could not lead, wherever it was.
         if hangWords(now) != nil { return nil }
+        // Nor can one that does not believe the store, whatever its Postgres shows behind the fence.
+        if case .quarantined = phase { return nil }
         switch isFresh(now) ? observation : nil {
         case .primary(let sample): return state.chain.position(at: sample.flushed)
         case .standby(let sample): return state.chain.position(at: counted(sample.received))
