@@ -77,6 +77,10 @@ MUTATIONS = [
         "data is given up in place while another holds its own back", CORE + "FailoverMember+Replacing.swift",
         "guard position == nil || state == .failed else", "guard position == nil else",
         "ReplacementDialogueTests/oneInQuarantineIsNoCopyToCountOn"),
+    Mutation(
+        "a leader stands down for more than a standby says that it has", CORE + "RecruitmentTally.swift",
+        "return min(replayed, position.end)", "return replayed",
+        "LostLogDialogueTests/moreReplayedThanThereIsProvesNothing"),
     # What a host takes from a member.
     Mutation(
         "a machine that is not the member's changes the rule", CONTROL + "MemberRoutes.swift",

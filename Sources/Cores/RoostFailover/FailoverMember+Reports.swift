@@ -135,12 +135,15 @@ extension FailoverMember {
 
     private func report(_ now: Moment) -> MemberReport {
         let (answer, live, seen) = (answer, livePosition(now), seenPosition)
+        let position = answer?.position ?? live ?? seen
         var report = MemberReport(
             member: name, role: primaryMayRun || phase.mayBePrimary || phase.isStopping ? .primary : .standby,
             state: breakage == .saysStoppedEarly && phase.isStopping ? .stopped : reportedState,
-            promised: state.promised, position: answer?.position ?? live ?? seen,
+            promised: state.promised, position: position,
             timeline: answer == nil ? reports.timeline : reports.endTimeline,
-            replayed: counted(reports.replayed), isStreaming: false, lagBytes: 0, lagMilliseconds: 0, detail: detail,
+            // Of other bytes than those that count it may have replayed more.
+            replayed: min(counted(reports.replayed), position?.end ?? .limit), isStreaming: false, lagBytes: 0,
+            lagMilliseconds: 0, detail: detail,
             chain: answer?.chain,
             cannotLead: (answer == nil
                 ? live == nil && seen != nil : reports.divergence != nil || !isUp || lacksRoomToStart) ? true : nil,
