@@ -81,6 +81,21 @@ MUTATIONS = [
         "a leader stands down for more than a standby says that it has", CORE + "RecruitmentTally.swift",
         "return min(replayed, position.end)", "return replayed",
         "LostLogDialogueTests/moreReplayedThanThereIsProvesNothing"),
+    Mutation(
+        "one whose volume has no room to start is chosen", CORE + "FailoverMember+Reports.swift",
+        "|| !isUp || lacksRoomToStart)", "|| !isUp)", "DirectDialogueTests/whoHasNoRoomToStartIsNotChosen"),
+    Mutation(
+        "a direct answer goes beyond any log", CORE + "DirectCall.swift",
+        "end < .limit, replayed <= end,", "replayed <= end,", "DirectAnswerTests/whatCannotBeIsNone"),
+    Mutation(
+        "a direct answer has replayed more than it has", CORE + "DirectCall.swift",
+        "end < .limit, replayed <= end,", "end < .limit,", "DirectAnswerTests/whatCannotBeIsNone"),
+    Mutation(
+        "a direct answer has a timeline after which none can be named", CORE + "DirectCall.swift",
+        ", timeline < ClusterRule.timelineMax", "", "DirectAnswerTests/whatCannotBeIsNone"),
+    Mutation(
+        "a direct answer names more reigns than there are", CORE + "DirectCall.swift",
+        "reigns <= history.count, ", "", "DirectAnswerTests/whatCannotBeIsNone"),
     # What a host takes from a member.
     Mutation(
         "a machine that is not the member's changes the rule", CONTROL + "MemberRoutes.swift",
