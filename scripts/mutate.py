@@ -78,6 +78,33 @@ MUTATIONS = [
         "the number of the cluster's data is one leader's word", CORE + "FailoverMember+Leading.swift",
         "guard now - observedAt <= timings.sampleAgeMax, others.holds(sample.standbys) else { return }", "",
         "LeaderDialogueTests/aNumberStaysWhereNobodyElseHasTheData"),
+    Mutation(
+        "a Postgres that hangs is left for as long as another does not start", CORE + "FailoverMember+Silent.swift",
+        "guard now < silenceEnds(rule) + timings.comingMax else { return false }", "",
+        "HangDialogueTests/aStartThatComesToNothingIsWaitedForSoLong"),
+    Mutation(
+        "data is given up in place while another holds its own back", CORE + "FailoverMember+Replacing.swift",
+        "guard position == nil || state == .failed else", "guard position == nil else",
+        "ReplacementDialogueTests/oneInQuarantineIsNoCopyToCountOn"),
+    Mutation(
+        "a leader stands down for more than a standby says that it has", CORE + "RecruitmentTally.swift",
+        "return min(replayed, position.end)", "return replayed",
+        "LostLogDialogueTests/moreReplayedThanThereIsProvesNothing"),
+    Mutation(
+        "one whose volume has no room to start is chosen", CORE + "FailoverMember+Reports.swift",
+        "|| !isUp || lacksRoomToStart)", "|| !isUp)", "DirectDialogueTests/whoHasNoRoomToStartIsNotChosen"),
+    Mutation(
+        "a direct answer goes beyond any log", CORE + "DirectCall.swift",
+        "end < .limit, replayed <= end,", "replayed <= end,", "DirectAnswerTests/whatCannotBeIsNone"),
+    Mutation(
+        "a direct answer has replayed more than it has", CORE + "DirectCall.swift",
+        "end < .limit, replayed <= end,", "end < .limit,", "DirectAnswerTests/whatCannotBeIsNone"),
+    Mutation(
+        "a direct answer has a timeline after which none can be named", CORE + "DirectCall.swift",
+        ", timeline < ClusterRule.timelineMax", "", "DirectAnswerTests/whatCannotBeIsNone"),
+    Mutation(
+        "a direct answer names more reigns than there are", CORE + "DirectCall.swift",
+        "reigns <= history.count, ", "", "DirectAnswerTests/whatCannotBeIsNone"),
     # What a host takes from a member.
     Mutation(
         "a machine that is not the member's changes the rule", CONTROL + "MemberRoutes.swift",

@@ -23,6 +23,8 @@ extension PostgresInstance {
             let line = layout.program(
                 "postgres", ["-D", layout.data, "-c", "config_file=\(layout.configFile)"])
             words.withLock { $0 = nil }
+            let number = try? await BlockingCall.run { () throws(SystemError) in try self.systemIdentifier() }
+            system.withLock { $0 = number }
             let log = try PostgresLog(path: log) { [weak self] last in
                 self?.words.withLock { $0 = last }
             }

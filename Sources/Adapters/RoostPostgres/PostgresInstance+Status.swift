@@ -4,12 +4,14 @@ public import RoostModel
 import Synchronization
 
 extension PostgresInstance {
-    /// What Postgres says of itself now, in one or two quick questions, which have ``observationDeadline`` together.
+    /// What Postgres says of itself now, in one or two quick questions, which have ``observationDeadline`` together. By this
+    /// it is known to live, so that they ask for what is in its memory alone: at the end of a checkpoint `pg_control` cannot be
+    /// read before it is flushed (xlog.c, UpdateControlFile), however long that takes.
     ///
     /// - Parameter epoch: for a primary: streams of other epochs do not count and are not listed.
     public func observe(epoch: Epoch) async throws(DatabaseError) -> PostgresObservation {
         let end = BootClock.now() + Self.observationDeadline
-        let row = try await row(Self.observationStatement, count: 10, by: observer, within: Self.observationDeadline)
+        let row = try await row(Self.observationStatement, count: 9, by: observer, within: Self.observationDeadline)
         let position = { (index: Int) in row[index].flatMap { LSN(text: $0) } ?? .zero }
         let timeline = row[7].flatMap { UInt32($0) } ?? 0
         let inserted = row[8].flatMap { LSN(text: $0) }
@@ -19,7 +21,7 @@ extension PostgresInstance {
             return .primary(
                 PrimaryObservation(
                     timeline: timeline, flushed: max(position(1), flushed), standbys: standbys,
-                    system: row[9].flatMap { Int64($0) }.map { UInt64(bitPattern: $0) }))
+                    system: system.withLock { $0 }))
         }
         let milliseconds = { (index: Int) in row[index].flatMap { Int64($0) }.map { Duration.milliseconds($0) } }
         return .standby(
@@ -104,21 +106,22 @@ extension PostgresInstance {
     }
 
     /// A receiver streams once a message has come: one that is refused right after it began, or to which nothing comes
-    /// through, says `streaming` all the same. It begins with both times alike (walreceiver.c, WalReceiverMain).
+    /// through, says `streaming` all the same. It begins with both times alike (walreceiver.c, WalReceiverMain). What streams
+    /// is on the timeline that it receives; only a standby without a stream is asked what its `pg_control` says.
     private static let observationStatement = """
         SELECT r, CASE WHEN r THEN NULL ELSE pg_current_wal_flush_lsn() END, pg_last_wal_receive_lsn(),
           pg_last_wal_replay_lsn(),
-          w.status = 'streaming' AND w.last_msg_send_time IS DISTINCT FROM w.last_msg_receipt_time,
-          (extract(epoch FROM clock_timestamp() - w.last_msg_receipt_time) * 1000)::bigint,
+          s, (extract(epoch FROM clock_timestamp() - w.last_msg_receipt_time) * 1000)::bigint,
           CASE WHEN NOT r OR coalesce(w.latest_end_lsn <= pg_last_wal_replay_lsn(), true) THEN 0
             ELSE greatest(0, extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()) * 1000)::bigint
             END,
-          CASE WHEN r THEN greatest(w.received_tli, (SELECT min_recovery_end_timeline FROM pg_control_recovery()),
+          CASE WHEN r AND s THEN w.received_tli
+            WHEN r THEN greatest(w.received_tli, (SELECT min_recovery_end_timeline FROM pg_control_recovery()),
               (SELECT timeline_id FROM pg_control_checkpoint()))
             ELSE ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::int END,
-          CASE WHEN r THEN NULL ELSE pg_current_wal_insert_lsn() END,
-          CASE WHEN r THEN NULL ELSE (SELECT system_identifier FROM pg_control_system()) END
-        FROM pg_is_in_recovery() r LEFT JOIN pg_stat_wal_receiver w ON true
+          CASE WHEN r THEN NULL ELSE pg_current_wal_insert_lsn() END
+        FROM pg_is_in_recovery() r LEFT JOIN pg_stat_wal_receiver w ON true CROSS JOIN LATERAL
+          (SELECT w.status = 'streaming' AND w.last_msg_send_time IS DISTINCT FROM w.last_msg_receipt_time AS s) streams
         """
 
     /// Writes a checkpoint: until a new primary has done so, `pg_rewind` takes it for what it was.

@@ -99,6 +99,8 @@ public final class PostgresInstance: Sendable {
     let room = Mutex(RoomState())
     /// The last words of the Postgres that runs or ran last, for people.
     let words = Mutex<String?>(nil)
+    /// The number of the data that the Postgres that runs was started on; nil: it could not be read.
+    let system = Mutex<UInt64?>(nil)
     /// Which members of this leader are away, and since when.
     let absence = Mutex(SlotAbsence())
     /// Whether its log gets to the disk.

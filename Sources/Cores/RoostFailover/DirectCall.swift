@@ -59,15 +59,10 @@ public struct DirectAnswer: Hashable, Sendable {
             replayed: report.replayed, timeline: report.timeline, cannotLead: report.cannotLead == true)
     }
 
-    /// As `RecordBounds` has it of what is stored.
-    private static let offsetsMax: UInt64 = 1 << 63
-    private static let timelinesMax: UInt32 = 1 << 31
-
     /// What the store would show; nil when the receiver's history is another.
     func report(of member: MemberName, by history: [Reign]) -> MemberReport? {
         // What a host would not take as a report is none from another member either: no rule could be made of it.
-        guard reigns > 0, reigns <= history.count, end.offset < Self.offsetsMax, replayed <= end,
-            timeline < Self.timelinesMax
+        guard reigns > 0, reigns <= history.count, end < .limit, replayed <= end, timeline < ClusterRule.timelineMax
         else { return nil }
         let chain = Array(history.prefix(reigns))
         guard chain.digest == digest, chain.contributed(upTo: end).count == chain.count,

@@ -167,7 +167,7 @@ public struct PrimaryObservation: Hashable, Sendable {
     /// The rows of `pg_stat_replication` whose `application_name` is a ``StreamName`` of the epoch that Postgres
     /// was promoted or started with; all others do not count and must not be listed.
     public var standbys: [StreamObservation]
-    /// The number that initdb drew for its data; nil when it is not known.
+    /// The number that initdb drew for its data, as it was read before it was started; nil when it is not known.
     public var system: UInt64?
 
     public init(timeline: UInt32, flushed: LSN, standbys: [StreamObservation], system: UInt64? = nil) {

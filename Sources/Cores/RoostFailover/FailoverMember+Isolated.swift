@@ -100,8 +100,8 @@ extension FailoverMember {
 }
 
 extension MemberReport {
-    /// As it says of itself.
-    fileprivate var couldLead: Bool { position != nil && cannotLead != true }
+    /// As it says of itself. One in quarantine answers nobody, also where its program does not say that it cannot lead.
+    fileprivate var couldLead: Bool { position != nil && cannotLead != true && state != .failed }
 
     /// It gets its data from its leader, or starts with it.
     fileprivate var isBecomingStandby: Bool {

@@ -136,7 +136,7 @@ extension FailoverMember {
             return why + "it is on timeline \(sample.timeline), and led on \(own)"
         }
         guard let more, breakage != .trustsShortLeader else { return nil }
-        return why + "a standby has it up to \(more)"
+        return why + "\(more.member) says that it has it up to \(more.end)"
     }
 
     /// May clients come in? Whatever they could see must be on enough standbys, *in bytes of this reign*: a longer

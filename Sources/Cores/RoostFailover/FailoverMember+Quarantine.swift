@@ -47,8 +47,9 @@ extension FailoverMember {
     /// called for directly, which the store may never have had.
     mutating func noteCalled(_ seen: StoreView, _ source: ViewSource, _ now: Moment) {
         guard let rule = seen.rule else { return }
-        // From now on a store that calls for less has gone back.
-        if let direct = state.direct, rule.recruitment?.epoch ?? rule.epoch >= direct { save { $0.direct = nil } }
+        // From now on a store that calls for less has gone back. That goes to the disk with what is saved next: between the
+        // answers and the choice nobody waits for it.
+        if let direct = state.direct, rule.recruitment?.epoch ?? rule.epoch >= direct { state.direct = nil }
         guard (rule.recruitment?.epoch ?? rule.epoch) < state.promised, !hasPromisedDirectly(beyond: rule) else {
             undercuts = 0
             return

@@ -159,7 +159,8 @@ extension FailoverMember {
 extension MemberReport {
     /// It has no data that would count in a recruitment, or is about to give up what it has.
     var lacksData: Bool {
-        guard position == nil else { return false }
+        // Wherever it ends, what is held back is no copy that others could count on.
+        guard position == nil || state == .failed else { return false }
         return switch state {
         // One that has just begun shows that too, and has not looked at what it has.
         case .empty: data != .whole

@@ -136,12 +136,15 @@ extension FailoverMember {
 
     private func report(_ now: Moment) -> MemberReport {
         let (answer, live, seen) = (answer, livePosition(now), seenPosition)
+        let position = answer?.position ?? live ?? seen
         var report = MemberReport(
             member: name, role: primaryMayRun || phase.mayBePrimary || phase.isStopping ? .primary : .standby,
             state: breakage == .saysStoppedEarly && phase.isStopping ? .stopped : reportedState,
-            promised: state.promised, position: answer?.position ?? live ?? seen,
+            promised: state.promised, position: position,
             timeline: answer == nil ? reports.timeline : reports.endTimeline,
-            replayed: counted(reports.replayed), isStreaming: false, lagBytes: 0, lagMilliseconds: 0, detail: detail,
+            // Of other bytes than those that count it may have replayed more.
+            replayed: min(counted(reports.replayed), position?.end ?? .limit), isStreaming: false, lagBytes: 0,
+            lagMilliseconds: 0, detail: detail,
             chain: answer?.chain,
             cannotLead: (answer == nil
                 ? live == nil && seen != nil : reports.divergence != nil || !isUp || lacksRoomToStart) ? true : nil,
@@ -204,6 +207,8 @@ extension FailoverMember {
         guard state.data == .usable, view?.rule.map({ recruitment(under: $0) == nil }) ?? true else { return nil }
         // One whose disk hangs can promise nothing, and a Postgres that hangs could not lead, wherever it was.
         if hangWords(now) != nil { return nil }
+        // Nor can one that does not believe the store, whatever its Postgres shows behind the fence.
+        if case .quarantined = phase { return nil }
         switch isFresh(now) ? observation : nil {
         case .primary(let sample): return state.chain.position(at: sample.flushed)
         case .standby(let sample): return state.chain.position(at: counted(sample.received))

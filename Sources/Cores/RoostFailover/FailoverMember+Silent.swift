@@ -45,9 +45,11 @@ extension FailoverMember {
         return beat.standbys?.contains { $0.member == name && ($0.isConfirming || $0.behindBytes != nil) } ?? false
     }
 
-    /// One at a time: its start makes all slower.
+    /// One at a time: its start makes all slower. But a start that comes to nothing may come to nothing for ever, and this one
+    /// may be what commits wait for.
     private func isAnotherComingUp(_ rule: ClusterRule, _ now: Moment) -> Bool {
-        rule.members.contains { member in
+        guard now < silenceEnds(rule) + timings.comingMax else { return false }
+        return rule.members.contains { member in
             guard member != name, member != rule.leader, let sign = liveSign(of: member, now) else { return false }
             return sign.report.state == .starting
         }

@@ -16,7 +16,7 @@ public struct FailoverMember: Sendable {
 
     public let name: MemberName
     public let timings: FailoverTimings
-    /// The last state handed to ``FailoverAction/save(_:)``.
+    /// The last state handed to ``FailoverAction/save(_:)``; `direct` may be over since.
     public internal(set) var state: DurableState
     /// Hand over a `.tick` when this moment has come. Changes with every event.
     public private(set) var wakeAt: Moment

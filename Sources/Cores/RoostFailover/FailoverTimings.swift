@@ -114,7 +114,8 @@ public struct FailoverTimings: Hashable, Sendable {
     public var isolationPatienceWhileHeard: Duration = .seconds(30)
     public var isolationMax: Duration = .seconds(160)
     /// Standbys that are started, taken back or copied to, one attempt after the other, count as some that come to stream for
-    /// so long. One attempt may take longer: who is at it could not lead.
+    /// so long. One attempt may take longer: who is at it could not lead. And a Postgres that hangs is left for so long at
+    /// most because another one's is started.
     public var comingMax: Duration = .seconds(300)
     /// Two members have heard each other directly so lately that nothing is between them: beats of a busy computer come late.
     public var acquaintanceMax: Duration = .seconds(5)

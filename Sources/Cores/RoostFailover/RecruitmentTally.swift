@@ -16,6 +16,8 @@ public struct RecruitmentTally: Sendable {
     public let unbelieved: [(member: MemberName, why: String)]
     /// So many standbys must answer when the old leader does not.
     public let standbysNeeded: Int
+    /// By whose word the leader has lost something.
+    private let witness: MemberName?
     private let standbys: [MemberReport]
     private let breakage: Breakage?
 
@@ -44,6 +46,7 @@ public struct RecruitmentTally: Sendable {
         let bereft =
             isAlone ? [] : all.filter { $0.hasLost(of: rule.history) || $0.hasLost(leading: rule, reports) }
         self.bereft = bereft
+        witness = bereft.first { $0.member == rule.leader }.flatMap { $0.witness(of: rule, reports) }
         answers = all.filter { !bereft.contains($0) }
         let leader = rule.leader
         standbys = answers.filter { $0.member != leader }
@@ -78,10 +81,16 @@ public struct RecruitmentTally: Sendable {
                 "need \(rule.leader)" + (some.map { missing > 1 ? ", or \($0)" : " or \($0)" } ?? "")
             }
         let lost =
-            bereft.map { "; \($0.member) has lost part of its own log" }.joined()
+            bereft.map { "; \($0.member) has lost part of its own log\(words(of: $0.member))" }.joined()
             + unbelieved.map { "; \($0.member) cannot be believed: it shows \($0.why)" }.joined()
         return "\(silent.count) of \(rule.members.count) members have not answered recruitment \(recruitment.epoch)"
             + "\(lost): \(choice), with their data"
+    }
+
+    /// Who says so may be the one that is wrong.
+    private func words(of member: MemberName) -> String {
+        guard member == rule.leader, let witness else { return "" }
+        return ", by what \(witness) says that it has of it"
     }
 
     /// The rule that follows from the answers.
@@ -133,16 +142,25 @@ extension MemberReport {
 
     /// It leads, and others have seen that it has less than they, or show that they have more.
     fileprivate func hasLost(leading rule: ClusterRule, _ reports: [MemberReport]) -> Bool {
-        guard member == rule.leader, let end = position?.end else { return false }
+        guard member == rule.leader, position != nil else { return false }
         if rule.recruitment?.reason == .leaderLostLog { return true }
-        return reports.contains { $0.member != member && ($0.end(in: rule) ?? .zero) > end }
+        return witness(of: rule, reports) != nil
+    }
+
+    /// Whoever shows the most of those that show more of its reign.
+    fileprivate func witness(of rule: ClusterRule, _ reports: [MemberReport]) -> MemberName? {
+        let others = reports.compactMap { report in
+            report.member == member ? nil : report.end(in: rule).map { (member: report.member, end: $0) }
+        }
+        guard let end = position?.end, let most = others.max(by: { $0.end < $1.end }) else { return nil }
+        return most.end > end ? most.member : nil
     }
 
     /// How far this member is in the log of the present reign, in whole records; nil when nothing of it is known. What was
     /// received beyond may be a part of a record that the leader never finished.
     func end(in rule: ClusterRule) -> LSN? {
-        guard rule.members.contains(member), position?.epoch == rule.epoch else { return nil }
-        return replayed
+        guard rule.members.contains(member), let position, position.epoch == rule.epoch else { return nil }
+        return min(replayed, position.end)
     }
 
     /// A promise of exactly this epoch, and a position that its own chain bears out.

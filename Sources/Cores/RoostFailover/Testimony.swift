@@ -126,6 +126,8 @@ extension MemberReport {
         guard position != nil else { return dataReason }
         guard state != .failed else { return .failed }
         guard promised <= rule.called else { return .hasNotLooked }
+        // Without its chain it is no answer, and who cannot lead then has only said how far it was seen to go.
+        guard chain != nil || cannotLead != true else { return .unsettled }
         guard let keptSince else { return .volumeOfUnknownAge }
         return keptSince == .none || keptSince < epoch ? nil : .newVolume(keptSince)
     }

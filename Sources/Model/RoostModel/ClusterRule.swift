@@ -35,6 +35,9 @@ public struct LSN: Hashable, Sendable, Comparable, Codable, CustomStringConverti
     /// Postgres's "no position" (`InvalidXLogRecPtr`): no byte of a log lies there.
     public static let zero = LSN(0)
 
+    /// A log grows by bytes that somebody has written: none gets here.
+    public static let limit = LSN(1 << 63)
+
     /// Postgres's text form: two hexadecimal halves.
     public init?(text: some StringProtocol) {
         let halves = text.split(separator: "/", omittingEmptySubsequences: false)

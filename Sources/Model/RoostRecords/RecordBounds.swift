@@ -132,9 +132,8 @@ public enum RecordBounds {
 
     private static func check(_ epoch: Epoch, _ what: String) throws(Violation) { try check(epoch.number, what) }
 
-    /// A log grows by bytes that somebody has written.
     private static func check(_ position: LSN, _ what: String) throws(Violation) {
-        try require(position.offset < 1 << 63, "\(what) is beyond any log")
+        try require(position < .limit, "\(what) is beyond any log")
     }
 
     private static func check(_ count: UInt64, _ what: String) throws(Violation) {
@@ -168,7 +167,11 @@ public enum RecordBounds {
         let timelineMax = ClusterRule.timelineMax
         try require(report.timeline < timelineMax, "its timeline is not less than \(timelineMax)")
         try check(report.replayed, "what it has replayed")
+        if let position = report.position {
+            try require(report.replayed <= position.end, "it has replayed more than it has")
+        }
         try check(report.lagBytes, "what it lags behind")
+        try check(report.sequence ?? 0, "its number")
         try require(report.lagMilliseconds.magnitude <= countMax, "its lag is more than \(countMax) ms")
         guard let knowledge = report.knowledge else { return }
         if let opened = knowledge.opened { try check(opened) }
@@ -185,6 +188,7 @@ public enum RecordBounds {
     /// A leader's renewal.
     public static func check(_ heartbeat: Heartbeat) throws(Violation) {
         try check(heartbeat.epoch, "its epoch")
+        try check(heartbeat.sequence, "its number")
         let standbys = heartbeat.standbys ?? []
         try require(standbys.count <= membersMax, "it sees more than \(membersMax) standbys")
         for standby in standbys { try check(standby.behindBytes ?? 0, "what \(standby.member) lags behind") }

@@ -213,13 +213,44 @@ struct ObstacleTests {
         }
     }
 
-    /// In the middle of a row, of which the page's head says nothing. Rows fill a page from its end.
-    private static func spoil(_ path: String) throws {
+    /// A checkpoint holds `pg_control` for as long as its flush takes, which says nothing of whether Postgres lives. Here it
+    /// cannot be read at all.
+    @Test func whatShowsThatPostgresLivesNeedsNothingOfItsControlFile() async throws {
+        try await TestGround.with("control") { ground in
+            let (m1, m2) = (try ground.member(1), try ground.member(2))
+            try await m1.instance.initialize(ground.secrets, within: .seconds(60))
+            try await m1.lead(.first, standbys: [m2], confirmations: 1)
+            try await m2.clone(m1, .first)
+            try await m2.follow(m1, .first)
+            try await m2.waitUntilStreaming()
+            let number = try #require(try m1.instance.systemIdentifier())
+            for member in [m1, m2] {
+                // In the time of the last change: the sum of the file is another then.
+                try Self.spoil(member.instance.layout.outside(member.instance.layout.data + "/global/pg_control"), 24)
+            }
+            await #expect(throws: DatabaseError.self) {
+                try await m1.query("SELECT system_identifier FROM pg_control_system()")
+            }
+            guard case .primary(let primary) = try await m1.instance.observe(epoch: .first) else {
+                Issue.record("no primary")
+                return
+            }
+            #expect(primary.system == number && primary.standbys.map(\.member) == [m2.name])
+            guard case .standby(let standby) = try await m2.instance.observe(epoch: .none) else {
+                Issue.record("no standby")
+                return
+            }
+            #expect(standby.isStreaming && standby.timeline == 1)
+            for member in [m2, m1] { await member.instance.stop(.immediate, within: .seconds(5)) }
+        }
+    }
+
+    /// In the middle of a row, of which the page's head says nothing, if nowhere else. Rows fill a page from its end.
+    private static func spoil(_ path: String, _ place: off_t = off_t(8192 - 20)) throws {
         let file = open(path, O_RDWR | O_CLOEXEC)
         try #require(file >= 0, "\(path)")
         defer { close(file) }
         var byte: UInt8 = 0
-        let place = off_t(8192 - 20)
         #expect(pread(file, &byte, 1, place) == 1)
         byte ^= 0xff
         #expect(pwrite(file, &byte, 1, place) == 1)

@@ -174,6 +174,28 @@ import Testing
         #expect(talk.operation == nil)
     }
 
+    /// Its log counts, in its own count as in that of others, and it makes the other one the leader, which has as much.
+    @Test func whoHasNoRoomToStartIsNotChosen() throws {
+        var talk = try called()
+        talk.end()
+        talk.dialogue.member.lacksRoomToStart = true
+        talk.end(.end(LSN(1000), timeline: 1))
+        #expect(talk.said?.answer?.cannotLead == true && talk.dialogue.stored?.cannotLead == true)
+        talk.tell(.ruleAnswered(talk.dialogue.ruleChange, .applied(revision: 50)))
+        var waited = Duration.zero
+        while waited <= FailoverTimings().verdictPatience * 2 {
+            talk.hear(3, epoch: 2, answer: talk.answer(1000))
+            if talk.change == nil { talk.tell(.tick) }
+            if let decided = talk.change {
+                #expect(decided.revision == 50 && decided.rule.leader == talk.names[2])
+                return
+            }
+            talk.dialogue.wait(.milliseconds(100))
+            waited += .milliseconds(100)
+        }
+        Issue.record("nobody is chosen")
+    }
+
     /// Nor does it decide before it has answered itself, or by one that is not heard any more.
     @Test func anAnswerToAnotherRecruitmentDoesNotCount() throws {
         var talk = try called()
@@ -324,7 +346,15 @@ import Testing
             $0.recruitment = Recruitment(epoch: Epoch(2), proposer: $0.members[2], reason: .leaderSilent)
         }
         talk.tell(.viewed(talk.dialogue.view, by: .watch))
-        #expect(talk.saved?.promised == Epoch(2) && talk.saved?.direct == nil)
+        // A choice does not wait for the disk to know it: it goes there with what is saved next.
+        #expect(talk.saved == nil && talk.dialogue.member.state.direct == nil)
+        var other = talk
+        other.dialogue.change {
+            ($0.epoch, $0.leader, $0.recruitment) = (Epoch(2), $0.members[2], nil)
+            $0.history.append(Reign(epoch: Epoch(2), leader: $0.members[2], begin: LSN(1000)))
+        }
+        other.tell(.viewed(other.dialogue.view, by: .watch))
+        #expect(other.saved?.promised == Epoch(2) && other.saved != nil && other.saved?.direct == nil)
         talk.dialogue.rule = former.rule
         talk.dialogue.ruleRevision += 10
         talk.dialogue.revision += 10

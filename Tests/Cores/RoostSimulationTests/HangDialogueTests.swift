@@ -5,19 +5,19 @@ import Testing
 
 /// What stands still without an error: a disk, a Postgres.
 @Suite struct HangDialogueTests {
-    /// Each second the others report that they stream.
+    /// Each second the others report that they stream, or are in another state.
     ///
     /// - Returns: what the leader asks of the store, and after how many seconds.
     private func calls(
-        within max: Int64, others: Int = 2, _ dialogue: inout Dialogue
+        within max: Int64, _ states: [MemberReport.State] = [.running, .running], _ dialogue: inout Dialogue
     ) throws -> (rule: ClusterRule, after: Int64)? {
         for second in 1...max {
             dialogue.wait(.seconds(1))
-            dialogue.reports = dialogue.names.dropFirst().prefix(others).map {
+            dialogue.reports = zip(dialogue.names.dropFirst(), states).map {
                 MemberReport(
-                    member: $0, role: .standby, state: .running, promised: .first,
+                    member: $0, role: .standby, state: $1, promised: .first,
                     position: Position(epoch: .first, end: LSN(500)), timeline: 1, replayed: LSN(500),
-                    isStreaming: true, lagBytes: 0, lagMilliseconds: 0, sequence: UInt64(second))
+                    isStreaming: $1 == .running, lagBytes: 0, lagMilliseconds: 0, sequence: UInt64(second))
             }
             dialogue.revision += 1
             let sample = try dialogue.primary(500, ["m2": 500, "m3": 500])
@@ -48,7 +48,11 @@ import Testing
     @Test func itIsNotCalledForWhereNobodyElseCouldLeadOrWhenItIsOver() throws {
         var dialogue = try Dialogue.leader()
         _ = dialogue.tell(.volumeHangs(since: dialogue.now))
-        #expect(try calls(within: 20, others: 1, &dialogue) == nil)
+        #expect(try calls(within: 20, [.running], &dialogue) == nil)
+        // One in quarantine answers nobody, whatever its Postgres has.
+        dialogue = try Dialogue.leader()
+        _ = dialogue.tell(.volumeHangs(since: dialogue.now))
+        #expect(try calls(within: 20, [.running, .failed], &dialogue) == nil)
         dialogue = try Dialogue.leader()
         _ = dialogue.tell(.volumeHangs(since: dialogue.now))
         #expect(try calls(within: 7, &dialogue) == nil)
@@ -126,19 +130,38 @@ import Testing
         #expect(ends(within: 1, &dialogue, &sequence, unseen) != nil)
     }
 
+    /// A tenth of a second, in which the other standby's Postgres is being started.
+    private func stepBesideAStart(_ dialogue: inout Dialogue, _ sequence: inout UInt64) {
+        dialogue.reports = [
+            MemberReport(
+                member: dialogue.names[2], role: .standby, state: .starting, promised: .first, position: nil,
+                timeline: 1, replayed: .zero, isStreaming: false, lagBytes: 0, lagMilliseconds: 0, sequence: sequence)
+        ]
+        step(&dialogue, &sequence)
+    }
+
     @Test func oneAtATime() throws {
         var dialogue = try Dialogue.follower("m2")
         var sequence: UInt64 = 10
-        for count in 1...400 as ClosedRange<UInt64> {
-            dialogue.reports = [
-                MemberReport(
-                    member: dialogue.names[2], role: .standby, state: .starting, promised: .first, position: nil,
-                    timeline: 1, replayed: .zero, isStreaming: false, lagBytes: 0, lagMilliseconds: 0, sequence: count)
-            ]
-            step(&dialogue, &sequence)
+        for _ in 1...400 {
+            stepBesideAStart(&dialogue, &sequence)
             #expect(dialogue.member.status.phase == .following)
         }
         dialogue.reports = []
         #expect(ends(within: 10, &dialogue, &sequence) != nil)
+    }
+
+    /// One whose Postgres never starts says so for ever, and commits wait for this one.
+    @Test func aStartThatComesToNothingIsWaitedForSoLong() throws {
+        var dialogue = try Dialogue.follower("m2")
+        var sequence: UInt64 = 10
+        _ = dialogue.observed(dialogue.standby(1000))
+        let timings = FailoverTimings()
+        var waited = Duration.zero
+        while dialogue.member.status.phase == .following, waited < .seconds(1000) {
+            stepBesideAStart(&dialogue, &sequence)
+            waited += .milliseconds(100)
+        }
+        #expect(waited == timings.standbySilenceMin + timings.comingMax)
     }
 }

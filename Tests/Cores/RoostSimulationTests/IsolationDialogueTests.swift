@@ -61,6 +61,12 @@ import Testing
         #expect(try resigns(within: 60, [.running, .running], hears: ["m2", "m3"], &dialogue) == 11)
     }
 
+    /// One in quarantine answers nobody, so the other could not be chosen.
+    @Test func oneInQuarantineIsNoneThatCouldLead() throws {
+        var dialogue = try Dialogue.leader()
+        #expect(try resigns(within: 60, [.running, .failed], hears: nil, &dialogue) == nil)
+    }
+
     /// It has what this leader gives it, and would have to be given it anew by the next.
     @Test(arguments: [MemberReport.State.cloning, .rewinding, .starting])
     func whoeverComesToStreamIsWaitedFor(_ state: MemberReport.State) throws {

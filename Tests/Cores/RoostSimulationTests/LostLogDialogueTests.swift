@@ -37,10 +37,24 @@ import Testing
         // Another standby has all that is left: it would be enough.
         let actions = dialogue.observed(try dialogue.primary(500, ["m2": 500]))
         #expect(actions == [.postgres(.stop(.immediate), dialogue.operation)])
+        // Who says so may be the one that is wrong.
+        #expect(dialogue.member.status.detail?.contains("m3 says that it has it up to 0/1F5") == true)
         let next = try #require(resignation(dialogue))
         #expect(dialogue.ended() == [.changeRule(next, expectedRevision: 5, dialogue.ruleChange)])
         dialogue = try returning(to: 500)
         #expect(dialogue.observed(try dialogue.primary(500, ["m2": 500])).last == .setGate(isOpen: true))
+    }
+
+    /// Whatever one says that it has replayed: it is not more than it says that it has.
+    @Test func moreReplayedThanThereIsProvesNothing() throws {
+        var dialogue = try Dialogue.leader()
+        var odd = report(dialogue.names[2], 500)
+        odd.replayed = LSN(1 << 62)
+        dialogue.reports = [odd]
+        dialogue.revision += 1
+        _ = dialogue.watch()
+        #expect(dialogue.observed(try dialogue.primary(500, ["m2": 500])).last == .setGate(isOpen: true))
+        #expect(dialogue.observed(try dialogue.primary(500, ["m2": 500])).isEmpty)
     }
 
     /// A standby whose disk hangs can promise nothing, and still says how far it was: a leader that comes back with less has

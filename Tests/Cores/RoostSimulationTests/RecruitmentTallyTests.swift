@@ -241,13 +241,19 @@ import Testing
         let reports = [answer(1, end: 690), answer(2, end: 690), away]
         let short = try #require(RecruitmentTally(rule: asked, reports: reports))
         #expect(short.verdict(hasWaited: true) == nil)
-        #expect(short.obstacle?.contains("m1 has lost part of its own log: need m3, with") == true)
+        let words = "m1 has lost part of its own log, by what m3 says that it has of it: need m3, with"
+        #expect(short.obstacle?.contains(words) == true)
         let back = [answer(1, end: 690), answer(2, end: 690), answer(3, end: 700)]
         #expect(RecruitmentTally(rule: asked, reports: back)?.verdict(hasWaited: false)?.leader == names[2])
         // What was received beyond the last whole record proves nothing.
         away.replayed = LSN(690)
         let whole = try #require(RecruitmentTally(rule: asked, reports: [reports[0], reports[1], away]))
         #expect(whole.verdict(hasWaited: true)?.leader == names[0])
+        // Nor what was replayed beyond all that it says that it has.
+        away.position = Position(epoch: .first, end: LSN(690))
+        away.replayed = LSN(1 << 62)
+        let odd = try #require(RecruitmentTally(rule: asked, reports: [reports[0], reports[1], away]))
+        #expect(odd.verdict(hasWaited: true)?.leader == names[0])
         // Nor does what an earlier leader wrote.
         away.replayed = LSN(700)
         away.position = Position(epoch: .none, end: LSN(700))

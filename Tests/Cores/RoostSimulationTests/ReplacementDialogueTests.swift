@@ -48,6 +48,26 @@ import Testing
         #expect(!actions.contains { if case .save = $0 { true } else { false } }, "\(actions)")
     }
 
+    /// A leader that is closed may wait for this very member. What another holds back counts for nobody, however far it goes.
+    @Test(arguments: [MemberReport.State.running, .failed])
+    func oneInQuarantineIsNoCopyToCountOn(_ state: MemberReport.State) throws {
+        var dialogue = try follower()
+        var other = asks(dialogue.names[2])
+        (other.state, other.asksToReplace) = (state, nil)
+        dialogue.reports = [other]
+        dialogue.beat(3)
+        dialogue.heartbeat?.isOpen = false
+        _ = dialogue.watch()
+        _ = dialogue.observed(strayPrimary())
+        _ = dialogue.ended()
+        let leader = dialogue.names[0]
+        #expect(
+            dialogue.ended(Self.strayEnd).last
+                == .postgres(
+                    state == .failed ? .clone(from: leader, epoch: .first) : .tryRewind(to: leader, epoch: .first),
+                    dialogue.operation))
+    }
+
     /// Two forks of one number look alike to pg_rewind.
     @Test func aStrayTimelineWhoseNumberTheLeaderHasTooIsCopied() throws {
         var dialogue = try follower()

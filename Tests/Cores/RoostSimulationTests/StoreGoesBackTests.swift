@@ -111,6 +111,8 @@ import Testing
         #expect(standby.member.status.phase == .quarantined)
         _ = standby.observed(standby.standby(1600, isStreaming: false))
         #expect(standby.member.status.detail?.contains("its own log goes at least up to 0/640 of epoch 1") == true)
+        // It could not lead from there: it answers nobody.
+        #expect(standby.stored?.state == .failed && standby.stored?.cannotLead == true)
 
         // It has heard that `m2` is open in epoch 2, and has nothing of it yet.
         var late = try Dialogue.follower("m3")

@@ -137,6 +137,17 @@ import Testing
         #expect(obstacle([known, said]) == few(1, (1, .unheard), (2, .noData)))
     }
 
+    /// Its Postgres or its disk hangs: it has more, for all that is known, than was last seen of it. Its answer to a call is
+    /// what it has, whether or not its Postgres starts.
+    @Test func whatWasLastSeenOfOneThatCannotLeadIsNoEnd() throws {
+        let known = report(2, opened: second, [first, second])
+        var other = report(3, promised: 1, nil)
+        other.cannotLead = true
+        #expect(obstacle([known, other]) == few(1, (1, .unheard), (3, .unsettled)))
+        other.chain = [first]
+        #expect(try StoreRecovery(of: Dialogue.firstRule(names), [known, other]).rule.history == [first, second])
+    }
+
     /// A volume that was made since the copy of the store, or may have been, knows nothing of what the one before it had, also
     /// when it has a copy of the data of then.
     @Test func aNewVolumeDoesNotSpeakForTheLostOne() throws {

@@ -71,7 +71,12 @@ import Testing
         // The next leader's timeline is one more.
         #expect(isRefused { $0.timeline = ClusterRule.timelineMax })
         #expect(!isRefused { $0.timeline = ClusterRule.timelineMax - 1 })
-        #expect(isRefused { $0.lagBytes = .max })
+        #expect(isRefused { $0.lagBytes = .max } && isRefused { $0.sequence = .max })
+        // A leader is judged by the lesser of the two.
+        let end = Position(epoch: .first, end: LSN(500))
+        for (replayed, refused) in [(500, false), (501, true)] as [(UInt64, Bool)] {
+            #expect(isRefused { ($0.position, $0.replayed) = (end, LSN(replayed)) } == refused)
+        }
         #expect(isRefused { $0.position = Position(epoch: last, end: .zero) } && isRefused { $0.replayed = LSN(.max) })
         #expect(isRefused { $0.chain = [Reign(epoch: last, leader: member, begin: .zero)] })
         var rule = try rule()
@@ -88,6 +93,8 @@ import Testing
         let view = StandbyView(member: member, isConfirming: true, behindBytes: .max)
         let beat = Heartbeat(epoch: .first, leader: member, sequence: 1, isOpen: true, standbys: [view])
         #expect(throws: Refusal.self) { try MemberBounds.check(beat) }
+        let numbered = Heartbeat(epoch: .first, leader: member, sequence: .max, isOpen: true)
+        #expect(throws: Refusal.self) { try MemberBounds.check(numbered) }
     }
 
     @Test("Whoever led is a member of this cluster by name, and reigns follow one another", arguments: [true, false])
