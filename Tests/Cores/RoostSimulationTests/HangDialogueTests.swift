@@ -9,7 +9,7 @@ import Testing
     ///
     /// - Returns: what the leader asks of the store, and after how many seconds.
     private func calls(
-        within max: Int64, _ states: [MemberReport.State] = [.running, .running], _ dialogue: inout Dialogue
+        within max: Int64, others states: [MemberReport.State] = [.running, .running], _ dialogue: inout Dialogue
     ) throws -> (rule: ClusterRule, after: Int64)? {
         for second in 1...max {
             dialogue.wait(.seconds(1))
@@ -48,11 +48,11 @@ import Testing
     @Test func itIsNotCalledForWhereNobodyElseCouldLeadOrWhenItIsOver() throws {
         var dialogue = try Dialogue.leader()
         _ = dialogue.tell(.volumeHangs(since: dialogue.now))
-        #expect(try calls(within: 20, [.running], &dialogue) == nil)
+        #expect(try calls(within: 20, others: [.running], &dialogue) == nil)
         // One in quarantine answers nobody, whatever its Postgres has.
         dialogue = try Dialogue.leader()
         _ = dialogue.tell(.volumeHangs(since: dialogue.now))
-        #expect(try calls(within: 20, [.running, .failed], &dialogue) == nil)
+        #expect(try calls(within: 20, others: [.running, .failed], &dialogue) == nil)
         dialogue = try Dialogue.leader()
         _ = dialogue.tell(.volumeHangs(since: dialogue.now))
         #expect(try calls(within: 7, &dialogue) == nil)
