@@ -127,7 +127,7 @@ extension MemberReport {
         guard state != .failed else { return .failed }
         guard promised <= rule.called else { return .hasNotLooked }
         // Without its chain it is no answer, and who cannot lead then has only said how far it was seen to go.
-        guard chain != nil || cannotLead != true else { return .unsettled }
+        guard chain != nil || cannotLead != true else { return .endUnread }
         guard let keptSince else { return .volumeOfUnknownAge }
         return keptSince == .none || keptSince < epoch ? nil : .newVolume(keptSince)
     }

@@ -62,8 +62,9 @@ import Testing
             ("pg destroy shop", "DELETE ", ["pg list"]),
         ] as [(String, String, [String])])
     func unanswered(words: String, line: String, advice: [String]) async throws {
-        try await ScriptedHost.run { _ in
-            .init(ending: .silent)
+        let cluster = try Answers.json(try Answers.cluster(.ready))
+        try await ScriptedHost.run { request in
+            request.line.hasPrefix("GET /v1/postgres/") ? .init(parts: [cluster]) : .init(ending: .silent)
         } _: { host in
             let outcome = try await interrupted(words.split(separator: " ").map(String.init), once: line, at: host)
             #expect(outcome.status == 130, "\(outcome)")

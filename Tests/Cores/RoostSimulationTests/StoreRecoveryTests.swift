@@ -143,7 +143,7 @@ import Testing
         let known = report(2, opened: second, [first, second])
         var other = report(3, promised: 1, nil)
         other.cannotLead = true
-        #expect(obstacle([known, other]) == few(1, (1, .unheard), (3, .unsettled)))
+        #expect(obstacle([known, other]) == few(1, (1, .unheard), (3, .endUnread)))
         other.chain = [first]
         #expect(try StoreRecovery(of: Dialogue.firstRule(names), [known, other]).rule.history == [first, second])
     }

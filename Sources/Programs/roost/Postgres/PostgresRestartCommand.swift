@@ -61,10 +61,15 @@ struct PostgresRestartCommand: AsyncParsableCommand {
     }
 
     private func restart(on planet: Roostds, _ progress: Progress) async throws -> ClusterBody {
-        let present = try await planet.ask { try await $0.cluster(name) }
-        let leader = noSwitchover ? present.leader : nil
+        // That nobody knows how it is keeps it from being started anew only where its leader is to stay.
+        let present: ClusterBody?
+        do { present = try await planet.ask { try await $0.cluster(name) } } catch let error as APIError {
+            if noSwitchover { throw error }
+            present = nil
+        }
+        let leader = noSwitchover ? present?.leader : nil
         // What members say in the midst of a restart may be about it: then nobody knows what they said before.
-        let former = present.restart?.goesOn == true ? nil : present
+        let former = present?.restart?.goesOn == true ? nil : present
         let id = try await planet.ask {
             try await $0.restart(name, member, handsOver: !noSwitchover, within: timeout.duration)
         }
