@@ -29,8 +29,8 @@ func run(_ scenario: ClusterScenario) -> ClusterRun {
     /// Thousands of clusters, each through its own mix of every kind of fault. Safety at every event; an open primary
     /// within 45 s after healing, every member streaming with the same log within 90 s. (More of them: `roost lab simulate`.)
     @Test(
-        arguments: SeedRange.ranges(members: 3, count: 2000) + SeedRange.ranges(members: 5, count: 1000)
-            + SeedRange.ranges(members: 2, count: 300) + SeedRange.ranges(members: 1, count: 150)
+        arguments: SeedRange.ranges(members: 3, count: 1500) + SeedRange.ranges(members: 5, count: 500)
+            + SeedRange.ranges(members: 2, count: 200) + SeedRange.ranges(members: 1, count: 150)
             + SeedRange.ranges(members: 4, count: 150))
     func staysSafeAndRecovers(_ range: SeedRange) {
         var epochs: UInt64 = 0
