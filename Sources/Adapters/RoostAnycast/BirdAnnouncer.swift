@@ -188,7 +188,8 @@ public final class BirdAnnouncer: Service {
             case .silence:
                 guard BootClock.now() - silentSince >= Self.silenceMax else { continue }
                 running.end(after: .zero)
-                throw AnycastError(operation: "hear of", subject: "the guard", cause: "nothing for \(Self.silenceMax)")
+                throw AnycastError(
+                    operation: "hear of", subject: "the guard", cause: "nothing for \(Self.silenceMax.words)")
             case .closed:
                 running.end(after: Self.finishPatience)
                 return
@@ -228,7 +229,8 @@ public final class BirdAnnouncer: Service {
             guard BootClock.now() < deadline else {
                 running.end(after: .zero)
                 throw AnycastError(
-                    operation: "start", subject: "the guard", cause: "it does not listen after \(Self.startPatience)")
+                    operation: "start", subject: "the guard",
+                    cause: "it does not listen after \(Self.startPatience.words)")
             }
             usleep(useconds_t(Self.startInterval.milliseconds * 1000))
         }

@@ -128,13 +128,13 @@ public struct RoostAPIClient: Sendable {
     private func cause(of error: any Error, _ request: APIRequest) -> APIError.Cause {
         if error is CancellationError { return .cancelled }
         if error is NIOTooManyBytesError { return .unreadable("it is longer than \(request.answerBytesMax) bytes") }
-        if error is TimeLimitExceeded { return .unanswered("no answer within \(request.timeout)") }
+        if error is TimeLimitExceeded { return .unanswered("no answer within \(request.timeout.words)") }
         if let error = error as? HTTPClientError {
             switch error {
             case .cancelled: return .cancelled
             case .connectTimeout, .getConnectionFromPoolTimeout:
                 return .unreachable("no connection within \(Self.connectTimeout)")
-            case .deadlineExceeded: return .unanswered("no answer within \(request.timeout)")
+            case .deadlineExceeded: return .unanswered("no answer within \(request.timeout.words)")
             case .remoteConnectionClosed: return .unanswered("the connection broke")
             case .invalidURL, .emptyHost, .missingSocketPath: return .unreachable("the address is not valid")
             default: return .unanswered("\(error)")

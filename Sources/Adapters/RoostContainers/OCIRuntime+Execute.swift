@@ -14,7 +14,7 @@ extension OCIRuntime {
         else {
             throw RuntimeError(
                 code: .invalid, operation: "execute", subject: "machine \(machine)",
-                cause: "give a command, and a timeout of at most \(Self.execTimeoutMax)")
+                cause: "give a command, and a timeout of at most \(Self.execTimeoutMax.words)")
         }
         let process = try await running(machine, "execute")
         var generator = SystemRandomNumberGenerator()
@@ -42,7 +42,9 @@ extension OCIRuntime {
         case .timedOut:
             throw RuntimeError(
                 code: .deadlineExceeded, operation: "execute", subject: "machine \(machine)",
-                cause: "'\(program)' did not end within \(request.timeout); it and all that it had begun were killed")
+                cause:
+                    "'\(program)' did not end within \(request.timeout.words); it and all that it had begun were killed"
+            )
         case .cancelled: throw cancelled(machine, "execute")
         }
     }

@@ -323,7 +323,7 @@ extension OCIRuntime {
         case .system(let error): cause = String(cString: strerror(error.code))
         case .refused(let words): cause = runtimeWords(machine) ?? publicWords(words, machine)
         case .deadline:
-            cause = "\(configuration.watcherProgram) gave no answer within \(Watcher.startDeadlineDefault)"
+            cause = "\(configuration.watcherProgram) gave no answer within \(Watcher.startDeadlineDefault.words)"
             code = .deadlineExceeded
         }
         return RuntimeError(code: code, operation: "create", subject: "machine \(machine)", cause: cause)

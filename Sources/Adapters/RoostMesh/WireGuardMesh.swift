@@ -318,7 +318,7 @@ public final class WireGuardMesh: Mesh, Service {
         guard let state = try await device.state() else {
             throw MeshError(
                 operation: "set peers", subject: configuration.interface,
-                cause: "the interface is gone; it is made anew within \(Self.repairInterval)")
+                cause: "the interface is gone; it is made anew within \(Self.repairInterval.words)")
         }
         let told = peers.withLock { $0.told }
         try await device.apply(

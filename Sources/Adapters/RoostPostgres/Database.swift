@@ -2,6 +2,7 @@ import CLibPQ
 import Glibc
 public import RoostLinux
 import RoostModel
+import Synchronization
 
 public struct DatabaseError: Error, CustomStringConvertible {
     public enum Cause: Hashable, Sendable {
@@ -28,7 +29,7 @@ public struct DatabaseError: Error, CustomStringConvertible {
     public var outcome: String {
         switch cause {
         case .connection(let why): why
-        case .deadlineExceeded(let limit): "no answer within \(limit)"
+        case .deadlineExceeded(let limit): "no answer within \(limit.words)"
         case .refused(let code, let message), .loginRefused(let code, let message): "\(message) (SQLSTATE \(code))"
         }
     }
@@ -44,11 +45,19 @@ public final class Database: Sendable {
     private let thread: WorkThread
     private let session: DatabaseSession
 
-    /// - Parameter parameters: libpq's connection keywords.
-    public init(_ name: String, parameters: [(String, String)], connectDeadline: Duration) throws(SystemError) {
+    /// - Parameters:
+    ///   - parameters: libpq's connection keywords.
+    ///   - connectDeadline: a question waits for its login for so long at most.
+    ///   - keepsLogin: a login that a question could not wait for goes on, and the next question has it: where a login takes
+    ///     longer than any question waits, none would ever come to its end otherwise. For a Postgres on this computer; one that
+    ///     is elsewhere may be gone without a word.
+    public init(
+        _ name: String, parameters: [(String, String)], connectDeadline: Duration, keepsLogin: Bool = false
+    ) throws(SystemError) {
         self.name = name
         thread = try WorkThread(name)
-        session = DatabaseSession(name: name, parameters: parameters, connectDeadline: connectDeadline)
+        session = DatabaseSession(
+            name: name, parameters: parameters, connectDeadline: connectDeadline, keepsLogin: keepsLogin)
     }
 
     deinit {
@@ -78,11 +87,36 @@ public final class Database: Sendable {
     public func query(
         _ statement: String, _ arguments: [String] = [], within deadline: Duration
     ) async throws(DatabaseError) -> [Row] {
+        // Whoever is cancelled waits for nobody: a question may have as long as the operation that asks it.
+        let withdrawal = Withdrawal()
+        let outcome = await withTaskCancellationHandler {
+            await self.outcome(of: statement, arguments, within: deadline, unless: withdrawal)
+        } onCancel: {
+            withdrawal.isDone.store(true, ordering: .relaxed)
+        }
+        return try outcome.get()
+    }
+
+    private func outcome(
+        of statement: String, _ arguments: [String], within deadline: Duration, unless withdrawal: Withdrawal
+    ) async -> Result<[Row], DatabaseError> {
         let session = session
-        return try await thread.perform { () throws(DatabaseError) in
-            try session.query(statement, arguments, within: deadline)
+        do throws(DatabaseError) {
+            return .success(
+                try await thread.perform { () throws(DatabaseError) in
+                    try session.query(statement, arguments, within: deadline, unless: withdrawal)
+                })
+        } catch {
+            return .failure(error)
         }
     }
+}
+
+/// Nobody waits for the answer any more.
+private final class Withdrawal: Sendable {
+    let isDone = Atomic(false)
+    /// So soon it is noticed.
+    static let interval = Duration.milliseconds(100)
 }
 
 extension Database {
@@ -138,27 +172,92 @@ enum LoginRefusal {
     }
 }
 
+/// A login that is under way.
+private struct PendingLogin {
+    let connection: OpaquePointer
+    let begunAt: Moment
+    /// What libpq waits for; this at first (PQconnectStartParams).
+    var wanted = PGRES_POLLING_WRITING
+}
+
+/// For how long a login is waited for by one question after the other before it is taken for one that hangs, and begun anew:
+/// twice as long after each.
+struct LoginPatience: Sendable {
+    static let first = Duration.seconds(30)
+    static let longest = Duration.seconds(480)
+    private var limit = first
+
+    /// - Returns: whether it is to be given up.
+    mutating func isOver(for begunAt: Moment, _ now: Moment) -> Bool {
+        guard now - begunAt >= limit else { return false }
+        limit = min(limit * 2, Self.longest)
+        return true
+    }
+
+    mutating func came() { limit = Self.first }
+}
+
 /// The connection itself. Used on its owner's thread only, which is what makes it safe to share.
 private final class DatabaseSession: @unchecked Sendable {
     private let name: String
     private let parameters: [(String, String)]
     private let connectDeadline: Duration
+    private let keepsLogin: Bool
     private var connection: OpaquePointer?
+    private var login: PendingLogin?
+    private var patience = LoginPatience()
+    /// Of whoever asks now.
+    private var withdrawal: Withdrawal?
 
-    init(name: String, parameters: [(String, String)], connectDeadline: Duration) {
+    init(name: String, parameters: [(String, String)], connectDeadline: Duration, keepsLogin: Bool) {
         self.name = name
         self.parameters = parameters
         self.connectDeadline = connectDeadline
+        self.keepsLogin = keepsLogin
     }
 
     func disconnect() {
         if let connection { PQfinish(connection) }
         connection = nil
+        if let login { PQfinish(login.connection) }
+        login = nil
     }
 
     func connect(until limit: Moment? = nil) throws(DatabaseError) {
         if let connection, PQstatus(connection) == CONNECTION_OK { return }
-        disconnect()
+        let now = BootClock.now()
+        let end = min(now + connectDeadline, limit ?? now + connectDeadline)
+        var login: PendingLogin
+        if let pending = self.login {
+            login = pending
+        } else {
+            disconnect()
+            login = try beginLogin(now)
+            self.login = login
+        }
+        while login.wanted != PGRES_POLLING_OK {
+            guard login.wanted != PGRES_POLLING_FAILED, PQstatus(login.connection) != CONNECTION_BAD else {
+                let why = message(of: login.connection)
+                disconnect()
+                throw failure("", LoginRefusal.cause(in: why))
+            }
+            guard wait(login.connection, for: login.wanted == PGRES_POLLING_READING ? POLLIN : POLLOUT, until: end)
+            else {
+                if !keepsLogin || patience.isOver(for: login.begunAt, BootClock.now()) { disconnect() }
+                throw failure("", .deadlineExceeded(end - now))
+            }
+            login.wanted = PQconnectPoll(login.connection)
+            self.login = login
+        }
+        patience.came()
+        self.login = nil
+        // Messages of the server that nobody asked for would go to standard error.
+        PQsetNoticeProcessor(login.connection, { _, _ in }, nil)
+        PQsetErrorVerbosity(login.connection, PQERRORS_DEFAULT)
+        connection = login.connection
+    }
+
+    private func beginLogin(_ now: Moment) throws(DatabaseError) -> PendingLogin {
         let keywords = parameters.map { strdup($0.0) }
         let values = parameters.map { strdup($0.1) }
         defer {
@@ -173,30 +272,14 @@ private final class DatabaseSession: @unchecked Sendable {
         guard let new else { throw failure("", .connection("out of memory")) }
         // Of a login that fails libpq keeps the text alone; so the text must have the code.
         PQsetErrorVerbosity(new, PQERRORS_VERBOSE)
-        let now = BootClock.now()
-        let end = min(now + connectDeadline, limit ?? now + connectDeadline)
-        var wanted = PGRES_POLLING_WRITING
-        while wanted != PGRES_POLLING_OK {
-            guard wanted != PGRES_POLLING_FAILED, PQstatus(new) != CONNECTION_BAD else {
-                let why = message(of: new)
-                PQfinish(new)
-                throw failure("", LoginRefusal.cause(in: why))
-            }
-            guard wait(new, for: wanted == PGRES_POLLING_READING ? POLLIN : POLLOUT, until: end) else {
-                PQfinish(new)
-                throw failure("", .deadlineExceeded(end - now))
-            }
-            wanted = PQconnectPoll(new)
-        }
-        // Messages of the server that nobody asked for would go to standard error.
-        PQsetNoticeProcessor(new, { _, _ in }, nil)
-        PQsetErrorVerbosity(new, PQERRORS_DEFAULT)
-        connection = new
+        return PendingLogin(connection: new, begunAt: now)
     }
 
-    func query(_ statement: String, _ arguments: [String], within deadline: Duration)
-        throws(DatabaseError) -> [Database.Row]
-    {
+    func query(
+        _ statement: String, _ arguments: [String], within deadline: Duration, unless withdrawal: Withdrawal? = nil
+    ) throws(DatabaseError) -> [Database.Row] {
+        self.withdrawal = withdrawal
+        defer { self.withdrawal = nil }
         let end = BootClock.now() + deadline
         try connect(until: end)
         guard let connection else { throw failure(statement, .connection("no connection")) }
@@ -308,12 +391,14 @@ private final class DatabaseSession: @unchecked Sendable {
     /// Waits until the socket is ready; false when the time is over.
     private func wait(_ connection: OpaquePointer, for events: Int32, until end: Moment) -> Bool {
         while true {
-            let left = (end - BootClock.now()).milliseconds
+            var left = (end - BootClock.now()).milliseconds
             guard left > 0 else { return false }
+            if withdrawal != nil { left = min(left, Withdrawal.interval.milliseconds) }
             var entry = pollfd(fd: PQsocket(connection), events: Int16(events), revents: 0)
             let count = poll(&entry, 1, Int32(clamping: left))
             if count > 0 { return true }
             if count < 0, errno != EINTR { return true }
+            if count == 0, withdrawal?.isDone.load(ordering: .relaxed) == true { return false }
         }
     }
 

@@ -9,6 +9,36 @@ public enum InitProcess {
     static let slack = Duration.milliseconds(600)
     private static let interval = 100_000_000  // ns
     static let markName = "lease"
+    /// Of a machine that was ended because its member's lease is over: EX_TEMPFAIL of sysexits(3). Its own, so that nobody takes
+    /// it for a kill from elsewhere.
+    static let leaseExitCode: Int32 = 75
+
+    /// Why the machine ends.
+    enum Ending: Hashable {
+        case exited(Int32)
+        case signalled(Int32)
+        case leaseOver
+
+        /// As a shell says it.
+        var exitCode: Int32 {
+            switch self {
+            case .exited(let code): code
+            case .signalled(let signal): 128 + signal
+            case .leaseOver: leaseExitCode
+            }
+        }
+
+        /// Nil where the member has said it itself.
+        var words: String? {
+            switch self {
+            case .exited: nil
+            case .signalled(let signal): "roost-pg: the machine ends: its member was ended by signal \(signal)\n"
+            case .leaseOver:
+                "roost-pg: the machine ends with exit code \(leaseExitCode): its member's lease is over, and it has not "
+                    + "said that its Postgres has stopped\n"
+            }
+        }
+    }
 
     public static var isNeeded: Bool { getpid() == 1 }
 
@@ -37,30 +67,38 @@ public enum InitProcess {
             case SIGTERM, SIGINT, SIGQUIT, SIGHUP: Glibc.kill(child, SIGTERM)
             default: break
             }
-            if let status = reap(child) { end(status) }
-            if let until = mark.until, BootClock.now() > until + slack { end(128 + SIGKILL) }
+            if let ending = reap(child) { end(ending) }
+            if let until = mark.until, BootClock.now() > until + slack { end(.leaseOver) }
         }
     }
 
-    /// Reaps all that has ended; the child's exit status once it is among them.
-    private static func reap(_ child: pid_t) -> Int32? {
-        var found: Int32?
+    /// Reaps all that has ended; how the child has once it is among them.
+    private static func reap(_ child: pid_t) -> Ending? {
+        var found: Ending?
         while true {
             var status: Int32 = 0
             let pid = waitpid(-1, &status, WNOHANG)
             guard pid > 0 else { return found }
             if pid == child {
                 let signal = status & 0x7f
-                found = signal == 0 ? status >> 8 & 0xff : 128 + signal
+                found = signal == 0 ? .exited(status >> 8 & 0xff) : .signalled(signal)
             }
         }
     }
 
     /// All other processes of the machine go with process 1.
-    private static func end(_ status: Int32) -> Never {
+    private static func end(_ ending: Ending) -> Never {
         precondition(getpid() == 1, "only process 1 of a machine may kill everything")
         Glibc.kill(-1, SIGKILL)
-        exit(status)
+        if let words = ending.words { say(words) }
+        exit(ending.exitCode)
+    }
+
+    /// To the machine's log, if that takes it at once: nobody is waited for.
+    private static func say(_ words: String) {
+        var entry = pollfd(fd: STDERR_FILENO, events: Int16(POLLOUT), revents: 0)
+        guard poll(&entry, 1, 0) == 1, Int32(entry.revents) & POLLOUT != 0 else { return }
+        _ = words.utf8.withContiguousStorageIfAvailable { write(STDERR_FILENO, $0.baseAddress, $0.count) }
     }
 
     private static func spawn(_ arguments: [String]) throws(SystemError) -> pid_t {

@@ -9,16 +9,17 @@ public struct LogEnd: Hashable, Sendable {
 }
 
 extension PostgresInstance {
-    private static let scanDeadline = Duration.seconds(120)
     /// The last segment's records are looked for in steps of this many bytes, backwards: a list of all could be long.
     private static let window: UInt64 = 256 << 10
 
     /// Reads the end of the log of a stopped Postgres from the disk (`pg_controldata`, `pg_waldump`): the end of the
     /// last whole record. What was killed in the middle of a record ends before it.
-    func endOfStoppedLog() async throws(PostgresError) -> LogEnd {
+    ///
+    /// - Parameter deadline: of each of its parts. As a whole it is its operation's to bound.
+    func endOfStoppedLog(within deadline: Duration) async throws(PostgresError) -> LogEnd {
         do {
             guard !isRunning else { throw PostgresError("read the log", "Postgres runs") }
-            let output = try await layout.command("pg_controldata", ["-D", layout.data], deadline: .seconds(10)).run()
+            let output = try await layout.command("pg_controldata", ["-D", layout.data], deadline: deadline).run()
             let control = ControlData(text: output.standardOutput)
             guard let redo = control.redo, let checkpointTimeline = control.timeline else {
                 throw PostgresError("read pg_control", output.standardOutput)
@@ -32,41 +33,45 @@ extension PostgresInstance {
                 start = max(redo, parent.end)
             }
             let last = try await lastRecord(
-                from: start, timeline: timeline, segments: segments, size: control.segmentSize)
-            let end = try await end(of: last, timeline: timeline, size: control.segmentSize)
+                from: start, timeline: timeline, segments: segments, size: control.segmentSize, within: deadline)
+            let end = try await end(of: last, timeline: timeline, size: control.segmentSize, within: deadline)
             return LogEnd(timeline: timeline, end: max(end, control.minimumRecoveryEnd ?? .zero))
         } catch {
             throw PostgresError("find the end of the log", error)
         }
     }
 
-    private func lastRecord(from start: LSN, timeline: UInt32, segments: [LogSegment], size: UInt64) async throws
-        -> LSN
-    {
+    private func lastRecord(
+        from start: LSN, timeline: UInt32, segments: [LogSegment], size: UInt64, within deadline: Duration
+    ) async throws -> LSN {
         // Where the last segment ends. Told of it, pg_waldump does not wait 5 s for the next one to appear.
         let edge = segments.filter { $0.timeline == timeline }.map { $0.end(segmentSize: size) }.max() ?? 0
         let part = ["--end=\(LSN(edge))", "--timeline=\(timeline)"]
-        let scan = try await waldump(["--quiet", "--start=\(start)"] + part)
+        let scan = try await waldump(["--quiet", "--start=\(start)"] + part, within: deadline)
         if let last = WaldumpText.lastRecord(inError: scan.standardError) { return last }
         // It is full to the brim, or was left early (after a backup, or by hand) and has nothing in its last part.
         for back in stride(from: Self.window, through: size, by: Int(Self.window)) {
-            let listing = try await waldump(["--start=\(max(start, LSN(edge - min(back, edge))))"] + part)
+            let from = max(start, LSN(edge - min(back, edge)))
+            let listing = try await waldump(["--start=\(from)"] + part, within: deadline)
             if let record = WaldumpText.records(in: listing.standardOutput).last { return record.begin }
         }
         throw PostgresError("read the log from \(start)", scan.standardError)
     }
 
-    private func end(of record: LSN, timeline: UInt32, size: UInt64) async throws -> LSN {
-        let listing = try await waldump(["--start=\(record)", "--timeline=\(timeline)", "--limit=1"])
+    private func end(
+        of record: LSN, timeline: UInt32, size: UInt64, within deadline: Duration
+    ) async throws -> LSN {
+        let listing = try await waldump(
+            ["--start=\(record)", "--timeline=\(timeline)", "--limit=1"], within: deadline)
         guard let found = WaldumpText.records(in: listing.standardOutput).first, found.begin == record else {
             throw PostgresError("read the record at \(record)", listing.standardError)
         }
         return found.end(segmentSize: size)
     }
 
-    private func waldump(_ arguments: [String]) async throws -> Command.Output {
+    private func waldump(_ arguments: [String], within deadline: Duration) async throws -> Command.Output {
         try await layout.command(
-            "pg_waldump", ["--path=\(layout.data)/pg_wal"] + arguments, deadline: Self.scanDeadline
+            "pg_waldump", ["--path=\(layout.data)/pg_wal"] + arguments, deadline: deadline
         ).outcome()
     }
 }

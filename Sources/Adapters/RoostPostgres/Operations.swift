@@ -17,6 +17,8 @@ final class Operations: Sendable {
         /// What the leader of this epoch streams to.
         var epoch = Epoch.none
         var follower = FollowerDoubt()
+        /// How long each may take.
+        var patience: OperationPatience
     }
 
     /// An operation that clients must not see waits this long until they are kept out. It then goes on: with a host that
@@ -24,12 +26,11 @@ final class Operations: Sendable {
     private static let gatePatience = Duration.milliseconds(300)
 
     let instance: PostgresInstance
-    private let timings: FailoverTimings
     private let logger: Logger
     private let known: KnownCluster
     private let events: EventQueue
     private let gate: GateKeeper
-    private let state = Mutex(State())
+    private let state: Mutex<State>
     /// What a long operation has done so far, in words.
     private let done = Mutex<String?>(nil)
     /// What keeps standbys from following this leader, or this standby from following its own, in words.
@@ -42,7 +43,7 @@ final class Operations: Sendable {
         gate: GateKeeper
     ) {
         self.instance = instance
-        self.timings = timings
+        state = Mutex(State(patience: OperationPatience(timings)))
         self.logger = logger
         self.known = known
         self.events = events
@@ -177,18 +178,26 @@ final class Operations: Sendable {
     // MARK: - Each operation
 
     private func carryOut(_ operation: PostgresOperation) async -> OperationOutcome {
-        let limit = timings.limit(of: operation)
+        let limit = state.withLock { $0.patience.limit(of: operation) }
+        let began = BootClock.now()
         do {
-            return try await withThrowingTaskGroup(of: OperationOutcome.self) { group in
+            let outcome = try await withThrowingTaskGroup(of: OperationOutcome.self) { group in
                 group.addTask { try await self.perform(operation, within: limit) }
                 group.addTask {
                     try await Task.sleep(for: limit)
-                    throw PostgresError(operation.words, "not done within \(limit.components.seconds) s")
+                    throw PostgresError(operation.words, "not done within \(limit.words)")
                 }
                 defer { group.cancelAll() }
                 return try await group.next() ?? .failed("cancelled")
             }
+            state.withLock { $0.patience.ended(operation) }
+            return outcome
         } catch {
+            // What was given up for another operation says nothing.
+            if !Task.isCancelled {
+                let isLate = BootClock.now() - began >= limit
+                state.withLock { isLate ? $0.patience.timeIsOver(for: operation) : $0.patience.ended(operation) }
+            }
             return .failed(PostgresError.words(for: error))
         }
     }
@@ -368,7 +377,7 @@ final class Operations: Sendable {
         try await configure(.standby(upstream: nil))
         let reception: PostgresInstance.Reception
         do { reception = try await received(within: limit) } catch {
-            guard let found = await instance.endWithoutRoom() else { throw error }
+            guard let found = await instance.endWithoutRoom(within: limit) else { throw error }
             logger.warning("no room to start: the end is read from the log on disk", metadata: ["why": "\(error)"])
             return .end(found.end, timeline: found.timeline, forks: try instance.forks(of: found.timeline))
         }
@@ -430,7 +439,7 @@ final class Operations: Sendable {
     private func readEndUnheard(because why: String, within limit: Duration) async throws -> OperationOutcome {
         complain(why)
         await instance.stop(.fast, within: .seconds(4))
-        let found = try await instance.endOfStoppedLog()
+        let found = try await instance.endOfStoppedLog(within: limit)
         if try instance.hasLeftovers(above: found.timeline) {
             try await instance.removeLeftovers(above: found.timeline)
         }
@@ -465,35 +474,5 @@ final class Operations: Sendable {
         }
         return PostgresSettings.Upstream(
             leader: leader, address: placement.address, port: PostgresSettings.portDefault, epoch: epoch)
-    }
-}
-
-/// Since when a standby that should follow has no stream, and when it last asked why.
-struct FollowerDoubt: Sendable {
-    /// Without a stream for this long it asks: longer than a leader takes to be promoted…
-    static let patience = Duration.seconds(2)
-    /// …and again after this.
-    static let interval = Duration.seconds(5)
-
-    /// Whom it follows; nil: nobody, or not yet.
-    var upstream: PostgresSettings.Upstream?
-    var isAsking = false
-    private var since: Moment?
-    private var askedAt: Moment?
-
-    /// The leader to ask now; nil when there is nothing to ask.
-    mutating func isToAsk(isStreaming: Bool, _ now: Moment) -> PostgresSettings.Upstream? {
-        guard let upstream, !isStreaming else {
-            since = nil
-            return nil
-        }
-        let lostAt = since ?? now
-        since = lostAt
-        guard !isAsking, now - lostAt >= Self.patience, askedAt.map({ now - $0 >= Self.interval }) ?? true else {
-            return nil
-        }
-        isAsking = true
-        askedAt = now
-        return upstream
     }
 }

@@ -115,7 +115,7 @@ extension PostgresInstance {
     ) async throws(PostgresError) -> String? {
         do {
             try await makeReadyToRewind(settings, secrets)
-            let look = try await layout.command("pg_controldata", ["-D", layout.data], deadline: .seconds(10)).outcome()
+            let look = try await layout.command("pg_controldata", ["-D", layout.data], deadline: deadline).outcome()
             guard look.status != 0 || ControlData(text: look.standardOutput).isStopped else { return nil }
             var obstacle: String?
             try await withPassword(secrets) {

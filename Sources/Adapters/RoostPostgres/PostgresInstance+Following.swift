@@ -64,9 +64,10 @@ extension PostgresInstance {
 
     /// How far a running standby that follows nobody is, when it has replayed everything it has; flushed.
     public func endOfLog(within deadline: Duration) async throws(PostgresError) -> EndOfLog {
+        var patience = AnswerPatience(for: deadline)
         do {
-            let replayed = try await waitUntilReplayed(within: deadline)
-            let timeline = try await replayedTimeline()
+            let replayed = try await waitUntilReplayed(within: deadline, &patience)
+            let timeline = try await replayedTimeline(&patience)
             try await flushLog()
             return EndOfLog(end: replayed, timeline: timeline)
         } catch {
@@ -82,15 +83,21 @@ extension PostgresInstance {
     /// Needs a positive sign that all was replayed: the startup process has looked at the log on disk and found nothing more,
     /// and either there is nothing received beyond, or it has looked again and found no further whole record (the
     /// received part may end in the middle of one).
-    private func waitUntilReplayed(within deadline: Duration) async throws -> LSN {
+    private func waitUntilReplayed(within deadline: Duration, _ patience: inout AnswerPatience) async throws -> LSN {
         // Anybody who is superuser may have paused it, and it would never come to its end.
-        _ = try? await probe.query(
-            "SELECT pg_wal_replay_resume() WHERE pg_is_in_recovery() AND pg_is_wal_replay_paused()",
-            within: Self.probeDeadline)
+        var isResumed = false
         var quietSince: (moment: Moment, replayed: LSN)?
         let replayed = try await poll(for: deadline, every: .milliseconds(20)) { () -> LSN? in
             guard isRunning else { throw PostgresError("replay the log", exit ?? "Postgres does not run") }
-            guard let recovery = try? await recovery() else { return nil }
+            if !isResumed {
+                let answer = await ask(&patience) { (limit) async throws(DatabaseError) in
+                    try await probe.query(Self.resumption, within: limit)
+                }
+                isResumed = answer != nil
+            }
+            let answer = await ask(&patience) { (limit) async throws(DatabaseError) in try await recovery(within: limit)
+            }
+            guard let recovery = answer else { return nil }
             guard recovery.isInRecovery else { throw PostgresError("replay the log", "Postgres is a primary") }
             if recovery.isComplete { return recovery.replayed }
             guard recovery.isRetrying, quietSince.map({ $0.replayed == recovery.replayed }) ?? true else {
@@ -101,17 +108,34 @@ extension PostgresInstance {
             quietSince = since
             return BootClock.now() - since.moment > PostgresSettings.retryInterval * 3 ? recovery.replayed : nil
         }
-        guard let replayed else { throw PostgresError("replay the log", "not done within \(deadline)") }
+        guard let replayed else {
+            throw PostgresError("replay the log", "not done within \(deadline.words)")
+        }
         return replayed
     }
+
+    private static let resumption =
+        "SELECT pg_wal_replay_resume() WHERE pg_is_in_recovery() AND pg_is_wal_replay_paused()"
 
     /// The timeline of the last replayed byte. No function of SQL tells it; the replication protocol does
     /// (IDENTIFY_SYSTEM, PostgreSQL manual 53.4).
     func replayedTimeline() async throws -> UInt32 { try await identify().timeline }
 
+    /// Asked until there is an answer: for want of it all that was replayed would be looked for once more.
+    private func replayedTimeline(_ patience: inout AnswerPatience) async throws -> UInt32 {
+        while true {
+            do { return try await identify(within: patience.limit()).timeline } catch let error as DatabaseError {
+                patience.note(error)
+                guard isRunning, !error.isLockedOut, !patience.isOver() else { throw error }
+            }
+            // A refusal, as of one for whom there is no place just now, comes at once.
+            try await Task.sleep(for: .milliseconds(20))
+        }
+    }
+
     /// Which database this is, of all that were ever made by initdb, and the timeline of its last replayed byte.
-    func identify() async throws -> (system: String, timeline: UInt32) {
-        let rows = try await identity.query("IDENTIFY_SYSTEM", within: Self.probeDeadline)
+    func identify(within deadline: Duration = probeDeadline) async throws -> (system: String, timeline: UInt32) {
+        let rows = try await identity.query("IDENTIFY_SYSTEM", within: deadline)
         await identity.disconnect()
         guard let row = rows.first, row.count >= 3, let system = row[0], let timeline = row[1].flatMap({ UInt32($0) })
         else { throw PostgresError("ask for the timeline", "unexpected answer \(rows)") }
@@ -172,13 +196,18 @@ extension PostgresInstance {
     /// - Returns: the new timeline and where it begins.
     public func promote(within deadline: Duration) async throws(PostgresError) -> TimelineSwitch {
         do {
-            if try await answer(within: deadline, { try? await recovery() }).isInRecovery {
-                try reload()
-                try await control.query("SELECT pg_promote(false)", within: Self.controlDeadline)
-            }
+            var patience = AnswerPatience(for: deadline)
+            var isTold = false
             _ = try await answer(within: deadline) { () -> Bool? in
-                guard let recovery = try? await recovery() else { return nil }
-                return recovery.isInRecovery ? nil : true
+                let answer = await ask(&patience) { (limit) async throws(DatabaseError) in
+                    try await recovery(within: limit)
+                }
+                guard let recovery = answer, recovery.isInRecovery else { return answer.map { _ in true } }
+                guard !isTold else { return nil }
+                try reload()
+                // Told twice it is promoted once.
+                isTold = try await tellToPromote(&patience)
+                return nil
             }
             // It may stand behind a question of the observation's that Postgres has not answered yet.
             let sample = try await answer(within: deadline) { try? await observe(epoch: .none) }
@@ -194,6 +223,22 @@ extension PostgresInstance {
         }
     }
 
+    /// - Returns: whether it knows; false when nobody can tell.
+    private func tellToPromote(_ patience: inout AnswerPatience) async throws(DatabaseError) -> Bool {
+        do throws(DatabaseError) {
+            try await control.query("SELECT pg_promote(false)", within: patience.limit())
+            return true
+        } catch {
+            patience.note(error)
+            switch error.cause {
+            case .connection, .deadlineExceeded: return false
+            // object_not_in_prerequisite_state: it is a primary by now, told by a question whose answer did not come.
+            case .refused(code: "55000", _): return true
+            case .refused, .loginRefused: throw error
+            }
+        }
+    }
+
     /// Asks until there is an answer: a single question may come too early, or find a computer that is busy.
     private func answer<Answer: Sendable>(
         within deadline: Duration, _ question: () async throws -> Answer?
@@ -202,7 +247,9 @@ extension PostgresInstance {
             guard isRunning else { throw PostgresError("promote", exit ?? "Postgres does not run") }
             return try await question()
         }
-        guard let answer else { throw PostgresError("promote", "no answer, or still in recovery, after \(deadline)") }
+        guard let answer else {
+            throw PostgresError("promote", "no answer, or still in recovery, after \(deadline.words)")
+        }
         return answer
     }
 

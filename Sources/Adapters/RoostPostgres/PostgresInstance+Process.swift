@@ -59,7 +59,7 @@ extension PostgresInstance {
         postmaster.signal(mode == .fast ? SIGINT : SIGQUIT)
         let ended = try? await poll(for: deadline, every: .milliseconds(10)) { postmaster.exit }
         if ended == nil {
-            logger.warning("Postgres did not stop in time and is killed", metadata: ["after": "\(deadline)"])
+            logger.warning("Postgres did not stop in time and is killed", metadata: ["after": "\(deadline.words)"])
             kill()
             _ = await postmaster.waitForExit()
         }

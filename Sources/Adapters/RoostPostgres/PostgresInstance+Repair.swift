@@ -30,6 +30,7 @@ extension PostgresInstance {
     func reception(within deadline: Duration) async throws(PostgresError) -> Reception {
         var last: DatabaseError?
         var refusals = 0
+        var patience = AnswerPatience(for: deadline)
         let found: Reception?
         do {
             found = try await poll(for: deadline, every: .milliseconds(20)) { () -> Reception? in
@@ -37,10 +38,11 @@ extension PostgresInstance {
                     throw PostgresError("wait for Postgres", await exitInWords() ?? "it does not run")
                 }
                 do throws(DatabaseError) {
-                    try await probe.query("SELECT 1", within: Self.probeDeadline)
+                    try await probe.query("SELECT 1", within: patience.limit())
                     return .answers
                 } catch {
                     last = error
+                    patience.note(error)
                     refusals = error.isLockedOut ? refusals + 1 : 0
                     return refusals >= Self.refusalsMax ? .refusesLogin("\(error)") : nil
                 }
@@ -53,7 +55,8 @@ extension PostgresInstance {
             return found
         }
         throw PostgresError(
-            "wait for Postgres", "no answer within \(deadline): \(last.map { "\($0)" } ?? "no question was asked")")
+            "wait for Postgres",
+            "no answer within \(deadline.words): \(last.map { "\($0)" } ?? "no question was asked")")
     }
 
     /// Opens the supervisor's and the members' way in again, and leaves Postgres stopped. For a leader alone: what it
@@ -73,7 +76,7 @@ extension PostgresInstance {
         }
         guard isAllowed else {
             throw PostgresError(
-                "let the supervisor in again", "\(why); it was done less than \(Self.repairInterval) ago")
+                "let the supervisor in again", "\(why); it was done less than \(Self.repairInterval.words) ago")
         }
         do {
             await stop(.fast, within: .seconds(5))
@@ -192,10 +195,10 @@ extension PostgresInstance {
             postmaster.withLock { $0 }?.signal(SIGUSR1)
             let isPromoted = try await poll(for: deadline, every: .milliseconds(100)) { () -> Bool? in
                 guard isRunning else { throw PostgresError("promote", exit ?? "Postgres does not run") }
-                let look = try await layout.command("pg_controldata", ["-D", layout.data], deadline: .seconds(10)).run()
+                let look = try await layout.command("pg_controldata", ["-D", layout.data], deadline: deadline).run()
                 return ControlData(text: look.standardOutput).isInProduction ? true : nil
             }
-            guard isPromoted != nil else { throw PostgresError("promote", "still in recovery after \(deadline)") }
+            guard isPromoted != nil else { throw PostgresError("promote", "still in recovery after \(deadline.words)") }
         } catch {
             throw PostgresError("promote without a login", error)
         }

@@ -93,8 +93,8 @@ extension PostgresInstance {
 
     /// The end of the log of a Postgres that does not start for want of room, flushed. Nil: it has room, it runs, or there
     /// is log of which only recovery can say whether it counts.
-    func endWithoutRoom() async -> LogEnd? {
-        guard !isRunning, isShortOfRoom, let found = try? await endOfStoppedLog(),
+    func endWithoutRoom(within deadline: Duration) async -> LogEnd? {
+        guard !isRunning, isShortOfRoom, let found = try? await endOfStoppedLog(within: deadline),
             (try? hasLeftovers(above: found.timeline)) == false
         else { return nil }
         let folder = layout.outside(layout.data + "/pg_wal")

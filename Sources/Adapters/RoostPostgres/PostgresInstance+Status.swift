@@ -73,13 +73,13 @@ extension PostgresInstance {
         var isComplete: Bool { isRetrying && replayed >= received }
     }
 
-    func recovery() async throws(DatabaseError) -> Recovery {
+    func recovery(within deadline: Duration = probeDeadline) async throws(DatabaseError) -> Recovery {
         let row = try await row(
             """
             SELECT pg_is_in_recovery(), pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn(),
               (SELECT wait_event FROM pg_stat_activity WHERE backend_type = 'startup'),
               EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'walreceiver'), current_setting('is_superuser')
-            """, count: 6, by: probe, within: Self.probeDeadline)
+            """, count: 6, by: probe, within: deadline)
         try Self.requireSight(row[5], of: probe)
         return Recovery(
             isInRecovery: row[0] == "t", received: row[1].flatMap { LSN(text: $0) } ?? .zero,

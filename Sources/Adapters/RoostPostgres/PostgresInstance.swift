@@ -138,13 +138,15 @@ public final class PostgresInstance: Sendable {
         // Senders have places of their own in Postgres (proc.c, InitProcess), which clients do not get: SQL is spoken on
         // such connections too, without arguments (PostgreSQL manual, 53.4).
         let sender = parameters + [("replication", "database")]
-        probe = try Database(member.text, parameters: sender, connectDeadline: Self.probeDeadline)
-        observer = try Database(member.text, parameters: sender, connectDeadline: Self.observationDeadline)
-        control = try Database(member.text, parameters: sender, connectDeadline: .seconds(3))
-        lengthy = try Database(member.text, parameters: sender, connectDeadline: .seconds(3))
-        ordinary = try Database(member.text, parameters: parameters, connectDeadline: .seconds(3))
-        identity = try Database(
-            member.text, parameters: parameters + [("replication", "true")], connectDeadline: Self.probeDeadline)
+        func local(_ parameters: [(String, String)]) throws(SystemError) -> Database {
+            try Database(member.text, parameters: parameters, connectDeadline: Self.controlDeadline, keepsLogin: true)
+        }
+        probe = try local(sender)
+        observer = try local(sender)
+        control = try local(sender)
+        lengthy = try local(sender)
+        ordinary = try local(parameters)
+        identity = try local(parameters + [("replication", "true")])
     }
 
     var processes: PostgresProcesses {

@@ -149,7 +149,7 @@ public enum OperationOutcome: Hashable, Sendable {
     /// `readEnd`, `follow`: Postgres did not start, and the reason is proven: the data folder is no database any more.
     /// Never for whatever else keeps a Postgres from starting.
     case spoiled(String)
-    /// It did not work, or took longer than ``FailoverTimings/limit(of:)``; the text says what was tried on what and
+    /// It did not work, or took longer than ``OperationPatience`` has for it; the text says what was tried on what and
     /// why it failed. Whatever it started has ended.
     case failed(String)
 }

@@ -14,8 +14,17 @@ extension FailoverMember {
             // It lives and serves: it is its way to the store that is ill, as with a stream that is still heard.
             silentSince = max(silentSince, min(heardAt, newsAt + (timings.patienceWhileStreaming - patience)))
         }
-        guard now - silentSince >= patience + timings.stagger * order else { return }
+        let stagger = timings.stagger * order
+        guard now - silentSince >= patience + stagger || hasSlowStore(forMoreThan: stagger, rule, now) else { return }
         callForSilence(rule, now)
+    }
+
+    /// The store has answered so often since the leader was last heard of that it is the leader who is silent, although after
+    /// each gap it might have been the store.
+    private func hasSlowStore(forMoreThan stagger: Duration, _ rule: ClusterRule, _ now: Moment) -> Bool {
+        let heardAt = max(newsAt, heardOpen(rule) ?? newsAt)
+        return storeHeardFor >= timings.patienceWithSlowStore + stagger
+            && now - heardAt >= timings.patienceWithSlowStore + stagger
     }
 
     /// It is in a place from which to do without the leader of this rule.

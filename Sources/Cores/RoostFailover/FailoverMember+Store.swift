@@ -13,8 +13,7 @@ extension FailoverMember {
                 askedAt = readAskedAt
                 readAskedAt = nil
             }
-            if now - storeHeardAt > timings.storeGapMax { storeSince = now }
-            storeHeardAt = now
+            hearStore(now)
         }
         // A new process may have lost its disk with its promises: it must not believe a stale watch.
         guard isRead || hasRead else { return }
@@ -64,9 +63,15 @@ extension FailoverMember {
     /// News came through the store, so it is there.
     private mutating func heardNews(_ now: Moment) {
         newsAt = now
-        if now - storeHeardAt > timings.storeGapMax { storeSince = now }
-        storeHeardAt = now
+        hearStore(now)
+        storeHeardFor = .zero
         readDueAt = now + timings.doubtAfter
+    }
+
+    private mutating func hearStore(_ now: Moment) {
+        if now - storeHeardAt > timings.storeGapMax { storeSince = now }
+        storeHeardFor += min(now - storeHeardAt, timings.storeGapMax)
+        storeHeardAt = now
     }
 
     /// The leader of the view's rule has begun, and was seen to renew its lease: nobody throws data away for a leader

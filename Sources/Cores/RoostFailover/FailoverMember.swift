@@ -53,6 +53,8 @@ public struct FailoverMember: Sendable {
     var storeHeardAt: Moment
     /// Since when the store answers without a gap.
     var storeSince: Moment
+    /// For how long it was heard since the last news, gaps counted as ``FailoverTimings/storeGapMax``.
+    var storeHeardFor = Duration.zero
     var beatSeen: UInt64 = 0
     var leaderAliveAt: Moment?
     var ruleChange: PendingRule?
@@ -197,7 +199,14 @@ public struct FailoverMember: Sendable {
     public var status: FailoverStatus {
         FailoverStatus(
             phase: phase.label, detail: detail, epoch: state.promised,
-            leaseUntil: phase.isInOffice ? leaseUntil : nil, isOpen: gateIsOpen)
+            leaseUntil: primarysLease, isOpen: gateIsOpen)
+    }
+
+    /// A lease that is over ends what runs. Where Postgres is known to have stopped, as in one who waits for his next lease,
+    /// there is nothing to be ended, and much to be lost.
+    private var primarysLease: Moment? {
+        if case .draining(let drain) = phase, drain.step == .call { return nil }
+        return phase.mayBePrimary ? leaseUntil : nil
     }
 
     public mutating func receive(_ event: FailoverEvent, now: Moment) -> [FailoverAction] {

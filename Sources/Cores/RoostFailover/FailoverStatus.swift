@@ -6,7 +6,7 @@ public struct FailoverStatus: Hashable, Sendable {
     /// Why it waits or what failed; nil when all is well.
     public var detail: String?
     public var epoch: Epoch
-    /// Only for a leader: it stops Postgres at this moment unless the lease is renewed.
+    /// Only for a leader whose Postgres may run as a primary: it stops it at this moment unless the lease is renewed.
     public var leaseUntil: Moment?
     /// The gate is open.
     public var isOpen: Bool

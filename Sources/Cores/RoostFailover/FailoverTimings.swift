@@ -14,6 +14,10 @@ public struct FailoverTimings: Hashable, Sendable {
     /// The same while its own Postgres hears the leader's: then it is the supervisor or its way to the store that is
     /// ill, which may pass (an agent that restarts). Less than `lease`.
     public var patienceWhileStreaming: Duration = .seconds(4)
+    /// The same where the store answers, but each time so late that it might have been away: of the time from one answer to
+    /// the next ``storeGapMax`` counts at most. So a single outage, however long, counts for next to nothing, and a store that
+    /// is slow does not keep a leader in office that says nothing.
+    public var patienceWithSlowStore: Duration = .seconds(8)
     /// Added once for each standby before this one in the rule's order, so that not all call at once.
     public var stagger: Duration = .milliseconds(150)
     /// Members say to each other directly that they live, this often.
@@ -136,7 +140,7 @@ public struct FailoverTimings: Hashable, Sendable {
 
     public init() {}
 
-    /// Shell: an operation that takes longer has failed.
+    /// Shell: an operation that takes longer has failed, the first time. See ``OperationPatience``.
     public func limit(of operation: PostgresOperation) -> Duration {
         switch operation {
         case .initialize: .seconds(120)

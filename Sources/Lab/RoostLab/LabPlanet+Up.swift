@@ -210,7 +210,7 @@ extension LabPlanet {
     private func silent(_ program: String, _ site: String, _ limit: Duration) -> LabError {
         let said = Text.lines(of: paths.logFile(site)).suffix(5).joined(separator: " | ")
         return LabError(
-            .failed, "\(program) of \(site) did not answer within \(limit)",
+            .failed, "\(program) of \(site) did not answer within \(limit.words)",
             advice: said.isEmpty ? "it said nothing" : "it said: \(said)")
     }
 

@@ -68,6 +68,17 @@ extension Duration {
         components.seconds * 1000 + components.attoseconds / 1_000_000_000_000_000
     }
 
+    /// For people: in seconds, with a tenth below ten of them, and below a tenth in milliseconds. What was measured, or is left of
+    /// something, has more digits than anybody reads.
+    public var words: String {
+        let milliseconds = milliseconds
+        if abs(milliseconds) < 100 { return milliseconds == 0 ? "0 s" : "\(milliseconds) ms" }
+        let tenths = (abs(milliseconds) + 50) / 100
+        let sign = milliseconds < 0 ? "-" : ""
+        if tenths < 100, tenths % 10 != 0 { return "\(sign)\(tenths / 10).\(tenths % 10) s" }
+        return "\(sign)\((abs(milliseconds) + 500) / 1000) s"
+    }
+
     /// For arithmetic on measurements. A double is exact to the nanosecond for some hundred days.
     public var secondsAsDouble: Double {
         Double(components.seconds) + Double(components.attoseconds) / 1e18

@@ -34,6 +34,20 @@ public struct RecoveryBody: Sendable, Codable, Hashable {
 
     /// A member has proof that the store went back.
     public var isNeeded: Bool { members.contains(where: \.hasProof) }
+
+    /// So many members are heard that one of them would know, had the store gone back: that nobody says so means something.
+    public var isHeardEnough: Bool {
+        members.count(where: \.isHeard) >= needed ?? (members.count / 2 + 1)
+    }
+
+    /// Why nobody can say that nothing is missing; nil when it is needed, or known not to be.
+    public var doubt: String? {
+        guard !isNeeded, !isHeardEnough else { return nil }
+        let heard = members.count(where: \.isHeard)
+        return
+            "\(heard) of \(members.count) members \(heard == 1 ? "is" : "are") heard, too few to say whether the store has "
+            + "gone back: ask again in a quarter of a minute, and see who does not run"
+    }
 }
 
 /// What the rule is to become.

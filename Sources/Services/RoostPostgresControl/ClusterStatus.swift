@@ -31,7 +31,7 @@ enum ClusterStatus {
         let isQuiet = status == .ready || loser != nil && isReady(spec, records, ClusterSilence())
         let obstacle = isQuiet ? nil : records.obstacle?.reason
         let pause = spec.isDestroying ? nil : records.rule.flatMap { Self.pause(of: $0, silence) }
-        let unrest = loser == nil ? Self.unrest(of: spec, silence, status) : nil
+        let unrest = loser == nil ? Self.unrest(of: spec, records, silence, status) : nil
         let parts = [words, obstacle, unrest, pause.map { Self.words(for: $0) }]
         let detail = parts.compactMap(\.self).joined(separator: "; ")
         let standbys = max((records.rule?.members ?? spec.members.map(\.name)).count - 1, 0)
@@ -58,12 +58,18 @@ enum ClusterStatus {
     private static let electionsToTellMin = 3
 
     private static func unrest(
-        of spec: ClusterSpec, _ silence: ClusterSilence, _ status: ClusterBody.Status
+        of spec: ClusterSpec, _ records: Planet.ClusterRecords, _ silence: ClusterSilence, _ status: ClusterBody.Status
     ) -> String? {
         guard silence.elections >= electionsToTellMin, !spec.isDestroying else { return nil }
         let span = HearingLedger.electionsSpan.components.seconds / 60
-        return "the leader has changed \(silence.elections) times in \(span) minutes"
-            + (status == .unavailable ? " (to have the one that leads kept: roost pg pause \(spec.name))" : "")
+        // A pause keeps a leader that comes up slowly. Of one that says nothing it would keep the successor away.
+        let isLeaderHeard =
+            words(for: silence.leader, max: ClusterSilence.leaderMax) == nil && !silence.isLeaderUnheard
+            && records.rule.map { $0.recruitment == nil } ?? false
+        // The same one may have been chosen each time.
+        return "a leader was chosen \(silence.elections) times in \(span) minutes"
+            + (status == .unavailable && isLeaderHeard
+                ? " (to have the one that leads kept: roost pg pause \(spec.name))" : "")
     }
 
     /// Of the members that the rule names, by what is heard of them now, and of the store, by where its members are.

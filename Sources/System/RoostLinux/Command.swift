@@ -246,7 +246,7 @@ public struct CommandError: Error, CustomStringConvertible {
         case .exited(let status, let text):
             // Not cut in the middle of what is left out.
             "\(program) failed with status \(status): \(text.suffix(4096).withoutPlaces.suffix(600))"
-        case .deadlineExceeded(let deadline): "\(program) did not end within \(deadline)"
+        case .deadlineExceeded(let deadline): "\(program) did not end within \(deadline.words)"
         case .outputTooLong(let bytesMax): "\(program) wrote more than \(bytesMax) bytes"
         case .cancelled: "\(program) was cancelled"
         }
@@ -257,7 +257,7 @@ public struct CommandError: Error, CustomStringConvertible {
         switch cause {
         case .notStarted: return "\(program) could not be started on the host"
         case .exited(let status, _): return "\(program) failed on the host with status \(status)"
-        case .deadlineExceeded(let deadline): return "\(program) did not end within \(deadline)"
+        case .deadlineExceeded(let deadline): return "\(program) did not end within \(deadline.words)"
         case .outputTooLong(let bytesMax): return "\(program) wrote more than \(bytesMax) bytes"
         case .cancelled: return "\(program) was cancelled"
         }
@@ -268,7 +268,7 @@ public struct CommandError: Error, CustomStringConvertible {
         switch cause {
         case .notStarted(let why): "could not start '\(command)': \(why)"
         case .exited(let status, let text): "'\(command)' failed with status \(status): \(text.suffix(600))"
-        case .deadlineExceeded(let deadline): "'\(command)' did not end within \(deadline)"
+        case .deadlineExceeded(let deadline): "'\(command)' did not end within \(deadline.words)"
         case .outputTooLong(let bytesMax): "'\(command)' wrote more than \(bytesMax) bytes"
         case .cancelled: "'\(command)' was cancelled"
         }

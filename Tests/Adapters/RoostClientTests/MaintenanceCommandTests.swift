@@ -390,19 +390,13 @@ import Testing
         recovery.proposal = nil
         recovery.obstacle = "1 more member must say what it knows, of: shop-1"
         let refused = try Answers.json(recovery)
-        recovery.members = [mute]
+        let present = KnowledgeBody(
+            name: right, isHeard: true, hasProof: false, promised: Epoch(3), opened: nil, last: nil, position: nil,
+            detail: nil)
+        recovery.members = [present, mute, present]
         let needless = try Answers.json(recovery)
         func run(_ words: [String], _ said: String) async throws -> (RoostProgram.Outcome, [ScriptedHost.Request]) {
-            let answer: @Sendable (ScriptedHost.Request) -> ScriptedHost.Answer = { request in
-                .init(parts: [request.line == "GET /v1/postgres/shop/recovery" ? said : ended])
-            }
-            var outcome: RoostProgram.Outcome?
-            var log: [ScriptedHost.Request] = []
-            try await ScriptedHost.run(answering: answer) { host in
-                outcome = try await RoostProgram.run(["pg", "recover", "shop"] + words + ["--api", host.path])
-                log = host.log.all
-            }
-            return (try #require(outcome), log)
+            try await Self.recover(words, said, then: ended)
         }
         // A host of a version before has the number alone.
         var former = recovery
@@ -440,5 +434,48 @@ import Testing
         #expect(well.output.contains("shop-1: what they know") && !well.output.contains("Not now"), "\(well)")
         #expect(shown.output.contains("COUNTS") && !well.output.contains("COUNTS"), "\(well)")
         #expect(!(quiet + still).contains { $0.line.hasPrefix("POST") })
+    }
+
+    @Test("Where too few members are heard nobody says that nothing is missing")
+    func recoverUnheard() async throws {
+        func member(_ number: Int, isHeard: Bool) throws -> KnowledgeBody {
+            KnowledgeBody(
+                name: try MemberName("shop-\(number)"), isHeard: isHeard, hasProof: false, promised: nil, opened: nil,
+                last: nil, position: nil, detail: nil)
+        }
+        // A host of a version before does not say how many are needed: more than half.
+        for (heard, needed) in [(0, 2), (1, 2), (2, 3), (0, nil), (1, nil)] as [(Int, Int?)] {
+            var recovery = RecoveryBody(
+                revision: 41, epoch: Epoch(3), leader: try MemberName("shop-1"),
+                members: try (1...3).map { try member($0, isHeard: $0 <= heard) }, proposal: nil,
+                obstacle: "no member that is heard says that the store has gone back")
+            recovery.needed = needed
+            let said = try Answers.json(recovery)
+            let (shown, _) = try await Self.recover([], said, then: said)
+            #expect(shown.status == 0 && !shown.output.contains("nothing: no member says"), "\(shown)")
+            #expect(shown.output.contains("Not now") && shown.output.contains("\(heard) of 3"), "\(shown)")
+            #expect(shown.output.contains("shop-3: what they know"), "\(shown)")
+            let (refused, requests) = try await Self.recover(["--apply"], said, then: said)
+            #expect(refused.status == 1 && refused.errors.contains("is not changed: \(heard) of 3"), "\(refused)")
+            #expect(!requests.contains { $0.line.hasPrefix("POST") })
+        }
+    }
+
+    /// - Parameters:
+    ///   - said: of what members know.
+    ///   - ended: to whatever else is asked.
+    private static func recover(
+        _ words: [String], _ said: String, then ended: String
+    ) async throws -> (RoostProgram.Outcome, [ScriptedHost.Request]) {
+        let answer: @Sendable (ScriptedHost.Request) -> ScriptedHost.Answer = { request in
+            .init(parts: [request.line == "GET /v1/postgres/shop/recovery" ? said : ended])
+        }
+        var outcome: RoostProgram.Outcome?
+        var log: [ScriptedHost.Request] = []
+        try await ScriptedHost.run(answering: answer) { host in
+            outcome = try await RoostProgram.run(["pg", "recover", "shop"] + words + ["--api", host.path])
+            log = host.log.all
+        }
+        return (try #require(outcome), log)
     }
 }

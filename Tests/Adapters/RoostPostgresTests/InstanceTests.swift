@@ -107,7 +107,7 @@ struct InstanceTests {
             for name in try LogFiles(folder).names() where LogSegment(fileName: name) != nil && name > last {
                 try FileManager.default.removeItem(atPath: folder + "/" + name)
             }
-            let stopped = try await m1.instance.endOfStoppedLog()
+            let stopped = try await m1.instance.endOfStoppedLog(within: .seconds(30))
             #expect(stopped.end == LogSegment(fileName: last).map { LSN($0.end(segmentSize: 4 << 20)) })
             // As replay says, which a promotion goes on from.
             try m1.configure(.standby(upstream: nil))
@@ -261,7 +261,7 @@ struct InstanceTests {
                 try await m1.query("SELECT pg_current_wal_flush_lsn()").first?[0].flatMap { LSN(text: $0) })
             m1.instance.kill()
             _ = await m1.instance.waitForExit()
-            let found = try await m1.instance.endOfStoppedLog()
+            let found = try await m1.instance.endOfStoppedLog(within: .seconds(30))
             #expect(found.timeline == 1)
             #expect(found.end == flushed)
 

@@ -247,7 +247,7 @@ import Testing
         let slots = DatabaseError(
             database: "postgres", statement: "SELECT s.slot_name, r.state IN ('streaming')",
             cause: .deadlineExceeded(.seconds(5)))
-        #expect(PostgresError.words(for: slots) == "no answer within 5.0 seconds")
+        #expect(PostgresError.words(for: slots) == "no answer within 5 s")
         let inner = PostgresError("start Postgres", "there is no data")
         #expect("\(PostgresError("promote", inner))" == "could not promote: could not start Postgres: there is no data")
     }

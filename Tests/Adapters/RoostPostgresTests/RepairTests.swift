@@ -93,7 +93,7 @@ struct RepairTests {
             }
             #expect(m2.instance.isRunning)
             await m2.instance.stop(.fast, within: .seconds(10))
-            let end = try await m2.instance.endOfStoppedLog()
+            let end = try await m2.instance.endOfStoppedLog(within: .seconds(30))
             #expect(try end.end >= #require(LSN(text: target)))
             try await m2.instance.start()
             #expect(try await Self.isLockedOut(m2))

@@ -48,6 +48,45 @@ import Testing
         #expect(actions.contains { if case .heartbeat = $0 { true } else { false } })
     }
 
+    /// Each answer comes so late that the store may have been away, and that again and again: this does not keep a leader in
+    /// office of whom nothing is heard.
+    @Test(arguments: [950, 1500, 1950])
+    func aStoreThatIsSlowForLongDoesNotKeepASilentLeader(_ milliseconds: Int) throws {
+        var dialogue = try Dialogue.follower("m2")
+        var called: Duration?
+        let begin = dialogue.now
+        while called == nil, dialogue.now - begin < .seconds(60) {
+            dialogue.wait(.milliseconds(milliseconds))
+            let actions = dialogue.tell(.tick) + dialogue.read()
+            if actions.contains(where: { if case .changeRule = $0 { true } else { false } }) {
+                called = dialogue.now - begin
+            }
+        }
+        let took = try #require(called, "nobody is called")
+        #expect(took >= dialogue.member.timings.patienceWithSlowStore && took < .seconds(25), "\(took)")
+    }
+
+    /// A heartbeat now and then is news, and an outage is none of the leader's silence, however long it lasts.
+    @Test func aLeaderThatIsHeardThroughASlowStoreIsKeptAndSoIsOneOfBeforeAnOutage() throws {
+        var dialogue = try Dialogue.follower("m2")
+        for sequence in 2...20 as ClosedRange<UInt64> {
+            dialogue.beat(sequence)
+            for _ in 1...3 {
+                dialogue.wait(.milliseconds(1500))
+                #expect(dialogue.tell(.tick).isEmpty)
+                #expect(!dialogue.read().contains { if case .changeRule = $0 { true } else { false } })
+            }
+        }
+        for _ in 1...60 {
+            dialogue.wait(.milliseconds(400))
+            _ = dialogue.tell(.tick)
+            _ = dialogue.tell(.readFailed(dialogue.lastRead))
+        }
+        #expect(dialogue.read().isEmpty, "the first answer after it")
+        dialogue.wait(.milliseconds(1000))
+        #expect(dialogue.read().isEmpty)
+    }
+
     @Test func aLeaderWhoseRuleIsGoneStopsWithItsLeaseAndGoesOnWhenItIsBack() throws {
         var dialogue = try Dialogue.leader()
         #expect(dialogue.observed(try dialogue.primary(500, ["m2": 500])).last == .setGate(isOpen: true))
@@ -61,6 +100,8 @@ import Testing
         dialogue.wait(.milliseconds(200))
         #expect(dialogue.tell(.tick) == [.setGate(isOpen: false), .postgres(.stop(.immediate), dialogue.operation)])
         #expect(dialogue.ended().isEmpty)
+        #expect(
+            dialogue.member.status.phase == .claiming && dialogue.member.status.leaseUntil == nil, "its machine stays")
         // However long it lasts.
         dialogue.wait(.seconds(3600))
         #expect(dialogue.tell(.tick).isEmpty)

@@ -170,4 +170,15 @@ import Testing
         let json = String(decoding: try JSONEncoder().encode(table), as: UTF8.self)
         #expect(json == #"{"a":1}"#)
     }
+
+    /// Whatever a clock has measured, it is words.
+    @Test func aDurationInWordsHasNoMoreDigitsThanAnybodyReads() {
+        for (nanoseconds, words) in [
+            (873_978_936, "0.9 s"), (899_798_712, "0.9 s"), (900_000_000, "0.9 s"), (15_400_000, "15 ms"), (0, "0 s"),
+            (1_000_000_000, "1 s"), (2_500_000_000, "2.5 s"), (9_960_000_000, "10 s"), (65_049_000_000, "65 s"),
+            (120_000_000_000, "120 s"), (-1_500_000_000, "-1.5 s"),
+        ] as [(Int64, String)] {
+            #expect(Duration.nanoseconds(nanoseconds).words == words)
+        }
+    }
 }

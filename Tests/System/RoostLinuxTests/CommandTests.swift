@@ -119,7 +119,7 @@ struct CommandTests {
         let outcomes: [(CommandError.Cause, String)] = [
             (.exited(1, "pg_rewind: error: why"), "pg_rewind failed with status 1: pg_rewind: error: why"),
             (.notStarted("no such file"), "pg_rewind could not be started: no such file"),
-            (.deadlineExceeded(.seconds(3)), "pg_rewind did not end within \(Duration.seconds(3))"),
+            (.deadlineExceeded(.seconds(3)), "pg_rewind did not end within 3 s"),
             (.outputTooLong(bytesMax: 7), "pg_rewind wrote more than 7 bytes"), (.cancelled, "pg_rewind was cancelled"),
         ]
         for (cause, words) in outcomes {

@@ -91,7 +91,7 @@ final class EtcdTransport: Sendable {
             if path.hasPrefix("kv/") { endpoints.heard(endpoint, now: BootClock.now()) }
             return .success(answer)
         case .failure(let failure): return .failure(failure)
-        case nil: return .failure(departure.failure("\(endpoints.urls[endpoint]) did not answer within \(limit)"))
+        case nil: return .failure(departure.failure("\(endpoints.urls[endpoint]) did not answer within \(limit.words)"))
         }
     }
 

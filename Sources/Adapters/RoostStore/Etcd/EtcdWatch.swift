@@ -157,7 +157,7 @@ struct EtcdWatch: Sendable {
             }
             let heard = transport.endpoints.lastHeard(endpoint) ?? opened
             guard BootClock.now() - max(heard, opened) < pulse.silence else {
-                throw .unclear("\(transport.endpoints.urls[endpoint]) was silent for \(pulse.silence)")
+                throw .unclear("\(transport.endpoints.urls[endpoint]) was silent for \(pulse.silence.words)")
             }
             guard progress.isConnected || BootClock.now() - opened < pulse.opening else {
                 throw .unclear("\(transport.endpoints.urls[endpoint]) did not begin the watch")

@@ -36,6 +36,10 @@ struct PostgresRecoverCommand: AsyncParsableCommand {
         let planet = try Roostds.find(global)
         let recovery = try await planet.ask { try await $0.recovery(of: name) }
         guard apply else { return try output.show(recovery) { $0.report(of: name) } }
+        if let doubt = recovery.doubt {
+            throw CommandFailure(
+                "the rule of \(name) is not changed: \(doubt)", advice: "See who is there: roost pg status \(name)")
+        }
         guard recovery.isNeeded else {
             Terminal.say("No member of \(name) says that the store has gone back: its rule stays as it is.")
             return try output.show(try AuthorityFile.trusting(try await planet.cluster(name))) { $0.report }
@@ -89,12 +93,16 @@ extension RecoveryBody {
             let strangers = proposal.strangers.map(\.text).joined(separator: ", ")
             if !strangers.isEmpty { facts.facts.append(("Left out", "\(strangers): of another history")) }
         }
-        if !isNeeded {
+        if let doubt {
+            facts.facts.append(("Not now", doubt))
+        } else if !isNeeded {
             facts.facts.append(("To do", "nothing: no member says that the store has gone back, so its rule is right"))
-            let unheard = members.filter { !$0.isHeard }.map(\.name.text).joined(separator: ", ")
-            if !unheard.isEmpty { facts.facts.append(("Not heard", "\(unheard): what they know is not known")) }
         } else if let obstacle {
             facts.facts.append(("Not now", obstacle))
+        }
+        let unheard = members.filter { !$0.isHeard }.map(\.name.text).joined(separator: ", ")
+        if !isNeeded, !unheard.isEmpty {
+            facts.facts.append(("Not heard", "\(unheard): what they know is not known"))
         }
         let proofs = members.filter(\.hasProof).compactMap { member in
             member.detail.map { "\(member.name): \(Terminal.harmless($0))" }
