@@ -68,6 +68,11 @@ import Testing
         #expect(
             advice("orders-9 is not a member; there are: orders-1", call) == "See what there is: roost pg status orders"
         )
+        for other in ["POST /v1/postgres/orders/switchover", "POST /v1/postgres/orders/restart"] {
+            #expect(
+                advice("orders-9 is not a member; there are: orders-1", other)
+                    == "See what there is: roost pg status orders")
+        }
         #expect(advice("Postgres cluster orders not found", call) == "See what there is: roost pg list")
         let replace = "POST /v1/postgres/orders/members/orders-1/replace"
         #expect(advice("host ams9 not found", replace) == "See what there is: roost hosts list")

@@ -34,7 +34,9 @@ enum Advice {
     /// Of a call about a member: the list of clusters does not show them, and their cluster does.
     static func cluster(ofMissingMember operation: String) -> String? {
         let parts = operation.split(separator: " ").last?.split(separator: "/").map(String.init) ?? []
-        guard parts.count > 4, parts[1] == "postgres", parts[3] == "members" else { return nil }
+        guard parts.count > 3, parts[1] == "postgres", ["members", "switchover", "restart"].contains(parts[3]) else {
+            return nil
+        }
         return parts[2]
     }
 
