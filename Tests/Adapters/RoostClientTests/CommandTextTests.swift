@@ -81,6 +81,18 @@ import Testing
                 == "See what there is: roost pg list")
     }
 
+    @Test("Only who has asked for a change is told that nothing was changed")
+    func nothingWasChanged() {
+        for (call, isTold) in [("GET /v1/apps/shop/machines/0/logs", false), ("POST /v1/apps/shop/machines", true)] {
+            let words = Advice.after(
+                APIError(
+                    .refused(status: 503, body: ErrorBody(error: "host ams2 is away")), operation: call,
+                    endpoint: .socket(path: "/run/x")))
+            #expect(words?.contains("Nothing was changed") == isTold, "\(words ?? "")")
+            #expect(words?.contains("roost hosts list") == true)
+        }
+    }
+
     @Test func timesAreRFC3339() {
         #expect(Timestamp.text(milliseconds: 0) == "1970-01-01T00:00:00.000Z")
         #expect(Timestamp.text(milliseconds: 1_767_225_599_042) == "2025-12-31T23:59:59.042Z")
