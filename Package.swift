@@ -282,7 +282,7 @@ let package = Package(
                 .unixSignals,
             ],
             settings: dataPath),
-        program("roost-wan", uses: ["RoostWAN", .argumentParser], settings: dataPath),
+        program("roost-wan", uses: ["RoostWAN", "RoostModel", .argumentParser], settings: dataPath),
 
         // Tests: cores by simulation, adapters against the real programs, the whole on the lab.
         tests(.model, of: "RoostModel"),

@@ -69,20 +69,39 @@ extension OCIRuntime {
     private func notBegun(
         _ machine: MachineID, _ process: ProcessIdentity, log: String, said: String
     ) async throws(RuntimeError) -> RuntimeError {
-        do throws(RuntimeError) {
-            guard try await running(machine, "execute") == process else { return notRunning(machine, "execute") }
-        } catch {
-            guard error.code == .notRunning else { throw error }
-            return error
+        if try await hasEnded(machine, process) { return notRunning(machine, "execute") }
+        let words = runtimeWords(in: log) ?? said
+        if RuntimeWords.tellOfLostProcess(words), try await ends(machine, process) {
+            return notRunning(machine, "execute")
         }
         let group = cgroup(machine)
         let cause: String
         if let (count, limit) = await BlockingCall.run({ group.processCount() }), count >= limit {
             cause = "the machine has \(count) processes, as many as it may have"
         } else {
-            cause = publicWords(runtimeWords(in: log) ?? said, machine)
+            cause = RuntimeWords.explained(publicWords(words, machine))
         }
         logger.warning("a command was not begun", metadata: ["machine": "\(machine)", "said": "\(said.prefix(2000))"])
         return RuntimeError(code: .failed, operation: "execute", subject: "machine \(machine)", cause: cause)
+    }
+
+    /// Of all that is ended in a machine, its first process may be the last that goes: for so long it is looked whether it does.
+    private static let endingMax = Duration.seconds(3)
+    private static let endingInterval = Duration.milliseconds(20)
+
+    private func ends(_ machine: MachineID, _ process: ProcessIdentity) async throws(RuntimeError) -> Bool {
+        let end = BootClock.now() + Self.endingMax
+        while try await !hasEnded(machine, process) {
+            guard BootClock.now() < end, (try? await Task.sleep(for: Self.endingInterval)) != nil else { return false }
+        }
+        return true
+    }
+
+    /// Also when the machine has another first process since.
+    private func hasEnded(_ machine: MachineID, _ process: ProcessIdentity) async throws(RuntimeError) -> Bool {
+        do throws(RuntimeError) { return try await running(machine, "execute") != process } catch {
+            guard error.code == .notRunning else { throw error }
+            return true
+        }
     }
 }

@@ -321,7 +321,7 @@ extension OCIRuntime {
         var code = RuntimeError.Code.failed
         switch error {
         case .system(let error): cause = String(cString: strerror(error.code))
-        case .refused(let words): cause = runtimeWords(machine) ?? publicWords(words, machine)
+        case .refused(let words): cause = runtimeWords(machine) ?? RuntimeWords.explained(publicWords(words, machine))
         case .deadline:
             cause = "\(configuration.watcherProgram) gave no answer within \(Watcher.startDeadlineDefault.words)"
             code = .deadlineExceeded
@@ -354,7 +354,7 @@ extension OCIRuntime {
 
     /// The runtime's own last words about this machine, fit for everybody.
     func runtimeWords(_ machine: MachineID) -> String? {
-        runtimeWords(in: folders(machine).runtimeLog).map { publicWords($0, machine) }
+        runtimeWords(in: folders(machine).runtimeLog).map { RuntimeWords.explained(publicWords($0, machine)) }
     }
 
     func runtimeWords(in log: String) -> String? {

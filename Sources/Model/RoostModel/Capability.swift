@@ -34,7 +34,7 @@ public enum Capability: OpenEnum {
 
 /// The version of these programs.
 public enum Release {
-    /// What `roost` and `roostd` print for `--version`, and what a host publishes as ``HostRecord/program``.
+    /// What every program prints for `--version`, and what a host publishes as ``HostRecord/program``.
     public static let version = "0.2.0"
     /// What a host can do whose programs are all of this version.
     public static let capabilities = Set(Capability.known)

@@ -128,9 +128,10 @@ public struct MachineBody: Sendable, Codable, Hashable {
     public var config: MachineConfig
     /// What the name of its image says; nothing is asked of a registry.
     public var imageRef: ImageRefBody
-    /// Newest first, at most 20. Empty in a list where the machine is on another host, and in the answer to its
-    /// creation.
-    public var events: [MachineEvent]
+    /// Newest first, at most 20. Nil where the host that answers does not know them, which is not that nothing has
+    /// happened: in a list where the machine is on another host, of a host that does not answer, and in the answer to
+    /// its creation.
+    public var events: [MachineEvent]?
     /// RFC 3339.
     public var createdAt: String
     /// RFC 3339: when its state last changed.
@@ -143,7 +144,7 @@ public struct MachineBody: Sendable, Codable, Hashable {
     /// From a host's record.
     public init(
         id: MachineID, name: String, state: MachineState, region: RegionCode, instanceID: String,
-        privateIP: IPv6Address, config: MachineConfig, imageRef: ImageRefBody, events: [MachineEvent],
+        privateIP: IPv6Address, config: MachineConfig, imageRef: ImageRefBody, events: [MachineEvent]?,
         createdAt: String, updatedAt: String, hostStatus: String, host: HostName
     ) {
         self.id = id

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Glibc
+import RoostModel
 import RoostPostgres
 
 /// Process 1 must be itself before any other thread is made: its signals are taken by the one thread it has.
@@ -40,5 +41,6 @@ struct RoostPG: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "roost-pg",
         abstract: "Process 1 of a Postgres cluster's member, and a client to try a cluster with.",
+        version: Release.version,
         subcommands: [RunMemberCommand.self, WriterCommand.self, VerifyCommand.self, HistoryCommand.self])
 }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import RoostModel
 import RoostWAN
 
 /// The user-space Internet of a lab, for kernels without netem.
@@ -6,7 +7,8 @@ import RoostWAN
 struct RoostWANProgram: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "roost-wan",
-        abstract: "Carry packets between network namespaces with the delays of real distances.")
+        abstract: "Carry packets between network namespaces with the delays of real distances.",
+        version: Release.version)
 
     @Option(help: "JSON file with the links.")
     var config: String

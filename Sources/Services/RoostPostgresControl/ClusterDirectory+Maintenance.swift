@@ -52,14 +52,17 @@ extension ClusterDirectory {
             throw Refusal(.invalid, "a restart has 1 to \(WishTerm.lengthMax.components.seconds) seconds")
         }
         return try await ask(of: name) { rule, records, spec throws(Refusal) in
-            if let member { try Self.check(member, isIn: rule) }
+            if let member, !rule.members.contains(member) { throw MemberWish.stranger(member, rule) }
             if let former = rule.restart, Self.goesOn(former, hearing: voices) {
                 let all = Set(former.left + former.done)
                 let isSame = member.map { former.left.contains($0) } ?? (all == Set(rule.members))
                 if isSame, former.handsOver == handsOver, let id = try? PlanetOperationID(former.id) {
                     return .goesOn(id)
                 }
-                throw Refusal(.failedPrecondition, "another restart is under way; wait for it, or take it back")
+                throw Refusal(
+                    .failedPrecondition,
+                    "another restart is under way, operation \(former.id); wait for it (roost operations show \(former.id)), "
+                        + "or take it back (roost pg restart \(name) --cancel)")
             }
             let wanted = member.map { [$0] } ?? rule.members.filter { $0 != rule.leader } + [rule.leader]
             try Self.check(wanted, have: .restart, records.reports)
@@ -94,12 +97,6 @@ extension ClusterDirectory {
         _ restart: RestartRequest, hearing voices: ClusterVoices, at wallClock: Int64 = WallClock.milliseconds()
     ) -> Bool {
         !restart.hasEnded && voices.left(of: restart.term, at: wallClock) > .zero
-    }
-
-    private static func check(_ member: MemberName, isIn rule: ClusterRule) throws(Refusal) {
-        guard !rule.members.contains(member) else { return }
-        throw Refusal(
-            .invalid, "\(member) is not a member; there are: \(rule.members.map(\.text).joined(separator: ", "))")
     }
 
     /// Changes the rule as it is now; again when somebody else has changed it meanwhile.

@@ -47,6 +47,7 @@ extension ClusterDirectory {
         try await checkStoreIsNotBehind(records, name, leaving: wish.leaver)
         guard var spec = try await store.record(ClusterSpec.self, at: specKey) else { return (false, nil) }
         var rule = present
+        if let leaver = wish.leaver { try MemberWish.check(leaver, isKnownTo: spec.record, rule) }
         if let change = rule.change, change.current != nil {
             return (true, try Self.goingOn(change, wish, spec.record))
         }
@@ -123,8 +124,8 @@ extension ClusterDirectory {
         guard isSame, let id = try? PlanetOperationID(change.id) else {
             throw Refusal(
                 .failedPrecondition,
-                "another change of members is under way, operation \(change.id); wait for it, or take back what is left "
-                    + "of it")
+                "another change of members is under way, operation \(change.id); wait for it (roost operations show "
+                    + "\(change.id)), or take back what is left of it (roost pg scale \(spec.name) --cancel)")
         }
         return id
     }

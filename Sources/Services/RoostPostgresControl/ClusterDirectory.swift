@@ -343,6 +343,7 @@ public struct ClusterDirectory: Sendable {
     }
 
     private func check(_ target: MemberName?, under rule: ClusterRule) throws(Refusal) {
+        if let target, !rule.members.contains(target) { throw MemberWish.stranger(target, rule) }
         if rule.recruitment != nil {
             throw Refusal(.failedPrecondition, "the cluster is changing its leader at this moment; try again")
         }
@@ -350,14 +351,12 @@ public struct ClusterDirectory: Sendable {
             throw Refusal(.failedPrecondition, "the cluster has one member; there is nobody to switch over to")
         }
         if let request = rule.switchover, request.refusal == nil {
-            throw Refusal(.failedPrecondition, "a switchover is under way already")
-        }
-        guard let target else { return }
-        guard rule.members.contains(target) else {
+            let aim = request.target.map { " to \($0)" } ?? ""
             throw Refusal(
-                .invalid,
-                "\(target) is not a member; there are: \(rule.members.map(\.text).joined(separator: ", "))")
+                .failedPrecondition,
+                "a switchover\(aim) is under way already, operation \(request.id); it is not taken back, and ends when a new "
+                    + "leader is named or \(rule.leader) refuses it: roost operations show \(request.id)")
         }
-        if target == rule.leader { throw Refusal(.failedPrecondition, "\(target) is the leader already") }
+        if let target, target == rule.leader { throw Refusal(.failedPrecondition, "\(target) is the leader already") }
     }
 }

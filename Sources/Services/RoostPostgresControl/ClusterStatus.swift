@@ -232,9 +232,11 @@ enum ClusterStatus {
             detail: details(of: member.name, records, silence, isPast: isPast))
     }
 
-    /// Nil where nobody knows: of a standby that its leader does not see.
+    /// Nil where nobody knows: of a standby that its leader does not see, or that has no data which could lag behind.
     static func lagBytes(of member: MemberName, _ records: Planet.ClusterRecords) -> UInt64? {
-        guard records.reports[member] != nil else { return nil }
+        guard let report = records.reports[member], ![.empty, .initializing, .cloning].contains(report.state) else {
+            return nil
+        }
         if let standbys = records.heartbeat?.standbys,
             standbys.first(where: { $0.member == member })?.behindBytes == nil
         {

@@ -124,6 +124,14 @@ enum MemberWish: Hashable, Sendable {
         }
     }
 
+    /// Who is no member cannot go, whatever goes on meanwhile: no waiting helps. One that a change removes, which is not over
+    /// yet, was one.
+    static func check(_ member: MemberName, isKnownTo spec: ClusterSpec, _ rule: ClusterRule) throws(Refusal) {
+        let steps = rule.change.map { $0.current == nil ? [] : $0.done } ?? []
+        let known = rule.members + spec.members.map(\.name) + steps.map(\.member)
+        guard known.contains(member) else { throw stranger(member, rule) }
+    }
+
     static func stranger(_ member: MemberName, _ rule: ClusterRule) -> Refusal {
         Refusal(
             .notFound, "\(member) is not a member; there are: \(rule.members.map(\.text).joined(separator: ", "))")

@@ -10,11 +10,13 @@ extension MachineBody {
 
     init(_ row: MachineRow, on host: HostName) { self.init(row.record, events: row.events, on: host) }
 
-    init(_ record: MachineRecord, events: [MachineEvent], on host: HostName, isReachable: Bool = true) {
+    /// - Parameter events: nil: this host does not know them.
+    init(_ record: MachineRecord, events: [MachineEvent]?, on host: HostName, isReachable: Bool = true) {
         self.init(
             id: record.id, name: record.name, state: record.state, region: record.region,
             instanceID: record.instance, privateIP: record.address, config: record.config,
-            imageRef: ImageRefBody(reference: record.config.image), events: Array(events.prefix(Self.eventsShown)),
+            imageRef: ImageRefBody(reference: record.config.image),
+            events: events.map { Array($0.prefix(Self.eventsShown)) },
             createdAt: TimeText.of(record.createdAt), updatedAt: TimeText.of(record.updatedAt),
             hostStatus: isReachable ? "ok" : "unreachable", host: host)
     }

@@ -112,7 +112,7 @@ public struct MachineRoutes: RouteGroup {
             if name != nil { try await names.release(order.name, of: app.name, by: id) }
         }
         await view.settle(on: chosen) { $0.machines.contains { $0.id == id } }
-        return try Answer.json(MachineBody(record, events: [], on: chosen))
+        return try Answer.json(MachineBody(record, events: nil, on: chosen))
     }
 
     /// A name that somebody gave is reserved before a host is asked, and given up when none makes the machine. When
@@ -176,7 +176,7 @@ public struct MachineRoutes: RouteGroup {
             let (app, id): (AppName, MachineID) = (try call.id("app"), try call.id("machine"))
             guard let held = await view.machines(of: app).first(where: { $0.record.id == id }), held.host != view.host
             else { throw error }
-            return try Answer.json(MachineBody(held.record, events: [], on: held.host, isReachable: false))
+            return try Answer.json(MachineBody(held.record, events: nil, on: held.host, isReachable: false))
         }
     }
 
@@ -188,7 +188,7 @@ public struct MachineRoutes: RouteGroup {
         for held in await view.machines(of: app) {
             let machine = held.record
             guard filter.accepts(machine.region, machine.state, machine.config) else { continue }
-            let events = held.host == view.host ? await view.agent.machine(machine.id)?.events ?? [] : []
+            let events = held.host == view.host ? await view.agent.machine(machine.id)?.events : nil
             bodies.append(
                 MachineBody(machine, events: events, on: held.host, isReachable: reachable.contains(held.host)))
         }

@@ -68,12 +68,29 @@ import Testing
         #expect(
             advice("orders-9 is not a member; there are: orders-1", call) == "See what there is: roost pg status orders"
         )
+        for other in ["POST /v1/postgres/orders/switchover", "POST /v1/postgres/orders/restart"] {
+            #expect(
+                advice("orders-9 is not a member; there are: orders-1", other)
+                    == "See what there is: roost pg status orders")
+        }
         #expect(advice("Postgres cluster orders not found", call) == "See what there is: roost pg list")
         let replace = "POST /v1/postgres/orders/members/orders-1/replace"
         #expect(advice("host ams9 not found", replace) == "See what there is: roost hosts list")
         #expect(
             advice("Postgres cluster orders not found", "POST /v1/postgres/orders/members")
                 == "See what there is: roost pg list")
+    }
+
+    @Test("Only who has asked for a change is told that nothing was changed")
+    func nothingWasChanged() {
+        for (call, isTold) in [("GET /v1/apps/shop/machines/0/logs", false), ("POST /v1/apps/shop/machines", true)] {
+            let words = Advice.after(
+                APIError(
+                    .refused(status: 503, body: ErrorBody(error: "host ams2 is away")), operation: call,
+                    endpoint: .socket(path: "/run/x")))
+            #expect(words?.contains("Nothing was changed") == isTold, "\(words ?? "")")
+            #expect(words?.contains("roost hosts list") == true)
+        }
     }
 
     @Test func timesAreRFC3339() {

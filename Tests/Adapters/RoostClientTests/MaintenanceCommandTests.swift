@@ -8,6 +8,31 @@ import Testing
 
 /// `roost pg` for whoever works on a cluster that runs, against a host that answers by a script.
 @Suite struct MaintenanceCommandTests {
+    @Test(
+        "What goes on after the command has given up is named",
+        arguments: [
+            ["switchover", "shop"], ["member", "add", "shop", "--region", "ams"], ["restart", "shop"],
+            ["create", "shop", "--region", "ams"], ["destroy", "shop", "--yes"],
+        ])
+    func whatGoesOnIsNamed(command: [String]) async throws {
+        let body = try Answers.json(Answers.cluster(.creating, detail: "it takes its time"))
+        let id = "0123456789ABCDEFGHJKMNPQ01"
+        let answer: @Sendable (ScriptedHost.Request) -> ScriptedHost.Answer = { request in
+            if !request.line.hasPrefix("GET") {
+                let asked = command.first == "create" ? body : #"{"ok":true,"id":"\#(id)"}"#
+                return .init(status: 202, headers: [("roost-operation", id)], parts: [asked])
+            }
+            let isOperation = request.line == "GET /v1/operations/\(id)"
+            return .init(parts: [isOperation ? Answers.operation(id, command[0], "running") : body])
+        }
+        try await ScriptedHost.run(answering: answer) { host in
+            let outcome = try await RoostProgram.run(["pg"] + command + ["--timeout", "700ms", "--api", host.path])
+            #expect(outcome.status == 1 && outcome.errors.contains("no sign after"), "\(outcome)")
+            #expect(outcome.errors.contains("roost pg status shop"), "\(outcome)")
+            #expect(outcome.errors.contains("roost operations show \(id)"), "\(outcome)")
+        }
+    }
+
     @Test("A pause is said in seconds, and shown with its end")
     func pause() async throws {
         var paused = try Answers.cluster(.ready)

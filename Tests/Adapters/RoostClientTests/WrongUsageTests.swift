@@ -108,6 +108,7 @@ import Testing
             (["machine", "update", "shop"], "there is no 'roost machines update'"),
             (["volumes", "extend", "shop", "vol_1", "--size", "20"], "the size of a volume does not change"),
             (["volumes", "snapshot", "list"], "there are no snapshots of volumes"),
+            (["volumes", "grow", "shop", "vol_1"], "there is no 'roost volumes grow': the size of a volume does not"),
             (["volumes", "snapshots", "list", "vol_1"], "there are no snapshots of volumes"),
             (["volumes", "fork", "vol_1"], "a volume is not copied"),
         ])

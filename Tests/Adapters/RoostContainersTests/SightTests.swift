@@ -126,6 +126,41 @@ struct SightTests {
         }
     }
 
+    @Test("A command that is cut off because all that is in its machine is being ended found none that runs")
+    func endingMeanwhile() async throws {
+        try await Workshop.with { workshop in
+            let launch = try await workshop.launch("exec sleep 600")
+            _ = try await workshop.runtime.launch(launch)
+            let (script, mark) = (workshop.folder + "/cut-off", workshop.folder + "/begun")
+            try DurableFile.write(
+                "#!/bin/sh\necho 'exec failed: unable to start container process: read init-p: connection reset by peer' >&2\n"
+                    + "touch \(mark)\nexit 1\n", to: script, mode: 0o755)
+            var configuration = workshop.runtime.configuration
+            configuration.runtimeProgram = script
+            let runtime = try OCIRuntime(configuration: configuration, images: workshop.images)
+            async let refused = refusal {
+                _ = try await runtime.execute(launch.id, ExecRequest(command: ["true"]))
+            }
+            let isBegun = try await poll(for: .seconds(20)) { access(mark, F_OK) == 0 ? true : nil }
+            #expect(isBegun == true)
+            try await workshop.runtime.kill(launch.id)
+            #expect(await refused?.code == .notRunning)
+        }
+    }
+
+    @Test("Words of the runtime about a process that is gone are not left alone; all others are its own")
+    func words() {
+        for lost in [
+            "runc create failed: unable to start container process: error during container init: %!w(<nil>)",
+            "can't get final child's PID from pipe: EOF", "read init-p: connection reset by peer",
+        ] {
+            let told = RuntimeWords.explained(lost)
+            #expect(told.hasPrefix("its process was ended before the program began") && told.contains(lost), "\(told)")
+        }
+        let plain = "exec: \"nothing\": executable file not found in $PATH"
+        #expect(RuntimeWords.explained(plain) == plain)
+    }
+
     @Test("What is wrong with a volume is not said to be the image's fault, nor held against it")
     func volumeOrImage() async throws {
         try await Workshop.with { workshop in

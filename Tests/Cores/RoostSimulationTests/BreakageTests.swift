@@ -31,7 +31,12 @@ import Testing
                 ["confirmed", "opens without", "exchanges its data for a copy without", "rewinds its data"].contains {
                     violation.what.contains($0)
                 }, "\(violation)")
-        case .recruitsOneTooFew, .reportsPromisedEpoch, .opensUnconfirmed, .answersBeforeFence:
+        case .opensUnconfirmed:
+            // Or the reign that clients were let into was never the store's, and its leader has proof of it.
+            #expect(
+                ["confirmed", "opens without", "exchanges its data for a copy without", "the store has gone back"]
+                    .contains { violation.what.contains($0) }, "\(violation)")
+        case .recruitsOneTooFew, .reportsPromisedEpoch, .answersBeforeFence:
             // Or whoever has what was confirmed is to take the data of one that has not.
             #expect(
                 ["confirmed", "opens without", "exchanges its data for a copy without"].contains {

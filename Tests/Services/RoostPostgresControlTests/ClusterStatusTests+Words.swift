@@ -114,6 +114,21 @@ extension ClusterStatusTests {
         }
     }
 
+    @Test(
+        "Who has no data does not lag behind by nothing",
+        arguments: [
+            MemberReport.State.empty, .initializing, .cloning,
+        ])
+    func noDataNoLag(state: MemberReport.State) throws {
+        var planet = try three([true, true])
+        let names = try (1...3).map { try MemberName("orders-\($0)") }
+        let before = try #require(ClusterStatus.body(of: name, in: planet))
+        #expect(before.members[1].lagBytes != nil)
+        let told = try report(names[1], isStreaming: true, state: state)
+        _ = planet.apply(.changes([.put(told)], revision: Revision(10)))
+        #expect(try #require(ClusterStatus.body(of: name, in: planet)).members[1].lagBytes == nil)
+    }
+
     @Test("A cluster that chooses a leader again and again says how often, for as long as that is of late")
     func unrest() throws {
         var ledger = HearingLedger()

@@ -166,7 +166,8 @@ import Testing
         #expect(wish.left.map(\.text) == ["db-2", "db-3", "db-1"] && wish.handsOver && wish.id == id.text)
         #expect(try await restart(world) == id)
         let other = await #expect(throws: Refusal.self) { try await restart(world, "db-2", handsOver: false) }
-        #expect(other?.message.contains("another restart is under way") == true)
+        #expect(other?.message.contains("another restart is under way, operation \(id)") == true)
+        #expect(other?.message.contains("roost pg restart db --cancel") == true)
         func operation() async throws -> OperationRecord { try #require(try await world.look().operations[id]) }
         try await change(world) { $0.restart?.left.removeFirst() }
         try await change(world) { $0.restart?.done = [$0.members[1]] }
@@ -244,7 +245,7 @@ import Testing
         let ended = try #require(try await world.look().operations[id])
         #expect(ended.state == .failed && ended.result?.contains("its time was over") == true)
         let nobody = await #expect(throws: Refusal.self) { try await restart(world, "db-9") }
-        #expect(nobody?.code == .invalid && nobody?.message.contains("db-9 is not a member") == true)
+        #expect(nobody?.code == .notFound && nobody?.message.contains("db-9 is not a member") == true)
         let old = try await ready(skills: [.pause])
         defer { old.remove() }
         let refusal = await #expect(throws: Refusal.self) { try await restart(old) }

@@ -208,6 +208,51 @@ import Testing
         #expect(refusal.message.contains("without db-5, 4 other standbys must confirm each commit, and 3 can"))
     }
 
+    @Test("Who is no member is not found, whatever else goes on; nobody waits for what cannot come")
+    func strangers() async throws {
+        let world = try await ready()
+        defer { world.remove() }
+        let (stranger, directory, cluster) = (try MemberName("db-9"), world.directory, world.cluster)
+        func notFound(_ when: String) async throws {
+            for wish in [MemberWish.remove(stranger), .replace(stranger, nil, nil)] {
+                #expect(try await refusal(world, wish).code == .notFound, "\(wish), \(when)")
+            }
+            let refusals = [
+                await #expect(throws: Refusal.self) {
+                    try await directory.requestSwitchover(of: cluster, to: stranger)
+                },
+                await #expect(throws: Refusal.self) {
+                    try await directory.requestRestart(of: cluster, stranger, handsOver: true, within: .seconds(60))
+                },
+            ]
+            for refusal in refusals {
+                #expect(refusal?.code == .notFound && refusal?.message.contains("db-1, db-2, db-3") == true, "\(when)")
+            }
+        }
+        try await notFound("nothing goes on")
+        let (second, third) = (try MemberName("db-2"), try MemberName("db-3"))
+        let id = try await directory.requestSwitchover(of: cluster, to: second)
+        try await notFound("a switchover")
+        for target in [second, third, nil] {
+            let other = await #expect(throws: Refusal.self) {
+                try await directory.requestSwitchover(of: cluster, to: target)
+            }
+            #expect(other?.code == .failedPrecondition, "there is such a member")
+            #expect(other?.message.contains("a switchover to db-2 is under way already, operation \(id)") == true)
+            #expect(other?.message.contains("roost operations show \(id)") == true)
+        }
+        _ = try await ask(world, .add(world.hosts.region, nil))
+        try await notFound("a change of members")
+        #expect(try await refusal(world, .remove(third)).code == .failedPrecondition)
+        var called = try await rule(world)
+        called.recruitment = Recruitment(epoch: Epoch(2), proposer: called.members[1], reason: .leaderSilent)
+        called.change = nil
+        _ = try await world.store.commit(
+            Transaction(then: [try .put(called, at: StoreKeys.clusterRule(world.cluster))]))
+        try await notFound("an election")
+        #expect(try await refusal(world, .remove(third)).code == .failedPrecondition)
+    }
+
     @Test("What would not be safe, or cannot be, is refused, and changes nothing")
     func refused() async throws {
         let world = try await ready()

@@ -65,10 +65,21 @@ import Testing
                 return counts == [[2, 2], [2, 2]] ? true : nil
             }
             #expect(isHeard == true)
+            for id in made {
+                #expect(try await near.call("GET /v1/apps/shop/machines/\(id)/wait?timeout=60").status == 200)
+            }
             for host in [near, far] {
                 let machines = try await host.call("GET /v1/apps/shop/machines")
                 #expect(machines.list.compactMap { $0["id"] as? String } == made.sorted())
                 #expect(Set(machines.list.compactMap { $0["host"] as? String }) == ["ams1", "iad1"])
+                for machine in machines.list {
+                    // That nothing has happened is not said by one who does not know.
+                    let events = machine["events"] as? [Any]
+                    #expect((events != nil) == (machine["host"] as? String == host.name.text), "\(machine)")
+                    #expect(events?.isEmpty != true)
+                    let shown = try await host.call("GET /v1/apps/shop/machines/\(machine["id"] ?? "")")
+                    #expect((shown.object["events"] as? [Any])?.isEmpty == false, "\(shown.text)")
+                }
                 let volumes = try await host.call("GET /v1/apps/shop/volumes")
                 #expect(volumes.list.count == 2)
                 #expect(Set(volumes.list.compactMap { $0["zone"] as? String }) == ["ams1", "iad1"])

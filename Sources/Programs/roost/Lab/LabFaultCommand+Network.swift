@@ -100,7 +100,7 @@ extension LabFaultCommand {
                 }
                 let stopped = all ? await planet.stoppedEdges() : []
                 if healed.isEmpty, stopped.isEmpty { Terminal.say("There was nothing to heal.") }
-                for fault in healed { Terminal.say("healed: \(fault)") }
+                for fault in healed { Terminal.say("no longer: \(fault)") }
                 for edge in stopped {
                     Terminal.say(
                         "not healed: the edge of \(edge) is stopped. To start it: roost lab fault start-edge \(edge)")

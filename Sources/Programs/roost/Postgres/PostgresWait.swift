@@ -42,7 +42,7 @@ enum PostgresWait {
                 guard !isSo else { return late("\(name) \(goal)", name, timeout) }
                 return CommandFailure(
                     "no sign after \(Figure.seconds(timeout)) that \(name) \(goal): \(last)",
-                    advice: advice ?? "It is still being worked on. See it: roost pg status \(name) --watch")
+                    advice: advice.map { $0 + seen(operation) } ?? goingOn(name, operation))
             }
         }
     }
@@ -79,9 +79,18 @@ enum PostgresWait {
                 guard !isGone else { return late("cluster \(name) is gone", name, timeout) }
                 return CommandFailure(
                     "no sign after \(Figure.seconds(timeout)) that \(name) is gone: \(last)",
-                    advice: "It is still being worked on. See it: roost pg status \(name) --watch")
+                    advice: goingOn(name, operation))
             }
         }
+    }
+
+    /// What goes on after the command, by its name: another one that is asked for meanwhile is refused because of it.
+    private static func goingOn(_ name: AppName, _ operation: PlanetOperationID?) -> String {
+        "It is still being worked on. See it: roost pg status \(name) --watch" + seen(operation)
+    }
+
+    private static func seen(_ operation: PlanetOperationID?) -> String {
+        operation.map { "\nIts operation: roost operations show \($0)" } ?? ""
     }
 
     /// All that was waited for is so, and who writes that down is behind.

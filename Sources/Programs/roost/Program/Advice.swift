@@ -25,6 +25,9 @@ enum Advice {
             "See what there is: roost "
                 + (missing.map { "\($0) list" } ?? cluster(ofMissingMember: error.operation).map { "pg status \($0)" }
                     ?? "\(family(of: error.operation)) list")
+        // Who only asked has not wondered whether anything was changed.
+        case 503 where !capacity && error.operation.hasPrefix("GET "):
+            "Try again, or see 'roost hosts list' for what is away."
         case 503 where !capacity: "Nothing was changed. Try again, or see 'roost hosts list' for what is away."
         case 504: "Nobody knows yet whether it was done: look with 'list' or 'status' before you try again."
         default: capacity ? "See 'roost hosts list' for what is free where." : nil
@@ -34,7 +37,9 @@ enum Advice {
     /// Of a call about a member: the list of clusters does not show them, and their cluster does.
     static func cluster(ofMissingMember operation: String) -> String? {
         let parts = operation.split(separator: " ").last?.split(separator: "/").map(String.init) ?? []
-        guard parts.count > 4, parts[1] == "postgres", parts[3] == "members" else { return nil }
+        guard parts.count > 3, parts[1] == "postgres", ["members", "switchover", "restart"].contains(parts[3]) else {
+            return nil
+        }
         return parts[2]
     }
 

@@ -39,6 +39,8 @@ enum CommandNames {
         "machines update": "the configuration of a machine does not change: create another one, and destroy the first",
         "machines clone": "a machine is not copied: create another one with the same --config",
         "volumes extend": "the size of a volume does not change: create a larger one, and copy",
+        "volumes grow": "the size of a volume does not change: create a larger one, and copy",
+        "volumes resize": "the size of a volume does not change: create a larger one, and copy",
         "volumes snapshots": "there are no snapshots of volumes",
         "volumes snapshot": "there are no snapshots of volumes",
         "volumes fork": "a volume is not copied: create another one, and copy what is in it",
