@@ -152,6 +152,8 @@ public final class Member: Sendable {
                 let now = BootClock.now()
                 core.lacksRoomToStart = lacksRoomToStart
                 let actions = core.receive(event, now: now)
+                // What is to run as a primary is watched before it is started.
+                if let until = core.status.leaseUntil { lease.set(until) }
                 for action in actions {
                     if case .exit = action {
                         lease.set(nil)
