@@ -158,7 +158,7 @@ struct Stock: Sendable {
             daemons: try planet.processes(named: "roostd", on: planet.plan.hosts[0].name.text).sorted())
         for app in apps {
             inventory.machines += try await api.machines(of: app.name).map {
-                .init(id: $0.id, state: $0.state, instance: $0.instanceID, events: $0.events.map(\.id))
+                .init(id: $0.id, state: $0.state, instance: $0.instanceID, events: ($0.events ?? []).map(\.id))
             }
             inventory.volumes += try await api.volumes(of: app.name).map {
                 .init(id: $0.id, state: $0.state, machine: $0.attachedMachineID)
