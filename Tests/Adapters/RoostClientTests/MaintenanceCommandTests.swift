@@ -26,7 +26,7 @@ import Testing
             return .init(parts: [isOperation ? Answers.operation(id, command[0], "running") : body])
         }
         try await ScriptedHost.run(answering: answer) { host in
-            let outcome = try await RoostProgram.run(["pg"] + command + ["--timeout", "700ms", "--api", host.path])
+            let outcome = try await RoostProgram.run(["pg"] + command + ["--timeout", "1s", "--api", host.path])
             #expect(outcome.status == 1 && outcome.errors.contains("no sign after"), "\(outcome)")
             #expect(outcome.errors.contains("roost pg status shop"), "\(outcome)")
             #expect(outcome.errors.contains("roost operations show \(id)"), "\(outcome)")
