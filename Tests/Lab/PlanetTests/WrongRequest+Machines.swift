@@ -257,7 +257,7 @@ extension WrongRequest {
             "POST /v1/postgres/{db}/switchover",
             [
                 (nil, 412, "the cluster has one member"), ("{}", 412, "the cluster has one member"),
-                ("{\"to\":\"{db}-9\"}", 412, "the cluster has one member"),
+                ("{\"to\":\"{db}-9\"}", 404, "is not a member; there are"),
                 ("{\"to\":\"\"}", 400, "is not a valid member name"), ("{\"to\":5}", 400, "has the wrong type"),
                 ("{\"to\":\"UPPER\"}", 400, "is not a valid member name"),
                 ("{\"target\":\"{db}-1\"}", 400, "field 'target' is not supported"),

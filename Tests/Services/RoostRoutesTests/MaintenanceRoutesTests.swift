@@ -64,7 +64,7 @@ import Testing
             let again = try await host.call("POST /v1/postgres/orders/restart", #"{"member": "orders-1"}"#)
             #expect(again.string("id") == asked.string("id"), "\(again.text)")
             for (body, status) in [
-                (#"{"member": "orders-2"}"#, 400), (#"{"member": ""}"#, 400), (#"{"seconds": 0}"#, 400),
+                (#"{"member": "orders-2"}"#, 404), (#"{"member": ""}"#, 400), (#"{"seconds": 0}"#, 400),
                 (#"{"hand_over": false}"#, 412), (#"{"switchover": true}"#, 400),
             ] {
                 let refused = try await host.call("POST /v1/postgres/orders/restart", body)
