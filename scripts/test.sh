@@ -7,7 +7,7 @@
 # The rooms in four lanes beside each other: two start Postgres and etcd, and mostly wait for them (the first goes on with a
 # lab of one host); one has the other adapters and services; the pure rooms only compute, have no clock to miss, and leave the
 # processors to whoever has: of them, many tests at a time. In the other lanes, and in the labs, one at a time: many of them
-# time real programs. The labs of many hosts come last, two of them at a time.
+# time real programs. The labs of many hosts have the computer for themselves.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 filter=${1:-}
@@ -16,7 +16,6 @@ databases='RoostPostgresTests|RoostStoreTests'
 # By the names of their suites, so that both lanes take about as long.
 early='RoostPostgresTests\.[A-H]'
 one_host='PlanetTests\.OneHostTests'
-failover='PlanetTests\.FailoverTests'
 pure="^($(ls Tests/Cores Tests/Model | grep Tests$ | paste -sd'|'))"
 rooms_limit=30m
 lab_limit=45m
@@ -153,11 +152,8 @@ else
     run rooms "$rooms_limit" --no-parallel --skip "$lab|$databases|$pure"
     wait "${lanes[@]}"
     lanes=()
-    beside FailoverTests run failover "$lab_limit" --no-parallel --filter "$failover"
-    run lab "$lab_limit" --no-parallel --skip "$one_host|$failover" --filter "$lab"
-    wait "${lanes[@]}"
-    lanes=()
-    parts=(early one_host late rooms pure failover lab)
+    run lab "$lab_limit" --no-parallel --skip "$one_host" --filter "$lab"
+    parts=(early one_host late rooms pure lab)
 fi
 for part in "${parts[@]}"; do tally "$part"; done
 
