@@ -28,11 +28,14 @@ lanes=()
 trap 'for lane in "${lanes[@]}"; do stop "$lane"; done; rm -rf "$logs"' EXIT
 passed=0 failed=0 skipped=0
 
-# Ends a process and all below it; one that was started with & is deaf to Ctrl-C.
+# Ends a process and all below it; one that was started with & is deaf to Ctrl-C. It stands still meanwhile: a lane whose part
+# is ended would begin its next one.
 stop() {
     local child
+    kill -STOP "$1" 2>/dev/null
     for child in $(pgrep -P "$1"); do stop "$child"; done
     kill "$1" 2>/dev/null
+    kill -CONT "$1" 2>/dev/null
 }
 
 # A process's children, and all below them.
