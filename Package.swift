@@ -27,7 +27,6 @@ let programLinker: [LinkerSetting] = linker + [.unsafeFlags(["-Xlinker", "--no-e
 extension Target.Dependency {
     static let argumentParser = product(name: "ArgumentParser", package: "swift-argument-parser")
     static let asyncHTTPClient = product(name: "AsyncHTTPClient", package: "async-http-client")
-    static let crypto = product(name: "Crypto", package: "swift-crypto")
     static let grdb = product(name: "GRDB", package: "GRDB.swift")
     static let hummingbird = product(name: "Hummingbird", package: "hummingbird")
     static let hummingbirdCore = product(name: "HummingbirdCore", package: "hummingbird")
@@ -97,7 +96,6 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
-        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
         .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
@@ -124,6 +122,7 @@ let package = Package(
         room(.model, "RoostRecords", uses: ["RoostModel"]),
         room(.model, "RoostWire", uses: ["RoostModel"]),
         room(.model, "RoostSettings", uses: ["RoostModel"]),
+        room(.system, "RoostCrypto", uses: ["CLibCrypto"]),
         room(.system, "RoostLinux", uses: ["CLinux", "RoostModel", .subprocess, .system]),
         room(.system, "RoostTelemetry", uses: ["RoostModel", .logging, .metrics]),
 
@@ -160,11 +159,12 @@ let package = Package(
             .adapters, "RoostContainers",
             uses: ["RoostRuntime", "RoostModel", "RoostLinux", "RoostTelemetry", "CLinux", .logging]),
         room(
-            .adapters, "RoostImages", uses: ["RoostRuntime", "RoostModel", "RoostLinux", "CLinux", .crypto, .logging]),
+            .adapters, "RoostImages",
+            uses: ["RoostRuntime", "RoostModel", "RoostCrypto", "RoostLinux", "CLinux", .logging]),
         room(
             .adapters, "RoostMesh",
             uses: [
-                "RoostModel", "RoostPaths", "RoostPeers", "RoostLinux", "CLinux", .crypto, .lifecycle, .logging,
+                "RoostModel", "RoostPaths", "RoostPeers", "RoostCrypto", "RoostLinux", "CLinux", .lifecycle, .logging,
             ]),
         room(
             .adapters, "RoostAnycast", uses: ["RoostModel", "RoostWire", "RoostLinux", "CLinux", .lifecycle, .logging]),
@@ -182,8 +182,8 @@ let package = Package(
         room(
             .adapters, "RoostPostgres",
             uses: [
-                "RoostModel", "RoostRecords", "RoostWire", "RoostFailover", "RoostHistory", "RoostLinux", "CLinux",
-                "CLibPQ", "CLibCrypto", .logging,
+                "RoostModel", "RoostRecords", "RoostWire", "RoostFailover", "RoostHistory", "RoostCrypto", "RoostLinux",
+                "CLinux", "CLibCrypto", "CLibPQ", .logging,
             ]),
 
         // Services: long-running parts.
@@ -200,9 +200,8 @@ let package = Package(
         room(
             .services, "RoostAPI",
             uses: [
-                "RoostModel", "RoostWire", "RoostLinux", "RoostTelemetry", .crypto, .hummingbird, .hummingbirdCore,
-                .httpTypes,
-                .lifecycle, .logging, .nioCore, .nioHTTP1,
+                "RoostModel", "RoostWire", "RoostCrypto", "RoostLinux", "RoostTelemetry", .hummingbird,
+                .hummingbirdCore, .httpTypes, .lifecycle, .logging, .nioCore, .nioHTTP1,
             ]),
         room(
             .services, "RoostControl",
@@ -288,6 +287,7 @@ let package = Package(
         tests(.model, of: "RoostModel"),
         tests(.model, of: "RoostRecords", uses: ["RoostModel", "RoostWire"], resources: [.copy("Fixtures")]),
         tests(.model, of: "RoostSettings", uses: ["RoostModel"]),
+        tests(.system, of: "RoostCrypto"),
         tests(.system, of: "RoostLinux", uses: ["RoostModel"]),
         tests(.system, of: "RoostTelemetry", uses: ["RoostModel", .logging, .metrics]),
         tests(.cores, of: "RoostPlacement", uses: ["RoostModel"]),
@@ -307,8 +307,10 @@ let package = Package(
         tests(.adapters, of: "RoostVolumes", uses: ["RoostModel", "RoostLinux"]),
         tests(.adapters, of: "RoostRuntime", uses: ["RoostModel"]),
         tests(.adapters, of: "RoostContainers", uses: ["RoostRuntime", "RoostImages", "RoostModel", "RoostLinux"]),
-        tests(.adapters, of: "RoostImages", uses: ["RoostRuntime", "RoostModel", "RoostLinux", "CLinux"]),
-        tests(.adapters, of: "RoostMesh", uses: ["RoostPeers", "RoostModel", "RoostLinux", .crypto]),
+        tests(
+            .adapters, of: "RoostImages",
+            uses: ["RoostRuntime", "RoostModel", "RoostCrypto", "RoostLinux", "CLinux"]),
+        tests(.adapters, of: "RoostMesh", uses: ["RoostPeers", "RoostModel", "RoostCrypto", "RoostLinux"]),
         tests(.adapters, of: "RoostAnycast", uses: ["RoostModel", "RoostWire", "RoostLinux", "CLinux", .logging]),
         tests(
             .adapters, of: "RoostPostgres",

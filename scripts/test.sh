@@ -5,9 +5,9 @@
 #   scripts/test.sh [FILTER]     only the tests whose names match FILTER
 #
 # The rooms in four lanes beside each other: two start Postgres and etcd, and mostly wait for them (the first goes on with a
-# lab of one host); one has the other adapters and services; the pure rooms only compute, have no clock to miss, and leave the
-# processors to whoever has: of them, many tests at a time. In the other lanes, and in the labs, one at a time: many of them
-# time real programs. The labs of many hosts have the computer for themselves.
+# lab of one host); one has the other adapters and services; the pure rooms only compute, have no clock to miss, and get what
+# nobody else wants of the processors, to the end: of them, many tests at a time. In the other lanes, and in the labs, one at a
+# time: many of them time real programs. The labs of many hosts begin when all but the pure rooms are done.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 filter=${1:-}
@@ -82,12 +82,11 @@ early_and_one_host() {
     run one_host "$lab_limit" --no-parallel --filter "$one_host"
 }
 
-# Lets the tests of a room have what nobody else wants of the processors. 'nice' in front of 'swift test' does not reach them.
+# Lets the tests of a room have what nobody else wants of the processors, and nothing where somebody wants all. A policy in
+# front of 'swift test' does not reach them; threads that begin later have it from those that begin them.
 yield_to_others() {
-    local process thread
-    for process in $(tests_of "$1" "${lanes[@]}"); do
-        for thread in "/proc/$process/task/"*; do renice -n 19 -p "${thread##*/}" >/dev/null 2>&1; done
-    done
+    local process
+    for process in $(tests_of "$1" "${lanes[@]}"); do chrt --all-tasks --idle --pid 0 "$process" >/dev/null; done
     true
 }
 
@@ -148,14 +147,16 @@ if [ -n "$filter" ]; then
     run filtered "$lab_limit" --no-parallel --filter "$filter"
     parts=(filtered)
 else
-    beside RoostSimulationTests run pure "$rooms_limit" --filter "$pure"
+    beside RoostSimulationTests run pure "$lab_limit" --filter "$pure"
     yield_to_others RoostSimulationTests
     beside RoostPostgresTests early_and_one_host
     beside RoostStoreTests run late "$rooms_limit" --no-parallel --skip "$early" --filter "$databases"
     run rooms "$rooms_limit" --no-parallel --skip "$lab|$databases|$pure"
-    wait "${lanes[@]}"
-    lanes=()
+    # The first is the pure rooms'.
+    wait "${lanes[@]:1}"
     run lab "$lab_limit" --no-parallel --skip "$one_host" --filter "$lab"
+    wait "${lanes[0]}"
+    lanes=()
     parts=(early one_host late rooms pure lab)
 fi
 for part in "${parts[@]}"; do tally "$part"; done

@@ -35,6 +35,7 @@ BESIDE = {
     "RoostRecords": {"RoostModel"},
     "RoostSettings": {"RoostModel"},
     "RoostLinux": {"CLinux"},
+    "RoostCrypto": {"CLibCrypto"},
     "RoostSimulation": {"RoostFailover", "RoostMachineLife"},
     "RoostPostgresWire": {"RoostRouting"},
     "RoostEdgeWire": {"RoostPostgresWire", "RoostRouting"},

@@ -1,4 +1,5 @@
 import Logging
+import RoostCrypto
 import RoostLinux
 import RoostModel
 import RoostRuntime
@@ -14,7 +15,7 @@ extension OCIImageStore {
     }
 
     func fromRegistry(_ name: String, _ image: ImageReference) async throws(RuntimeError) -> UnpackedImage {
-        let key = Self.hash(name)
+        let key = Digest.text(of: name)
         let path = "\(directory)/references/\(key).json"
         let known = try await read(Resolution.self, from: path, image)
         if let known, name.contains("@sha256:"), let ready = try await ready(known, image) { return ready }
@@ -26,7 +27,7 @@ extension OCIImageStore {
                 metadata: ["image": "\(image)", "digest": "\(known.manifest)", "error": "\(error)"])
             return ready
         }
-        let hash = Self.hash(remote)
+        let hash = Digest.text(of: remote)
         if let known, known.remote == hash, let ready = try await ready(known, image) { return ready }
         return try await locked("pull-\(key)", image) { (lock) throws(RuntimeError) in
             // Whoever held the lock before us has most likely fetched what we want.
@@ -47,7 +48,7 @@ extension OCIImageStore {
         _ name: String, served remote: String, notedAt path: String, _ image: ImageReference,
         _ lock: FileLock
     ) async throws(RuntimeError) -> UnpackedImage {
-        let layout = OCILayout(path: "\(directory)/.pulling-\(Self.hash(name))")
+        let layout = OCILayout(path: "\(directory)/.pulling-\(Digest.text(of: name))")
         // What an earlier pull has left is not to be in the way of its own repetition.
         try await removeFolder(layout.path, image, lock)
         try await requireSpace(try await announcedSize(name, served: remote, image), image)
@@ -59,11 +60,11 @@ extension OCIImageStore {
             throw error
         }
         try await removeFolder(layout.path, image, lock)
-        shortages.withLock { $0.forget(Self.hash(remote)) }
+        shortages.withLock { $0.forget(Digest.text(of: remote)) }
         try await report("pull", image) { () throws(SystemError) in
             try DurableFile.makeFolder(directory + "/references")
         }
-        let resolution = Resolution(reference: name, remote: Self.hash(remote), manifest: unpacked.digest)
+        let resolution = Resolution(reference: name, remote: Digest.text(of: remote), manifest: unpacked.digest)
         try await write(resolution, to: path, image)
         return unpacked
     }
@@ -72,7 +73,7 @@ extension OCIImageStore {
         _ name: String, served remote: String, to layout: OCILayout, _ image: ImageReference, _ lock: FileLock
     ) async throws(RuntimeError) -> UnpackedImage {
         let verifiesTLS = verifiesTLS
-        try await work("pull", image, content: Self.hash(remote), into: layout.path, .imageNotFound) {
+        try await work("pull", image, content: Digest.text(of: remote), into: layout.path, .imageNotFound) {
             // Layers packed with zstd are packed anew; all others stay as they are.
             let options = ["copy", "--quiet", "--src-tls-verify=\(verifiesTLS)", "--dest-compress-format", "gzip"]
             return Command(

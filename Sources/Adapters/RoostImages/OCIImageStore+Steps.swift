@@ -1,6 +1,6 @@
-import Crypto
 import Glibc
 import Logging
+import RoostCrypto
 import RoostLinux
 import RoostModel
 import RoostRuntime
@@ -8,13 +8,6 @@ import RoostRuntime
 /// Small steps: locks, records, commands. What the host's programs say goes to the host's log; whoever asked for the
 /// image hears what it means.
 extension OCIImageStore {
-    static func hash(_ text: String) -> String {
-        SHA256.hash(data: Array(text.utf8)).map { byte in
-            let digits = String(byte, radix: 16)
-            return digits.utf8.count == 2 ? digits : "0" + digits
-        }.joined()
-    }
-
     /// The programs that write below the lock have it too (``Command/bound(to:)``): one of a process that died is
     /// gone before anybody else has the lock.
     func locked<Value: Sendable>(

@@ -1,5 +1,6 @@
 import Glibc
 import Logging
+import RoostCrypto
 import RoostLinux
 public import RoostModel
 public import RoostRuntime
@@ -62,7 +63,7 @@ extension OCIImageStore {
 
     var ownersFolder: String { directory + "/owners" }
 
-    private var ownerFile: String? { owner.map { "\(ownersFolder)/\(Self.hash($0))" } }
+    private var ownerFile: String? { owner.map { "\(ownersFolder)/\(Digest.text(of: $0))" } }
 
     /// Says in the folder who uses it, before anything of it is used: nobody knows what another host's launches use, so
     /// nothing is collected where there is another.
@@ -86,7 +87,7 @@ extension OCIImageStore {
         case .directory: return nil
         case .registry(let name):
             return try await read(
-                Resolution.self, from: "\(directory)/references/\(Self.hash(name)).json", image)?.manifest
+                Resolution.self, from: "\(directory)/references/\(Digest.text(of: name)).json", image)?.manifest
         case .layout(let path, let tag):
             guard (try? folders.check(path, for: image)) != nil else { return nil }
             return try await BlockingCall.run { () throws(RuntimeError) in

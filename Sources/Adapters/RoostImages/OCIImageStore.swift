@@ -1,6 +1,6 @@
-import Crypto
 import Glibc
 public import Logging
+import RoostCrypto
 import RoostLinux
 public import RoostModel
 public import RoostRuntime
@@ -86,7 +86,7 @@ public struct OCIImageStore: ImageStore {
         let time = folder.st_mtim
         let name = "\(path)\n\(folder.st_dev) \(folder.st_ino) \(time.tv_sec) \(time.tv_nsec)"
         return UnpackedImage(
-            digest: "sha256:" + Self.hash(name), rootPath: path, entrypoint: [], command: [],
+            digest: "sha256:" + Digest.text(of: name), rootPath: path, entrypoint: [], command: [],
             environment: [Self.pathDefault], workingDirectory: "/", user: "", stopSignal: nil)
     }
 

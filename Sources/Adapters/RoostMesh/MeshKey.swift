@@ -1,5 +1,5 @@
-import Crypto
 import Foundation
+import RoostCrypto
 import RoostLinux
 
 /// The host's WireGuard key. It is made on the host and never leaves it.
@@ -13,20 +13,20 @@ public enum MeshKey {
     }
 
     /// The key itself; makes it on first use.
-    static func privateKey(stateDirectory: String) throws(MeshError) -> Curve25519.KeyAgreement.PrivateKey {
+    static func privateKey(stateDirectory: String) throws(MeshError) -> AgreementKey {
         let path = path(in: stateDirectory)
         do throws(SystemError) {
             if let stored = try DurableFile.read(path, bytesMax: 1024) {
                 let text = String(decoding: stored, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
                 if let bytes = Data(base64Encoded: text),
-                    let key = try? Curve25519.KeyAgreement.PrivateKey(rawRepresentation: bytes)
+                    let key = AgreementKey(bytes: Array(bytes))
                 {
                     return key
                 }
             } else {
-                let key = Curve25519.KeyAgreement.PrivateKey()
+                let key = AgreementKey()
                 try DurableFile.makeFolder(stateDirectory)
-                try DurableFile.write(key.rawRepresentation.base64EncodedString() + "\n", to: path, mode: 0o600)
+                try DurableFile.write(Data(key.bytes).base64EncodedString() + "\n", to: path, mode: 0o600)
                 return key
             }
         } catch {
@@ -40,7 +40,7 @@ public enum MeshKey {
     static func path(in stateDirectory: String) -> String { stateDirectory + "/" + fileName }
 }
 
-extension Curve25519.KeyAgreement.PrivateKey {
+extension AgreementKey {
     /// The public half, as WireGuard's tools write it.
-    var publicText: String { publicKey.rawRepresentation.base64EncodedString() }
+    var publicText: String { Data(publicBytes).base64EncodedString() }
 }

@@ -1,13 +1,13 @@
-import Crypto
 import Foundation
+import RoostCrypto
 
 /// What two hosts sign their probes with: a key that only they can make, each from its own private key and the other's
 /// public one. A stranger who sends under a peer's address is neither answered nor believed.
 struct ProbeSeal: Sendable {
     static let size = 16
-    private static let purpose = Data("roost probe 2".utf8)
+    private static let purpose = Array("roost probe 2".utf8)
 
-    private let key: SymmetricKey
+    private let key: [UInt8]
     private let own: [UInt8]
     private let peer: [UInt8]
 
@@ -15,14 +15,12 @@ struct ProbeSeal: Sendable {
     ///   - own: this host's WireGuard key.
     ///   - peer: the other's public key, base64.
     /// - Returns: nil for a key that no honest host has.
-    init?(own: Curve25519.KeyAgreement.PrivateKey, peer: String) {
+    init?(own: AgreementKey, peer: String) {
         guard let bytes = Data(base64Encoded: peer),
-            let other = try? Curve25519.KeyAgreement.PublicKey(rawRepresentation: bytes),
-            let secret = try? own.sharedSecretFromKeyAgreement(with: other)
+            let key = own.shared(with: Array(bytes), purpose: Self.purpose)
         else { return nil }
-        key = secret.hkdfDerivedSymmetricKey(
-            using: SHA256.self, salt: Data(), sharedInfo: Self.purpose, outputByteCount: 32)
-        self.own = Array(own.publicKey.rawRepresentation)
+        self.key = key
+        self.own = own.publicBytes
         self.peer = Array(bytes)
     }
 
@@ -50,6 +48,6 @@ struct ProbeSeal: Sendable {
     }
 
     private func signature(of bytes: [UInt8], by sender: [UInt8]) -> [UInt8] {
-        Array(HMAC<SHA256>.authenticationCode(for: bytes + sender, using: key).prefix(Self.size))
+        Array(MessageCode.of(bytes + sender, key: key).prefix(Self.size))
     }
 }

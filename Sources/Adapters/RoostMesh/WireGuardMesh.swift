@@ -1,5 +1,5 @@
-import Crypto
 public import Logging
+import RoostCrypto
 import RoostLinux
 public import RoostModel
 public import RoostPeers
@@ -295,7 +295,7 @@ public final class WireGuardMesh: Mesh, Service {
     ///
     /// - Parameter body: what is another in the plan.
     private func change(
-        own key: Curve25519.KeyAgreement.PrivateKey, _ body: (inout PeerPlan) -> PeerSteps
+        own key: AgreementKey, _ body: (inout PeerPlan) -> PeerSteps
     ) async throws(MeshError) {
         let (steps, whole, isSet, hosts) = peers.withLock { peers in
             let isKnown = peers.isSet && peers.isCarriedOut
@@ -354,7 +354,7 @@ public final class WireGuardMesh: Mesh, Service {
     }
 
     /// Of the seeds, until somebody says more.
-    private func newPlan(_ key: Curve25519.KeyAgreement.PrivateKey) -> PeerPlan {
+    private func newPlan(_ key: AgreementKey) -> PeerPlan {
         var plan = PeerPlan(own: configuration.host, key: key.publicText)
         _ = plan.replace(with: configuration.seeds)
         return plan
@@ -369,7 +369,7 @@ public final class WireGuardMesh: Mesh, Service {
     }
 
     private func target(
-        _ host: HostName, _ identity: MeshIdentity, own key: Curve25519.KeyAgreement.PrivateKey
+        _ host: HostName, _ identity: MeshIdentity, own key: AgreementKey
     ) -> ProbeTarget? {
         let publicKey = identity.publicKey
         let known = peers.withLock { $0.seals[publicKey] }

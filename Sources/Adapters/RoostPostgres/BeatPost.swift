@@ -51,7 +51,7 @@ final class BeatPost: Sendable {
                 let datagram = BeatDatagram(
                     beat, to: placement.member, life: life, number: state.sent, challenge: known.challenge,
                     echo: known.echo)
-                guard let sealed = seal.seal(datagram.bytes) else { continue }
+                let sealed = seal.seal(datagram.bytes)
                 socket.send(sealed, to: placement.address, port: port)
             }
         }

@@ -1,5 +1,4 @@
-import Crypto
-import Foundation
+import RoostCrypto
 public import RoostModel
 
 /// The planet's token: what users show as it is, and what each host derives its own credential from.
@@ -21,15 +20,13 @@ public struct PlanetToken: Sendable {
 
     /// What a host shows in `Authorization` when it calls another.
     public func credential(of host: HostName) -> String {
-        let code = HMAC<SHA256>.authenticationCode(for: Data((Self.purpose + host.text).utf8), using: key)
-        return "Roost-Peer \(host):" + code.map { Self.hexadecimal($0) }.joined()
+        "Roost-Peer \(host):" + Hexadecimal.text(code(of: Self.purpose + host.text))
     }
 
     /// What a program shows that collects what hosts count, as a bearer's token. The planet's token cannot be found from
     /// it.
     public var scrapeCredential: String {
-        HMAC<SHA256>.authenticationCode(for: Data(Self.scrapePurpose.utf8), using: key).map { Self.hexadecimal($0) }
-            .joined()
+        Hexadecimal.text(code(of: Self.scrapePurpose))
     }
 
     /// Who shows this header, or nil when it proves nothing.
@@ -55,45 +52,26 @@ public struct PlanetToken: Sendable {
         case peer(HostName)
     }
 
-    private var key: SymmetricKey { SymmetricKey(data: Data(text.utf8)) }
+    private var key: [UInt8] { Array(text.utf8) }
+
+    private func code(of text: some StringProtocol) -> [UInt8] { MessageCode.of(Array(text.utf8), key: key) }
 
     /// Both are hashed first: the comparison takes the same time wherever they differ.
     private func isToken(_ shown: Substring) -> Bool {
-        let shown = HMAC<SHA256>.authenticationCode(for: Data(shown.utf8), using: key)
-        return HMAC<SHA256>.isValidAuthenticationCode(shown, authenticating: Data(text.utf8), using: key)
+        MessageCode.isCode(code(of: shown), of: Array(text.utf8), key: key)
     }
 
     private func isScrapeCredential(_ shown: Substring) -> Bool {
-        guard let code = Self.bytes(shown) else { return false }
-        return HMAC<SHA256>.isValidAuthenticationCode(
-            code, authenticating: Data(Self.scrapePurpose.utf8), using: key)
+        guard let code = Hexadecimal.bytes(shown, count: MessageCode.bytes) else { return false }
+        return MessageCode.isCode(code, of: Array(Self.scrapePurpose.utf8), key: key)
     }
 
     private func peer(_ credential: Substring) -> Holder? {
         let parts = credential.split(separator: ":")
         guard parts.count == 2, let host = try? HostName(String(parts[0])),
-            let code = Self.bytes(parts[1]),
-            HMAC<SHA256>.isValidAuthenticationCode(
-                code, authenticating: Data((Self.purpose + host.text).utf8), using: key)
+            let code = Hexadecimal.bytes(parts[1], count: MessageCode.bytes),
+            MessageCode.isCode(code, of: Array((Self.purpose + host.text).utf8), key: key)
         else { return nil }
         return .peer(host)
-    }
-
-    private static func hexadecimal(_ byte: UInt8) -> String {
-        let text = String(byte, radix: 16)
-        return text.count == 1 ? "0" + text : text
-    }
-
-    private static func bytes(_ text: Substring) -> Data? {
-        let digits = Array(text.utf8)
-        guard digits.count == SHA256.byteCount * 2 else { return nil }
-        var bytes = Data()
-        for index in stride(from: 0, to: digits.count, by: 2) {
-            guard let byte = UInt8(String(decoding: digits[index...index + 1], as: UTF8.self), radix: 16) else {
-                return nil
-            }
-            bytes.append(byte)
-        }
-        return bytes
     }
 }

@@ -1,4 +1,5 @@
 import Glibc
+import RoostCrypto
 import RoostLinux
 import RoostModel
 import RoostRuntime
@@ -177,7 +178,7 @@ struct ImageStoreTests {
             defer { registry.stop() }
             let name = "127.0.0.1:\(registry.port)/shop/web:one"
             let reference = try ImageReference(name)
-            let pulling = "\(workshop.images.directory)/.pulling-\(OCIImageStore.hash(name))"
+            let pulling = "\(workshop.images.directory)/.pulling-\(Digest.text(of: name))"
             // Its last layer is not there, so that it fails when others have come.
             let last = try #require(manifest.layers?.last)
             let blob = "\(layout.path)/blobs/sha256/\(try ImageDigest(last.digest, of: image).hex)"

@@ -1,5 +1,5 @@
-import Crypto
 import Foundation
+import RoostCrypto
 import RoostLinux
 import RoostModel
 import RoostPeers
@@ -63,14 +63,12 @@ struct MeshPartsTests {
     }
 
     @Test func onlyPeersAreAnsweredAndOnlyRealAnswersCount() throws {
-        let here = Curve25519.KeyAgreement.PrivateKey()
-        let there = Curve25519.KeyAgreement.PrivateKey()
-        func text(_ key: Curve25519.KeyAgreement.PrivateKey) -> String {
-            key.publicKey.rawRepresentation.base64EncodedString()
-        }
+        let here = AgreementKey()
+        let there = AgreementKey()
+        func text(_ key: AgreementKey) -> String { key.publicText }
         let seal = try #require(ProbeSeal(own: here, peer: text(there)))
         let theirs = try #require(ProbeSeal(own: there, peer: text(here)))
-        let stranger = try #require(ProbeSeal(own: Curve25519.KeyAgreement.PrivateKey(), peer: text(here)))
+        let stranger = try #require(ProbeSeal(own: AgreementKey(), peer: text(here)))
         let peer = try UnderlayEndpoint("198.18.1.2:51821")
         let elsewhere = try UnderlayEndpoint("198.18.1.3:51821")
         var table = ProbeTable(datagramBytes: 1452)
@@ -106,10 +104,8 @@ struct MeshPartsTests {
 
     /// Two hosts that look at their packets now and then measure the path and not each other's rounds.
     @Test func whatAProbeIsHeldIsNoPartOfThePath() throws {
-        let keys = (0..<2).map { _ in Curve25519.KeyAgreement.PrivateKey() }
-        func text(_ key: Curve25519.KeyAgreement.PrivateKey) -> String {
-            key.publicKey.rawRepresentation.base64EncodedString()
-        }
+        let keys = (0..<2).map { _ in AgreementKey() }
+        func text(_ key: AgreementKey) -> String { key.publicText }
         let endpoints = try [UnderlayEndpoint("198.18.1.1:51821"), UnderlayEndpoint("198.18.1.2:51821")]
         let names = try [HostName("host1"), HostName("host2")]
         var tables = [ProbeTable(datagramBytes: 1452), ProbeTable(datagramBytes: 1452)]
@@ -140,11 +136,9 @@ struct MeshPartsTests {
     }
 
     @Test func aPathThatCarriesSmallPacketsOnlyIsSaidToDoSo() throws {
-        let here = Curve25519.KeyAgreement.PrivateKey()
-        let there = Curve25519.KeyAgreement.PrivateKey()
-        func text(_ key: Curve25519.KeyAgreement.PrivateKey) -> String {
-            key.publicKey.rawRepresentation.base64EncodedString()
-        }
+        let here = AgreementKey()
+        let there = AgreementKey()
+        func text(_ key: AgreementKey) -> String { key.publicText }
         let theirs = try #require(ProbeSeal(own: there, peer: text(here)))
         let peer = try UnderlayEndpoint("198.18.1.2:51821")
         let seal = try #require(ProbeSeal(own: here, peer: text(there)))

@@ -1,5 +1,5 @@
-import Crypto
 import Foundation
+import RoostCrypto
 import RoostLinux
 import RoostModel
 import RoostPeers
@@ -10,7 +10,7 @@ import Testing
 /// What the device is told of its peers.
 @Suite(.serialized, .timeLimit(.minutes(5))) struct PeerChangesTests {
     private static func key() -> String {
-        Curve25519.KeyAgreement.PrivateKey().publicKey.rawRepresentation.base64EncodedString()
+        AgreementKey().publicText
     }
 
     private static func peer(

@@ -3,7 +3,7 @@ import RoostPostgresWire
 import RoostRouting
 import Testing
 
-@Suite("Sessions of an edge under every kind of fault", .timeLimit(.minutes(5)))
+@Suite("Sessions of an edge under every kind of fault")
 struct SessionSimulationTests {
     @Test(
         "Bytes are never lost, mixed or invented; bounds hold; every session ends, and every client is served or told",
