@@ -96,7 +96,8 @@ count() { grep -E "^$1 Test .* $2 ?(after|[.:])" "$logs/$3" | grep -vcE '^. Test
 # Adds up what a part has printed; one that ends badly without a failed test (a crash, a time-out) counts as a failure.
 tally() {
     local name=$1 status bad
-    status=$(cat "$logs/$name.status")
+    # None: whoever ran it was ended.
+    status=$(cat "$logs/$name.status" 2>/dev/null || echo 1)
     bad=$(count ✘ failed "$name")
     passed=$((passed + $(count ✔ passed "$name")))
     skipped=$((skipped + $(count ➜ skipped "$name")))

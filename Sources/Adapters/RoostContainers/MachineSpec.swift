@@ -200,7 +200,8 @@ struct MachineSpec {
         }
     }
 
-    /// What a machine puts there gives nobody its rights, by whatever mount of the host it is seen.
+    /// What a machine puts there gives nobody in it its rights. On the host the file's own folder, which is root's alone, keeps
+    /// everybody from it.
     private static func bind(_ source: String, to target: String, isReadOnly: Bool) -> RuntimeSpec.Mount {
         .init(
             destination: target, type: "bind", source: source,

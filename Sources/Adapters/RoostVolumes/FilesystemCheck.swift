@@ -19,8 +19,8 @@ enum FilesystemCheck {
 
     enum Verdict: Equatable, Sendable {
         case clean, needsCheck, notAFilesystem
-        /// It had this size, and less is there: its disk has lost its end.
-        case cutOff(size: ByteCount)
+        /// It had this size, and less is there: its disk has lost its end. Nil: the superblock, which says it, is gone too.
+        case cutOff(size: ByteCount?)
     }
 
     /// - Parameter room: of what it is on.
@@ -48,7 +48,9 @@ enum FilesystemCheck {
         defer { close(file) }
         var bytes = [UInt8](repeating: 0, count: 1024)
         let count = bytes.withUnsafeMutableBytes { pread(file, $0.baseAddress, 1024, off_t(superblockOffset)) }
-        guard count == 1024 else { throw SystemError("read the superblock of", device) }
+        guard count >= 0 else { throw SystemError("read the superblock of", device) }
+        // A device with less than that ends before it: that is no error of reading.
+        guard count == 1024 else { return .cutOff(size: nil) }
         let end = lseek(file, 0, SEEK_END)
         guard end >= 0 else { throw SystemError("measure", device) }
         return verdict(superblock: bytes, room: UInt64(end))

@@ -150,8 +150,9 @@ extension LoopVolumes {
             // Nothing is to be written to what is left: the rest may be found.
             throw VolumeError(
                 code: .failed, operation: "check", volume: volume,
-                cause: "its file system has \(size), and its file on the host is shorter: "
-                    + "the host's disk has lost the rest of it; restore it from a backup")
+                cause: (size.map { "its file system has \($0), and its file on the host is shorter" }
+                    ?? "its file on the host is shorter than any file system")
+                    + ": the host's disk has lost the rest of it; restore it from a backup")
         case .needsCheck:
             logger.notice("the volume was not unmounted cleanly, checking it", metadata: ["volume": "\(volume)"])
             do { try await FilesystemCheck.repair(device) } catch {

@@ -29,7 +29,7 @@ extension PlanetView {
     }
 
     /// Asks all hosts that can be reached. One that can be reached and does not answer may be the owner, and then nobody
-    /// knows.
+    /// knows; nor does a host know what others have that reaches neither them nor the store.
     private func search(for thing: String, at path: String) async throws(Refusal) -> HostName {
         let isBegun = Self.searches.withLock { count in
             guard count < Self.searchesMax else { return false }
@@ -69,6 +69,17 @@ extension PlanetView {
                 "\(thing) is not known, and these hosts did not say whether they have it: \(silent.joined(separator: ", "))"
             )
         }
+        let away = known.subtracting(asked).subtracting([host]).map(\.text).sorted()
+        if !away.isEmpty { try await requireStore(for: thing, away: away) }
         throw Refusal(.notFound, "\(thing) not found")
+    }
+
+    private func requireStore(for thing: String, away: [String]) async throws(Refusal) {
+        do { _ = try await apps.store.read(.key(StoreKeys.host(host)), at: nil) } catch {
+            throw Refusal(
+                .unavailable,
+                "\(thing) is not known here, and may be on a host that cannot be reached (\(away.joined(separator: ", "))); "
+                    + "the store, which knows, does not answer")
+        }
     }
 }

@@ -8,6 +8,8 @@ extension Planet {
         public internal(set) var revision: Int64 = 0
         public internal(set) var spec: ClusterSpec?
         public internal(set) var specRevision: Int64 = 0
+        /// The revision of the spec that the store has, also of one that this program cannot read. 0: there is none.
+        public internal(set) var specStored: Int64 = 0
         public internal(set) var rule: ClusterRule?
         public internal(set) var ruleRevision: Int64 = 0
         public internal(set) var heartbeat: Heartbeat?
@@ -75,6 +77,7 @@ extension Planet.ClusterRecords {
             try RecordBounds.check(record, of: cluster)
             spec = record
             specRevision = revision
+            specStored = revision
         case .rule:
             let record = try RecordCodec.read(ClusterRule.self, from: bytes)
             try RecordBounds.check(record)
@@ -104,6 +107,7 @@ extension Planet.ClusterRecords {
         case .spec:
             spec = former.spec
             specRevision = former.specRevision
+            specStored = former.specStored
         case .rule:
             rule = former.rule
             ruleRevision = former.ruleRevision
@@ -116,6 +120,15 @@ extension Planet.ClusterRecords {
     }
 
     mutating func delete(_ part: ClusterPart) { keep(part, of: Self()) }
+
+    /// These, with the spec that could be read last, where the present one is of a newer program.
+    public func withReadableSpec(of former: Self?) -> Self {
+        guard spec == nil, specStored != 0, let former, former.spec != nil else { return self }
+        var records = self
+        records.spec = former.spec
+        records.specRevision = former.specRevision
+        return records
+    }
 
     /// Without what comes with the cluster's own part of the planet.
     var secretsOnly: Self {

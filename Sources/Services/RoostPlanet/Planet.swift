@@ -125,6 +125,10 @@ public struct Planet: Hashable, Sendable {
             update.unreadable[entry.key] = "\(error)"
             unreadable.insert(entry.key)
             if let former { keep(key, of: former) }
+            // It is there all the same.
+            if case .cluster(let name, .spec) = key {
+                clusters[name, default: .init()].specStored = entry.modified.number
+            }
         }
     }
 

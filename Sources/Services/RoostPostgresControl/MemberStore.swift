@@ -24,15 +24,18 @@ struct MemberStore: Sendable {
         }
         var planet = Planet()
         _ = planet.apply(.listing(listing))
-        if let records = planet.clusters[caller.cluster], let rule = records.rule {
+        // A spec that a newer program has written takes no member its rule.
+        let records = planet.clusters[caller.cluster]?
+            .withReadableSpec(of: watcher.read { $0.clusters[caller.cluster] })
+        if let records, let rule = records.rule {
             noted.note(KnownRule(rule: rule, revision: records.ruleRevision), since: number)
         }
         // What was just read counts more than what was heard before.
-        var secrets = planet.clusters[caller.cluster]?.secrets ?? watcher.read { $0.clusters[caller.cluster]?.secrets }
+        var secrets = records?.secrets ?? watcher.read { $0.clusters[caller.cluster]?.secrets }
         if secrets == nil {
             secrets = try await store.record(ClusterSecrets.self, at: StoreKeys.secrets(caller.cluster))?.record
         }
-        return (planet.clusters[caller.cluster], secrets)
+        return (records, secrets)
     }
 
     /// - Parameter revision: the rule that it replaces.
@@ -120,17 +123,19 @@ struct MemberStore: Sendable {
     }
 
     /// A cluster that was destroyed stays destroyed: a record that comes late is not taken for one of a new cluster of
-    /// the same name.
+    /// the same name. What its spec says is none of this: a newer program may have written it.
     private func isThere() async throws(Refusal) -> Transaction.Compare {
         let key = StoreKeys.clusterSpec(caller.cluster)
-        if let records = watcher.read({ $0.clusters[caller.cluster] }), records.spec != nil {
-            return .modified(key: key, equals: Revision(records.specRevision))
+        if let known = watcher.read({ $0.clusters[caller.cluster]?.specStored }), known != 0 {
+            return .modified(key: key, equals: Revision(known))
         }
         // A member that has just been made is there before this host follows its cluster.
-        guard let stored = try await store.record(ClusterSpec.self, at: key) else {
+        let stored: Listing
+        do { stored = try await store.read(.key(key), at: nil) } catch { throw Refusal(store: error) }
+        guard let spec = stored.entries.first else {
             throw Refusal(.notFound, "cluster \(caller.cluster) not found")
         }
-        return .modified(key: key, equals: stored.revision)
+        return .modified(key: key, equals: spec.modified)
     }
 
     private func put(

@@ -229,7 +229,7 @@ struct ConfinementTests {
             _ = try await workshop.shell(
                 launch.id, "for f in hosts hostname resolv.conf; do echo more >> /etc/$f; done")
             #expect(try await workshop.shell(launch.id, "cat /etc/hosts").hasSuffix("more\n"))
-            // Nor do they give anybody on the host the rights of their owner.
+            // Nor do they give anybody in the machine the rights of their owner.
             let mounted = try await workshop.shell(launch.id, "cat /proc/self/mounts").split(separator: "\n")
                 .map { $0.split(separator: " ") }.filter { $0.count > 3 && $0[1].hasPrefix("/etc/") }
             #expect(mounted.count == MachineSpec.etcFiles.count)
@@ -238,6 +238,16 @@ struct ConfinementTests {
                 #expect(options.contains("nosuid") && options.contains("nodev") && options.contains("rw"), "\(mount)")
             }
             let folders = workshop.runtime.folders(launch.id)
+            // And on the host nobody but root comes to them.
+            var folder = folders.etc
+            var keepsOut = false
+            while folder.count > 1 {
+                var status = stat()
+                try #require(lstat(folder, &status) == 0)
+                if status.st_uid == 0, status.st_mode & 0o077 == 0 { keepsOut = true }
+                folder = String(folder[..<(folder.lastIndex(of: "/") ?? folder.startIndex)])
+            }
+            #expect(keepsOut, "\(folders.etc)")
             #expect(try FolderListing.names(in: folders.etc) == ["hostname", "hosts", "resolv.conf"])
             for name in try FolderListing.names(in: folders.run) { #expect(!MachineSpec.etcFiles.contains(name)) }
         }

@@ -226,7 +226,8 @@ struct LoopVolumesTests {
         }
     }
 
-    @Test("A volume whose file has lost its end is not written to, and says so", arguments: [4096, 1 << 20])
+    @Test(
+        "A volume whose file has lost its end is not written to, and says so", arguments: [0, 512, 4095, 4096, 1 << 20])
     func cutOff(left: Int) async throws {
         try await Pool.with { pool in
             let id = Pool.newID()

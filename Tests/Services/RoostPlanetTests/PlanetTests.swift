@@ -161,7 +161,10 @@ import Testing
             #expect(planet.unreadable == [entry.key])
             #expect(planet.hosts == before.hosts)
             #expect(planet.apps == before.apps && planet.addresses == before.addresses)
-            #expect(planet.clusters == before.clusters, "\(entry.key)")
+            // Of a spec is known that it is there.
+            var clusters = before.clusters
+            if case .cluster(let name, .spec) = StoreKey(entry.key) { clusters[name]?.specStored = 6 }
+            #expect(planet.clusters == clusters, "\(entry.key)")
             planet = before
         }
     }

@@ -296,6 +296,55 @@ import Testing
         #expect(try await !door.change(elected(try name(2), after: call), over: next), "once")
     }
 
+    @Test("A spec that only a newer program can read takes no member its store", arguments: [false, true])
+    func specOfANewerVersion(isFollowed: Bool) async throws {
+        let world = try await ready()
+        defer { world.remove() }
+        let door = try await door(world, 2)
+        let running = isFollowed ? Task { try await door.watcher.run() } : nil
+        defer { running?.cancel() }
+        func hears(_ body: @Sendable (Planet.ClusterRecords) -> Bool) async throws {
+            guard isFollowed else { return }
+            let isHeard = try await poll(for: .seconds(10)) {
+                door.watcher.heard(world.cluster).map(body) == true ? true : nil
+            }
+            try #require(isHeard == true)
+        }
+        try await hears { $0.spec != nil }
+        let before = try await records(world)
+        let revision = try await world.store.commit(
+            Transaction(
+                then: [
+                    .put(
+                        key: StoreKeys.clusterSpec(world.cluster), value: Array(#"{"shape":"round"}"#.utf8), lease: nil)
+                ])
+        ).revision
+        try await hears { $0.specStored == revision.number }
+        var report = try #require(before.reports[try name(2)])
+        report.sequence = 99
+        try await door.report(report)
+        let rule = try #require(before.rule)
+        var call = rule
+        call.recruitment = Recruitment(epoch: rule.epoch.next, proposer: try name(2), reason: .leaderSilent)
+        #expect(try await door.change(call, over: before.ruleRevision))
+        // What it was is all that is known of it, where that is known.
+        if isFollowed {
+            let view = try await door.read()
+            #expect(view.spec == before.spec && view.rule == call)
+        } else {
+            #expect(await code { _ = try await door.read() } == .notFound)
+        }
+        // A cluster that is gone is gone.
+        _ = try await world.store.commit(
+            Transaction(then: [.delete(.key(StoreKeys.clusterSpec(world.cluster)))]))
+        report.sequence = 100
+        #expect(
+            try await world.store.read(.key(StoreKeys.report(world.cluster, try name(2))), at: nil).entries.count == 1)
+        _ = await code { try await door.report(report) }
+        let last = try await world.store.record(MemberReport.self, at: StoreKeys.report(world.cluster, try name(2)))
+        #expect(last?.record.sequence == 99)
+    }
+
     @Test("What a host of this version does not know of a rule is not a member's to write or to take away")
     func fieldsOfANewerVersion() async throws {
         struct Newer: Encodable {

@@ -150,6 +150,30 @@ import Testing
         }
     }
 
+    @Test("Of a thing that is not known, that it is nowhere is said only by who reaches all hosts or the store")
+    func nowhere() async throws {
+        try await PlanetUnderTest.run(["ams1", "iad1", "sin1"]) { planet in
+            let near = try planet["ams1"]
+            _ = try await near.call("POST /v1/apps", #"{"name":"shop"}"#)
+            let lines = ["GET /v1/apps/shop/machines/0123456789abcd", "GET /v1/apps/shop/volumes/vol_0123456789abcdef"]
+            func expect(_ status: Int) async throws {
+                for line in lines {
+                    let reply = try await near.call(line)
+                    #expect(reply.status == status, "\(line): \(reply.text)")
+                    if status == 503 { #expect(reply.text.contains("sin1") && !reply.text.contains("iad1")) }
+                }
+            }
+            try await expect(404)
+            near.mesh.away.withLock { _ = $0.insert(planet.hosts.keys.first { $0.text == "sin1" } ?? near.name) }
+            try await expect(404)
+            planet.leave.go()
+            defer { planet.leave.comeBack() }
+            try await expect(503)
+            near.mesh.away.withLock { $0 = [] }
+            try await expect(404)
+        }
+    }
+
     @Test("A refusal comes over another host as it was given, with its code and the caller's request id")
     func refusals() async throws {
         try await PlanetUnderTest.run(["ams1", "iad1"]) { planet in
