@@ -45,4 +45,9 @@ public struct AnnouncementStatus: Hashable, Sendable {
         self.announced = announced
         self.sessions = sessions
     }
+
+    /// Announced as well, and somebody hears it: an edge without neighbours is reached by its own addresses.
+    var leadsClients: Bool {
+        announced == .healthy && (sessions.isEmpty || sessions.contains(where: \.isEstablished))
+    }
 }

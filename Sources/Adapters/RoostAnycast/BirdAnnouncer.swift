@@ -25,6 +25,8 @@ public final class BirdAnnouncer: Service {
         var link: GuardLink?
         var status: AnnouncementStatus?
         var heardAt = Moment.zero
+        /// Since when each status has said that clients are led here.
+        var leadsSince: Moment?
         /// Whom BIRD runs as; nil is root.
         var user: String?
     }
@@ -94,6 +96,16 @@ public final class BirdAnnouncer: Service {
                         .sorted { $0.uplink < $1.uplink })
             }
             return status
+        }
+    }
+
+    /// Whether clients have been led here all this time: announced, and to a neighbour that listens, where there are any. An
+    /// edge that ends again and again, or has just come, is none to rely on.
+    public func hasLed(for time: Duration) -> Bool {
+        state.withLock { state in
+            let now = BootClock.now()
+            guard let since = state.leadsSince, now - state.heardAt < Self.silenceMax else { return false }
+            return now - since >= time
         }
     }
 
@@ -169,6 +181,7 @@ public final class BirdAnnouncer: Service {
             state.withLock { state in
                 state.link = nil
                 state.status = nil
+                state.leadsSince = nil
             }
         }
         var silentSince = BootClock.now()
@@ -180,6 +193,7 @@ public final class BirdAnnouncer: Service {
                     defer {
                         state.status = status
                         state.heardAt = silentSince
+                        state.leadsSince = status.leadsClients ? state.leadsSince ?? silentSince : nil
                     }
                     return state.status
                 }

@@ -8,6 +8,7 @@ import RoostMesh
 import RoostModel
 import RoostPlanet
 import RoostPostgresControl
+import RoostRoutes
 import RoostTelemetry
 import RoostWire
 import ServiceLifecycle
@@ -85,6 +86,9 @@ final class EdgeAssembly: Sendable {
 
     /// Somebody stopped it, and nobody has started it since.
     var isStopped: Bool { toggle.isStopped }
+
+    /// Clients come to it, and have for a while.
+    var isReliedOn: Bool { announcer.hasLed(for: EdgeOrders.steadyMin) }
 
     var services: [any Service] { [announcer, keeper, routing, capabilities] }
 

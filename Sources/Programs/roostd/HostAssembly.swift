@@ -58,7 +58,7 @@ struct HostAssembly {
         let host = configuration.host
         let peers = PeerClient(port: configuration.api.tcpPort, credential: token.credential(of: host))
         let dispatch = PlanetDispatch(agent: agent, peers: peers)
-        let apps = AppDirectory(store: store) { app in watcher.read { $0.networks(of: app) } }
+        let apps = AppDirectory(store: store) { watcher.networks(of: $0) }
         let view = PlanetView(
             agent: agent, watcher: watcher, peers: peers,
             reachability: Reachability(mesh: mesh, host: host, region: configuration.region), apps: apps)
@@ -132,6 +132,8 @@ struct HostAssembly {
     private static func orders(to edge: EdgeAssembly?, of agent: HostAgent, _ view: PlanetView) -> EdgeOrders {
         EdgeOrders(view: view) {
             edge.map { !$0.isStopped } ?? false
+        } isReliedOn: {
+            edge?.isReliedOn ?? false
         } set: { state throws(Refusal) in
             try await set(edge, to: state, of: agent)
         }
@@ -201,7 +203,7 @@ struct HostAssembly {
         ClusterDirectory(
             store: store, prefixes: configuration.anycastPrefixes,
             keepsSecretsApart: { [host = configuration.host] in SecretsMover.keepsApart(on: host, in: watcher) },
-            networks: { app in watcher.read { $0.networks(of: app) } },
+            networks: { watcher.networks(of: $0) },
             published: { app in watcher.read { $0.members(of: app) } },
             makeSecrets: { try await Self.makeSecrets(cluster: $0, address: $1) })
     }

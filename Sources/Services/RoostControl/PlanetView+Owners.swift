@@ -1,6 +1,7 @@
 import RoostHost
 public import RoostModel
 import RoostPlanet
+import RoostStore
 import Synchronization
 
 /// Whose a machine or a volume is.

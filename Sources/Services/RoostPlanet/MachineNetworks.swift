@@ -3,7 +3,7 @@ public import RoostModel
 /// Networks that machines of the planet are in, by what their hosts say. The store may know fewer: one that went back does
 /// not have what was made since.
 public struct MachineNetworks: Hashable, Sendable {
-    /// No machine's network has a higher number.
+    /// No network that was ever heard of has a higher number, whether machines are known to be in it or not.
     public var highest: NetworkNumber
     /// The one network that all machines of the app are in, none of which belongs to a feature.
     public var ofApp: NetworkNumber?
@@ -25,13 +25,30 @@ extension Planet {
         return found
     }
 
-    /// As of all that was heard so far.
-    public func networks(of app: AppName) -> MachineNetworks {
-        let highest = hosts.values.lazy.flatMap { $0.machines.lazy.map(\.network) }.max()
+    /// As of all that is known now.
+    func networks(of app: AppName) -> MachineNetworks {
+        let highest = highestNetwork(in: [.all])
         let machines = machines(of: app)
         let own = Set(machines.map(\.network))
         let isFree = machines.allSatisfy { $0.owner == nil }
-        return MachineNetworks(highest: highest ?? .hosts, ofApp: isFree && own.count == 1 ? own.first : nil)
+        return MachineNetworks(highest: highest, ofApp: isFree && own.count == 1 ? own.first : nil)
+    }
+
+    /// Of the apps, and of the machines, that these changes are about.
+    func highestNetwork(in changes: Set<PlanetChange>) -> NetworkNumber {
+        var highest = NetworkNumber.hosts
+        for change in changes {
+            switch change {
+            case .app(let name): highest = max(highest, apps[name]?.network ?? .hosts)
+            case .machine(let id, _): highest = max(highest, machine(id)?.network ?? .hosts)
+            case .host(let name): highest = max(highest, hosts[name]?.machines.map(\.network).max() ?? .hosts)
+            case .all:
+                highest = max(highest, hosts.values.lazy.flatMap { $0.machines.lazy.map(\.network) }.max() ?? .hosts)
+                highest = max(highest, apps.values.lazy.map(\.network).max() ?? .hosts)
+            case .connection, .volume, .address, .cluster, .operation: break
+            }
+        }
+        return highest
     }
 }
 

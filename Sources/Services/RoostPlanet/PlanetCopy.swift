@@ -69,6 +69,8 @@ struct PlanetCopy: Sendable {
                     CREATE TABLE IF NOT EXISTS entries
                     (key TEXT PRIMARY KEY, value BLOB NOT NULL, modified INTEGER NOT NULL) WITHOUT ROWID
                     """)
+            try database.execute(
+                sql: "CREATE TABLE IF NOT EXISTS last_numbers (what TEXT PRIMARY KEY, number INTEGER NOT NULL)")
             // Reads every page: one that is broken shows now.
             _ = try Row.fetchOne(database, sql: "SELECT sum(length(value) + modified) FROM entries")
         }
@@ -85,8 +87,21 @@ struct PlanetCopy: Sendable {
         }
     }
 
-    func write(_ changes: Changes) throws {
+    /// The highest number of a network that this host has heard of; what the store says now is no part of that.
+    func lastNetwork() throws -> NetworkNumber {
+        let number = try database.read { database in
+            try Int64.fetchOne(database, sql: "SELECT number FROM last_numbers WHERE what = 'network'")
+        }
+        return NetworkNumber(UInt32(clamping: number ?? 0))
+    }
+
+    func write(_ changes: Changes, lastNetwork: NetworkNumber = .hosts) throws {
         let hadSecret = try database.write { database in
+            try database.execute(
+                sql: """
+                    INSERT INTO last_numbers VALUES ('network', ?)
+                    ON CONFLICT (what) DO UPDATE SET number = max(number, excluded.number)
+                    """, arguments: [Int64(lastNetwork.number)])
             var hadSecret = false
             for listed in changes.listings { hadSecret = try Self.write(listed, in: database) || hadSecret }
             for (key, entry) in changes.records {

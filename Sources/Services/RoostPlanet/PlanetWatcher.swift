@@ -22,6 +22,9 @@ public final class PlanetWatcher: Service, Sendable {
     private struct State {
         var planet: Planet
         var following: FollowedParts
+        /// Of all networks that were ever heard of the one with the highest number. A store that went back knows fewer until
+        /// hosts have told it of their machines again, and a number is never used again.
+        var lastNetwork: NetworkNumber
         /// How often this part was listed, or was not heard any more; of parts with records of clusters.
         var listings: [PlanetPart: UInt64] = [:]
 
@@ -53,18 +56,22 @@ public final class PlanetWatcher: Service, Sendable {
         rule = CopyRule(keepsIdentities: parts.contains(.identities))
         formerFile = stateFolder + "/planet.json"
         var planet = Planet()
+        var lastNetwork = NetworkNumber.hosts
         var opened: PlanetCopy?
         do {
             let disk = try PlanetCopy(path: stateFolder + "/planet.sqlite", rule: rule)
             var entries = try disk.entries()
             if entries.isEmpty { entries = FormerCopy.entries(in: formerFile).compactMap(rule.kept) }
             planet.apply(.listing(Listing(entries: entries, revision: .absent)))
+            lastNetwork = max(try disk.lastNetwork(), planet.highestNetwork(in: [.all]))
             opened = disk
         } catch {
             logger.error("there is no copy of the planet on disk", metadata: ["error": "\(error)"])
         }
         disk = opened
-        state = Mutex(State(planet: planet, following: FollowedParts(parts.union(PlanetPart.common))))
+        state = Mutex(
+            State(
+                planet: planet, following: FollowedParts(parts.union(PlanetPart.common)), lastNetwork: lastNetwork))
         turns.continuation.yield()
     }
 
@@ -73,6 +80,15 @@ public final class PlanetWatcher: Service, Sendable {
 
     /// Looks at the planet without taking it away: what is looked up comes out, and the next change waits for it.
     public func read<Value: Sendable>(_ body: (Planet) -> Value) -> Value { state.withLock { body($0.planet) } }
+
+    /// What is known of the machines that there are, for a new app of this name.
+    public func networks(of app: AppName) -> MachineNetworks {
+        state.withLock { state in
+            var networks = state.planet.networks(of: app)
+            networks.highest = max(networks.highest, state.lastNetwork)
+            return networks
+        }
+    }
 
     /// All parts that are followed have been heard in this process and were not lost since.
     public var isLive: Bool { state.withLock { $0.following.isLive } }
@@ -194,6 +210,7 @@ public final class PlanetWatcher: Service, Sendable {
             default: break
             }
             var update = state.planet.apply(event, of: feed.part)
+            state.lastNetwork = max(state.lastNetwork, state.planet.highestNetwork(in: update.changes))
             let (isOther, replaced) = state.following.note(feed, isHeard: event != .interrupted)
             if isOther { update.changes.insert(.connection) } else { update.changes.remove(.connection) }
             // In the order of the planet's own changes.
@@ -256,8 +273,9 @@ public final class PlanetWatcher: Service, Sendable {
         let removesFormer = desk.hasFormer && hasHeard
         guard !changes.isEmpty || removesFormer else { return false }
         do {
+            let lastNetwork = state.withLock { $0.lastNetwork }
             try await BlockingCall.run { [formerFile, changes] () throws(any Error) in
-                try disk.write(changes)
+                try disk.write(changes, lastNetwork: lastNetwork)
                 // It has the secrets of the whole planet in it.
                 if removesFormer { try DurableFile.remove(formerFile) }
             }

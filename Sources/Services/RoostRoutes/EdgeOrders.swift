@@ -11,34 +11,39 @@ import Synchronization
 public final class EdgeOrders: Sendable {
     private let view: PlanetView
     private let isServing: @Sendable () -> Bool
+    private let isReliedOn: @Sendable () -> Bool
     private let set: @Sendable (EdgeRequest.State) async throws(Refusal) -> Void
     /// Orders to stop this host's edge that are being judged or carried out.
     private let stops = Atomic<Int>(0)
 
     static let answerMax = Duration.seconds(2)
+    /// An edge that clients have come to for less time than this may be one that ends again and again.
+    public static let steadyMin = Duration.seconds(3)
 
     /// - Parameters:
     ///   - isServing: whether this host is an edge that nobody has stopped, by the edge itself.
+    ///   - isReliedOn: whether clients are led to it, and have been for ``steadyMin``.
     ///   - set: throws on a host that is no edge.
     public init(
-        view: PlanetView, isServing: @escaping @Sendable () -> Bool,
+        view: PlanetView, isServing: @escaping @Sendable () -> Bool, isReliedOn: @escaping @Sendable () -> Bool,
         set: @escaping @Sendable (EdgeRequest.State) async throws(Refusal) -> Void
     ) {
         self.view = view
         self.isServing = isServing
+        self.isReliedOn = isReliedOn
         self.set = set
     }
 
     /// What a host tells another one of its edge.
     struct Standing: Hashable, Codable {
-        /// It lets clients in, and no order to stop it is under way.
+        /// It lets clients in, they come to it, and no order to stop it is under way.
         var stays: Bool
     }
 
     /// - Note: orders are looked at first: one that ended in between has stopped the edge by then.
     var standing: Standing {
         let isStopping = stops.load(ordering: .sequentiallyConsistent) > 0
-        return Standing(stays: isServing() && !isStopping)
+        return Standing(stays: isServing() && isReliedOn() && !isStopping)
     }
 
     func carryOut(_ wish: EdgeRequest) async throws(Refusal) {
@@ -50,7 +55,8 @@ public final class EdgeOrders: Sendable {
             throw Refusal(
                 .failedPrecondition,
                 "the edge of \(view.host) is the last one that is known to go on letting clients in: without it no client "
-                    + "reaches this planet; with \"force\" (--force) it is stopped all the same")
+                    + "reaches this planet. Another one counts when it has been well and announced for "
+                    + "\(Self.steadyMin.words). With \"force\" (--force) it is stopped all the same")
         }
         try await set(.stopped)
     }

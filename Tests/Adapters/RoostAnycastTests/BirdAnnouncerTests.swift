@@ -184,9 +184,12 @@ import Testing
                 #expect(await announcer.status().sessions.map(\.uplink) == ["aurora", "bore-alis_2"])
                 // Nothing is announced before somebody says that all is well.
                 #expect(try network.providers.allSatisfy { try !network.isAnnounced(to: $0) })
+                #expect(!announcer.hasLed(for: .zero))
 
                 health.set(.healthy)
                 #expect(try await network.waitUntil(announced: true))
+                let leads = try await poll(for: .seconds(5)) { announcer.hasLed(for: .milliseconds(100)) ? true : nil }
+                #expect(leads == true && !announcer.hasLed(for: .seconds(3600)))
                 let plain = try network.route(at: network.providers[0])
                 #expect(plain.contains("BGP.as_path: 65101\n"))
                 #expect(!plain.contains("65535"))

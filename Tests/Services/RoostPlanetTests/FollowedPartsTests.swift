@@ -193,6 +193,56 @@ import Testing
         #expect(watcher.planet.clusters.isEmpty && !watcher.hears(shop))
     }
 
+    @Test("Of networks the highest number that was ever heard of is remembered, whatever the store says later")
+    func lastNetwork() async throws {
+        let store = try SQLiteStore(path: folder.path + "/store.sqlite", logger: logger)
+        func put(app name: String, _ number: UInt32) async throws {
+            let name = try AppName(name)
+            try await put(
+                store, StoreKeys.app(name),
+                AppRecord(
+                    name: name, network: NetworkNumber(number), networkName: try NetworkName(name.text), createdAt: 1,
+                    owner: nil))
+        }
+        func delete(_ key: String) async throws {
+            _ = try await store.commit(Transaction(then: [.delete(.key(key))]))
+        }
+        func knows(_ watcher: PlanetWatcher, _ number: UInt32) -> Bool {
+            watcher.networks(of: shop).highest == NetworkNumber(number)
+        }
+        try await put(app: "one", 1)
+        var host = try StoredRecords.host(named: "ams-9", machines: 1, layout: .whole)
+        host.machines[0].network = NetworkNumber(12)
+        let (machine, folder) = (host, folder.path)
+        do {
+            let watcher = PlanetWatcher(store: store, stateFolder: folder, logger: logger)
+            let running = Task { try await watcher.run() }
+            defer { running.cancel() }
+            func wait(for number: UInt32) async throws {
+                #expect(try await poll(for: .seconds(10)) { knows(watcher, number) ? true : nil } == true, "\(number)")
+            }
+            try await wait(for: 1)
+            try await put(app: "two", 7)
+            try await wait(for: 7)
+            try await put(store, StoreKeys.host(host.host), machine)
+            try await wait(for: 12)
+            // As after a store that went back: both are gone from it.
+            try await delete(StoreKeys.host(host.host))
+            try await delete(StoreKeys.app(try AppName("two")))
+            let isGone = try await poll(for: .seconds(10)) {
+                watcher.planet.hosts.isEmpty && watcher.planet.apps.count == 1 ? true : nil
+            }
+            #expect(isGone == true && knows(watcher, 12))
+            let isKept = try await poll(for: .seconds(10)) {
+                let copy = try PlanetCopy(path: folder + "/planet.sqlite", rule: CopyRule(keepsIdentities: false))
+                return try copy.entries().count == 1 && copy.lastNetwork() == NetworkNumber(12) ? true : nil
+            }
+            #expect(isKept == true)
+        }
+        // Neither by a program that starts when the store has gone back.
+        #expect(knows(PlanetWatcher(store: ToldStore(), stateFolder: folder, logger: logger), 12))
+    }
+
     static func spec(_ name: AppName) throws -> ClusterSpec {
         ClusterSpec(
             name: name, address: try IPv4Address("203.0.113.7"), volumeSize: .gibibytes(1), guest: MachineGuest(),

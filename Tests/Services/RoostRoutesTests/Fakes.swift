@@ -153,9 +153,15 @@ final class FakeMesh: Mesh {
 
 /// An edge that takes some time to drain, as real ones do.
 final class FakeEdge: Sendable {
-    private let state = Mutex((isServing: true, isDraining: false, isHeld: false))
+    private let state = Mutex((isServing: true, isDraining: false, isHeld: false, isReliedOn: true))
 
     var isServing: Bool { state.withLock { $0.isServing } }
+    /// Clients come to it.
+    var isReliedOn: Bool { state.withLock { $0.isReliedOn } }
+
+    /// It hangs, ends again and again, or nobody hears that it is there; or all that is over.
+    func fail(_ fails: Bool) { state.withLock { $0.isReliedOn = !fails } }
+
     /// It was told to stop, and has not stopped yet.
     var isDraining: Bool { state.withLock { $0.isDraining } }
 

@@ -110,6 +110,8 @@ import Testing
                     reachability: near.view.reachability, apps: AppDirectory(store: planet.store))
                 let orders = EdgeOrders(view: view) {
                     edge.isServing
+                } isReliedOn: {
+                    edge.isReliedOn
                 } set: { state throws(Refusal) in
                     await edge.set(state)
                 }
@@ -121,6 +123,22 @@ import Testing
             #expect(await !isStopped(.unavailable))
             #expect(await !isStopped(.failed))
             #expect(await isStopped(.notFound))
+        }
+    }
+
+    @Test("An edge that hangs, or that nobody hears of, is none that goes on letting clients in")
+    func failing() async throws {
+        try await run(["ams1", "iad1"], edges: ["ams1", "iad1"]) { planet in
+            let (ams, iad) = (try planet["ams1"], try planet["iad1"])
+            ams.edge?.fail(true)
+            let refused = try await iad.call(Self.line("iad1"), Self.stop)
+            #expect(refused.status == 412 && refused.text.contains("--force"), "\(refused.text)")
+            #expect(iad.edge?.isServing == true)
+            // It may be stopped itself: the other one is there.
+            #expect(try await ams.call(Self.line("ams1"), Self.stop).status == 200)
+            #expect(try await ams.call(Self.line("ams1"), Self.start).status == 200)
+            ams.edge?.fail(false)
+            #expect(try await iad.call(Self.line("iad1"), Self.stop).status == 200)
         }
     }
 

@@ -203,6 +203,8 @@ struct HostUnderTest: Sendable {
     private static func orders(to edge: FakeEdge?, of agent: HostAgent, _ view: PlanetView) -> EdgeOrders {
         EdgeOrders(view: view) {
             edge?.isServing ?? false
+        } isReliedOn: {
+            edge?.isReliedOn ?? false
         } set: { state throws(Refusal) in
             guard let edge else { throw Refusal(.failedPrecondition, "no edge") }
             await edge.set(state)
