@@ -196,7 +196,7 @@ import Testing
     @Test("Of networks the highest number that was ever heard of is remembered, whatever the store says later")
     func lastNetwork() async throws {
         let store = try SQLiteStore(path: folder.path + "/store.sqlite", logger: logger)
-        func put(app name: String, _ number: UInt32) async throws {
+        func make(_ name: String, _ number: UInt32) async throws {
             let name = try AppName(name)
             try await put(
                 store, StoreKeys.app(name),
@@ -210,7 +210,7 @@ import Testing
         func knows(_ watcher: PlanetWatcher, _ number: UInt32) -> Bool {
             watcher.networks(of: shop).highest == NetworkNumber(number)
         }
-        try await put(app: "one", 1)
+        try await make("one", 1)
         var host = try StoredRecords.host(named: "ams-9", machines: 1, layout: .whole)
         host.machines[0].network = NetworkNumber(12)
         let (machine, folder) = (host, folder.path)
@@ -222,7 +222,7 @@ import Testing
                 #expect(try await poll(for: .seconds(10)) { knows(watcher, number) ? true : nil } == true, "\(number)")
             }
             try await wait(for: 1)
-            try await put(app: "two", 7)
+            try await make("two", 7)
             try await wait(for: 7)
             try await put(store, StoreKeys.host(host.host), machine)
             try await wait(for: 12)
