@@ -12,7 +12,7 @@ extension OCIImageStore {
     private static let imagePrefix = "sha256-"
     private static let usePrefix = ".use-"
     private static let lockSuffix = ".lock"
-    private static let removingPrefix = ".removing-"
+    static let removingPrefix = ".removing-"
     private static let unpackingPrefix = ".unpacking-"
     private static let pullingPrefix = ".pulling-"
 
@@ -98,7 +98,7 @@ extension OCIImageStore {
             let name = Self.imagePrefix + image.hex
             let folder = "\(directory)/\(name)"
             guard try isOnlyOwner(), try Self.lastUse(at: folder + "/image.json") == image.lastUse,
-                try !MountTable.current().mounts.contains(where: { $0.type == "overlay" && $0.options.contains(name) })
+                try !Self.isRunFrom(image.hex)
             else { return false }
             guard rename(folder, directory + "/" + Self.removingPrefix + image.hex) == 0 else {
                 throw SystemError("rename", folder)
@@ -107,6 +107,12 @@ extension OCIImageStore {
             unlink(path)
             return true
         }
+    }
+
+    /// Whether a machine's root is on the image.
+    static func isRunFrom(_ hex: String) throws(SystemError) -> Bool {
+        let name = imagePrefix + hex
+        return try MountTable.current().mounts.contains { $0.type == "overlay" && $0.options.contains(name) }
     }
 
     // MARK: - What was cut off

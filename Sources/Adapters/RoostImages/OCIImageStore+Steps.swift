@@ -27,12 +27,19 @@ extension OCIImageStore {
         return try await body(lock)
     }
 
+    /// - Returns: nil also where there is something else than a record: what a disk has lost part of is made anew.
     func read<Value: Decodable & Sendable>(_ type: Value.Type, from path: String, _ image: ImageReference)
         async throws(RuntimeError) -> Value?
     {
         do {
             return try await BlockingCall.run { () throws(JSONFileError) in try JSONFile.read(type, from: path) }
-        } catch { throw failed("read the record of", image, error) }
+        } catch {
+            let code = (error.cause as? SystemError)?.code
+            guard code == nil || code == ENOTDIR else { throw failed("read the record of", image, error) }
+            logger.error(
+                "an image's record is damaged, and made anew", metadata: ["image": "\(image)", "error": "\(error)"])
+            return nil
+        }
     }
 
     func write(_ value: some Encodable & Sendable, to path: String, _ image: ImageReference) async throws(RuntimeError)

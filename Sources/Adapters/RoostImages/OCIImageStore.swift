@@ -106,7 +106,7 @@ public struct OCIImageStore: ImageStore {
             try await removeFolder(half, image, lock)
             do throws(RuntimeError) {
                 try await unpack(descriptor, of: layout, into: half, image, lock)
-                try await publish(half, as: digest, image)
+                try await publish(half, as: digest, image, lock)
             } catch {
                 try? await removeFolder(half, image, lock)
                 throw error
@@ -224,16 +224,50 @@ public struct OCIImageStore: ImageStore {
         }
     }
 
-    private func publish(_ half: String, as digest: ImageDigest, _ image: ImageReference) async throws(RuntimeError) {
+    private func publish(
+        _ half: String, as digest: ImageDigest, _ image: ImageReference, _ lock: FileLock
+    ) async throws(RuntimeError) {
         // The name must not reach the disk before the files do.
         try await command("flush", image, .failed, Command("sync", ["-f", half], deadline: Self.unpackDeadline))
         let final = folder(digest)
+        try await clearPlace(of: digest, image, lock)
         try await report("publish", image) { () throws(SystemError) in
             // To flush it may have taken minutes.
             try Self.noteUse(at: half + "/image.json")
             guard rename(half, final) == 0 else { throw SystemError("rename to", final) }
             try DurableFile.flushFolder(directory)
         }
+    }
+}
+
+extension OCIImageStore {
+    /// What is in an image's place without a record that can be read is no image: a disk has lost part of it. It makes way,
+    /// unless a machine runs from it. To be called by who has the image's lock and has found it not ready.
+    private func clearPlace(
+        of digest: ImageDigest, _ image: ImageReference, _ lock: FileLock
+    ) async throws(RuntimeError) {
+        let final = folder(digest)
+        let aside = "\(directory)/\(Self.removingPrefix)\(digest.hex)"
+        try await removeFolder(aside, image, lock)
+        let isFree = try await report("publish", image) { () throws(SystemError) -> Bool in
+            var status = stat()
+            guard lstat(final, &status) == 0 else {
+                guard errno == ENOENT else { throw SystemError("look at", final) }
+                return true
+            }
+            guard try !Self.isRunFrom(digest.hex) else { return false }
+            let isFolder = status.st_mode & S_IFMT == S_IFDIR
+            guard (isFolder ? rename(final, aside) : unlink(final)) == 0 else { throw SystemError("set aside", final) }
+            return true
+        }
+        guard isFree else {
+            throw RuntimeError(
+                code: .failed, operation: "unpack", subject: image.description,
+                cause:
+                    "\(final) on the host is damaged, and a machine runs from it: stop the machines of this image, then "
+                    + "start them again")
+        }
+        try await removeFolder(aside, image, lock)
     }
 }
 

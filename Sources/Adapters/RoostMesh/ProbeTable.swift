@@ -27,6 +27,8 @@ struct ProbeTable: Sendable {
         /// Not before; with the next small one.
         var fullSizeDue: Moment
         var carriesSmallPacketsOnly = false
+        /// Since when small ones arrive. What was lost while they did not says nothing of size.
+        var carriesSince: Moment?
     }
 
     /// Every peer gets so few of them that a host with fifty peers sends 8 kB a second: one to ten small ones at most.
@@ -145,8 +147,13 @@ struct ProbeTable: Sendable {
         targets.indices.compactMap { index in
             targets[index].fullSize.expire(at: now)
             let small = targets[index].statistics
-            guard small.probesSettled > 0, small.loss < Self.smallLossMax else { return nil }
-            let isSo = targets[index].fullSize.lostInARow >= Self.fullSizeLostMin
+            guard small.probesSettled > 0, small.loss < Self.smallLossMax else {
+                targets[index].carriesSince = nil
+                return nil
+            }
+            let since = targets[index].carriesSince ?? now
+            targets[index].carriesSince = since
+            let isSo = targets[index].fullSize.lostInARow(since: since) >= Self.fullSizeLostMin
             guard isSo != targets[index].carriesSmallPacketsOnly else { return nil }
             targets[index].carriesSmallPacketsOnly = isSo
             return (targets[index].peer.host, isSo)

@@ -135,10 +135,10 @@ public struct PathStatistics: Sendable {
     /// Of the window's probes, those whose fate is known.
     public var probesSettled: Int { probes.count { $0.state != .waiting } }
 
-    /// Probes lost without one answered after them.
-    public var lostInARow: Int {
+    /// Probes lost without one answered after them, of those that were sent from this moment on.
+    public func lostInARow(since begin: Moment = .zero) -> Int {
         var count = 0
-        for probe in probes.reversed() {
+        for probe in probes.reversed() where probe.sentAt >= begin {
             switch probe.state {
             case .waiting: continue
             case .lost: count += 1

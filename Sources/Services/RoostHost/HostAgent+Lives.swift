@@ -86,7 +86,6 @@ extension HostAgent {
     }
 
     private func log(_ news: MachineNews, of row: MachineRow) {
-        Metric.machineEvents.add(news.kind.rawValue)
         var metadata = fields(of: row)
         if let exit = news.exit {
             metadata["exit_code"] = "\(exit.exitCode)"

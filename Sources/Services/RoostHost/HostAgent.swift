@@ -278,7 +278,13 @@ public actor HostAgent {
             machines: machines, volumes: volumes, removingMachines: forgotten, renouncing: renounced)
         for id in forgotten { machineRows[id] = nil }
         if !renounced.isEmpty { remember(renounced: renounced) }
-        for row in machines { machineRows[row.record.id] = row }
+        for row in machines {
+            let known = machineRows[row.record.id]?.events.first?.id
+            for event in row.events.prefix(while: { $0.id != known }) {
+                Metric.machineEvents.add(event.type.rawValue)
+            }
+            machineRows[row.record.id] = row
+        }
         for row in volumes { volumeRows[row.id] = row }
         changes.send(Set(machines.map { .machine($0.record.id) } + volumes.map { .volume($0.id) }))
         for id in machines.map(\.record.id) + forgotten { signals.send(id) }

@@ -128,12 +128,13 @@ public final class LeaseWarden: Service, Sendable {
         case .nothing: return forgetGone(machine, renewedAt)
         case .running, .unknown: break
         }
-        Metric.leaseLosses.add()
         logger.error(
             "a leader's lease ran out and its member did not stop it; killing the machine",
             metadata: ["machine": "\(machine)"])
         do {
             try await kill(machine)
+            // Once, however often it was tried.
+            Metric.leaseLosses.add()
             forget(machine, renewedAt)
         } catch {
             logger.critical(

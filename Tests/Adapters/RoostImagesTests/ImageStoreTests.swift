@@ -66,6 +66,36 @@ struct ImageStoreTests {
         }
     }
 
+    private enum Damage: CaseIterable, Sendable { case emptyRecord, cutRecord, noRecord, file, link }
+
+    @Test("What a disk has lost part of is unpacked anew", arguments: Damage.allCases)
+    private func damaged(_ damage: Damage) async throws {
+        try await ImageWorkshop.with { workshop in
+            let image = try ImageReference("oci:" + (try await workshop.makeLayout(tag: "one", extra: "whole")))
+            let whole = try await workshop.images.ensure(image)
+            let folder = String(whole.rootPath.dropLast("/rootfs".count))
+            let record = folder + "/image.json"
+            switch damage {
+            case .emptyRecord: #expect(truncate(record, 0) == 0)
+            case .cutRecord: #expect(truncate(record, 5) == 0)
+            case .noRecord: #expect(unlink(record) == 0)
+            case .file, .link:
+                #expect(rename(folder, workshop.folder + "/lost") == 0)
+                if damage == .file {
+                    try DurableFile.write("nothing", to: folder)
+                } else {
+                    #expect(symlink("/nowhere", folder) == 0)
+                }
+            }
+            for store in [workshop.images, ImageWorkshop.store(in: workshop.folder)] {
+                #expect(try await store.ensure(image) == whole, "\(damage)")
+                #expect(try DurableFile.read(whole.rootPath + "/extra") == Array("whole".utf8))
+            }
+            let names = try FolderListing.names(in: workshop.images.directory).filter { !$0.hasSuffix(".lock") }
+            #expect(names.filter { $0 != "references" } == [String(folder.split(separator: "/").last ?? "")])
+        }
+    }
+
     @Test("What unpacks an image has its lock too, and keeps it when the host's process is gone")
     func lentLock() async throws {
         try await ImageWorkshop.with { workshop in

@@ -176,6 +176,29 @@ struct MeshPartsTests {
         #expect(largest == 1452, "as WireGuard sends a packet of 1420 bytes: 16 of header, 16 of tag")
     }
 
+    /// A host that was away for a while, by whatever it was, is behind the path that it was behind before.
+    @Test(arguments: [3, 12, 25, 60, 600]) func anOutageSaysNothingOfSizes(seconds: Int) throws {
+        let (here, there) = (AgreementKey(), AgreementKey())
+        let theirs = try #require(ProbeSeal(own: there, peer: here.publicText))
+        let seal = try #require(ProbeSeal(own: here, peer: there.publicText))
+        let peer = try UnderlayEndpoint("198.18.1.2:51821")
+        var table = ProbeTable(datagramBytes: 1452)
+        table.setTargets(
+            [ProbeTarget(host: try HostName("host1"), endpoint: peer, publicKey: there.publicText, seal: seal)],
+            now: .zero)
+        let outage = 600..<600 + seconds * 10
+        for tenth in 0..<outage.upperBound + 600 {
+            let now = Moment.zero + .milliseconds(100) * tenth
+            for sent in table.takeDue(now: now) where !outage.contains(tenth) {
+                var answer = try #require(theirs.opened(sent.bytes))
+                answer.kind = .answer
+                let arrival = now + .milliseconds(3)
+                _ = table.receive(theirs.sealed(answer), from: peer, arrival: arrival, now: arrival)
+            }
+            #expect(table.takeTurns(now: now).isEmpty, "\(tenth)")
+        }
+    }
+
     @Test func changesTouchOnlyWhatDiffers() throws {
         func peer(_ host: String, key: String, endpoint: String, machines: [String]) throws -> MeshPeer {
             MeshPeer(

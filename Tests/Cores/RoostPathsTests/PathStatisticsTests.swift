@@ -89,7 +89,7 @@ struct PathStatisticsTests {
         path.run(probes: 60)
         path.lossBack = 1
         path.run(probes: 10)
-        #expect(path.statistics.lostInARow >= 5)
+        #expect(path.statistics.lostInARow() >= 5)
         #expect(path.statistics.loss >= 0.1)
         path.run(probes: 60)
         #expect(path.statistics.loss == 1)
@@ -132,7 +132,7 @@ struct PathStatisticsTests {
         #expect(statistics.loss == 1)
         #expect(statistics.answer(number, at: .zero + .seconds(3)) == .late)
         #expect(statistics.loss == 0)
-        #expect(statistics.lostInARow == 0)
+        #expect(statistics.lostInARow() == 0)
     }
 }
 

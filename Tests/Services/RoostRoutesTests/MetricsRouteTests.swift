@@ -35,7 +35,9 @@ import Testing
                     families.value("roost_api_call_seconds_count", ["method": "POST", "route": "/v1/apps"]) == 2)
                 #expect(families.value("roost_machines", ["state": "started"]) == 1)
                 #expect(families.value("roost_machines", ["state": "stopped"]) == 0)
+                #expect(families.value("roost_machine_events_total", ["event": "launch"]) == 1)
                 #expect(families.value("roost_machine_events_total", ["event": "start"]) == 1)
+                #expect(families.value("roost_machine_events_total", ["event": "stop"]) == 0)
                 #expect(families.value("roost_machine_launch_seconds_count", ["result": "ok"]) == 1)
                 #expect(families.value("roost_machine_attach_seconds_count", [:]) == 1)
                 let commits = ["operation": "commit", "result": "ok"]
@@ -43,6 +45,19 @@ import Testing
                 #expect(before >= 2)
                 #expect(families.value("roost_store_watch_lag_seconds_count", [:]) ?? 0 >= 1)
                 #expect(families.value("roost_store_live", [:]) == 1)
+
+                // Also what is ordered, and once each.
+                #expect(try await host.call("POST \(machine)/restart").status == 200)
+                #expect(try await host.call("POST \(machine)/stop").status == 200)
+                #expect(try await host.call("GET \(machine)/wait?state=stopped&timeout=60").status == 200)
+                let ended = try StrictExposition.parse(try await host.call("GET /metrics").text)
+                let events = try await host.call("GET \(machine)/events").text
+                for kind in ["launch", "start", "restart", "stop", "exit"] {
+                    let count = events.components(separatedBy: #""type":"\#(kind)""#).count - 1
+                    #expect(
+                        count > 0 && ended.value("roost_machine_events_total", ["event": kind]) == Double(count),
+                        "\(kind)")
+                }
 
                 _ = try await host.call("POST /v1/apps", #"{"name":"bank"}"#)
                 let later = try StrictExposition.parse(try await host.call("GET /metrics").text)
