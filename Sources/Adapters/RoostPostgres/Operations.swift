@@ -214,8 +214,13 @@ final class Operations: Sendable {
         case .discard: try await instance.discard()
         case .tryRewind(let leader, let epoch):
             return try await reaching(leader, epoch, view) { source, settings in
-                let why = try await self.instance.tryRewind(to: source, settings, view.secrets, within: limit)
-                return why.map { .impossible($0) } ?? .done
+                func obstacle() async throws -> String? {
+                    try await self.instance.tryRewind(to: source, settings, view.secrets, within: limit)
+                }
+                guard try await obstacle() != nil else { return .done }
+                // A leader that stopped meanwhile has cut it off: it says nothing of the data then.
+                if let away = try await self.obstacle(to: source, view) { return .unreachable("\(leader): \(away)") }
+                return try await obstacle().map { .impossible($0) } ?? .done
             }
         case .rewind(let leader, let epoch):
             return try await reaching(leader, epoch, view) { source, settings in
