@@ -53,7 +53,8 @@ import Testing
                 let ended = try StrictExposition.parse(try await host.call("GET /metrics").text)
                 let events = try await host.call("GET \(machine)/events").text
                 for kind in ["launch", "start", "restart", "stop", "exit"] {
-                    let count = events.components(separatedBy: #""type":"\#(kind)""#).count - 1
+                    let count =
+                        events.split(separator: #""type":"\#(kind)""#, omittingEmptySubsequences: false).count - 1
                     #expect(
                         count > 0 && ended.value("roost_machine_events_total", ["event": kind]) == Double(count),
                         "\(kind)")
