@@ -46,13 +46,14 @@ enum FilesystemCheck {
         let file = open(device, O_RDONLY | O_CLOEXEC)
         guard file >= 0 else { throw SystemError("open", device) }
         defer { close(file) }
+        let end = lseek(file, 0, SEEK_END)
+        guard end >= 0 else { throw SystemError("measure", device) }
+        // Of one that ends in its first block nothing can be read, and that is no error of reading.
+        guard end >= off_t(LoopDevice.sectorSize) else { return .cutOff(size: nil) }
         var bytes = [UInt8](repeating: 0, count: 1024)
         let count = bytes.withUnsafeMutableBytes { pread(file, $0.baseAddress, 1024, off_t(superblockOffset)) }
         guard count >= 0 else { throw SystemError("read the superblock of", device) }
-        // A device with less than that ends before it: that is no error of reading.
-        guard count == 1024 else { return .cutOff(size: nil) }
-        let end = lseek(file, 0, SEEK_END)
-        guard end >= 0 else { throw SystemError("measure", device) }
+        guard count == 1024 else { throw SystemError("read the superblock of", device, code: EIO) }
         return verdict(superblock: bytes, room: UInt64(end))
     }
 

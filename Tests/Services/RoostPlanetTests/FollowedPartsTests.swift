@@ -212,7 +212,10 @@ import Testing
         }
         try await make("one", 1)
         var host = try StoredRecords.host(named: "ams-9", machines: 1, layout: .whole)
-        host.machines[0].network = NetworkNumber(12)
+        let one = host.machines[0]
+        host.machines[0] = MachineRecord(
+            id: one.id, name: one.name, app: one.app, region: one.region, state: one.state, instance: one.instance,
+            config: one.config, network: NetworkNumber(12), createdAt: 1, updatedAt: 1)
         let (machine, folder) = (host, folder.path)
         do {
             let watcher = PlanetWatcher(store: store, stateFolder: folder, logger: logger)
