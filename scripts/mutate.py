@@ -189,9 +189,22 @@ MUTATIONS = [
         "guard timeline == parent + 1 else", "guard timeline > parent else",
         "LeaderDialogueTests/aPromotionThatEndedElsewhereIsGivenUp"),
     Mutation(
+        "a leader leads by what its host knows, whoever the members are", CORE + "FailoverMember+Vouched.swift",
+        "return (rule.changes ?? 0) == (state.membership?.changes ?? 0) && state.asked == nil", "return true",
+        "VouchedDialogueTests/aLeaderThatMayHaveOtherMembersWaits"),
+    Mutation(
+        "a member follows by what its host knows, whatever its disk says", CORE + "FailoverMember+Vouched.swift",
+        "let reign = rule.history.last, last.isSame(as: reign),", "rule.history.last != nil, last.epoch > .none,",
+        "VouchedDialogueTests/whatTheDiskDoesNotBearOutIsNotBelieved"),
+    Mutation(
+        "a step of the members is asked for before that is on disk", CORE + "FailoverMember+Members.swift",
+        "save { $0.asked = Membership(of: next) }", "_ = next", "VouchedDialogueTests/aStepThatIsAskedForIsOnDiskBefore"),
+    Mutation(
+        "a word of another process's life shows its age by this one's", CORE + "BeatMark.swift",
+        "mark.life == life, mark.number <= last", "mark.number <= last", "BeatMarkTests/whatIsNamedShowsWhenItWasSent"),
+    Mutation(
         "a lease counts from its answer", CORE + "FailoverMember+Store.swift",
-        "leaseUntil = max(leaseUntil ?? .zero, beat.askedAt + timings.lease)",
-        "leaseUntil = max(leaseUntil ?? .zero, max(beat.askedAt, now) + timings.lease)",
+        "renewed(asOf: beat.askedAt)", "renewed(asOf: max(beat.askedAt, now))",
         "LeaderDialogueTests/theLeaseCountsFromTheSending"),
     Mutation(
         "a Postgres that hangs is waited for a minute", CORE + "FailoverTimings.swift",

@@ -25,19 +25,26 @@ final class BeatPost: Sendable {
         var seal: BeatSeal?
         var known: [MemberName: BeatAcquaintance] = [:]
         var sent: UInt64 = 0
+        /// When.
+        var times: BeatTimes
+
+        init(life: UInt64) { times = BeatTimes(of: life) }
     }
 
-    private let life = UInt64.random(in: 1...UInt64.max)
+    private let life: UInt64
     private let port: UInt16
     private let cluster: KnownCluster
     private let logger: Logger
-    private let state = Mutex(State())
+    private let state: Mutex<State>
 
     /// - Parameter port: the same at every member.
     init(_ cluster: KnownCluster, port: UInt16 = BeatSocket.port, logger: Logger) {
         self.cluster = cluster
         self.port = port
         self.logger = logger
+        let life = UInt64.random(in: 1...UInt64.max)
+        self.life = life
+        state = Mutex(State(life: life))
     }
 
     /// To every other member that has a place.
@@ -45,12 +52,15 @@ final class BeatPost: Sendable {
         let view = cluster.view
         state.withLock { state in
             guard let socket = socket(&state, view), let seal = seal(&state, view) else { return }
-            for placement in view.placements where placement.member != view.member {
+            let others = view.placements.filter { $0.member != view.member }
+            // Whoever names one of them has heard it after this.
+            state.times.note(state.sent + 1, through: state.sent + UInt64(others.count), at: BootClock.now())
+            for placement in others {
                 let known = acquaintance(&state, placement.member)
                 state.sent += 1
                 let datagram = BeatDatagram(
                     beat, to: placement.member, life: life, number: state.sent, challenge: known.challenge,
-                    echo: known.echo)
+                    echo: known.echo, heard: known.heard)
                 let sealed = seal.seal(datagram.bytes)
                 socket.send(sealed, to: placement.address, port: port)
             }
@@ -58,7 +68,9 @@ final class BeatPost: Sendable {
     }
 
     /// Receives on the calling thread, as long as `goesOn`.
-    func listen(while goesOn: () -> Bool, _ hear: (MemberBeat) -> Void) {
+    ///
+    /// - Parameter hear: is told after what moment the beat was sent; nil: that is not known.
+    func listen(while goesOn: () -> Bool, _ hear: (MemberBeat, _ after: Moment?) -> Void) {
         let buffer = UnsafeMutableRawBufferPointer.allocate(
             byteCount: BeatDatagram.bytesMax + BeatSeal.bytes + 1, alignment: 8)
         defer { buffer.deallocate() }
@@ -75,16 +87,18 @@ final class BeatPost: Sendable {
                 let beat = socket.receive(into: buffer, { admit($0, from: $1, view) })
             {
                 all += 1
-                if let beat {
+                if let (said, after) = beat {
                     beats += 1
-                    hear(beat)
+                    hear(said, after)
                 }
             }
             if all == Self.datagramsMax, beats < all { usleep(UInt32(Self.floodPause.milliseconds * 1000)) }
         }
     }
 
-    private func admit(_ bytes: UnsafeRawBufferPointer, from address: IPv6Address, _ view: ClusterView) -> MemberBeat? {
+    private func admit(
+        _ bytes: UnsafeRawBufferPointer, from address: IPv6Address, _ view: ClusterView
+    ) -> (beat: MemberBeat, after: Moment?)? {
         guard let sender = view.placements.first(where: { $0.address == address })?.member, sender != view.member else {
             return nil
         }
@@ -96,7 +110,7 @@ final class BeatPost: Sendable {
             var known = acquaintance(&state, sender)
             let isOfNow = known.admits(datagram, next: .random(in: 1...UInt64.max))
             state.known[sender] = known
-            return isOfNow ? datagram.beat : nil
+            return isOfNow ? (datagram.beat, state.times.moment(of: datagram.heard)) : nil
         }
     }
 

@@ -32,7 +32,7 @@ final class EventQueue: Sendable {
         state.withLock { state in
             switch event {
             // Many of these may come, and the next one says it again.
-            case .viewed(_, by: .watch), .observed, .heard, .tick:
+            case .viewed(_, by: .watch), .viewed(_, by: .kept), .observed, .heard, .tick:
                 if state.events.count < Self.eventsMax { state.events.append(event) }
             case .viewed(_, by: .read), .readFailed, .ruleAnswered, .heartbeatAnswered, .reportAnswered,
                 .operationEnded,

@@ -52,6 +52,9 @@ public final class Member: Sendable {
     /// Somebody waits for what the next sample of Postgres says.
     private let isAwaited = Atomic(false)
     private let volumeFailed = Atomic(false)
+    /// The store has answered this process.
+    private let hasRead = Atomic(false)
+    private let hasOffered = Atomic(false)
     private let trial: VolumeTrial
 
     /// Waits for the host to say what this member is a member of, and makes ready to take part.
@@ -62,7 +65,7 @@ public final class Member: Sendable {
         var toldAt: Moment?
         while true {
             do {
-                let view = try await BlockingCall.run { () throws(any Error) in try link.read() }
+                let view = try await BlockingCall.run { () throws(any Error) in try link.readOrLast() }
                 return try Member(options, link, view, logger)
             } catch let error as HostSocketError {
                 if toldAt.map({ BootClock.now() - $0 > silenceLogged }) ?? true {
@@ -116,7 +119,7 @@ public final class Member: Sendable {
         }
         try OwnThread.start("watch") { self.watch() }
         try OwnThread.start("beats") {
-            self.beats.listen(while: { !self.events.isClosed }) { self.events.put(.heard($0)) }
+            self.beats.listen(while: { !self.events.isClosed }) { self.events.put(.heard($0, after: $1)) }
         }
         try gate.start { self.events.isClosed }
         await withTaskGroup(of: Void.self) { group in
@@ -226,7 +229,11 @@ public final class Member: Sendable {
         case .read(let number):
             later(.readFailed(number)) {
                 let asked = self.known.view.revision
-                guard let view = try? link.read() else { return .readFailed(number) }
+                guard let view = try? link.read() else {
+                    self.offerLast()
+                    return .readFailed(number)
+                }
+                self.hasRead.store(true, ordering: .relaxed)
                 self.known.learn(view, asked: asked)
                 return .viewed(StoreView(view), by: .read(number))
             }
@@ -237,6 +244,13 @@ public final class Member: Sendable {
         case .heartbeat(let beat, let revision):
             later(.heartbeatAnswered(sequence: beat.sequence, .unavailable)) {
                 .heartbeatAnswered(sequence: beat.sequence, link.renew(beat, ruleRevision: revision))
+            }
+        case .holdLease(let epoch, let since):
+            later(.tick) {
+                let age = max((BootClock.now() - since).milliseconds, 0)
+                // Said again soon, and of no use later.
+                try? link.holdLease(LeaseWord(epoch: epoch, ageMilliseconds: age))
+                return .tick
             }
         case .report(var report):
             report.detail = detail(of: report)
@@ -251,6 +265,17 @@ public final class Member: Sendable {
         case .beat(let beat): beats.send(beat)
         case .exit: break
         }
+    }
+
+    /// To a core that has heard nothing of the store yet.
+    private func offerLast() {
+        guard !hasRead.load(ordering: .relaxed), let view = try? link.last() else { return }
+        if !hasOffered.exchange(true, ordering: .relaxed) {
+            logger.notice(
+                "the store does not answer: what the host heard last counts as far as the volume bears it out")
+        }
+        known.learn(view)
+        events.put(.viewed(StoreView(view), by: .kept))
     }
 
     private var lacksRoomToStart: Bool { !instance.isRunning && instance.isShortOfRoom }

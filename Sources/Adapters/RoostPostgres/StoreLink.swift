@@ -17,6 +17,25 @@ struct StoreLink: Sendable {
         return try JSONDecoder().decode(ClusterView.self, from: Data(answer))
     }
 
+    /// What the host has heard last, where the store does not answer.
+    func last() throws -> ClusterView {
+        let answer = try socket.request("GET", "/v1/cluster/last", within: deadline)
+        return try JSONDecoder().decode(ClusterView.self, from: Data(answer))
+    }
+
+    /// Who this member is, and where the others are: as the store has it, or as the host has heard it last.
+    func readOrLast() throws -> ClusterView {
+        do { return try read() } catch {
+            if let view = try? last() { return view }
+            throw error
+        }
+    }
+
+    func holdLease(_ word: LeaseWord) throws {
+        _ = try socket.request(
+            "PUT", "/v1/cluster/lease", body: Array(try JSONEncoder().encode(word)), within: deadline)
+    }
+
     func changeRule(_ rule: ClusterRule, expectedRevision: Int64) -> StoreAnswer {
         change("rule", ChangeRuleRequest(rule: rule, expectedRevision: expectedRevision))
     }
@@ -82,6 +101,6 @@ extension StoreView {
         self.init(
             revision: view.revision, members: view.spec.members.map(\.name), rule: view.rule,
             ruleRevision: view.ruleRevision, heartbeat: view.heartbeat, reports: view.reports,
-            wallClock: WallClock.milliseconds())
+            wallClock: WallClock.milliseconds(), hostTakesWord: view.takesLeaseWord ?? false)
     }
 }

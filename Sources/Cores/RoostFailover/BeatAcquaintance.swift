@@ -10,6 +10,9 @@ public struct BeatAcquaintance: Hashable, Sendable {
     private var life: UInt64?
     private var number: UInt64 = 0
 
+    /// The last that was believed, for the other to know what this member had heard when it spoke.
+    public var heard: BeatMark? { life.map { BeatMark(life: $0, number: number) } }
+
     /// - Parameter challenge: that nobody can foresee.
     public init(challenge: UInt64) { self.challenge = challenge }
 

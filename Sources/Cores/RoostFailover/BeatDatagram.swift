@@ -4,12 +4,13 @@ public import RoostModel
 ///
 ///     1 version   1 flags (1: open, 2: misses the leader)   8 each: life, number, challenge, echo, epoch
 ///     the sender's name, the receiver's, then how many members it hears (1) and their names; a name is its length (1) and bytes
-///     1 what follows (1: a call, 2: an answer)
+///     1 what follows (1: a call, 2: an answer, 4: what was heard)
 ///     a call: 8 each: epoch, revision of the rule, revision of the rule that has it (0: not known)
 ///     an answer: 1 reigns   8 each: epoch, their digest, end, replayed   4 timeline   1 flags (1: cannot lead)
+///     what was heard: 8 each: life, number
 ///
-/// Programs of before there were calls end with the names, and pass over the rest. What follows is of a later version, and
-/// passed over. A version that changes what is here has another number.
+/// Programs of before there were calls end with the names, and pass over the rest; those of before it was said what was heard
+/// pass over that. What follows is of a later version, and passed over. A version that changes what is here has another number.
 public struct BeatDatagram: Hashable, Sendable {
     public static let version: UInt8 = 1
     /// Without the seal. It fits, with it, through every path of the mesh.
@@ -26,9 +27,13 @@ public struct BeatDatagram: Hashable, Sendable {
     public var challenge: UInt64
     /// The receiver's own challenge, as last heard; 0 before.
     public var echo: UInt64
+    /// The last of the receiver's own datagrams that the sender has heard: so this one was sent after that one. Nil: it has
+    /// heard none, or its program does not say so.
+    public var heard: BeatMark?
 
     public init(
-        _ beat: MemberBeat, to receiver: MemberName, life: UInt64, number: UInt64, challenge: UInt64, echo: UInt64
+        _ beat: MemberBeat, to receiver: MemberName, life: UInt64, number: UInt64, challenge: UInt64, echo: UInt64,
+        heard: BeatMark? = nil
     ) {
         self.beat = beat
         self.receiver = receiver
@@ -36,6 +41,7 @@ public struct BeatDatagram: Hashable, Sendable {
         self.number = number
         self.challenge = challenge
         self.echo = echo
+        self.heard = heard
     }
 
     public var bytes: [UInt8] {
@@ -56,7 +62,7 @@ public struct BeatDatagram: Hashable, Sendable {
         let heard = beat.hears.prefix(PostgresNames.membersMax)
         bytes.append(UInt8(heard.count))
         heard.forEach(append)
-        bytes.append((beat.call == nil ? 0 : 1) | (beat.answer == nil ? 0 : 2))
+        bytes.append((beat.call == nil ? 0 : 1) | (beat.answer == nil ? 0 : 2) | (self.heard == nil ? 0 : 4))
         if let call = beat.call {
             append(call.epoch.number)
             append(UInt64(bitPattern: call.revision))
@@ -69,6 +75,10 @@ public struct BeatDatagram: Hashable, Sendable {
             }
             append(answer.timeline)
             bytes.append(answer.cannotLead ? 1 : 0)
+        }
+        if let mark = self.heard {
+            append(mark.life)
+            append(mark.number)
         }
         return bytes
     }
@@ -98,7 +108,12 @@ public struct BeatDatagram: Hashable, Sendable {
             guard let answer = rest.answer() else { return nil }
             beat.answer = answer
         }
-        self.init(beat, to: receiver, life: life, number: count, challenge: challenge, echo: echo)
+        var mark: BeatMark?
+        if parts & 4 != 0 {
+            guard let life = rest.number(), let number = rest.number() else { return nil }
+            mark = BeatMark(life: life, number: number)
+        }
+        self.init(beat, to: receiver, life: life, number: count, challenge: challenge, echo: echo, heard: mark)
     }
 
     /// What is not read yet.

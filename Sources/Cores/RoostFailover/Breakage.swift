@@ -64,4 +64,12 @@ package enum Breakage: String, Hashable, Sendable, CaseIterable {
     case countsForeignAnswers
     /// Decides by the rule that members were called under, whatever it has become.
     case decidesOnMovedRule
+    /// Takes what others said at any time for what they say now, and holds its lease by that.
+    case heedsOldWords
+    /// Holds its lease by the word of one member fewer than no election can do without.
+    case heedsOneTooFew
+    /// Holds its lease also by the word of those that have promised a later epoch.
+    case heedsThePromised
+    /// Calls, and promises, although the store does not answer.
+    case callsWithoutStore
 }

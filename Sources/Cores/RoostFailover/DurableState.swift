@@ -23,6 +23,9 @@ public struct DurableState: Hashable, Sendable, Codable {
     public var opened: Reign?
     /// The last that this member knows of. Nil where the members have never changed, or its program did not keep it.
     public var membership: Membership?
+    /// What the members are if the last step that this member has asked the store for was taken: nobody may have told it. Nil:
+    /// none is open, as far as a program that keeps it has asked.
+    public var asked: Membership?
     /// The first epoch that was promised here, ``Epoch/none`` where the cluster was made here: a volume that was made
     /// later knows nothing of what the one before it had. Nil where a program that did not keep it has promised last.
     public var keptSince: Epoch?
@@ -30,7 +33,7 @@ public struct DurableState: Hashable, Sendable, Codable {
     public init(
         promised: Epoch = .none, chain: [Reign] = [], timeline: UInt32? = nil, data: DataState = .empty,
         led: Epoch = .none, opened: Reign? = nil, membership: Membership? = nil,
-        keptSince: Epoch? = nil, direct: Epoch? = nil
+        keptSince: Epoch? = nil, direct: Epoch? = nil, asked: Membership? = nil
     ) {
         self.promised = promised
         self.chain = chain
@@ -41,6 +44,7 @@ public struct DurableState: Hashable, Sendable, Codable {
         self.membership = membership
         self.keptSince = keptSince
         self.direct = direct
+        self.asked = asked
     }
 }
 

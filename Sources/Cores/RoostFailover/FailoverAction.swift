@@ -23,6 +23,10 @@ public enum FailoverAction: Hashable, Sendable {
     /// behind one another, and give each up after ``FailoverTimings/storeRequestMax``.
     case heartbeat(Heartbeat, ruleRevision: Int64)
 
+    /// Tell the host, which guards the lease of this epoch from outside, that other members' word has renewed it as of this
+    /// moment, and not the store. As often as a heartbeat, on a connection of its own; nobody waits for an answer.
+    case holdLease(Epoch, since: Moment)
+
     /// Publish what this member says of itself; answer with `.reportAnswered` and its sequence. At most one is in flight that
     /// was not given up.
     case report(MemberReport)

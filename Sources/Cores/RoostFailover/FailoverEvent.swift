@@ -11,6 +11,8 @@ public enum FailoverEvent: Hashable, Sendable {
     /// `.read`: the answer to ``FailoverAction/read``: linearizable, so not older than the moment it was asked for.
     /// `.watch`: pushed by the store; may be stale. Views older than one already seen are ignored by the core, until
     /// reads that begin one after the other agree that the store has gone back.
+    /// `.kept`: what the host had heard last, where the store does not answer: of any time. Believed only by a process that
+    /// has not heard the store yet, and only as far as what lies on the member's own disk bears it out.
     case viewed(StoreView, by: ViewSource)
 
     /// ``FailoverAction/read`` was not answered in ``FailoverTimings/storeRequestMax`` or answered with an error.
@@ -63,7 +65,10 @@ public enum FailoverEvent: Hashable, Sendable {
     /// Another member's beat, not by way of the store. The shell knows that it is that member's, that it is of now and not
     /// said again by somebody, and hands over none that was sent before one that it has handed over. What is never heard
     /// is no fault: members' programs may be of before there were beats.
-    case heard(MemberBeat)
+    ///
+    /// `after`: it was said after this moment of the shell's own clock, however long it was on its way, since it names a beat
+    /// that this member sent then; nil: the other does not say what it has heard, or it has heard nothing lately.
+    case heard(MemberBeat, after: Moment? = nil)
 
     /// The machine is asked to stop (SIGTERM). The core hands over or stops Postgres, then answers with
     /// ``FailoverAction/exit``. Bounded by ``FailoverTimings/farewellMax``.
@@ -86,6 +91,7 @@ public enum ViewSource: Hashable, Sendable {
     /// With the number of the ``FailoverAction/read(_:)`` that it answers: one that was given up may be answered late.
     case read(ReadNumber)
     case watch
+    case kept
 }
 
 /// What the core needs of the cluster's records.
@@ -101,10 +107,13 @@ public struct StoreView: Hashable, Sendable {
     public var reports: [MemberReport]
     /// What the member's own wall clock said when it was handed over, in milliseconds: for what ends by itself.
     public var wallClock: Int64
+    /// The member's host, which ends a leader's machine when its lease is over, takes the leader's word that other members
+    /// have renewed it. False: only the store's answers count there, and so here.
+    public var hostTakesWord: Bool
 
     public init(
         revision: Int64, members: [MemberName], rule: ClusterRule?, ruleRevision: Int64, heartbeat: Heartbeat?,
-        reports: [MemberReport], wallClock: Int64 = 0
+        reports: [MemberReport], wallClock: Int64 = 0, hostTakesWord: Bool = true
     ) {
         self.revision = revision
         self.members = members
@@ -113,6 +122,7 @@ public struct StoreView: Hashable, Sendable {
         self.heartbeat = heartbeat
         self.reports = reports
         self.wallClock = wallClock
+        self.hostTakesWord = hostTakesWord
     }
 }
 

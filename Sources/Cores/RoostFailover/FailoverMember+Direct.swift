@@ -40,14 +40,17 @@ extension FailoverMember {
 
     /// Writes the recruitment to the store and says it to the others, who need not wait for the store.
     mutating func callDirectly(_ rule: ClusterRule, _ now: Moment) {
-        guard ruleChange == nil, now >= ruleChangeDueAt, let revision = view?.ruleRevision else { return }
+        guard ruleChange == nil, now >= ruleChangeDueAt, mayBeDecided(now), let revision = view?.ruleRevision else {
+            return
+        }
         callForSilence(rule, now)
         summon(by: name, revision, rule, now)
     }
 
     /// A call counts for whoever misses the leader too: one that is merely cut off takes nobody from a leader that is well.
     mutating func heedCalls(_ rule: ClusterRule, _ now: Moment) {
-        guard summons == nil, listening.missesLeader, mayCall(under: rule, now), let revision = view?.ruleRevision,
+        guard summons == nil, listening.missesLeader, mayCall(under: rule, now), mayBeDecided(now),
+            let revision = view?.ruleRevision,
             let caller = listening.hearing.voices.first(where: { voice in
                 guard let call = voice.beat.call, voice.beat.member != rule.leader else { return false }
                 return call.revision == revision && call.epoch == rule.epoch.next
@@ -56,6 +59,9 @@ extension FailoverMember {
         else { return }
         summon(by: caller.beat.member, revision, rule, now)
     }
+
+    /// While the store is away nobody is chosen, and a promise cannot be taken back: the leader could be heard again.
+    private func mayBeDecided(_ now: Moment) -> Bool { isStoreThere(now) || breakage == .callsWithoutStore }
 
     private mutating func summon(by caller: MemberName, _ revision: Int64, _ rule: ClusterRule, _ now: Moment) {
         summons = Summons(

@@ -24,12 +24,14 @@ extension FailoverMember {
         stoodStillAt = now
     }
 
-    mutating func hear(_ beat: MemberBeat, _ now: Moment) {
+    mutating func hear(_ beat: MemberBeat, after: Moment?, _ now: Moment) {
         listening.hearsAnswers = false
         guard let members = view?.rule?.members, members.contains(beat.member), beat.member != name else { return }
         let former = listening.hearing.voice(of: beat.member)?.beat
         listening.hearsAnswers = former?.answer != beat.answer || former?.call != beat.call
-        listening.hearing.heard(beat, by: name, now, timings)
+        listening.hearing.heard(
+            beat, after: breakage == .heedsOldWords ? now : after, by: name, now, timings)
+        renewByWord(now)
         if beat.member == view?.rule?.leader { listening.missesLeader = false }
     }
 

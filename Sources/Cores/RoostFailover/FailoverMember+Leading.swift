@@ -212,7 +212,10 @@ extension FailoverMember {
             close(now)
             crashes += 1
             detail = reason
-            if crashes > timings.restartsMax, let rule = view?.rule, rule.members.count > 1, !isPaused(now) {
+            // Without the store nobody could take over.
+            if crashes > timings.restartsMax, let rule = view?.rule, rule.members.count > 1, !isPaused(now),
+                isStoreThere(now)
+            {
                 return standDown(reason, now)
             }
             phase = .restarting

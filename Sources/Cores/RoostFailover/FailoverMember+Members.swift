@@ -106,7 +106,10 @@ extension FailoverMember {
     }
 
     private mutating func take(_ step: MemberChange.Step, _ rule: ClusterRule, _ now: Moment) -> Bool {
-        changeRule(rule.taking(step), now)
+        let next = rule.taking(step)
+        // Before it can be so: a process that starts without the store must know.
+        save { $0.asked = Membership(of: next) }
+        changeRule(next, now)
         return true
     }
 
@@ -181,8 +184,11 @@ extension FailoverMember {
 
     /// Every later rule has them, or others that came after them.
     mutating func noteMembership(_ rule: ClusterRule) {
-        guard rule.changes ?? 0 > state.membership?.changes ?? 0 else { return }
-        save { $0.membership = Membership(of: rule) }
+        if rule.changes ?? 0 > state.membership?.changes ?? 0 { save { $0.membership = Membership(of: rule) } }
+        // It was taken, or its rule is no more: what was asked over an older one comes to nothing.
+        if let asked = state.asked, hasRead, rule.changes ?? 0 >= asked.changes || rule.change?.current == nil {
+            save { $0.asked = nil }
+        }
     }
 
     /// Why this member takes no part; nil when it does.

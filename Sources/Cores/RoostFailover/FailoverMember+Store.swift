@@ -15,9 +15,11 @@ extension FailoverMember {
             }
             hearStore(now)
         }
+        if case .kept = source { return adopt(seen, now) }
         // A new process may have lost its disk with its promises: it must not believe a stale watch.
         guard isRead || hasRead else { return }
         hasRead = true
+        goesByKept = false
         if let view, seen.revision < view.revision {
             guard isRead, isReversal(seen, askedAt: askedAt, now) else { return }
             forgetView()
@@ -104,7 +106,7 @@ extension FailoverMember {
             view = next
             // The change was possible only while nobody else had changed the rule: as good as a heartbeat.
             if change.rule.leader == name, change.rule.recruitment == nil {
-                leaseUntil = max(leaseUntil ?? .zero, change.askedAt + timings.lease)
+                renewed(asOf: change.askedAt)
             }
         case .refused, .unknown:
             readDueAt = now
@@ -137,17 +139,27 @@ extension FailoverMember {
         switch answer {
         case .applied:
             // The lease counts from before the sending: whatever took long since then is not ours.
-            leaseUntil = max(leaseUntil ?? .zero, beat.askedAt + timings.lease)
+            renewed(asOf: beat.askedAt)
         case .refused:
             readDueAt = now
-        case .denied, .unavailable, .unknown:
+        case .denied:
+            lastDeniedAt = now
+        case .unavailable, .unknown:
             break
         }
     }
 
+    private mutating func renewed(asOf moment: Moment) {
+        storeRenewedAt = max(storeRenewedAt ?? .zero, moment)
+        leaseUntil = max(leaseUntil ?? .zero, moment + timings.lease)
+    }
+
     /// Everything that is due by time alone: heartbeat, read, report.
     mutating func tend(_ now: Moment) {
-        if phase.isInOffice { renewLease(now) }
+        if phase.isInOffice {
+            renewLease(now)
+            holdByWord(now)
+        }
         readIfDue(now)
         reportIfDue(now)
         if let change = ruleChange, now - change.askedAt > timings.storeRequestMax * 2 { ruleChange = nil }

@@ -45,6 +45,8 @@ public struct FailoverMember: Sendable {
     // What the store said.
     var view: StoreView?
     var hasRead = false
+    /// It has not read yet, and what its host had heard last is borne out by what is here.
+    var goesByKept = false
     var readAskedAt: Moment?
     var lastRead = ReadNumber.none
     var readDueAt: Moment
@@ -77,6 +79,12 @@ public struct FailoverMember: Sendable {
     var beatDueAt = Moment.zero
     var beatSequence: UInt64 = 0
     var leaseUntil: Moment?
+    /// The store has last renewed it as of this moment…
+    var storeRenewedAt: Moment?
+    /// …and when this process last told its host that others have.
+    var heldAt = Moment.zero
+    /// When the host last said that this member has no lease to renew.
+    var lastDeniedAt: Moment?
 
     // Postgres.
     var lastOperation = OperationID.none
@@ -213,8 +221,8 @@ public struct FailoverMember: Sendable {
         steps.removeAll()
         noteStandstill(now)
         if event.isForTheEar, now < decideAt {
-            if case .heard(let beat) = event {
-                hear(beat, now)
+            if case .heard(let beat, let after) = event {
+                hear(beat, after: after, now)
                 if hasNewAnswers(now) { conclude(now) }
             }
         } else {
@@ -280,14 +288,14 @@ public struct FailoverMember: Sendable {
         case .volumeHangs(let since): volumeHangs(since: since)
         case .volumeFailed(let why): sayFarewell(because: why, now)
         case .terminate: sayFarewell(now)
-        case .heard(let beat): hear(beat, now)
+        case .heard(let beat, let after): hear(beat, after: after, now)
         }
     }
 
     /// What follows from all that is known. Level-triggered: it looks at facts, not at which event brought them.
     private mutating func decide(_ now: Moment) {
         if case .leaving(let farewell) = phase { return leave(farewell, now) }
-        guard hasRead, let view else { return }
+        guard hasRead || goesByKept, let view else { return }
         guard let rule = view.rule else { return found(view, now) }
         if let proof = proofOfReversal(rule) { return quarantine(because: proof, now) }
         if let why = absence(from: rule) { return standAside(because: why, now) }

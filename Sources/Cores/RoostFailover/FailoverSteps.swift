@@ -127,7 +127,7 @@ public struct FailoverSteps: Sendable {
             course = Course(epoch: rule.epoch, cause: .postgresEnded, since: now)
         case .gateAnswered(isOpen: true, failure: nil):
             if course?.isPrimary == true { course?.mark(.open, now) }
-        case .heard(let beat): if let epoch = beat.call?.epoch, call?.epoch != epoch { call = (epoch, now) }
+        case .heard(let beat, after: _): if let epoch = beat.call?.epoch, call?.epoch != epoch { call = (epoch, now) }
         case .tick, .readFailed, .heartbeatAnswered, .reportAnswered, .observed(.standby, after: _), .cannotFollow,
             .leaderLostLog, .gateAnswered, .volumeHangs, .volumeFailed, .terminate:
             break
@@ -150,7 +150,7 @@ public struct FailoverSteps: Sendable {
             // It leaves its leader by a word that is not in the rule.
             if what == .sever, let call, now - call.at < Self.callMax { calledDirectly(to: call.epoch, now) }
         case .beat(let beat): if let call = beat.call { calledDirectly(to: call.epoch, now) }
-        case .read, .heartbeat, .report, .setGate, .exit: break
+        case .read, .heartbeat, .holdLease, .report, .setGate, .exit: break
         }
     }
 

@@ -51,6 +51,9 @@ public struct FailoverTimings: Hashable, Sendable {
     /// A store that was not heard for this long was away: the leader may have been silent because of that. Longer
     /// than `doubtAfter` and the answer to a read together.
     public var storeGapMax: Duration = .milliseconds(900)
+    /// A store that was not heard for this long may be away for long: nobody calls, or is called, to another leader directly
+    /// then. More than it takes to miss a leader whose host had a member of the store on it.
+    public var storeAwayAfter: Duration = .seconds(2)
     /// Shell: give a request to the store up after this long.
     public var storeRequestMax: Duration = .seconds(2)
     /// With no news at all a member still reads this often, in case its watch died silently.

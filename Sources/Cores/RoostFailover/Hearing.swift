@@ -10,6 +10,8 @@ struct Hearing: Sendable {
         var openSince: Moment?
         /// When it last said that it hears this member.
         var mutualAt: Moment?
+        /// What it said last of what it has promised, it said after this moment; nil: nobody knows when.
+        var saidAfter: Moment?
         /// How much its beats come before or after their time, smoothed.
         var jitter = Duration.zero
 
@@ -28,12 +30,15 @@ struct Hearing: Sendable {
 
     private static let turnsMax = 8
 
-    mutating func heard(_ beat: MemberBeat, by own: MemberName, _ now: Moment, _ timings: FailoverTimings) {
+    /// - Parameter after: it was said after this moment; nil: that is not known.
+    mutating func heard(
+        _ beat: MemberBeat, after: Moment?, by own: MemberName, _ now: Moment, _ timings: FailoverTimings
+    ) {
         guard let index = voices.firstIndex(where: { $0.beat.member == beat.member }) else {
             voices.append(
                 Voice(
                     beat: beat, heardAt: now, openSince: beat.isOpen ? now : nil,
-                    mutualAt: beat.hears.contains(own) ? now : nil))
+                    mutualAt: beat.hears.contains(own) ? now : nil, saidAfter: after))
             return
         }
         var voice = voices[index]
@@ -43,6 +48,8 @@ struct Hearing: Sendable {
         let early = gap < timings.beatInterval ? timings.beatInterval - gap : gap - timings.beatInterval
         // A gap is no jitter: a path that was cut is not a bad one afterwards.
         if gap < limit { voice.jitter = (voice.jitter * 7 + early) / 8 }
+        // Of one epoch the latest counts, and of another what was said before does not.
+        voice.saidAfter = beat.epoch == voice.beat.epoch ? [voice.saidAfter, after].compactMap(\.self).max() : after
         voice.openSince = beat.isOpen ? (isSteady ? voice.openSince : nil) ?? now : nil
         voice.beat = beat
         voice.heardAt = now

@@ -100,16 +100,18 @@ public struct ClusterScenario: Sendable, CustomStringConvertible {
         case countsLeavers
     }
 
-    /// A fault at a set time, on whoever leads then.
+    /// A fault at a set time, on whoever leads then, or on the first of those that do not.
     public struct Scripted: Sendable {
         public var fault: Fault
         public var atSeconds: Int
         public var forSeconds: Int
+        public var isOnStandby: Bool
 
-        public init(_ fault: Fault, atSeconds: Int, forSeconds: Int) {
+        public init(_ fault: Fault, atSeconds: Int, forSeconds: Int, isOnStandby: Bool = false) {
             self.fault = fault
             self.atSeconds = atSeconds
             self.forSeconds = forSeconds
+            self.isOnStandby = isOnStandby
         }
     }
 

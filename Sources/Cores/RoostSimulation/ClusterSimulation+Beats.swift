@@ -5,7 +5,10 @@ import RoostModel
 extension ClusterSimulation {
     func sendBeat(_ beat: MemberBeat, from member: Int) {
         guard members[member].knowsBeats else { return }
-        for other in members.indices where other != member && members[other].knowsBeats {
+        let first = members[member].beatsSent + 1
+        let others = members.indices.filter { $0 != member && members[$0].knowsBeats }
+        members[member].beatTimes.note(first, through: first + UInt64(others.count) - 1, at: moment(of: member))
+        for other in others {
             var beat = beat
             if !members[member].knowsCalls || !members[other].knowsCalls {
                 beat.call = nil
@@ -15,14 +18,20 @@ extension ClusterSimulation {
             let known = members[member].acquaintances[other]
             let datagram = BeatDatagram(
                 beat, to: members[other].name, life: members[member].beatLife, number: members[member].beatsSent,
-                challenge: known.challenge, echo: known.echo)
+                challenge: known.challenge, echo: known.echo, heard: members[member].saysHeard ? known.heard : nil)
             checkBytes(of: datagram)
             carry(datagram, from: member, to: other)
         }
     }
 
     private func carry(_ datagram: BeatDatagram, from member: Int, to other: Int) {
-        guard isOpen(member, other), beatCuts[member][other] == 0, !random.chance(beatLossPercent) else { return }
+        guard isOpen(member, other), beatCuts[member][other] == 0 else {
+            if keepsCutBeats {
+                schedule(.datagram(to: other, from: member, datagram), after: random.pick(1, 4) * Self.second)
+            }
+            return
+        }
+        guard !random.chance(beatLossPercent) else { return }
         schedule(.datagram(to: other, from: member, datagram), after: delay(member, other))
         guard random.chance(beatRepeatPercent) else { return }
         let late = random.chance(50) ? random.pick(0, 300) * Self.millisecond : random.pick(1, 30) * Self.second
@@ -31,7 +40,7 @@ extension ClusterSimulation {
 
     /// What is said of a recruitment is read as it was written, and fits.
     private func checkBytes(of datagram: BeatDatagram) {
-        guard datagram.beat.call != nil || datagram.beat.answer != nil else { return }
+        guard datagram.beat.call != nil || datagram.beat.answer != nil || datagram.heard != nil else { return }
         if BeatDatagram(datagram.bytes) != datagram { fail("a datagram is not read as it was written: \(datagram)") }
     }
 
@@ -40,14 +49,14 @@ extension ClusterSimulation {
         guard members[member].core != nil,
             members[member].acquaintances[from].admits(datagram, next: random.next())
         else { return }
-        tell(member, .heard(datagram.beat))
+        tell(member, .heard(datagram.beat, after: members[member].beatTimes.moment(of: datagram.heard)))
     }
 
     /// Something befalls it between any two things that it does when it is called, or calls.
     func countDown(_ member: Int, _ event: FailoverEvent, _ actions: [FailoverAction]) {
         guard let left = members[member].actionsToLiveOnceCalled, members[member].actionsToLive == nil else { return }
         var isCalled = actions.contains { if case .beat(let beat) = $0 { beat.call != nil } else { false } }
-        if case .heard(let beat) = event, beat.call != nil { isCalled = true }
+        if case .heard(let beat, after: _) = event, beat.call != nil { isCalled = true }
         guard isCalled else { return }
         members[member].actionsToLiveOnceCalled = nil
         members[member].actionsToLive = left

@@ -6,6 +6,8 @@ extension ClusterSimulation {
     private static let inspectionInterval = 250 * millisecond
     /// Longer than the core waits, by what a supervisor that has just thawed needs to see it.
     private static let standstillMax = 12 * second
+    /// From the end of a lease until the gate is closed.
+    private static let closingMax = 500 * millisecond
 
     /// It can never be lost from now on.
     func expose(epoch: UInt64, end: UInt64) {
@@ -266,6 +268,21 @@ extension ClusterSimulation {
         if time - since > Self.standstillMax {
             fail("\(members[member].name) lets readers in, and has had no stream for long")
         }
+    }
+
+    /// Whoever renews its lease, a leader that was replaced closes when as much time has passed since then, if it can do
+    /// anything at all.
+    func checkReplaced(_ member: Int) {
+        guard !storeWentBack, members[member].gateIsOpen, let epoch = members[member].postgres.primaryEpoch,
+            time >= max(members[member].supervisorFrozenUntil, members[member].frozenUntil),
+            members[member].deferred.isEmpty,
+            let next = store.reigns.first(where: { $0.reign.epoch.number > epoch })
+        else { return }
+        let since = time - next.at
+        guard since > Int(timings.lease.milliseconds) * Self.millisecond + Self.closingMax else { return }
+        fail(
+            "\(members[member].name) is open in epoch \(epoch), \(since / Self.millisecond) ms after "
+                + "\(next.reign.leader) was chosen for a newer one")
     }
 
     /// A standby that was promoted by hand is noticed within a few samples.

@@ -332,6 +332,7 @@ extension ClusterSimulation {
         guard members[member].life == life else { return }
         schedule(.observe(member, life: life), after: pause(150, 300))
         checkStandstill(member)
+        checkReplaced(member)
         let postgres = members[member].postgres
         guard members[member].operation == nil, postgres.isConsistent, time >= members[member].frozenUntil,
             !isLateAnswer, !postgres.isHung

@@ -13,6 +13,7 @@ extension ClusterSimulation {
         members[member].lastOperation = .none
         members[member].beatLife = random.next()
         members[member].beatsSent = 0
+        members[member].beatTimes = BeatTimes(of: members[member].beatLife)
         members[member].acquaintances = members.map { _ in BeatAcquaintance(challenge: random.next()) }
         note("\(members[member].name) starts: \(members[member].durable) log \(members[member].postgres.log)")
         let life = members[member].life
@@ -74,7 +75,11 @@ extension ClusterSimulation {
         var event = event
         if case .viewed(var view, let source) = event {
             view.wallClock = wallClock
+            view.hostTakesWord = members[member].hostTakesWord
             event = .viewed(view, by: source)
+        }
+        if case .readFailed = event, members[member].hostTakesWord, let last = members[member].hostView {
+            tell(member, .viewed(last, by: .kept))
         }
         guard let actions = members[member].core?.receive(event, now: now) else { return }
         if keepsTrace { traceCore(member, event, actions.filter(\.isWorthALine)) }
@@ -132,6 +137,7 @@ extension ClusterSimulation {
         case .changeRule(let rule, let expected, let number):
             send(.rule(rule, expected: expected, number), from: member)
         case .heartbeat(let heartbeat, let revision): send(.heartbeat(heartbeat, ruleRevision: revision), from: member)
+        case .holdLease: break
         case .report(let report):
             check(report, of: member)
             send(.report(report), from: member)
@@ -257,6 +263,7 @@ extension ClusterSimulation {
         }
         members[member].watchIsPending = false
         if members[member].watchIsDirty { sendWatch(member) }
+        members[member].hostView = view
         tell(member, .viewed(view, by: .watch))
     }
 }

@@ -73,6 +73,8 @@ public final class ClusterSimulation {
     let beatLossPercent: Int
     /// So many come twice, and so many once more after long: whatever keeps them is no friend.
     let beatRepeatPercent: Int
+    /// Beats that are cut off come after seconds, instead of never.
+    let keepsCutBeats: Bool
     /// Recruitments do not reach the store until then.
     var callsLostUntil = 0
     var storeAwayUntil = 0
@@ -132,6 +134,7 @@ public final class ClusterSimulation {
         beatCuts = cuts
         beatLossPercent = random.choose([0, 0, 1, 10])
         beatRepeatPercent = random.choose([0, 0, 2, 20])
+        keepsCutBeats = random.chance(30)
         disksToLose = scenario.members / 2
         // Few kinds of fault in a run find more than all in each.
         var chosen: [ClusterScenario.Fault] = []
@@ -144,6 +147,8 @@ public final class ClusterSimulation {
         for member in names.count - older..<names.count {
             members[member].knowsCalls = false
             members[member].knowsBeats = !isBeforeBeats
+            members[member].saysHeard = false
+            members[member].hostTakesWord = false
         }
         layOut()
     }
@@ -202,7 +207,10 @@ public final class ClusterSimulation {
         case .client: writeAsClient()
         case .fault: strike()
         case .scripted(let scripted):
-            let leader = members.firstIndex { $0.name == store.view.rule?.leader } ?? 0
+            let leader =
+                members.indices.first {
+                    members[$0].isMade && (members[$0].name == store.view.rule?.leader) != scripted.isOnStandby
+                } ?? 0
             apply(scripted.fault, to: leader, for: scripted.forSeconds * Self.second)
         case .repair(let repair): mend(repair)
         case .thaw(let member): thaw(member)

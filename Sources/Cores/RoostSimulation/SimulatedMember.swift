@@ -54,6 +54,14 @@ struct SimulatedMember {
     var knowsBeats = true
     /// …and calls and answers in them.
     var knowsCalls = true
+    /// …and says what it has heard.
+    var saysHeard = true
+    /// Its host takes the word of others for a lease, and keeps for a member that starts what it has heard last.
+    var hostTakesWord = true
+    /// What its host has heard last of the store.
+    var hostView: StoreView?
+    /// When its process has sent what.
+    var beatTimes = BeatTimes(of: 0)
     /// Of its process, as its datagrams have it.
     var beatLife: UInt64 = 0
     /// In this life.

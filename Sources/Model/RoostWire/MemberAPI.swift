@@ -4,9 +4,11 @@ public import RoostModel
 // the socket which machine asks, and shows it its own cluster and nothing else.
 //
 //   GET  /v1/cluster            ClusterView, read from the store now; 503 when the store does not answer
+//   GET  /v1/cluster/last       ClusterView as the host has heard it last, of any time; 503 when it lacks a part of it
 //   GET  /v1/cluster/watch      a line of JSON (ClusterView) for every change, the present one first
 //   PUT  /v1/cluster/rule       ChangeRuleRequest  -> ChangeOutcome
 //   PUT  /v1/cluster/heartbeat  HeartbeatRequest   -> ChangeOutcome
+//   PUT  /v1/cluster/lease      LeaseWord          -> OKBody: a lease that other members have renewed; the store is not asked
 //   PUT  /v1/cluster/report     MemberReport       -> ChangeOutcome
 //   PUT  /v1/cluster/gate       GateRequest        -> OKBody: open or close the service port on this host; opened for members of
 //                                                  the present rule alone
@@ -34,11 +36,15 @@ public struct ClusterView: Hashable, Sendable, Codable {
     public var reports: [MemberReport]
     /// What the member needs of the cluster's.
     public var secrets: MemberSecrets
+    /// The host takes ``LeaseWord``: it ends no leader whose lease other members have renewed. Nil: a host of before there was
+    /// that, which goes by the store alone.
+    public var takesLeaseWord: Bool?
 
     /// Nothing is checked: the host puts together what the store has.
     public init(
         member: MemberName, revision: Int64, spec: ClusterSpec, rule: ClusterRule?, ruleRevision: Int64,
-        heartbeat: Heartbeat?, placements: [MemberPlacement], reports: [MemberReport], secrets: MemberSecrets
+        heartbeat: Heartbeat?, placements: [MemberPlacement], reports: [MemberReport], secrets: MemberSecrets,
+        takesLeaseWord: Bool? = nil
     ) {
         self.member = member
         self.revision = revision
@@ -49,11 +55,13 @@ public struct ClusterView: Hashable, Sendable, Codable {
         self.placements = placements
         self.reports = reports
         self.secrets = secrets
+        self.takesLeaseWord = takesLeaseWord
     }
 
     enum CodingKeys: String, CodingKey {
         case member, revision, spec, rule, heartbeat, placements, reports, secrets
         case ruleRevision = "rule_revision"
+        case takesLeaseWord = "takes_lease_word"
     }
 }
 
@@ -130,6 +138,25 @@ public struct HeartbeatRequest: Sendable, Codable {
     enum CodingKeys: String, CodingKey {
         case heartbeat
         case ruleRevision = "rule_revision"
+    }
+}
+
+/// Other members have said that they follow nobody later, and so renewed the lease of the leader that asks.
+public struct LeaseWord: Hashable, Sendable, Codable {
+    /// That it leads.
+    public var epoch: Epoch
+    /// So long before this was sent that was true, in milliseconds; from 0 to a lease's length.
+    public var ageMilliseconds: Int64
+
+    /// Nothing is checked; the host refuses what cannot be.
+    public init(epoch: Epoch, ageMilliseconds: Int64) {
+        self.epoch = epoch
+        self.ageMilliseconds = ageMilliseconds
+    }
+
+    enum CodingKeys: String, CodingKey {
+        case epoch
+        case ageMilliseconds = "age_ms"
     }
 }
 

@@ -304,10 +304,15 @@ enum ClusterStatus {
     private static func lastHeard(
         by host: HostName, _ spec: ClusterSpec, _ records: Planet.ClusterRecords, isBeingMade: Bool
     ) -> (ClusterBody.Status, String?) {
-        let before = verdict(spec, records, ClusterSilence(), isBeingMade: isBeingMade).0.rawValue
-        return (
-            .unheard, "host \(host) has lost the store; what it heard last is shown, the cluster was \(before) then"
-        )
+        let before = verdict(spec, records, ClusterSilence(), isBeingMade: isBeingMade).0
+        let words =
+            "host \(host) has lost the store; what it heard last is shown, the cluster was \(before.rawValue) then"
+        guard before == .ready || before == .degraded, let rule = records.rule else { return (.unheard, words) }
+        // All that this host can know of now.
+        let company =
+            rule.confirmations == 0
+            ? "" : " as long as it and \(counted(rule.confirmations, "other member")) hear each other"
+        return (.unheard, "\(words); \(rule.leader) goes on without the store\(company)")
     }
 
     /// - Parameter silence: of whom nothing was heard; those were ready once, if they say so.

@@ -33,9 +33,11 @@ struct MemberRoutes: RouteGroup {
     var routes: [APIRoute] {
         [
             APIRoute(.get, "/v1/cluster", rate: Self.rate) { try Answer.json(try await freshView(for: $0)) },
+            APIRoute(.get, "/v1/cluster/last", rate: Self.rate) { try Answer.json(try await lastView(for: $0)) },
             APIRoute(.get, "/v1/cluster/watch", rate: Self.rate) { try await watch(for: $0) },
             APIRoute(.put, "/v1/cluster/rule", rate: Self.rate) { try await changeRule($0) },
             APIRoute(.put, "/v1/cluster/heartbeat", rate: Self.rate) { try await renew($0) },
+            APIRoute(.put, "/v1/cluster/lease", rate: Self.rate) { try await holdLease($0) },
             APIRoute(.put, "/v1/cluster/report", rate: Self.rate) { try await report($0) },
             APIRoute(.put, "/v1/cluster/gate", rate: Self.rate) { call in
                 let wish = try call.decoded(GateRequest.self)
@@ -60,6 +62,22 @@ struct MemberRoutes: RouteGroup {
         return view
     }
 
+    /// For a member that starts while the store is away: it weighs this by what is on its own disk. Of a machine that is this
+    /// member by what this host knows, and by nothing else.
+    private func lastView(for call: APICall) async throws(Refusal) -> ClusterView {
+        let withServerKey = Self.needsServerKey(call.header(CallHeader.tlsEndsBefore))
+        let records = watcher.read { $0.clusters[caller.cluster] }
+        guard let records, records.placements[caller.member]?.machine == caller.machine,
+            let view = Self.view(for: caller, records, records.secrets, withServerKey: withServerKey)
+        else {
+            throw Refusal(
+                .unavailable,
+                "this host has not heard all of cluster \(caller.cluster) since its program started: the store has to answer "
+                    + "first")
+        }
+        return view
+    }
+
     /// Members' programs come with their machines' image, and stay when the host's program changes. What they say is all
     /// that tells the versions apart: it spares a program the key, and keeps it from nobody who is root in the machine.
     static func needsServerKey(_ header: String?) -> Bool { header != "edge" }
@@ -73,7 +91,7 @@ struct MemberRoutes: RouteGroup {
             ruleRevision: records.ruleRevision, heartbeat: records.heartbeat,
             placements: records.placements.values.sorted { $0.member < $1.member },
             reports: records.reports.values.sorted { $0.member < $1.member },
-            secrets: MemberSecrets(secrets, withServerKey: withServerKey))
+            secrets: MemberSecrets(secrets, withServerKey: withServerKey), takesLeaseWord: true)
     }
 
     /// A line for every change, from this host's copy of the planet.
@@ -200,6 +218,23 @@ struct MemberRoutes: RouteGroup {
             warden.noteRenewal(by: caller.machine, epoch: wish.heartbeat.epoch, requestedAt: asked)
         }
         return try Answer.json(outcome)
+    }
+
+    /// Nothing rests on it but when this host ends the caller's own machine, as with what a member reports of its Postgres.
+    private func holdLease(_ call: APICall) async throws(Refusal) -> Answer {
+        let asked = BootClock.now()
+        let word = try call.decoded(LeaseWord.self)
+        guard (0...Heartbeat.lease.milliseconds).contains(word.ageMilliseconds) else {
+            throw Refusal(
+                .invalid,
+                "age_ms is \(word.ageMilliseconds): a lease lasts \(Heartbeat.lease.milliseconds) ms, and is renewed as of a "
+                    + "moment within it")
+        }
+        try await checkPlace()
+        warden.noteRenewal(
+            by: caller.machine, epoch: word.epoch,
+            requestedAt: Moment(sinceBoot: asked.sinceBoot - .milliseconds(word.ageMilliseconds)))
+        return try Answer.ok()
     }
 
     private func report(_ call: APICall) async throws(Refusal) -> Answer {

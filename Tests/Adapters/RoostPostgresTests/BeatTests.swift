@@ -17,7 +17,7 @@ import Testing
     private final class Ear: Sendable {
         let post: BeatPost
         let name: MemberName
-        private let heard = Mutex<[MemberBeat]>([])
+        private let heard = Mutex<[(beat: MemberBeat, after: Moment?)]>([])
         private let isOver = Mutex(false)
 
         init(_ number: Int, of addresses: [IPv6Address], password: String) throws {
@@ -26,14 +26,16 @@ import Testing
                 KnownCluster(try BeatTests.view(number, addresses, password)), port: BeatTests.port,
                 logger: Logger(label: "beats"))
             try OwnThread.start("beats") {
-                self.post.listen(while: { !self.isOver.withLock { $0 } }) { beat in
-                    self.heard.withLock { $0.append(beat) }
+                self.post.listen(while: { !self.isOver.withLock { $0 } }) { beat, after in
+                    self.heard.withLock { $0.append((beat, after)) }
                 }
             }
         }
 
         func stop() { isOver.withLock { $0 = true } }
-        var beats: [MemberBeat] { heard.withLock { $0 } }
+        var beats: [MemberBeat] { heard.withLock { all in all.map { $0.beat } } }
+        /// After what moment the last was said; nil: it does not show that.
+        var lastAfter: Moment? { heard.withLock { $0.last?.after } }
 
         func say(epoch: UInt64, call: DirectCall? = nil, answer: DirectAnswer? = nil) {
             post.send(
@@ -82,6 +84,34 @@ import Testing
         }
         #expect(isHeard == true)
         #expect(first.beats.allSatisfy { $0.member == second.name })
+    }
+
+    /// Each names what it has heard, so that who hears it knows how old it is at most.
+    @Test func whatIsHeardShowsItsAge() async throws {
+        let addresses = Self.addresses(6)
+        let first = try Ear(1, of: addresses, password: "secret")
+        let second = try Ear(2, of: addresses, password: "secret")
+        defer {
+            first.stop()
+            second.stop()
+        }
+        let began = BootClock.now()
+        let isHeard = try await poll(for: .seconds(10)) { () -> Bool? in
+            first.say(epoch: 5)
+            second.say(epoch: 5)
+            return first.lastAfter == nil || second.lastAfter == nil ? nil : true
+        }
+        #expect(isHeard == true)
+        #expect(try #require(first.lastAfter) >= began)
+        // The first says nothing more: what the second says from now on may be of any time after that.
+        let silent = BootClock.now()
+        let count = first.beats.count
+        let isHeardOn = try await poll(for: .seconds(10)) { () -> Bool? in
+            second.say(epoch: 5)
+            return first.beats.count >= count + 5 ? true : nil
+        }
+        #expect(isHeardOn == true)
+        #expect(try #require(first.lastAfter) < silent)
     }
 
     /// To all others at once, with what a recruitment needs, as it was said last.

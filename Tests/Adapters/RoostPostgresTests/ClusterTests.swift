@@ -3,6 +3,7 @@ import Glibc
 import RoostFailover
 import RoostLinux
 import RoostModel
+import RoostWire
 import Testing
 
 @testable import RoostPostgres
@@ -97,6 +98,59 @@ struct ClusterTests {
             #expect(isTidy == true)
             try Self.expectOneLeaderInEachEpoch(cluster)
         }
+    }
+
+    /// For several leases, and of two standbys first one starts anew, then the other, then the primary's Postgres.
+    @Test func aPrimaryGoesOnAndItsStandbyComesBackWithoutTheStore() async throws {
+        try await Self.with("away") { cluster in
+            for number in TestCluster.numbers { try cluster.start(number) }
+            let first = try await cluster.waitUntilReady(standbys: 2, within: .seconds(120))
+            let epoch = try #require(cluster.store.rule?.epoch)
+            _ = try await cluster.query(first, "CREATE TABLE rows (row int)")
+            for number in TestCluster.numbers { cluster.store.cut(try TestCluster.name(number), true) }
+            let away = BootClock.now()
+            let standbys = TestCluster.numbers.filter { $0 != first }
+            for standby in standbys {
+                cluster.kill(standby)
+                _ = try await cluster.query(first, "INSERT INTO rows VALUES (\(standby))")
+                try cluster.start(standby)
+                try await Self.waitForStream(of: standby, at: first, cluster)
+                // A reader there, too.
+                let row = try await poll(for: .seconds(20)) { () -> String? in
+                    let row = try? await cluster.query(standby, "SELECT row FROM rows WHERE row = \(standby)")
+                    return row == "\(standby)\n" ? row : nil
+                }
+                #expect(row != nil)
+            }
+            let postmaster = try #require(TestProcess.postmaster(of: cluster.ground.layout(first)))
+            kill(postmaster, SIGKILL)
+            let isBack = try await poll(for: .seconds(30)) { () -> Bool? in
+                (try? await cluster.query(first, "INSERT INTO rows VALUES (0)")) == nil ? nil : true
+            }
+            #expect(isBack == true)
+            let isLong = try await poll(for: .seconds(30)) { () -> Bool? in
+                _ = try await cluster.query(first, "INSERT INTO rows VALUES (100)")
+                return BootClock.now() - away > .seconds(20) ? true : nil
+            }
+            #expect(isLong == true)
+            // Its host is told, which would end its machine.
+            let word = try #require(cluster.store.lease(of: try TestCluster.name(first)))
+            #expect(word.count > 10 && word.word.epoch == epoch)
+            for number in TestCluster.numbers { cluster.store.cut(try TestCluster.name(number), false) }
+            #expect(try await cluster.waitUntilReady(standbys: 2) == first)
+            #expect(cluster.store.rule?.epoch == epoch)
+            try Self.expectOneLeaderInEachEpoch(cluster)
+        }
+    }
+
+    private static func waitForStream(of standby: Int, at leader: Int, _ cluster: TestCluster) async throws {
+        let name = try TestCluster.name(standby)
+        let statement =
+            "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming' AND application_name LIKE '\(name).%'"
+        let streams = try await poll(for: .seconds(40)) { () -> Bool? in
+            try await cluster.superuser(leader, statement) == "1\n" ? true : nil
+        }
+        #expect(streams == true, "\(name) does not stream")
     }
 
     @Test func nothingConfirmedIsLostWithTheLeadersMachine() async throws {

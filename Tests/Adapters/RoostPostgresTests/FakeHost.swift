@@ -27,6 +27,8 @@ final class FakeStore: Sendable {
         var countsNoWords = false
         /// Members that the store does not answer.
         var cutOff: Set<MemberName> = []
+        /// What each said last of a lease that others have renewed, and how often it has said so.
+        var leases: [MemberName: (word: LeaseWord, count: Int)] = [:]
         /// The states that members have reported since they were last forgotten.
         var seen: [MemberName: Set<MemberReport.State>] = [:]
         /// Every rule there has been.
@@ -49,7 +51,7 @@ final class FakeStore: Sendable {
             ClusterView(
                 member: member, revision: state.revision, spec: spec, rule: state.rule,
                 ruleRevision: state.ruleRevision, heartbeat: state.heartbeat, placements: placements,
-                reports: spec.members.compactMap { state.reports[$0.name] }, secrets: secrets)
+                reports: spec.members.compactMap { state.reports[$0.name] }, secrets: secrets, takesLeaseWord: true)
         }
     }
 
@@ -110,6 +112,11 @@ final class FakeStore: Sendable {
             return ChangeOutcome(isApplied: true, revision: state.revision)
         }
     }
+
+    func note(_ word: LeaseWord, of member: MemberName) {
+        state.withLock { $0.leases[member] = (word, ($0.leases[member]?.count ?? 0) + 1) }
+    }
+    func lease(of member: MemberName) -> (word: LeaseWord, count: Int)? { state.withLock { $0.leases[member] } }
 
     func put(_ report: MemberReport) -> ChangeOutcome {
         state.withLock { state in
@@ -211,13 +218,16 @@ final class FakeHost: Sendable {
         }
     }
 
+    /// What a host answers by itself.
+    private static let withoutStore = ["PUT /v1/cluster/gate", "PUT /v1/cluster/lease", "GET /v1/cluster/last"]
+
     private func answer(_ connection: Int32, _ request: String, _ body: Data) {
-        if store.isCutOff(member), request != "PUT /v1/cluster/gate" {
+        if store.isCutOff(member), !Self.withoutStore.contains(request) {
             return send(connection, 503, Data(#"{"error":"the store does not answer"}"#.utf8))
         }
         let decoder = JSONDecoder()
         switch request {
-        case "GET /v1/cluster": reply(connection, store.view(for: member))
+        case "GET /v1/cluster", "GET /v1/cluster/last": reply(connection, store.view(for: member))
         case "GET /v1/cluster/watch": watch(connection)
         case "PUT /v1/cluster/rule":
             guard let change = try? decoder.decode(ChangeRuleRequest.self, from: body) else { break }
@@ -225,6 +235,10 @@ final class FakeHost: Sendable {
         case "PUT /v1/cluster/heartbeat":
             guard let change = try? decoder.decode(HeartbeatRequest.self, from: body) else { break }
             return reply(connection, store.renew(change))
+        case "PUT /v1/cluster/lease":
+            guard let word = try? decoder.decode(LeaseWord.self, from: body) else { break }
+            store.note(word, of: member)
+            return send(connection, 200, Data(#"{"ok":true}"#.utf8))
         case "PUT /v1/cluster/report":
             guard let report = try? decoder.decode(MemberReport.self, from: body) else { break }
             return reply(connection, store.put(report))

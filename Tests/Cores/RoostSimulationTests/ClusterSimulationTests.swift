@@ -91,7 +91,7 @@ func run(_ scenario: ClusterScenario) -> ClusterRun {
         }
     }
 
-    /// A short outage of the store moves no leader; a long one stops it, and it goes on in its epoch.
+    /// Of the store, short or long. With programs of before among the members, a long one may stop it for a while.
     @Test(arguments: [3, 15])
     func storeOutageMovesNoLeader(seconds: Int) {
         for seed in 1...50 as ClosedRange<UInt64> {

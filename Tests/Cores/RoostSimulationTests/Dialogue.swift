@@ -36,7 +36,7 @@ struct Dialogue {
     mutating func tell(_ event: FailoverEvent) -> [FailoverAction] {
         all(event).filter { action in
             switch action {
-            case .read, .report, .heartbeat, .beat: false
+            case .read, .report, .heartbeat, .holdLease, .beat: false
             case .save, .changeRule, .postgres, .setGate, .exit: true
             }
         }

@@ -15,7 +15,7 @@ import Testing
         }
         return actions.filter { action in
             switch action {
-            case .read, .report, .heartbeat, .beat: false
+            case .read, .report, .heartbeat, .holdLease, .beat: false
             case .save, .changeRule, .postgres, .setGate, .exit: true
             }
         }

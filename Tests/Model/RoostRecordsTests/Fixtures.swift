@@ -39,7 +39,8 @@ struct Fixture: Sendable, Hashable, CustomTestStringConvertible {
     static let sent: [String: Pass] = [
         "cluster-view": read(ClusterView.self), "change-rule-request": read(ChangeRuleRequest.self),
         "heartbeat-request": read(HeartbeatRequest.self), "change-outcome": read(ChangeOutcome.self),
-        "gate-request": read(GateRequest.self), "edge-greeting": read(EdgeGreeting.self),
+        "gate-request": read(GateRequest.self), "lease-word": read(LeaseWord.self),
+        "edge-greeting": read(EdgeGreeting.self),
         "edge-identity": read(EdgeIdentityBody.self), "edge-route": read(EdgeRouteBody.self),
         "edge-route-gone": read(EdgeRouteGoneBody.self), "edge-listeners": read(EdgeListenersBody.self),
         "edge-retirement": read(EdgeRetirementBody.self), "edge-report": read(EdgeReportBody.self),

@@ -23,18 +23,21 @@ import Testing
     private struct Door {
         let routes: MemberRoutes
         let watcher: PlanetWatcher
+        let warden: LeaseWarden
         let gates = Gates()
 
         init(_ world: ClusterWorld, _ machine: MachineID, _ member: MemberName, of cluster: AppName) {
             let caller = MemberRoutes.Caller(machine: machine, cluster: cluster, member: member)
             let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
             watcher = PlanetWatcher(
-                store: world.store, stateFolder: world.folder, following: [.cluster(world.cluster)], logger: logger)
+                store: world.store, stateFolder: world.folder,
+                following: [.cluster(world.cluster), .secrets(world.cluster)], logger: logger)
+            warden = LeaseWarden(
+                file: world.folder + "/leases", logger: logger, began: { _ in .unknown }, kill: { _ in })
             routes = MemberRoutes(
                 caller: caller, watcher: watcher,
                 store: MemberStore(caller: caller, watcher: watcher, store: world.store),
-                warden: LeaseWarden(
-                    file: world.folder + "/leases", logger: logger, began: { _ in .unknown }, kill: { _ in })
+                warden: warden
             ) { [gates] wish in gates.said.withLock { $0.append(wish.isOpen) } }
         }
 
@@ -55,6 +58,12 @@ import Testing
         func read() async throws -> ClusterView {
             try JSONDecoder().decode(ClusterView.self, from: try await answer(.get, "/v1/cluster", Data()))
         }
+
+        func last() async throws -> ClusterView {
+            try JSONDecoder().decode(ClusterView.self, from: try await answer(.get, "/v1/cluster/last", Data()))
+        }
+
+        func hold(_ word: LeaseWord) async throws { _ = try await put("lease", word) }
 
         func change(_ rule: ClusterRule, over revision: Int64) async throws -> Bool {
             let body = ChangeRuleRequest(rule: rule, expectedRevision: revision)
@@ -162,6 +171,51 @@ import Testing
         #expect(after.rule == before.rule && after.heartbeat == before.heartbeat)
         #expect(after.reports[try name(1)]?.sequence == 99)
         #expect(door.gates.said.withLock { $0 } == [false])
+    }
+
+    @Test(
+        "What this host has heard last is there for the machine of that member, and nothing of it before it was heard")
+    func heardLast() async throws {
+        let world = try await ready()
+        defer { world.remove() }
+        let door = try await door(world, 1)
+        let other = Door(world, try MachineID("0123456789abcd"), try name(1), of: world.cluster)
+        #expect(await code { _ = try await door.last() } == .unavailable)
+        let running = [door.watcher, other.watcher].map { watcher in Task { try await watcher.run() } }
+        defer { for task in running { task.cancel() } }
+        let view = try #require(try await poll(for: .seconds(10)) { try? await door.last() })
+        let present = try await door.read()
+        #expect(view.rule == present.rule && view.ruleRevision == present.ruleRevision)
+        #expect(view.secrets == present.secrets && view.placements == present.placements)
+        #expect(view.takesLeaseWord == true && present.takesLeaseWord == true)
+        let isHeard = try await poll(for: .seconds(10)) { other.watcher.hears(world.cluster) ? true : nil }
+        #expect(isHeard == true)
+        #expect(await code { _ = try await other.last() } == .unavailable)
+    }
+
+    @Test(
+        "A lease that other members have renewed is held at the host of the member's own machine, as of a moment within it"
+    )
+    func leaseWords() async throws {
+        let world = try await ready()
+        defer { world.remove() }
+        let door = try await door(world, 1)
+        let length = Heartbeat.lease.milliseconds
+        for age in [-1, length + 1] {
+            let word = LeaseWord(epoch: .first, ageMilliseconds: age)
+            #expect(await code { try await door.hold(word) } == .invalid)
+        }
+        #expect(door.warden.held.isEmpty)
+        let asked = BootClock.now()
+        try await door.hold(LeaseWord(epoch: .first, ageMilliseconds: 2000))
+        #expect(door.warden.held == [door.routes.caller.machine])
+        let long = Heartbeat.lease + Heartbeat.grace
+        #expect(door.warden.overdue(at: asked + (long - .milliseconds(2500))).isEmpty)
+        #expect(door.warden.overdue(at: BootClock.now() + long).map { $0.0 } == [door.routes.caller.machine])
+        let stranger = Door(world, try MachineID("0123456789abcd"), try name(1), of: world.cluster)
+        let word = LeaseWord(epoch: .first, ageMilliseconds: 0)
+        #expect(await code { try await stranger.hold(word) } == .failedPrecondition)
+        #expect(stranger.warden.held.isEmpty)
     }
 
     @Test("A member of another cluster reaches that one, and this one not at all")
