@@ -24,17 +24,18 @@ import Testing
         let routes: MemberRoutes
         let watcher: PlanetWatcher
         let gates = Gates()
+        let warden: LeaseWarden
 
         init(_ world: ClusterWorld, _ machine: MachineID, _ member: MemberName, of cluster: AppName) {
             let caller = MemberRoutes.Caller(machine: machine, cluster: cluster, member: member)
             let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
             watcher = PlanetWatcher(
                 store: world.store, stateFolder: world.folder, following: [.cluster(world.cluster)], logger: logger)
+            warden = LeaseWarden(
+                file: world.folder + "/leases", logger: logger, began: { _ in .unknown }, kill: { _ in })
             routes = MemberRoutes(
                 caller: caller, watcher: watcher,
-                store: MemberStore(caller: caller, watcher: watcher, store: world.store),
-                warden: LeaseWarden(
-                    file: world.folder + "/leases", logger: logger, began: { _ in .unknown }, kill: { _ in })
+                store: MemberStore(caller: caller, watcher: watcher, store: world.store), warden: warden
             ) { [gates] wish in gates.said.withLock { $0.append(wish.isOpen) } }
         }
 
@@ -144,6 +145,23 @@ import Testing
         #expect(try await tries(door, world) == Array(repeating: .failedPrecondition, count: 4))
         #expect(await code { _ = try await door.read() } == .failedPrecondition)
         #expect(try await written(world) == before && door.gates.said.withLock { $0.isEmpty })
+    }
+
+    @Test("That its Postgres has stopped is heard, whatever else is wrong with what a member says")
+    func stopped() async throws {
+        let world = try await ready()
+        defer { world.remove() }
+        let leader = try await door(world, 1)
+        let machine = leader.routes.caller.machine
+        leader.warden.noteRenewal(by: machine, epoch: .first, requestedAt: BootClock.now())
+        var report = try #require(try await records(world).reports[try name(1)])
+        report.sequence = RecordNumber.max + 1
+        report.role = .primary
+        #expect(await code { try await leader.report(report) } == .invalid)
+        #expect(leader.warden.held == [machine])
+        report.role = .standby
+        #expect(await code { try await leader.report(report) } == .invalid)
+        #expect(leader.warden.held.isEmpty, "or its machine would be ended")
     }
 
     @Test("One that no place names may look, report and close, and no more")
