@@ -120,7 +120,13 @@ MUTATIONS = [
         "guard try await store.isMember() else {", "guard true else {", "MemberRoutesTests/noMember"),
     Mutation(
         "a machine that is not the member's reports for it", CONTROL + "MemberRoutes.swift",
-        "_ = try await store.isPlaced()\n        warden", "warden", "MemberRoutesTests/anotherMachine"),
+        "_ = try await store.isPlaced()\n        return try Answer.json(try await store.put(MemberBounds",
+        "return try Answer.json(try await store.put(MemberBounds", "MemberRoutesTests/anotherMachine"),
+    Mutation(
+        "who says that it has stopped is heard only if all that it says is in bounds", CONTROL + "MemberRoutes.swift",
+        "        warden.noteReport(report, by: caller.machine)\n        try MemberBounds.check(report, of: caller.cluster)\n",
+        "        try MemberBounds.check(report, of: caller.cluster)\n        warden.noteReport(report, by: caller.machine)\n",
+        "MemberRoutesTests/stopped"),
     Mutation(
         "every machine is taken for the member's", CONTROL + "MemberStore.swift",
         "guard placement.machine == caller.machine else { throw Self.foreign(caller, placement) }", "",
@@ -241,6 +247,45 @@ MUTATIONS = [
         "one leads whose Postgres somebody promoted", CORE + "RecruitmentTally.swift",
         "foremost(of: answers.filter { $0.cannotLead != true })", "foremost(of: answers)",
         "RecruitmentTallyTests/oneThatDivergedCountsButDoesNotLead"),
+
+    # What is slow comes to its end, and what hangs is ended.
+    Mutation(
+        "an operation that was given up for its time has no more the next time", SHELL + "OperationClock.swift",
+        "isLate ? .timeIsOver : .byItself", "isLate ? .byItself : .byItself",
+        "OperationClockTests/whatWasGivenUpForItsTimeHasTwiceAsLongTheNextTime"),
+    Mutation(
+        "an operation that was given up for another one has taken too long", SHELL + "OperationClock.swift",
+        "guard !Task.isCancelled else {\n            noteEnd(of: operation, .givenUp)",
+        "guard !Task.isCancelled else {\n            noteEnd(of: operation, .timeIsOver)",
+        "OperationClockTests/whatWasGivenUpForAnotherHasNotTakenTooLong"),
+    Mutation(
+        "a Postgres that hangs at its start is waited for", SHELL + "OperationClock.swift",
+        "return state.start.hangs", "return false", "OperationClockTests/aPostgresThatHangsAtItsStartIsEnded"),
+    Mutation(
+        "a Postgres that waits for a disk is taken for one that hangs", SHELL + "StartWatch.swift",
+        "return stirs ? .alive : .still", "return stirs ? .still : .still",
+        "StartWatchTests/whatWaitsForOthersNeitherHangsNorIsAtWork"),
+    Mutation(
+        "a recovery that gets on is a failure", CORE + "FailoverMember+Postgres.swift",
+        "case .recovering(let reason): goesOn(reason, now)", "case .recovering(let reason): failed(reason, now)",
+        "LongStartDialogueTests/aLeadersRecoveryIsNeverGivenUpAsLongAsItIsAtWork"),
+    Mutation(
+        "a member's login is begun anew for each question", SHELL + "PostgresInstance.swift",
+        "connectDeadline: Self.controlDeadline, keepsLogin: true)",
+        "connectDeadline: Self.controlDeadline, keepsLogin: false)",
+        "SlowPostgresTests/theSupervisorsQuestionsKeepTheirLoginsAndHaveTwiceAsLong"),
+    Mutation(
+        "a question that was not answered in time has no more the next time", SHELL + "AnswerPatience.swift",
+        "            patience.note(error)\n", "            _ = error\n",
+        "SlowPostgresTests/theSupervisorsQuestionsKeepTheirLoginsAndHaveTwiceAsLong"),
+    Mutation(
+        "a session that is to be new is begun anew for each question", SHELL + "FreshSession.swift",
+        "if !isBegun { await", "if !isBegun || isBegun { await",
+        "SlowPostgresTests/aLoginThatIsToBeNewGoesOnFromQuestionToQuestion"),
+    Mutation(
+        "a stop is done with processes of Postgres left", SHELL + "PostgresInstance+Process.swift",
+        "        try await endRemains()\n        // What is left of its files", "        // What is left of its files",
+        "HangTests/nobodySaysThatAPostgresHasEndedAsLongAsAProcessOfItIsLeft"),
 
     # What Postgres is told.
     Mutation(

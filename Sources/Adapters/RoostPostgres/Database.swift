@@ -87,10 +87,17 @@ public final class Database: Sendable {
     public func query(
         _ statement: String, _ arguments: [String] = [], within deadline: Duration
     ) async throws(DatabaseError) -> [Row] {
-        // Whoever is cancelled waits for nobody: a question may have as long as the operation that asks it.
+        try await answer(to: statement, arguments, within: deadline) { true } ?? []
+    }
+
+    /// Whoever is cancelled waits for nobody: a question may have as long as the operation that asks it.
+    private func answer(
+        to statement: String, _ arguments: [String], within deadline: Duration,
+        while isWanted: @escaping @Sendable () -> Bool
+    ) async throws(DatabaseError) -> [Row]? {
         let withdrawal = Withdrawal()
         let outcome = await withTaskCancellationHandler {
-            await self.outcome(of: statement, arguments, within: deadline, unless: withdrawal)
+            await self.outcome(of: statement, arguments, within: deadline, unless: withdrawal, while: isWanted)
         } onCancel: {
             withdrawal.isDone.store(true, ordering: .relaxed)
         }
@@ -98,17 +105,27 @@ public final class Database: Sendable {
     }
 
     private func outcome(
-        of statement: String, _ arguments: [String], within deadline: Duration, unless withdrawal: Withdrawal
-    ) async -> Result<[Row], DatabaseError> {
+        of statement: String, _ arguments: [String], within deadline: Duration, unless withdrawal: Withdrawal,
+        while isWanted: @escaping @Sendable () -> Bool
+    ) async -> Result<[Row]?, DatabaseError> {
         let session = session
         do throws(DatabaseError) {
             return .success(
-                try await thread.perform { () throws(DatabaseError) in
-                    try session.query(statement, arguments, within: deadline, unless: withdrawal)
+                try await thread.perform { () throws(DatabaseError) -> [Row]? in
+                    guard isWanted() else { return nil }
+                    return try session.query(statement, arguments, within: deadline, unless: withdrawal)
                 })
         } catch {
             return .failure(error)
         }
+    }
+
+    /// - Parameter isWanted: asked right before the statement goes out, when all that was asked before has been answered.
+    /// - Returns: nil when it was not wanted any more.
+    func query(
+        _ statement: String, within deadline: Duration, while isWanted: @escaping @Sendable () -> Bool
+    ) async throws(DatabaseError) -> [Row]? {
+        try await answer(to: statement, [], within: deadline, while: isWanted)
     }
 }
 
@@ -120,18 +137,6 @@ private final class Withdrawal: Sendable {
 }
 
 extension Database {
-    /// - Parameter isWanted: asked right before the statement goes out, when all that was asked before has been answered.
-    /// - Returns: nil when it was not wanted any more.
-    func query(
-        _ statement: String, within deadline: Duration, while isWanted: @escaping @Sendable () -> Bool
-    ) async throws(DatabaseError) -> [Row]? {
-        let session = session
-        return try await thread.perform { () throws(DatabaseError) -> [Row]? in
-            guard isWanted() else { return nil }
-            return try session.query(statement, [], within: deadline)
-        }
-    }
-
     /// Sends a statement whose answer nobody waits for. It is carried out whether the connection lasts or not.
     func send(_ statement: String) async throws(DatabaseError) {
         let session = session
@@ -280,6 +285,10 @@ private final class DatabaseSession: @unchecked Sendable {
     ) throws(DatabaseError) -> [Database.Row] {
         self.withdrawal = withdrawal
         defer { self.withdrawal = nil }
+        // It may have waited behind another.
+        if withdrawal?.isDone.load(ordering: .relaxed) == true {
+            throw failure(statement, .connection("nobody waits for the answer any more"))
+        }
         let end = BootClock.now() + deadline
         try connect(until: end)
         guard let connection else { throw failure(statement, .connection("no connection")) }

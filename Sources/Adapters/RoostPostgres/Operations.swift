@@ -17,8 +17,6 @@ final class Operations: Sendable {
         /// What the leader of this epoch streams to.
         var epoch = Epoch.none
         var follower = FollowerDoubt()
-        /// How long each may take.
-        var patience: OperationPatience
     }
 
     /// An operation that clients must not see waits this long until they are kept out. It then goes on: with a host that
@@ -30,7 +28,8 @@ final class Operations: Sendable {
     private let known: KnownCluster
     private let events: EventQueue
     private let gate: GateKeeper
-    private let state: Mutex<State>
+    private let clock: OperationClock
+    private let state = Mutex(State())
     /// What a long operation has done so far, in words.
     private let done = Mutex<String?>(nil)
     /// What keeps standbys from following this leader, or this standby from following its own, in words.
@@ -43,7 +42,11 @@ final class Operations: Sendable {
         gate: GateKeeper
     ) {
         self.instance = instance
-        state = Mutex(State(patience: OperationPatience(timings)))
+        clock = OperationClock(
+            charge: .init(
+                isRunning: { instance.isRunning }, look: { instance.lookAtStart(onlyOnce: $0) },
+                end: { await instance.stop(.immediate, within: .milliseconds(500)) }),
+            timings: timings, logger: logger)
         self.logger = logger
         self.known = known
         self.events = events
@@ -71,7 +74,7 @@ final class Operations: Sendable {
             if operation.waitsForGate { await self.gate.closed(within: Self.gatePatience) }
             // What came meanwhile waits for this one to end, and may be the fence: nothing is begun that it would undo.
             guard !Task.isCancelled else { return self.ended(id, .failed("cancelled"), of: operation) }
-            let outcome = await self.carryOut(operation)
+            let outcome = await self.clock.carryOut(operation) { try await self.perform(operation, within: $0) }
             // A primary's places for senders are for its standbys. A standby keeps the connection: the next fence and
             // the next promotion begin with a question, and a new connection may take a busy computer too long.
             if operation.leavesPrimary { await self.instance.probe.disconnect() }
@@ -177,31 +180,6 @@ final class Operations: Sendable {
 
     // MARK: - Each operation
 
-    private func carryOut(_ operation: PostgresOperation) async -> OperationOutcome {
-        let limit = state.withLock { $0.patience.limit(of: operation) }
-        let began = BootClock.now()
-        do {
-            let outcome = try await withThrowingTaskGroup(of: OperationOutcome.self) { group in
-                group.addTask { try await self.perform(operation, within: limit) }
-                group.addTask {
-                    try await Task.sleep(for: limit)
-                    throw PostgresError(operation.words, "not done within \(limit.words)")
-                }
-                defer { group.cancelAll() }
-                return try await group.next() ?? .failed("cancelled")
-            }
-            state.withLock { $0.patience.ended(operation) }
-            return outcome
-        } catch {
-            // What was given up for another operation says nothing.
-            if !Task.isCancelled {
-                let isLate = BootClock.now() - began >= limit
-                state.withLock { isLate ? $0.patience.timeIsOver(for: operation) : $0.patience.ended(operation) }
-            }
-            return .failed(PostgresError.words(for: error))
-        }
-    }
-
     private func perform(_ operation: PostgresOperation, within limit: Duration) async throws -> OperationOutcome {
         let view = known.view
         switch operation {
@@ -272,8 +250,8 @@ final class Operations: Sendable {
             try await instance.confirm(by: try settings(role), view.secrets)
             await keepSlots(of: epoch, for: standbys + guests, until: end)
         case .checkpoint: try await instance.checkpoint(within: limit)
-        case .stop(let mode):
-            await instance.stop(mode, within: mode == .fast ? .seconds(4) : .milliseconds(500))
+        case .stop(.fast): await instance.stop(.fast, within: .seconds(4))
+        case .stop(.immediate): try await instance.end(.immediate, within: .milliseconds(500))
         }
         return .done
     }
@@ -370,18 +348,15 @@ final class Operations: Sendable {
     private func sever() async throws {
         let isPrimary = await instance.isPrimary()
         if instance.isRunning, instance.isLeader || isPrimary {
-            await instance.stop(.immediate, within: .milliseconds(500))
+            try await instance.end(.immediate, within: .milliseconds(500))
         }
         try await configure(.standby(upstream: nil))
         try await instance.stopFollowing()
     }
 
     private func readEnd(within limit: Duration) async throws -> OperationOutcome {
-        // One that somebody else promoted becomes a standby again, of its own log.
-        if await instance.isPrimary() { await instance.stop(.immediate, within: .milliseconds(500)) }
-        try await configure(.standby(upstream: nil))
         let reception: PostgresInstance.Reception
-        do { reception = try await received(within: limit) } catch {
+        do { reception = try await receivedAsStandby(within: limit) } catch {
             guard let found = await instance.endWithoutRoom(within: limit) else { throw error }
             logger.warning("no room to start: the end is read from the log on disk", metadata: ["why": "\(error)"])
             return .end(found.end, timeline: found.timeline, forks: try instance.forks(of: found.timeline))
@@ -397,6 +372,17 @@ final class Operations: Sendable {
             found = try await instance.endOfLog(within: limit)
         }
         return .end(found.end, timeline: found.timeline, forks: try instance.forks(of: found.timeline))
+    }
+
+    /// One that somebody else promoted becomes a standby again, of its own log.
+    private func receivedAsStandby(within limit: Duration) async throws -> PostgresInstance.Reception {
+        try await configure(.standby(upstream: nil))
+        let reception = try await received(within: limit)
+        guard case .answers = reception, try await instance.isPrimary(within: limit) else { return reception }
+        try await instance.end(.immediate, within: .milliseconds(500))
+        // What makes it a standby is written while it does not run.
+        try await configure(.standby(upstream: nil))
+        return try await received(within: limit)
     }
 
     private func promote(

@@ -76,10 +76,14 @@ extension PostgresInstance {
     /// Postgres reads the barrier first, and tells its processes before it lets anybody in: a new session that shows it is
     /// proof that all were told.
     private func waitUntilTold(until end: Moment) async throws {
+        var session = FreshSession(probe)
         let told: Bool? = try await proving(until: end) { left in
-            await probe.disconnect()
-            let rows = try? await probe.query("SHOW synchronous_standby_names", within: left)
-            return rows?.first?.first == PostgresSettings.nobodysNames ? true : nil
+            guard let rows = try? await session.query("SHOW synchronous_standby_names", within: left) else {
+                return nil
+            }
+            if rows.first?.first == PostgresSettings.nobodysNames { return true }
+            session.renew()
+            return nil
         }
         if told == nil { throw held("Postgres does not read its configuration") }
     }
@@ -131,11 +135,13 @@ extension PostgresInstance {
     /// checkpoint that is in a hurry, and that may take long. A commit of our own shows it. Nobody confirms it, and nothing
     /// ends its wait (roost_guard): it is left alone until somebody does.
     private func proveThatCommitsWait(until end: Moment) async throws {
+        var session = FreshSession(ordinary)
         let waits: Bool? = try await proving(until: end) { left in
-            await ordinary.disconnect()
-            guard let rows = try? await ordinary.query("SELECT pg_backend_pid()", within: left),
+            guard let rows = try? await session.query("SELECT pg_backend_pid()", within: left),
                 let pid = rows.first?[0].flatMap({ Int($0) })
             else { return nil }
+            // What it is left with is a commit that waits, or one that did not.
+            session.renew()
             try? await ordinary.send("SET synchronous_commit = on; SELECT pg_logical_emit_message(true, 'roost', '')")
             return try await poll(for: min(Self.trialMax, left), every: .milliseconds(5)) { () -> Bool? in
                 await isWaiting(pid, within: left) ? true : nil

@@ -21,12 +21,17 @@ extension PostgresInstance {
             throw PostgresError("stop following", error)
         }
         guard !canLogIn else { throw PostgresError("stop following", "\(layout.passwordFile) is still there") }
-        guard isRunning else { return }
+        // One whose first process has died may have left a receiver.
+        guard isRunning else { return try await endRemains() }
         try reload()
-        let isGone: Bool?
+        let isProven: Bool?
         do {
-            isGone = try await poll(for: Self.receiverDeadline, every: .milliseconds(10)) { () -> Bool? in
-                guard let receivers = try? await receivers() else { return nil }
+            isProven = try await poll(for: Self.receiverDeadline, every: .milliseconds(10)) { () -> Bool? in
+                guard let receivers = try? await receivers(),
+                    let recovery = try? await recovery(within: Self.receiverDeadline)
+                else { return nil }
+                // Somebody else has promoted it, and it has not said so before.
+                guard recovery.isInRecovery else { return false }
                 let ours = processes.seen()
                 for receiver in receivers where ours.contains(receiver) { Glibc.kill(receiver, SIGTERM) }
                 return receivers.isEmpty ? true : nil
@@ -34,14 +39,9 @@ extension PostgresInstance {
         } catch {
             throw PostgresError("stop following", error)
         }
-        guard isGone == nil else { return }
-        logger.warning("it is not known that the receiver has ended; Postgres is stopped")
-        await stop(.immediate, within: .milliseconds(500))
-        let remaining: [pid_t]
-        do throws(SystemError) { remaining = try processes.all() } catch {
-            throw PostgresError("stop following", "it cannot be seen whether Postgres has ended: \(error)")
-        }
-        guard remaining.isEmpty else { throw PostgresError("stop following", "processes of Postgres do not end") }
+        guard isProven != true else { return }
+        logger.warning("it is not known that the receiver has ended, or it is a primary; Postgres is stopped")
+        try await end(.immediate, within: .milliseconds(500))
     }
 
     /// The receivers there are. A session of a client has another type, whatever it calls itself.
@@ -257,6 +257,24 @@ extension PostgresInstance {
     func isPrimary() async -> Bool {
         guard isRunning, let recovery = try? await recovery() else { return false }
         return !recovery.isInRecovery
+    }
+
+    /// The same, asked until it answers.
+    func isPrimary(within deadline: Duration) async throws(PostgresError) -> Bool {
+        var patience = AnswerPatience(for: deadline)
+        let answer: Bool?
+        do {
+            answer = try await poll(for: deadline, every: .milliseconds(10)) { () -> Bool? in
+                guard isRunning else { throw PostgresError("see its role", exit ?? "Postgres does not run") }
+                return await ask(&patience) { (limit) async throws(DatabaseError) in
+                    try await !recovery(within: limit).isInRecovery
+                }
+            }
+        } catch { throw PostgresError("see whether Postgres is a primary", error) }
+        guard let answer else {
+            throw PostgresError("see whether Postgres is a primary", "no answer within \(deadline.words)")
+        }
+        return answer
     }
 
     /// Where each timeline of the log that ends on `timeline` begins, but the first; oldest first.

@@ -51,22 +51,35 @@ extension PostgresInstance {
         isRunning && role.confirms(like: comingUp.withLock { $0 })
     }
 
-    /// Returns when Postgres has ended: how, or nil if it was not running. Never throws: what does not end in time
-    /// is killed.
+    /// Returns when its first process has ended. Never throws: what does not end in time is killed.
     public func stop(_ mode: StopMode, within deadline: Duration) async {
-        guard let postmaster = postmaster.withLock({ $0 }) else { return }
-        postmaster.expectEnd()
-        postmaster.signal(mode == .fast ? SIGINT : SIGQUIT)
-        let ended = try? await poll(for: deadline, every: .milliseconds(10)) { postmaster.exit }
-        if ended == nil {
-            logger.warning("Postgres did not stop in time and is killed", metadata: ["after": "\(deadline.words)"])
-            kill()
-            _ = await postmaster.waitForExit()
+        guard postmaster.withLock({ $0 }) != nil else { return }
+        do { try await end(mode, within: deadline) } catch {
+            logger.warning("it is not known that Postgres has ended", metadata: ["why": "\(error)"])
         }
-        // In order, it has ended its children before itself and has taken its files away. To look for them takes a busy
-        // computer seconds, in which a successor could lead; who starts it again looks.
-        if case .code(0)? = ended { return }
-        try? await removeRemains()
+    }
+
+    /// As ``stop(_:within:)``, and proves it.
+    ///
+    /// - Throws: when a process of it is left, or may be: also one of a Postgres before.
+    public func end(_ mode: StopMode, within deadline: Duration) async throws(PostgresError) {
+        if let postmaster = postmaster.withLock({ $0 }) {
+            postmaster.expectEnd()
+            postmaster.signal(mode == .fast ? SIGINT : SIGQUIT)
+            let ended = try? await poll(for: deadline, every: .milliseconds(10)) { postmaster.exit }
+            if ended == nil {
+                logger.warning(
+                    "Postgres did not stop in time and is killed", metadata: ["after": "\(deadline.words)"])
+                kill()
+                _ = await postmaster.waitForExit()
+            }
+            // In order, it has ended its children before itself and has taken its files away. To look for them takes a busy
+            // computer seconds, in which a successor could lead; who starts it again looks.
+            if case .code(0)? = ended { return }
+        }
+        try await endRemains()
+        // What is left of its files stands in nobody's way but that of who starts it, and looks.
+        try? await removeLocks()
     }
 
     /// Kills Postgres with everything it started, now. Safe to call from any thread; does not wait.
@@ -128,14 +141,26 @@ extension PostgresInstance {
     /// A dead postmaster's children hold its shared memory until they notice; its lock files name a process number
     /// that may be another process's by now. Neither may stand in the way of the next start.
     func removeRemains() async throws {
-        let gone = try await poll(for: Self.orphansDeadline, every: .milliseconds(20)) { () -> Bool? in
-            let remaining = try? processes.all()
-            for process in remaining ?? processes.seen() { Glibc.kill(process, SIGKILL) }
-            return remaining?.isEmpty == true ? true : nil
-        }
-        guard gone != nil else {
-            throw PostgresError("end the processes of an earlier Postgres", "\(processes.seen())")
-        }
+        try await endRemains()
+        try await removeLocks()
+    }
+
+    /// Ends what is left of a Postgres whose postmaster is gone, and sees that nothing is.
+    func endRemains() async throws(PostgresError) {
+        let operation = "end the processes of an earlier Postgres"
+        let gone: Bool?
+        do {
+            gone = try await poll(for: Self.orphansDeadline, every: .milliseconds(20)) { () -> Bool? in
+                let remaining = try? processes.all()
+                for process in remaining ?? processes.seen() { Glibc.kill(process, SIGKILL) }
+                return remaining?.isEmpty == true ? true : nil
+            }
+        } catch { throw PostgresError(operation, error) }
+        guard gone == nil else { return }
+        throw PostgresError(operation, "these do not end, or it cannot be seen whether they have: \(processes.seen())")
+    }
+
+    private func removeLocks() async throws {
         try layout.remove(layout.data + "/postmaster.pid")
         let folder = layout.outside(layout.runFolder)
         try await Command("find", [folder, "-name", ".s.PGSQL.*", "-delete"]).run()

@@ -67,6 +67,32 @@ struct PostgresProcesses: Sendable {
         return place == folder || place == folder + " (deleted)"
     }
 
+    /// The running Postgres on its way up. By their titles: whoever is let in under a name that looks like one of these keeps a
+    /// Postgres that hangs from being ended, and nothing else.
+    func start() -> StartLook? {
+        guard let postmaster, let effort = try? ProcessEffort(postmaster), let numbers = try? Self.numbers() else {
+            return nil
+        }
+        var look = StartLook(postmaster: .init(pid: postmaster, effort: effort))
+        for pid in numbers {
+            guard let facts = try? ProcessFacts(pid), facts.parent == postmaster, !facts.isDead,
+                let words = try? Self.commandLine(of: pid), words.first == "postgres:"
+            else { continue }
+            // `postgres: m1: startup recovering …`, with the name of the cluster (ps_status.c, init_ps_display).
+            let title = words.drop { $0.hasSuffix(":") }
+            guard let kind = title.first, kind == "startup" || kind == "checkpointer",
+                let effort = try? ProcessEffort(pid)
+            else { continue }
+            if kind == "checkpointer" {
+                look.checkpointer = .init(pid: pid, effort: effort)
+            } else {
+                look.startup = .init(pid: pid, effort: effort)
+                look.activity = title.dropFirst().joined(separator: " ")
+            }
+        }
+        return look
+    }
+
     /// Programs that copy into this volume, and their children.
     static func copies(into layout: PostgresLayout) throws(SystemError) -> [pid_t] {
         var found: [pid_t] = []

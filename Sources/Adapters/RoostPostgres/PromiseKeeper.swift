@@ -94,7 +94,7 @@ final class PromiseKeeper: Sendable {
             report.state = .failed
             report.isStreaming = false
             report.detail = Self.words(error, instance.layout.shortage())
-            report.sequence = (report.sequence ?? 0) + 1
+            report.sequence = RecordNumber.next(own: report.sequence ?? 0, known: 0)
             state.report = report
             return report
         }

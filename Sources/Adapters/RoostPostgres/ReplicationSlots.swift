@@ -31,7 +31,7 @@ extension PostgresInstance {
     /// - Parameters:
     ///   - members: of the cluster; slots that bear other names are users'.
     ///   - isWanted: from when it is not, nothing is changed any more.
-    /// - Throws: when one of them is not as it should be. The others are.
+    /// - Throws: when one of them is not as it should be. The others are; or, where nobody waits for it any more, may be.
     func keepSlots(
         of epoch: Epoch, for standbys: [MemberName], among members: [MemberName], until end: Moment? = nil,
         while isWanted: @escaping @Sendable () -> Bool = { true }
@@ -49,11 +49,13 @@ extension PostgresInstance {
                 there.insert(name)
                 continue
             }
+            try Task.checkCancellation()
             do throws(DatabaseError) { try await drop(slot: name, until: end, while: isWanted) } catch {
                 failure = error
             }
         }
         for name in wanted where !there.contains(name) {
+            try Task.checkCancellation()
             do throws(DatabaseError) { try await make(slot: name, keepsLog: true, until: end, while: isWanted) } catch {
                 failure = error
             }
@@ -74,7 +76,10 @@ extension PostgresInstance {
         let rows = try await control.query(
             "SELECT slot_name FROM pg_replication_slots WHERE slot_type = 'physical' AND pg_is_in_recovery()",
             within: Self.controlDeadline)
-        for name in rows.compactMap({ $0[0] }) where slots.contains(name) { try await drop(slot: name) }
+        for name in rows.compactMap({ $0[0] }) where slots.contains(name) {
+            try Task.checkCancellation()
+            try await drop(slot: name)
+        }
     }
 
     /// - Parameter keepsLog: from now on; otherwise from when its member first says how far it is.

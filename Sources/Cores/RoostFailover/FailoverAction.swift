@@ -209,6 +209,37 @@ extension PostgresOperation {
 }
 
 extension PostgresOperation {
+    /// It may have to wait until a Postgres has come up.
+    public var waitsForStart: Bool {
+        switch self {
+        case .readEnd, .follow, .startPrimary: true
+        case .initialize, .clone, .exchange, .discard, .tryRewind, .rewind, .sever, .promote, .confirmBy, .checkpoint,
+            .stop:
+            false
+        }
+    }
+
+    /// Postgres follows a leader from then on.
+    public var leavesFollower: Bool {
+        switch self {
+        case .follow: true
+        case .initialize, .clone, .exchange, .discard, .tryRewind, .rewind, .sever, .readEnd, .promote, .startPrimary,
+            .confirmBy, .checkpoint, .stop:
+            false
+        }
+    }
+
+    /// When its time is over while Postgres comes further, that is no failure. One that follows may be fed by a leader that it
+    /// can never catch up with, and what it has counts for nothing before.
+    public var goesOnWhileAtWork: Bool {
+        switch self {
+        case .readEnd, .startPrimary: true
+        case .initialize, .clone, .exchange, .discard, .tryRewind, .rewind, .sever, .follow, .promote, .confirmBy,
+            .checkpoint, .stop:
+            false
+        }
+    }
+
     /// What it is, for people: 'could not …'.
     public var words: String {
         switch self {

@@ -159,6 +159,9 @@ public enum OperationOutcome: Hashable, Sendable {
     /// `readEnd`, `follow`: Postgres did not start, and the reason is proven: the data folder is no database any more.
     /// Never for whatever else keeps a Postgres from starting.
     case spoiled(String)
+    /// `readEnd`, `startPrimary`: the time is over, and Postgres is at work to come up: it has read, or used the processor,
+    /// just now. **It was left alone and goes on**; the next of the kind goes on asking it.
+    case recovering(String)
     /// It did not work, or took longer than ``OperationPatience`` has for it; the text says what was tried on what and
     /// why it failed. Whatever it started has ended.
     case failed(String)

@@ -19,6 +19,7 @@ extension FailoverMember {
             case .impossible(let reason): couldNotRewind(reason, now)
             case .noRoom(let reason): hadNoRoom(reason, now)
             case .spoiled(let reason): foundSpoiled(reason, now)
+            case .recovering(let reason): goesOn(reason, now)
             case .done, .end, .promoted: succeeded(outcome, now)
             }
         case .starting, .empty, .founding, .waiting, .claiming, .quarantined:
@@ -44,7 +45,7 @@ extension FailoverMember {
             promoted(at: switchPoint, expected: end, timeline: timeline, now)
         case (.restarting, .done): beginReign(now)
         case (_, .done), (_, .end), (_, .promoted), (_, .unreachable), (_, .impossible), (_, .noRoom), (_, .spoiled),
-            (_, .failed):
+            (_, .recovering), (_, .failed):
             failed("the operation was answered with \(outcome)", now)
         }
     }
@@ -85,6 +86,20 @@ extension FailoverMember {
         case .reading, .following: loseData(.spoiled, reason)
         case .starting, .empty, .initializing, .founding, .severing, .waiting, .cloning, .exchanging, .discarding,
             .rewinding, .claiming, .promoting, .restarting, .leading, .draining, .suspending, .quarantined, .resigning,
+            .leaving:
+            failed(reason, now)
+        }
+    }
+
+    /// What is at work to come up is no failure, however long it takes: to end it would throw away what it has done, and to
+    /// count it would end it one day.
+    private mutating func goesOn(_ reason: String, _ now: Moment) {
+        switch phase {
+        case .reading, .restarting:
+            detail = reason
+            retryAt = now
+        case .starting, .empty, .initializing, .founding, .severing, .waiting, .cloning, .exchanging, .discarding,
+            .rewinding, .following, .claiming, .promoting, .leading, .draining, .suspending, .quarantined, .resigning,
             .leaving:
             failed(reason, now)
         }

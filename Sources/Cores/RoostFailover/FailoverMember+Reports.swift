@@ -80,7 +80,7 @@ extension FailoverMember {
         var report = report(now)
         guard needsSaying(report, now) else { return }
         let known = view?.reports.first { $0.member == name }?.sequence ?? 0
-        reports.sequence = max(reports.sequence, known) + 1
+        reports.sequence = RecordNumber.next(own: reports.sequence, known: known)
         report.sequence = reports.sequence
         reports.asked = report
         reports.askedAt = now

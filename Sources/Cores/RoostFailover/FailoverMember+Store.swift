@@ -44,7 +44,9 @@ extension FailoverMember {
             }
             heardNews(now)
         }
-        if let beat = seen.heartbeat, beat.epoch == seen.rule?.epoch, beat.sequence > beatSeen {
+        if let beat = seen.heartbeat, beat.epoch == seen.rule?.epoch,
+            RecordNumber.isLater(beat.sequence, than: beatSeen)
+        {
             // The first one seen may be old.
             if beatSeen > 0 { leaderAliveAt = now }
             beatSeen = beat.sequence
@@ -170,8 +172,8 @@ extension FailoverMember {
         guard now >= beatDueAt, let view, let rule = view.rule, rule.epoch == state.promised, rule.leader == name,
             rule.recruitment == nil
         else { return }
-        if let stored = view.heartbeat, stored.epoch == rule.epoch { beatSequence = max(beatSequence, stored.sequence) }
-        beatSequence += 1
+        let stored = view.heartbeat.flatMap { $0.epoch == rule.epoch ? $0.sequence : nil }
+        beatSequence = RecordNumber.next(own: beatSequence, known: stored ?? 0)
         // What is on its way where a connection was cut has no answer for long: it keeps none back that would have one.
         if beats.count == Self.heartbeatsInFlightMax { beats.removeFirst() }
         beats.append(PendingBeat(sequence: beatSequence, askedAt: now))

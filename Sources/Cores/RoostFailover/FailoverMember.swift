@@ -413,7 +413,7 @@ public struct FailoverMember: Sendable {
         guard operation.stopsPrimary else { return }
         switch outcome {
         case .done, .end: primaryMayRun = false
-        case .promoted, .unreachable, .impossible, .noRoom, .spoiled, .failed: break
+        case .promoted, .unreachable, .impossible, .noRoom, .spoiled, .recovering, .failed: break
         }
     }
 

@@ -97,6 +97,11 @@ public struct FailoverTimings: Hashable, Sendable {
     public var standbySilenceMax: Duration = .seconds(600)
     /// …and this much later for each standby before this one in the rule's order.
     public var standbySilenceStagger: Duration = .seconds(5)
+    /// An attempt to have Postgres up and to be answered by it takes so long at most, the first time.
+    public var startMax: Duration = .seconds(120)
+    /// A Postgres that is coming up and has done nothing for so long, as the kernel sees it, is ended and started again. More
+    /// than the minute after which an idle postmaster wakes (postmaster.c, DetermineSleepTime).
+    public var standstillAtStartMax: Duration = .seconds(90)
     /// A leader on whose volume a small write has not ended for so long offers its office to others who could lead. More than a
     /// flush takes on a busy disk; with what is needed to see it and to choose another less than 15 s.
     public var hangPatience: Duration = .seconds(8)
@@ -153,10 +158,8 @@ public struct FailoverTimings: Hashable, Sendable {
         case .rewind: .seconds(3600)
         // What is broken off has to begin again; a busy computer needs more than the moment that it takes otherwise.
         case .sever: .seconds(10)
-        case .readEnd: .seconds(120)
-        case .follow: .seconds(120)
+        case .readEnd, .follow, .startPrimary: startMax
         case .promote: .seconds(60)
-        case .startPrimary: .seconds(120)
         // Less than a silent Postgres is given: no sample is taken meanwhile. Nobody confirms for half of it at most.
         case .confirmBy: .seconds(8)
         case .checkpoint: drainMax

@@ -45,8 +45,8 @@ public enum ClusterPlan {
         /// Note that the switchover has come to nothing that somebody has asked for in this epoch. See ``Homecoming``.
         case letGoHome(Epoch)
         /// Take back what is left of the change of members with this id; the next one who comes is rather not to be on this
-        /// host.
-        case takeBack(String, because: String, avoiding: HostName?)
+        /// host. It was needless where the lost member is back.
+        case takeBack(String, because: String, avoiding: HostName?, wasNeedless: Bool = false)
         /// Remove every record of the cluster: nothing of it is left on any host.
         case forget
     }

@@ -36,7 +36,8 @@ extension Replacement {
     static func underWay(_ change: MemberChange, _ world: World) -> Plan<ClusterPlan.Step> {
         guard let comer = change.comer(under: world.rule) else { return Plan() }
         if let leaver = change.left.first(where: { $0.kind == .remove })?.member, world.heard.contains(leaver) {
-            return Plan(steps: [.takeBack(change.id, because: words(forReturnOf: leaver), avoiding: nil)])
+            let why = MemberChange.refusal(forReturnOf: leaver)
+            return Plan(steps: [.takeBack(change.id, because: why, avoiding: nil, wasNeedless: true)])
         }
         guard let why = failure(of: comer, world) else { return Plan() }
         return Plan(steps: [

@@ -15,17 +15,13 @@ extension Replacement {
     public static func fruitless(
         in spec: ClusterSpec, _ change: MemberChange?, age: Duration?
     ) -> ReplacementAttempts? {
-        guard let attempts = spec.attempts, let change, change.isAutomatic == true, let refusal = change.refusal else {
+        guard let attempts = spec.attempts, let change, change.isAutomatic == true, change.refusal != nil else {
             return nil
         }
         var term = Duration.zero
         if case .after(let own) = spec.replaceAfter ?? .standard { term = own }
         if let age, age >= memory(of: term) { return nil }
-        let wasNeeded = !change.left.contains { $0.kind == .remove && refusal == words(forReturnOf: $0.member) }
-        let count = attempts.count - (wasNeeded ? 0 : 1)
+        let count = attempts.count - (change.wasNeedless ? 1 : 0)
         return count > 0 ? ReplacementAttempts(count: count, avoided: attempts.avoided) : nil
     }
-
-    /// Why one that was not needed is taken back: as it is written into the rule, and read there again.
-    static func words(forReturnOf member: MemberName) -> String { "\(member) is back" }
 }

@@ -93,9 +93,15 @@ extension ClusterSimulation {
         }
         if disk(of: member, delays: .stage(member, token: token)) { return }
         if members[member].postgres.isHung, needsAnswer(current.operation) {
+            // One that would have to come up is ended for it.
+            if current.operation == .readEnd { stopPostgres(member) }
             return end(member, .failed("Postgres does not answer"))
         }
         if time < failingOperationsUntil, canFail(current.operation), random.chance(40) {
+            // What takes longer than it may, and goes on.
+            if current.operation.goesOnWhileAtWork, random.chance(50) {
+                return end(member, .recovering("its time is over, and it goes on"))
+            }
             if case .promote = current.operation { stopPostgres(member) }
             goBack(member)
             return end(member, .failed("it was made to fail"))

@@ -54,6 +54,9 @@ public struct MemberChange: Hashable, Sendable, Codable {
     /// The store has gone back behind it, and its rule was put right since: who was to come may be a member by now. Set by hosts
     /// alone, no member changes it. Nil: of a version before, whose ``refusal`` says it.
     public var storeWentBack: Bool?
+    /// It was to replace a member that was lost, and is back. Set by hosts alone, no member changes it. Nil: of a version before,
+    /// whose ``refusal`` says it.
+    public var memberReturned: Bool?
     /// What a newer version has written.
     public var unknown = UnknownFields()
 
@@ -68,12 +71,21 @@ public struct MemberChange: Hashable, Sendable, Codable {
         self.id = id
         left = steps
         storeWentBack = false
+        memberReturned = false
         self.isAutomatic = isAutomatic
     }
 
     /// It was asked for in a store that has gone back since. Of one that a host of this version has made, the words of a refusal
     /// say nothing: its leader may write any.
     public var isOfLostStore: Bool { storeWentBack ?? (refusal == Self.refusalOfLostStore) }
+
+    /// It has ended because it was not needed any more. Words of a refusal, as in ``isOfLostStore``, say that of old ones alone.
+    public var wasNeedless: Bool {
+        memberReturned ?? left.contains { $0.kind == .remove && refusal == Self.refusal(forReturnOf: $0.member) }
+    }
+
+    /// The refusal of what was not needed any more.
+    public static func refusal(forReturnOf member: MemberName) -> String { "\(member) is back" }
 
     /// Nothing more comes of it.
     public var hasEnded: Bool { left.isEmpty || refusal != nil }
@@ -88,6 +100,7 @@ extension MemberChange {
         case isPrepared = "is_prepared"
         case isAutomatic = "is_automatic"
         case storeWentBack = "store_went_back"
+        case memberReturned = "member_returned"
     }
 
     public init(from decoder: any Decoder) throws {
@@ -99,6 +112,7 @@ extension MemberChange {
         refusal = try container.decodeIfPresent(String.self, forKey: .refusal)
         isAutomatic = try container.decodeIfPresent(Bool.self, forKey: .isAutomatic)
         storeWentBack = try container.decodeIfPresent(Bool.self, forKey: .storeWentBack)
+        memberReturned = try container.decodeIfPresent(Bool.self, forKey: .memberReturned)
         unknown = try UnknownFields(of: decoder, besides: CodingKeys.self)
     }
 
@@ -112,6 +126,7 @@ extension MemberChange {
         try container.encodeIfPresent(refusal, forKey: .refusal)
         try container.encodeIfPresent(isAutomatic, forKey: .isAutomatic)
         try container.encodeIfPresent(storeWentBack, forKey: .storeWentBack)
+        try container.encodeIfPresent(memberReturned, forKey: .memberReturned)
     }
 }
 

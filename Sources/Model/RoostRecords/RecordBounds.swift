@@ -24,7 +24,7 @@ public enum RecordBounds {
     /// In reigns, however many a newer version keeps.
     static let historyMax = 1024
     /// Of what counts one at a time, or bytes. No cluster gets there, and two of them can be added up.
-    static let countMax: UInt64 = 1 << 53
+    static let countMax = RecordNumber.max
     /// WireGuard's keys, in base64.
     static let publicKeyLength = 44
 

@@ -154,7 +154,7 @@ extension ClusterDirectory {
     /// - Returns: whether it was taken back.
     func takeBack(
         _ change: String, of name: AppName, because why: String, avoiding host: HostName? = nil,
-        under conditions: [Transaction.Compare]
+        wasNeedless: Bool = false, under conditions: [Transaction.Compare]
     ) async throws(Refusal) -> Bool {
         let (records, _, present) = try await ruling(name)
         guard let former = present.change, former.id == change, former.isAutomatic == true, former.current != nil,
@@ -164,6 +164,7 @@ extension ClusterDirectory {
         if let word = records.reversal(as: records.objectors(), of: name) { throw Refusal(.failedPrecondition, word) }
         var rule = present
         rule.change?.refusal = why
+        rule.change?.memberReturned = wasNeedless
         rule.change?.isPrepared = nil
         let (key, specKey) = (StoreKeys.clusterRule(name), StoreKeys.clusterSpec(name))
         var (compares, changes) = ([Transaction.Compare](), [try Transaction.Operation.put(rule, at: key)])

@@ -202,9 +202,9 @@ struct HearingLedger: Sendable {
         signs.openings = records.openings.count
         let mayBeOpen = Self.mayBeOpen(records, signs.leader, now) || goesOn && signs.openings != before?.openings
         if !mayBeOpen {
-            // Whoever says something for the first time counts from there on.
+            // Whoever says something for the first time, or begins to count anew, counts from there on.
             let present = signs.members.compactMapValues(\.sequence)
-            signs.quiet = present.merging((goesOn ? before?.quiet : nil) ?? [:]) { _, base in base }
+            signs.quiet = present.merging((goesOn ? before?.quiet : nil) ?? [:]) { min($0, $1) }
         }
         clusters[name] = signs
     }
@@ -227,7 +227,7 @@ struct HearingLedger: Sendable {
         // the store.
         if goesOn, let sequence {
             let counted = before.flatMap { $0.epoch < epoch ? nil : $0.sequence }
-            sign.isSeenToCome = counted.map { sequence > $0 } ?? true
+            sign.isSeenToCome = counted.map { RecordNumber.isLater(sequence, than: $0) } ?? true
         }
         return sign
     }

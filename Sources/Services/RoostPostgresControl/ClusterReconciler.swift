@@ -70,7 +70,7 @@ public struct ClusterReconciler: Reconciler {
         case .replace(let member, _): "asked for a member that comes for \(member)"
         case .lead(let member): "asked for \(member) to lead"
         case .letGoHome: "noted that the switchover has come to nothing"
-        case .takeBack(_, let why, _): "took it back: \(why)"
+        case .takeBack(_, let why, _, _): "took it back: \(why)"
         }
     }
 
@@ -234,9 +234,9 @@ public struct ClusterReconciler: Reconciler {
             return try await clusters.lead(member, of: cluster, seen: planet, under: conditions)
         case .letGoHome(let epoch):
             return try await clusters.letGoHome(cluster, since: epoch, seen: planet, under: conditions)
-        case .takeBack(let change, let why, let host):
+        case .takeBack(let change, let why, let host, let wasNeedless):
             return try await clusters.takeBack(
-                change, of: cluster, because: why, avoiding: host, under: conditions)
+                change, of: cluster, because: why, avoiding: host, wasNeedless: wasNeedless, under: conditions)
         case .forget:
             do throws(Refusal) { return try await clusters.remove(spec, under: conditions) } catch {
                 throw Self.saying("the records cannot be removed", error)

@@ -242,9 +242,11 @@ struct MemberRoutes: RouteGroup {
         guard report.member == caller.member else {
             throw Refusal(.invalid, "member \(caller.member) cannot report for \(report.member)")
         }
+        // Whatever else is wrong with it, and whether or not the store has room for it: this host kills the machine of one that
+        // it has not heard say that its Postgres has stopped.
+        warden.noteReport(report, by: caller.machine)
         try MemberBounds.check(report, of: caller.cluster)
         _ = try await store.isPlaced()
-        warden.noteReport(report, by: caller.machine)
         return try Answer.json(try await store.put(MemberBounds.cut(report)))
     }
 }

@@ -14,9 +14,16 @@ struct HangTests {
     private static func withFileSystem(
         for number: Int, of cluster: TestCluster, _ body: (_ volume: String) async throws -> Void
     ) async throws {
-        let layout = cluster.ground.layout(number)
+        try await withFileSystem(for: number, on: cluster.ground, thenEnding: { cluster.kill(number) }, body)
+    }
+
+    private static func withFileSystem(
+        for number: Int, on ground: TestGround, thenEnding kill: () -> Void,
+        _ body: (_ volume: String) async throws -> Void
+    ) async throws {
+        let layout = ground.layout(number)
         let volume = layout.outside(layout.volume)
-        let image = "\(cluster.ground.root)\(cluster.ground.folder)/m\(number)/volume.img"
+        let image = "\(ground.root)\(ground.folder)/m\(number)/volume.img"
         try DurableFile.makeFolder(volume)
         try await Command("truncate", ["-s", "1G", image]).run()
         try await Command("mkfs.ext4", ["-q", "-F", image], deadline: .seconds(60)).run()
@@ -24,7 +31,7 @@ struct HangTests {
         func end() async {
             // One that was not frozen is an error that says nothing. Nothing that waits could be ended before.
             _ = try? await Command("fsfreeze", ["--unfreeze", volume]).run()
-            cluster.kill(number)
+            kill()
             _ = try? await Command("umount", ["--lazy", volume]).run()
         }
         do { try await body(volume) } catch {
@@ -77,6 +84,40 @@ struct HangTests {
             #expect(isNew == true)
             #expect(try await cluster.waitUntilReady(standbys: 2) == leader)
             #expect(cluster.store.rule?.epoch == epoch)
+        }
+    }
+
+    /// What waits for the disk cannot be ended, and may write when that goes on.
+    @Test func nobodySaysThatAPostgresHasEndedAsLongAsAProcessOfItIsLeft() async throws {
+        try await TestGround.with("remains") { ground in
+            let layout = ground.layout(1)
+            let end = { for process in TestProcess.postgres(of: layout) { _ = kill(process, SIGKILL) } }
+            try await Self.withFileSystem(for: 1, on: ground, thenEnding: end) { volume in
+                let m1 = try ground.member(1)
+                try await m1.instance.initialize(ground.secrets, within: .seconds(60))
+                try await m1.lead(.first)
+                _ = try await m1.query("CREATE TABLE rows (row int)")
+                try await Command("fsfreeze", ["--freeze", volume]).run()
+                async let isConfirmed = Self.isDone {
+                    _ = try await m1.query("INSERT INTO rows VALUES (1)", within: .seconds(60))
+                    return ""
+                }
+                let waits = try await poll(for: .seconds(30), every: .milliseconds(20)) { () -> Bool? in
+                    TestProcess.postgres(of: layout).contains { (try? ProcessFacts($0))?.state == "D" } ? true : nil
+                }
+                #expect(waits == true)
+                await #expect(throws: PostgresError.self) {
+                    try await m1.instance.end(.immediate, within: .milliseconds(500))
+                }
+                #expect(!m1.instance.isRunning && !TestProcess.postgres(of: layout).isEmpty)
+                // Nor is it behind the fence, which its own sign of life does not show any more.
+                await #expect(throws: PostgresError.self) { try await m1.instance.stopFollowing() }
+                try await Command("fsfreeze", ["--unfreeze", volume]).run()
+                try await m1.instance.end(.immediate, within: .milliseconds(500))
+                try await m1.instance.stopFollowing()
+                #expect(TestProcess.postgres(of: layout).isEmpty)
+                #expect(await !isConfirmed)
+            }
         }
     }
 

@@ -16,7 +16,7 @@ private final class OperatedMember {
     private var count: UInt64 = 0
 
     /// The others are those of the ground; no host answers.
-    init(_ number: Int, _ ground: TestGround) throws {
+    init(_ number: Int, _ ground: TestGround, timings: FailoverTimings = FailoverTimings()) throws {
         member = try ground.member(number)
         let regions = ["ams", "iad", "sin"]
         let members = try (1...3).map { number in
@@ -41,7 +41,7 @@ private final class OperatedMember {
         let gate = try GateKeeper(
             link: StoreLink(socket: nobody, deadline: .seconds(1)), instance: instance, events: events, logger: logger)
         operations = Operations(
-            instance: instance, timings: FailoverTimings(), logger: logger, known: KnownCluster(view), events: events,
+            instance: instance, timings: timings, logger: logger, known: KnownCluster(view), events: events,
             gate: gate)
     }
 
@@ -190,6 +190,51 @@ struct OperationTests {
             try DurableFile.write(text, to: history, owner: owner)
             #expect(try await operated.carryOut(start) == .done)
             #expect(instance.processes.postmaster != recovering)
+            await instance.stop(.immediate, within: .seconds(5))
+        }
+    }
+
+    /// Whatever it is that hangs: a step that waits for what does not come does nothing that the kernel could count. Nobody else
+    /// would end it, and the next one may come up.
+    @Test(arguments: [
+        PostgresOperation.readEnd, .startPrimary(epoch: Epoch(2), confirmations: 0, standbys: []),
+    ])
+    func aPostgresThatHangsAtItsStartIsEndedAndStartedAgain(_ operation: PostgresOperation) async throws {
+        try await TestGround.with("hangs\(operation == .readEnd ? "" : "l")") { ground in
+            var timings = FailoverTimings()
+            timings.standstillAtStartMax = .seconds(6)
+            let operated = try OperatedMember(1, ground, timings: timings)
+            let instance = operated.member.instance
+            try await instance.initialize(ground.secrets, within: .seconds(60))
+            for each in [
+                PostgresOperation.startPrimary(epoch: .first, confirmations: 0, standbys: []), .sever, .readEnd,
+                .promote(epoch: Epoch(2), confirmations: 0, standbys: []),
+            ] {
+                _ = try await operated.carryOut(each)
+            }
+            _ = try await operated.member.query("CHECKPOINT", within: .seconds(20))
+            instance.kill()
+            _ = await instance.waitForExit()
+            // Recovery reads the history of its timeline first, and nobody writes into this one.
+            let history = instance.layout.outside(instance.layout.data + "/pg_wal/00000002.history")
+            let text = try #require(try DurableFile.read(history))
+            let owner = try instance.layout.owner()
+            #expect(unlink(history) == 0 && mkfifo(history, 0o600) == 0 && chown(history, owner.user, owner.group) == 0)
+            let began = BootClock.now()
+            guard case .failed(let why) = try await operated.carryOut(operation) else {
+                Issue.record("it did not fail")
+                return
+            }
+            #expect(why.contains("has done nothing for"), "\(why)")
+            #expect(BootClock.now() - began >= timings.standstillAtStartMax)
+            #expect(!instance.isRunning && TestProcess.postgres(of: instance.layout).isEmpty)
+
+            #expect(unlink(history) == 0)
+            try DurableFile.write(text, to: history, owner: owner)
+            switch try await operated.carryOut(operation) {
+            case .done, .end: break
+            case let outcome: Issue.record("\(outcome)")
+            }
             await instance.stop(.immediate, within: .seconds(5))
         }
     }

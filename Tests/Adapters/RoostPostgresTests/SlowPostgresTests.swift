@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import Logging
 import RoostLinux
 import RoostModel
 import Synchronization
@@ -36,12 +37,19 @@ import Testing
     }
 
     /// As long as an operation may take: what ends the operation must not wait for it.
-    @Test func whoeverIsCancelledWaitsForNoAnswer() async throws {
+    @Test(arguments: [true, false])
+    func whoeverIsCancelledWaitsForNoAnswer(onlyWhileWanted: Bool) async throws {
         let server = try LateServer()
         defer { server.close() }
         let database = try database(server, keepsLogin: true)
         let began = BootClock.now()
-        let question = Task { try await database.query("SELECT 1", within: .seconds(600)) }
+        let question = Task {
+            if onlyWhileWanted {
+                _ = try await database.query("SELECT 1", within: .seconds(600), while: { true })
+            } else {
+                try await database.query("SELECT 1", within: .seconds(600))
+            }
+        }
         _ = try await poll(for: .seconds(30), every: .milliseconds(5)) { server.accepted == 1 ? true : nil }
         question.cancel()
         await #expect(throws: DatabaseError.self) { try await question.value }
@@ -50,6 +58,29 @@ import Testing
         server.letIn()
         try await database.query("SELECT 1", within: .seconds(30))
         #expect(server.accepted == 1)
+    }
+
+    /// A session that has read what counts now is one that was begun since; but one is enough, however long its login takes.
+    @Test func aLoginThatIsToBeNewGoesOnFromQuestionToQuestion() async throws {
+        let server = try LateServer()
+        defer { server.close() }
+        let database = try database(server, keepsLogin: true)
+        server.letIn()
+        try await database.query("SELECT 1", within: .seconds(30))
+        server.letNobodyIn()
+        var session = FreshSession(database)
+        for _ in 1...3 {
+            await #expect(throws: DatabaseError.self) {
+                try await session.query("SELECT 1", within: .milliseconds(100))
+            }
+        }
+        server.letIn()
+        for _ in 1...2 { _ = try await session.query("SELECT 1", within: .seconds(30)) }
+        #expect(server.accepted == 2, "not the one of before, and one for all questions")
+        // What it answered was too old.
+        session.renew()
+        _ = try await session.query("SELECT 1", within: .seconds(30))
+        #expect(server.accepted == 3)
     }
 
     @Test func anAnswerThatDidNotComeHasTwiceAsLongTheNextTimeAndNoLongerThanThereIs() {
@@ -67,6 +98,33 @@ import Testing
         #expect(limits == doubled + [.seconds(120)])
         #expect(patience.limit(now + .seconds(119)) == .seconds(1) && !patience.isOver(now + .seconds(119)))
         #expect(patience.isOver(now + .seconds(120)))
+    }
+
+    /// In a member's own sessions, and with the time that its own questions have.
+    @Test func theSupervisorsQuestionsKeepTheirLoginsAndHaveTwiceAsLong() async throws {
+        let server = try LateServer()
+        defer { server.close() }
+        try DurableFile.makeFolder(server.folder + "/etc")
+        try DurableFile.write("postgres:x:\(getuid()):\(getgid())::/:/bin/sh\n", to: server.folder + "/etc/passwd")
+        let instance = try PostgresInstance(
+            layout: PostgresLayout(root: server.folder, volume: "/data", runFolder: "/"), member: MemberName("m1"),
+            port: UInt16(LateServer.port), logger: Logger(label: "test"))
+        let sessions = [
+            instance.probe, instance.observer, instance.control, instance.lengthy, instance.identity, instance.ordinary,
+        ]
+        for session in sessions {
+            for _ in 1...3 {
+                await #expect(throws: DatabaseError.self) {
+                    try await session.query("SELECT 1", within: .milliseconds(100))
+                }
+            }
+        }
+        #expect(server.accepted == sessions.count)
+        var patience = AnswerPatience(for: .seconds(600))
+        let answer = await instance.ask(&patience) { (limit) async throws(DatabaseError) -> Bool in
+            throw DatabaseError(database: "m1", statement: "", cause: .deadlineExceeded(limit))
+        }
+        #expect(answer == nil && patience.limit() == AnswerPatience.first * 2)
     }
 
     @Test func aLoginIsTakenForOneThatHangsLaterEachTime() {
@@ -122,6 +180,8 @@ private final class LateServer: Sendable {
     var accepted: Int { connections.withLock { $0.count } }
 
     func letIn() { isOpen.store(true, ordering: .sequentiallyConsistent) }
+
+    func letNobodyIn() { isOpen.store(false, ordering: .sequentiallyConsistent) }
 
     func close() {
         isClosed.store(true, ordering: .sequentiallyConsistent)

@@ -232,16 +232,17 @@ import Testing
         for step in Replacement.next(world, in: &planet.places).steps {
             switch step {
             case .replace(let member, let regions): try replace(member, in: regions, of: &cluster, in: &planet)
-            case .takeBack(let change, let why, let host):
+            case .takeBack(let change, let why, let host, let wasNeedless):
                 #expect(cluster.rule.change?.id == change)
                 let comers = cluster.rule.change?.left.filter { $0.kind == .add }.map(\.member) ?? []
                 #expect(Set(comers).isDisjoint(with: cluster.rule.members))
                 cluster.rule.change?.refusal = why
+                cluster.rule.change?.memberReturned = wasNeedless
                 if let host { cluster.spec.attempts = cluster.spec.attempts?.avoiding(host) }
                 cluster.spec.members.removeAll { comers.contains($0.name) }
                 planet.takenBack += 1
                 cluster.vainEnd = planet.second
-                if !why.hasSuffix("is back") {
+                if !wasNeedless {
                     planet.fruitless += 1
                     cluster.vain += 1
                 }

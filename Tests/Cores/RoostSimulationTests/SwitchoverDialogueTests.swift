@@ -71,6 +71,17 @@ import Testing
         #expect(dialogue.member.status.phase == .restarting)
     }
 
+    /// Its Postgres has stopped: at the end of the lease there is nothing to be ended, and a machine to be lost.
+    @Test func whoHasStoppedAndCallsForAnotherIsWatchedNoMore() throws {
+        var dialogue = try draining()
+        wait(7000, &dialogue)
+        _ = dialogue.ended()
+        #expect(dialogue.member.status.leaseUntil != nil, "it stops")
+        let call = dialogue.ended()
+        #expect(call.contains { if case .changeRule = $0 { true } else { false } })
+        #expect(dialogue.member.status.phase == .draining && dialogue.member.status.leaseUntil == nil)
+    }
+
     /// The store may have taken it.
     @Test func aCallThatIsOnItsWayIsWaitedFor() throws {
         var dialogue = try draining()

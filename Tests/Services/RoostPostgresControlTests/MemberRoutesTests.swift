@@ -155,6 +155,23 @@ import Testing
         #expect(try await written(world) == before && door.gates.said.withLock { $0.isEmpty })
     }
 
+    @Test("That its Postgres has stopped is heard, whatever else is wrong with what a member says")
+    func stopped() async throws {
+        let world = try await ready()
+        defer { world.remove() }
+        let leader = try await door(world, 1)
+        let machine = leader.routes.caller.machine
+        leader.warden.noteRenewal(by: machine, epoch: .first, requestedAt: BootClock.now())
+        var report = try #require(try await records(world).reports[try name(1)])
+        report.sequence = RecordNumber.max + 1
+        report.role = .primary
+        #expect(await code { try await leader.report(report) } == .invalid)
+        #expect(leader.warden.held == [machine])
+        report.role = .standby
+        #expect(await code { try await leader.report(report) } == .invalid)
+        #expect(leader.warden.held.isEmpty, "or its machine would be ended")
+    }
+
     @Test("One that no place names may look, report and close, and no more")
     func withoutPlace() async throws {
         let world = try await ready()

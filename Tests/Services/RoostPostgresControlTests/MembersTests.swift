@@ -359,6 +359,12 @@ import Testing
             forged.change?.storeWentBack = flag
             #expect(throws: UnlawfulChange.self) { try forged.check(asChangeOf: before, by: before.leader) }
         }
+        for flag in [true, nil] {
+            forged = before
+            forged.change?.refusal = "db-2 is back"
+            forged.change?.memberReturned = flag
+            #expect(throws: UnlawfulChange.self) { try forged.check(asChangeOf: before, by: before.leader) }
+        }
         // And where a host of a version before has let it: the flag decides, not the words.
         try await write(world) { $0.change?.refusal = MemberChange.refusalOfLostStore }
         #expect(try await world.settle(under: fence))
