@@ -72,7 +72,7 @@ import Testing
         case .trustsRestoredStore, .believesShortLeader, .rewindsUntried, .trustsShortLeader, .keepsOfficeWhileDown,
             .restartsTogether, .namesUnprepared, .namesUnproven, .asksLessFirst, .stepsAhead, .resignsWhenAlone,
             .keepsOfficeWhileHung, .leavesSilentStandby, .promisesInMemory, .countsForeignAnswers, .decidesOnMovedRule,
-            .givesUpWhatDoesNotStart:
+            .givesUpWhatDoesNotStart, .electsPastForce, .returnsAfterForce, .takesForceForReversal:
             Issue.record("has faults of its own")
         }
     }
@@ -82,7 +82,7 @@ import Testing
         .trustsRestoredStore, .believesShortLeader, .rewindsUntried, .trustsShortLeader, .keepsOfficeWhileDown,
         .restartsTogether, .namesUnprepared, .namesUnproven, .asksLessFirst, .stepsAhead, .resignsWhenAlone,
         .keepsOfficeWhileHung, .leavesSilentStandby, .promisesInMemory, .countsForeignAnswers, .decidesOnMovedRule,
-        .givesUpWhatDoesNotStart,
+        .givesUpWhatDoesNotStart, .electsPastForce, .returnsAfterForce, .takesForceForReversal,
     ]
 
     /// What members may not do with calls and answers that come straight from others.
