@@ -82,6 +82,8 @@ public struct ClusterBody: Sendable, Codable, Hashable {
     public var replaceAfter: ReplacementTerm?
     /// What it survives. Nil from hosts that do not say.
     public var survival: SurvivalBody?
+    /// The last failover that a person has decided; nil: there was none.
+    public var forced: ForcedState?
 
     /// Put together by the asked host from the cluster's records.
     public init(
