@@ -69,9 +69,9 @@ import Testing
         #expect(dialogue.member.status.phase == .quarantined && !dialogue.member.gateIsOpen)
         #expect(state.promised == .first && state.data == .usable)
         // Nor does it come back when the other leads, or when its machine starts anew.
+        let named = dialogue.names[1]
         dialogue.change { rule in
-            rule = rule.succeeded(
-                by: dialogue.names[1], in: Epoch(4), with: rule.history, upTo: LSN(1000), timeline: 1)
+            rule = rule.succeeded(by: named, in: Epoch(4), with: rule.history, upTo: LSN(1000), timeline: 1)
         }
         for _ in 0..<5 {
             dialogue.wait(.seconds(10))
@@ -85,8 +85,8 @@ import Testing
         again.ruleRevision = dialogue.ruleRevision
         again.tell(.tick)
         let actions = again.read()
-        #expect(operation(actions) == nil || operation(actions) == .sever)
-        #expect(again.member.status.phase == .quarantined || again.member.status.phase == .severing)
+        #expect(operation(actions) == nil && rule(actions) == nil && !again.member.gateIsOpen)
+        #expect(again.member.state == state)
     }
 
     @Test("A member that knows the lost leader to have been open follows the named one all the same")
