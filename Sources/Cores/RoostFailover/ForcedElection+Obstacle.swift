@@ -105,25 +105,33 @@ extension ForcedElection {
         public var description: String {
             switch self {
             case .leaderServes(let leader):
-                return "\(leader) is heard, lets clients in, and enough standbys confirm: to have another lead, roost pg switchover"
+                return
+                    "\(leader) is heard, lets clients in, and enough standbys confirm: to have another lead, roost pg switchover"
             case .leaderHeard(let leader):
-                return "\(leader) is heard, and renews its lease, and enough members are there for it to let clients in: wait "
+                return
+                    "\(leader) is heard, and renews its lease, and enough members are there for it to let clients in: wait "
                     + "for it, or stop its machine if it never comes to it"
             case .electionIsSafe(let members, let epoch, let isPaused):
                 let names = members.map(\.text).joined(separator: ", ")
-                let what = epoch.map { "decide who leads epoch \($0)" } ?? "decide who leads, and are called to it in some seconds"
+                let what =
+                    epoch.map { "decide who leads epoch \($0)" }
+                    ?? "decide who leads, and are called to it in some seconds"
                 return "\(names) \(members.count == 1 ? "is" : "are") heard, can \(what), and lose nothing by it: "
-                    + (isPaused ? "end the pause: roost pg resume" : "wait for that; stop the machine of one that never answers")
+                    + (isPaused
+                        ? "end the pause: roost pg resume"
+                        : "wait for that; stop the machine of one that never answers")
             case .storeWentBack(let members):
                 let names = members.map(\.text).joined(separator: ", ")
-                return "the store has gone back to an older copy, says \(names): roost pg recover is the way. Who is not to be "
+                return
+                    "the store has gone back to an older copy, says \(names): roost pg recover is the way. Who is not to be "
                     + "believed can be stopped first"
             case .stranger(let member, let members):
                 return "\(member) is no member; there are: \(members.map(\.text).joined(separator: ", "))"
             case .unfit(let member, let why): return "\(member) cannot be made the leader: \(why)"
             case .nobody(let words): return "no member can be made the leader: \(words.joined(separator: "; "))"
             case .program(let members):
-                return "the program of \(members.map(\.text).joined(separator: ", ")) does not know what a failover is that a "
+                return
+                    "the program of \(members.map(\.text).joined(separator: ", ")) does not know what a failover is that a "
                     + "person decides, or has not said so; give each a newer image and restart its machine"
             }
         }

@@ -136,9 +136,10 @@ public struct ForcedElection: Hashable, Sendable {
             return candidate
         }
         guard let best = candidates.first(where: { $0.unfitness == nil }) else {
-            throw .nobody(candidates.compactMap { candidate in candidate.unfitness.map { (candidate.member, $0) } }.map {
-                "\($0): \($1)"
-            })
+            throw .nobody(
+                candidates.compactMap { candidate in candidate.unfitness.map { (candidate.member, $0) } }.map {
+                    "\($0): \($1)"
+                })
         }
         return best
     }

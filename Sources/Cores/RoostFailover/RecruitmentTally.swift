@@ -61,18 +61,21 @@ public struct RecruitmentTally: Sendable {
         answers = all.filter { !bereft.contains($0) }
         let leader = rule.leader
         let answers = self.answers
-        forced = breakage == .electsPastForce ? nil : rule.forcedCall.map { call in
-            let end = answers.first { $0.member == call.member }?.position
-            let others = rule.members.filter { $0 != call.member }
-            return Forcing(
-                member: call.member,
-                unpromised: others.filter { other in
-                    !reports.contains { $0.member == other && $0.promised >= recruitment.epoch }
-                },
-                ahead: others.filter { other in
-                    answers.contains { $0.member == other && $0.position.map { $0 > end ?? $0 } ?? false }
-                })
-        }
+        forced =
+            breakage == .electsPastForce
+            ? nil
+            : rule.forcedCall.map { call in
+                let end = answers.first { $0.member == call.member }?.position
+                let others = rule.members.filter { $0 != call.member }
+                return Forcing(
+                    member: call.member,
+                    unpromised: others.filter { other in
+                        !reports.contains { $0.member == other && $0.promised >= recruitment.epoch }
+                    },
+                    ahead: others.filter { other in
+                        answers.contains { $0.member == other && $0.position.map { $0 > end ?? $0 } ?? false }
+                    })
+            }
         standbys = answers.filter { $0.member != leader }
         let fewer = breakage == .recruitsOneTooFew ? 0 : 1
         standbysNeeded = Swift.max(rule.members.count - 1 - rule.confirmations + fewer, 1)
@@ -128,7 +131,9 @@ public struct RecruitmentTally: Sendable {
     private func obstacle(to forced: Forcing) -> String? {
         let decided = "a person has decided that \(forced.member) leads"
         guard let answer = forcedAnswer else {
-            let heard = unbelieved.first { $0.member == forced.member }.map { ", and cannot be believed: it shows \($0.why)" }
+            let heard = unbelieved.first { $0.member == forced.member }.map {
+                ", and cannot be believed: it shows \($0.why)"
+            }
             return "\(decided), which has not answered recruitment \(recruitment.epoch)\(heard ?? "")"
         }
         if answer.cannotLead == true { return "\(decided), which cannot: it says why" }
