@@ -13,8 +13,9 @@ public struct ForcedFailover: Hashable, Sendable, Codable {
     public var at: Int64
     /// Who asked, as whoever asked says it; at most ``wordsMax`` bytes. Nil: not said.
     public var by: String?
-    /// Who led before, and in which epoch.
+    /// Who led before.
     public var formerLeader: MemberName
+    /// In which epoch.
     public var formerEpoch: Epoch
     /// How far the log of ``member`` was known to go.
     public var position: Position

@@ -190,8 +190,9 @@ public struct ForcedState: Sendable, Codable, Hashable {
     public var at: String
     /// Who asked, as it said itself.
     public var by: String?
-    /// Who led before, in which epoch.
+    /// Who led before.
     public var formerLeader: MemberName
+    /// In which epoch.
     public var formerEpoch: Epoch
     /// How far the named one's log was known to go then.
     public var logEnd: PositionBody
