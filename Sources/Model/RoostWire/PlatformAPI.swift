@@ -118,7 +118,7 @@ public struct ClusterBody: Sendable, Codable, Hashable {
 
     enum CodingKeys: String, CodingKey {
         case name, status, detail, epoch, leader, rule, members, switchover, allow, pause, resumed, restart, change,
-            survival, leftovers
+            survival, leftovers, forced
         case writeURL = "write_url"
         case readURL = "read_url"
         case authorityCertificate = "ca_certificate"
