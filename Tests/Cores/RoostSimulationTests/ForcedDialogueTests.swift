@@ -91,7 +91,7 @@ import Testing
 
     @Test("A member that knows the lost leader to have been open follows the named one all the same")
     func knowsWhatIsLost() throws {
-        var dialogue = try Dialogue.follower("m3", members: 5)
+        let dialogue = try Dialogue.follower("m3", members: 5)
         let reign = Reign(epoch: Epoch(2), leader: dialogue.names[0], begin: LSN(1000))
         var state = dialogue.member.state
         state.opened = reign
