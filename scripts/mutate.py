@@ -175,6 +175,23 @@ MUTATIONS = [
         "present.members.count / 2 + 1)", "present.members.count / 2)",
         "StoreRecoveryTests/halfOfAnEvenNumberIsNotEnough"),
     Mutation(
+        "whatever a person has decided, what is missing is no proof", CORE + "FailoverMember+Quarantine.swift",
+        "forced?.lost.contains { $0.isSame(as: reign) } == true", "forced != nil",
+        "ForcedElectionTests/reignsThatAreLost"),
+    Mutation(
+        "the one that a person has named leads while others may confirm for the former leader",
+        CORE + "RecruitmentTally.swift",
+        "forcedAnswer != nil && forced.unpromised.isEmpty && forced.ahead.isEmpty", "forcedAnswer != nil",
+        "ForcedElectionTests/underWay"),
+    Mutation(
+        "a member is chosen that a person has not named", CORE + "UnlawfulChange.swift",
+        "next.leader != forced.member {", "forced.member != forced.member {",
+        "ForcedElectionTests/law"),
+    Mutation(
+        "what a person has given up is destroyed", CONTROL + "ClusterRecords+Members.swift",
+        "            .subtracting(givenUp)", "",
+        "ForcedFailoverTests/comers"),
+    Mutation(
         "what may have been confirmed since is taken back", CORE + "StoreRecovery.swift",
         "beyond.count + unheard <= present.confirmations", "beyond.count <= present.confirmations",
         "StoreRecoveryTests/whatMayHaveBeenConfirmedSinceIsNotTakenBack"),

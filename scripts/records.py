@@ -68,7 +68,7 @@ PUBLIC = [
     f"Sources/Model/RoostWire/{name}.swift"
     for name in (
         "MachinesAPI", "VolumesAPI", "PlatformAPI", "ClusterCredential", "MaintenanceAPI", "MembersAPI", "RecoveryAPI",
-        "OperationsAPI", "ClusterCreationAPI", "Errors"
+        "OperationsAPI", "ClusterCreationAPI", "FailoverAPI", "Errors"
     )
 ]
 

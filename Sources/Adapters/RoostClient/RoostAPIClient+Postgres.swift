@@ -109,6 +109,21 @@ extension RoostAPIClient {
         try await send(.post, "/v1/postgres/\(name)/recovery", body: wish)
     }
 
+    /// What may be lost by a failover that a person decides.
+    ///
+    /// - Parameter member: nil: to the one that would lose least.
+    public func failover(of name: AppName, to member: MemberName? = nil) async throws(APIError) -> FailoverBody {
+        try await send(.get, "/v1/postgres/\(name)/failover", query: member.map { [("to", $0.text)] } ?? [])
+    }
+
+    /// Decides it, if the rule is the one that was looked at and what was proposed still follows.
+    ///
+    /// - Returns: the operation's id; the cluster's `forced` shows it under that.
+    public func decideFailover(_ name: AppName, as wish: FailoverWish) async throws(APIError) -> String {
+        let answer: FailoverAnswer = try await send(.post, "/v1/postgres/\(name)/failover", body: wish)
+        return answer.id
+    }
+
     /// Asks for a planned change of primary; nil leaves the choice of the member to the cluster.
     ///
     /// - Returns: the wish's id; the cluster's `switchover` says under it whether the leader refused.

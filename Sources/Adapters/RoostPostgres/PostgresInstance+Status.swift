@@ -11,7 +11,7 @@ extension PostgresInstance {
     /// - Parameter epoch: for a primary: streams of other epochs do not count and are not listed.
     public func observe(epoch: Epoch) async throws(DatabaseError) -> PostgresObservation {
         let end = BootClock.now() + Self.observationDeadline
-        let row = try await row(Self.observationStatement, count: 9, by: observer, within: Self.observationDeadline)
+        let row = try await row(Self.observationStatement, count: 10, by: observer, within: Self.observationDeadline)
         let position = { (index: Int) in row[index].flatMap { LSN(text: $0) } ?? .zero }
         let timeline = row[7].flatMap { UInt32($0) } ?? 0
         let inserted = row[8].flatMap { LSN(text: $0) }
@@ -27,7 +27,8 @@ extension PostgresInstance {
         return .standby(
             StandbyObservation(
                 timeline: timeline, received: max(position(2), position(3)), replayed: position(3),
-                isStreaming: row[4] == "t", silence: milliseconds(5), lag: milliseconds(6) ?? .zero))
+                isStreaming: row[4] == "t", silence: milliseconds(5), lag: milliseconds(6) ?? .zero,
+                committedAt: row[9].flatMap { Int64($0) }))
     }
 
     /// The rows of this primary's `pg_stat_replication` that are streams of `epoch`. Copies in progress carry other
@@ -119,7 +120,8 @@ extension PostgresInstance {
             WHEN r THEN greatest(w.received_tli, (SELECT min_recovery_end_timeline FROM pg_control_recovery()),
               (SELECT timeline_id FROM pg_control_checkpoint()))
             ELSE ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::int END,
-          CASE WHEN r THEN NULL ELSE pg_current_wal_insert_lsn() END
+          CASE WHEN r THEN NULL ELSE pg_current_wal_insert_lsn() END,
+          CASE WHEN r THEN (extract(epoch FROM pg_last_xact_replay_timestamp()) * 1000)::bigint END
         FROM pg_is_in_recovery() r LEFT JOIN pg_stat_wal_receiver w ON true CROSS JOIN LATERAL
           (SELECT w.status = 'streaming' AND w.last_msg_send_time IS DISTINCT FROM w.last_msg_receipt_time AS s) streams
         """

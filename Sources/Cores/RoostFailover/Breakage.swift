@@ -72,4 +72,10 @@ package enum Breakage: String, Hashable, Sendable, CaseIterable {
     case heedsThePromised
     /// Calls, and promises, although the store does not answer.
     case callsWithoutStore
+    /// Has members decide as ever where a person has said who leads.
+    case electsPastForce
+    /// Goes on as a member when a person has given it up.
+    case returnsAfterForce
+    /// Takes what a person has given up for what a store that went back does not have.
+    case takesForceForReversal
 }

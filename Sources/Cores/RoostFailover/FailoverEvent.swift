@@ -216,9 +216,12 @@ public struct StandbyObservation: Hashable, Sendable {
     /// The age of the receiver's last message from the leader; nil when there is no receiver.
     public var silence: Duration?
     public var lag: Duration
+    /// `pg_last_xact_replay_timestamp()`, in milliseconds since 1970; nil when nothing was replayed since Postgres has started.
+    public var committedAt: Int64?
 
     public init(
-        timeline: UInt32, received: LSN, replayed: LSN, isStreaming: Bool, silence: Duration?, lag: Duration
+        timeline: UInt32, received: LSN, replayed: LSN, isStreaming: Bool, silence: Duration?, lag: Duration,
+        committedAt: Int64? = nil
     ) {
         self.timeline = timeline
         self.received = received
@@ -226,5 +229,6 @@ public struct StandbyObservation: Hashable, Sendable {
         self.isStreaming = isStreaming
         self.silence = silence
         self.lag = lag
+        self.committedAt = committedAt
     }
 }

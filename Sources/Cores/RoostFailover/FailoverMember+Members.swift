@@ -194,6 +194,11 @@ extension FailoverMember {
     /// Why this member takes no part; nil when it does.
     func absence(from rule: ClusterRule) -> String? {
         if rule.members.contains(name) || rule.joining == name { return nil }
+        if let forced = rule.forced, forced.givenUp.contains(name) {
+            guard breakage != .returnsAfterForce else { return nil }
+            return "is no member any more: a person has decided a failover to \(forced.member) without it (epoch "
+                + "\(forced.epoch)); \(ownEnd). Nothing here is changed, and it may have commits that nobody else has"
+        }
         let isWanted =
             rule.change?.refusal == nil && rule.change?.left.contains { $0.member == name && $0.kind == .add } == true
         return isWanted

@@ -9,6 +9,8 @@ extension FailoverMember {
     /// Why the store's rule cannot be the last that the cluster agreed on; nil when nothing shows it.
     func proofOfReversal(_ rule: ClusterRule) -> String? {
         guard breakage != .trustsRestoredStore else { return nil }
+        var rule = rule
+        if breakage == .takesForceForReversal { rule.forced = nil }
         var fact = state.reignLost(by: rule).map { "\($0.leader) led in epoch \($0.epoch), from \($0.begin)" }
         if fact == nil, let membership = state.membership, membership.changes > rule.changes ?? 0 {
             fact = "the members are \(membership.members.map(\.text).joined(separator: ", "))"
@@ -21,7 +23,7 @@ extension FailoverMember {
 
     /// How far the log here goes, for whoever has to choose one of the members by hand. What a member knows or has promised
     /// says nothing of that: it may have heard of a reign without a byte of it.
-    private var ownEnd: String {
+    var ownEnd: String {
         switch state.data {
         case .usable: break
         case .empty, .cloning: return "it has no data"
@@ -152,7 +154,7 @@ extension ClusterRule {
     /// See ``DurableState/reignLost(by:)``.
     func reignLacking(opened: Reign?, chain: [Reign]) -> Reign? {
         if let opened, let oldest = history.first, oldest.epoch <= opened.epoch,
-            !history.contains(where: { $0.isSame(as: opened) })
+            !history.contains(where: { $0.isSame(as: opened) }), !hasGivenUp(opened)
         {
             return opened
         }
@@ -160,6 +162,11 @@ extension ClusterRule {
         return chain.first { own in
             history.last { $0.epoch == own.epoch }.map { !$0.isSame(as: own) } ?? false
         }
+    }
+
+    /// A person has decided a failover to a member that had nothing of it, so that no later rule has it.
+    func hasGivenUp(_ reign: Reign) -> Bool {
+        forced?.lost.contains { $0.isSame(as: reign) } == true
     }
 }
 

@@ -149,7 +149,8 @@ extension FailoverMember {
             cannotLead: (answer == nil
                 ? live == nil && seen != nil : reports.divergence != nil || !isUp || lacksRoomToStart) ? true : nil,
             asksToReplace: asksLeave ? true : nil, skills: MemberSkill.known, knowledge: knowledge,
-            keptSince: state.keptSince, data: state.data.reported)
+            keptSince: state.keptSince, data: state.data.reported,
+            committedAt: phase.isInOffice || state.data != .usable ? nil : reports.standby?.committedAt)
         if answer != nil, let divergence = reports.divergence {
             let why = "somebody else promoted its Postgres: its log left the cluster's history at \(divergence.agreed)"
             report.detail = detail.map { "\(why); \($0)" } ?? why

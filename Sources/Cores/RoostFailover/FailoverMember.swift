@@ -367,6 +367,7 @@ public struct FailoverMember: Sendable {
     mutating func start(_ operation: PostgresOperation) {
         if operation.closesGate { setGate(open: false) }
         if operation.startsPrimary { primaryMayRun = true }
+        if operation.startsPrimary || operation.replacesData { reports.standby = nil }
         reports.end.begins(operation)
         lastOperation = lastOperation.next
         running = operation

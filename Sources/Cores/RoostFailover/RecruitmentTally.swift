@@ -19,7 +19,18 @@ public struct RecruitmentTally: Sendable {
     /// By whose word the leader has lost something.
     private let witness: MemberName?
     private let standbys: [MemberReport]
+    /// A person has decided who leads.
+    private let forced: Forcing?
     private let breakage: Breakage?
+
+    /// What is still in the way of the one that a person has named.
+    private struct Forcing {
+        var member: MemberName
+        /// The others, as long as they may still follow an older leader and confirm for it.
+        var unpromised: [MemberName]
+        /// They have log that it does not have: nobody has said that this be lost.
+        var ahead: [MemberName]
+    }
 
     /// Nil when the rule asks for no recruitment.
     public init?(rule: ClusterRule, reports: [MemberReport]) {
@@ -49,6 +60,22 @@ public struct RecruitmentTally: Sendable {
         witness = bereft.first { $0.member == rule.leader }.flatMap { $0.witness(of: rule, reports) }
         answers = all.filter { !bereft.contains($0) }
         let leader = rule.leader
+        let answers = self.answers
+        forced =
+            breakage == .electsPastForce
+            ? nil
+            : rule.forcedCall.map { call in
+                let end = answers.first { $0.member == call.member }?.position
+                let others = rule.members.filter { $0 != call.member }
+                return Forcing(
+                    member: call.member,
+                    unpromised: others.filter { other in
+                        !reports.contains { $0.member == other && $0.promised >= recruitment.epoch }
+                    },
+                    ahead: others.filter { other in
+                        answers.contains { $0.member == other && $0.position.map { $0 > end ?? $0 } ?? false }
+                    })
+            }
         standbys = answers.filter { $0.member != leader }
         let fewer = breakage == .recruitsOneTooFew ? 0 : 1
         standbysNeeded = Swift.max(rule.members.count - 1 - rule.confirmations + fewer, 1)
@@ -57,10 +84,24 @@ public struct RecruitmentTally: Sendable {
     var hasLeader: Bool { answers.contains { $0.member == rule.leader } }
     var hasStandbys: Bool { standbys.count >= standbysNeeded }
     /// The answers so far prove where the last confirmed commit can be.
-    public var isSufficient: Bool { hasLeader || hasStandbys }
+    public var isSufficient: Bool {
+        guard let forced else { return hasLeader || hasStandbys }
+        return forcedAnswer != nil && forced.unpromised.isEmpty && forced.ahead.isEmpty
+    }
+
+    private var forcedAnswer: MemberReport? {
+        forced.flatMap { forced in answers.first { $0.member == forced.member } }
+    }
+
+    /// All that was to be said was said, and nobody can be promoted by it.
+    var cannotBeDecided: Bool {
+        if let forced { return forcedAnswer.map { $0.cannotLead == true || !forced.ahead.isEmpty } ?? false }
+        return isSufficient && verdict(hasWaited: true) == nil
+    }
 
     /// Why nobody is promoted; nil when somebody can be.
     public var obstacle: String? {
+        if let forced { return obstacle(to: forced) }
         if isSufficient {
             guard let ahead = foremost(of: answers), best(of: answers) == nil else { return nil }
             return
@@ -87,6 +128,23 @@ public struct RecruitmentTally: Sendable {
             + "\(lost): \(choice), with their data"
     }
 
+    private func obstacle(to forced: Forcing) -> String? {
+        let decided = "a person has decided that \(forced.member) leads"
+        guard let answer = forcedAnswer else {
+            let heard = unbelieved.first { $0.member == forced.member }.map {
+                ", and cannot be believed: it shows \($0.why)"
+            }
+            return "\(decided), which has not answered recruitment \(recruitment.epoch)\(heard ?? "")"
+        }
+        if answer.cannotLead == true { return "\(decided), which cannot: it says why" }
+        if let other = forced.ahead.first {
+            return "\(decided), and \(other) has more of the log by now: decide again, by what roost pg failover shows"
+        }
+        if forced.unpromised.isEmpty { return nil }
+        let names = forced.unpromised.map(\.text).joined(separator: ", ")
+        return "\(decided), when \(names) \(forced.unpromised.count == 1 ? "has" : "have") left the former leader"
+    }
+
     /// Who says so may be the one that is wrong.
     private func words(of member: MemberName) -> String {
         guard member == rule.leader, let witness else { return "" }
@@ -100,13 +158,22 @@ public struct RecruitmentTally: Sendable {
     /// - Returns: nil when nothing can be decided yet.
     public func verdict(hasWaited: Bool) -> ClusterRule? {
         guard isSufficient else { return nil }
+        if forced != nil {
+            guard let answer = forcedAnswer, answer.cannotLead != true else { return nil }
+            return succeeded(by: answer)
+        }
         // Enough by themselves: nothing that only the old leader has can have been confirmed.
         var best = hasStandbys ? best(of: standbys) : nil
         if best == nil, hasLeader, hasWaited || rule.members.count == 1 { best = self.best(of: answers) }
-        guard let best, let end = best.position?.end, let chain = best.chain else { return nil }
+        guard let best else { return nil }
         if let target = recruitment.target, target != best.member, !hasWaited { return nil }
+        return succeeded(by: best)
+    }
+
+    private func succeeded(by answer: MemberReport) -> ClusterRule? {
+        guard let end = answer.position?.end, let chain = answer.chain else { return nil }
         return rule.succeeded(
-            by: best.member, in: recruitment.epoch, with: chain, upTo: end, timeline: best.timeline)
+            by: answer.member, in: recruitment.epoch, with: chain, upTo: end, timeline: answer.timeline)
     }
 
     /// The greatest position of those that can lead; among equals the target, then the first in the rule's order. Nil

@@ -159,7 +159,7 @@ public struct StoreRecovery: Hashable, Sendable {
 
     /// Nil: the store's.
     private static func best(of present: ClusterRule, _ accounts: [Account]) throws(Obstacle) -> Candidate? {
-        let opened = accounts.compactMap(\.opened)
+        let opened = accounts.compactMap(\.opened).filter { !present.hasGivenUp($0) }
         var candidates = [Candidate(member: nil, history: present.history, timeline: present.timeline, accounts)]
         candidates += accounts.filter { !$0.chain.isEmpty }.map {
             Candidate(member: $0.member, history: $0.chain, timeline: $0.timeline, accounts)

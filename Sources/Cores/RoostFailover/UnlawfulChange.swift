@@ -84,7 +84,7 @@ extension ClusterRule {
             case .leaderLostLog: call.proposer == member && call.target == nil
             case .leaderResigned: member == leader && call.proposer == leader && call.target == nil
             case .switchover: member == leader && call.proposer == leader
-            case .storeRecovered, .unknown: false
+            case .storeRecovered, .forced, .unknown: false
             }
         guard isFit, call.target.map(members.contains) ?? true else {
             throw UnlawfulChange(
@@ -102,6 +102,10 @@ extension ClusterRule {
             throw UnlawfulChange(
                 "\(next.leader) cannot lead epoch \(next.epoch): it is not the next after \(epoch), or no member leads it"
             )
+        }
+        if let forced = forcedCall, next.leader != forced.member {
+            throw UnlawfulChange(
+                "\(next.leader) cannot lead epoch \(next.epoch): a person has decided that \(forced.member) does")
         }
         guard let reign = next.history.last, reign.epoch == next.epoch, reign.leader == next.leader else {
             throw UnlawfulChange("the history of the rule does not end with \(next.leader) in epoch \(next.epoch)")
@@ -136,6 +140,7 @@ extension ClusterRule {
             ("the data's number", system == lawful.system), ("the call", recruitment == lawful.recruitment),
             ("who leads", leader == lawful.leader), ("the history", history == lawful.history),
             ("the timeline", timeline == lawful.timeline),
+            ("the failover that a person has decided", forced == lawful.forced),
         ].filter { !$0.1 }.map(\.0)
         return parts.isEmpty ? ["fields that this version does not know"] : parts
     }

@@ -115,6 +115,21 @@ public struct ClusterScenario: Sendable, CustomStringConvertible {
         }
     }
 
+    /// Too few members are left. The others die for good or for a while, or are cut off: alone, or together, so that their leader
+    /// may go on for a while with clients of its own.
+    public struct Forcing: Sendable {
+        public var atSeconds: Int
+        public var left: Int
+        /// The person names any of those that are left, and not the best.
+        public var namesAny: Bool
+
+        public init(atSeconds: Int, left: Int = 1, namesAny: Bool = false) {
+            self.atSeconds = atSeconds
+            self.left = left
+            self.namesAny = namesAny
+        }
+    }
+
     public var seed: UInt64
     public var members: Int
     /// What may happen at random times, to anybody.
@@ -129,6 +144,8 @@ public struct ClusterScenario: Sendable, CustomStringConvertible {
     public var breach: Breach?
     /// What members report, and by whose promises leaders are chosen, is looked at by itself; else only what it leads to.
     public var checksReports: Bool
+    /// Then all members but ``Forcing/left`` are lost at once, and a person decides who leads, as soon as that can be decided.
+    public var forcing: Forcing?
     /// So many members, the last ones, have a program of before there were calls in beats, or of before there were beats; nil:
     /// in some runs some, by the seed.
     public var olderMembers: Int?
@@ -137,7 +154,7 @@ public struct ClusterScenario: Sendable, CustomStringConvertible {
         seed: UInt64, members: Int, faults: [Fault] = Fault.allCases, script: [Scripted] = [],
         chaosSeconds: Int = 20,
         primaryWithinSeconds: Int = 45, wholeWithinSeconds: Int = 90, breach: Breach? = nil,
-        checksReports: Bool = true, olderMembers: Int? = nil
+        checksReports: Bool = true, olderMembers: Int? = nil, forcing: Forcing? = nil
     ) {
         self.seed = seed
         self.members = members
@@ -149,6 +166,7 @@ public struct ClusterScenario: Sendable, CustomStringConvertible {
         self.breach = breach
         self.checksReports = checksReports
         self.olderMembers = olderMembers
+        self.forcing = forcing
     }
 
     public var description: String {
@@ -181,6 +199,12 @@ public struct ClusterRun: Sendable, CustomStringConvertible {
     public var recoveries: Int
     /// So often nothing followed from it.
     public var recoveriesRefused: Int
+    /// From when all but a few were lost until a person had decided who leads; nil: that was not.
+    public var secondsToForce: Double?
+    /// From then until a commit was confirmed.
+    public var secondsToWrite: Double?
+    /// That decision took back something that was confirmed or shown.
+    public var hasLost: Bool
     /// So often a member has come or gone.
     public var changes: UInt64
     /// From healing until an open primary; nil when the run was broken off before.

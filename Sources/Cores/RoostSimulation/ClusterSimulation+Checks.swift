@@ -25,6 +25,7 @@ extension ClusterSimulation {
         note("store \(store.view.revision): \(members[member].name) changed the rule to \(rule)")
         if rule.recruitment == nil { settledRules.append(rule) }
         noteDeparted()
+        noteForced(rule)
         // Whatever a store that has gone back says then: nobody may open or confirm by it.
         guard !storeWentBack else { return }
         guard rule.recruitment == nil, let newest = store.reigns.last?.reign, newest.epoch == rule.epoch else { return }
@@ -93,12 +94,14 @@ extension ClusterSimulation {
     func lacking(_ rule: ClusterRule) -> SimulatedLog.Piece? { exposed.first { !Self.keeps(rule.history, $0) } }
 
     /// The history leads past the end of that piece.
-    private static func keeps(_ history: [Reign], _ piece: SimulatedLog.Piece) -> Bool {
+    static func keeps(_ history: [Reign], _ piece: SimulatedLog.Piece) -> Bool {
         guard let index = history.firstIndex(where: { $0.epoch.number == piece.epoch }) else { return false }
         return index + 1 == history.count || history[index + 1].begin.offset >= piece.end
     }
 
     func checkConfirmation(by leader: Int, epoch: UInt64, end: UInt64, needed: Int, acknowledgedAt: Int) {
+        checkConfirmsForced(leader)
+        if isGivenUp(leader) { return }
         if storeWentBack { return checkConfirmationAfterReversal(by: leader, end: end, needed: needed, acknowledgedAt) }
         guard let rule = store.view.rule, rule.epoch.number > epoch else {
             return checkHolders(by: leader, epoch: epoch, end: end)
@@ -142,6 +145,7 @@ extension ClusterSimulation {
     }
 
     func checkOpening(_ member: Int) {
+        if isGivenUp(member) { return checkServesForced(member) }
         let postgres = members[member].postgres
         // A supervisor that just thawed may open by an old sample; the next event tells it.
         guard let epoch = postgres.primaryEpoch, epoch == store.view.rule?.epoch.number else { return }
@@ -163,6 +167,7 @@ extension ClusterSimulation {
     func checkBeginning(_ operation: PostgresOperation, on member: Int) {
         switch operation {
         case .promote(let epoch, _, _, _), .startPrimary(let epoch, _, _, _):
+            checkServesForced(member)
             let reigns = store.reigns.map(\.reign).filter { $0.epoch == epoch }
             let reign = storeWentBack ? reigns.first { $0.leader == members[member].name } : reigns.first
             if reign?.leader != members[member].name {
@@ -315,6 +320,7 @@ extension ClusterSimulation {
                 for piece in exposed where !members[leader].postgres.log.contains(epoch: piece.epoch, end: piece.end) {
                     fail("at the end \(piece.end) of epoch \(piece.epoch) is missing: \(members[leader].postgres.log)")
                 }
+                checkGivenUpAtTheEnd()
                 return
             }
             if primaryAt == nil, time - healedAt > scenario.primaryWithinSeconds * Self.second {

@@ -188,6 +188,7 @@ extension ClusterSimulation {
         if !isHealed { longestGap = max(longestGap, time - (confirmedAt ?? time)) }
         confirmedAt = time
         checkConfirmation(by: leader, epoch: epoch, end: last, needed: needed, acknowledgedAt: sentAt)
-        expose(epoch: epoch, end: last)
+        // A person was told that this may be, and that it is lost.
+        if !isGivenUp(leader) { expose(epoch: epoch, end: last) }
     }
 }

@@ -283,6 +283,7 @@ extension ClusterSimulation {
         failingOperationsUntil = 0
         loadUntil = 0
         callsLostUntil = 0
+        forcing.areDead = []
         putStoreRight()
         // Whoever has paused it looks whether all is well.
         store.changeRule { $0.pause = nil }
@@ -294,6 +295,7 @@ extension ClusterSimulation {
             }
         }
         for member in members.indices {
+            members[member].joinedAt = time
             members[member].slowness = 1
             members[member].fullUntil = 0
             members[member].noRoomUntil = 0

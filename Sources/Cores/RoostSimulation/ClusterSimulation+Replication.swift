@@ -29,6 +29,9 @@ extension ClusterSimulation {
             members[leader].postgres.quorum.admits(member), !isLateConnection
         else { return }
         let log = members[member].postgres.log
+        if isGivenUp(member), !isGivenUp(leader) {
+            return fail("\(members[member].name) was given up, and streams from \(members[leader].name)")
+        }
         if members[member].postgres.isTorn || members[member].postgres.isShort {
             return fail("\(members[member].name) streams with pages that are newer than its log \(log)")
         }

@@ -5,7 +5,9 @@ import RoostModel
 extension ClusterSimulation {
     func startMachine(_ member: Int) {
         guard members[member].core == nil, members[member].isMade else { return }
+        guard !forcing.areDead.contains(member) else { return }
         members[member].life += 1
+        members[member].startedAt = time
         members[member].core = FailoverMember(
             name: members[member].name, state: members[member].durable, timings: timings, breakage: breakage,
             now: moment(of: member))
@@ -204,6 +206,7 @@ extension ClusterSimulation {
         let former = store.view.rule
         // Its host refuses it before it comes to the store.
         let isLawful = checkLaw(request, by: member)
+        if isLawful { noteHeard(request, from: member) }
         let (outcome, changed) = isLawful ? store.carryOut(request, at: time) : (.denied("it is not lawful"), false)
         if changed {
             if case .rule = request, outcome != .refused {

@@ -32,6 +32,7 @@ public final class ClusterSimulation {
         case destroy(Int)
         case stall(Int)
         case volume(Int)
+        case force
     }
 
     struct Timed: Comparable {
@@ -93,6 +94,8 @@ public final class ClusterSimulation {
     var restartingAtOnce = 0
     /// How often a rule followed from what members say, and how often none did.
     var recoveries = (offered: 0, refused: 0)
+
+    var forcing = ForcingState()
 
     var isHealed = false
     var healedAt = 0
@@ -169,6 +172,7 @@ public final class ClusterSimulation {
         schedule(.fault, after: random.pick(3, 9) * Self.second)
         for scripted in scenario.script { schedule(.scripted(scripted), after: scripted.atSeconds * Self.second) }
         schedule(.inspect, after: scenario.chaosSeconds * Self.second)
+        if let forcing = scenario.forcing { schedule(.force, after: forcing.atSeconds * Self.second) }
     }
 
     public func run() -> ClusterRun {
@@ -181,7 +185,8 @@ public final class ClusterSimulation {
             scenario: scenario, violation: violation, epochs: store.view.rule?.epoch.number ?? 0, confirmed: confirmed,
             longestGapSeconds: Double(longestGap) / 1e6, events: events, restartingAtOnce: restartingAtOnce,
             restarted: store.view.rule?.restart?.done.count ?? 0, recoveries: recoveries.offered,
-            recoveriesRefused: recoveries.refused, changes: store.view.rule?.changes ?? 0,
+            recoveriesRefused: recoveries.refused, secondsToForce: forcing.secondsToForce,
+            secondsToWrite: forcing.secondsToWrite, hasLost: forcing.hasLost, changes: store.view.rule?.changes ?? 0,
             secondsToPrimary: primaryAt.map { Double($0 - healedAt) / 1e6 },
             secondsToWhole: wholeAt.map { Double($0 - healedAt) / 1e6 }, trace: trace,
             steps: steps)
@@ -219,6 +224,7 @@ public final class ClusterSimulation {
         case .destroy(let member): destroy(member)
         case .stall(let member): stall(member)
         case .volume(let member): lookAtVolume(of: member)
+        case .force: force()
         }
     }
 

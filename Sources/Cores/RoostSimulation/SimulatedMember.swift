@@ -73,6 +73,12 @@ struct SimulatedMember {
     /// The highest epoch that was ever on its disk as promised, also on a disk that it has lost.
     var everPromised = Epoch.none
 
+    /// When its machine was started last, and when nothing was between it and the others any more.
+    var startedAt = 0
+    var joinedAt = 0
+    /// When the store last had a report of it.
+    var reportedAt: Int?
+
     var isUp: Bool { core != nil }
 
     /// What it would say when it is heard.

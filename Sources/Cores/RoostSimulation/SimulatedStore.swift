@@ -86,7 +86,10 @@ struct SimulatedStore {
     /// - Returns: those that are members no more, and whose records are gone now.
     mutating func settle(_ rule: ClusterRule) -> [MemberName] {
         let coming = rule.change?.refusal == nil ? rule.change?.left.filter { $0.kind == .add }.map(\.member) ?? [] : []
-        let departed = view.members.filter { !rule.members.contains($0) && !coming.contains($0) }
+        // What a person has given up is kept until a person has it removed.
+        let departed = view.members.filter {
+            !rule.members.contains($0) && !coming.contains($0) && !rule.givenUp.contains($0)
+        }
         view.members.removeAll { departed.contains($0) }
         return departed
     }

@@ -4,6 +4,7 @@
 extension ClusterRule {
     private enum CodingKeys: String, CodingKey {
         case epoch, leader, members, confirmations, history, timeline, recruitment, switchover, pause, restart, system
+        case forced = "forced_failover"
         case changes = "member_changes"
         case change = "member_change"
     }
@@ -23,6 +24,7 @@ extension ClusterRule {
         changes = try container.decodeIfPresent(UInt64.self, forKey: .changes)
         change = try container.decodeIfPresent(MemberChange.self, forKey: .change)
         system = try container.decodeIfPresent(UInt64.self, forKey: .system)
+        forced = try container.decodeIfPresent(ForcedFailover.self, forKey: .forced)
         unknown = try UnknownFields(of: decoder, besides: CodingKeys.self)
     }
 
@@ -42,6 +44,7 @@ extension ClusterRule {
         try container.encodeIfPresent(changes, forKey: .changes)
         try container.encodeIfPresent(change, forKey: .change)
         try container.encodeIfPresent(system, forKey: .system)
+        try container.encodeIfPresent(forced, forKey: .forced)
     }
 }
 

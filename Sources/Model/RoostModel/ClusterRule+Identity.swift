@@ -12,8 +12,9 @@ extension ClusterRule {
         let steps = (change?.left ?? []) + (change?.done ?? [])
         let parts = [
             recruitment?.unknown, switchover?.unknown, pause?.unknown, restart?.unknown, restart?.term.unknown,
-            change?.unknown,
+            change?.unknown, forced?.unknown,
         ]
-        return [unknown] + parts.compactMap(\.self) + history.map(\.unknown) + steps.map(\.unknown)
+        return [unknown] + parts.compactMap(\.self) + (history + (forced?.lost ?? [])).map(\.unknown)
+            + steps.map(\.unknown)
     }
 }

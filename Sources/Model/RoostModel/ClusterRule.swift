@@ -135,6 +135,8 @@ public struct ClusterRule: Hashable, Sendable, Codable {
     /// by a leader that is open: so many standbys stream from it that its data is the cluster's. Nil until then. A wrong one is
     /// put right by a later leader that at least one other member streams from.
     public var system: UInt64?
+    /// The last failover that a person has decided; nil: there was none.
+    public var forced: ForcedFailover?
     /// What a newer version has written.
     public var unknown = UnknownFields()
 
@@ -193,11 +195,13 @@ public struct Recruitment: Hashable, Sendable, Codable {
         case switchover
         /// The store had gone back, and somebody has put the rule right.
         case storeRecovered
+        /// A person has decided who leads, since too few members are left: ``ClusterRule/forced``.
+        case forced
         /// A word of a newer version.
         case unknown(String)
 
         public static let known: [Self] = [
-            .leaderSilent, .leaderResigned, .leaderLostLog, .switchover, .storeRecovered,
+            .leaderSilent, .leaderResigned, .leaderLostLog, .switchover, .storeRecovered, .forced,
         ]
 
         public var rawValue: String {
@@ -207,12 +211,13 @@ public struct Recruitment: Hashable, Sendable, Codable {
             case .leaderLostLog: "leader_lost_log"
             case .switchover: "switchover"
             case .storeRecovered: "store_recovered"
+            case .forced: "forced"
             case .unknown(let word): word
             }
         }
     }
 
-    /// What members promise: one above the rule's own. No member that has promised it follows an older leader again.
+    /// What members promise: above the rule's own, by one where members call. No member that has promised it follows an older leader again.
     public var epoch: Epoch
     /// Who called; it has no right to lead by that.
     public var proposer: MemberName
@@ -411,6 +416,9 @@ public struct MemberReport: Hashable, Sendable, Codable {
     public var keptSince: Epoch?
     /// Whether it has data, whatever it knows of where that ends. Nil from a program that does not say.
     public var data: MemberData?
+    /// When the last commit was made that it has replayed, by the clock of the leader that made it, in milliseconds. Nil of a
+    /// leader, and when it is not known.
+    public var committedAt: Int64?
 
     /// A member that lives reports at least this often.
     public static let tick = Duration.seconds(3)
@@ -421,7 +429,7 @@ public struct MemberReport: Hashable, Sendable, Codable {
         replayed: LSN, isStreaming: Bool, lagBytes: UInt64, lagMilliseconds: Int64, detail: String? = nil,
         chain: [Reign]? = nil, cannotLead: Bool? = nil, asksToReplace: Bool? = nil, sequence: UInt64? = nil,
         skills: [MemberSkill]? = nil, knowledge: MemberKnowledge? = nil, keptSince: Epoch? = nil,
-        data: MemberData? = nil
+        data: MemberData? = nil, committedAt: Int64? = nil
     ) {
         self.member = member
         self.role = role
@@ -442,6 +450,7 @@ public struct MemberReport: Hashable, Sendable, Codable {
         self.knowledge = knowledge
         self.keptSince = keptSince
         self.data = data
+        self.committedAt = committedAt
     }
 
     enum CodingKeys: String, CodingKey {
@@ -452,6 +461,7 @@ public struct MemberReport: Hashable, Sendable, Codable {
         case detail
         case cannotLead = "cannot_lead"
         case keptSince = "kept_since"
+        case committedAt = "committed_at"
         case asksToReplace = "asks_to_replace"
     }
 }

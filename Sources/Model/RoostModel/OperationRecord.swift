@@ -36,12 +36,15 @@ public struct OperationRecord: Hashable, Sendable, Codable {
         case restart
         /// From the wish to a cluster with other members.
         case changeMembers
+        /// From a person's word to the leader that it names, who lets clients in.
+        case forcedFailover
         /// A word of a newer version.
         case unknown(String)
 
         /// All that this version knows.
         public static let known: [Self] = [
             .createCluster, .destroyCluster, .switchover, .restart, .changeMembers,
+            .forcedFailover,
         ]
 
         public var rawValue: String {
@@ -51,6 +54,7 @@ public struct OperationRecord: Hashable, Sendable, Codable {
             case .switchover: "switchover"
             case .restart: "restart"
             case .changeMembers: "change_members"
+            case .forcedFailover: "forced_failover"
             case .unknown(let word): word
             }
         }

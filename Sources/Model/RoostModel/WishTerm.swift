@@ -65,10 +65,12 @@ public enum MemberSkill: OpenEnum {
     case recovery
     /// Carries out its part of a ``MemberChange``, and does nothing when it is no member.
     case members
+    /// Goes by a ``ForcedFailover``: names nobody else, and does not take what it gives up for a store that went back.
+    case forcedFailover
     /// Of a newer version.
     case unknown(String)
 
-    public static let known: [Self] = [.pause, .restart, .recovery, .members]
+    public static let known: [Self] = [.pause, .restart, .recovery, .members, .forcedFailover]
 
     public var rawValue: String {
         switch self {
@@ -76,6 +78,7 @@ public enum MemberSkill: OpenEnum {
         case .restart: "restart"
         case .recovery: "recovery"
         case .members: "members"
+        case .forcedFailover: "forced_failover"
         case .unknown(let word): word
         }
     }

@@ -113,6 +113,17 @@ public enum RecordBounds {
         try check(rule.recruitment?.epoch ?? .none, "the epoch that it calls for")
         try check(rule.changes ?? 0, "the count of its changes")
         try check(rule.timeline)
+        if let forced = rule.forced { try check(forced) }
+    }
+
+    private static func check(_ forced: ForcedFailover) throws(Violation) {
+        let (nameMax, reignMax) = (ForcedFailover.givenUpMax, ForcedFailover.lostMax)
+        try require(forced.givenUp.count <= nameMax, "its failover gives up more than \(nameMax) members")
+        try require(forced.lost.count <= reignMax, "its failover gives up more than \(reignMax) reigns")
+        try check(forced.epoch, "the epoch of its failover")
+        try check(forced.position)
+        try check(forced.furthest)
+        for reign in forced.lost { try check(reign) }
     }
 
     private static func check(_ history: [Reign]) throws(Violation) {
@@ -172,6 +183,7 @@ public enum RecordBounds {
         }
         try check(report.lagBytes, "what it lags behind")
         try check(report.sequence ?? 0, "its number")
+        try require((report.committedAt ?? 0).magnitude <= countMax, "its last commit is of no time")
         try require(report.lagMilliseconds.magnitude <= countMax, "its lag is more than \(countMax) ms")
         guard let knowledge = report.knowledge else { return }
         if let opened = knowledge.opened { try check(opened) }

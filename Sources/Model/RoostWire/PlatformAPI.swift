@@ -82,6 +82,8 @@ public struct ClusterBody: Sendable, Codable, Hashable {
     public var replaceAfter: ReplacementTerm?
     /// What it survives. Nil from hosts that do not say.
     public var survival: SurvivalBody?
+    /// The last failover that a person has decided; nil: there was none.
+    public var forced: ForcedState?
 
     /// Put together by the asked host from the cluster's records.
     public init(
@@ -116,7 +118,7 @@ public struct ClusterBody: Sendable, Codable, Hashable {
 
     enum CodingKeys: String, CodingKey {
         case name, status, detail, epoch, leader, rule, members, switchover, allow, pause, resumed, restart, change,
-            survival, leftovers
+            survival, leftovers, forced
         case writeURL = "write_url"
         case readURL = "read_url"
         case authorityCertificate = "ca_certificate"

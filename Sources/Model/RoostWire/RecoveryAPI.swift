@@ -183,6 +183,10 @@ public struct ClusterVoices: Sendable, Codable, Hashable {
     /// Nothing new has come of theirs for so long that what they said last is not said any more; or nobody could tell, for their
     /// reports have no number. Nil from a host of a version before: it is not known.
     public var silent: Set<MemberName>?
+    /// For how long nothing new has come of whom, at least. Nil from a host of a version before: nobody has counted.
+    public var quiet: [MemberQuiet]?
+    /// The same for the leader's lease, in milliseconds. Nil as ``quiet``, and where there is no rule.
+    public var leaderQuietMilliseconds: Int64?
 
     /// Nobody, unless it is said; and whoever speaks has done so long enough, unless it is said who.
     public init(
@@ -197,8 +201,28 @@ public struct ClusterVoices: Sendable, Codable, Hashable {
     }
 
     enum CodingKeys: String, CodingKey {
-        case members, settled, terms, silent
+        case members, settled, terms, silent, quiet
         case isLeaderRenewing = "leader_renews"
+        case leaderQuietMilliseconds = "leader_quiet_ms"
+    }
+}
+
+/// For how long nothing new has come of a member, as a host counts that listens.
+public struct MemberQuiet: Sendable, Codable, Hashable {
+    /// Whose reports.
+    public var member: MemberName
+    /// At least so many.
+    public var milliseconds: Int64
+
+    /// Counted by the clock of the host that listens.
+    public init(member: MemberName, milliseconds: Int64) {
+        self.member = member
+        self.milliseconds = milliseconds
+    }
+
+    enum CodingKeys: String, CodingKey {
+        case member
+        case milliseconds = "quiet_ms"
     }
 }
 

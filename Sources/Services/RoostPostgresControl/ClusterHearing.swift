@@ -45,6 +45,11 @@ public final class ClusterHearing: Service, Sendable {
             ledger.note(records, of: cluster, listing: listing, now)
             var voices = ledger.voices(of: cluster, now)
             voices.silent = ledger.silentMembers(of: cluster, now)
+            let silence = ledger.silence(in: cluster, now)
+            voices.quiet = silence.members.sorted { $0.key < $1.key }.map {
+                MemberQuiet(member: $0.key, milliseconds: $0.value.milliseconds)
+            }
+            voices.leaderQuietMilliseconds = silence.leader?.milliseconds
             return voices
         }
     }

@@ -59,6 +59,9 @@ public struct ClusterOperations: OperationJudge {
         case .changeMembers:
             guard let records, let spec, !spec.isDestroying else { return .failed("the cluster was destroyed") }
             return records.rule.flatMap { Self.change(operation.id, $0, records) }
+        case .forcedFailover:
+            guard let records, let spec, !spec.isDestroying else { return .failed("the cluster was destroyed") }
+            return records.rule.flatMap { Self.forced(operation.id, $0, records) }
         case .unknown: return nil
         }
     }
@@ -77,6 +80,9 @@ public struct ClusterOperations: OperationJudge {
         case .changeMembers:
             guard let change = rule.change, change.id == operation.id.text else { return [] }
             return Self.steps(of: change, rule, records)
+        case .forcedFailover:
+            guard let forced = rule.forced, forced.id == operation.id.text else { return [] }
+            return Self.steps(of: forced, rule, records)
         // The plan's steps are all there is.
         case .destroyCluster, .unknown: return []
         }
@@ -106,6 +112,31 @@ public struct ClusterOperations: OperationJudge {
 
     private static func isOpen(_ rule: ClusterRule, _ records: Planet.ClusterRecords) -> Bool {
         records.heartbeat.map { $0.epoch == rule.epoch && $0.isOpen } ?? false
+    }
+
+    private static func steps(
+        of forced: ForcedFailover, _ rule: ClusterRule, _ records: Planet.ClusterRecords
+    ) -> [String] {
+        let names = forced.givenUp.map(\.text).joined(separator: ", ")
+        var steps = ["\(forced.member) was named for epoch \(forced.epoch) by a person; given up: \(names)"]
+        if rule.history.contains(where: { $0.epoch == forced.epoch }) { steps.append("\(forced.member) was elected") }
+        if rule.epoch == forced.epoch, isOpen(rule, records) { steps.append("\(rule.leader) lets clients in") }
+        return steps
+    }
+
+    private static func forced(
+        _ id: PlanetOperationID, _ rule: ClusterRule, _ records: Planet.ClusterRecords
+    ) -> OperationVerdict? {
+        guard let forced = rule.forced, forced.id == id.text else {
+            return .failed("another failover was decided since, or the rule is an older one: see who leads now")
+        }
+        if rule.epoch > forced.epoch {
+            return rule.history.contains { $0.epoch == forced.epoch }
+                ? .succeeded("\(forced.member) was elected for epoch \(forced.epoch), and \(rule.leader) leads since")
+                : .failed("\(rule.leader) leads epoch \(rule.epoch)")
+        }
+        guard rule.epoch == forced.epoch, rule.recruitment == nil, isOpen(rule, records) else { return nil }
+        return .succeeded("\(rule.leader) leads epoch \(rule.epoch), with \(counted(rule.members.count, "member"))")
     }
 
     private static func restart(

@@ -13,7 +13,10 @@ extension Planet.ClusterRecords {
             let proofs = proofs
             steps += change.left.filter { $0.kind == .add && proofs[$0.member] == nil }
         }
+        // What a person has given up for a failover was kept then, and is until somebody names it to be removed.
+        let givenUp = Set(rule.givenUp).subtracting(change.done.map(\.member))
         return Set(steps.map(\.member)).intersection(spec.members.map(\.name)).subtracting(rule.members)
+            .subtracting(givenUp)
     }
 
     /// Those that are asked for and no members yet.

@@ -73,6 +73,8 @@ public struct ClusterRoutes: RouteGroup {
                 try await clusters.recover(name, as: wish, hearing: try await inquiry.voices(of: name))
                 return try Answer.json(try await inquiry.bodyAfterChange(of: name))
             },
+            APIRoute(.get, "/v1/postgres/:name/failover", query: ["to"]) { try await failover($0) },
+            APIRoute(.post, "/v1/postgres/:name/failover") { try await decideFailover($0) },
             APIRoute(.post, "/v1/postgres/:name/switchover") { call in
                 let wish = call.body.isEmpty ? SwitchoverBody(target: nil) : try call.wish(SwitchoverBody.self)
                 let target = try wish.target.map { text throws(Refusal) in
@@ -82,6 +84,19 @@ public struct ClusterRoutes: RouteGroup {
                 return try Answer.json(SwitchoverAnswer(id: id.text), status: 202).naming(id)
             },
         ]
+    }
+
+    private func failover(_ call: APICall) async throws(Refusal) -> Answer {
+        let name: AppName = try call.id("name")
+        let target = try call.query.text("to").map { text throws(Refusal) in try APICall.value(MemberName.self, text) }
+        return try Answer.json(
+            try await clusters.failover(of: name, to: target, hearing: try await inquiry.voices(of: name)))
+    }
+
+    private func decideFailover(_ call: APICall) async throws(Refusal) -> Answer {
+        let (name, wish): (AppName, _) = (try call.id("name"), try call.wish(FailoverWish.self))
+        let id = try await clusters.decideFailover(of: name, as: wish, hearing: try await inquiry.voices(of: name))
+        return try Answer.json(FailoverAnswer(id: id.text), status: 202).naming(id)
     }
 
     /// As placement sees them.

@@ -50,6 +50,11 @@ enum ClusterStatus {
             change: records.rule?.change.map(ChangeState.init),
             replaceAfter: spec.isDestroying ? nil : spec.replaceAfter ?? .standard,
             survival: spec.isDestroying ? nil : survival(spec, records, known, silence, status))
+        shown.forced = records.rule?.forced.map { forced in
+            let givenUp = records.rule?.givenUp ?? []
+            let kept = spec.members.map(\.name).filter { givenUp.contains($0) }
+            return ForcedState(forced, at: TimeText.of(forced.at), kept: kept)
+        }
         shown.leftovers = ClusterLeftovers.of(spec, records, in: known)
         return shown
     }
@@ -273,6 +278,10 @@ enum ClusterStatus {
     private static func whatItWaitsFor(_ member: MemberName, _ records: Planet.ClusterRecords) -> String? {
         switch records.absence(of: member) {
         case nil, .leaving: return nil
+        case .unnamed where records.rule?.givenUp.contains(member) == true:
+            return
+                "given up by a failover that a person has decided; what it has, and nobody else may have, stays on its "
+                + "volume until it is removed"
         case .unnamed:
             return "the rule does not name it, and nobody has asked for that: nothing of it is destroyed until it is "
                 + "removed"

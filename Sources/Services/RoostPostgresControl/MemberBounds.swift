@@ -47,6 +47,9 @@ enum MemberBounds {
                 throw Refusal(.invalid, "a change of members has at most \(MemberChange.stepsMax) steps")
             }
         }
+        guard (rule.forced?.id.utf8.count ?? 0) <= idBytesMax else {
+            throw Refusal(.invalid, "the id of a failover has at most \(idBytesMax) bytes")
+        }
         guard let restart = rule.restart else { return }
         guard restart.id.utf8.count <= idBytesMax else {
             throw Refusal(.invalid, "the id of a restart has at most \(idBytesMax) bytes")

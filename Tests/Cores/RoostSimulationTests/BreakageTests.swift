@@ -72,7 +72,8 @@ import Testing
         case .trustsRestoredStore, .believesShortLeader, .rewindsUntried, .trustsShortLeader, .keepsOfficeWhileDown,
             .restartsTogether, .namesUnprepared, .namesUnproven, .asksLessFirst, .stepsAhead, .resignsWhenAlone,
             .keepsOfficeWhileHung, .leavesSilentStandby, .promisesInMemory, .countsForeignAnswers, .decidesOnMovedRule,
-            .givesUpWhatDoesNotStart, .heedsOldWords, .heedsOneTooFew, .heedsThePromised, .callsWithoutStore:
+            .givesUpWhatDoesNotStart, .heedsOldWords, .heedsOneTooFew, .heedsThePromised, .callsWithoutStore,
+            .electsPastForce, .returnsAfterForce, .takesForceForReversal:
             Issue.record("has faults of its own")
         }
     }
@@ -83,6 +84,7 @@ import Testing
         .restartsTogether, .namesUnprepared, .namesUnproven, .asksLessFirst, .stepsAhead, .resignsWhenAlone,
         .keepsOfficeWhileHung, .leavesSilentStandby, .promisesInMemory, .countsForeignAnswers, .decidesOnMovedRule,
         .givesUpWhatDoesNotStart, .heedsOldWords, .heedsOneTooFew, .heedsThePromised, .callsWithoutStore,
+        .electsPastForce, .returnsAfterForce, .takesForceForReversal,
     ]
 
     /// What members may not do with calls and answers that come straight from others.

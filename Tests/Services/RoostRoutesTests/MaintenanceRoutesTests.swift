@@ -164,6 +164,41 @@ import Testing
         }
     }
 
+    @Test("What may be lost by a failover is shown at any host, and what is wrong or need not be changes nothing")
+    func failover() async throws {
+        try await PlanetUnderTest.run(["ams1", "iad1"], deaf: ["iad1"], edges: ["ams1"]) { planet in
+            let ams = try planet["ams1"]
+            #expect(try await ams.call("GET /v1/postgres/orders/failover").status == 404)
+            try await Self.create(at: ams, in: planet)
+            ams.watcher.follow([.clusters])
+            for host in [ams, try planet["iad1"]] {
+                let answer = try await poll(for: .seconds(10)) {
+                    let answer = try await host.call("GET /v1/postgres/orders/failover?to=orders-1")
+                    return answer.status == 503 ? nil : answer
+                }
+                let shown = try #require(answer)
+                #expect(shown.status == 200 && shown.object["proposal"] == nil, "\(shown.text)")
+                #expect(shown.string("obstacle").contains("orders-1"), "\(shown.text)")
+                #expect(try await host.call("GET /v1/postgres/orders/failover?member=orders-1").status == 400)
+                let revision = try #require(shown.object["revision"] as? Int)
+                let end = #"{"epoch": 1, "end": "0/0"}"#
+                let proposal =
+                    #"{"member": "orders-1", "log_end": \#(end), "calls": 3, "keeps": [], "gives_up": [], "confirmations": 0}"#
+                for (body, status) in [
+                    (#"{"revision": \#(revision), "proposal": \#(proposal), "accept_data_loss": true}"#, 412),
+                    (#"{"revision": \#(revision), "proposal": \#(proposal), "accept_data_loss": false}"#, 400),
+                    (#"{"revision": \#(revision), "proposal": \#(proposal)}"#, 400), ("{}", 400),
+                ] {
+                    let refused = try await host.call("POST /v1/postgres/orders/failover", body)
+                    #expect(refused.status == status, "\(body): \(refused.text)")
+                }
+            }
+            let key = StoreKeys.clusterRule(try AppName("orders"))
+            let entry = try #require(try await planet.store.read(.key(key), at: nil).entries.first)
+            #expect(try JSONDecoder().decode(ClusterRule.self, from: Data(entry.value)).forced == nil)
+        }
+    }
+
     /// To make the rule what the only member knows.
     private static func wish(_ revision: Int, calls: Int = 4) -> String {
         let last = #"{"epoch": 3, "leader": "orders-1", "begin": "0/0"}"#

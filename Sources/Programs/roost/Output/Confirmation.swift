@@ -13,4 +13,15 @@ struct ConfirmationOptions: ParsableArguments {
             throw CommandFailure("not confirmed, so nothing was done", advice: "Add --yes to do it without a question.")
         }
     }
+
+    /// For what nobody can take back: the name is typed, and a script says that it means it.
+    func confirm(_ warning: String, byTyping name: String) throws {
+        guard !yes else { return }
+        let advice = "Add --yes to do it without a question."
+        guard Terminal.hasUser else {
+            throw CommandFailure("nobody is there to type '\(name)', so nothing was done", advice: advice)
+        }
+        Terminal.put("\(warning)\nType the name '\(name)' to go on: ", on: .error)
+        guard readLine() == name else { throw CommandFailure("not confirmed, so nothing was done", advice: advice) }
+    }
 }

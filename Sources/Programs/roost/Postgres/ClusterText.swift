@@ -78,6 +78,20 @@ extension ClusterBody {
             + ", and goes back when for 10 minutes all members have confirmed and nobody has worked on it"
     }
 
+    /// What a person has decided, and what is left of it: as long as somebody's log is on a volume that counts for nothing.
+    private func words(for forced: ForcedState) -> String {
+        let asker = forced.by.map { " by \(Terminal.harmless($0))" } ?? ""
+        var words =
+            "decided\(asker) on \(forced.at): \(forced.member) was named for epoch \(forced.epoch), at \(forced.logEnd)"
+        if let furthest = forced.furthest {
+            words += "; another had got to \(furthest), and what lies between may be lost"
+        }
+        guard !forced.kept.isEmpty else { return words }
+        let names = forced.kept.map(\.text).joined(separator: ", ")
+        words += "; given up, and kept with what only \(forced.kept.count == 1 ? "it" : "they") may have: \(names)"
+        return words + " (roost pg member remove \(name) \(forced.kept[0]), when nothing of it is needed)"
+    }
+
     /// What `status` shows to a person.
     var report: String { report(showsPassword: false) }
 
@@ -119,6 +133,7 @@ extension ClusterBody {
             let words = "\(counted(restart.done.count, "member")) done, left: \(left)"
             facts.facts.append(("Restart", restart.refusal.map { "\(words); ended: \($0)" } ?? words))
         }
+        if let forced { facts.facts.append(("Failover", Terminal.paint(words(for: forced), .warning))) }
         for (label, url) in [("Write", writeURL), ("Read", readURL)] where !url.isEmpty {
             facts.facts.append((label, showsPassword ? url : Self.withoutPassword(url)))
         }

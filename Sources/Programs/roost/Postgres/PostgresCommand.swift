@@ -13,7 +13,7 @@ struct PostgresCommand: AsyncParsableCommand {
             PostgresSwitchoverCommand.self, PostgresPauseCommand.self, PostgresResumeCommand.self,
             PostgresRestartCommand.self, PostgresMemberCommand.self, PostgresScaleCommand.self,
             PostgresReplaceAfterCommand.self,
-            PostgresRecoverCommand.self, PostgresDestroyCommand.self,
+            PostgresRecoverCommand.self, PostgresFailoverCommand.self, PostgresDestroyCommand.self,
         ], aliases: ["postgres"])
 }
 

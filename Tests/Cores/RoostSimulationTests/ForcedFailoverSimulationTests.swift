@@ -1,0 +1,65 @@
+import RoostFailover
+import RoostSimulation
+import Testing
+
+/// Too few members are left, and a person decides who leads: what must hold then, at every event.
+@Suite("A failover that a person decides, simulated") struct ForcedFailoverSimulationTests {
+    /// What may befall those that are left, and those that are not.
+    private static let faults: [ClusterScenario.Fault] = [
+        .crashPostgres, .staleWatch, .storeUnclear, .loseBeats, .operationFails, .clockJump, .slowMember, .crashMember,
+        .crashBetweenActions, .storeOutage,
+    ]
+
+    private static func scenario(
+        _ seed: UInt64, of members: Int, left: Int, namesAny: Bool = false, faults: [ClusterScenario.Fault] = []
+    ) -> ClusterScenario {
+        ClusterScenario(
+            seed: seed, members: members, faults: faults, chaosSeconds: 100,
+            olderMembers: 0, forcing: .init(atSeconds: 12, left: left, namesAny: namesAny))
+    }
+
+    @Test(
+        "All but a few are gone: the named one leads, the cluster is written to, and whoever was given up takes no part",
+        arguments: [(2, 1), (3, 1), (5, 1), (5, 2), (4, 1)])
+    func forced(members: Int, left: Int) {
+        var (decided, written, lossy) = (0, 0, 0)
+        let seeds: UInt64 = 60
+        for seed in 1...seeds {
+            let run = run(Self.scenario(seed, of: members, left: left))
+            if run.violation != nil { return }
+            decided += run.secondsToForce == nil ? 0 : 1
+            written += run.secondsToWrite == nil ? 0 : 1
+            lossy += run.hasLost ? 1 : 0
+        }
+        // A machine that is back soon makes a safe election possible, and nothing is forced then.
+        #expect(decided > Int(seeds) / 2 && written == decided, "\(decided) decided, \(written) written")
+        #expect(lossy > 0, "some had nothing to lose in every run")
+    }
+
+    @Test("Other things go wrong at the same time", arguments: [(3, 1), (5, 2)])
+    func forcedAmongFaults(members: Int, left: Int) {
+        var written = 0
+        for seed in 1...100 {
+            let run = run(Self.scenario(UInt64(seed), of: members, left: left, namesAny: true, faults: Self.faults))
+            if run.violation != nil { return }
+            written += run.secondsToWrite == nil ? 0 : 1
+        }
+        #expect(written > 20)
+    }
+
+    @Test(
+        "Members that decide past what was decided, come back as members, or take it for a store that went back are noticed",
+        arguments: [
+            (Breakage.electsPastForce, ["a person has decided that", "still follows", "is given up, and"]),
+            (.returnsAfterForce, ["was given up"]),
+            (.takesForceForReversal, ["nobody can write", "no open primary", "not whole"]),
+        ])
+    func wrongWaysAreNoticed(_ breakage: Breakage, signs: [String]) {
+        let isNoticed = (1...600).contains { seed in
+            let scenario = Self.scenario(UInt64(seed), of: 5, left: seed.isMultiple(of: 2) ? 2 : 1, namesAny: true)
+            guard let violation = ClusterSimulation(scenario, breakage: breakage).run().violation else { return false }
+            return signs.contains { violation.what.contains($0) }
+        }
+        #expect(isNoticed, "\(breakage)")
+    }
+}
