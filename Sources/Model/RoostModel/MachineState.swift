@@ -22,6 +22,9 @@ public enum MachineState: OpenEnum {
     /// A word of a newer version.
     case unknown(String)
 
+    /// Nothing of the machine runs, and nothing will but by an order: who wanted it stopped has what they wanted.
+    public static let withoutProcess: [Self] = [.created, .stopped, .failed, .destroyed]
+
     public static let known: [Self] = [
         .created, .starting, .started, .stopping, .restarting, .stopped, .destroying, .destroyed, .failed,
     ]

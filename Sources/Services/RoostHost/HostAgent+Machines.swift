@@ -69,11 +69,14 @@ extension HostAgent {
     /// Strict locality: the volume is on this host, belongs to the same app and to no other machine.
     private func volumeToAttach(_ order: MachineOrder) throws(Refusal) -> VolumeRecord? {
         guard let mount = order.config.mounts.first else { return nil }
-        guard let volume = volumeRows[mount.volume], volume.app == order.app else {
+        guard let volume = volumeRows[mount.volume] else {
             throw Refusal(
                 .notFound,
                 "volume \(mount.volume) of app \(order.app) is not on host \(configuration.host); a machine runs where its volume is"
             )
+        }
+        guard volume.app == order.app else {
+            throw .absence(of: "volume \(mount.volume)", from: order.app, butOf: volume.app)
         }
         guard volume.state == .created else {
             throw Refusal(.failedPrecondition, "volume \(mount.volume) is \(volume.state.rawValue)")

@@ -74,7 +74,10 @@ struct PostgresCreateCommand: AsyncParsableCommand {
             }
             guard home != nil else { throw ValidationError("Say where it is to be led from: --home REGION") }
         }
-        if let volumeSize, volumeSize < 1 { throw ValidationError("--volume-size is at least 1 GB") }
+        let sizes = VolumeRecord.gibibytes
+        if let volumeSize, !sizes.contains(volumeSize) {
+            throw ValidationError("--volume-size is from \(sizes.lowerBound) to \(sizes.upperBound) GB")
+        }
         if let cpus, cpus < 1 { throw ValidationError("--cpus is at least 1") }
         if let memory, memory < 1 { throw ValidationError("--memory is at least 1 MiB") }
     }
