@@ -45,7 +45,9 @@ extension HostAgent {
         try requireRoomToPublish(record)
         var row = MachineRow(record: record, life: MachineLife(startsAtOnce: order.startsAtOnce))
         row.add(
-            MachineEvent(id: InstanceID.make(), type: .launch, status: .created, source: .user, timestamp: now))
+            MachineEvent(
+                id: InstanceID.make(), type: .launch, status: .created, source: order.owner == nil ? .user : .roostd,
+                timestamp: now))
         var volumes: [VolumeRecord] = []
         if var volume {
             volume.attachedMachine = order.id
@@ -124,8 +126,12 @@ extension HostAgent {
 
     /// Without `force` a running machine is refused, as Fly.io does; with it the machine ends at once. The answer says
     /// `destroying`: ``wait(for:states:instance:timeout:)`` says when nothing of it is left.
-    public func destroy(_ id: MachineID, force: Bool) throws(Refusal) -> MachineRecord {
-        try take(.destroy(force: force), for: id)
+    ///
+    /// - Parameter source: who orders it.
+    public func destroy(
+        _ id: MachineID, force: Bool, by source: MachineEvent.Source = .user
+    ) throws(Refusal) -> MachineRecord {
+        try take(.destroy(force: force), for: id, by: source)
     }
 
     // MARK: - Questions

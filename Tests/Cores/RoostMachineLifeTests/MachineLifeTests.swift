@@ -100,6 +100,17 @@ import Testing
                 == .signal(attempt: "a", "SIGKILL"))
     }
 
+    @Test("The event of an order says who ordered it")
+    func sources() throws {
+        for source in MachineEvent.Source.known {
+            for order in [LifeOrder.stop(StopWish()), .restart(StopWish()), .destroy(force: true)] {
+                var life = started()
+                let news = try life.take(order, as: config, by: source, at: at(2))
+                #expect(!news.isEmpty && news.allSatisfy { $0.source == source }, "\(order)")
+            }
+        }
+    }
+
     @Test("A stop of what does not run is done already: it changes nothing, and the state says that nothing runs")
     func stopAtRest() throws {
         let ending = MachinePhase.Ending(
