@@ -1,3 +1,4 @@
+import RoostModel
 import Testing
 
 /// Wrong usage is told before anything is asked of a host: exit status 2, and words about what is wrong.
@@ -125,5 +126,15 @@ import Testing
         let outcome = try await RoostProgram.run(["--generate-completion-script", shell])
         #expect(outcome.status == 0)
         #expect(outcome.output.contains("switchover"))
+        guard shell == "bash" else { return }
+        // Where one of some words is meant, they are offered.
+        let choices = [
+            SurvivalGoal.known.map(\.rawValue), MachineRestart.Policy.known.map(\.rawValue),
+            MachineGuest.CPUKind.known.map(\.rawValue), MachineState.known.map(\.rawValue),
+        ]
+        for words in choices {
+            let list = words.joined(separator: "'$'\\n''")
+            #expect(outcome.output.contains(list), "\(list)")
+        }
     }
 }

@@ -163,7 +163,7 @@ struct MachineWaitCommand: AsyncParsableCommand {
 
     @Option(
         help: .init("One of \(MachineState.choices) (else \(MachineState.started.rawValue)).", valueName: "state"),
-        transform: { try choice($0) })
+        completion: MachineState.completion, transform: { try choice($0) })
     var state = MachineState.started
 
     @Option(help: "How long at most, for example 30s (else 60 s).", transform: { try timeLimit($0) })

@@ -27,8 +27,9 @@ struct PostgresCreateCommand: AsyncParsableCommand {
 
     @Option(
         help: .init(
-            "In place of regions: the loss of any one of these loses nothing and stops nothing: host or region.",
-            valueName: "goal"), transform: { try Self.goal($0) })
+            "In place of regions: the loss of any one host, or of any one region, loses no confirmed commit, and stops none "
+                + "for longer than a failover: host or region.",
+            valueName: "goal"), completion: SurvivalGoal.completion, transform: { try Self.goal($0) })
     var survive: SurvivalGoal?
 
     @Option(help: "With --survive: the region that it is to be led from.", transform: { try RegionCode($0) })
