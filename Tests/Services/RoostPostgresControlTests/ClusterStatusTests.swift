@@ -456,7 +456,8 @@ import Testing
         // The advice to pause is none for who has just done so.
         func unrest(_ isPaused: Bool) throws -> ClusterBody {
             rule.pause = isPaused ? WishTerm(beganAt: now, length: .seconds(3600)) : nil
-            let silence = ClusterSilence(elections: 3)
+            var silence = ClusterSilence()
+            silence.elections = 3
             let planet = try planet([try entry(StoreKeys.clusterRule(name), rule)])
             return try #require(ClusterStatus.body(of: name, in: planet, silence: silence))
         }
