@@ -15,7 +15,7 @@ extension RoostAPIClient {
         try await send(.get, path(app, machine))
     }
 
-    /// Returns when the host has taken the machine on; ``waitForMachine(_:of:state:instance:timeout:)`` tells when
+    /// Returns when the host has taken the machine on; ``waitForMachine(_:of:state:timeout:)`` tells when
     /// it runs.
     public func createMachine(
         _ request: CreateMachineRequest, in app: AppName
@@ -54,15 +54,25 @@ extension RoostAPIClient {
         try await sendForData(.post, path(app, machine, "/restart"), query: query, timeout: Self.lastingTimeout)
     }
 
-    /// Waits on the host until the machine is in `state`. A machine that is not there in time is refused with 408.
+    /// As ``waitForMachine(_:of:states:instance:timeout:)``, for one state.
+    public func waitForMachine(
+        _ machine: MachineID, of app: AppName, state: MachineState, timeout: Duration = .seconds(60)
+    ) async throws(APIError) -> WaitBody {
+        try await waitForMachine(machine, of: app, states: [state], timeout: timeout)
+    }
+
+    /// Waits on the host until the machine is in one of `states`, and says in which. A machine that is not there in time is refused with 408.
     ///
     /// - Parameter timeout: whole seconds, 1 to 60; the API's limit.
     public func waitForMachine(
-        _ machine: MachineID, of app: AppName, state: MachineState, instance: String? = nil,
+        _ machine: MachineID, of app: AppName, states: [MachineState], instance: String? = nil,
         timeout: Duration = .seconds(60)
     ) async throws(APIError) -> WaitBody {
         let seconds = max(1, timeout.components.seconds)
-        var query = [(name: "state", value: state.rawValue), (name: "timeout", value: "\(seconds)")]
+        var query = [
+            (name: "state", value: states.map(\.rawValue).joined(separator: ",")),
+            (name: "timeout", value: "\(seconds)"),
+        ]
         if let instance { query.append(("instance_id", instance)) }
         return try await send(.get, path(app, machine, "/wait"), query: query, timeout: .seconds(seconds + 10))
     }

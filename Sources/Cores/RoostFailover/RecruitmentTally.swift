@@ -16,6 +16,9 @@ public struct RecruitmentTally: Sendable {
     public let unbelieved: [(member: MemberName, why: String)]
     /// So many standbys must answer when the old leader does not.
     public let standbysNeeded: Int
+    /// Members that have said themselves that they have no data, or none that counts: there is nothing that they could answer
+    /// with, as long as that is so.
+    public let bare: [MemberName]
     /// By whose word the leader has lost something.
     private let witness: MemberName?
     private let standbys: [MemberReport]
@@ -50,6 +53,9 @@ public struct RecruitmentTally: Sendable {
             rule.objection(to: report.chain ?? []).map { (member: report.member, why: $0) }
         }
         self.unbelieved = unbelieved
+        bare = rule.members.filter { member in
+            !said.contains { $0.member == member } && reports.contains { $0.member == member && $0.hasNothing }
+        }
         let reports = reports.filter { report in !unbelieved.contains { $0.member == report.member } }
         let all = said.filter(reports.contains)
         // An only member has nobody who could have more.
@@ -111,12 +117,16 @@ public struct RecruitmentTally: Sendable {
         let heard = (answers + bereft).map(\.member) + unbelieved.map(\.member)
         let silent = rule.members.filter { !heard.contains($0) }
         let missing = standbysNeeded - standbys.count
-        let others = silent.filter { $0 != rule.leader }
+        // Where it cannot be without them, they are needed all the same: with what they had.
+        let able = silent.filter { !bare.contains($0) }
+        let isEnough = able.contains(rule.leader) || able.count { $0 != rule.leader } >= missing
+        let asked = isEnough ? able : silent
+        let others = asked.filter { $0 != rule.leader }
         // Nobody counts who is asked for by name.
         let names = others.map(\.text).joined(separator: missing == others.count ? " and " : ", ")
         let some = missing > others.count ? nil : missing == others.count ? names : "\(missing) of \(names)"
         let choice =
-            if !silent.contains(rule.leader) {
+            if !asked.contains(rule.leader) {
                 "need \(some ?? "another")"
             } else {
                 "need \(rule.leader)" + (some.map { missing > 1 ? ", or \($0)" : " or \($0)" } ?? "")
@@ -124,6 +134,7 @@ public struct RecruitmentTally: Sendable {
         let lost =
             bereft.map { "; \($0.member) has lost part of its own log\(words(of: $0.member))" }.joined()
             + unbelieved.map { "; \($0.member) cannot be believed: it shows \($0.why)" }.joined()
+            + bare.map { "; \($0) has no data that counts" }.joined()
         return "\(silent.count) of \(rule.members.count) members have not answered recruitment \(recruitment.epoch)"
             + "\(lost): \(choice), with their data"
     }
@@ -228,6 +239,14 @@ extension MemberReport {
     func end(in rule: ClusterRule) -> LSN? {
         guard rule.members.contains(member), let position, position.epoch == rule.epoch else { return nil }
         return min(replayed, position.end)
+    }
+
+    /// By its own word, which it has written down.
+    fileprivate var hasNothing: Bool {
+        switch data {
+        case .absent, .unfinished, .spoiled: position == nil
+        case .whole, .replaced, .unknown, nil: false
+        }
     }
 
     /// A promise of exactly this epoch, and a position that its own chain bears out.

@@ -46,16 +46,20 @@ public struct OrderRefused: Error, Hashable, Sendable {
 extension MachineLife {
     /// Takes an order on. One that asks for what is so already changes nothing.
     ///
+    /// - Parameter source: who orders it.
     /// - Returns: what is worth telling.
     public mutating func take(
-        _ order: LifeOrder, as config: MachineConfig, at now: Moment
+        _ order: LifeOrder, as config: MachineConfig, by source: MachineEvent.Source = .user, at now: Moment
     ) throws(OrderRefused) -> [MachineNews] {
-        switch order {
-        case .start: try start(at: now)
-        case .stop(let wish): stop(wish, as: config, at: now)
-        case .restart(let wish): try restart(wish, as: config, at: now)
-        case .destroy(let force): try destroy(force: force)
-        }
+        var news =
+            switch order {
+            case .start: try start(at: now)
+            case .stop(let wish): stop(wish, as: config, at: now)
+            case .restart(let wish): try restart(wish, as: config, at: now)
+            case .destroy(let force): try destroy(force: force)
+            }
+        for index in news.indices { news[index].source = source }
+        return news
     }
 
     private mutating func start(at now: Moment) throws(OrderRefused) -> [MachineNews] {

@@ -271,6 +271,8 @@ public struct MachineRecord: Hashable, Sendable, Codable {
 
 /// A volume as its host knows it.
 public struct VolumeRecord: Hashable, Sendable, Codable {
+    /// How large a volume may be, in GiB, whoever asks for it.
+    public static let gibibytes = 1...500
     /// Made by the host that took the request; used once on the whole planet.
     public var id: VolumeID
     /// Fly's rule: 1 to 30 lower-case letters, digits and `_`. Several volumes of an app may have the same.

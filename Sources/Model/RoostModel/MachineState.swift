@@ -22,6 +22,9 @@ public enum MachineState: OpenEnum {
     /// A word of a newer version.
     case unknown(String)
 
+    /// Nothing of the machine runs, and nothing will but by an order: who wanted it stopped has what they wanted.
+    public static let withoutProcess: [Self] = [.created, .stopped, .failed, .destroyed]
+
     public static let known: [Self] = [
         .created, .starting, .started, .stopping, .restarting, .stopped, .destroying, .destroyed, .failed,
     ]
@@ -107,9 +110,10 @@ public struct MachineEvent: Hashable, Sendable, Codable {
 
     /// Who caused it.
     public enum Source: OpenEnum {
-        /// An order by the API.
+        /// Somebody's order by the API.
         case user
-        /// What the host found or did by itself.
+        /// What the host found or did by itself, or was told by the platform, which has the machine for something else: a
+        /// member of a cluster is made and taken away by nobody's order for this machine.
         case roostd
         /// A word of a newer version.
         case unknown(String)

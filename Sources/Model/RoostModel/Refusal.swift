@@ -45,6 +45,14 @@ public struct Refusal: Error, Hashable, Sendable, CustomStringConvertible {
         self.details = details
     }
 
+    /// What is not in the app that it was looked for in. A planet has one owner, who may know whose it is instead.
+    ///
+    /// - Parameter other: the app that it is of; nil: of none, or of `app` and gone meanwhile.
+    public static func absence(of thing: String, from app: AppName, butOf other: AppName?) -> Refusal {
+        guard let other, other != app else { return Refusal(.notFound, "\(thing) not found") }
+        return Refusal(.notFound, "\(thing) not found in app \(app): it belongs to app \(other)")
+    }
+
     /// As it stands in the host's log. To whoever asked goes ``message`` alone.
     public var description: String { details.map { "\(message): \($0)" } ?? message }
 }

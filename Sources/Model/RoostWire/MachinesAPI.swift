@@ -140,12 +140,15 @@ public struct MachineBody: Sendable, Codable, Hashable {
     public var hostStatus: String
     /// Roost's own: the host the machine is on.
     public var host: HostName
+    /// Roost's own: the app it is of, without which nobody finds it again in a list of several. Nil: a host of an older
+    /// version says so.
+    public var app: AppName?
 
     /// From a host's record.
     public init(
         id: MachineID, name: String, state: MachineState, region: RegionCode, instanceID: String,
         privateIP: IPv6Address, config: MachineConfig, imageRef: ImageRefBody, events: [MachineEvent]?,
-        createdAt: String, updatedAt: String, hostStatus: String, host: HostName
+        createdAt: String, updatedAt: String, hostStatus: String, host: HostName, app: AppName?
     ) {
         self.id = id
         self.name = name
@@ -160,10 +163,11 @@ public struct MachineBody: Sendable, Codable, Hashable {
         self.updatedAt = updatedAt
         self.hostStatus = hostStatus
         self.host = host
+        self.app = app
     }
 
     enum CodingKeys: String, CodingKey {
-        case id, name, state, region, config, events, host
+        case id, name, state, region, config, events, host, app
         case instanceID = "instance_id"
         case privateIP = "private_ip"
         case imageRef = "image_ref"
@@ -213,13 +217,18 @@ public struct MachineSummaryBody: Sendable, Codable, Hashable {
     public var createdAt: String
     /// RFC 3339: when its state last changed.
     public var updatedAt: String
+    /// As ``MachineBody/hostStatus``: the state of a machine whose host is away is an old one. Fly.io leaves it out here.
+    public var hostStatus: String
     /// Roost's own: the host the machine is on.
     public var host: HostName
+    /// As ``MachineBody/app``.
+    public var app: AppName?
 
     /// Cut from a ``MachineBody``.
     public init(
         id: MachineID, name: String, state: MachineState, region: RegionCode, instanceID: String,
-        privateIP: IPv6Address, imageRef: ImageRefBody, createdAt: String, updatedAt: String, host: HostName
+        privateIP: IPv6Address, imageRef: ImageRefBody, createdAt: String, updatedAt: String, hostStatus: String,
+        host: HostName, app: AppName?
     ) {
         self.id = id
         self.name = name
@@ -230,16 +239,19 @@ public struct MachineSummaryBody: Sendable, Codable, Hashable {
         self.imageRef = imageRef
         self.createdAt = createdAt
         self.updatedAt = updatedAt
+        self.hostStatus = hostStatus
         self.host = host
+        self.app = app
     }
 
     enum CodingKeys: String, CodingKey {
-        case id, name, state, region, host
+        case id, name, state, region, host, app
         case instanceID = "instance_id"
         case privateIP = "private_ip"
         case imageRef = "image_ref"
         case createdAt = "created_at"
         case updatedAt = "updated_at"
+        case hostStatus = "host_status"
     }
 }
 

@@ -74,13 +74,15 @@ public struct VolumeBody: Sendable, Codable, Hashable {
     public var hostStatus: String
     /// The host; Fly calls the hardware a volume is on its zone.
     public var zone: String
+    /// Roost's own: the app it is of. Nil: a host of an older version says so.
+    public var app: AppName?
 
     /// From a host's record, and from its filesystem where the asked host has it.
     public init(
         id: VolumeID, name: String, state: VolumeState, region: RegionCode, sizeGigabytes: Int,
         attachedMachineID: MachineID?, blockSize: Int64, blocks: Int64, blocksFree: Int64, blocksAvailable: Int64,
         inodes: Int64? = nil, inodesFree: Int64? = nil, readOnly: Bool? = nil, fstype: String, encrypted: Bool,
-        createdAt: String, hostStatus: String, zone: String
+        createdAt: String, hostStatus: String, zone: String, app: AppName?
     ) {
         self.id = id
         self.name = name
@@ -100,10 +102,11 @@ public struct VolumeBody: Sendable, Codable, Hashable {
         self.createdAt = createdAt
         self.hostStatus = hostStatus
         self.zone = zone
+        self.app = app
     }
 
     enum CodingKeys: String, CodingKey {
-        case id, name, state, region, fstype, encrypted, zone, blocks, inodes
+        case id, name, state, region, fstype, encrypted, zone, app, blocks, inodes
         case inodesFree = "inodes_free"
         case readOnly = "read_only"
         case sizeGigabytes = "size_gb"

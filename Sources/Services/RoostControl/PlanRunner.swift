@@ -184,7 +184,7 @@ public final class PlanRunner<Kind: Reconciler>: Service, Sendable {
                     } catch {
                         Metric.planSteps.add(Kind.name, Kind.name(of: step), "failed")
                         self.logger.warning("a step failed", metadata: ["of": "\(job.thing)", "error": "\(error)"])
-                        return Outcome(step: step, isDone: false, failure: error.message)
+                        return Outcome(step: step, isDone: false, failure: error.obstacle)
                     }
                 }
             }

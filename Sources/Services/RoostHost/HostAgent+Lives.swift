@@ -35,12 +35,14 @@ extension HostAgent {
     }
 
     /// Takes an order on: durable, then told to the keeper.
-    func take(_ order: LifeOrder, for machine: MachineID) throws(Refusal) -> MachineRecord {
+    func take(
+        _ order: LifeOrder, for machine: MachineID, by source: MachineEvent.Source = .user
+    ) throws(Refusal) -> MachineRecord {
         try requireCurrent()
         let row = try requireRow(machine)
         var changed = row
         do throws(OrderRefused) {
-            for news in try changed.life.take(order, as: row.record.config, at: BootClock.now()) {
+            for news in try changed.life.take(order, as: row.record.config, by: source, at: BootClock.now()) {
                 changed.add(news)
             }
         } catch { throw Refusal(error, machine) }

@@ -45,7 +45,9 @@ extension HostAgent {
         try requireRoomToPublish(record)
         var row = MachineRow(record: record, life: MachineLife(startsAtOnce: order.startsAtOnce))
         row.add(
-            MachineEvent(id: InstanceID.make(), type: .launch, status: .created, source: .user, timestamp: now))
+            MachineEvent(
+                id: InstanceID.make(), type: .launch, status: .created, source: order.owner == nil ? .user : .roostd,
+                timestamp: now))
         var volumes: [VolumeRecord] = []
         if var volume {
             volume.attachedMachine = order.id
@@ -69,11 +71,14 @@ extension HostAgent {
     /// Strict locality: the volume is on this host, belongs to the same app and to no other machine.
     private func volumeToAttach(_ order: MachineOrder) throws(Refusal) -> VolumeRecord? {
         guard let mount = order.config.mounts.first else { return nil }
-        guard let volume = volumeRows[mount.volume], volume.app == order.app else {
+        guard let volume = volumeRows[mount.volume] else {
             throw Refusal(
                 .notFound,
                 "volume \(mount.volume) of app \(order.app) is not on host \(configuration.host); a machine runs where its volume is"
             )
+        }
+        guard volume.app == order.app else {
+            throw .absence(of: "volume \(mount.volume)", from: order.app, butOf: volume.app)
         }
         guard volume.state == .created else {
             throw Refusal(.failedPrecondition, "volume \(mount.volume) is \(volume.state.rawValue)")
@@ -121,8 +126,12 @@ extension HostAgent {
 
     /// Without `force` a running machine is refused, as Fly.io does; with it the machine ends at once. The answer says
     /// `destroying`: ``wait(for:states:instance:timeout:)`` says when nothing of it is left.
-    public func destroy(_ id: MachineID, force: Bool) throws(Refusal) -> MachineRecord {
-        try take(.destroy(force: force), for: id)
+    ///
+    /// - Parameter source: who orders it.
+    public func destroy(
+        _ id: MachineID, force: Bool, by source: MachineEvent.Source = .user
+    ) throws(Refusal) -> MachineRecord {
+        try take(.destroy(force: force), for: id, by: source)
     }
 
     // MARK: - Questions

@@ -23,12 +23,12 @@ extension HostAgent {
     }
 
     /// Destroys the machine by force and waits until nothing of it is left; or promises never to make it: for those who
-    /// order by ids of their own, and whose order to make it may still be on its way.
+    /// order by ids of their own, and whose order to make it may still be on its way. So does the platform, and nobody else.
     ///
     /// - Returns: nil: there was none.
     public func takeBack(_ machine: MachineID, timeout: Duration) async throws(Refusal) -> MachineRecord? {
         if try renounce(machine) { return nil }
-        _ = try destroy(machine, force: true)
+        _ = try destroy(machine, force: true, by: .roostd)
         return try await wait(for: machine, states: [.destroyed], timeout: timeout)
     }
 

@@ -7,7 +7,7 @@ import RoostRuntime
 public import RoostVolumes
 
 extension HostAgent {
-    public static let volumeSizeMax = ByteCount.gibibytes(500)
+    public static let volumeSizeMax = ByteCount.gibibytes(VolumeRecord.gibibytes.upperBound)
 
     /// Makes a volume, or says that it is already there. The host has the last word on its capacity.
     public func createVolume(_ order: VolumeOrder) async throws(Refusal) -> VolumeRecord {

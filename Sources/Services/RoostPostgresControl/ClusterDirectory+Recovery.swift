@@ -15,6 +15,8 @@ extension ClusterDirectory {
         let others = testimony.members + records.membersWithProof
         let names = others.reduce(into: rule.members) { if !$0.contains($1) { $0.append($1) } }
         let proofs = records.proofs
+        // Whose word counts is a question only where somebody says that the store has gone back.
+        let isAsked = names.contains { proofs[$0] != nil }
         let members = names.map { member in
             let report = records.reports[member]
             let knowledge = report?.knowledge
@@ -24,7 +26,8 @@ extension ClusterDirectory {
                 hasProof: proofs[member] != nil, promised: report?.promised,
                 opened: knowledge?.opened.map(ReignBody.init), last: knowledge?.history.last.map(ReignBody.init),
                 position: knowledge?.position, detail: report?.detail,
-                mute: testimony.members.contains(member) ? mute?.description : "no member by now")
+                mute: !isAsked
+                    ? nil : testimony.members.contains(member) ? mute?.description : "no member by now")
         }
         var body = RecoveryBody(
             revision: records.ruleRevision, epoch: rule.epoch, leader: rule.leader, members: members, proposal: nil,

@@ -257,7 +257,7 @@ public struct ClusterReconciler: Reconciler {
             return isWritten
         } catch {
             // It may be written all the same, and shows then.
-            replacing.gaveUp(cluster, because: error.message)
+            replacing.gaveUp(cluster, because: error.obstacle)
             throw Self.saying("\(member), which is lost, cannot be replaced", error)
         }
     }

@@ -31,7 +31,8 @@ enum ClusterStatus {
         let isQuiet = status == .ready || loser != nil && isReady(spec, records, ClusterSilence())
         let obstacle = isQuiet ? nil : records.obstacle?.reason
         let pause = spec.isDestroying ? nil : records.rule.flatMap { Self.pause(of: $0, silence) }
-        let unrest = loser == nil ? Self.unrest(of: spec, records, silence, status) : nil
+        let unrest =
+            loser == nil ? Self.unrest(of: spec, records, silence, status, isPaused: pause != nil) : nil
         let parts = [words, obstacle, unrest, pause.map { Self.words(for: $0) }]
         let detail = parts.compactMap(\.self).joined(separator: "; ")
         let standbys = max((records.rule?.members ?? spec.members.map(\.name)).count - 1, 0)
@@ -63,7 +64,8 @@ enum ClusterStatus {
     private static let electionsToTellMin = 3
 
     private static func unrest(
-        of spec: ClusterSpec, _ records: Planet.ClusterRecords, _ silence: ClusterSilence, _ status: ClusterBody.Status
+        of spec: ClusterSpec, _ records: Planet.ClusterRecords, _ silence: ClusterSilence,
+        _ status: ClusterBody.Status, isPaused: Bool
     ) -> String? {
         guard silence.elections >= electionsToTellMin, !spec.isDestroying else { return nil }
         let span = HearingLedger.electionsSpan.components.seconds / 60
@@ -73,8 +75,11 @@ enum ClusterStatus {
             && records.rule.map { $0.recruitment == nil } ?? false
         // The same one may have been chosen each time.
         return "a leader was chosen \(silence.elections) times in \(span) minutes"
-            + (status == .unavailable && isLeaderHeard
-                ? " (to have the one that leads kept: roost pg pause \(spec.name))" : "")
+            + (status == .unavailable && isLeaderHeard && !isPaused ? adviceToPause(spec.name) : "")
+    }
+
+    private static func adviceToPause(_ name: AppName) -> String {
+        " (to have the one that leads kept: roost pg pause \(name))"
     }
 
     /// Of the members that the rule names, by what is heard of them now, and of the store, by where its members are.
@@ -163,6 +168,11 @@ enum ClusterStatus {
         if let former = body.pause.map({ Self.words(for: $0) }), let detail = body.detail, detail.hasSuffix(former) {
             let rest = detail.dropLast(former.count)
             words = rest.isEmpty ? [] : [String(rest.hasSuffix("; ") ? rest.dropLast(2) : rest)]
+        }
+        // Who does it once more makes it longer.
+        if pause != nil, let last = words.popLast() {
+            let advice = adviceToPause(body.name)
+            words.append(last.hasSuffix(advice) ? String(last.dropLast(advice.count)) : last)
         }
         words += pause.map { [Self.words(for: $0)] } ?? []
         body.pause = pause

@@ -38,8 +38,9 @@ extension PlanetView {
             throw await cause(of: error, in: app)
         }
         guard owner == host else { return try await pass(call, on: owner, timeout: timeout) }
-        guard await agent.machine(id)?.record.app == app else {
-            throw await cause(of: Refusal(.notFound, "machine \(id) not found"), in: app)
+        let record = await agent.machine(id)?.record
+        guard record?.app == app else {
+            throw await cause(of: .absence(of: "machine \(id)", from: app, butOf: record?.app), in: app)
         }
         return try await answer(id)
     }
@@ -55,8 +56,9 @@ extension PlanetView {
             throw await cause(of: error, in: app)
         }
         guard owner == host else { return try await pass(call, on: owner) }
-        guard let volume = await agent.volume(id), volume.app == app else {
-            throw await cause(of: Refusal(.notFound, "volume \(id) not found"), in: app)
+        let found = await agent.volume(id)
+        guard let volume = found, volume.app == app else {
+            throw await cause(of: .absence(of: "volume \(id)", from: app, butOf: found?.app), in: app)
         }
         return try await answer(volume)
     }

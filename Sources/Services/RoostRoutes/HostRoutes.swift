@@ -79,7 +79,9 @@ public struct HostRoutes: RouteGroup {
         guard order.owner == nil else { return record }
         try await view.confirm(order: order.app, in: order.network) { () throws(Refusal) in
             // It is ordered, and goes on whoever waits.
-            if try await !agent.renounce(order.id) { _ = try await agent.destroy(order.id, force: true) }
+            if try await !agent.renounce(order.id) {
+                _ = try await agent.destroy(order.id, force: true, by: .roostd)
+            }
         }
         return record
     }

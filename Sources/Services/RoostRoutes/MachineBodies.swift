@@ -18,7 +18,7 @@ extension MachineBody {
             imageRef: ImageRefBody(reference: record.config.image),
             events: events.map { Array($0.prefix(Self.eventsShown)) },
             createdAt: TimeText.of(record.createdAt), updatedAt: TimeText.of(record.updatedAt),
-            hostStatus: isReachable ? "ok" : "unreachable", host: host)
+            hostStatus: isReachable ? "ok" : "unreachable", host: host, app: record.app)
     }
 }
 
@@ -27,7 +27,8 @@ extension MachineSummaryBody {
         self.init(
             id: machine.id, name: machine.name, state: machine.state, region: machine.region,
             instanceID: machine.instanceID, privateIP: machine.privateIP, imageRef: machine.imageRef,
-            createdAt: machine.createdAt, updatedAt: machine.updatedAt, host: machine.host)
+            createdAt: machine.createdAt, updatedAt: machine.updatedAt, hostStatus: machine.hostStatus,
+            host: machine.host, app: machine.app)
     }
 }
 

@@ -4,7 +4,7 @@ import RoostModel
 
 /// What a list of machines is narrowed to.
 struct MachineFilter {
-    /// Without the machine's config, events and host status.
+    /// Without the machine's config and events.
     var isSummary: Bool
     var includesDeleted: Bool
     private var regions: Set<RegionCode>?

@@ -125,6 +125,6 @@ public struct VolumeRoutes: RouteGroup {
             blocksAvailable: space?.blocksAvailable ?? 0, inodes: space?.inodes, inodesFree: space?.inodesFree,
             readOnly: space.flatMap { $0.isReadOnly ? true : nil }, fstype: Self.filesystem, encrypted: false,
             createdAt: TimeText.of(record.createdAt), hostStatus: isReachable ? "ok" : "unreachable",
-            zone: owner.text)
+            zone: owner.text, app: record.app)
     }
 }

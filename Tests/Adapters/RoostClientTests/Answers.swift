@@ -31,7 +31,7 @@ enum Answers {
             privateIP: MeshAddress.machine(id, in: NetworkNumber(1)), config: MachineConfig(image: "/image"),
             imageRef: .init(registry: "", repository: "", tag: "", digest: ""), events: [],
             createdAt: "2026-01-01T00:00:00Z", updatedAt: "2026-01-01T00:00:00Z", hostStatus: "ok",
-            host: try HostName(host))
+            host: try HostName(host), app: try AppName("shop"))
     }
 
     static func operation(

@@ -57,7 +57,8 @@ import Testing
             ("pg create shop --region ams", "POST ", ["pg status shop", "pg destroy shop"]),
             ("pg allow shop 203.0.113.0/24", "PUT ", ["pg allow shop"]),
             ("pg pause shop", "PUT ", ["pg status shop", "pg resume shop"]),
-            ("pg restart shop", "POST ", ["pg restart shop", "pg restart shop --cancel"]),
+            ("pg restart shop", "POST ", ["pg status shop", "pg restart shop --cancel"]),
+            ("pg restart shop --member m2", "POST ", ["pg status shop", "pg restart shop --cancel"]),
             ("pg resume shop", "DELETE ", ["pg status shop"]),
             ("pg destroy shop", "DELETE ", ["pg list"]),
         ] as [(String, String, [String])])
@@ -70,6 +71,15 @@ import Testing
             #expect(outcome.status == 130, "\(outcome)")
             #expect(outcome.standardOutput.isEmpty)
             for command in advice { #expect(outcome.standardError.contains("roost " + command), "\(outcome)") }
+            // Whoever looks begins nothing by it.
+            let looks = [
+                "apps show ", "hosts list", "machines list ", "machines show ", "pg allow shop", "pg list",
+                "pg status ",
+                "volumes list ",
+            ]
+            for look in outcome.standardError.split(separator: "See it: roost ").dropFirst() {
+                #expect(looks.contains { look.hasPrefix($0) }, "\(outcome)")
+            }
         }
     }
 

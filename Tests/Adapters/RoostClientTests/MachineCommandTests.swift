@@ -46,6 +46,58 @@ import Testing
         }
     }
 
+    @Test("A machine that does not run is stopped, whyever it does not, and what it is is said")
+    func stopOfWhatDoesNotRun() async throws {
+        for state in MachineState.withoutProcess {
+            try await ScriptedHost.run { _ in
+                .init(parts: [#"{"ok":true,"state":"\#(state.rawValue)","version":"1"}"#])
+            } _: { host in
+                let outcome = try await RoostProgram.run([
+                    "machines", "stop", "shop", "0123456789abcd", "--api", host.path,
+                ])
+                #expect(outcome.status == 0 && outcome.output.contains("\(state.rawValue)."), "\(outcome)")
+                #expect(outcome.output.contains("does not run") == (state != .stopped), "\(outcome)")
+                let wait = try #require(host.log.all.last?.line)
+                for state in MachineState.withoutProcess { #expect(wait.contains(state.rawValue), "\(wait)") }
+            }
+        }
+    }
+
+    @Test("Lists of several apps say whose each row is, to people and to programs")
+    func apps() async throws {
+        // As a host of an older version tells it.
+        var machine = try Self.body(.started)
+        machine.app = nil
+        let volume = VolumeBody(
+            id: try VolumeID("vol_0123456789abcdef"), name: "data", state: .created, region: try RegionCode("ams"),
+            sizeGigabytes: 1, attachedMachineID: nil, blockSize: 4096, blocks: 0, blocksFree: 0, blocksAvailable: 0,
+            fstype: "ext4", encrypted: false, createdAt: "2026-01-01T00:00:00Z", hostStatus: "ok", zone: "ams1",
+            app: nil)
+        let (machines, volumes) = (try Answers.json([machine]), try Answers.json([volume]))
+        let apps = try Answers.json(
+            ListAppsBody(
+                apps: try ["blog", "shop"].map {
+                    AppBody(
+                        id: $0, name: try AppName($0), network: $0, status: "deployed", machineCount: 1, volumeCount: 1,
+                        createdAt: 0)
+                }))
+        let answer: @Sendable (ScriptedHost.Request) -> ScriptedHost.Answer = { request in
+            if request.line.hasSuffix("/machines") { return .init(parts: [machines]) }
+            return .init(parts: [request.line.hasSuffix("/volumes") ? volumes : apps])
+        }
+        try await ScriptedHost.run(answering: answer) { host in
+            for kind in ["machines", "volumes"] {
+                let people = try await RoostProgram.run([kind, "list", "--api", host.path])
+                let lines = people.output.split(separator: "\n")
+                #expect(people.status == 0 && lines.map { $0.prefix(4) } == ["APP ", "blog", "shop"], "\(people)")
+                let programs = try await RoostProgram.run([kind, "list", "--json", "--api", host.path])
+                for app in ["blog", "shop"] {
+                    #expect(programs.output.contains("\"\(app)\""), "\(programs)")
+                }
+            }
+        }
+    }
+
     @Test("What is waited for is said in the help as it is taken")
     func waitStates() async throws {
         let help = try await RoostProgram.run(["machines", "wait", "--help"])

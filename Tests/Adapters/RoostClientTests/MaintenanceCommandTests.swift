@@ -365,6 +365,34 @@ import Testing
         }
     }
 
+    @Test("Of a member that is being removed it is not said that it is there: what can be done is the host's to say")
+    func moveOfOneThatGoes() async throws {
+        let words = "another change of members is under way, operation 0123456789ABCDEFGHJKMNPQ02"
+        let steps = [
+            MemberChange.Step(.add, try MemberName("m3")), MemberChange.Step(.remove, try MemberName("m2")),
+        ]
+        var going = try Answers.cluster(.ready)
+        going.change = ChangeState(MemberChange(id: "0123456789ABCDEFGHJKMNPQ02", steps: steps))
+        var leaving = try Answers.cluster(.ready)
+        leaving.members[1].state = "leaving"
+        // What is left of a change that was given up goes on with nobody.
+        var refused = going
+        refused.change?.refusal = "it was taken back"
+        for (body, isThere) in [(going, false), (leaving, false), (refused, true)] {
+            let told = try Answers.json(body)
+            let refusal = #"{"error":"\#(words)","code":"failed_precondition","status":"unknown"}"#
+            try await ScriptedHost.run { request in
+                request.line.hasPrefix("GET") ? .init(parts: [told]) : .init(status: 412, parts: [refusal])
+            } _: { host in
+                let outcome = try await RoostProgram.run(
+                    ["pg", "member", "move", "shop", "m2", "--host", "iad1", "--yes", "--api", host.path])
+                #expect(outcome.status == (isThere ? 0 : 1), "\(outcome)")
+                #expect(outcome.output.contains("m2 is there already") == isThere, "\(outcome)")
+                #expect(outcome.errors.contains(words) == !isThere, "\(outcome)")
+            }
+        }
+    }
+
     @Test("A lost member's time is said and shown, and a cluster is made by what it is to survive")
     func survival() async throws {
         var body = try Answers.cluster(.ready)

@@ -1,3 +1,4 @@
+import RoostModel
 import Testing
 
 /// Wrong usage is told before anything is asked of a host: exit status 2, and words about what is wrong.
@@ -26,6 +27,7 @@ import Testing
         ["machines", "exec", "shop", id], ["machines", "exec", "shop", id, "--timeout", "0", "--", "ls"],
         ["machines", "logs", "shop", id, "--bytes", "0"],
         ["volumes", "create", "shop"], ["volumes", "create", "shop", "data", "--size", "0"],
+        ["volumes", "create", "shop", "data", "--size", "501"],
         ["volumes", "create", "shop", "data", "--size", "1.5"], ["volumes", "show", "shop", "vol_1"],
         ["volumes", "destroy", "shop"], ["volumes", "list", "shop", "more"],
         ["regions", "bogus"], ["hosts", "list", "more"], ["hosts", "stop-edge"], ["hosts", "start-edge", "AMS1"],
@@ -34,6 +36,7 @@ import Testing
         ["pg", "create", "shop", "--region", "a"], ["pg", "create", "shop", "--region", "ams", "--region"],
         ["pg", "create", "shop", "--region", "ams", "--replica-region", "1"],
         ["pg", "create", "shop", "--region", "ams", "--volume-size", "0"],
+        ["pg", "create", "shop", "--region", "ams", "--volume-size", "501"],
         ["pg", "create", "shop", "--region", "ams", "--timeout", "1 minute"], ["pg", "status"],
         ["pg", "status", "SHOP"], ["pg", "connect"], ["pg", "switchover"], ["pg", "switchover", "shop", "--to", ""],
         ["pg", "superuser"], ["pg", "superuser", "SHOP", "select 1"], ["pg", "superuser", "shop", "select", "1"],
@@ -123,5 +126,15 @@ import Testing
         let outcome = try await RoostProgram.run(["--generate-completion-script", shell])
         #expect(outcome.status == 0)
         #expect(outcome.output.contains("switchover"))
+        guard shell == "bash" else { return }
+        // Where one of some words is meant, they are offered.
+        let choices = [
+            SurvivalGoal.known.map(\.rawValue), MachineRestart.Policy.known.map(\.rawValue),
+            MachineGuest.CPUKind.known.map(\.rawValue), MachineState.known.map(\.rawValue),
+        ]
+        for words in choices {
+            let list = words.joined(separator: "'$'\\n''")
+            #expect(outcome.output.contains(list), "\(list)")
+        }
     }
 }

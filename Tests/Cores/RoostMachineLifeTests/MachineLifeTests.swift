@@ -100,6 +100,37 @@ import Testing
                 == .signal(attempt: "a", "SIGKILL"))
     }
 
+    @Test("The event of an order says who ordered it")
+    func sources() throws {
+        for source in MachineEvent.Source.known {
+            for order in [LifeOrder.stop(StopWish()), .restart(StopWish()), .destroy(force: true)] {
+                var life = started()
+                let news = try life.take(order, as: config, by: source, at: at(2))
+                #expect(!news.isEmpty && news.allSatisfy { $0.source == source }, "\(order)")
+            }
+        }
+    }
+
+    @Test("A stop of what does not run is done already: it changes nothing, and the state says that nothing runs")
+    func stopAtRest() throws {
+        let ending = MachinePhase.Ending(
+            attempt: "a", then: .launch, signal: "SIGINT", timeout: .seconds(5), since: at(1), isSignalled: true,
+            hasRun: true)
+        let phases: [MachinePhase] = [
+            .created, .due(.init(isFirst: true)), .due(.init(isFirst: false)), .launching(attempt: "a"),
+            .running(attempt: "a"), .ending(ending), .settling(.calledOff), .resting(.calledOff),
+            .resting(.ended(ended)),
+            .resting(.gaveUp(ended)), .resting(.unlaunchable("no such user")), .destroying, .destroyed,
+        ]
+        for phase in phases {
+            var life = MachineLife(phase: phase)
+            let news = try order(.stop(StopWish()), &life, at: 2)
+            // Whoever waits for it after the order waits exactly as long as something of it may be there.
+            #expect(MachineState.withoutProcess.contains(life.phase.state) == life.phase.isAtRest, "\(phase)")
+            if phase.isAtRest { #expect(news.isEmpty && life.phase == phase, "\(phase)") }
+        }
+    }
+
     @Test("A launch that cannot succeed fails at once, one that may is tried again")
     func failedLaunch() throws {
         for isPermanent in [true, false] {

@@ -211,6 +211,35 @@ import Testing
         #expect(try words(5, [2, 3]) == "need m1 or 1 of m4, m5, with their data")
     }
 
+    @Test("Who says itself that it has no data is not asked for it, unless nobody else can do")
+    func withoutData() throws {
+        func bare(_ member: Int, _ data: MemberData) -> MemberReport {
+            var report = answer(member, end: 100)
+            (report.position, report.chain, report.data) = (nil, nil, data)
+            return report
+        }
+        func words(_ count: Int, _ answers: [Int], without: [Int], _ data: MemberData = .absent) throws -> String {
+            let reports = answers.map { answer($0, end: 100) } + without.map { bare($0, data) }
+            let tally = try #require(RecruitmentTally(rule: rule(members: count), reports: reports))
+            #expect(!tally.isSufficient && tally.bare == without.map { names[$0 - 1] })
+            let words = try #require(tally.obstacle)
+            for member in without { #expect(words.contains("; m\(member) has no data that counts"), "\(words)") }
+            return String(words.split(separator: ": ").last ?? "")
+        }
+        for data in [MemberData.absent, .unfinished, .spoiled] {
+            #expect(try words(3, [2], without: [3], data) == "need m1, with their data")
+        }
+        #expect(try words(3, [2], without: [1]) == "need m3, with their data")
+        #expect(try words(5, [2], without: [3]) == "need m1, or m4 and m5, with their data")
+        #expect(try words(5, [2], without: [3, 4]) == "need m1, with their data")
+        // What they had is all that could help.
+        #expect(try words(3, [2], without: [1, 3]) == "need m1 or m3, with their data")
+        // It has not said how far its data goes, and may have all of it.
+        let whole = RecruitmentTally(
+            rule: rule(members: 3), reports: [answer(2, end: 100), bare(3, .whole)])
+        #expect(whole?.obstacle?.hasSuffix("need m1 or m3, with their data") == true && whole?.bare == [])
+    }
+
     @Test func aLeaderWithLessThanItsReignProvesNothing() throws {
         let second = Reign(epoch: Epoch(2), leader: names[0], begin: LSN(500))
         var rule = rule(members: 3)

@@ -27,8 +27,8 @@ extension WrongRequest {
         ("\"mounts\":[\(mount("vol_1", "/data"))]", 400, "is not a valid volume id"),
         ("\"mounts\":[\(mount("vol_0123456789abcdef", "/data"))]", 404, "volume vol_0123456789abcdef not found"),
         ("\"mounts\":[\(mount("{volume}", "/data"))]", 412, "volume is currently bound to machine"),
-        ("\"mounts\":[\(mount("{other-volume}", "/data"))]", 404, "is not on host ams1"),
-        ("\"mounts\":[\(mount("{member-volume}", "/data"))]", 404, "is not on host ams1"),
+        ("\"mounts\":[\(mount("{other-volume}", "/data"))]", 404, "it belongs to app "),
+        ("\"mounts\":[\(mount("{member-volume}", "/data"))]", 404, "it belongs to app "),
         ("\"mounts\":[\(mount("{volume}", "/a")),\(mount("{volume}", "/b"))]", 400, "at most one mount"),
         (
             "\"mounts\":[{\"volume\":\"{volume}\",\"path\":\"/a\",\"encrypted\":true}]", 400,

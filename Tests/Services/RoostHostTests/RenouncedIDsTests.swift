@@ -58,6 +58,9 @@ import Testing
             _ = try await agent.createVolume(volume)
             _ = try await agent.createMachine(machine)
             #expect(try await agent.takeBack(machine.id, timeout: .seconds(10))?.state == .destroyed)
+            // So does the platform with what it made itself. Nobody has ordered it for this machine.
+            let events = await agent.machine(machine.id)?.events.filter { $0.type == .destroy } ?? []
+            #expect(!events.isEmpty && events.allSatisfy { $0.source == .roostd }, "\(events)")
             #expect(try await agent.takeBack(volume.id)?.state == .destroyed)
             await expectRefused(machine, volume, by: agent, of: host)
         }

@@ -73,6 +73,11 @@ extension ClusterStatusTests {
         let wish = SwitchoverRequest(id: "a", target: members[1])
         for (report, words) in [
             (try report(members[0], isStreaming: false, words: lacks), "\(lacks); \(asked)"),
+            // It was just chosen, has not said yet what it lacks, and was never open.
+            (
+                try report(members[0], isStreaming: false),
+                "the primary orders-1 does not accept writes; \(asked)"
+            ),
             (
                 try report(members[0], isStreaming: false, state: .starting),
                 "the Postgres of the primary orders-1 is starting; \(asked)"
@@ -133,8 +138,9 @@ extension ClusterStatusTests {
     func unrest() throws {
         var ledger = HearingLedger()
         let begin = Moment(sinceBoot: .seconds(100))
-        func look(_ epoch: UInt64, after seconds: Int64) throws -> String? {
+        func look(_ epoch: UInt64, after seconds: Int64, isPaused: Bool = false) throws -> String? {
             var rule = rule
+            if isPaused { rule.pause = WishTerm(beganAt: WallClock.milliseconds(), length: .seconds(3600)) }
             rule.epoch = Epoch(epoch)
             rule.history = (1...epoch).map { Reign(epoch: Epoch($0), leader: members[0], begin: LSN($0)) }
             let planet = try planet([try entry(StoreKeys.clusterRule(name), rule)])
@@ -152,6 +158,9 @@ extension ClusterStatusTests {
         #expect(try look(9, after: 61)?.contains("was chosen") == false)
         #expect(try look(10, after: 120)?.hasSuffix(words(3)) == true)
         #expect(try look(12, after: 300)?.hasSuffix(words(5)) == true, "those that nobody looked at count")
+        // Who pauses what is paused makes it longer.
+        let paused = try #require(try look(12, after: 300, isPaused: true))
+        #expect(paused.contains("\(bare(5)); paused until ") && !paused.contains("roost pg pause"), "\(paused)")
         // A pause would keep the one that says nothing.
         #expect(try look(12, after: 307)?.hasSuffix(bare(5)) == true)
         #expect(try look(12, after: 661)?.hasSuffix(bare(3)) == true)

@@ -454,6 +454,17 @@ import Testing
         #expect(ClusterStatus.body(paused, paused: nil) == free)
         #expect(ClusterStatus.body(free, paused: paused.pause) == paused)
         #expect(ClusterStatus.body(paused, paused: paused.pause) == paused)
+        // The advice to pause is none for who has just done so.
+        func unrest(_ isPaused: Bool) throws -> ClusterBody {
+            rule.pause = isPaused ? WishTerm(beganAt: now, length: .seconds(3600)) : nil
+            var silence = ClusterSilence()
+            silence.elections = 3
+            let planet = try planet([try entry(StoreKeys.clusterRule(name), rule)])
+            return try #require(ClusterStatus.body(of: name, in: planet, silence: silence))
+        }
+        let restless = try unrest(false)
+        #expect(restless.detail?.contains("roost pg pause") == true, "\(restless)")
+        #expect(ClusterStatus.body(restless, paused: paused.pause) == (try unrest(true)))
     }
 
     @Test func aClusterThatGoesSaysWhatKeepsIt() throws {

@@ -321,6 +321,31 @@ import Testing
         #expect(ClusterOperations().verdict(on: operation, in: gone) == nil, "a part is gone: nobody knows")
     }
 
+    @Test("A leader that never let anybody in is not said to close for the switchover that it is asked for")
+    func neverOpen() async throws {
+        let world = try await ClusterWorld()
+        defer { world.remove() }
+        let fence = try await world.takeDuty()
+        try await world.create()
+        try await settle(world, under: fence)
+        try await world.becomeReady()
+        let id = try await world.directory.requestSwitchover(of: world.cluster, to: try MemberName("db-2"))
+        let began = try await world.look()
+        let (operation, records) = (try #require(began.operations[id]), try #require(began.clusters[world.cluster]))
+        let members = try #require(records.rule).members
+        for confirming in [true, false] {
+            var (planet, heartbeat) = (began, try #require(records.heartbeat))
+            heartbeat.isOpen = false
+            heartbeat.standbys = members.dropFirst().map {
+                StandbyView(member: $0, isConfirming: confirming, behindBytes: confirming ? 0 : nil)
+            }
+            let beat = try entry(StoreKeys.clusterHeartbeat(world.cluster), heartbeat)
+            _ = planet.apply(.changes([.put(beat)], revision: Revision(began.revision + 1)))
+            let steps = ClusterOperations().steps(of: operation, in: planet)
+            #expect(steps == (confirming ? ["db-1 lets nobody in"] : []))
+        }
+    }
+
     @Test("A switchover has failed when another member is named or another switchover asked for, whoever looks when")
     func overtakenSwitchover() async throws {
         let world = try await ClusterWorld()

@@ -180,6 +180,11 @@ import Testing
         let world = try await ready()
         defer { world.remove() }
         let before = try await rule(world)
+        // Nobody says that the store has gone back: then whose word would count is no question.
+        let well = try await world.directory.recovery(
+            of: world.cluster, hearing: ClusterVoices(members: Set(before.members[1...])))
+        #expect(!well.isNeeded && well.members.allSatisfy { $0.mute == nil }, "\(well)")
+        #expect(well.members.map(\.isHeard) == [false, true, true])
         try await closeLeader(world)
         try await claim(world, before.members[1], epoch: 2)
         // Its volume may be as new as what the store has lost.

@@ -132,6 +132,12 @@ import Testing
                 let other = try await near.call("GET /v1/apps/other/\(kind)/\(id)")
                 #expect(other.status == 503 || other.status == 404, "it is not that app's: \(other.text)")
             }
+            // A list that is short says so too: the state is one of before.
+            for list in ["machines", "machines?summary=true", "volumes", "volumes?summary=true"] {
+                let rows = try await near.call("GET /v1/apps/shop/\(list)")
+                #expect(rows.text.contains(#""host_status":"unreachable""#), "\(list): \(rows.text)")
+                #expect(rows.text.contains(#""app":"shop""#), "\(list): \(rows.text)")
+            }
             // It would answer, so whoever asked it would not hear that it cannot be reached.
             let mounts = #"[{"volume":"\#(volume.string("id"))","path":"/data"}]"#
             let mount = #"{"config":{"image":"redis:7","mounts":\#(mounts)}}"#
@@ -147,6 +153,8 @@ import Testing
             near.mesh.away.withLock { $0 = [] }
             let back = try await near.call("GET /v1/apps/shop/machines/\(machine.string("id"))")
             #expect(back.string("host_status") == "ok")
+            let short = try await near.call("GET /v1/apps/shop/machines?summary=true")
+            #expect(short.text.contains(#""host_status":"ok""#) && !short.text.contains("config"), "\(short.text)")
         }
     }
 

@@ -33,6 +33,24 @@ import Testing
         }
     }
 
+    @Test("A stop of a machine that was never started is taken, changes nothing, and can be waited for")
+    func stopOfCreated() async throws {
+        try await PlanetUnderTest.run { planet in
+            let host = try planet["ams1"]
+            _ = try await host.call("POST /v1/apps", #"{"name":"shop"}"#)
+            let made = try await host.call(
+                "POST /v1/apps/shop/machines", #"{"config":{"image":"redis:7"},"skip_launch":true}"#)
+            let machine = "/v1/apps/shop/machines/\(made.string("id"))"
+            let stop = try await host.call("POST \(machine)/stop")
+            #expect(stop.status == 200, "\(stop.text)")
+            let states = MachineState.withoutProcess.map(\.rawValue).joined(separator: ",")
+            let wait = try await host.call("GET \(machine)/wait?state=\(states)&timeout=60")
+            #expect(wait.status == 200 && wait.string("state") == "created", "\(wait.text)")
+            let events = try await host.call("GET \(machine)/events")
+            #expect(!events.text.contains(#""type":"stop""#), "\(events.text)")
+        }
+    }
+
     @Test("A wait for another run of the machine is not answered as one for this")
     func instances() async throws {
         try await PlanetUnderTest.run { planet in

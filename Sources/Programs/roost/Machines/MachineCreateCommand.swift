@@ -33,7 +33,7 @@ struct MachineCreateCommand: AsyncParsableCommand {
 
     @Option(
         help: .init("\(MachineGuest.CPUKind.choices) (else \(MachineGuest().cpuKind.rawValue)).", valueName: "kind"),
-        transform: { try choice($0) })
+        completion: MachineGuest.CPUKind.completion, transform: { try choice($0) })
     var cpuKind: MachineGuest.CPUKind?
 
     @Option(help: .init("Memory in MiB (else 256).", valueName: "mib"))
@@ -48,7 +48,7 @@ struct MachineCreateCommand: AsyncParsableCommand {
     @Option(
         help: .init(
             "\(MachineRestart.Policy.choices) (else \(MachineRestart().policy.rawValue)).", valueName: "policy"),
-        transform: { try choice($0) })
+        completion: MachineRestart.Policy.completion, transform: { try choice($0) })
     var restart: MachineRestart.Policy?
 
     @Flag(help: "Create it without starting it.")
@@ -156,6 +156,11 @@ extension OpenEnum {
         let all = known.map(\.rawValue)
         return all.count < 2 ? all.joined() : all.dropLast().joined(separator: ", ") + " or " + (all.last ?? "")
     }
+}
+
+extension OpenEnum {
+    /// For shells.
+    static var completion: CompletionKind { .list(known.map(\.rawValue)) }
 }
 
 /// One of the words that this version knows.

@@ -36,7 +36,7 @@ struct MachineStopCommand: AsyncParsableCommand {
     func run() async throws {
         let planet = try Roostds.find(global)
         let advice = argument.advice("stopping it", undo: "start")
-        try await interruptible(advice: advice) {
+        let state = try await interruptible(advice: advice) {
             try await Progress.show("stopping machine \(argument.machine)") { _ in
                 let id = try await argument.id(on: planet)
                 try await planet.ask { client in
@@ -44,11 +44,14 @@ struct MachineStopCommand: AsyncParsableCommand {
                         id, of: argument.app, with: .init(signal: order.signal, timeout: order.timeout))
                 }
                 let limit = (order.timeout?.duration ?? StopConfig.timeoutMax) + .seconds(30)
-                try await MachineWaitCommand.wait(
-                    for: .stopped, id, of: argument.app, on: planet, timeout: limit)
+                return try await MachineWaitCommand.wait(
+                    for: MachineState.withoutProcess, id, of: argument.app, on: planet, timeout: limit)
             }
         }
-        Terminal.result("Machine \(argument.machine) is stopped.")
+        Terminal.result(
+            state == .stopped
+                ? "Machine \(argument.machine) is stopped."
+                : "Machine \(argument.machine) does not run: it is \(state.rawValue).")
     }
 }
 
@@ -160,7 +163,7 @@ struct MachineWaitCommand: AsyncParsableCommand {
 
     @Option(
         help: .init("One of \(MachineState.choices) (else \(MachineState.started.rawValue)).", valueName: "state"),
-        transform: { try choice($0) })
+        completion: MachineState.completion, transform: { try choice($0) })
     var state = MachineState.started
 
     @Option(help: "How long at most, for example 30s (else 60 s).", transform: { try timeLimit($0) })
@@ -180,22 +183,30 @@ struct MachineWaitCommand: AsyncParsableCommand {
     /// The longest wait that the API takes on in one call.
     private static let callTimeoutMax = Duration.seconds(60)
 
-    /// As many calls as the time allows.
     static func wait(
         for state: MachineState, _ machine: MachineID, of app: AppName, on planet: Roostds, timeout: Duration
     ) async throws {
+        _ = try await wait(for: [state], machine, of: app, on: planet, timeout: timeout)
+    }
+
+    /// As many calls as the time allows.
+    ///
+    /// - Returns: which of the states came.
+    static func wait(
+        for states: [MachineState], _ machine: MachineID, of app: AppName, on planet: Roostds, timeout: Duration
+    ) async throws -> MachineState {
         let end = ContinuousClock.now + timeout
         while true {
             let left = min(end - .now, callTimeoutMax)
             do {
-                _ = try await planet.ask { client in
-                    try await client.waitForMachine(machine, of: app, state: state, timeout: left)
+                return try await planet.ask { client in
+                    try await client.waitForMachine(machine, of: app, states: states, timeout: left).state
                 }
-                return
             } catch let error as APIError where error.status == 408 {
                 guard end - .now >= .seconds(1) else {
                     throw CommandFailure(
-                        "machine \(machine) is not \(state.rawValue) after \(Figure.seconds(timeout))",
+                        "machine \(machine) is not \(states.map(\.rawValue).joined(separator: " or ")) after "
+                            + Figure.seconds(timeout),
                         advice:
                             "See why: roost machines events \(app) \(machine); roost machines logs \(app) \(machine)"
                     )

@@ -25,34 +25,36 @@ struct MachineListCommand: AsyncParsableCommand {
 
     func run() async throws {
         let machines = try await Roostds.find(global).ask { client in
-            if let app { return try await client.machines(of: app).map { Item(app: app, machine: $0) } }
-            var all: [Item] = []
-            for app in try await client.apps().map(\.name).sorted() {
-                all += try await client.machines(of: app).map { Item(app: app, machine: $0) }
+            if let app { return try await Self.machines(of: [app], by: client) }
+            return try await Self.machines(of: client.apps().map(\.name).sorted(), by: client)
+        }
+        try output.showList(
+            machines, nothing: "There is no machine. Create one: roost machines create APP --image IMAGE"
+        ) {
+            var table = Table("APP", "ID", "NAME", "STATE", "REGION", "HOST", "ADDRESS", "IMAGE")
+            for machine in $0 {
+                table.add(
+                    Cell(machine.app?.text ?? "-"), Cell(machine.id.text), Cell(machine.name),
+                    machine.hostStatus == "ok"
+                        ? Cell(machine.state.rawValue, machine.state.style)
+                        : Cell("\(machine.state.rawValue) (host \(machine.hostStatus))", .warning),
+                    Cell(machine.region.text), Cell(machine.host.text), Cell(machine.privateIP.description),
+                    Cell(machine.config.image))
             }
-            return all
+            return table
         }
-        if output.json { return try output.show(machines.map(\.machine)) { _ in "" } }
-        guard !machines.isEmpty else {
-            return Terminal.say("There is no machine. Create one: roost machines create APP --image IMAGE")
-        }
-        var table = Table("APP", "ID", "NAME", "STATE", "REGION", "HOST", "ADDRESS", "IMAGE")
-        for item in machines {
-            let machine = item.machine
-            table.add(
-                Cell(item.app.text), Cell(machine.id.text), Cell(machine.name),
-                machine.hostStatus == "ok"
-                    ? Cell(machine.state.rawValue, machine.state.style)
-                    : Cell("\(machine.state.rawValue) (host \(machine.hostStatus))", .warning),
-                Cell(machine.region.text), Cell(machine.host.text), Cell(machine.privateIP.description),
-                Cell(machine.config.image))
-        }
-        Terminal.put(table.text() + "\n", on: .output)
     }
 
-    private struct Item: Sendable {
-        var app: AppName
-        var machine: MachineBody
+    private static func machines(of apps: [AppName], by client: RoostAPIClient) async throws -> [MachineBody] {
+        var all: [MachineBody] = []
+        for app in apps {
+            for var machine in try await client.machines(of: app) {
+                // A host of an older version does not say it.
+                machine.app = app
+                all.append(machine)
+            }
+        }
+        return all
     }
 }
 

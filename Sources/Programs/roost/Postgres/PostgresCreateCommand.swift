@@ -27,8 +27,9 @@ struct PostgresCreateCommand: AsyncParsableCommand {
 
     @Option(
         help: .init(
-            "In place of regions: the loss of any one of these loses nothing and stops nothing: host or region.",
-            valueName: "goal"), transform: { try Self.goal($0) })
+            "In place of regions: the loss of any one host, or of any one region, loses no confirmed commit, and stops none "
+                + "for longer than a failover: host or region.",
+            valueName: "goal"), completion: SurvivalGoal.completion, transform: { try Self.goal($0) })
     var survive: SurvivalGoal?
 
     @Option(help: "With --survive: the region that it is to be led from.", transform: { try RegionCode($0) })
@@ -74,7 +75,10 @@ struct PostgresCreateCommand: AsyncParsableCommand {
             }
             guard home != nil else { throw ValidationError("Say where it is to be led from: --home REGION") }
         }
-        if let volumeSize, volumeSize < 1 { throw ValidationError("--volume-size is at least 1 GB") }
+        let sizes = VolumeRecord.gibibytes
+        if let volumeSize, !sizes.contains(volumeSize) {
+            throw ValidationError("--volume-size is from \(sizes.lowerBound) to \(sizes.upperBound) GB")
+        }
         if let cpus, cpus < 1 { throw ValidationError("--cpus is at least 1") }
         if let memory, memory < 1 { throw ValidationError("--memory is at least 1 MiB") }
     }

@@ -118,7 +118,10 @@ struct PostgresMemberMoveCommand: AsyncParsableCommand {
     func run() async throws {
         let planet = try Roostds.find(global)
         let cluster = try await planet.ask { try await $0.cluster(name) }
-        if let present = cluster.members.first(where: { $0.name == member }), place.isMet(by: present) {
+        // One that is to go is not there to stay: what is asked for then, its cluster answers.
+        if let present = cluster.members.first(where: { $0.name == member }), place.isMet(by: present),
+            !cluster.isRemoving(present)
+        {
             return try output.show(try AuthorityFile.trusting(cluster)) { _ in "\(member) is there already." }
         }
         try confirmation.confirm("Move \(member), and remove all that is on the volume that it has now?")
@@ -181,6 +184,15 @@ struct PostgresScaleCommand: AsyncParsableCommand {
             client async throws(APIError) in
             try await client.scale(name, to: counts)
         }
+    }
+}
+
+extension ClusterBody {
+    /// It is being removed, or is the next to be.
+    fileprivate func isRemoving(_ member: MemberBody) -> Bool {
+        if member.state == "leaving" { return true }
+        guard let change, change.refusal == nil else { return false }
+        return change.left.contains { $0.kind == .remove && $0.member == member.name }
     }
 }
 

@@ -8,7 +8,8 @@ struct PostgresRestartCommand: AsyncParsableCommand {
         commandName: "restart", abstract: "Start the Postgres of a cluster's members anew, one after the other.",
         discussion: """
             Replicas come first, each only while all others stream; the leader comes last and hands over before. It goes on \
-            when this command is interrupted; said again, the command watches the one that is under way.
+            when this command is interrupted; said again, the command watches the one that is under way, or begins \
+            another when that has ended.
             """)
 
     @Argument(help: "The cluster's name.", transform: { try PostgresNames.cluster($0) })
@@ -46,7 +47,7 @@ struct PostgresRestartCommand: AsyncParsableCommand {
     func run() async throws {
         let planet = try Roostds.find(global)
         let advice =
-            "It goes on by itself. See it: roost pg restart \(name); take it back: roost pg restart \(name) --cancel"
+            "It goes on by itself. See it: roost pg status \(name); take it back: roost pg restart \(name) --cancel"
         let cluster = try await interruptible(advice: advice) {
             if cancel {
                 let isTakenBack = try await planet.ask { try await $0.cancelRestart(name) }

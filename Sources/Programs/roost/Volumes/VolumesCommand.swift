@@ -33,7 +33,10 @@ struct VolumesCommand: AsyncParsableCommand {
         @OptionGroup var output: OutputOptions
 
         mutating func validate() throws {
-            guard size >= 1 else { throw ValidationError("--size is at least 1 GB") }
+            let sizes = VolumeRecord.gibibytes
+            guard sizes.contains(size) else {
+                throw ValidationError("--size is from \(sizes.lowerBound) to \(sizes.upperBound) GB")
+            }
         }
 
         func run() async throws {
@@ -69,16 +72,15 @@ struct VolumesCommand: AsyncParsableCommand {
 
         func run() async throws {
             let volumes = try await Roostds.find(global).ask { client in
-                if let app { return try await client.volumes(of: app) }
-                var all: [VolumeBody] = []
-                for app in try await client.apps().map(\.name).sorted() { all += try await client.volumes(of: app) }
-                return all
+                if let app { return try await Self.volumes(of: [app], by: client) }
+                return try await Self.volumes(of: client.apps().map(\.name).sorted(), by: client)
             }
             try output.showList(volumes, nothing: "There is no volume. Create one: roost volumes create APP NAME") {
-                var table = Table("ID", "NAME", "STATE", "SIZE", "REGION", "HOST", "MACHINE")
+                var table = Table("APP", "ID", "NAME", "STATE", "SIZE", "REGION", "HOST", "MACHINE")
                 for volume in $0 {
                     table.add(
-                        Cell(volume.id.text), Cell(volume.name), Cell(volume.state.rawValue, volume.state.style),
+                        Cell(volume.app?.text ?? "-"), Cell(volume.id.text), Cell(volume.name),
+                        Cell(volume.state.rawValue, volume.state.style),
                         .number("\(volume.sizeGigabytes) GB"), Cell(volume.region.text),
                         volume.hostStatus == "ok"
                             ? Cell(volume.zone) : Cell("\(volume.zone) (\(volume.hostStatus))", .warning),
@@ -86,6 +88,18 @@ struct VolumesCommand: AsyncParsableCommand {
                 }
                 return table
             }
+        }
+
+        private static func volumes(of apps: [AppName], by client: RoostAPIClient) async throws -> [VolumeBody] {
+            var all: [VolumeBody] = []
+            for app in apps {
+                for var volume in try await client.volumes(of: app) {
+                    // A host of an older version does not say it.
+                    volume.app = app
+                    all.append(volume)
+                }
+            }
+            return all
         }
     }
 
