@@ -21,8 +21,8 @@ import Testing
             let run = run(
                 Self.scenario(seed: seed, members: members, [], outageSeconds: 180, chaosSeconds: 200))
             #expect(run.violation == nil && run.epochs == 1, "seed \(seed)")
-            // What an ocean and lost datagrams make of a commit, and less than a lease.
-            #expect(run.longestGapSeconds < 6, "seed \(seed): \(run.longestGapSeconds) s")
+            // What late packets make of a commit that needs two; a leader that stops does so for minutes.
+            #expect(run.longestGapSeconds < 10, "seed \(seed): \(run.longestGapSeconds) s")
         }
     }
 
