@@ -203,7 +203,8 @@ import Testing
         try await scene.put(cancelled)
         _ = try #require(try await scene.world.directory.requestMembers(of: cluster, .remove(scene.names[2])))
         var taken = try await scene.rule()
-        taken.change?.done = taken.change?.left ?? []
+        let steps = taken.change?.left ?? []
+        taken.change?.done = steps
         taken.change?.left = []
         try await scene.put(taken)
         #expect(try await scene.records().departed.contains(scene.names[2]))
