@@ -67,8 +67,8 @@ public struct ForcedElection: Hashable, Sendable {
         try Self.checkIsNeeded(rule, sight)
         let candidates = ForcedCandidate.all(of: rule, sight)
         let chosen = try Self.choose(named, of: candidates, rule)
-        guard let position = chosen.position else { throw .unfit(chosen.member, .endUnread) }
         if let why = chosen.unfitness { throw .unfit(chosen.member, why) }
+        guard let position = chosen.position else { throw .unfit(chosen.member, .endUnread) }
         let members = rule.members.filter { other in
             other == chosen.member || Self.isBehind(sight.report(of: other), position)
         }

@@ -2,7 +2,7 @@ public import RoostModel
 
 extension Refusal {
     /// What a refusal tells its caller to do next. Whoever goes on by itself does so, and asks nobody for it.
-    private static let forCallers = ["; try again", "; look before you try again"]
+    private static let forCallers = ["; try again", "; look before you try again", "; look whether it was done"]
 
     /// For those who read what is in the way of something that goes on by itself: nothing of it is theirs to do.
     public var obstacle: String {
