@@ -193,8 +193,17 @@ public final class SQLiteStore: Store {
         let size = logSize.withLock { $0 }
         guard bound.isExceeded(changes: size.changes, bytes: size.bytes) else { return }
         do {
-            let kept = try pool.write { try StoreLedger(database: $0).compact(to: bound) }
-            logSize.withLock { $0 = kept }
+            let removed = try pool.write { database in
+                let ledger = StoreLedger(database: database)
+                let before = try ledger.logSize()
+                let kept = try ledger.compact(to: bound)
+                return ChangeLogSize(changes: before.changes - kept.changes, bytes: before.bytes - kept.bytes)
+            }
+            // What was written meanwhile, and is counted a moment later, is in neither.
+            logSize.withLock { size in
+                size.changes -= removed.changes
+                size.bytes -= removed.bytes
+            }
         } catch {
             logger.warning("cannot cut the store's change log", metadata: ["path": "\(path)", "error": "\(error)"])
         }
