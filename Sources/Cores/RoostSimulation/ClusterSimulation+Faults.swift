@@ -295,7 +295,6 @@ extension ClusterSimulation {
             }
         }
         for member in members.indices {
-            members[member].joinedAt = time
             members[member].slowness = 1
             members[member].fullUntil = 0
             members[member].noRoomUntil = 0

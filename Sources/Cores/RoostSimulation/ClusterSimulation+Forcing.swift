@@ -92,11 +92,9 @@ extension ClusterSimulation {
         }
         let ways = others.flatMap { [(member, $0), ($0, member)] }
         for (from, to) in ways { cuts[from][to] += 1 }
-        members[member].joinedAt = .max
         guard random.chance(50) else { return }
         // It is back before all is healed.
         let long = random.pick(20, 60) * Self.second
-        members[member].joinedAt = time + long
         schedule(.repair(.join(ways)), after: long)
     }
 
@@ -178,11 +176,16 @@ extension ClusterSimulation {
         exposed = kept
     }
 
-    /// A machine that has started since, and one that was not cut off all the time, have seen the rule.
-    private func hasSeenForced(_ member: Int) -> Bool {
-        guard isGivenUp(member), let forcedAt = forcing.forcedAt else { return false }
-        if members[member].startedAt > forcedAt { return true }
-        return members[member].joinedAt != .max && time - max(members[member].joinedAt, forcedAt) > Self.goodbyeMax
+    func noteGivenUp(_ member: Int, _ rule: ClusterRule?) {
+        guard let rule, rule.forced != nil, rule.givenUp.contains(members[member].name) else { return }
+        members[member].toldGivenUpAt = members[member].toldGivenUpAt ?? time
+    }
+
+    /// One that has been told, and has had the time to take leave. One that reaches nobody but others that were given up
+    /// cannot know it, and goes on with them.
+    func hasSeenForced(_ member: Int) -> Bool {
+        guard isGivenUp(member), let toldAt = members[member].toldGivenUpAt else { return false }
+        return members[member].startedAt > toldAt || time - toldAt > Self.goodbyeMax
     }
 
     func checkConfirmsForced(_ member: Int) {

@@ -79,6 +79,7 @@ extension ClusterSimulation {
             view.wallClock = wallClock
             view.hostTakesWord = members[member].hostTakesWord
             event = .viewed(view, by: source)
+            noteGivenUp(member, view.rule)
         }
         if case .readFailed = event, members[member].hostTakesWord, let last = members[member].hostView {
             tell(member, .viewed(last, by: .kept))

@@ -73,9 +73,10 @@ struct SimulatedMember {
     /// The highest epoch that was ever on its disk as promised, also on a disk that it has lost.
     var everPromised = Epoch.none
 
-    /// When its machine was started last, and when nothing was between it and the others any more.
+    /// When its machine was started last.
     var startedAt = 0
-    var joinedAt = 0
+    /// When it was first told that a person has given it up.
+    var toldGivenUpAt: Int?
     /// When the store last had a report of it.
     var reportedAt: Int?
 

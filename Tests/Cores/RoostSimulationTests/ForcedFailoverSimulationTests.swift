@@ -33,7 +33,8 @@ import Testing
         }
         // A machine that is back soon makes a safe election possible, and nothing is forced then.
         #expect(decided > Int(seeds) / 2 && written == decided, "\(decided) decided, \(written) written")
-        #expect(lossy > 0, "some had nothing to lose in every run")
+        // Of two each has all that was confirmed.
+        #expect(lossy > 0 || members == 2, "some had nothing to lose in every run")
     }
 
     @Test("Other things go wrong at the same time", arguments: [(3, 1), (5, 2)])
