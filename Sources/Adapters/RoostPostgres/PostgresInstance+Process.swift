@@ -59,6 +59,9 @@ extension PostgresInstance {
         }
     }
 
+    /// From SIGKILL to its end.
+    private static let killMax = Duration.seconds(1)
+
     /// As ``stop(_:within:)``, and proves it.
     ///
     /// - Throws: when a process of it is left, or may be: also one of a Postgres before.
@@ -71,7 +74,8 @@ extension PostgresInstance {
                 logger.warning(
                     "Postgres did not stop in time and is killed", metadata: ["after": "\(deadline.words)"])
                 kill()
-                _ = await postmaster.waitForExit()
+                // One that waits for a disk ends when the disk goes on: no longer than for all that is left of it.
+                _ = try? await poll(for: Self.killMax, every: .milliseconds(10)) { postmaster.exit }
             }
             // In order, it has ended its children before itself and has taken its files away. To look for them takes a busy
             // computer seconds, in which a successor could lead; who starts it again looks.
