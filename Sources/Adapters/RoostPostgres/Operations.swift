@@ -191,15 +191,7 @@ final class Operations: Sendable {
         case .exchange: try await instance.exchange()
         case .discard: try await instance.discard()
         case .tryRewind(let leader, let epoch):
-            return try await reaching(leader, epoch, view) { source, settings in
-                func obstacle() async throws -> String? {
-                    try await self.instance.tryRewind(to: source, settings, view.secrets, within: limit)
-                }
-                guard try await obstacle() != nil else { return .done }
-                // A leader that stopped meanwhile has cut it off: it says nothing of the data then.
-                if let away = try await self.obstacle(to: source, view) { return .unreachable("\(leader): \(away)") }
-                return try await obstacle().map { .impossible($0) } ?? .done
-            }
+            return try await tryRewind(to: leader, epoch, view, within: limit)
         case .rewind(let leader, let epoch):
             return try await reaching(leader, epoch, view) { source, settings in
                 try await self.instance.rewind(to: source, settings, view.secrets, within: limit)
@@ -264,6 +256,20 @@ final class Operations: Sendable {
         return await instance.obstacle(
             to: source, try settings(.standby(upstream: nil)), view.secrets,
             system: view.rule?.system.map(PostgresInstance.ExpectedSystem.clusters) ?? own)
+    }
+
+    private func tryRewind(
+        to leader: MemberName, _ epoch: Epoch, _ view: ClusterView, within limit: Duration
+    ) async throws -> OperationOutcome {
+        try await reaching(leader, epoch, view) { source, settings in
+            func obstacle() async throws -> String? {
+                try await self.instance.tryRewind(to: source, settings, view.secrets, within: limit)
+            }
+            guard try await obstacle() != nil else { return .done }
+            // A leader that stopped meanwhile has cut it off: it says nothing of the data then.
+            if let away = try await self.obstacle(to: source, view) { return .unreachable("\(leader): \(away)") }
+            return try await obstacle().map { .impossible($0) } ?? .done
+        }
     }
 
     private func clone(

@@ -233,7 +233,7 @@ struct MemberRoutes: RouteGroup {
         try await checkPlace()
         warden.noteRenewal(
             by: caller.machine, epoch: word.epoch,
-            requestedAt: Moment(sinceBoot: asked.sinceBoot - .milliseconds(word.ageMilliseconds)))
+            requestedAt: asked + .milliseconds(-word.ageMilliseconds))
         return try Answer.ok()
     }
 
