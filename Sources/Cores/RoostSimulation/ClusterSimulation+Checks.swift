@@ -316,7 +316,7 @@ extension ClusterSimulation {
                 primaryAt = time
                 note("open")
             }
-            if let leader, isWhole(leader), store.view.rule?.change?.current == nil {
+            if let leader, isWhole(leader), store.view.rule?.change?.current == nil, haveGivenUpLeft {
                 wholeAt = time
                 for piece in exposed where !members[leader].postgres.log.contains(epoch: piece.epoch, end: piece.end) {
                     fail("at the end \(piece.end) of epoch \(piece.epoch) is missing: \(members[leader].postgres.log)")

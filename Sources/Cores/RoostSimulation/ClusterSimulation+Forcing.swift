@@ -197,6 +197,11 @@ extension ClusterSimulation {
         if hasSeenForced(member) { fail("\(members[member].name) was given up, and leads or lets clients in") }
     }
 
+    /// All that run have been told, and had the time to take leave.
+    var haveGivenUpLeft: Bool {
+        members.indices.allSatisfy { !isGivenUp($0) || !members[$0].isUp || hasSeenForced($0) }
+    }
+
     /// All that it had is on its volume, and it takes no part.
     func checkGivenUpAtTheEnd() {
         for (member, log) in forcing.logs.sorted(by: { $0.key < $1.key }) where isGivenUp(member) {
