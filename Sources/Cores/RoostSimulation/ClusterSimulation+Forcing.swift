@@ -52,8 +52,14 @@ extension ClusterSimulation {
     }
 
     func force() {
-        if forcing.forcedAt != nil { return checkWritesForced() }
         guard let wish = scenario.forcing, !isHealed else { return }
+        if forcing.forcedAt != nil {
+            checkWritesForced()
+            guard forcing.writtenAt == nil else { return }
+            // Of those that were left one may have been lost a moment before: a person sees it, and decides again.
+            if forcing.isDone || !decide(wish) { schedule(.force, after: Self.lookInterval) }
+            return
+        }
         guard forcing.lostAt != nil else {
             lose(allBut: wish.left)
             return schedule(.force, after: Self.lookInterval)
@@ -137,7 +143,7 @@ extension ClusterSimulation {
         let log = members[place(of: election.member)].postgres.log
         forcing.wasWhole = exposed.allSatisfy { log.contains(epoch: $0.epoch, end: $0.end) }
         for name in election.givesUp { forcing.logs[place(of: name)] = members[place(of: name)].postgres.log }
-        schedule(.force, after: scenario.primaryWithinSeconds * Self.second)
+        schedule(.force, after: Self.lookInterval)
     }
 
     private func place(of member: MemberName) -> Int { members.firstIndex { $0.name == member } ?? 0 }
