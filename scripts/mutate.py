@@ -179,6 +179,11 @@ MUTATIONS = [
         "forced?.lost.contains { $0.isSame(as: reign) } == true", "forced != nil",
         "ForcedElectionTests/reignsThatAreLost"),
     Mutation(
+        "what a person has given up is taken for what a store that went back does not have",
+        CORE + "FailoverMember+Quarantine.swift",
+        "forced?.lost.contains { $0.isSame(as: reign) } == true", "false",
+        "ForcedDialogueTests/knowsWhatIsLost"),
+    Mutation(
         "the one that a person has named leads while others may confirm for the former leader",
         CORE + "RecruitmentTally.swift",
         "forcedAnswer != nil && forced.unpromised.isEmpty && forced.ahead.isEmpty", "forcedAnswer != nil",

@@ -74,8 +74,4 @@ package enum Breakage: String, Hashable, Sendable, CaseIterable {
     case callsWithoutStore
     /// Has members decide as ever where a person has said who leads.
     case electsPastForce
-    /// Goes on as a member when a person has given it up.
-    case returnsAfterForce
-    /// Takes what a person has given up for what a store that went back does not have.
-    case takesForceForReversal
 }

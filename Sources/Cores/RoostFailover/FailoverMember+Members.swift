@@ -195,7 +195,6 @@ extension FailoverMember {
     func absence(from rule: ClusterRule) -> String? {
         if rule.members.contains(name) || rule.joining == name { return nil }
         if let forced = rule.forced, forced.givenUp.contains(name) {
-            guard breakage != .returnsAfterForce else { return nil }
             return "is no member any more: a person has decided a failover to \(forced.member) without it (epoch "
                 + "\(forced.epoch)); \(ownEnd). Nothing here is changed, and it may have commits that nobody else has"
         }

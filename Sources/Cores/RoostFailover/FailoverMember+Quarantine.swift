@@ -9,8 +9,6 @@ extension FailoverMember {
     /// Why the store's rule cannot be the last that the cluster agreed on; nil when nothing shows it.
     func proofOfReversal(_ rule: ClusterRule) -> String? {
         guard breakage != .trustsRestoredStore else { return nil }
-        var rule = rule
-        if breakage == .takesForceForReversal { rule.forced = nil }
         var fact = state.reignLost(by: rule).map { "\($0.leader) led in epoch \($0.epoch), from \($0.begin)" }
         if fact == nil, let membership = state.membership, membership.changes > rule.changes ?? 0 {
             fact = "the members are \(membership.members.map(\.text).joined(separator: ", "))"
