@@ -28,8 +28,8 @@ import Testing
 
     /// Whatever else happens, and however the outage ends.
     @Test(
-        arguments: SeedRange.ranges(members: 3, count: 300, each: 150) + SeedRange.ranges(members: 5, count: 100)
-            + SeedRange.ranges(members: 2, count: 50))
+        arguments: SeedRange.ranges(members: 3, count: 120, each: 60) + SeedRange.ranges(members: 5, count: 40)
+            + SeedRange.ranges(members: 2, count: 20))
     func staysSafeAndRecovers(_ range: SeedRange) {
         for seed in range.seeds {
             let run = run(
