@@ -242,30 +242,34 @@ public struct OCIImageStore: ImageStore {
 
 extension OCIImageStore {
     /// What is in an image's place without a record that can be read is no image: a disk has lost part of it. It makes way,
-    /// unless a machine runs from it. To be called by who has the image's lock and has found it not ready.
+    /// unless a machine runs from it, as may be where another host uses the folder: its mounts are not seen here. To be called
+    /// by who has the image's lock and has found it not ready.
     private func clearPlace(
         of digest: ImageDigest, _ image: ImageReference, _ lock: FileLock
     ) async throws(RuntimeError) {
         let final = folder(digest)
         let aside = "\(directory)/\(Self.removingPrefix)\(digest.hex)"
         try await removeFolder(aside, image, lock)
-        let isFree = try await report("publish", image) { () throws(SystemError) -> Bool in
+        let obstacle = try await report("publish", image) { () throws(SystemError) -> String? in
             var status = stat()
             guard lstat(final, &status) == 0 else {
                 guard errno == ENOENT else { throw SystemError("look at", final) }
-                return true
+                return nil
             }
-            guard try !Self.isRunFrom(digest.hex) else { return false }
+            guard try isOnlyOwner() else {
+                return "another host uses that folder: remove it when no machine of this image runs on any of them"
+            }
+            guard try !Self.isRunFrom(digest.hex) else {
+                return "a machine runs from it: stop the machines of this image, then start them again"
+            }
             let isFolder = status.st_mode & S_IFMT == S_IFDIR
             guard (isFolder ? rename(final, aside) : unlink(final)) == 0 else { throw SystemError("set aside", final) }
-            return true
+            return nil
         }
-        guard isFree else {
+        if let obstacle {
             throw RuntimeError(
                 code: .failed, operation: "unpack", subject: image.description,
-                cause:
-                    "\(final) on the host is damaged, and a machine runs from it: stop the machines of this image, then "
-                    + "start them again")
+                cause: "\(final) on the host is damaged, and \(obstacle)")
         }
         try await removeFolder(aside, image, lock)
     }

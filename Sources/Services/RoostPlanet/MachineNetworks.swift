@@ -25,13 +25,11 @@ extension Planet {
         return found
     }
 
-    /// As of all that is known now.
-    func networks(of app: AppName) -> MachineNetworks {
-        let highest = highestNetwork(in: [.all])
+    /// As ``MachineNetworks/ofApp``.
+    func network(ofMachinesOf app: AppName) -> NetworkNumber? {
         let machines = machines(of: app)
         let own = Set(machines.map(\.network))
-        let isFree = machines.allSatisfy { $0.owner == nil }
-        return MachineNetworks(highest: highest, ofApp: isFree && own.count == 1 ? own.first : nil)
+        return own.count == 1 && machines.allSatisfy { $0.owner == nil } ? own.first : nil
     }
 
     /// Of the apps, and of the machines, that these changes are about.
@@ -40,7 +38,7 @@ extension Planet {
         for change in changes {
             switch change {
             case .app(let name): highest = max(highest, apps[name]?.network ?? .hosts)
-            case .machine(let id, _): highest = max(highest, machine(id)?.network ?? .hosts)
+            case .machine(let id, let host): highest = max(highest, machine(id, on: host)?.network ?? .hosts)
             case .host(let name): highest = max(highest, hosts[name]?.machines.map(\.network).max() ?? .hosts)
             case .all:
                 highest = max(highest, hosts.values.lazy.flatMap { $0.machines.lazy.map(\.network) }.max() ?? .hosts)

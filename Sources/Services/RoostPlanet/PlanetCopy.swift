@@ -100,7 +100,7 @@ struct PlanetCopy: Sendable {
             try database.execute(
                 sql: """
                     INSERT INTO last_numbers VALUES ('network', ?)
-                    ON CONFLICT (what) DO UPDATE SET number = max(number, excluded.number)
+                    ON CONFLICT (what) DO UPDATE SET number = excluded.number WHERE excluded.number > number
                     """, arguments: [Int64(lastNetwork.number)])
             var hadSecret = false
             for listed in changes.listings { hadSecret = try Self.write(listed, in: database) || hadSecret }

@@ -83,10 +83,8 @@ public final class PlanetWatcher: Service, Sendable {
 
     /// What is known of the machines that there are, for a new app of this name.
     public func networks(of app: AppName) -> MachineNetworks {
-        state.withLock { state in
-            var networks = state.planet.networks(of: app)
-            networks.highest = max(networks.highest, state.lastNetwork)
-            return networks
+        state.withLock {
+            MachineNetworks(highest: $0.lastNetwork, ofApp: $0.planet.network(ofMachinesOf: app))
         }
     }
 

@@ -14,9 +14,7 @@ struct ImageCollectionTests {
     private static let greedy = ImageRetention(time: .zero, freeWanted: ByteCount(bytes: .max))
 
     private static func owned(_ workshop: ImageWorkshop, by owner: String = "ams1") -> OCIImageStore {
-        OCIImageStore(
-            directory: workshop.folder + "/images", folders: ImageFolders(allowed: [workshop.folder]), owner: owner,
-            verifiesRegistryTLS: false)
+        ImageWorkshop.store(in: workshop.folder, owner: owner)
     }
 
     private static func use(_ store: OCIImageStore, _ image: ImageReference) async throws -> UnpackedImage {
@@ -238,6 +236,25 @@ struct ImageCollectionTests {
             #expect(try await store.collect(Self.greedy) { [] }.isEmpty)
             #expect(try await ImageWorkshop.store(in: workshop.folder).collect(Self.greedy) { [] }.isEmpty)
             #expect(Self.isThere(image))
+        }
+    }
+
+    @Test(
+        "Where another host has used the folder, nothing makes way there for what is damaged: its machines are not seen"
+    )
+    func othersDamage() async throws {
+        try await ImageWorkshop.with { workshop in
+            let reference = try ImageReference("oci:" + (try await workshop.makeLayout(tag: "one", extra: "first")))
+            let store = Self.owned(workshop)
+            let image = try await Self.use(store, reference)
+            _ = try await Self.use(Self.owned(workshop, by: "fra1"), reference)
+            let record = String(image.rootPath.dropLast("/rootfs".count)) + "/image.json"
+            #expect(truncate(record, 0) == 0)
+            for store in [store, ImageWorkshop.store(in: workshop.folder)] {
+                let error = await refusal { _ = try await store.ensure(reference) }
+                #expect(error?.cause.contains("another host") == true, "\(String(describing: error))")
+                #expect(try DurableFile.read(image.rootPath + "/extra") == Array("first".utf8))
+            }
         }
     }
 

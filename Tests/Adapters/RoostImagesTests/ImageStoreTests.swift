@@ -72,7 +72,8 @@ struct ImageStoreTests {
     private func damaged(_ damage: Damage) async throws {
         try await ImageWorkshop.with { workshop in
             let image = try ImageReference("oci:" + (try await workshop.makeLayout(tag: "one", extra: "whole")))
-            let whole = try await workshop.images.ensure(image)
+            func store() -> OCIImageStore { ImageWorkshop.store(in: workshop.folder, owner: "ams1") }
+            let whole = try await store().ensure(image)
             let folder = String(whole.rootPath.dropLast("/rootfs".count))
             let record = folder + "/image.json"
             switch damage {
@@ -87,7 +88,7 @@ struct ImageStoreTests {
                     #expect(symlink("/nowhere", folder) == 0)
                 }
             }
-            for store in [workshop.images, ImageWorkshop.store(in: workshop.folder)] {
+            for store in [store(), store()] {
                 #expect(try await store.ensure(image) == whole, "\(damage)")
                 #expect(try DurableFile.read(whole.rootPath + "/extra") == Array("whole".utf8))
             }

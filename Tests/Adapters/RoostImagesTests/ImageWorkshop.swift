@@ -27,9 +27,12 @@ struct ImageWorkshop: Sendable {
     }
 
     /// Images may come from the workshop.
-    static func store(in folder: String, limits: ImageLimits = ImageLimits()) -> OCIImageStore {
+    /// - Parameter owner: the host whose store it is; nil: nobody says.
+    static func store(
+        in folder: String, limits: ImageLimits = ImageLimits(), owner: String? = nil
+    ) -> OCIImageStore {
         OCIImageStore(
-            directory: folder + "/images", folders: ImageFolders(allowed: [folder]), limits: limits,
+            directory: folder + "/images", folders: ImageFolders(allowed: [folder]), limits: limits, owner: owner,
             verifiesRegistryTLS: false)
     }
 
