@@ -11,6 +11,11 @@ extension RoostAPIClient {
         try await send(.get, path(app))
     }
 
+    /// As ``machines(of:)``, and refused where the asked host may not have heard of all.
+    public func allMachines(of app: AppName) async throws(APIError) -> [MachineBody] {
+        try await send(.get, path(app) + "?whole=true")
+    }
+
     public func machine(_ machine: MachineID, of app: AppName) async throws(APIError) -> MachineBody {
         try await send(.get, path(app, machine))
     }

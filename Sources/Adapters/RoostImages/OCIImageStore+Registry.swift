@@ -31,10 +31,9 @@ extension OCIImageStore {
         if let known, known.remote == hash, let ready = try await ready(known, image) { return ready }
         return try await locked("pull-\(key)", image) { (lock) throws(RuntimeError) in
             // Whoever held the lock before us has most likely fetched what we want.
-            if let fresh = try await read(Resolution.self, from: path, image), fresh.remote == hash,
-                let ready = try await ready(fresh, image)
-            {
-                return ready
+            if let fresh = try await read(Resolution.self, from: path, image), fresh.remote == hash {
+                if let ready = try await ready(fresh, image) { return ready }
+                try await requirePlace(of: ImageDigest(fresh.manifest, of: image.description), image)
             }
             return try await pull(name, served: remote, notedAt: path, image, lock)
         }

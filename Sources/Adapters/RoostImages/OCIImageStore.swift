@@ -99,6 +99,7 @@ public struct OCIImageStore: ImageStore {
         if let ready = try await ready(digest, image) { return ready }
         return try await locked("sha256-\(digest.hex)", image) { (lock) throws(RuntimeError) in
             if let ready = try await ready(digest, image) { return ready }
+            try await requirePlace(of: digest, image)
             // Nobody removes it before it was seen whole here.
             let hold = try await hold(digest, image)
             defer { hold.release() }
@@ -250,28 +251,46 @@ extension OCIImageStore {
         let final = folder(digest)
         let aside = "\(directory)/\(Self.removingPrefix)\(digest.hex)"
         try await removeFolder(aside, image, lock)
-        let obstacle = try await report("publish", image) { () throws(SystemError) -> String? in
+        try await requirePlace(of: digest, image)
+        try await report("publish", image) { () throws(SystemError) in
             var status = stat()
             guard lstat(final, &status) == 0 else {
                 guard errno == ENOENT else { throw SystemError("look at", final) }
-                return nil
-            }
-            guard try isOnlyOwner() else {
-                return "another host uses that folder: remove it when no machine of this image runs on any of them"
-            }
-            guard try !Self.isRunFrom(digest.hex) else {
-                return "a machine runs from it: stop the machines of this image, then start them again"
+                return
             }
             let isFolder = status.st_mode & S_IFMT == S_IFDIR
             guard (isFolder ? rename(final, aside) : unlink(final)) == 0 else { throw SystemError("set aside", final) }
-            return nil
-        }
-        if let obstacle {
-            throw RuntimeError(
-                code: .failed, operation: "unpack", subject: image.description,
-                cause: "\(final) on the host is damaged, and \(obstacle)")
         }
         try await removeFolder(aside, image, lock)
+    }
+
+    /// Asked before anything is fetched, too: an image that cannot take its place would be fetched at each try.
+    func requirePlace(of digest: ImageDigest, _ image: ImageReference) async throws(RuntimeError) {
+        let final = folder(digest)
+        let found = try await report("publish", image) { () throws(SystemError) -> String? in
+            try obstacle(at: final, digest)
+        }
+        guard let found else { return }
+        throw RuntimeError(
+            code: .failed, operation: "unpack", subject: image.description,
+            cause: "\(final) on the host is damaged, and \(found)")
+    }
+
+    /// Nil: nothing is there that anybody could run from. An empty folder is removed.
+    private func obstacle(at final: String, _ digest: ImageDigest) throws(SystemError) -> String? {
+        var status = stat()
+        guard lstat(final, &status) == 0 else {
+            guard errno == ENOENT else { throw SystemError("look at", final) }
+            return nil
+        }
+        if rmdir(final) == 0 { return nil }
+        guard try isOnlyOwner() else {
+            return "another host uses that folder: remove it when no machine of this image runs on any of them"
+        }
+        guard try !Self.isRunFrom(digest.hex) else {
+            return "a machine runs from it: stop the machines of this image, then start them again"
+        }
+        return nil
     }
 }
 

@@ -133,7 +133,7 @@ extension FailoverMember {
             }
             follow(rule.leader, fork: fork(of: rule, end: end))
         case .beyond(let fork):
-            rewind(rule, end: end, "has log up to \(end), but \(rule.leader) began at \(fork)", now)
+            rewind(rule, end: end, "has log up to \(end), and the cluster's history left it at \(fork)", now)
         case .foreign(let epoch):
             copy(rule, end: end, "has log of epoch \(epoch), which is not in the cluster's history", now)
         }

@@ -113,6 +113,7 @@ extension FailoverMember {
         if case .leaving(let farewell) = phase, farewell.step == .gone { return }
         listening.sayAt = now + timings.beatInterval
         listening.said = (call, answer)
+        guard !standsAside(under: rule) || breakage == .vouchesAside else { return }
         let hearing = listening.hearing
         let heard = hearing.voices.filter { hearing.hears($0, now, timings) }.map(\.beat.member)
         actions.append(
@@ -120,6 +121,13 @@ extension FailoverMember {
                 MemberBeat(
                     member: name, epoch: state.promised, isOpen: phase.isInOffice && gateIsOpen && gateStands,
                     missesLeader: listening.missesLeader, hears: heard, call: call, answer: answer)))
+    }
+
+    /// It takes part in nothing, and is not to keep a lease for a leader that was given up with it, or that goes by a store that
+    /// has gone back.
+    private func standsAside(under rule: ClusterRule) -> Bool {
+        if case .quarantined = phase { return true }
+        return rule.givenUp.contains(name)
     }
 
     /// When to look again what is heard, and to speak; nil: nobody is there.

@@ -104,7 +104,7 @@ extension FailoverMember {
         switch phase {
         case .leading(var reigning):
             reigning.heardAt = now
-            reports.end.isLed(to: sample.flushed)
+            reports.note(sample)
             if now - reigning.soundSince >= timings.soundAfter {
                 crashes = max(crashes - 1, 0)
                 reigning.soundSince = now
@@ -115,7 +115,7 @@ extension FailoverMember {
             if reigning.isOpen, !gateIsOpen { open(now) }
         case .draining(var drain):
             drain.reigning.heardAt = now
-            reports.end.isLed(to: sample.flushed)
+            reports.note(sample)
             phase = .draining(drain)
         case .following, .waiting:
             strayed("somebody else promoted its Postgres, to timeline \(sample.timeline)", now)

@@ -196,7 +196,7 @@ extension FailoverMember {
         if rule.members.contains(name) || rule.joining == name { return nil }
         if let forced = rule.forced, forced.givenUp.contains(name) {
             return "is no member any more: a person has decided a failover to \(forced.member) without it (epoch "
-                + "\(forced.epoch)); \(ownEnd). Nothing here is changed, and it may have commits that nobody else has"
+                + "\(forced.epoch)); \(ownEnd). Nothing here is changed, and what is here may be nowhere else"
         }
         let isWanted =
             rule.change?.refusal == nil && rule.change?.left.contains { $0.member == name && $0.kind == .add } == true

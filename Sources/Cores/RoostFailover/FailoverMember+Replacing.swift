@@ -9,7 +9,7 @@ extension FailoverMember {
         guard now >= retryAt else { return }
         detail = reason
         guard leaderLives(now) else { return }
-        guard mayRewind(rule) else { return copy(rule, end: end, reason, now) }
+        guard mayRewind(rule, now) else { return copy(rule, end: end, reason, now) }
         asksLeave = false
         phase = .rewinding(
             Repair(
@@ -28,10 +28,24 @@ extension FailoverMember {
     }
 
     /// An open leader is proof that enough others have all that was ever confirmed. One that is closed may wait for this
-    /// very member; it may then be short of copies for a moment, but not because of two of us at once.
-    private func mayRewind(_ rule: ClusterRule) -> Bool {
+    /// very member; it may then be short of copies for a moment, but not because of two of us at once, nor because another
+    /// one that lives has not got so far yet: what it lacks may be on the leader's disk and on this one alone.
+    func mayRewind(_ rule: ClusterRule, _ now: Moment) -> Bool {
         if let beat = view?.heartbeat, beat.epoch == rule.epoch, beat.isOpen { return true }
-        return !anyLacksData(rule, except: name)
+        return !anyLiveBehind(rule, now) && !anyLacksData(rule, except: name)
+    }
+
+    /// Another member is heard, and does not say that it has all that the leader began with. Who is not heard is lost for now.
+    private func anyLiveBehind(_ rule: ClusterRule, _ now: Moment) -> Bool {
+        guard let reign = rule.history.last, let former = rule.history.dropLast().last else { return false }
+        let begin = Position(epoch: former.epoch, end: reign.begin)
+        return rule.members.contains { member in
+            guard member != name, member != rule.leader, let voice = listening.hearing.voice(of: member),
+                now - voice.heardAt < timings.lease
+            else { return false }
+            let position = view?.reports.first { $0.member == member }?.position
+            return position.map { $0 < begin } ?? true
+        }
     }
 
     func anyLacksData(_ rule: ClusterRule, except member: MemberName) -> Bool {

@@ -19,12 +19,20 @@ struct ReportDesk: Sendable {
     var stored: MemberReport?
     var dueAt = Moment.zero
     var retryAt = Moment.zero
+    /// What was said last is that Postgres may be a primary.
+    var saysPrimary = false
     /// When to say it again although nothing has changed.
     var tickAt = Moment.zero
     /// Of the last report.
     var sequence: UInt64 = 0
     /// Only with ``Breakage/answersBeforeFence``.
     var premature: LSN?
+
+    /// Of a leader: all that it has is its own.
+    mutating func note(_ sample: PrimaryObservation) {
+        replayed = sample.flushed
+        end.isLed(to: sample.flushed)
+    }
 
     mutating func note(_ sample: StandbyObservation) {
         standby = sample
@@ -71,14 +79,17 @@ extension FailoverMember {
     }
 
     mutating func reportIfDue(_ now: Moment) {
-        guard hasRead else { return }
+        guard hasRead || goesByKept else { return }
         if case .leaving(let farewell) = phase, !farewell.isReported || farewell.step == .gone { return }
+        var report = report(now)
+        // The host hears it whether or not the store does, and ends the machine if it does not hear in time that Postgres is stopped.
+        let hasStopped = reports.saysPrimary && report.role == .standby
         if reports.asked != nil {
-            guard now - reports.askedAt > timings.storeRequestMax * 2 else { return }
+            guard hasStopped || now - reports.askedAt > timings.storeRequestMax * 2 else { return }
             reports.asked = nil
         }
-        var report = report(now)
-        guard needsSaying(report, now) else { return }
+        guard hasStopped || needsSaying(report, now) else { return }
+        reports.saysPrimary = report.role == .primary
         let known = view?.reports.first { $0.member == name }?.sequence ?? 0
         reports.sequence = RecordNumber.next(own: reports.sequence, known: known)
         report.sequence = reports.sequence

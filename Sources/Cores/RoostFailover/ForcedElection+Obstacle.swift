@@ -47,7 +47,7 @@ public struct ForcedCandidate: Hashable, Sendable {
     public static func all(of rule: ClusterRule, _ sight: ForcedElection.Sight) -> [ForcedCandidate] {
         let heard = rule.members.compactMap(sight.report)
         let tally = RecruitmentTally(rule: rule, reports: heard)
-        let leads = sight.lease.map { $0.epoch == rule.epoch } == true && rule.recruitment == nil
+        let leads = sight.isLed(under: rule)
         let all = rule.members.map { member in
             let report = sight.reports.first { $0.member == member }
             let unbelieved = tally?.unbelieved.first { $0.member == member }?.why
@@ -77,7 +77,7 @@ extension MemberReport? {
         case .whole, .replaced, .unknown, nil: break
         }
         if report.state == .failed { return .failed(report.detail) }
-        guard report.position != nil else { return .endUnread }
+        guard report.hasSaidItsEnd else { return .endUnread }
         return report.cannotLead == true ? .cannotLead(report.detail) : nil
     }
 }

@@ -21,6 +21,8 @@ public struct ForcedElection: Hashable, Sendable {
     public let furthest: Loss?
     /// Reigns of the rule's history of which ``member`` is not known to have a byte.
     public let lost: [Reign]
+    /// ``member`` is the leader and renews its lease: it has all that was confirmed. Of nobody else is that known.
+    public let losesNothing: Bool
 
     /// What is known to be missing, at least.
     public struct Loss: Hashable, Sendable {
@@ -28,7 +30,7 @@ public struct ForcedElection: Hashable, Sendable {
         public let member: MemberName
         /// So far.
         public let position: Position
-        /// Between the two ends. Of another reign there may be more that is not the same.
+        /// Between the two ends. None where it has a later reign: then what lies between says nothing of how much is missing.
         public let bytes: UInt64
     }
 
@@ -59,6 +61,9 @@ public struct ForcedElection: Hashable, Sendable {
         func report(of member: MemberName) -> MemberReport? {
             heard.contains(member) ? reports.first { $0.member == member } : nil
         }
+
+        /// The rule's leader is in office, and nobody is called to leave it.
+        func isLed(under rule: ClusterRule) -> Bool { lease?.epoch == rule.epoch && rule.recruitment == nil }
     }
 
     /// - Parameter member: nil: the one whose log goes furthest.
@@ -70,7 +75,7 @@ public struct ForcedElection: Hashable, Sendable {
         if let why = chosen.unfitness { throw .unfit(chosen.member, why) }
         guard let position = chosen.position else { throw .unfit(chosen.member, .endUnread) }
         let members = rule.members.filter { other in
-            other == chosen.member || Self.isBehind(sight.report(of: other), position)
+            other == chosen.member || Self.isBehind(sight.report(of: other), position, rule)
         }
         let mute = members.filter { sight.report(of: $0)?.skills?.contains(.forcedFailover) != true }
         guard mute.isEmpty else { throw .program(mute) }
@@ -78,10 +83,11 @@ public struct ForcedElection: Hashable, Sendable {
         let best = others.compactMap { report in report.position.map { (report.member, $0) } }.max { $0.1 < $1.1 }
         furthest = best.flatMap { member, end in
             guard end > position else { return nil }
-            let bytes = end.end > position.end ? end.end.offset - position.end.offset : 0
+            let bytes = end.epoch == position.epoch ? end.end.offset - position.end.offset : 0
             return Loss(member: member, position: end, bytes: bytes)
         }
         lost = rule.history.filter { $0.epoch > position.epoch }
+        losesNothing = chosen.member == rule.leader && sight.isLed(under: rule)
         self.member = chosen.member
         self.position = position
         keeps = members
@@ -144,20 +150,26 @@ public struct ForcedElection: Hashable, Sendable {
         return best
     }
 
-    /// All that it has the other one has, too, or it has nothing: it follows, and gives up nothing that is not elsewhere.
-    private static func isBehind(_ report: MemberReport?, _ position: Position) -> Bool {
+    /// All that it has the other one has, too, or it has nothing: it follows, and gives up nothing that is not elsewhere. Data
+    /// that counts for nothing is there all the same, and may be the only one with what was confirmed.
+    private static func isBehind(_ report: MemberReport?, _ position: Position, _ rule: ClusterRule) -> Bool {
         guard let report else { return false }
         switch report.data {
-        case .absent, .unfinished, .spoiled: return true
-        case .whole, .replaced, .unknown, nil: return report.position.map { $0 <= position } ?? false
+        case .absent: return true
+        case .unfinished, .spoiled: return false
+        case .whole, .replaced, .unknown, nil: break
         }
+        guard report.hasSaidItsEnd, report.state != .failed, !rule.objects(to: report), let end = report.position else {
+            return false
+        }
+        return end <= position
     }
 
     private static func checkIsNeeded(_ rule: ClusterRule, _ sight: Sight) throws(Obstacle) {
         let members = rule.members.filter(sight.heard.contains)
         let provers = members.filter { sight.report(of: $0)?.proof(against: rule) != nil }
         guard provers.isEmpty else { throw .storeWentBack(provers) }
-        if let lease = sight.lease, lease.epoch == rule.epoch, rule.recruitment == nil {
+        if let lease = sight.lease, sight.isLed(under: rule) {
             let others = rule.members.filter { $0 != rule.leader && sight.confirming.contains($0) }
             if lease.isOpen, others.count >= rule.confirmations { throw .leaderServes(rule.leader) }
             // It closes by itself where it cannot go on, and opens where it can. Too few are there for the one that it waits for.
@@ -178,7 +190,9 @@ public struct ForcedElection: Hashable, Sendable {
                 able.contains(rule.leader) || standbys >= max(rule.members.count - rule.confirmations, 1)
             }
         let isStuck = tally?.cannotBeDecided ?? false
-        guard isDecidable, !isStuck, members.count > rule.confirmations else { return }
+        // Half of an even number can decide and not confirm. What one of them has read of its log by then decides who leads.
+        let areAllRead = able.allSatisfy { sight.report(of: $0)?.hasSaidItsEnd == true }
+        guard isDecidable, !isStuck, members.count > rule.confirmations || !areAllRead else { return }
         throw .electionIsSafe(able, epoch: rule.recruitment?.epoch, isPaused: sight.isPaused)
     }
 }

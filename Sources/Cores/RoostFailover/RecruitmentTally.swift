@@ -27,12 +27,16 @@ public struct RecruitmentTally: Sendable {
     private let breakage: Breakage?
 
     /// What is still in the way of the one that a person has named.
-    private struct Forcing {
+    fileprivate struct Forcing {
         var member: MemberName
         /// The others, as long as they may still follow an older leader and confirm for it.
         var unpromised: [MemberName]
+        /// They have left, and have not said yet how far their log goes.
+        var unread: [MemberName]
         /// They have log that it does not have: nobody has said that this be lost.
         var ahead: [MemberName]
+        /// They will not say it: what they have cannot be believed, or counts for nothing by now.
+        var hopeless: [MemberName]
     }
 
     /// Nil when the rule asks for no recruitment.
@@ -56,6 +60,7 @@ public struct RecruitmentTally: Sendable {
         bare = rule.members.filter { member in
             !said.contains { $0.member == member } && reports.contains { $0.member == member && $0.hasNothing }
         }
+        let heard = reports
         let reports = reports.filter { report in !unbelieved.contains { $0.member == report.member } }
         let all = said.filter(reports.contains)
         // An only member has nobody who could have more.
@@ -70,17 +75,8 @@ public struct RecruitmentTally: Sendable {
         forced =
             breakage == .electsPastForce
             ? nil
-            : rule.forcedCall.map { call in
-                let end = answers.first { $0.member == call.member }?.position
-                let others = rule.members.filter { $0 != call.member }
-                return Forcing(
-                    member: call.member,
-                    unpromised: others.filter { other in
-                        !reports.contains { $0.member == other && $0.promised >= recruitment.epoch }
-                    },
-                    ahead: others.filter { other in
-                        answers.contains { $0.member == other && $0.position.map { $0 > end ?? $0 } ?? false }
-                    })
+            : rule.forcedCall.map {
+                Forcing($0.member, of: rule, heard, answered: all, in: recruitment.epoch, breakage)
             }
         standbys = answers.filter { $0.member != leader }
         let fewer = breakage == .recruitsOneTooFew ? 0 : 1
@@ -92,7 +88,7 @@ public struct RecruitmentTally: Sendable {
     /// The answers so far prove where the last confirmed commit can be.
     public var isSufficient: Bool {
         guard let forced else { return hasLeader || hasStandbys }
-        return forcedAnswer != nil && forced.unpromised.isEmpty && forced.ahead.isEmpty
+        return forcedAnswer != nil && !forced.isInTheWay
     }
 
     private var forcedAnswer: MemberReport? {
@@ -101,7 +97,10 @@ public struct RecruitmentTally: Sendable {
 
     /// All that was to be said was said, and nobody can be promoted by it.
     var cannotBeDecided: Bool {
-        if let forced { return forcedAnswer.map { $0.cannotLead == true || !forced.ahead.isEmpty } ?? false }
+        if let forced {
+            if !forced.hopeless.isEmpty { return true }
+            return forcedAnswer.map { $0.cannotLead == true || !forced.ahead.isEmpty } ?? false
+        }
         return isSufficient && verdict(hasWaited: true) == nil
     }
 
@@ -151,9 +150,17 @@ public struct RecruitmentTally: Sendable {
         if let other = forced.ahead.first {
             return "\(decided), and \(other) has more of the log by now: decide again, by what roost pg failover shows"
         }
-        if forced.unpromised.isEmpty { return nil }
-        let names = forced.unpromised.map(\.text).joined(separator: ", ")
-        return "\(decided), when \(names) \(forced.unpromised.count == 1 ? "has" : "have") left the former leader"
+        if let other = forced.hopeless.first {
+            let why = unbelieved.first { $0.member == other }.map { "cannot be believed: it shows \($0.why)" }
+            return
+                "\(decided), and \(other) \(why ?? "has lost its data by now"): decide again, by what roost pg failover shows"
+        }
+        let missing = forced.unpromised.isEmpty ? forced.unread : forced.unpromised
+        guard !missing.isEmpty else { return nil }
+        let names = missing.map(\.text).joined(separator: ", ") + (missing.count == 1 ? " has" : " have")
+        return forced.unpromised.isEmpty
+            ? "\(decided), when \(names) said how far the log there goes"
+            : "\(decided), when \(names) left the former leader"
     }
 
     /// Who says so may be the one that is wrong.
@@ -209,6 +216,34 @@ public struct RecruitmentTally: Sendable {
         }
         return best
     }
+}
+
+extension RecruitmentTally.Forcing {
+    /// - Parameter answered: what they have said of their logs' ends, also where it proves nothing.
+    fileprivate init(
+        _ member: MemberName, of rule: ClusterRule, _ reports: [MemberReport], answered: [MemberReport],
+        in epoch: Epoch,
+        _ breakage: Breakage?
+    ) {
+        let end = answered.first { $0.member == member }?.position
+        let others = rule.members.filter { $0 != member }
+        let promised = Set(reports.filter { $0.promised >= epoch }.map(\.member))
+        let read = Set(answered.map(\.member))
+        func report(_ other: MemberName) -> MemberReport? { reports.first { $0.member == other } }
+        let silent = others.filter { promised.contains($0) && !read.contains($0) && report($0)?.data != .absent }
+        self.init(
+            member: member, unpromised: others.filter { !promised.contains($0) },
+            unread: breakage == .forcesPastUnread ? [] : silent,
+            ahead: others.filter { other in
+                answered.contains { $0.member == other && $0.position.map { $0 > end ?? $0 } ?? false }
+            },
+            hopeless: silent.filter { other in
+                guard let report = report(other) else { return false }
+                return report.data == .spoiled || report.data == .unfinished || rule.objects(to: report)
+            })
+    }
+
+    fileprivate var isInTheWay: Bool { !unpromised.isEmpty || !unread.isEmpty || !ahead.isEmpty }
 }
 
 extension MemberReport {

@@ -21,6 +21,9 @@ extension ClusterRule {
         }
     }
 
+    /// What this member shows of its log cannot be.
+    func objects(to report: MemberReport) -> Bool { report.chain.flatMap { objection(to: $0) } != nil }
+
     /// The rule under which a member leads whose log ends there.
     ///
     /// - Parameters:

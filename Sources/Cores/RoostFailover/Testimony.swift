@@ -115,6 +115,10 @@ extension MemberReport {
         skills?.contains(.recovery) == true && isCredible(beside: rule)
     }
 
+    /// Its position is where its log ends, or ended a moment ago. Without its chain it is no answer, and who cannot lead then
+    /// has only said how far it was seen to go: its log may go on.
+    var hasSaidItsEnd: Bool { position != nil && (chain != nil || cannotLead != true) }
+
     /// Nil: it has all that it ever had, and its word is about this rule: what it has promised beyond shows that it has not
     /// looked yet. One that has failed and does not say what it knows may know more.
     ///
@@ -126,8 +130,7 @@ extension MemberReport {
         guard position != nil else { return dataReason }
         guard state != .failed else { return .failed }
         guard promised <= rule.called else { return .hasNotLooked }
-        // Without its chain it is no answer, and who cannot lead then has only said how far it was seen to go.
-        guard chain != nil || cannotLead != true else { return .endUnread }
+        guard hasSaidItsEnd else { return .endUnread }
         guard let keptSince else { return .volumeOfUnknownAge }
         return keptSince == .none || keptSince < epoch ? nil : .newVolume(keptSince)
     }

@@ -82,7 +82,8 @@ public enum Replacement {
             let loss = loss(of: member, world)
             if world.lost[member] ?? .zero < term {
                 plan.obstacles.append(
-                    "\(loss); \(member) is replaced when that has lasted \(ReplacementTerm.after(term))")
+                    "\(loss); \(member) is replaced when that has lasted \(ReplacementTerm.after(term))"
+                        + (obstacle(to: member, world, term).map { ", but not yet: \($0)" } ?? ""))
             } else if let why = obstacle(to: member, world, term) {
                 plan.obstacles.append("\(loss); \(member) is not replaced: \(why)")
             } else if plan.steps.isEmpty {

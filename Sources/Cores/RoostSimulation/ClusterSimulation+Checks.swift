@@ -285,7 +285,7 @@ extension ClusterSimulation {
         else { return }
         let since = time - next.at
         guard since > Int(timings.lease.milliseconds) * Self.millisecond + Self.closingMax else { return }
-        if isGivenUp(member), !hasSeenForced(member) { return }
+        if isGivenUp(member), !hasSeenForced(member), mayBeVouched(member) { return }
         fail(
             "\(members[member].name) is open in epoch \(epoch), \(since / Self.millisecond) ms after "
                 + "\(next.reign.leader) was chosen for a newer one")

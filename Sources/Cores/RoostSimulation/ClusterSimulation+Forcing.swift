@@ -167,6 +167,14 @@ extension ClusterSimulation {
             guard case .following(let leader, _) = members[member].postgres.mode, isGivenUp(leader) else { continue }
             fail("\(members[member].name) still follows \(members[leader].name), which was given up")
         }
+        for piece in exposed where !Self.keeps(rule.history, piece) {
+            for member in members.indices where rule.members.contains(members[member].name) {
+                guard members[member].postgres.log.contains(epoch: piece.epoch, end: piece.end) else { continue }
+                fail(
+                    "\(piece.end) of epoch \(piece.epoch) is given up, and \(members[member].name), which stays, has it"
+                )
+            }
+        }
         var kept: [SimulatedLog.Piece] = []
         for piece in exposed {
             if Self.keeps(rule.history, piece) {
@@ -192,6 +200,15 @@ extension ClusterSimulation {
     func hasSeenForced(_ member: Int) -> Bool {
         guard isGivenUp(member), let toldAt = members[member].toldGivenUpAt else { return false }
         return members[member].startedAt > toldAt || time - toldAt > Self.goodbyeMax
+    }
+
+    /// Enough that were given up with it have not been told, or a moment ago, and may have renewed its lease.
+    func mayBeVouched(_ member: Int) -> Bool {
+        let unaware = members.indices.count { other in
+            other != member && isGivenUp(other)
+                && members[other].toldGivenUpAt.map { time - $0 <= Self.goodbyeMax } ?? true
+        }
+        return unaware >= max(ClusterRule.confirmations(of: members.count), 1)
     }
 
     func checkConfirmsForced(_ member: Int) {

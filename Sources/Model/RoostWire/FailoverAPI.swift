@@ -98,12 +98,15 @@ public struct FailoverProposal: Sendable, Codable, Hashable {
     public var confirmations: Int
     /// Whoever has reported the furthest of the others, where that is further; nil: nobody is known to have more.
     public var furthest: FailoverLoss?
+    /// It leads now, renews its lease, and has all that was confirmed. Nil: of nobody else is that known.
+    public var losesNothing: Bool?
 
     /// As what is heard says.
     public init(
         member: MemberName, logEnd: PositionBody, calls: Epoch, keeps: [MemberName], givesUp: [MemberName],
-        confirmations: Int, furthest: FailoverLoss?
+        confirmations: Int, furthest: FailoverLoss?, losesNothing: Bool? = nil
     ) {
+        self.losesNothing = losesNothing
         self.member = member
         self.logEnd = logEnd
         self.calls = calls
@@ -117,6 +120,7 @@ public struct FailoverProposal: Sendable, Codable, Hashable {
         case member, calls, keeps, confirmations, furthest
         case logEnd = "log_end"
         case givesUp = "gives_up"
+        case losesNothing = "loses_nothing"
     }
 }
 
@@ -126,7 +130,7 @@ public struct FailoverLoss: Sendable, Codable, Hashable {
     public var member: MemberName
     /// So far.
     public var logEnd: PositionBody
-    /// Between the two ends.
+    /// Between the two ends; 0 where they are of different epochs, and nobody knows how much is missing.
     public var bytes: UInt64
 
     /// From its report.

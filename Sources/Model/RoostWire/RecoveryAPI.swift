@@ -187,6 +187,8 @@ public struct ClusterVoices: Sendable, Codable, Hashable {
     public var quiet: [MemberQuiet]?
     /// The same for the leader's lease, in milliseconds. Nil as ``quiet``, and where there is no rule.
     public var leaderQuietMilliseconds: Int64?
+    /// The leader's heartbeat that this was counted from; nil where it has sent none, and as ``quiet``.
+    public var leaderBeat: UInt64?
 
     /// Nobody, unless it is said; and whoever speaks has done so long enough, unless it is said who.
     public init(
@@ -204,6 +206,7 @@ public struct ClusterVoices: Sendable, Codable, Hashable {
         case members, settled, terms, silent, quiet
         case isLeaderRenewing = "leader_renews"
         case leaderQuietMilliseconds = "leader_quiet_ms"
+        case leaderBeat = "leader_beat"
     }
 }
 

@@ -76,11 +76,25 @@ extension PlanetView {
     }
 
     private func requireStore(for thing: String, away: [String]) async throws(Refusal) {
-        do { _ = try await apps.store.read(.key(StoreKeys.host(host)), at: nil) } catch {
+        guard await hearsStore() else {
             throw Refusal(
                 .unavailable,
                 "\(thing) is not known here, and may be on a host that cannot be reached (\(away.joined(separator: ", "))); "
                     + "the store, which knows, does not answer")
         }
+    }
+
+    /// A list is what this host has heard; whoever goes by what is not in it has to know that it is all there is.
+    public func requireWhole(_ list: String) async throws(Refusal) {
+        guard await hearsStore() else {
+            throw Refusal(
+                .unavailable, "\(list) may have more than this host has heard: the store, which knows, does not answer")
+        }
+    }
+
+    /// What this host knows of others is what the store has, and the store answers.
+    private func hearsStore() async -> Bool {
+        guard watcher.isLive([.hosts]) else { return false }
+        return (try? await apps.store.read(.key(StoreKeys.host(host)), at: nil)) != nil
     }
 }

@@ -18,6 +18,9 @@ extension ClusterDirectory {
         let (records, _, rule) = try await ruling(name)
         let sight = Self.sight(rule, records, records.heartbeat, hearing: voices)
         let candidates = ForcedCandidate.all(of: rule, sight)
+        if let target, !rule.members.contains(target) {
+            throw Refusal(.notFound, "\(ForcedElection.Obstacle.stranger(target, rule.members))")
+        }
         // Who was given up before may have what nobody else has, and says how far it goes.
         let former = rule.givenUp.filter { records.spec?.members.map(\.name).contains($0) == true }
         let quiet = voices.quiet ?? []
@@ -63,13 +66,16 @@ extension ClusterDirectory {
                 return id
             }
         }
-        throw Refusal(.failedPrecondition, "the leader of \(name) renews its lease again; look at it again")
+        throw Refusal(.unavailable, "what is known of \(name) changes too often; try again")
     }
 
-    /// How often a leader that renews its lease may come between the look and the change.
+    /// How often something else may change between the look and the change.
     private static let looksMax = 8
 
-    /// - Returns: nil where the leader has renewed its lease meanwhile.
+    /// - Parameters:
+    ///   - beat: of the leader, as the store has it, …
+    ///   - renewed: … and its revision.
+    /// - Returns: nil where something has changed meanwhile: it is looked at again.
     private func decide(
         _ name: AppName, as wish: FailoverWish, hearing voices: ClusterVoices, _ beat: Heartbeat?,
         at renewed: Revision
@@ -94,6 +100,7 @@ extension ClusterDirectory {
         var compares = [Transaction.Compare]()
         // A leader that begins to speak again in this moment has not been looked at.
         if election.member != rule.leader {
+            try Self.checkIsSilent(rule, beat, hearing: voices)
             compares.append(.modified(key: StoreKeys.clusterHeartbeat(name), equals: renewed))
         }
         // What was asked for before is over with it.
@@ -128,6 +135,22 @@ extension ClusterDirectory {
         return sight
     }
 
+    /// Its silence was counted by a host that may have heard of its last heartbeat later than the store.
+    private static func checkIsSilent(
+        _ rule: ClusterRule, _ beat: Heartbeat?, hearing voices: ClusterVoices
+    ) throws(Refusal) {
+        let last = beat.flatMap { $0.epoch == rule.epoch ? $0.sequence : nil }
+        guard voices.leaderQuietMilliseconds != nil else {
+            throw Refusal(
+                .failedPrecondition,
+                "nobody has counted for how long \(rule.leader) has been silent: the host that hears the cluster is of a version "
+                    + "before, or began to hear it a moment ago; try again, or give that host a newer program")
+        }
+        guard last == voices.leaderBeat else {
+            throw Refusal(.failedPrecondition, "\(rule.leader) has renewed its lease since; look at it again")
+        }
+    }
+
     /// A leader whose lease may still run on its own clock is not put aside.
     private static let leaderQuietMin = Heartbeat.lease + Heartbeat.grace
 
@@ -160,12 +183,13 @@ extension ForcedElection {
             confirmations: confirmations,
             furthest: furthest.map {
                 FailoverLoss(member: $0.member, logEnd: PositionBody($0.position), bytes: $0.bytes)
-            })
+            }, losesNothing: losesNothing ? true : nil)
     }
 
     fileprivate var words: String {
         let loss = furthest.map { ", and \($0.member) had got to \($0.position)" } ?? ""
-        return "a person has decided that \(member) leads from \(position)\(loss)"
+        let names = givesUp.isEmpty ? "" : "; given up: \(givesUp.map(\.text).joined(separator: ", "))"
+        return "a person has decided that \(member) leads from \(position)\(loss)\(names)"
     }
 }
 
@@ -175,5 +199,7 @@ extension FailoverProposal {
         member == shown.member && calls == shown.calls && keeps == shown.keeps && givesUp == shown.givesUp
             && confirmations == shown.confirmations && (furthest?.bytes ?? 0) <= (shown.furthest?.bytes ?? 0)
             && (furthest == nil || shown.furthest != nil)
+            && (furthest?.bytes != 0 || furthest?.logEnd == shown.furthest?.logEnd)
+            && (losesNothing == true || shown.losesNothing != true)
     }
 }

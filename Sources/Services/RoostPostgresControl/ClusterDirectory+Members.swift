@@ -49,7 +49,7 @@ extension ClusterDirectory {
         var rule = present
         if let leaver = wish.leaver { try MemberWish.check(leaver, isKnownTo: spec.record, rule) }
         if let change = rule.change, change.current != nil {
-            return (true, try Self.goingOn(change, wish, spec.record))
+            return (true, try Self.goingOn(change, wish, spec.record, rule))
         }
         guard rule.recruitment == nil else {
             throw Refusal(.failedPrecondition, "the cluster is changing its leader at this moment; try again")
@@ -89,16 +89,18 @@ extension ClusterDirectory {
     }
 
     /// The change that goes on, when it is what is asked for; nil when the cluster is as wanted, and stays so.
-    private static func goingOn(_ change: MemberChange, _ wish: MemberWish, _ spec: ClusterSpec) throws(Refusal)
-        -> PlanetOperationID?
-    {
+    private static func goingOn(
+        _ change: MemberChange, _ wish: MemberWish, _ spec: ClusterSpec, _ rule: ClusterRule
+    ) throws(Refusal) -> PlanetOperationID? {
         let steps = change.done + change.left
         let comers = steps.filter { $0.kind == .add }.map(\.member)
         let leavers = steps.filter { $0.kind == .remove }.map(\.member)
         let regions = Set(spec.members.filter { (comers + leavers).contains($0.name) }.map(\.region))
         func leads(to counts: [RegionCode: Int]) -> Bool {
             counts.allSatisfy { region, count in
-                spec.members.count { $0.region == region && !leavers.contains($0.name) } == count
+                spec.members.count { member in
+                    member.region == region && !leavers.contains(member.name) && !rule.givenUp.contains(member.name)
+                } == count
             }
         }
         // Somebody else's change, elsewhere.

@@ -50,6 +50,7 @@ public final class ClusterHearing: Service, Sendable {
                 MemberQuiet(member: $0.key, milliseconds: $0.value.milliseconds)
             }
             voices.leaderQuietMilliseconds = silence.leader?.milliseconds
+            voices.leaderBeat = ledger.leaderBeat(of: cluster)
             return voices
         }
     }
@@ -260,6 +261,9 @@ struct HearingLedger: Sendable {
             settled: Set(settled.keys),
             terms: signs.terms.map { TermLeft(term: $0.term, left: max($0.endsAt - now, .zero)) })
     }
+
+    /// The heartbeat of the rule's leader that its silence is counted from; nil: it has sent none.
+    func leaderBeat(of cluster: AppName) -> UInt64? { clusters[cluster]?.leader?.sequence }
 
     /// What they said last is not said any more: nothing new has come of it for too long, or nobody could tell.
     func silentMembers(of cluster: AppName, _ now: Moment) -> Set<MemberName> {

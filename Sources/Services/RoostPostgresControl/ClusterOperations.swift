@@ -117,8 +117,7 @@ public struct ClusterOperations: OperationJudge {
     private static func steps(
         of forced: ForcedFailover, _ rule: ClusterRule, _ records: Planet.ClusterRecords
     ) -> [String] {
-        let names = forced.givenUp.map(\.text).joined(separator: ", ")
-        var steps = ["\(forced.member) was named for epoch \(forced.epoch) by a person; given up: \(names)"]
+        var steps = ["\(forced.member) was named for epoch \(forced.epoch) by a person"]
         if rule.history.contains(where: { $0.epoch == forced.epoch }) { steps.append("\(forced.member) was elected") }
         if rule.epoch == forced.epoch, isOpen(rule, records) { steps.append("\(rule.leader) lets clients in") }
         return steps
@@ -230,6 +229,10 @@ public struct ClusterOperations: OperationJudge {
         _ records: Planet.ClusterRecords
     ) -> OperationVerdict? {
         if let request = rule.switchover, request.id == id.text { return request.refusal.map { .failed($0) } }
+        // Whoever leads since then leads by that.
+        if let forced = rule.forced, forced.formerEpoch == began.epoch {
+            return .failed(ForcedFailover.refusalOfWishes)
+        }
         if rule.epoch == began.epoch {
             return .failed(
                 rule.switchover == nil

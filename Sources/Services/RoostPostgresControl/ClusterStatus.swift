@@ -327,11 +327,11 @@ enum ClusterStatus {
         let words =
             "host \(host) has lost the store; what it heard last is shown, the cluster was \(before.rawValue) then"
         guard before == .ready || before == .degraded, let rule = records.rule else { return (.unheard, words) }
-        // All that this host can know of now.
+        // All that this host can know of now: it may be the only one that has lost the store, or the others' programs older.
         let company =
             rule.confirmations == 0
             ? "" : " as long as it and \(counted(rule.confirmations, "other member")) hear each other"
-        return (.unheard, "\(words); \(rule.leader) goes on without the store\(company)")
+        return (.unheard, "\(words); \(rule.leader) may go on without the store\(company)")
     }
 
     /// - Parameter silence: of whom nothing was heard; those were ready once, if they say so.

@@ -31,6 +31,7 @@ public final class LeaseWarden: Service, Sendable {
     private let file: String
     private let logger: Logger
     private let kill: @Sendable (MachineID) async throws -> Void
+    private let countLoss: @Sendable () -> Void
     private let began: @Sendable (MachineID) async -> MachineBeginning
     private let state: Mutex<State>
     /// A lease is held, after none was.
@@ -40,10 +41,13 @@ public final class LeaseWarden: Service, Sendable {
     ///   - file: where it keeps which machines hold a lease.
     ///   - began: when what runs of the machine now began.
     ///   - kill: returns when nothing of the machine is left.
+    ///   - countLoss: called once for each lease that ended so.
     public init(
         file: String, logger: Logger, began: @escaping @Sendable (MachineID) async -> MachineBeginning,
-        kill: @escaping @Sendable (MachineID) async throws -> Void
+        kill: @escaping @Sendable (MachineID) async throws -> Void,
+        countLoss: @escaping @Sendable () -> Void = { Metric.leaseLosses.add() }
     ) {
+        self.countLoss = countLoss
         self.file = file
         self.logger = logger
         self.began = began
@@ -133,9 +137,8 @@ public final class LeaseWarden: Service, Sendable {
             metadata: ["machine": "\(machine)"])
         do {
             try await kill(machine)
-            // Once, however often it was tried.
-            Metric.leaseLosses.add()
-            forget(machine, renewedAt)
+            // Once, however many tries end with it.
+            if forget(machine, renewedAt) { countLoss() }
         } catch {
             logger.critical(
                 "cannot kill an overdue leader; it is tried again",
@@ -162,10 +165,13 @@ public final class LeaseWarden: Service, Sendable {
         forget(machine, renewedAt)
     }
 
-    private func forget(_ machine: MachineID, _ renewedAt: Moment) {
+    /// - Returns: false where another try has, or the lease was renewed meanwhile: that is the next life of the machine.
+    @discardableResult
+    private func forget(_ machine: MachineID, _ renewedAt: Moment) -> Bool {
         state.withLock { state in
-            // Renewed meanwhile: that is the next life of the machine.
-            if state.watches[machine]?.renewedAt == renewedAt { state.watches[machine] = nil }
+            guard state.watches[machine]?.renewedAt == renewedAt else { return false }
+            state.watches[machine] = nil
+            return true
         }
     }
 

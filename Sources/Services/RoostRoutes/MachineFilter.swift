@@ -7,16 +7,19 @@ struct MachineFilter {
     /// Without the machine's config and events.
     var isSummary: Bool
     var includesDeleted: Bool
+    /// Rather none than one that may lack some.
+    var isWhole: Bool
     private var regions: Set<RegionCode>?
     private var states: Set<MachineState>?
     private var metadata: [(name: String, value: String)]
 
     static let metadataPrefix = "metadata."
-    static let query = ["include_deleted", "region", "state", "summary", metadataPrefix]
+    static let query = ["include_deleted", "region", "state", "summary", "whole", metadataPrefix]
 
     init(_ query: APIQuery, in view: PlanetView) throws(Refusal) {
         isSummary = try query.flag("summary")
         includesDeleted = try query.flag("include_deleted")
+        isWhole = try query.flag("whole")
         let regions = query.list("region")
         if !regions.isEmpty {
             var codes: Set<RegionCode> = []

@@ -183,6 +183,7 @@ public struct MachineRoutes: RouteGroup {
     private func list(_ call: APICall) async throws(Refusal) -> Answer {
         let app = try await view.app(try call.id("app")).name
         let filter = try MachineFilter(call.query, in: view)
+        if filter.isWhole { try await view.requireWhole("the list of \(app)'s machines") }
         let reachable = await view.reachability.hosts()
         var bodies: [MachineBody] = []
         for held in await view.machines(of: app) {

@@ -70,6 +70,20 @@ import Testing
         #expect(!calls.contains { $0.line.hasPrefix("POST") })
     }
 
+    @Test("That nothing is lost is said of the leader that is left alone, and of nobody else")
+    func losesNothing() async throws {
+        var body = try Self.shown(isDecidable: true)
+        body.proposal?.furthest = nil
+        // All are heard, and two have lost their disks: nobody knows what they had.
+        body.proposal?.givesUp = []
+        let (unknown, _) = try await Self.run([], try Answers.json(body))
+        #expect(unknown.status == 0 && unknown.output.contains("lost its data, may have had more"), "\(unknown)")
+        #expect(!unknown.output.contains("nothing"), "\(unknown)")
+        body.proposal?.losesNothing = true
+        let (known, _) = try await Self.run([], try Answers.json(body))
+        #expect(known.output.contains("nothing: it leads now, and has all that was confirmed"), "\(known)")
+    }
+
     private static func run(
         _ words: [String], _ said: String
     ) async throws -> (RoostProgram.Outcome, [ScriptedHost.Request]) {

@@ -248,8 +248,18 @@ struct ImageCollectionTests {
             let store = Self.owned(workshop)
             let image = try await Self.use(store, reference)
             _ = try await Self.use(Self.owned(workshop, by: "fra1"), reference)
-            let record = String(image.rootPath.dropLast("/rootfs".count)) + "/image.json"
-            #expect(truncate(record, 0) == 0)
+            let folder = String(image.rootPath.dropLast("/rootfs".count))
+            // What is empty is nobody's.
+            #expect(rename(folder, folder + "-aside") == 0 && mkdir(folder, 0o700) == 0)
+            #expect(try await store.ensure(reference) == image)
+            #expect(truncate(folder + "/image.json", 0) == 0)
+            // It is said before anything is fetched: nothing of it is here any more.
+            let layout = try #require(reference.description.split(separator: ":").dropFirst().first)
+            for name in try FolderListing.names(in: "\(layout)/blobs/sha256") {
+                var facts = stat()
+                let path = "\(layout)/blobs/sha256/\(name)"
+                if stat(path, &facts) == 0, facts.st_size > 2048 { #expect(unlink(path) == 0) }
+            }
             for store in [store, ImageWorkshop.store(in: workshop.folder)] {
                 let error = await refusal { _ = try await store.ensure(reference) }
                 #expect(error?.cause.contains("another host") == true, "\(String(describing: error))")

@@ -68,6 +68,11 @@ import Testing
         let state = dialogue.member.state
         #expect(dialogue.member.status.phase == .quarantined && !dialogue.member.gateIsOpen)
         #expect(state.promised == .first && state.data == .usable)
+        // It says nothing to others that were given up: their leader would go on by that.
+        for _ in 0..<20 {
+            dialogue.wait(.milliseconds(100))
+            #expect(!dialogue.all(.tick).contains { if case .beat = $0 { true } else { false } })
+        }
         // Nor does it come back when the other leads, or when its machine starts anew.
         let named = dialogue.names[1]
         dialogue.change { rule in

@@ -130,6 +130,20 @@ import Testing
         // What is not heard is known from what it said last.
         let all = try ForcedElection(of: five, sight(reports, heard: [2, 3]))
         #expect(all.furthest?.member == names[4] && all.givesUp == [names[0], names[3], names[4]])
+        // Nor is one that counts by what it has, or cannot be believed, or has failed and may know more.
+        func stays(_ change: (inout MemberReport) -> Void) throws -> Bool {
+            try ForcedElection(of: five, sight([report(2, end: 1000), report(3, end: 900, change)], heard: [2, 3]))
+                .keeps.contains(names[2])
+        }
+        #expect(try stays { _ in })
+        #expect(try stays { ($0.position, $0.chain, $0.data) = (nil, nil, .absent) })
+        for data in [MemberData.spoiled, .unfinished] {
+            #expect(try !stays { ($0.position, $0.chain, $0.data) = (nil, nil, data) }, "\(data)")
+        }
+        // What it had replayed when it was asked is no end: it received more.
+        #expect(try !stays { ($0.chain, $0.cannotLead) = (nil, true) })
+        #expect(try !stays { $0.state = .failed })
+        #expect(try !stays { $0.chain = $0.chain?.reversed() })
         // Who has said nothing of its end may have more.
         let unread = try ForcedElection(of: five, sight([report(2, end: 1000), report(3, end: nil)], heard: [2, 3]))
         #expect(unread.keeps == [names[1]])
@@ -147,6 +161,15 @@ import Testing
         #expect(isSafe(obstacle(sight([second, silent], heard: [2, 3]), to: 2)))
         let leader = report(1, end: 1500, promised: 4, answers: false)
         #expect(isSafe(obstacle(sight([second, leader], heard: [1, 2]), to: 2)))
+        // Half of four can decide, and not confirm: it goes on without a person until each has said how far it is.
+        var four = rule
+        four.members = Array(names[..<4])
+        four.confirmations = 2
+        let reading = report(3, end: 900, promised: 5, answers: false) { $0.cannotLead = true }
+        #expect(isSafe(obstacle(sight([second, reading], heard: [2, 3]), to: 2, under: four)))
+        #expect(obstacle(sight([second, reading], heard: [2, 3]), to: 3, under: rule).map(isSafe) == true)
+        let half = try ForcedElection(of: four, sight([second, third], heard: [2, 3]), to: names[2])
+        #expect(half.keeps == [names[1], names[2]] && !half.losesNothing)
         var paused = rule
         paused.recruitment = nil
         var quiet = sight([second, third], heard: [2, 3])
@@ -197,6 +220,7 @@ import Testing
         #expect(obstacle(sight, to: 2, under: rule) == .unfit(names[1], .unheard))
         let election = try ForcedElection(of: rule, sight)
         #expect(election.member == names[0] && election.keeps == [names[0]] && election.furthest == nil)
+        #expect(election.losesNothing)
         // Of five two are left: too few to confirm, and the leader has all of it.
         rule.members = names
         rule.confirmations = 2
@@ -224,6 +248,21 @@ import Testing
         #expect(RecruitmentTally(rule: next, reports: [other])?.isSufficient == false)
         let ahead = report(2, end: 1200, promised: epoch)
         #expect(RecruitmentTally(rule: next, reports: [ahead, named])?.verdict(hasWaited: true) == nil)
+        // Who has left may have more, as long as it has not said how much it has.
+        let unread = report(2, end: 900, promised: epoch, answers: false) { $0.cannotLead = true }
+        let early = try #require(RecruitmentTally(rule: next, reports: [unread, named]))
+        #expect(early.verdict(hasWaited: true) == nil && !early.cannotBeDecided)
+        #expect(early.obstacle?.contains("m2 has said how far the log there goes") == true, "\(early.obstacle ?? "-")")
+        // One that will never say it leads nowhere: a person decides again, without it.
+        let spoiled = report(2, end: nil, promised: epoch, data: .spoiled)
+        let lying = report(2, end: 900, promised: epoch) { $0.chain = $0.chain?.reversed() }
+        for other in [spoiled, lying] {
+            let tally = try #require(RecruitmentTally(rule: next, reports: [other, named]))
+            #expect(tally.verdict(hasWaited: true) == nil && tally.cannotBeDecided)
+            #expect(tally.obstacle?.contains("decide again") == true, "\(tally.obstacle ?? "-")")
+            let anew = try ForcedElection(of: next, sight([other, named], heard: [2, 3]))
+            #expect(anew.keeps == [names[2]])
+        }
         // One without data promises, too.
         let empty = report(2, end: nil, promised: epoch, data: .absent)
         #expect(RecruitmentTally(rule: next, reports: [empty, named])?.isSufficient == true)

@@ -20,7 +20,7 @@ import Testing
 
     @Test(
         "All but a few are gone: the named one leads, the cluster is written to, and whoever was given up takes no part",
-        arguments: [(2, 1), (3, 1), (5, 1), (5, 2), (4, 1)])
+        arguments: [(2, 1), (3, 1), (5, 1), (5, 2), (4, 1), (4, 2)])
     func forced(members: Int, left: Int) {
         var (decided, written, lossy) = (0, 0, 0)
         let seeds: UInt64 = 25
@@ -48,13 +48,17 @@ import Testing
         #expect(written > 8)
     }
 
-    @Test("Members that decide past what was decided are noticed")
-    func wrongWaysAreNoticed() {
-        let (breakage, signs) = (
-            Breakage.electsPastForce, ["a person has decided that", "still follows", "is given up, and"]
-        )
+    @Test(
+        "Members that decide past what was decided are noticed, and those that keep a lease for who was given up with them",
+        arguments: [
+            (Breakage.electsPastForce, ["a person has decided that", "still follows", "is given up, and"]),
+            (.forcesPastUnread, ["which stays, has it"]), (.vouchesAside, ["was chosen for a newer one"]),
+        ])
+    func wrongWaysAreNoticed(breakage: Breakage, signs: [String]) {
         let isNoticed = (1...600).contains { seed in
-            let scenario = Self.scenario(UInt64(seed), of: 5, left: seed.isMultiple(of: 2) ? 2 : 1, namesAny: true)
+            let scenario = Self.scenario(
+                UInt64(seed), of: 5, left: seed.isMultiple(of: 2) || breakage == .vouchesAside ? 2 : 1, namesAny: true,
+                faults: breakage == .forcesPastUnread ? [.slowMember, .loseBeats] : [])
             guard let violation = ClusterSimulation(scenario, breakage: breakage).run().violation else { return false }
             return signs.contains { violation.what.contains($0) }
         }

@@ -68,6 +68,68 @@ import Testing
                     dialogue.operation))
     }
 
+    /// `m2` has more than `m3` took over, which is closed; `m1` is at `end`, and heard or not. What `m2` does with what it has.
+    private func outgrown(
+        other end: Position?, isHeard: Bool, isOpen: Bool = false
+    ) throws -> (Dialogue, PostgresOperation?) {
+        var dialogue = try follower()
+        let names = dialogue.names
+        dialogue.change {
+            $0.epoch = Epoch(2)
+            $0.leader = names[2]
+            $0.history.append(Reign(epoch: Epoch(2), leader: names[2], begin: LSN(1000)))
+            $0.timeline = 2
+        }
+        var other = asks(names[0])
+        (other.position, other.asksToReplace, other.promised) = (end, nil, Epoch(2))
+        dialogue.reports = [other]
+        dialogue.beat(2)
+        dialogue.heartbeat?.isOpen = isOpen
+        if isHeard {
+            let beat = MemberBeat(member: names[0], epoch: Epoch(2), isOpen: false, missesLeader: false, hears: [])
+            _ = dialogue.all(.heard(beat, after: nil))
+        }
+        _ = dialogue.watch()
+        _ = dialogue.ended()
+        let actions = dialogue.ended(.end(LSN(1200), timeline: 1))
+        for case .postgres(let operation, _) in actions.reversed() { return (dialogue, operation) }
+        return (dialogue, nil)
+    }
+
+    /// It may be the only one beside the leader that has what was confirmed. Whoever is lost is no reason to stay without a
+    /// leader that anybody confirms for.
+    @Test func aCopyThatALiveMemberLacksIsNotTakenBackInPlace() throws {
+        let (behind, level) = (
+            Position(epoch: .first, end: LSN(900)), Position(epoch: .first, end: LSN(1000))
+        )
+        func operation(_ end: Position?, _ isHeard: Bool, _ isOpen: Bool = false) throws -> PostgresOperation? {
+            try outgrown(other: end, isHeard: isHeard, isOpen: isOpen).1
+        }
+        let leader = try MemberName("m3")
+        let (rewind, copy) = (
+            PostgresOperation.tryRewind(to: leader, epoch: Epoch(2)),
+            PostgresOperation.clone(from: leader, epoch: Epoch(2))
+        )
+        #expect(try operation(behind, true) == copy)
+        #expect(try operation(nil, true) == copy)
+        #expect(try operation(level, true) == rewind)
+        #expect(try operation(behind, false) == rewind)
+        #expect(try operation(behind, true, true) == rewind, "an open leader has enough others")
+    }
+
+    /// Trying it out takes time.
+    @Test func whoLivesWhenItWasTriedOutCounts() throws {
+        var (dialogue, operation) = try outgrown(other: Position(epoch: .first, end: LSN(900)), isHeard: false)
+        let leader = dialogue.names[2]
+        #expect(operation == .tryRewind(to: leader, epoch: Epoch(2)))
+        let beat = MemberBeat(
+            member: dialogue.names[0], epoch: Epoch(2), isOpen: false, missesLeader: false, hears: [])
+        _ = dialogue.all(.heard(beat, after: nil))
+        let actions = dialogue.ended()
+        #expect(!actions.contains { if case .postgres(.rewind, _) = $0 { true } else { false } }, "\(actions)")
+        #expect(dialogue.member.state.data == .usable)
+    }
+
     /// Two forks of one number look alike to pg_rewind.
     @Test func aStrayTimelineWhoseNumberTheLeaderHasTooIsCopied() throws {
         var dialogue = try follower()

@@ -234,6 +234,56 @@ import Testing
         Issue.record("it does not start")
     }
 
+    /// The host ends the machine of a leader that does not say so in time, whether or not the store answers.
+    @Test func aLeaderThatHasReadNothingSaysThatItHasStopped() throws {
+        var dialogue = try kept("m1")
+        _ = dialogue.tell(.viewed(dialogue.view, by: .kept))
+        let other = MemberBeat(
+            member: dialogue.names[1], epoch: .first, isOpen: false, missesLeader: false, hears: [])
+        var (starts, stops) = (0, 0)
+        for step in 0..<150 where stops == 0 {
+            dialogue.wait(.milliseconds(100))
+            var actions: [FailoverAction] = []
+            if step < 50 { actions += dialogue.tell(.heard(other, after: dialogue.now.before(.milliseconds(50)))) }
+            if starts > 0 { actions += dialogue.observed(try dialogue.primary(500, ["m2": 500])) }
+            actions += dialogue.tell(.tick)
+            for case .postgres(let operation, _) in actions {
+                if case .stop = operation { stops += 1 } else { starts += 1 }
+                if starts == 1 { #expect(dialogue.stored?.role == .primary) }
+                _ = dialogue.ended()
+            }
+        }
+        #expect(starts >= 1 && stops == 1 && dialogue.stored?.role == .standby)
+    }
+
+    /// An earlier report may be on its way for long, or have failed a moment ago.
+    @Test(arguments: [true, false])
+    func thatPostgresIsStoppedWaitsForNoOtherReport(isRefused: Bool) throws {
+        var talk = try Talk(members: 3)
+        talk.speakers = [2, 3]
+        #expect(try talk.goOn(for: .seconds(1)) == nil)
+        var (member, now, operation) = (talk.dialogue.member, talk.dialogue.now, talk.dialogue.operation)
+        var roles: [MemberReport.Role] = []
+        for _ in 0..<100 where roles.last != .standby {
+            now = now + .milliseconds(100)
+            var actions = member.receive(.observed(try talk.dialogue.primary(500, [:]), after: operation), now: now)
+            actions += member.receive(.tick, now: now)
+            for case .postgres(.stop, let id) in actions {
+                operation = id
+                actions += member.receive(.operationEnded(id, .done), now: now)
+                roles += actions.compactMap { if case .report(let report) = $0 { report.role } else { nil } }
+                #expect(roles.contains(.primary) && roles.last == .standby)
+                return
+            }
+            for case .report(let report) in actions {
+                roles.append(report.role)
+                guard isRefused else { continue }
+                _ = member.receive(.reportAnswered(sequence: report.sequence, .unavailable), now: now)
+            }
+        }
+        Issue.record("it does not stop: \(roles)")
+    }
+
     /// A step that it has asked for may be in the store: then others decide than it knows of.
     @Test func aLeaderThatMayHaveOtherMembersWaits() throws {
         let names = try (1...4).map { try MemberName("m\($0)") }

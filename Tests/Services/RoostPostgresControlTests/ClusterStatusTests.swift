@@ -115,7 +115,7 @@ import Testing
         #expect(
             stale.detail
                 == "host iad1 has lost the store; what it heard last is shown, the cluster was ready then; "
-                + "\(members[0]) goes on without the store as long as it and 1 other member hear each other")
+                + "\(members[0]) may go on without the store as long as it and 1 other member hear each other")
     }
 
     @Test("A cluster that was ready is not being created, whatever its members lack while it is in its first epoch")

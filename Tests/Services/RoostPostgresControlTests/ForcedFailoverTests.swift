@@ -40,8 +40,12 @@ import Testing
         }
 
         /// The second is heard.
-        var voices: ClusterVoices {
+        var voices: ClusterVoices { hearing(1) }
+
+        /// As long as nobody has renewed the lease since.
+        func hearing(_ beat: UInt64?) -> ClusterVoices {
             var voices = ClusterVoices(members: [names[1]])
+            voices.leaderBeat = beat
             voices.quiet = [
                 MemberQuiet(member: names[0], milliseconds: 60_000),
                 MemberQuiet(member: names[2], milliseconds: 90_000),
@@ -161,7 +165,15 @@ import Testing
         other = wish
         other.by = String(repeating: "x", count: 200)
         #expect(try await scene.refusal(other).contains("at most 128 bytes"))
-        let id = try await scene.decide(wish)
+        // The leader is back since its silence was counted, whoever has heard it yet; or nobody has counted.
+        let beat = Heartbeat(epoch: .first, leader: scene.names[0], sequence: 900, isOpen: true)
+        let key = StoreKeys.clusterHeartbeat(scene.world.cluster)
+        _ = try await scene.world.store.commit(Transaction(then: [try .put(beat, at: key)]))
+        #expect(try await scene.refusal(wish).contains("has renewed its lease since"))
+        var uncounted = scene.hearing(900)
+        uncounted.leaderQuietMilliseconds = nil
+        #expect(try await scene.refusal(wish, uncounted).contains("nobody has counted"))
+        let id = try await scene.decide(wish, scene.hearing(900))
         let rule = try await scene.rule()
         #expect(rule.members == [scene.names[1]] && rule.confirmations == 0 && rule.changes == 1)
         #expect(rule.recruitment?.reason == .forced && rule.recruitment?.target == scene.names[1])

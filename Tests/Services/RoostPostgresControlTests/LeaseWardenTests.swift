@@ -16,6 +16,7 @@ import Testing
         let failures = Mutex<[MachineID: Int]>([:])
         let hanging = Mutex<Set<MachineID>>([])
         let killed = Mutex<[MachineID]>([])
+        let losses = Mutex(0)
         let asked = Mutex<[MachineID]>([])
         let began = Mutex<[MachineID: MachineBeginning]>([:])
 
@@ -47,7 +48,8 @@ import Testing
         LeaseWarden(
             file: file, logger: Logger(label: "test"),
             began: { [runtime] machine in runtime.began.withLock { $0[machine] ?? .unknown } },
-            kill: { [runtime] in try await runtime.kill($0) })
+            kill: { [runtime] in try await runtime.kill($0) },
+            countLoss: { [runtime] in runtime.losses.withLock { $0 += 1 } })
     }
 
     private func report(_ role: MemberReport.Role, _ state: MemberReport.State) throws -> MemberReport {
@@ -85,14 +87,21 @@ import Testing
         #expect(warden.held == [one])
         // One attempt is under way already.
         var now = BootClock.now()
+        var tries: [Task<Void, Never>] = []
         for _ in 1..<LeaseWarden.attemptsMax {
             now = now + LeaseWarden.killPatience
-            #expect(warden.overdue(at: now).map(\.0) == [one])
+            let overdue = warden.overdue(at: now)
+            #expect(overdue.map(\.0) == [one])
+            for (machine, renewedAt) in overdue {
+                tries.append(Task { await warden.end(machine, renewedAt: renewedAt) })
+            }
         }
         #expect(warden.overdue(at: now + .seconds(3600)).isEmpty)
         runtime.hanging.withLock { $0 = [] }
         let isGone = try await poll(for: .seconds(5), every: .milliseconds(10)) { warden.held.isEmpty ? true : nil }
         #expect(isGone == true)
+        for one in tries { await one.value }
+        #expect(runtime.losses.withLock { $0 } == 2, "one for each machine, however many tries ended it")
         running.cancel()
         _ = try await running.value
     }

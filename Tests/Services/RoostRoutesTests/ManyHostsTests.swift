@@ -164,6 +164,12 @@ import Testing
             let near = try planet["ams1"]
             _ = try await near.call("POST /v1/apps", #"{"name":"shop"}"#)
             let lines = ["GET /v1/apps/shop/machines/0123456789abcd", "GET /v1/apps/shop/volumes/vol_0123456789abcdef"]
+            // By a name it is looked for in a list, of which who goes by what it lacks asks for the whole.
+            func expectList(isWhole: Bool) async throws {
+                let reply = try await near.call("GET /v1/apps/shop/machines?whole=true")
+                #expect(reply.status == (isWhole ? 200 : 503), "\(reply.text)")
+                #expect(try await near.call("GET /v1/apps/shop/machines").status == 200)
+            }
             func expect(_ status: Int) async throws {
                 for line in lines {
                     let reply = try await near.call(line)
@@ -172,11 +178,13 @@ import Testing
                 }
             }
             try await expect(404)
+            try await expectList(isWhole: true)
             near.mesh.away.withLock { _ = $0.insert(planet.hosts.keys.first { $0.text == "sin1" } ?? near.name) }
             try await expect(404)
             planet.leave.go()
             defer { planet.leave.comeBack() }
             try await expect(503)
+            try await expectList(isWhole: false)
             near.mesh.away.withLock { $0 = [] }
             try await expect(404)
         }

@@ -61,7 +61,18 @@ struct MachineArgument: ParsableArguments {
         switch machine {
         case .id(let id): id
         case .name(let name):
-            try MachineReference.only(name, of: app, among: try await planet.ask { try await $0.machines(of: app) })
+            try MachineReference.only(name, of: app, among: try await machines(named: name, on: planet))
+        }
+    }
+
+    /// That there is none is said only by a host that has heard of all.
+    private func machines(named name: AppName, on planet: Roostds) async throws -> [MachineBody] {
+        let listed = MachineReference.all(name, among: try await planet.ask { try await $0.machines(of: app) })
+        guard listed.isEmpty else { return listed }
+        do { return try await planet.ask { try await $0.allMachines(of: app) } } catch let error as APIError {
+            // A host of a version before, which does not know the question.
+            guard error.status == 400 else { throw error }
+            return []
         }
     }
 
@@ -71,7 +82,7 @@ struct MachineArgument: ParsableArguments {
     func idOfPresent(on planet: Roostds) async throws -> MachineID {
         guard case .name(let name) = machine else { return try await id(on: planet) }
         var present: [MachineBody] = []
-        for listed in MachineReference.all(name, among: try await planet.ask({ try await $0.machines(of: app) })) {
+        for listed in MachineReference.all(name, among: try await machines(named: name, on: planet)) {
             do { present.append(try await planet.machine(listed.id, of: app)) } catch let error as APIError {
                 // One whose host does not say is taken as it is listed.
                 if !error.isNotFound { present.append(listed) }

@@ -49,7 +49,7 @@ struct PostgresFailoverCommand: AsyncParsableCommand {
         guard acceptDataLoss else { return try output.show(shown) { $0.report(of: name) } }
         guard let proposal = shown.proposal else {
             throw CommandFailure(
-                "who leads \(name) is not decided: \(shown.obstacle ?? "nothing follows from what is heard")",
+                "nothing is decided of \(name): \(shown.obstacle ?? "nothing follows from what is heard")",
                 advice: "See who is missing, and how far each is: roost pg failover \(name)")
         }
         Terminal.say(shown.report(of: name, isBeingDecided: true))
@@ -106,7 +106,7 @@ extension FailoverBody {
         var table = Table("MEMBER", "HEARD", "LOG", "LAST COMMIT", "BEHIND", "")
         let furthest = members.compactMap(\.logEnd).max { $0.isBehind($1) }
         for member in members {
-            let behind = member.logEnd.flatMap { end in furthest.map { $0.bytes(beyond: end) } }
+            let behind = member.logEnd.flatMap { end in furthest.flatMap { $0.bytes(beyond: end) } }
             table.add(cells: [
                 Cell(member.name.text),
                 Cell(member.isHeard ? "yes" : Self.ago(member.silentMilliseconds), member.isHeard ? .plain : .bad),
@@ -133,14 +133,15 @@ extension FailoverBody {
         let with = rest.isEmpty ? "alone" : "with \(rest.joined(separator: ", "))"
         let loss: String
         if let furthest = proposal.furthest {
+            let least = furthest.bytes > 0 ? "at least \(furthest.bytes) bytes of log" : "the log"
             loss =
-                "at least \(furthest.bytes) bytes of log up to \(furthest.logEnd), which \(furthest.member) has reported, and all "
-                + "that was confirmed after that"
-        } else if named.map({ $0.name == members.first?.name }) == true, proposal.givesUp.isEmpty {
-            loss = "nothing"
+                "\(least) up to \(furthest.logEnd), which \(furthest.member) has reported, and all that was confirmed after that"
+        } else if proposal.losesNothing == true {
+            loss = "nothing: it leads now, and has all that was confirmed"
         } else {
             loss =
-                "what was confirmed after \(proposal.logEnd): nobody is known to have more, and what is not heard may have"
+                "what was confirmed after \(proposal.logEnd): nobody has said that it has more, and whoever is not heard, or has "
+                + "lost its data, may have had more"
         }
         return [
             ("Leads then", "\(proposal.member) \(with), at \(proposal.logEnd)\(commit), in epoch \(proposal.calls)"),
@@ -172,5 +173,9 @@ extension PositionBody {
 
     fileprivate func isBehind(_ other: PositionBody) -> Bool { (epoch, offset) < (other.epoch, other.offset) }
 
-    fileprivate func bytes(beyond other: PositionBody) -> UInt64 { offset > other.offset ? offset - other.offset : 0 }
+    /// Nil: of another epoch what lies between is not all that is missing, nor is all of that one's there.
+    fileprivate func bytes(beyond other: PositionBody) -> UInt64? {
+        guard epoch == other.epoch else { return nil }
+        return offset > other.offset ? offset - other.offset : 0
+    }
 }

@@ -258,7 +258,7 @@ enum MembersWait {
             return try await planet.ask { try await $0.cluster(name) }
         }
         return try await PostgresWait.until(
-            "has other members", name, on: planet, seeing: try? PlanetOperationID(id),
+            "has the members that were asked for", name, on: planet, seeing: try? PlanetOperationID(id),
             orElse: "has not the members that were asked for", timeout: timeout.duration, progress: progress,
             advice: "Who waits for what: roost pg status \(name)"
         ) { cluster in
