@@ -67,8 +67,8 @@ struct PostgresProcesses: Sendable {
         return place == folder || place == folder + " (deleted)"
     }
 
-    /// The running Postgres on its way up. By their titles: whoever is let in under a name that looks like one of these keeps a
-    /// Postgres that hangs from being ended, and nothing else.
+    /// The running Postgres on its way up. By their titles, of which a session's begins with the name of its user, as clients
+    /// choose it: of those that look alike the one that began first.
     func start() -> StartLook? {
         guard let postmaster, let effort = try? ProcessEffort(postmaster), let numbers = try? Self.numbers() else {
             return nil
@@ -80,15 +80,10 @@ struct PostgresProcesses: Sendable {
             else { continue }
             // `postgres: m1: startup recovering …`, with the name of the cluster (ps_status.c, init_ps_display).
             let title = words.drop { $0.hasSuffix(":") }
-            guard let kind = title.first, kind == "startup" || kind == "checkpointer",
-                let effort = try? ProcessEffort(pid)
-            else { continue }
-            if kind == "checkpointer" {
-                look.checkpointer = .init(pid: pid, effort: effort)
-            } else {
-                look.startup = .init(pid: pid, effort: effort)
-                look.activity = title.dropFirst().joined(separator: " ")
+            guard let kind = title.first, StartLook.kinds.contains(kind), let effort = try? ProcessEffort(pid) else {
+                continue
             }
+            look.see(kind, .init(pid: pid, effort: effort), at: title.dropFirst().joined(separator: " "))
         }
         return look
     }

@@ -92,6 +92,20 @@ struct StartLook: Hashable, Sendable {
     var activity = ""
     var checkpointer: Process?
 
+    static let kinds: Set<Substring> = ["startup", "checkpointer"]
+
+    /// A child of the postmaster that says that it is of this kind. The postmaster begins them before it lets anybody in.
+    mutating func see(_ kind: Substring, _ process: Process, at activity: String) {
+        func isEarlier(than former: Process?) -> Bool {
+            former.map { (process.effort.began, process.pid) < ($0.effort.began, $0.pid) } ?? true
+        }
+        if kind == "checkpointer" {
+            if isEarlier(than: checkpointer) { checkpointer = process }
+        } else if isEarlier(than: startup) {
+            (startup, self.activity) = (process, activity)
+        }
+    }
+
     enum Change: Hashable, Sendable {
         /// It has come further.
         case progress

@@ -51,6 +51,25 @@ import Testing
         }
     }
 
+    /// A session of a role of that name has such a title, too, whichever of the two is found first.
+    @Test(arguments: [true, false])
+    func aSessionIsNotTakenForWhatItsUserIsCalled(isFoundFirst: Bool) {
+        func process(_ pid: pid_t, began: UInt64) -> StartLook.Process {
+            .init(pid: pid, effort: .init(began: began, ticks: 0, bytes: nil, sleeps: 0, waitsForDisk: false))
+        }
+        var look = StartLook(postmaster: process(10, began: 7))
+        let seen = [
+            ("startup", process(12, began: 8), "recovering 000000010000000000000003"),
+            ("startup", process(11, began: 900), "db [local] idle"), ("checkpointer", process(13, began: 8), ""),
+            ("checkpointer", process(9, began: 901), "db [local] idle"),
+        ]
+        for (kind, process, activity) in isFoundFirst ? seen.reversed() : seen {
+            look.see(kind[...], process, at: activity)
+        }
+        #expect(look.startup?.pid == 12 && look.checkpointer?.pid == 13)
+        #expect(look.activity == "recovering 000000010000000000000003")
+    }
+
     /// The postmaster answers those who ask, and others write what there is to be written, all the time.
     @Test func whatOthersDoIsNoSignOfThatOneThatReadsTheLog() {
         var course = Course()
