@@ -13,6 +13,14 @@ extension FailoverMember {
         var required: LSN?
     }
 
+    /// Preparations of one step that came to nothing.
+    struct Fruitless: Hashable, Sendable {
+        /// The request.
+        var id: String
+        var step: MemberChange.Step
+        var count = 0
+    }
+
     /// Has Postgres confirm by what the rule asks for, and takes the next step of a change when it may.
     ///
     /// - Returns: whether something was begun that all else has to wait for.
@@ -45,6 +53,7 @@ extension FailoverMember {
         guard becomesEven, breakage != .namesUnprepared, breakage != .stepsAhead else { return take(step, rule, now) }
         guard now >= prepareAt else { return false }
         preparation = Preparation(id: change.id, since: now)
+        if fruitless?.id != change.id || fruitless?.step != step { fruitless = Fruitless(id: change.id, step: step) }
         var next = rule
         next.change?.isPrepared = true
         changeRule(next, now)
@@ -98,7 +107,10 @@ extension FailoverMember {
 
     private mutating func takeBack(_ rule: ClusterRule, _ now: Moment) -> Bool {
         guard ruleChange == nil else { return true }
-        prepareAt = now + timings.preparationPause
+        // Each try has commits wait. Where it takes long it takes longer the next time, too.
+        let doubled = timings.preparationPause * (1 << min(fruitless?.count ?? 0, 10))
+        prepareAt = now + min(doubled, timings.preparationPauseMax)
+        fruitless?.count += 1
         var next = rule
         next.change?.isPrepared = nil
         changeRule(next, now)
@@ -153,6 +165,9 @@ extension FailoverMember {
             retryLater(reason, now)
         } else {
             failures = 0
+            detail = nil
+            // From here on it is the members that are waited for.
+            preparation?.since = now
         }
         phase = .leading(reigning)
     }

@@ -130,6 +130,7 @@ public struct FailoverMember: Sendable {
     /// By what this leader's Postgres confirms, or is being made to; nil: nobody knows.
     var confirmsBy: CommitQuorum?
     var preparation: Preparation?
+    var fruitless: Fruitless?
     /// Not before then.
     var prepareAt = Moment.zero
 

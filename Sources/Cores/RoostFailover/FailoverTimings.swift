@@ -145,6 +145,8 @@ public struct FailoverTimings: Hashable, Sendable {
     public var preparationPatience: Duration = .seconds(5)
     /// …and it is tried again after this.
     public var preparationPause: Duration = .seconds(10)
+    /// It doubles each time that nothing came of it, up to this.
+    public var preparationPauseMax: Duration = .seconds(120)
 
     public init() {}
 

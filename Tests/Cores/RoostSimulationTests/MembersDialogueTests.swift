@@ -138,6 +138,39 @@ import Testing
         return actions
     }
 
+    /// What Postgres takes to ask for more is not the members' time. And each try has commits wait: they become rarer.
+    @Test func aPreparationHasItsTimeAndItsTriesBecomeRarer() throws {
+        var dialogue = try open(members: 3, [try step(.remove, "m3")])
+        var prepared = rule(dialogue.watch() + (try stream(&dialogue, 3)))
+        var pauses: [Int] = []
+        for _ in 0..<3 {
+            #expect(prepared?.change?.isPrepared == true)
+            _ = try applied(&dialogue, prepared)
+            #expect(rule(live(&dialogue, for: .seconds(4))) == nil)
+            _ = dialogue.ended()
+            #expect(
+                rule(live(&dialogue, for: .seconds(4)) + (try stream(&dialogue, 3, end: 2000, behind: ["m2": 1000])))
+                    == nil)
+            let back = rule(
+                live(&dialogue, for: .seconds(2)) + (try stream(&dialogue, 3, end: 2000, behind: ["m2": 1000])))
+            #expect(back?.change?.isPrepared == nil && back?.members.count == 3)
+            _ = try applied(&dialogue, back)
+            _ = dialogue.ended(.failed("a checkpoint is being written"))
+            _ = live(&dialogue, for: .seconds(3))
+            _ = try stream(&dialogue, 3, end: 2000)
+            _ = dialogue.ended()
+            #expect(dialogue.member.status.detail?.contains("checkpoint") != true, "it has come about since")
+            prepared = nil
+            var seconds = 3
+            while prepared == nil, seconds < 200 {
+                seconds += 1
+                prepared = rule(live(&dialogue, for: .seconds(1)) + (try stream(&dialogue, 3, end: 2000)))
+            }
+            pauses.append(seconds)
+        }
+        #expect(zip(pauses, [10, 20, 40]).allSatisfy { ($1 - 1...$1 + 5).contains($0) }, "\(pauses)")
+    }
+
     /// Commits may wait from the moment in which it is prepared.
     @Test func aPreparationIsTakenBackAlsoWhenPostgresCannotFollow() throws {
         var dialogue = try open(members: 3, [try step(.remove, "m3")])
