@@ -37,7 +37,7 @@ extension OCIImageStore {
             let code = (error.cause as? SystemError)?.code
             guard code == nil || code == ENOTDIR else { throw failed("read the record of", image, error) }
             logger.error(
-                "an image's record is damaged, and made anew", metadata: ["image": "\(image)", "error": "\(error)"])
+                "an image's record is damaged", metadata: ["image": "\(image)", "error": "\(error)"])
             return nil
         }
     }

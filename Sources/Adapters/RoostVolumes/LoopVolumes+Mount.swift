@@ -98,6 +98,7 @@ extension LoopVolumes {
 
     private func attachAndMount(_ volume: VolumeID, at point: String) async throws(VolumeError) {
         let path = image(volume)
+        try await requireFile(at: path, volume)
         let attached = try await report(volume, "attach") { () throws(SystemError) -> Attached in
             let file = open(path, O_RDWR | O_CLOEXEC)
             guard file >= 0 else { throw SystemError("open", path) }
@@ -129,6 +130,20 @@ extension LoopVolumes {
     }
 
     private static let rescueFolder = "lost+found"
+
+    private func requireFile(at path: String, _ volume: VolumeID) async throws(VolumeError) {
+        let isFile = try await report(volume, "attach") { () throws(SystemError) -> Bool in
+            var facts = stat()
+            guard stat(path, &facts) == 0 else { throw SystemError("open", path) }
+            return facts.st_mode & S_IFMT == S_IFREG
+        }
+        guard isFile else {
+            throw VolumeError(
+                code: .failed, operation: "attach", volume: volume,
+                cause: "something else is in the place of its file on the host; put that back, or restore it from a "
+                    + "backup")
+        }
+    }
 
     private struct Attached: Sendable {
         var device: LoopDevice

@@ -226,6 +226,18 @@ struct LoopVolumesTests {
         }
     }
 
+    @Test func somethingElseInTheFilesPlaceIsNotAttached() async throws {
+        try await Pool.with { pool in
+            let id = Pool.newID()
+            try await pool.volumes.create(id, size: size)
+            #expect(rename(pool.image(id), pool.image(id) + ".aside") == 0 && mkdir(pool.image(id), 0o700) == 0)
+            let error = await refusal { _ = try await pool.volumes.mount(id) }
+            #expect(error?.cause.contains("put that back") == true, "\(String(describing: error))")
+            #expect(rmdir(pool.image(id)) == 0 && rename(pool.image(id) + ".aside", pool.image(id)) == 0)
+            _ = try await pool.volumes.mount(id)
+        }
+    }
+
     @Test(
         "A volume whose file has lost its end is not written to, and says so", arguments: [0, 512, 4095, 4096, 1 << 20])
     func cutOff(left: Int) async throws {

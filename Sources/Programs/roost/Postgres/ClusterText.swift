@@ -29,8 +29,10 @@ extension ClusterBody {
     /// How far it is, in a few words.
     var summary: String {
         let running = members.filter { $0.state == MemberReport.State.running.rawValue }.count
+        // Who was given up is none of them, and is shown until it is removed.
+        let kept = forced?.kept ?? []
         let lack = missingWords.map { ", but \($0)" } ?? ""
-        return "\(status.rawValue), \(running) of \(members.count) members up" + lack
+        return "\(status.rawValue), \(running) of \(members.count { !kept.contains($0.name) }) members up" + lack
     }
 
     /// What the asked host could not say; nil: nothing.
