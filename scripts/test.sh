@@ -4,8 +4,8 @@
 #
 #   scripts/test.sh [FILTER]     only the tests whose names match FILTER
 #
-# The rooms in four lanes beside each other: two start Postgres and etcd, and mostly wait for them (the first goes on with a
-# lab of one host); one has the other adapters and services; the pure rooms only compute, have no clock to miss, and get what
+# The rooms in four lanes beside each other: two start Postgres and etcd, and mostly wait for them (and go on with a lab each, of
+# one host and of machines, where no failover is timed); one has the other adapters and services; the pure rooms only compute, have no clock to miss, and get what
 # nobody else wants of the processors, to the end: of them, many tests at a time. In the other lanes, and in the labs, one at a
 # time: many of them time real programs. The labs of many hosts begin when all but the pure rooms are done.
 set -uo pipefail
@@ -16,6 +16,7 @@ databases='RoostPostgresTests|RoostStoreTests'
 # By the names of their suites, so that both lanes take about as long.
 early='RoostPostgresTests\.[A-H]'
 one_host='PlanetTests\.OneHostTests'
+machines='PlanetTests\.MachinesOnPlanetTests'
 pure="^($(ls Tests/Cores Tests/Model | grep Tests$ | paste -sd'|'))"
 rooms_limit=30m
 lab_limit=45m
@@ -79,8 +80,13 @@ beside() {
     done
 }
 
-early_and_one_host() {
+early_and_machines() {
     run early "$rooms_limit" --no-parallel --filter "$early"
+    run machines "$lab_limit" --no-parallel --filter "$machines"
+}
+
+late_and_one_host() {
+    run late "$rooms_limit" --no-parallel --skip "$early" --filter "$databases"
     run one_host "$lab_limit" --no-parallel --filter "$one_host"
 }
 
@@ -165,16 +171,16 @@ if [ -n "$filter" ]; then
 else
     beside RoostSimulationTests run pure "$pure_limit" --filter "$pure"
     yield_to_others RoostSimulationTests
-    beside RoostPostgresTests early_and_one_host
-    beside RoostStoreTests run late "$rooms_limit" --no-parallel --skip "$early" --filter "$databases"
+    beside RoostPostgresTests early_and_machines
+    beside RoostStoreTests late_and_one_host
     run rooms "$rooms_limit" --no-parallel --skip "$lab|$databases|$pure"
     # The first is the pure rooms'.
     wait "${lanes[@]:1}"
-    run lab "$lab_limit" --no-parallel --skip "$one_host" --filter "$lab"
+    run lab "$lab_limit" --no-parallel --skip "$one_host|$machines" --filter "$lab"
     take_turns_again RoostSimulationTests
     wait "${lanes[0]}"
     lanes=()
-    parts=(early one_host late rooms pure lab)
+    parts=(early machines late one_host rooms pure lab)
 fi
 for part in "${parts[@]}"; do tally "$part"; done
 
