@@ -83,13 +83,14 @@ import Testing
         var other = asks(names[0])
         (other.position, other.asksToReplace, other.promised) = (end, nil, Epoch(2))
         dialogue.reports = [other]
+        _ = dialogue.watch()
         dialogue.beat(2)
         dialogue.heartbeat?.isOpen = isOpen
+        _ = dialogue.watch()
         if isHeard {
             let beat = MemberBeat(member: names[0], epoch: Epoch(2), isOpen: false, missesLeader: false, hears: [])
             _ = dialogue.all(.heard(beat, after: nil))
         }
-        _ = dialogue.watch()
         _ = dialogue.ended()
         let actions = dialogue.ended(.end(LSN(1200), timeline: 1))
         for case .postgres(let operation, _) in actions.reversed() { return (dialogue, operation) }
