@@ -19,8 +19,17 @@ import Testing
             try Self.body(.started), try Self.body(.started, "0123456789abce", named: "twin"),
             try Self.body(.stopped, "0123456789abcf", named: "twin", on: "iad1"),
         ])
+        // Asked for all there is: a host of a version before, one that has lost the store, one that has heard of all.
+        let whole = Mutex<[ScriptedHost.Answer]>([
+            .init(status: 400, parts: [#"{"error":"invalid: 'whole' is no query of this","code":"invalid"}"#]),
+            .init(status: 503, parts: [#"{"error":"unavailable: the list may have more","code":"unavailable"}"#]),
+            .init(parts: [list]), .init(parts: [list]),
+        ])
         let answer: @Sendable (ScriptedHost.Request) -> ScriptedHost.Answer = { request in
             if request.line == "GET /v1/apps/shop/machines" { return .init(parts: [list]) }
+            if request.line == "GET /v1/apps/shop/machines?whole=true" {
+                return whole.withLock { $0.removeFirst() }
+            }
             if request.line.hasSuffix("/logs?bytes=65536") { return .init(parts: ["so far"]) }
             return .init(parts: [#"{"ok":true,"state":"stopped","version":"1"}"#])
         }
@@ -38,6 +47,10 @@ import Testing
             let twin = try await run(["stop", "shop", "twin"])
             #expect(twin.status == 1)
             #expect(twin.errors.contains("2 machines named twin: 0123456789abce on ams1, 0123456789abcf on iad1"))
+            let former = try await run(["destroy", "shop", "nobody", "--if-exists"])
+            #expect(former.status == 0 && former.errors.contains("nothing to destroy"), "\(former)")
+            let unknown = try await run(["destroy", "shop", "nobody", "--if-exists"])
+            #expect(unknown.status == 1 && unknown.errors.contains("may have more"), "\(unknown)")
             let none = try await run(["destroy", "shop", "nobody"])
             #expect(none.status == 1 && none.errors.contains("app shop has no machine named nobody"), "\(none)")
             let lax = try await run(["destroy", "shop", "nobody", "--if-exists"])
