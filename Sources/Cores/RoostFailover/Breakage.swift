@@ -74,8 +74,6 @@ package enum Breakage: String, Hashable, Sendable, CaseIterable {
     case callsWithoutStore
     /// Has members decide as ever where a person has said who leads.
     case electsPastForce
-    /// Leads as a person has decided as soon as the others have left, whatever they have.
-    case forcesPastUnread
     /// Says how it stands to a leader with which it was given up.
     case vouchesAside
 }

@@ -76,7 +76,7 @@ public struct RecruitmentTally: Sendable {
             breakage == .electsPastForce
             ? nil
             : rule.forcedCall.map {
-                Forcing($0.member, of: rule, heard, answered: all, in: recruitment.epoch, breakage)
+                Forcing($0.member, of: rule, heard, answered: all, in: recruitment.epoch)
             }
         standbys = answers.filter { $0.member != leader }
         let fewer = breakage == .recruitsOneTooFew ? 0 : 1
@@ -222,8 +222,7 @@ extension RecruitmentTally.Forcing {
     /// - Parameter answered: what they have said of their logs' ends, also where it proves nothing.
     fileprivate init(
         _ member: MemberName, of rule: ClusterRule, _ reports: [MemberReport], answered: [MemberReport],
-        in epoch: Epoch,
-        _ breakage: Breakage?
+        in epoch: Epoch
     ) {
         let end = answered.first { $0.member == member }?.position
         let others = rule.members.filter { $0 != member }
@@ -233,7 +232,7 @@ extension RecruitmentTally.Forcing {
         let silent = others.filter { promised.contains($0) && !read.contains($0) && report($0)?.data != .absent }
         self.init(
             member: member, unpromised: others.filter { !promised.contains($0) },
-            unread: breakage == .forcesPastUnread ? [] : silent,
+            unread: silent,
             ahead: others.filter { other in
                 answered.contains { $0.member == other && $0.position.map { $0 > end ?? $0 } ?? false }
             },
