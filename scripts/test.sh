@@ -107,6 +107,7 @@ take_turns_again() {
     local process
     for process in $(tests_of "$1" "${lanes[@]}"); do
         chrt --all-tasks --other --pid 0 "$process" >/dev/null 2>&1
+        for thread in "/proc/$process/task/"*; do renice -n 0 -p "${thread##*/}" >/dev/null 2>&1; done
     done
     true
 }

@@ -271,6 +271,8 @@ extension OCIImageStore {
             try obstacle(at: final, digest)
         }
         guard let found else { return }
+        // Who holds the lock of another name of it may have put it there a moment ago.
+        guard try await ready(digest, image) == nil else { return }
         throw RuntimeError(
             code: .failed, operation: "unpack", subject: image.description,
             cause: "\(final) on the host is damaged, and \(found)")

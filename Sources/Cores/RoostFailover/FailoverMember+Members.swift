@@ -51,7 +51,7 @@ extension FailoverMember {
         guard reigning.isOpen, gateIsOpen, obstacle(to: step, rule) == nil else { return false }
         let becomesEven = !rule.members.count.isMultiple(of: 2)
         guard becomesEven, breakage != .namesUnprepared, breakage != .stepsAhead else { return take(step, rule, now) }
-        guard now >= prepareAt else { return false }
+        guard now >= prepareAt || fruitless?.id != change.id else { return false }
         preparation = Preparation(id: change.id, since: now)
         if fruitless?.id != change.id || fruitless?.step != step { fruitless = Fruitless(id: change.id, step: step) }
         var next = rule
