@@ -151,7 +151,7 @@ public struct FailoverTimings: Hashable, Sendable {
     /// …and it is tried again after this.
     public var preparationPause: Duration = .seconds(10)
     /// It doubles each time that nothing came of it, up to this.
-    public var preparationPauseMax: Duration = .seconds(120)
+    public var preparationPauseMax: Duration = .seconds(40)
 
     public init() {}
 
