@@ -186,8 +186,16 @@ MUTATIONS = [
     Mutation(
         "the one that a person has named leads while others may confirm for the former leader",
         CORE + "RecruitmentTally.swift",
-        "forcedAnswer != nil && forced.unpromised.isEmpty && forced.ahead.isEmpty", "forcedAnswer != nil",
+        "forcedAnswer != nil && !forced.isInTheWay", "forcedAnswer != nil",
         "ForcedElectionTests/underWay"),
+    Mutation(
+        "a member stays, and follows, whose log was not read", CORE + "ForcedElection.swift",
+        "guard report.hasSaidItsEnd, report.state", "guard report.state",
+        "ForcedElectionTests/whoStays"),
+    Mutation(
+        "what another member needs is taken back in place", CORE + "FailoverMember+Replacing.swift",
+        "isWorth ? .wait(other) : .inPlace", "isWorth ? .inPlace : .inPlace",
+        "ReplacementDialogueTests/aCopyThatALiveMemberLacksIsNotTakenBackInPlace"),
     Mutation(
         "a member is chosen that a person has not named", CORE + "UnlawfulChange.swift",
         "next.leader != forced.member {", "forced.member != forced.member {",
