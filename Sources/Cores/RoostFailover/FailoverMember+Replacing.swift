@@ -9,14 +9,7 @@ extension FailoverMember {
         guard now >= retryAt else { return }
         detail = reason
         guard leaderLives(now) else { return }
-        switch wayBack(rule, now) {
-        case .inPlace: break
-        case .copy: return copy(rule, end: end, reason, now)
-        case .wait(let other):
-            detail =
-                "\(reason): that is taken back when \(other) has what was confirmed, or \(rule.leader) lets clients in"
-            return
-        }
+        guard mayRewind(rule) else { return copy(rule, end: end, reason, now) }
         asksLeave = false
         phase = .rewinding(
             Repair(
@@ -34,61 +27,11 @@ extension FailoverMember {
         start(.rewind(to: leader, epoch: state.promised))
     }
 
-    /// What becomes of data that goes on beyond where the leader began.
-    private enum WayBack {
-        case inPlace
-        case copy
-        /// Another one may need what is here.
-        case wait(MemberName)
-    }
-
-    /// For whom what is here is spared, and since when that one has come no further.
-    struct Sparing: Hashable, Sendable {
-        var epoch: Epoch
-        var began: Moment
-        var member: MemberName
-        var position: Position?
-        var since: Moment
-    }
-
-    /// Nothing has changed since it began to try it out that speaks against it.
-    mutating func mayRewind(_ rule: ClusterRule, _ now: Moment) -> Bool {
-        if case .inPlace = wayBack(rule, now) { true } else { false }
-    }
-
     /// An open leader is proof that enough others have all that was ever confirmed. One that is closed may wait for this
-    /// very member; it may then be short of copies for a moment, but not because of two of us at once, nor because another
-    /// one that lives has not got so far yet: what it lacks may be on the leader's disk and on this one alone. After each
-    /// election somebody is behind for a moment. One that comes no further is not waited for: it may be ill for good, and
-    /// nobody can write meanwhile.
-    private mutating func wayBack(_ rule: ClusterRule, _ now: Moment) -> WayBack {
-        if let beat = view?.heartbeat, beat.epoch == rule.epoch, beat.isOpen { return .inPlace }
-        if anyLacksData(rule, except: name) { return .copy }
-        guard let other = liveBehind(rule, now) else { return .inPlace }
-        let position = view?.reports.first { $0.member == other }?.position
-        var spared =
-            sparing.flatMap { $0.epoch == rule.epoch ? $0 : nil }
-            ?? Sparing(epoch: rule.epoch, began: now, member: other, position: position, since: now)
-        if (spared.member, spared.position) != (other, position) {
-            (spared.member, spared.position, spared.since) = (other, position, now)
-        }
-        sparing = spared
-        let isWorth = now - spared.since < timings.sparingMax && now - spared.began < timings.sparingTotalMax
-        return isWorth ? .wait(other) : .inPlace
-    }
-
-    /// Another member lives, by its own beats or by its reports in the store, and does not say that it has all that the leader
-    /// began with. Who is not heard is lost for now.
-    private func liveBehind(_ rule: ClusterRule, _ now: Moment) -> MemberName? {
-        guard let reign = rule.history.last, let former = rule.history.dropLast().last else { return nil }
-        let begin = Position(epoch: former.epoch, end: reign.begin)
-        return rule.members.first { member in
-            guard member != name, member != rule.leader else { return false }
-            let isHeard = listening.hearing.voice(of: member).map { now - $0.heardAt < timings.lease } ?? false
-            guard isHeard || liveSign(of: member, now) != nil else { return false }
-            let position = view?.reports.first { $0.member == member }?.position
-            return position.map { $0 < begin } ?? true
-        }
+    /// very member; it may then be short of copies for a moment, but not because of two of us at once.
+    private func mayRewind(_ rule: ClusterRule) -> Bool {
+        if let beat = view?.heartbeat, beat.epoch == rule.epoch, beat.isOpen { return true }
+        return !anyLacksData(rule, except: name)
     }
 
     func anyLacksData(_ rule: ClusterRule, except member: MemberName) -> Bool {
