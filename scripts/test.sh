@@ -4,10 +4,11 @@
 #
 #   scripts/test.sh [FILTER]     only the tests whose names match FILTER
 #
-# The rooms in four lanes beside each other: two start Postgres and etcd, and mostly wait for them (and go on with a lab each, of
-# one host and of machines, where no failover is timed); one has the other adapters and services; the pure rooms only compute, have no clock to miss, and get what
-# nobody else wants of the processors, to the end: of them, many tests at a time. In the other lanes, and in the labs, one at a
-# time: many of them time real programs. The labs of many hosts begin when all but the pure rooms are done.
+# The rooms in four lanes beside each other: two start Postgres and etcd, and mostly wait for them (and go on with a lab each,
+# of machines and of one host, where no failover is timed); one has the other adapters and services; the pure rooms only
+# compute, have no clock to miss, and get what nobody else wants of the processors, until the others are done: of them, many
+# tests at a time. In the other lanes, and in the labs, one at a time: many of them time real programs. The labs of many hosts
+# begin when all but the pure rooms are done.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 filter=${1:-}
