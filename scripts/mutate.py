@@ -193,6 +193,10 @@ MUTATIONS = [
         "guard report.hasSaidItsEnd, report.state", "guard report.state",
         "ForcedElectionTests/whoStays"),
     Mutation(
+        "what another member needs is taken back in place", CORE + "FailoverMember+Replacing.swift",
+        "isWorth ? .wait(other) : .inPlace", "isWorth ? .inPlace : .inPlace",
+        "ReplacementDialogueTests/aCopyThatALiveMemberLacksIsNotTakenBackInPlace"),
+    Mutation(
         "a member is chosen that a person has not named", CORE + "UnlawfulChange.swift",
         "next.leader != forced.member {", "forced.member != forced.member {",
         "ForcedElectionTests/law"),

@@ -120,7 +120,8 @@ extension FailoverMember {
             // pg_rewind goes by numbers: one that the leader's history has too may be another fork.
             var isKnownApart = rule.lastTimeline.map { divergence.timeline > $0 } ?? false
             if case .foreign = Lineage(chain: state.chain, end: end, history: rule.history) { isKnownApart = false }
-            return isKnownApart ? rewind(rule, end: end, why, now) : copy(rule, end: end, why, now)
+            guard isKnownApart else { return copy(rule, end: end, why, now) }
+            return rewind(rule, end: end, agreed: divergence.agreed, why, now)
         }
         if let outgrown, outgrown.epoch == rule.epoch { return copy(rule, end: end, outgrown.reason, now) }
         switch Lineage(chain: state.chain, end: end, history: rule.history) {
@@ -133,7 +134,8 @@ extension FailoverMember {
             }
             follow(rule.leader, fork: fork(of: rule, end: end))
         case .beyond(let fork):
-            rewind(rule, end: end, "has log up to \(end), and the cluster's history left it at \(fork)", now)
+            let why = "has log up to \(end), and the cluster's history left it at \(fork)"
+            rewind(rule, end: end, agreed: fork, why, now)
         case .foreign(let epoch):
             copy(rule, end: end, "has log of epoch \(epoch), which is not in the cluster's history", now)
         }

@@ -37,6 +37,10 @@ extension FailoverMember {
         case (.discarding, .done): discarded(now)
         case (.rewinding(let repair), .done):
             if repair.isTried { return rewound(repair, now) }
+            // To try it may have taken long, and others may need this copy by now.
+            guard let rule = view?.rule, mayRewind(rule, keeping: repair.agreed, now) else {
+                return nothingChanged("another member may need what would be taken back", now)
+            }
             repair.chain.last.map { triedRewind($0.leader) }
         case (.following, .done):
             detail = nil

@@ -5,15 +5,25 @@ extension FailoverMember {
     /// Takes the data back to where the leader began. In place: if that is broken off, the data counts for nothing. So it
     /// is tried out first, while the data still counts: the leader may be gone, and then this may be the copy that is
     /// needed.
-    mutating func rewind(_ rule: ClusterRule, end: LSN, _ reason: String, _ now: Moment) {
+    ///
+    /// - Parameter agreed: up to where the log is the cluster's.
+    mutating func rewind(_ rule: ClusterRule, end: LSN, agreed: LSN, _ reason: String, _ now: Moment) {
         guard now >= retryAt else { return }
         detail = reason
         guard leaderLives(now) else { return }
-        guard mayRewind(rule) else { return copy(rule, end: end, reason, now) }
+        let kept = rule.history.position(at: min(end, agreed))
+        switch wayBack(rule, keeping: kept, now) {
+        case .inPlace: break
+        case .copy: return copy(rule, end: end, reason, now)
+        case .wait(let other):
+            detail =
+                "\(reason): that is taken back when \(other) has what was confirmed, or \(rule.leader) lets clients in"
+            return
+        }
         asksLeave = false
         phase = .rewinding(
             Repair(
-                chain: rule.history, timeline: rule.lastTimeline, former: state.chain, data: state.data))
+                chain: rule.history, timeline: rule.lastTimeline, former: state.chain, data: state.data, agreed: kept))
         if breakage == .rewindsUntried { return triedRewind(rule.leader) }
         start(.tryRewind(to: rule.leader, epoch: rule.epoch))
     }
@@ -27,11 +37,62 @@ extension FailoverMember {
         start(.rewind(to: leader, epoch: state.promised))
     }
 
+    /// What becomes of data that goes on beyond where the leader began.
+    private enum WayBack {
+        case inPlace
+        case copy
+        /// Another one may need what is here.
+        case wait(MemberName)
+    }
+
+    /// For whom what is here is spared, and since when that one has come no further.
+    struct Sparing: Hashable, Sendable {
+        var epoch: Epoch
+        var began: Moment
+        var member: MemberName
+        var position: Position?
+        var since: Moment
+    }
+
+    /// Nothing has changed since it began to try it out that speaks against it.
+    mutating func mayRewind(_ rule: ClusterRule, keeping kept: Position?, _ now: Moment) -> Bool {
+        if case .inPlace = wayBack(rule, keeping: kept, now) { true } else { false }
+    }
+
     /// An open leader is proof that enough others have all that was ever confirmed. One that is closed may wait for this
-    /// very member; it may then be short of copies for a moment, but not because of two of us at once.
-    private func mayRewind(_ rule: ClusterRule) -> Bool {
-        if let beat = view?.heartbeat, beat.epoch == rule.epoch, beat.isOpen { return true }
-        return !anyLacksData(rule, except: name)
+    /// very member; it may then be short of copies for a moment, but not because of two of us at once, nor because another
+    /// one that lives has not got so far yet: what it lacks may be on the leader's disk and on this one alone. After each
+    /// election somebody is behind for a moment. One that comes no further is not waited for: it may be ill for good, and
+    /// nobody can write meanwhile.
+    private mutating func wayBack(_ rule: ClusterRule, keeping kept: Position?, _ now: Moment) -> WayBack {
+        if let beat = view?.heartbeat, beat.epoch == rule.epoch, beat.isOpen { return .inPlace }
+        if anyLacksData(rule, except: name) { return .copy }
+        guard let other = liveMember(behind: kept, rule, now) else { return .inPlace }
+        let position = view?.reports.first { $0.member == other }?.position
+        var spared =
+            sparing.flatMap { $0.epoch == rule.epoch ? $0 : nil }
+            ?? Sparing(epoch: rule.epoch, began: now, member: other, position: position, since: now)
+        if (spared.member, spared.position) != (other, position) {
+            (spared.member, spared.position, spared.since) = (other, position, now)
+        }
+        sparing = spared
+        let isWorth = now - spared.since < timings.sparingMax && now - spared.began < timings.sparingTotalMax
+        return isWorth ? .wait(other) : .inPlace
+    }
+
+    /// Another member lives, by its own beats or by its reports in the store, and has less of the cluster's log than this one,
+    /// or does not say how much. Who is not heard is lost for now. Who has as much needs nothing of it, and of two that both
+    /// left the history the one with more waits for the other, never both.
+    private func liveMember(behind kept: Position?, _ rule: ClusterRule, _ now: Moment) -> MemberName? {
+        guard let kept else { return nil }
+        return rule.members.first { member in
+            guard member != name, member != rule.leader else { return false }
+            let isHeard = listening.hearing.voice(of: member).map { now - $0.heardAt < timings.lease } ?? false
+            guard isHeard || liveSign(of: member, now) != nil else { return false }
+            guard let position = view?.reports.first(where: { $0.member == member })?.position else { return true }
+            // Who has a reign that is not in the history is copied anew: nothing here brings it further.
+            return rule.history.agreed(with: position).map { $0 < kept } ?? false
+        }
     }
 
     func anyLacksData(_ rule: ClusterRule, except member: MemberName) -> Bool {

@@ -135,6 +135,7 @@ public struct FailoverMember: Sendable {
     var prepareAt = Moment.zero
 
     // Data that has to be replaced.
+    var sparing: Sparing?
     /// Why the leader of this epoch cannot be followed with the data there is.
     var outgrown: Outgrown?
     /// The data must be replaced, and there is no room for a copy beside it.
@@ -433,6 +434,7 @@ public struct FailoverMember: Sendable {
             if let moment, moment > now, moment < next { next = moment }
         }
         consider(readDueAt)
+        if let sparing { consider(sparing.since + timings.sparingMax) }
         consider(retryAt)
         consider(ruleChangeDueAt)
         consider(reports.dueAt)

@@ -140,6 +140,11 @@ public struct FailoverTimings: Hashable, Sendable {
     /// After ``FailoverEvent/terminate``, exit comes in this time at the latest.
     public var farewellMax: Duration = .seconds(8)
 
+    /// A member does not take back in place what another one may need, as long as that one has come further in this time…
+    public var sparingMax: Duration = .seconds(60)
+    /// …and no longer than this in all, while nobody can write.
+    public var sparingTotalMax: Duration = .seconds(600)
+
     /// Commits wait for a member that is about to be one, and for enough of those that stay when one leaves: for so long at
     /// most, then the rule's own members suffice again…
     public var preparationPatience: Duration = .seconds(5)

@@ -53,4 +53,11 @@ extension [Reign] {
     public func position(at end: LSN) -> Position? {
         contributed(upTo: end).last.map { Position(epoch: $0.epoch, end: end) }
     }
+    /// What a log whose last byte is here has of this history; nil where that byte is of a reign that the history does not
+    /// have.
+    func agreed(with position: Position) -> Position? {
+        guard let index = firstIndex(where: { $0.epoch == position.epoch }) else { return nil }
+        let next = index + 1
+        return self.position(at: next < count ? Swift.min(position.end, self[next].begin) : position.end)
+    }
 }

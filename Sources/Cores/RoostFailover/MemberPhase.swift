@@ -86,6 +86,8 @@ struct Repair: Hashable, Sendable {
     var timeline: UInt32?
     var former: [Reign]
     var data: DataState
+    /// What it has of the cluster's log, and keeps.
+    var agreed: Position?
 }
 
 struct Reigning: Hashable, Sendable {

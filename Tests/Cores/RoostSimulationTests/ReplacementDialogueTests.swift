@@ -68,6 +68,124 @@ import Testing
                     dialogue.operation))
     }
 
+    /// `m2` has more than `m3` took over, which is closed; `m1` is at `end`, and heard or not. What `m2` does with what it has.
+    private func outgrown(
+        other end: Position?, isHeard: Bool, isOpen: Bool = false, reports: Int = 1
+    ) throws -> (Dialogue, PostgresOperation?) {
+        var dialogue = try follower()
+        let names = dialogue.names
+        dialogue.change {
+            $0.epoch = Epoch(2)
+            $0.leader = names[2]
+            $0.history.append(Reign(epoch: Epoch(2), leader: names[2], begin: LSN(1000)))
+            $0.timeline = 2
+        }
+        var other = asks(names[0])
+        (other.position, other.asksToReplace, other.promised) = (end, nil, Epoch(2))
+        dialogue.reports = [other]
+        // The first one that is seen may be old.
+        for number in UInt64(1)...2 {
+            dialogue.beat(number)
+            dialogue.heartbeat?.isOpen = isOpen
+            _ = dialogue.watch()
+        }
+        if isHeard {
+            let beat = MemberBeat(member: names[0], epoch: Epoch(2), isOpen: false, missesLeader: false, hears: [])
+            _ = dialogue.all(.heard(beat, after: nil))
+        }
+        for _ in 1..<reports {
+            dialogue.wait(.milliseconds(100))
+            dialogue.reports[0].lagMilliseconds += 1
+            dialogue.revision += 1
+            _ = dialogue.watch()
+        }
+        _ = dialogue.ended()
+        let actions = dialogue.ended(.end(LSN(1200), timeline: 1))
+        for case .postgres(let operation, _) in actions.reversed() { return (dialogue, operation) }
+        return (dialogue, nil)
+    }
+
+    /// Both the leader and `m1` are heard.
+    ///
+    /// - Returns: what is begun, and after how long.
+    private func goOn(
+        _ dialogue: inout Dialogue, for time: Duration, other end: (Duration) -> Position?
+    ) throws -> (operation: PostgresOperation, after: Duration)? {
+        let began = dialogue.now
+        let isOpen = dialogue.heartbeat?.isOpen ?? false
+        while dialogue.now - began < time {
+            dialogue.wait(.milliseconds(300))
+            dialogue.reports[0].position = end(dialogue.now - began)
+            dialogue.beat((dialogue.heartbeat?.sequence ?? 0) + 1)
+            dialogue.heartbeat?.isOpen = isOpen
+            let beat = MemberBeat(
+                member: dialogue.names[0], epoch: Epoch(2), isOpen: false, missesLeader: false, hears: [])
+            let actions = dialogue.all(.heard(beat, after: nil)) + dialogue.all(.viewed(dialogue.view, by: .watch))
+            for case .postgres(let operation, _) in actions { return (operation, dialogue.now - began) }
+        }
+        return nil
+    }
+
+    /// It may be the only one beside the leader that has what was confirmed. Whoever is lost is no reason to stay without a
+    /// leader that anybody confirms for, nor is one that comes no further.
+    @Test func aCopyThatALiveMemberLacksIsNotTakenBackInPlace() throws {
+        let (behind, level) = (Position(epoch: .first, end: LSN(900)), Position(epoch: .first, end: LSN(1000)))
+        func operation(_ end: Position?, _ isHeard: Bool, _ isOpen: Bool = false) throws -> PostgresOperation? {
+            try outgrown(other: end, isHeard: isHeard, isOpen: isOpen).1
+        }
+        let rewind = PostgresOperation.tryRewind(to: try MemberName("m3"), epoch: Epoch(2))
+        // Two that both left the history would wait for each other; a foreign log is copied anew, and comes no further.
+        for position in [level, Position(epoch: .first, end: LSN(1300)), Position(epoch: Epoch(7), end: LSN(400))] {
+            #expect(try operation(position, true) == rewind, "\(position)")
+        }
+        #expect(try operation(behind, true, true) == rewind, "an open leader has enough others")
+        for end in [behind, nil] {
+            // It has it a moment later.
+            var (dialogue, begun) = try outgrown(other: end, isHeard: true)
+            #expect(begun == nil && dialogue.member.status.detail?.contains("m1 has what was confirmed") == true)
+            let caughtUp = try goOn(&dialogue, for: .seconds(20)) { $0 > .seconds(5) ? level : end }
+            #expect(
+                caughtUp?.operation == rewind
+                    && caughtUp.map { (Duration.seconds(5)...Duration.seconds(6)).contains($0.after) } == true)
+            // It never does.
+            (dialogue, begun) = try outgrown(other: end, isHeard: true)
+            let ill = try goOn(&dialogue, for: .seconds(200)) { _ in end }
+            #expect(
+                ill?.operation == rewind
+                    && ill.map { (Duration.seconds(58)...Duration.seconds(62)).contains($0.after) } == true)
+        }
+        // It comes further all the time, and never there.
+        var (dialogue, begun) = try outgrown(other: behind, isHeard: true)
+        #expect(begun == nil)
+        let slow = try goOn(&dialogue, for: .seconds(1000)) {
+            Position(epoch: .first, end: LSN(900 + UInt64($0.components.seconds / 30)))
+        }
+        #expect(
+            slow?.operation == rewind
+                && slow.map { (Duration.seconds(590)...Duration.seconds(610)).contains($0.after) } == true)
+    }
+
+    /// What it says through the store is a sign of life, too.
+    @Test func aMemberWhoseBeatsDoNotComeIsNotLost() throws {
+        var (dialogue, begun) = try outgrown(other: Position(epoch: .first, end: LSN(900)), isHeard: false, reports: 2)
+        #expect(begun == nil, "\(String(describing: begun))")
+        (dialogue, begun) = try outgrown(other: Position(epoch: .first, end: LSN(900)), isHeard: false)
+        #expect(begun == .tryRewind(to: dialogue.names[2], epoch: Epoch(2)))
+    }
+
+    /// Trying it out takes time.
+    @Test func whoLivesWhenItWasTriedOutCounts() throws {
+        var (dialogue, operation) = try outgrown(other: Position(epoch: .first, end: LSN(900)), isHeard: false)
+        let leader = dialogue.names[2]
+        #expect(operation == .tryRewind(to: leader, epoch: Epoch(2)))
+        let beat = MemberBeat(
+            member: dialogue.names[0], epoch: Epoch(2), isOpen: false, missesLeader: false, hears: [])
+        _ = dialogue.all(.heard(beat, after: nil))
+        let actions = dialogue.ended()
+        #expect(!actions.contains { if case .postgres(.rewind, _) = $0 { true } else { false } }, "\(actions)")
+        #expect(dialogue.member.state.data == .usable)
+    }
+
     /// Two forks of one number look alike to pg_rewind.
     @Test func aStrayTimelineWhoseNumberTheLeaderHasTooIsCopied() throws {
         var dialogue = try follower()
