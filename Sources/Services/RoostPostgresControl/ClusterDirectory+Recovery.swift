@@ -100,7 +100,7 @@ extension ClusterDirectory {
         let reports = heard(records, by: voices)
         // One that was open when the copy was made, and does not lead now, renews nothing, and says so itself.
         let leads = voices.members.contains(rule.leader) && records.reports[rule.leader]?.role == .primary
-        if voices.isLeaderRenewing || leads, let beat, beat.epoch == rule.epoch, beat.isOpen {
+        if let beat, beat.epoch == rule.epoch, beat.isOpen, voices.isLeaderRenewing || leads || voices.missed(beat) {
             if let recovery = StoreRecovery(calling: rule, beyond: reports) { return recovery }
             let provers = reports.filter { $0.proof(against: rule) != nil }.map(\.member)
             guard !provers.isEmpty else {
@@ -135,4 +135,9 @@ extension StoreRecovery {
 
 extension ClusterVoices {
     fileprivate var unsettled: Set<MemberName> { members.subtracting(settled ?? []) }
+
+    /// The leader has renewed its lease since whoever listens counted its silence.
+    fileprivate func missed(_ beat: Heartbeat) -> Bool {
+        leaderQuietMilliseconds != nil && beat.sequence != leaderBeat
+    }
 }

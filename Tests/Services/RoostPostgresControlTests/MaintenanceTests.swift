@@ -313,6 +313,13 @@ import Testing
         var renewing = all
         renewing.isLeaderRenewing = true
         #expect(try await refusal(wish, renewing).contains("lets clients in"))
+        // A renewal that has not come to whoever counts the silence.
+        let sequence = try #require(try await world.look().clusters[world.cluster]?.heartbeat?.sequence)
+        var counted = all
+        (counted.leaderQuietMilliseconds, counted.leaderBeat) = (60_000, sequence - 1)
+        #expect(try await refusal(wish, counted).contains("lets clients in"))
+        counted.leaderBeat = sequence
+        #expect(try await world.directory.recovery(of: world.cluster, hearing: counted).proposal == proposal)
         try await world.directory.recover(world.cluster, as: wish, hearing: all)
         let after = try await rule(world)
         #expect(after.history == before.history + [reign] && after.epoch == Epoch(2))
