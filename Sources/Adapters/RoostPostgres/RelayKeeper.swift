@@ -1,0 +1,207 @@
+import Glibc
+import Logging
+import RoostLinux
+import RoostModel
+import RoostRelayWire
+import RoostWire
+import Synchronization
+
+/// Starts this member's relay (`roost-pg relay`), tells it what it goes by, and sees that it lives. Whatever happens to it,
+/// the member follows: straight, as long as there is none.
+final class RelayKeeper: Sendable {
+    /// One that takes no orders for so long is ended: a receiver at its socket would wait for ever. As long as either end of
+    /// replication waits for the other.
+    static let silenceMax = PostgresSettings.replicationSilenceMax
+    private static let interval = Duration.seconds(1)
+    private static let pauseFirst = Duration.milliseconds(200)
+    private static let pauseMax = Duration.seconds(10)
+    /// One that has lived so long did not fail at its start.
+    private static let soundAge = Duration.seconds(30)
+
+    /// What runs, and the way to it.
+    private struct Running {
+        var child: ChildProcess
+        var socket: Int32
+        var startedAt: Moment
+        /// The number of the last orders that it has taken, and when it said so.
+        var taken: UInt64 = 0
+        var takenAt: Moment
+        var unread: [UInt8] = []
+        /// It does not read, or what it says is no answer.
+        var isFailed = false
+    }
+
+    private struct State {
+        var upstream: RelayOrders.Upstream?
+        /// Of the last orders.
+        var number: UInt64 = 0
+        var running: Running?
+    }
+
+    private let line: [String]
+    private let known: KnownCluster
+    private let logger: Logger
+    private let bell: Bell
+    private let state = Mutex(State())
+
+    /// - Parameter line: the relay's program and its arguments; see ``line(_:program:port:)``.
+    init(_ line: [String], _ known: KnownCluster, logger: Logger) throws(SystemError) {
+        self.line = line
+        self.known = known
+        self.logger = logger
+        bell = try Bell()
+    }
+
+    /// As Postgres's user: it has that user's rights and no more.
+    static func line(_ layout: PostgresLayout, program: String, port: UInt16) -> [String] {
+        layout.asOwner([program] + arguments(layout, port: port))
+    }
+
+    static func arguments(_ layout: PostgresLayout, port: UInt16) -> [String] {
+        [
+            "relay", "--socket-folder", layout.relayFolder, "--log-folder", "\(layout.data)/pg_wal",
+            "--postgres-folder", layout.runFolder, "--postgres-port", "\(port)",
+        ]
+    }
+
+    /// The process that runs.
+    var process: pid_t? { state.withLock { $0.running?.child.pid } }
+
+    /// Whom the member follows from now on. Waits so long at most until the relay knows: a receiver that came before it does
+    /// would be sent away, to the leader itself.
+    @available(*, noasync, message: "it waits; use a BlockingCall")
+    func lead(to upstream: RelayOrders.Upstream, within limit: Duration) {
+        let number = state.withLock { state in
+            state.upstream = upstream
+            tell(&state)
+            return state.number
+        }
+        let end = BootClock.now() + limit
+        while BootClock.now() < end {
+            let (isDone, socket) = state.withLock { state in
+                hear(&state)
+                guard let running = state.running, !running.isFailed else { return (true, Int32(-1)) }
+                return (running.taken >= number, running.socket)
+            }
+            guard !isDone else { return }
+            var entry = pollfd(fd: socket, events: Int16(POLLIN), revents: 0)
+            _ = poll(&entry, 1, Int32(clamping: max((end - BootClock.now()).milliseconds, 1)))
+        }
+    }
+
+    /// The member follows nobody. Waits for nothing, and the fence does not rest on it: see
+    /// ``PostgresInstance/stopFollowing()``.
+    func leadNowhere() {
+        state.withLock { state in
+            state.upstream = nil
+            tell(&state)
+        }
+    }
+
+    /// Looks after it on the calling thread, as long as `goesOn`.
+    func run(while goesOn: () -> Bool) {
+        var pause = Self.pauseFirst
+        while goesOn() {
+            guard look() else {
+                bell.wait(within: Self.interval)
+                continue
+            }
+            if let age = endLast() {
+                if age >= Self.soundAge { pause = Self.pauseFirst }
+                logger.notice("the relay has ended, and is started anew")
+                bell.wait(within: pause)
+                pause = min(pause * 2, Self.pauseMax)
+            }
+            guard goesOn() else { return }
+            do throws(SystemError) { try start() } catch {
+                logger.warning("no relay: the member follows straight", metadata: ["why": "\(error)"])
+                bell.wait(within: Self.pauseMax)
+            }
+        }
+        _ = endLast()
+    }
+
+    /// Wakes ``run(while:)``.
+    func wake() { bell.ring() }
+
+    private func start() throws(SystemError) {
+        let (ours, theirs) = try UnixSocket.pair()
+        defer { close(theirs) }
+        let child: ChildProcess
+        do throws(SystemError) {
+            child = try ChildProcess(line[0], arguments: Array(line.dropFirst()), input: theirs)
+        } catch {
+            close(ours)
+            throw error
+        }
+        let now = BootClock.now()
+        state.withLock { state in
+            state.running = Running(child: child, socket: ours, startedAt: now, takenAt: now)
+        }
+    }
+
+    /// - Returns: whether one has to be started.
+    private func look() -> Bool {
+        state.withLock { state in
+            tell(&state)
+            hear(&state)
+            guard let running = state.running else { return true }
+            let isSilent = BootClock.now() - running.takenAt > Self.silenceMax
+            return running.isFailed || isSilent || running.child.hasEnded()
+        }
+    }
+
+    /// - Returns: how old it was; nil: there was none.
+    private func endLast() -> Duration? {
+        let last = state.withLock { state in
+            defer { state.running = nil }
+            return state.running
+        }
+        guard let last else { return nil }
+        close(last.socket)
+        // One that stands still takes no other word. It may wait for a disk that hangs: whoever asks for the fence meanwhile must
+        // not wait with it, so nothing is locked.
+        last.child.end()
+        return BootClock.now() - last.startedAt
+    }
+
+    private func tell(_ state: inout State) {
+        guard state.running != nil else { return }
+        let view = known.view
+        guard let own = view.placements.first(where: { $0.member == view.member }) else { return }
+        state.number += 1
+        let orders = RelayOrders(
+            number: state.number, member: view.member, address: own.address,
+            password: view.secrets.replicationPassword,
+            peers: view.placements.filter { $0.member != view.member }.map {
+                RelayOrders.Peer(member: $0.member, address: $0.address)
+            }, upstream: state.upstream)
+        guard let socket = state.running?.socket, var bytes = try? JSONFile.encode(orders) else { return }
+        bytes.append(UInt8(ascii: "\n"))
+        let count = send(socket, bytes, bytes.count, Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT))
+        // The kernel has room for many: it has not read them.
+        if count != bytes.count { state.running?.isFailed = true }
+    }
+
+    private func hear(_ state: inout State) {
+        guard var running = state.running else { return }
+        var bytes = [UInt8](repeating: 0, count: 4096)
+        let count = recv(running.socket, &bytes, bytes.count, Int32(MSG_DONTWAIT))
+        if count == 0 { running.isFailed = true }
+        if count > 0 {
+            running.unread += bytes[..<count]
+            if let end = running.unread.lastIndex(of: UInt8(ascii: "\n")) {
+                let last = running.unread[..<end].split(separator: UInt8(ascii: "\n")).last ?? []
+                if let number = UInt64(String(decoding: last, as: UTF8.self)), number <= state.number {
+                    running.taken = number
+                    running.takenAt = BootClock.now()
+                } else {
+                    running.isFailed = true
+                }
+                running.unread.removeFirst(end + 1)
+            }
+            if running.unread.count > bytes.count { running.isFailed = true }
+        }
+        state.running = running
+    }
+}
