@@ -323,6 +323,7 @@ let package = Package(
                 "RoostModel", "RoostWire", "RoostFailover", "RoostRelayWire", "RoostCertificates", "RoostPostgresImage",
                 "RoostLinux", .logging,
             ]),
+        tests(.adapters, of: "RoostRelay", uses: ["RoostModel", "RoostRelayWire", "RoostCrypto", "RoostLinux"]),
         tests(
             .services, of: "RoostEdge",
             uses: [

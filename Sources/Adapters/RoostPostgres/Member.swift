@@ -97,8 +97,9 @@ public final class Member: Sendable {
         self.instance = instance
         gate = try GateKeeper(link: link, instance: instance, events: events, logger: logger)
         relay = try RelayKeeper(
-            RelayKeeper.line(layout, program: try RunningProgram.path(), port: PostgresSettings.portDefault), known,
-            logger: logger)
+            RelayKeeper.line(layout, program: try RunningProgram.path(), port: PostgresSettings.portDefault),
+            socket: RelayKeeper.socket(layout), known, logger: logger
+        ) { Task { await instance.endReceiversAtTheRelay() } }
         promises = try PromiseKeeper(link: link, instance: instance, gate: gate, logger: logger)
         operations = Operations(
             instance: instance, timings: options.timings, logger: logger, known: known, events: events, gate: gate,

@@ -31,7 +31,7 @@ extension Operations {
             let timeline = rule.timeline, let system = rule.system, fork.map({ $0.timeline == timeline }) ?? true
         else { return nil }
         var held = segmentBytes.map { HeldLog(end: .zero, timeline: timeline, segmentBytes: $0) }
-        if let fork, let end, end.timeline + 1 == fork.timeline, end.end <= fork.begin {
+        if let fork, let end, end.timeline &+ 1 == fork.timeline, end.end <= fork.begin {
             held?.end = end.end
             held?.timeline = end.timeline
         }

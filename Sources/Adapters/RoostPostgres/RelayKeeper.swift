@@ -7,12 +7,20 @@ import RoostWire
 import Synchronization
 
 /// Starts this member's relay (`roost-pg relay`), tells it what it goes by, and sees that it lives. Whatever happens to it,
-/// the member follows: straight, as long as there is none.
+/// the member follows: straight, as long as there is none, also when one that was ended does not die.
 final class RelayKeeper: Sendable {
-    /// One that takes no orders for so long is ended: a receiver at its socket would wait for ever. As long as either end of
-    /// replication waits for the other.
-    static let silenceMax = PostgresSettings.replicationSilenceMax
-    private static let interval = Duration.seconds(1)
+    private static let interval = Duration.milliseconds(500)
+    /// One that has taken no orders from so many looks in a row, 2 s, is ended: its own receiver would wait at it for ever, and
+    /// on a leader's side no standby's stream passes and nothing is confirmed. Less than half of what either end of
+    /// replication waits for the other (5 s), so that the way straight is taken before they give up; more than a busy
+    /// computer lets a process wait for its turn. Looks are counted, not time: where all stood still, it was not the relay.
+    private static let missedMax = 4
+    /// The same as long as it has taken none at all: its program is still to be read.
+    private static let missedAtStartMax = 10
+    /// That were ended and are not gone yet: they wait in the kernel, for a disk that hangs.
+    private static let dyingMax = 3
+    /// For one to go, when the member ends.
+    private static let endPatience = Duration.seconds(1)
     private static let pauseFirst = Duration.milliseconds(200)
     private static let pauseMax = Duration.seconds(10)
     /// One that has lived so long did not fail at its start.
@@ -23,12 +31,16 @@ final class RelayKeeper: Sendable {
         var child: ChildProcess
         var socket: Int32
         var startedAt: Moment
-        /// The number of the last orders that it has taken, and when it said so.
+        /// The number of the last orders that it has taken.
         var taken: UInt64 = 0
-        var takenAt: Moment
+        /// It said so since the last look, and for how many looks before it has not.
+        var hasAnswered = false
+        var missed = 0
         var unread: [UInt8] = []
         /// It does not read, or what it says is no answer.
         var isFailed = false
+
+        var isSilent: Bool { missed >= (taken == 0 ? missedAtStartMax : missedMax) }
     }
 
     private struct State {
@@ -36,17 +48,30 @@ final class RelayKeeper: Sendable {
         /// Of the last orders.
         var number: UInt64 = 0
         var running: Running?
+        var dying: [ChildProcess] = []
+        /// Of this time of following: see ``RelayOrders/Upstream/following``.
+        var following: UInt64 = 0
     }
 
     private let line: [String]
+    private let socket: String
+    private let endReceivers: @Sendable () -> Void
     private let known: KnownCluster
     private let logger: Logger
     private let bell: Bell
     private let state = Mutex(State())
 
-    /// - Parameter line: the relay's program and its arguments; see ``line(_:program:port:)``.
-    init(_ line: [String], _ known: KnownCluster, logger: Logger) throws(SystemError) {
+    /// - Parameters:
+    ///   - line: the relay's program and its arguments; see ``line(_:program:port:)``.
+    ///   - socket: where it is waited for; see ``socket(_:)``.
+    ///   - endReceivers: begins to end this member's receivers that wait at a relay; it does not wait.
+    init(
+        _ line: [String], socket: String, _ known: KnownCluster, logger: Logger,
+        endReceivers: @escaping @Sendable () -> Void
+    ) throws(SystemError) {
         self.line = line
+        self.socket = socket
+        self.endReceivers = endReceivers
         self.known = known
         self.logger = logger
         bell = try Bell()
@@ -64,6 +89,11 @@ final class RelayKeeper: Sendable {
         ]
     }
 
+    /// The relay's for this member's receiver, as it is seen from here.
+    static func socket(_ layout: PostgresLayout) -> String {
+        layout.outside("\(layout.relayFolder)/.s.PGSQL.\(RelayOrders.portDefault)")
+    }
+
     /// The process that runs.
     var process: pid_t? { state.withLock { $0.running?.child.pid } }
 
@@ -72,6 +102,8 @@ final class RelayKeeper: Sendable {
     @available(*, noasync, message: "it waits; use a BlockingCall")
     func lead(to upstream: RelayOrders.Upstream, within limit: Duration) {
         let number = state.withLock { state in
+            var upstream = upstream
+            upstream.following = state.following
             state.upstream = upstream
             tell(&state)
             return state.number
@@ -94,6 +126,8 @@ final class RelayKeeper: Sendable {
     func leadNowhere() {
         state.withLock { state in
             state.upstream = nil
+            // A relay that stands still meanwhile sees only the last orders.
+            state.following += 1
             tell(&state)
         }
     }
@@ -112,14 +146,29 @@ final class RelayKeeper: Sendable {
                 bell.wait(within: pause)
                 pause = min(pause * 2, Self.pauseMax)
             }
-            guard goesOn() else { return }
+            guard goesOn() else { break }
+            guard !isFull() else {
+                bell.wait(within: Self.pauseMax)
+                continue
+            }
             do throws(SystemError) { try start() } catch {
                 logger.warning("no relay: the member follows straight", metadata: ["why": "\(error)"])
                 bell.wait(within: Self.pauseMax)
             }
         }
         _ = endLast()
+        let end = BootClock.now() + Self.endPatience
+        while BootClock.now() < end, hasDying() { bell.wait(within: Self.endPatience / 50) }
     }
+
+    private func hasDying() -> Bool {
+        state.withLock { state in
+            state.dying.removeAll { $0.hasEnded() }
+            return !state.dying.isEmpty
+        }
+    }
+
+    private func isFull() -> Bool { hasDying() && state.withLock { $0.dying.count >= Self.dyingMax } }
 
     /// Wakes ``run(while:)``.
     func wake() { bell.ring() }
@@ -136,18 +185,23 @@ final class RelayKeeper: Sendable {
         }
         let now = BootClock.now()
         state.withLock { state in
-            state.running = Running(child: child, socket: ours, startedAt: now, takenAt: now)
+            state.running = Running(child: child, socket: ours, startedAt: now)
         }
     }
 
     /// - Returns: whether one has to be started.
     private func look() -> Bool {
         state.withLock { state in
-            tell(&state)
+            state.dying.removeAll { $0.hasEnded() }
+            // What it said while we stood still ourselves counts.
             hear(&state)
-            guard let running = state.running else { return true }
-            let isSilent = BootClock.now() - running.takenAt > Self.silenceMax
-            return running.isFailed || isSilent || running.child.hasEnded()
+            guard var running = state.running else { return true }
+            running.missed = running.hasAnswered ? 0 : running.missed + 1
+            running.hasAnswered = false
+            state.running = running
+            if running.isFailed || running.isSilent || running.child.hasEnded() { return true }
+            tell(&state)
+            return state.running?.isFailed ?? true
         }
     }
 
@@ -159,9 +213,16 @@ final class RelayKeeper: Sendable {
         }
         guard let last else { return nil }
         close(last.socket)
-        // One that stands still takes no other word. It may wait for a disk that hangs: whoever asks for the fence meanwhile must
-        // not wait with it, so nothing is locked.
-        last.child.end()
+        // Before it is ended: it may wait for a disk that hangs and not die, and its socket would go on taking receivers that
+        // nobody answers. Without the name libpq takes its next host.
+        unlink(socket)
+        if !last.child.hasEnded() {
+            // One that stands still takes no other word. Nobody waits for it: not the fence, and not the next one.
+            last.child.sendKill()
+            state.withLock { $0.dying.append(last.child) }
+            // Those that are at it already hear nothing of it as long as it does not die, and Postgres bounds no wait there.
+            endReceivers()
+        }
         return BootClock.now() - last.startedAt
     }
 
@@ -194,7 +255,7 @@ final class RelayKeeper: Sendable {
                 let last = running.unread[..<end].split(separator: UInt8(ascii: "\n")).last ?? []
                 if let number = UInt64(String(decoding: last, as: UTF8.self)), number <= state.number {
                     running.taken = number
-                    running.takenAt = BootClock.now()
+                    running.hasAnswered = true
                 } else {
                     running.isFailed = true
                 }

@@ -19,7 +19,8 @@ final class CalledParty: Party {
 
     private unowned let desk: RelayDesk
     private let link: Link
-    private let mayBe: [MemberName]
+    /// The members that have the address it comes from.
+    let mayBe: [MemberName]
     private var stage: Stage
     private var login: LocalLogin?
     /// Postgres's side, once it has let the stream in.
@@ -27,6 +28,8 @@ final class CalledParty: Party {
     private var early: [UInt8] = []
     /// Who has proven to be at the other end.
     private(set) var member: MemberName?
+    /// When it asked for its stream.
+    private var askedAt: Moment?
     private(set) var wakeAt: Moment?
 
     /// - Parameter mayBe: the members that have the address it comes from.
@@ -52,8 +55,23 @@ final class CalledParty: Party {
     }
 
     func close() {
+        stage = .ending
         link.close()
+        letGo()
+    }
+
+    private func letGo() {
+        login?.close()
         (login, postgres) = (nil, nil)
+    }
+
+    /// Those that a later request of the same member has taken the place of, and the oldest of too many.
+    static func superseded(_ all: [CalledParty], streamsMax: Int) -> [CalledParty] {
+        let streams = all.filter { $0.isStream && !$0.isOver }.sorted { $0.askedAt ?? .zero < $1.askedAt ?? .zero }
+        let last = streams.reduce(into: [:]) { last, party in last[party.member] = ObjectIdentifier(party) }
+        let former = streams.filter { last[$0.member] != ObjectIdentifier($0) }
+        let left = streams.filter { last[$0.member] == ObjectIdentifier($0) }
+        return former + left.dropLast(streamsMax)
     }
 
     func act(_ now: Moment) {
@@ -92,17 +110,23 @@ final class CalledParty: Party {
     }
 
     private func listen(_ reader: StreamRequestReader, _ now: Moment) {
-        guard link.isReadable else { return }
+        // Who does not take the answers is not read.
+        link.isReading = link.takesMore
+        guard link.isReadable, link.takesMore else { return }
         var reader = reader
         switch link.read() {
         case .nothing: return
         case .ended: close()
         case .bytes(let bytes):
-            switch reader.read(bytes) {
+            let outcome = reader.read(bytes)
+            link.put(reader.takeAnswers())
+            switch outcome {
             case .more: stage = .idle(reader)
             case .refused: close()
             case .request(let request, let rest):
                 early = rest
+                askedAt = now
+                link.isReading = true
                 let session = SenderSession(request, now: now)
                 stage = .opening(session)
                 wakeAt = session.wakeAt
@@ -121,9 +145,9 @@ final class CalledParty: Party {
             case .loggedIn:
                 postgres = login.link
                 actions += session.receive(.loggedIn, now: now)
-            case .failed(let why):
-                self.login = nil
-                actions += session.receive(.loginFailed(code: nil, why), now: now)
+            case .failed(let refusal, let why):
+                letGo()
+                actions += session.receive(.loginFailed(refusal, why), now: now)
             }
         } else if let postgres, postgres.isReadable {
             switch postgres.read() {
@@ -157,8 +181,11 @@ final class CalledParty: Party {
         for action in actions {
             switch action {
             case .login(let stream):
-                postgres = nil
-                login = LocalLogin(stream, at: desk.place, password: desk.orders?.password ?? "")
+                letGo()
+                let begun = LocalLogin(stream, at: desk.place, password: desk.orders?.password ?? "")
+                login = begun
+                // Nothing would wake the loop for it.
+                if begun.hasFailed, case .opening(let session) = stage { open(session, now) }
             case .toPostgres(let bytes): postgres?.put(bytes)
             case .toPeer(let bytes): link.put(bytes)
             case .pass:
@@ -176,7 +203,7 @@ final class CalledParty: Party {
         stage = .ending
         wakeAt = now + ReceiverParty.endingMax
         postgres?.flush()
-        (login, postgres) = (nil, nil)
+        letGo()
         link.end()
     }
 }

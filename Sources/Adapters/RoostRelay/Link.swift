@@ -20,13 +20,19 @@ final class Link {
     private var pending: [UInt8] = []
     private var sent = 0
     private(set) var isBroken = false
+    /// The other side has said its last.
+    private(set) var hasEnded = false
     /// Nothing more is written to it after what waits.
     private(set) var isEnding = false
     private(set) var isClosed = false
     /// What poll(2) is asked for, and what it said last.
     var isReading = true
     var isConnecting = false
-    var ready: Int32 = 0
+    var ready: Int32 = 0 {
+        didSet { if ready & (POLLHUP | POLLERR) != 0 { hasHungUp = true } }
+    }
+    /// It has been said once, and stays so.
+    private var hasHungUp = false
 
     /// - Parameter isOwn: it is closed with this.
     init(_ file: Int32, isOwn: Bool = true) {
@@ -48,6 +54,9 @@ final class Link {
     var takesMore: Bool { pendingBytes < Self.pendingMax }
     var isReadable: Bool { !isClosed && ready & (POLLIN | POLLHUP | POLLERR) != 0 }
     var isWritable: Bool { !isClosed && ready & (POLLOUT | POLLHUP | POLLERR) != 0 }
+
+    /// Nothing is to be done with it now, and all that could be said was.
+    var isHeard: Bool { hasHungUp && wanted == 0 }
 
     var wanted: Int32 { (isReading ? POLLIN : 0) | (pendingBytes > 0 || isConnecting ? POLLOUT : 0) }
 
@@ -95,7 +104,9 @@ final class Link {
             filled = max(count, 0)
         }
         if count > 0 { return .bytes(bytes) }
-        return count < 0 && errno == EAGAIN ? .nothing : .ended
+        if count < 0, errno == EAGAIN { return .nothing }
+        hasEnded = true
+        return .ended
     }
 }
 

@@ -1,6 +1,7 @@
 import CLibPQ
 import Glibc
 import RoostModel
+import RoostRelayWire
 
 /// A login at this member's own Postgres as the one that members follow as. libpq does it, with the password; what comes
 /// after it passes the relay as bytes.
@@ -8,10 +9,10 @@ final class LocalLogin {
     enum Outcome {
         case more
         case loggedIn
-        case failed(String)
+        case failed(SenderSession.Refusal, String)
     }
 
-    private let connection: OpaquePointer?
+    private var connection: OpaquePointer?
     /// libpq's socket, which is closed with it; nil: there is none yet.
     private(set) var link: Link?
 
@@ -25,10 +26,22 @@ final class LocalLogin {
         let values = parameters.map { strdup($0.1) } + [nil]
         defer { (keys + values).forEach { free($0) } }
         connection = PQconnectStartParams(keys.map { UnsafePointer($0) }, values.map { UnsafePointer($0) }, 0)
+        // With the SQLSTATE, which libpq says of a login in no other way.
+        if let connection { PQsetErrorVerbosity(connection, PQERRORS_VERBOSE) }
         watch(PGRES_POLLING_WRITING)
     }
 
-    deinit { PQfinish(connection) }
+    deinit { close() }
+
+    /// Its descriptor's number may be another's right after.
+    func close() {
+        link?.close()
+        PQfinish(connection)
+        connection = nil
+    }
+
+    /// It has come to its end within its beginning: nobody listens. No descriptor will ever say so.
+    var hasFailed: Bool { link == nil }
 
     /// Goes on where it is ready to.
     func advance() -> Outcome {
@@ -59,6 +72,23 @@ final class LocalLogin {
 
     private var failure: Outcome {
         let words = connection.flatMap { PQerrorMessage($0) }.map { String(cString: $0) } ?? "no memory"
-        return .failed(words.split(whereSeparator: \.isNewline).joined(separator: "; "))
+        let lines = words.split(whereSeparator: \.isNewline).filter { !$0.hasPrefix("LOCATION:") }
+        return .failed(Self.refusal(in: words), lines.joined(separator: "; "))
     }
+
+    /// - Parameter words: of libpq: `FATAL:  28P01: password …`, and for a socket the system's own words.
+    static func refusal(in words: String) -> SenderSession.Refusal {
+        let bytes = Array(words.utf8)
+        // Two spaces, five of 0-9 and A-Z, a colon.
+        let place = bytes.indices.first { at in
+            at + 8 <= bytes.count && bytes[at] == UInt8(ascii: " ") && bytes[at + 1] == UInt8(ascii: " ")
+                && bytes[(at + 2)..<(at + 7)].allSatisfy { Self.ofCode.contains(Character(UnicodeScalar($0))) }
+                && bytes[at + 7] == UInt8(ascii: ":")
+        }
+        if let place { return .said(String(decoding: bytes[(place + 2)..<(place + 7)], as: UTF8.self)) }
+        let isAbsent = [ENOENT, ECONNREFUSED].contains { words.contains(String(cString: strerror($0))) }
+        return isAbsent ? .absent : .other
+    }
+
+    private static let ofCode = Set("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 }

@@ -23,7 +23,9 @@ final class ReceiverParty: Party {
     private unowned let desk: RelayDesk
     private let link: Link
     private var stage = Stage.talking(ReceiverSession())
-    private var stream: String?
+    private var followed: RelayOrders.Upstream?
+    /// When the leader accepted the stream.
+    private var acceptedAt: Moment?
     private var growth: HeldGrowth?
     private(set) var wakeAt: Moment?
 
@@ -46,7 +48,7 @@ final class ReceiverParty: Party {
 
     func act(_ now: Moment) {
         // It follows nobody any more, or another.
-        if let stream, stream != desk.orders?.upstream?.stream { return drop() }
+        if let followed, !desk.isFollowed(followed) { return drop() }
         switch stage {
         case .talking(let session): talk(session, now)
         case .opening(let far, let opening, let reading): open(far, opening, reading, now)
@@ -83,18 +85,19 @@ final class ReceiverParty: Party {
     private func carry(_ request: StreamRequest, _ part: HeldPart?, _ rest: [UInt8], _ now: Moment) {
         let reading = part.flatMap { HeldReading($0, in: desk.place.logFolder) }
         let asked = reading == nil ? request : part.map { request.skipping($0) } ?? request
-        guard let leader = desk.orders?.upstream?.leader, let bytes = asked.bytes,
-            let far = desk.warm[leader]?.take()
+        guard let upstream = desk.orders?.upstream, let bytes = asked.bytes,
+            let (far, unread) = desk.warm[upstream.leader]?.take()
         else {
+            // It costs the receiver this attempt: libpq goes on to its next host only before it is let in.
             link.put(WireMessage.error(ReceiverSession.elsewhere, "the way to the leader's relay has gone").bytes)
             return end(now)
         }
-        stream = request.stream
-        if let start = StreamStart(asked.query), let held = desk.orders?.upstream?.held ?? part?.held {
+        followed = upstream
+        if let start = StreamStart(asked.query), let held = upstream.held ?? part?.held {
             growth = HeldGrowth(from: start, segmentBytes: held.segmentBytes)
         }
         far.put(bytes + rest)
-        stage = .opening(far, StreamOpening(), reading)
+        stage = .opening(far, StreamOpening(after: unread), reading)
         wakeAt = now + Self.openingMax
     }
 
@@ -117,6 +120,7 @@ final class ReceiverParty: Party {
                 link.put(answer)
             case .accepted(let answer, let rest):
                 wakeAt = nil
+                acceptedAt = now
                 link.put(answer)
                 if let reading {
                     far.isReading = false
@@ -151,8 +155,10 @@ final class ReceiverParty: Party {
 
     private func pass(_ far: Link, _ now: Moment) {
         let isOn = passToFar(far) && Passage.pass(from: far, to: link) { growth?.sent($0) }
-        if let held = growth?.held, let stream { desk.note(held, of: stream) }
-        if !isOn { end(now) }
+        if let held = growth?.held, let followed { desk.note(held, of: followed) }
+        guard !isOn else { return }
+        if let acceptedAt, !link.hasEnded, !link.isBroken { desk.trust.streamEnded(since: acceptedAt, now) }
+        end(now)
     }
 
     private func passToFar(_ far: Link) -> Bool { Passage.pass(from: link, to: far) { growth?.said($0) } }

@@ -7,12 +7,13 @@ import RoostRelayWire
 public final class Relay {
     /// One is at work, one may begin anew before its end was noticed; the rest is somebody who must not be there.
     static let receiversMax = 4
-    /// That have not proven anything yet.
-    static let provingMax = 32
+    /// That have not proven anything yet, from one address.
+    static let provingEachMax = 4
     /// Warm ones of each peer: one, and one whose end was not noticed yet.
     static let idleEachMax = 2
-    /// As many as Postgres has places for.
-    static let streamsMax = 16
+    /// One of each other member: as many as Postgres's places are shared out for (decisions/0028); the others are for its
+    /// supervisor, and for copies and questions.
+    static let streamsMax = PostgresNames.membersMax - 1
     private static let acceptsMax = 16
     private static let listenPause = Duration.seconds(1)
     private static let waitMax = Duration.seconds(1)
@@ -59,6 +60,7 @@ public final class Relay {
         acceptReceivers(now)
         acceptPeers(now)
         for party in parties { party.act(now) }
+        boundStreams()
         near.removeAll { $0.isOver }
         called.removeAll { $0.isOver }
         return true
@@ -66,13 +68,8 @@ public final class Relay {
 
     private func wait() {
         let links = [input.link, receivers] + [peers?.listener].compactMap { $0 } + parties.flatMap(\.links)
-        var entries = links.map { pollfd(fd: $0.file, events: Int16($0.wanted), revents: 0) }
         let now = BootClock.now()
-        let wakeAt = (parties.compactMap(\.wakeAt) + [now + Self.waitMax]).min() ?? now
-        // Rounded up: a moment too early would be one turn for nothing.
-        let time = max((wakeAt - now).milliseconds + 1, 0)
-        let count = poll(&entries, nfds_t(entries.count), Int32(clamping: time))
-        for (link, entry) in zip(links, entries) { link.ready = count > 0 ? Int32(entry.revents) : 0 }
+        Readiness.wait(for: links, until: (parties.compactMap(\.wakeAt) + [now + Self.waitMax]).min() ?? now)
     }
 
     /// Its own address may come later than the relay, and change.
@@ -105,17 +102,25 @@ public final class Relay {
             let link = Link(file)
             let mayBe = desk.members(at: address)
             // A stranger is not even greeted.
-            guard !mayBe.isEmpty, called.count(where: \.isProving) < Self.provingMax else { continue }
-            bound(mayBe)
+            guard !mayBe.isEmpty, !Self.isFull(called, of: mayBe) else { continue }
+            boundIdle(mayBe)
             called.append(CalledParty(link, desk, own: own, mayBe: mayBe, now: now))
         }
     }
 
+    /// Whoever else is at one member's address keeps no other member away.
+    static func isFull(_ called: [CalledParty], of members: [MemberName]) -> Bool {
+        called.count { $0.isProving && $0.mayBe == members } >= provingEachMax
+    }
+
     /// The oldest make room: the other side has forgotten them.
-    private func bound(_ members: [MemberName]) {
+    private func boundIdle(_ members: [MemberName]) {
         let idle = called.filter { party in party.isIdle && party.member.map(members.contains) ?? false }
         for party in idle.dropLast(Self.idleEachMax - 1) { party.close() }
-        let streams = called.filter(\.isStream)
-        for party in streams.dropLast(Self.streamsMax - 1) { party.close() }
+    }
+
+    /// A member has one receiver: what it asked for before is nobody's any more, and holds the slot and a place of Postgres's.
+    private func boundStreams() {
+        for party in CalledParty.superseded(called, streamsMax: Self.streamsMax) { party.close() }
     }
 }

@@ -44,7 +44,8 @@ final class RelayDesk {
     init(_ place: RelayPlace) { self.place = place }
 
     func take(_ orders: RelayOrders) {
-        if orders.upstream?.stream != self.orders?.upstream?.stream {
+        let former = self.orders?.upstream
+        if orders.upstream?.stream != former?.stream || orders.upstream?.following != former?.following {
             trust.forget()
             grown = nil
         }
@@ -75,12 +76,18 @@ final class RelayDesk {
     func standing(_ now: Moment) -> ReceiverSession.Standing {
         var upstream = orders?.upstream
         if let grown, grown.stream == upstream?.stream { upstream?.held = grown.held }
-        let isWarm = upstream.map { warm[$0.leader]?.isReady ?? false } ?? false
+        let isWarm = upstream.map { warm[$0.leader]?.isWarm(now) ?? false } ?? false
         return ReceiverSession.Standing(
             upstream: upstream, password: orders?.password ?? "", isWarm: isWarm && trust.isGiven(now))
     }
 
-    func note(_ held: HeldLog, of stream: String) {
-        if stream == orders?.upstream?.stream { grown = (stream, held) }
+    /// Whether it is what the member follows now, and not what it followed before, under the same name or another.
+    func isFollowed(_ upstream: RelayOrders.Upstream) -> Bool {
+        guard let now = orders?.upstream else { return false }
+        return (now.stream, now.following) == (upstream.stream, upstream.following)
+    }
+
+    func note(_ held: HeldLog, of upstream: RelayOrders.Upstream) {
+        if isFollowed(upstream) { grown = (upstream.stream, held) }
     }
 }

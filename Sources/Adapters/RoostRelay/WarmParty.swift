@@ -11,7 +11,7 @@ final class WarmParty: Party {
     private enum Stage {
         case none
         case proving(Link, CallingHandshake, until: Moment)
-        case ready(Link)
+        case ready(Link, WarmWatch)
     }
 
     let peer: RelayOrders.Peer
@@ -26,17 +26,18 @@ final class WarmParty: Party {
 
     let isOver = false
 
-    var isReady: Bool {
+    /// It stands, and the other side has answered lately.
+    func isWarm(_ now: Moment) -> Bool {
         switch stage {
         case .none, .proving: false
-        case .ready: true
+        case .ready(_, let watch): watch.isWarm(now)
         }
     }
 
     var links: [Link] {
         switch stage {
         case .none: []
-        case .proving(let link, _, _), .ready(let link): [link]
+        case .proving(let link, _, _), .ready(let link, _): [link]
         }
     }
 
@@ -44,15 +45,15 @@ final class WarmParty: Party {
         switch stage {
         case .none: pause.nextAt
         case .proving(_, _, let until): until
-        case .ready: nil
+        case .ready(_, let watch): watch.wakeAt
         }
     }
 
-    /// It is a stream's from now on.
-    func take() -> Link? {
-        guard case .ready(let link) = stage else { return nil }
+    /// It is a stream's from now on. What has come of an answer to the last question goes with it.
+    func take() -> (link: Link, unread: [UInt8])? {
+        guard case .ready(let link, let watch) = stage else { return nil }
         stage = .none
-        return link
+        return (link, watch.unread)
     }
 
     func act(_ now: Moment) {
@@ -65,10 +66,26 @@ final class WarmParty: Party {
                 link.isConnecting = false
             }
             if link.isReadable { prove(link, handshake, until, now) }
-        case .ready(let link):
-            // Nothing is said before a request: it has ended, or is no relay.
-            if link.isReadable { fail(now) }
+        case .ready(let link, let watch): look(link, watch, now)
         }
+    }
+
+    private func look(_ link: Link, _ watch: WarmWatch, _ now: Moment) {
+        var watch = watch
+        link.flush()
+        if link.isReadable {
+            switch link.read() {
+            case .nothing: break
+            case .ended: return fail(now)
+            case .bytes(let bytes): guard watch.read(bytes, now: now) else { return fail(now) }
+            }
+        }
+        switch watch.tick(now) {
+        case .more: break
+        case .ask(let question): link.put(question)
+        case .giveUp: return fail(now)
+        }
+        stage = .ready(link, watch)
     }
 
     private func begin(_ now: Moment) {
@@ -97,7 +114,7 @@ final class WarmParty: Party {
                 stage = .proving(link, handshake, until: until)
             case .proven:
                 pause.succeeded(now)
-                stage = .ready(link)
+                stage = .ready(link, WarmWatch(now))
             case .refused: fail(now)
             }
         }

@@ -40,7 +40,10 @@ public struct HeldGrowth: Hashable, Sendable {
                     message.bodyBytes >= LogPiece.headerBytes
                 else { return }
                 let start: UInt64 = message.beginning[1...].number()
-                delivered = max(delivered, LSN(start + UInt64(message.bodyBytes - LogPiece.headerBytes)))
+                let (end, isTooFar) = start.addingReportingOverflow(UInt64(message.bodyBytes - LogPiece.headerBytes))
+                // No log goes so far: what says so shows nothing from here on.
+                guard !isTooFar else { return isOver = true }
+                delivered = max(delivered, LSN(end))
             default: isOver = true
             }
         }

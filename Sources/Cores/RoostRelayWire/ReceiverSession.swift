@@ -4,7 +4,8 @@ import RoostModel
 ///
 /// Login and `IDENTIFY_SYSTEM` are answered here, without a way to the leader: the far side sees that what was said is so
 /// before it lets anything through. Whoever cannot be served is told so with SQLSTATE 57P03, on which libpq goes on to its
-/// next host, the leader itself.
+/// next host, the leader itself, within the same attempt: as long as it is not let in. Later the attempt is lost, and the
+/// next one is sent on.
 public struct ReceiverSession: Sendable {
     /// What the session goes by at this moment.
     public struct Standing: Sendable {
@@ -146,8 +147,8 @@ public struct ReceiverSession: Sendable {
     /// What is held may have grown since.
     private func isLeader(_ upstream: RelayOrders.Upstream, _ standing: Standing) -> Bool {
         guard let now = standing.upstream else { return false }
-        return (now.leader, now.stream, now.system, now.timeline)
-            == (upstream.leader, upstream.stream, upstream.system, upstream.timeline)
+        return (now.leader, now.following, now.stream, now.system, now.timeline)
+            == (upstream.leader, upstream.following, upstream.stream, upstream.system, upstream.timeline)
     }
 
     private mutating func carry(_ query: String, _ standing: Standing) -> [Action] {
@@ -166,7 +167,7 @@ public struct ReceiverSession: Sendable {
 
     // MARK: - What it is told
 
-    /// `cannot_connect_now`: libpq goes on to the next host (fe-connect.c).
+    /// `cannot_connect_now`: before AuthenticationOk libpq goes on to the next host (fe-connect.c).
     public static let elsewhere = "57P03"
 
     private static func authentication(_ kind: UInt32) -> [UInt8] {

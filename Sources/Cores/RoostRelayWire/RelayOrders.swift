@@ -21,6 +21,9 @@ public struct RelayOrders: Hashable, Sendable, Codable {
     /// Whom this member follows.
     public struct Upstream: Hashable, Sendable, Codable {
         public var leader: MemberName
+        /// Of this time of following: another number after the member has followed nobody, be it the same leader and the same
+        /// stream again. What a relay knows of a stream counts for this number alone, also when it never saw the orders between.
+        public var following: UInt64
         /// The stream's name, with member and epoch: a receiver that says another is not served.
         public var stream: String
         /// The number of the cluster's data, as `IDENTIFY_SYSTEM` says it.
@@ -30,8 +33,12 @@ public struct RelayOrders: Hashable, Sendable, Codable {
         /// What this member has of the leader's log; nil: nobody has proven anything.
         public var held: HeldLog?
 
-        public init(leader: MemberName, stream: String, system: UInt64, timeline: UInt32, held: HeldLog? = nil) {
+        public init(
+            leader: MemberName, following: UInt64 = 0, stream: String, system: UInt64, timeline: UInt32,
+            held: HeldLog? = nil
+        ) {
             self.leader = leader
+            self.following = following
             self.stream = stream
             self.system = system
             self.timeline = timeline

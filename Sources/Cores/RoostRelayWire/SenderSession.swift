@@ -6,11 +6,38 @@ public struct SenderSession: Sendable {
     public enum Event: Sendable {
         /// Postgres has let the replicator in, and says nothing more until it is asked.
         case loggedIn
-        case loginFailed(code: String?, String)
+        case loginFailed(Refusal, String)
         /// From Postgres.
         case read([UInt8])
         /// The moment of ``wakeAt`` has come.
         case tick
+    }
+
+    /// Why the replicator was not let in.
+    public enum Refusal: Hashable, Sendable {
+        /// Nobody listens at Postgres's socket.
+        case absent
+        /// By Postgres, with its SQLSTATE.
+        case said(String)
+        case other
+
+        /// Postgres is about to run, or about to lead: it starts (cannot_connect_now), or its `pg_hba.conf` lets no replicator in
+        /// yet (invalid_authorization_specification). A password that is wrong (28P01) or places that are all taken (53300) do
+        /// not get better by being tried again, and who tries takes such a place each time.
+        var isPassing: Bool {
+            switch self {
+            case .absent: true
+            case .said(let code): code == "57P03" || code == "28000"
+            case .other: false
+            }
+        }
+
+        var code: String {
+            switch self {
+            case .said(let code): code
+            case .absent, .other: "08006"
+            }
+        }
     }
 
     public enum Action: Hashable, Sendable {
@@ -67,10 +94,10 @@ public struct SenderSession: Sendable {
         case .loggedIn:
             guard case .loggingIn = phase else { return [] }
             return identify()
-        case .loginFailed(let code, let why):
+        case .loginFailed(let refusal, let why):
             guard case .loggingIn = phase else { return [] }
-            let refusal = WireMessage.error(code ?? "08006", why)
-            return pause(isLoggedIn: false, or: refusal, now)
+            let words = WireMessage.error(refusal.code, why)
+            return refusal.isPassing ? pause(isLoggedIn: false, or: words, now) : give(words)
         case .read(let bytes): return read(bytes, now)
         case .tick: return tick(now)
         }

@@ -14,12 +14,20 @@ public struct StreamOpening: Hashable, Sendable {
     /// Of the answer that begins a stream: the number of columns' formats, of which there are none.
     private static let bytesMax = 64
 
-    private var buffer: [UInt8] = []
+    private var buffer: [UInt8]
 
-    public init() {}
+    /// - Parameter unread: what came of an answer to the last question (``WarmWatch``) before the connection was this stream's.
+    public init(after unread: [UInt8] = []) { buffer = unread }
 
     public mutating func read(_ bytes: some Sequence<UInt8>) -> Outcome {
         buffer += bytes
+        // The last question may have been answered behind the request.
+        let answer = WarmWatch.answer
+        if let first = buffer.first, first == answer.first {
+            guard buffer.count >= answer.count else { return .more }
+            guard buffer.starts(with: answer) else { return .other(buffer) }
+            buffer.removeFirst(answer.count)
+        }
         // CopyBothResponse (PostgreSQL manual, 53.7).
         guard let first = buffer.first else { return .more }
         guard first == UInt8(ascii: "W") else { return .other(buffer) }

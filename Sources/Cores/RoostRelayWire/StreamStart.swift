@@ -93,10 +93,11 @@ public struct StreamRequest: Hashable, Sendable {
     }
 }
 
-/// Reads the one request that comes over a proven connection.
+/// Reads the one request that comes over a proven connection, and the questions before it whether somebody is there.
 public struct StreamRequestReader: Hashable, Sendable {
     private let member: MemberName
     private var reader = MessageReader(bytesMax: StreamRequest.bytesMax)
+    private var answers: [UInt8] = []
 
     /// - Parameter member: who is at the other end.
     public init(from member: MemberName) { self.member = member }
@@ -111,11 +112,22 @@ public struct StreamRequestReader: Hashable, Sendable {
     public mutating func read(_ bytes: some Sequence<UInt8>) -> Outcome {
         reader.append(bytes)
         do throws(WireError) {
-            guard let message = try reader.next() else { return .more }
+            var next = try reader.next()
+            while let message = next, message.bytes == WarmWatch.question {
+                answers += WarmWatch.answer
+                next = try reader.next()
+            }
+            guard let message = next else { return .more }
             guard let request = StreamRequest(message), request.isOf(member) else { return .refused }
             return .request(request, rest: reader.takeRest())
         } catch {
             return .refused
         }
+    }
+
+    /// To the questions that have come; to be sent before anything else.
+    public mutating func takeAnswers() -> [UInt8] {
+        defer { answers = [] }
+        return answers
     }
 }

@@ -27,12 +27,18 @@ public struct WarmPause: Hashable, Sendable {
 /// while, and Postgres sees for itself.
 public struct RelayTrust: Hashable, Sendable {
     static let pause = Duration.seconds(10)
+    /// A stream that ends on the leader's side sooner came to nothing: whatever ended it may be the relay's doing.
+    static let soundAge = Duration.seconds(5)
 
     private var notBefore = Moment.zero
 
     public init() {}
 
     public mutating func streamCameToNothing(_ now: Moment) { notBefore = now + Self.pause }
+    /// - Parameter begin: when the leader accepted it.
+    public mutating func streamEnded(since begin: Moment, _ now: Moment) {
+        if now - begin < Self.soundAge { streamCameToNothing(now) }
+    }
     /// Another leader, or another reign.
     public mutating func forget() { notBefore = .zero }
     public func isGiven(_ now: Moment) -> Bool { now >= notBefore }

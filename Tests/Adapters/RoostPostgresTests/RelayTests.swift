@@ -11,18 +11,21 @@ import Testing
 @testable import RoostPostgres
 
 /// A member of a test and its relay, a process of its own.
-private final class RelayedMember: Sendable {
+final class RelayedMember: Sendable {
     let member: TestMember
     let keeper: RelayKeeper
     private let isOver = Atomic(false)
 
-    init(_ number: Int, _ ground: TestGround, password: String? = nil) throws {
+    /// - Parameter shell: a process between the supervisor and the relay: what ends it leaves the relay and its sockets.
+    init(_ number: Int, _ ground: TestGround, password: String? = nil, shell: [String] = []) throws {
         member = try ground.member(number)
         let become = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", "--"]
         let arguments = RelayKeeper.arguments(member.instance.layout, port: PostgresSettings.portDefault)
         keeper = try RelayKeeper(
-            ground.enterWithProc + become + [ground.program] + arguments,
-            KnownCluster(try Self.view(of: member.name, ground, password: password)), logger: Logger(label: "relay"))
+            ground.enterWithProc + become + shell + [ground.program] + arguments,
+            socket: RelayKeeper.socket(member.instance.layout),
+            KnownCluster(try Self.view(of: member.name, ground, password: password)), logger: Logger(label: "relay")
+        ) { [instance = member.instance] in Task { await instance.endReceiversAtTheRelay() } }
         try OwnThread.start("relay") { self.keeper.run { !self.isOver.load(ordering: .relaxed) } }
     }
 
@@ -31,7 +34,7 @@ private final class RelayedMember: Sendable {
         keeper.wake()
     }
 
-    private static func view(of member: MemberName, _ ground: TestGround, password: String?) throws -> ClusterView {
+    static func view(of member: MemberName, _ ground: TestGround, password: String?) throws -> ClusterView {
         let region = try RegionCode("ams")
         let names = try TestGround.numbers.map { try MemberName("m\($0)") }
         let spec = ClusterSpec(
@@ -90,15 +93,15 @@ private final class RelayedMember: Sendable {
 @Suite(.serialized, .timeLimit(.minutes(10)))
 struct RelayTests {
     /// The first leads in the first epoch, the others are copies of it that follow nobody yet.
-    private static func with(
-        _ label: String, _ numbers: ClosedRange<Int>, password: String? = nil,
+    static func with(
+        _ label: String, _ numbers: ClosedRange<Int>, password: String? = nil, shell: [String] = [],
         _ body: (TestGround, [RelayedMember]) async throws -> Void
     ) async throws {
         try await TestGround.with(label) { ground in
             var members: [RelayedMember] = []
             defer { for member in members { member.end() } }
             for number in numbers {
-                members.append(try RelayedMember(number, ground, password: number == 2 ? password : nil))
+                members.append(try RelayedMember(number, ground, password: number == 2 ? password : nil, shell: shell))
             }
             let (leader, others) = (members[0].member, members.dropFirst().map(\.member))
             try await leader.instance.initialize(ground.secrets, within: .seconds(60))
@@ -110,7 +113,7 @@ struct RelayTests {
         }
     }
 
-    private static func write(_ leader: RelayedMember, _ rows: Int) async throws {
+    static func write(_ leader: RelayedMember, _ rows: Int) async throws {
         _ = try await leader.member.query(
             "INSERT INTO t SELECT g, repeat('x', 100) FROM generate_series(1, \(rows)) g", within: .seconds(30))
     }
@@ -259,7 +262,7 @@ struct RelayTests {
     }
 
     /// Byte for byte, from the beginning of the segment that the timeline begins in, to what both have on disk.
-    private static func expectSameLog(of leader: RelayedMember, _ follower: RelayedMember, timeline: UInt32)
+    static func expectSameLog(of leader: RelayedMember, _ follower: RelayedMember, timeline: UInt32)
         async throws
     {
         let flushed = try #require(

@@ -49,7 +49,7 @@ struct SenderTests {
             now = session.wakeAt ?? now
             return session.receive(.tick, now: now)
         }
-        #expect(session.receive(.loginFailed(code: nil, "no entry"), now: now) == [])
+        #expect(session.receive(.loginFailed(.absent, "no socket"), now: now) == [])
         #expect(wake() == [.login("m2.e7")])
         _ = session.receive(.loggedIn, now: now)
         #expect(session.receive(identity(77, 2), now: now) == [])
@@ -70,7 +70,7 @@ struct SenderTests {
         var turns = 0
         while last.last != .end, turns < 1000 {
             turns += 1
-            last = session.receive(.loginFailed(code: "28000", "no entry"), now: now)
+            last = session.receive(.loginFailed(.said("28000"), "no entry"), now: now)
             if last.isEmpty {
                 now = session.wakeAt ?? now
                 _ = session.receive(.tick, now: now)
@@ -81,6 +81,15 @@ struct SenderTests {
         var silent = SenderSession(request, now: begin)
         _ = silent.receive(.loggedIn, now: begin)
         #expect(silent.receive(.tick, now: begin + SenderSession.patience).last == .end)
+    }
+
+    @Test("A login that does not get better by being tried again is said at once", arguments: ["28P01", "53300", nil])
+    func refusals(code: String?) {
+        var session = SenderSession(request, now: begin)
+        let refusal = code.map { SenderSession.Refusal.said($0) } ?? .other
+        #expect(
+            session.receive(.loginFailed(refusal, "no"), now: begin)
+                == [.toPeer(WireMessage.error(code ?? "08006", "no").bytes), .end])
     }
 
     @Test("Another database, or a leader that went on without this one, is said at once")
@@ -176,6 +185,16 @@ struct GrowthTests {
         var growth = HeldGrowth(from: start, segmentBytes: 4 << 20)
         growth.said(flushed(900)[...])
         growth.sent(log(300, at: 1000).dropLast())
+        growth.said(flushed(1300)[...])
+        #expect(growth.held == nil)
+    }
+
+    @Test("A position that no log can have shows nothing, and ends nothing")
+    func tooFar() {
+        var growth = HeldGrowth(from: start, segmentBytes: 4 << 20)
+        growth.said(flushed(900)[...])
+        growth.sent(log(300, at: 1000)[...])
+        growth.sent(log(300, at: .max)[...])
         growth.said(flushed(1300)[...])
         #expect(growth.held == nil)
     }
