@@ -147,13 +147,17 @@ struct RelayTests {
             try await m2.lead(to: m1, .first, timeline: 1)
             try await m2.member.follow(m1.member, .first)
             try await m2.waitForStream(relayed: true, at: m1, .first)
-            let process = try #require(m2.keeper.process)
-            kill(process, SIGSTOP)
-            let isOther = try await poll(for: .seconds(30)) {
-                m2.keeper.process.map { $0 != process } == true ? true : nil
+            // On the leader's side no standby's stream passes meanwhile.
+            for still in [m2, m1] {
+                let process = try #require(still.keeper.process)
+                kill(process, SIGSTOP)
+                let isOther = try await poll(for: .seconds(30)) {
+                    still.keeper.process.map { $0 != process } == true ? true : nil
+                }
+                #expect(isOther == true, "it was not ended")
+                try await m2.member.waitUntilStreaming()
+                try await m2.waitForStream(relayed: true, at: m1, .first)
             }
-            #expect(isOther == true, "it was not ended")
-            try await m2.member.waitUntilStreaming()
         }
     }
 
