@@ -135,6 +135,7 @@ let package = Package(
         room(.cores, "RoostPaths", uses: ["RoostModel", .deque]),
         room(.cores, "RoostPeers", uses: ["RoostModel"]),
         room(.cores, "RoostRouting", uses: ["RoostModel"]),
+        room(.cores, "RoostRelayWire", uses: ["RoostModel"], settings: dataPath),
         room(.cores, "RoostPostgresWire", uses: ["RoostModel", "RoostRouting"], settings: dataPath),
         room(
             .cores, "RoostEdgeWire", uses: ["RoostModel", "RoostWire", "RoostRouting", "RoostPostgresWire"],
@@ -180,10 +181,13 @@ let package = Package(
             .adapters, "RoostPostgresImage", uses: ["RoostModel", "RoostLinux"],
             resources: [.embedInCode("Guard/roost_guard.c")]),
         room(
+            .adapters, "RoostRelay",
+            uses: ["RoostModel", "RoostRelayWire", "RoostCrypto", "RoostLinux", "CLibPQ"], settings: dataPath),
+        room(
             .adapters, "RoostPostgres",
             uses: [
-                "RoostModel", "RoostRecords", "RoostWire", "RoostFailover", "RoostHistory", "RoostCrypto", "RoostLinux",
-                "CLinux", "CLibCrypto", "CLibPQ", .logging,
+                "RoostModel", "RoostRecords", "RoostWire", "RoostFailover", "RoostHistory", "RoostRelayWire",
+                "RoostCrypto", "RoostLinux", "CLinux", "CLibCrypto", "CLibPQ", .logging,
             ]),
 
         // Services: long-running parts.
@@ -271,8 +275,8 @@ let package = Package(
         program(
             "roost-pg",
             uses: [
-                "RoostPostgres", "RoostHistory", "RoostModel", "RoostLinux", "RoostTelemetry", .argumentParser,
-                .logging,
+                "RoostPostgres", "RoostRelay", "RoostHistory", "RoostModel", "RoostLinux", "RoostTelemetry",
+                .argumentParser, .logging,
             ]),
         program(
             "roost-edge",
@@ -299,6 +303,7 @@ let package = Package(
         tests(.cores, of: "RoostPeers", uses: ["RoostModel"]),
         tests(.cores, of: "RoostRouting", uses: ["RoostModel"]),
         tests(.cores, of: "RoostEdgeWire", uses: ["RoostModel", "RoostWire", "RoostRouting", "RoostPostgresWire"]),
+        tests(.cores, of: "RoostRelayWire", uses: ["RoostModel"]),
         tests(.cores, of: "RoostPostgresWire", uses: ["RoostModel", "RoostRouting"]),
         tests(
             .adapters, of: "RoostClient",
@@ -315,9 +320,10 @@ let package = Package(
         tests(
             .adapters, of: "RoostPostgres",
             uses: [
-                "RoostModel", "RoostWire", "RoostFailover", "RoostCertificates", "RoostPostgresImage", "RoostLinux",
-                .logging,
+                "RoostModel", "RoostWire", "RoostFailover", "RoostRelayWire", "RoostCertificates", "RoostPostgresImage",
+                "RoostLinux", .logging,
             ]),
+        tests(.adapters, of: "RoostRelay", uses: ["RoostModel", "RoostRelayWire", "RoostCrypto", "RoostLinux"]),
         tests(
             .services, of: "RoostEdge",
             uses: [

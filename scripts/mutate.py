@@ -360,8 +360,20 @@ MUTATIONS = [
         "ConfirmingTests/nobodyCountsBeforeTheNextNamesAreWritten"),
     Mutation(
         "what a process shows while it reads is proof", SHELL + "BarrierProof.swift",
-        "rested.contains(process.id) && process.counts == false", "process.counts == false",
+        "rested.contains(process.id) && process.countsNot", "process.countsNot",
         "BarrierProofTests/whatWasShownBeforeItRestedIsNoProof"),
+    # The bytes that a relay hands out from the member's own disk.
+    Mutation(
+        "a log of any earlier timeline stands for the leader's", SHELL + "Operations+Relay.swift",
+        "end.timeline &+ 1 == fork.timeline", "end.timeline < fork.timeline",
+        "UpstreamTests/aLogOfAnotherTimelineProvesNothing"),
+    Mutation(
+        "a log behind the fork stands for the leader's", SHELL + "Operations+Relay.swift",
+        "end.timeline &+ 1 == fork.timeline, end.end <= fork.begin {", "end.timeline &+ 1 == fork.timeline {",
+        "UpstreamTests/whatIsBehindTheForkProvesNothing"),
+    Mutation(
+        "what a stream has brought counts for the next following too", "Sources/Adapters/RoostRelay/RelayDesk.swift",
+        "            grown = nil\n", "", "NearSideTests/following"),
     Mutation(
         "a preparation counts from its proof", CORE + "FailoverMember+Members.swift",
         "            if isOver { return takeBack(rule, now) }\n", "",

@@ -20,6 +20,7 @@ APART = {
     "Sources/Lab": "labs, benches and what they write about themselves are of one version",
     "Sources/Programs": "lines that people and their scripts read",
     "Sources/Cores/RoostHistory": "a history is judged by the version that wrote it",
+    "Sources/Cores/RoostRelayWire/RelayOrders.swift": "a supervisor and its relay are one program, in one machine",
     "Sources/Model/RoostSettings": "a configuration file, which people write; its own tests read it",
     "Sources/Adapters/RoostStore/Etcd": "etcd's own messages",
     "Sources/Adapters/RoostContainers/RuntimeSpec.swift": "the form of the Open Container Initiative, for the runtime",

@@ -15,6 +15,11 @@ struct BarrierProof: Hashable, Sendable {
         var isAtRest: Bool
         /// Its standby's answers count for commits. Nil: it has none yet, and Postgres does not show it.
         var counts: Bool?
+        /// It streams nothing yet, or no more: it reads a configuration with its client's next command, and whether it counts
+        /// comes from what it has read then (PostgresMain, StartReplication).
+        var isAtStart = false
+
+        var countsNot: Bool { counts == false || isAtStart }
     }
 
     /// Those that were there when it was first looked, and have not shown yet that they go by the barrier; nil: nobody has
@@ -27,7 +32,7 @@ struct BarrierProof: Hashable, Sendable {
     mutating func note(_ present: [Process]) {
         let former = doubted ?? present
         doubted = present.filter { process in
-            former.contains { $0.id == process.id } && !(rested.contains(process.id) && process.counts == false)
+            former.contains { $0.id == process.id } && !(rested.contains(process.id) && process.countsNot)
         }
         rested.formUnion(present.filter(\.isAtRest).map(\.id))
     }

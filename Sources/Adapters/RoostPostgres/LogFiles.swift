@@ -27,6 +27,12 @@ struct LogFiles: Sendable {
         try Self.flush(folder, O_RDONLY | O_DIRECTORY)
     }
 
+    /// Nil: there is no such file.
+    static func bytes(of path: String) -> UInt64? {
+        var facts = stat()
+        return stat(path, &facts) == 0 ? UInt64(clamping: facts.st_size) : nil
+    }
+
     private static func flush(_ path: String, _ mode: Int32) throws(SystemError) {
         let file = open(path, mode | O_CLOEXEC)
         guard file >= 0 else {

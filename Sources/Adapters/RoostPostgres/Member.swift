@@ -47,6 +47,7 @@ public final class Member: Sendable {
     private let gate: GateKeeper
     private let lease: LeaseWatch
     private let beats: BeatPost
+    private let relay: RelayKeeper
     private let file: MemberFile
     private let promises: PromiseKeeper
     /// Somebody waits for what the next sample of Postgres says.
@@ -95,9 +96,14 @@ public final class Member: Sendable {
             layout: layout, member: view.member, log: options.postgresLog, logger: logger)
         self.instance = instance
         gate = try GateKeeper(link: link, instance: instance, events: events, logger: logger)
+        relay = try RelayKeeper(
+            RelayKeeper.line(layout, program: try RunningProgram.path(), port: PostgresSettings.portDefault),
+            socket: RelayKeeper.socket(layout), known, logger: logger
+        ) { Task { await instance.endReceiversAtTheRelay() } }
         promises = try PromiseKeeper(link: link, instance: instance, gate: gate, logger: logger)
         operations = Operations(
-            instance: instance, timings: options.timings, logger: logger, known: known, events: events, gate: gate)
+            instance: instance, timings: options.timings, logger: logger, known: known, events: events, gate: gate,
+            relay: relay)
         let mark =
             InitProcess.isParent
             ? try LeaseMark(layout.outside("\(layout.runFolder)/\(InitProcess.markName)")) : nil
@@ -121,6 +127,7 @@ public final class Member: Sendable {
         try OwnThread.start("beats") {
             self.beats.listen(while: { !self.events.isClosed }) { self.events.put(.heard($0, after: $1)) }
         }
+        try OwnThread.start("relay") { self.relay.run { !self.events.isClosed } }
         try gate.start { self.events.isClosed }
         await withTaskGroup(of: Void.self) { group in
             group.addTask { await self.observe() }

@@ -17,6 +17,8 @@ final class Operations: Sendable {
         /// What the leader of this epoch streams to.
         var epoch = Epoch.none
         var follower = FollowerDoubt()
+        /// What `readEnd` has found, as long as nothing was followed since.
+        var end: (end: LSN, timeline: UInt32)?
     }
 
     /// An operation that clients must not see waits this long until they are kept out. It then goes on: with a host that
@@ -29,6 +31,8 @@ final class Operations: Sendable {
     private let events: EventQueue
     private let gate: GateKeeper
     private let clock: OperationClock
+    /// Nil: the member follows straight.
+    let relay: RelayKeeper?
     private let state = Mutex(State())
     /// What a long operation has done so far, in words.
     private let done = Mutex<String?>(nil)
@@ -39,7 +43,7 @@ final class Operations: Sendable {
 
     init(
         instance: PostgresInstance, timings: FailoverTimings, logger: Logger, known: KnownCluster, events: EventQueue,
-        gate: GateKeeper
+        gate: GateKeeper, relay: RelayKeeper? = nil
     ) {
         self.instance = instance
         clock = OperationClock(
@@ -51,6 +55,7 @@ final class Operations: Sendable {
         self.known = known
         self.events = events
         self.gate = gate
+        self.relay = relay
         instance.listen(.init(crashed: { [weak self] in self?.postgresCrashed() }))
     }
 
@@ -60,6 +65,7 @@ final class Operations: Sendable {
     /// Begins at once; the end is told as an event. An operation that still runs is given up first, and never told.
     func start(_ operation: PostgresOperation, _ id: OperationID) {
         trouble.withLock { $0 = nil }
+        if !operation.keepsFollowing { relay?.leadNowhere() }
         let previous = state.withLock { state in
             state.last = id
             state.running = id
@@ -75,6 +81,7 @@ final class Operations: Sendable {
             // What came meanwhile waits for this one to end, and may be the fence: nothing is begun that it would undo.
             guard !Task.isCancelled else { return self.ended(id, .failed("cancelled"), of: operation) }
             let outcome = await self.clock.carryOut(operation) { try await self.perform(operation, within: $0) }
+            self.keepEnd(outcome)
             // A primary's places for senders are for its standbys. A standby keeps the connection: the next fence and
             // the next promotion begin with a question, and a new connection may take a busy computer too long.
             if operation.leavesPrimary { await self.instance.probe.disconnect() }
@@ -90,6 +97,14 @@ final class Operations: Sendable {
             if state.running == id { state.task = task }
         }
     }
+
+    private func keepEnd(_ outcome: OperationOutcome) {
+        state.withLock { state in
+            if case .end(let end, let timeline, _) = outcome { state.end = (end, timeline) } else { state.end = nil }
+        }
+    }
+
+    var lastEnd: (end: LSN, timeline: UInt32)? { state.withLock { $0.end } }
 
     private func giveUp(_ previous: Task<Void, Never>?) async {
         guard let previous else { return }
@@ -205,6 +220,7 @@ final class Operations: Sendable {
             if instance.isLeader { await instance.stop(.fast, within: .seconds(5)) }
             if let fork { try await instance.expect(fork) }
             let source = try upstream(leader, epoch, view)
+            await lead(to: source, fork, view)
             try await configure(.standby(upstream: source))
             return try await provingDamage {
                 // One that refuses follows all the same, and is repaired with its leader, by what it replays.

@@ -109,7 +109,7 @@ extension PostgresInstance {
             """
             SELECT a.pid, a.backend_start, a.backend_type = 'checkpointer', current_setting('is_superuser'),
               coalesce(a.wait_event_type IN ('Activity', 'Client', 'IO') OR a.wait_event = 'CheckpointWriteDelay', false),
-              CASE WHEN r.flush_lsn IS NOT NULL THEN r.sync_priority > 0 END
+              CASE WHEN r.flush_lsn IS NOT NULL THEN r.sync_priority > 0 END, coalesce(r.state = 'startup', false)
             FROM pg_stat_activity a LEFT JOIN pg_stat_replication r USING (pid)
             WHERE a.backend_type = 'walsender' AND right(a.application_name, \(".e\(epoch)".count)) = '.e\(epoch)'
               OR a.backend_type = 'checkpointer'
@@ -121,7 +121,9 @@ extension PostgresInstance {
                 return nil
             }
             let counts = isCheckpointer ? false : row[5].map { $0 == "t" }
-            return BarrierProof.Process(id: "\(pid) \(began)", pid: pid, isAtRest: row[4] == "t", counts: counts)
+            return BarrierProof.Process(
+                id: "\(pid) \(began)", pid: pid, isAtRest: row[4] == "t", counts: counts,
+                isAtStart: row[6] == "t")
         }
     }
 

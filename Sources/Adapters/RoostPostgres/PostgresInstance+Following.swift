@@ -8,6 +8,8 @@ import Synchronization
 extension PostgresInstance {
     /// A receiver that has not ended by then is ended with its whole Postgres.
     static let receiverDeadline = Duration.seconds(1)
+    /// Attempts to see who waits at a relay that is gone.
+    private static let relayEndsMax = 5
 
     /// Makes Postgres follow its leader no more, and proves it. Call ``configure(_:_:)`` with no upstream first.
     ///
@@ -46,13 +48,32 @@ extension PostgresInstance {
 
     /// The receivers there are. A session of a client has another type, whatever it calls itself.
     func receivers() async throws(DatabaseError) -> [pid_t] {
+        try await receivers(amongThose: "true")
+    }
+
+    private func receivers(amongThose condition: String) async throws(DatabaseError) -> [pid_t] {
         let row = try await row(
             """
-            SELECT (SELECT string_agg(pid::text, ' ') FROM pg_stat_activity WHERE backend_type = 'walreceiver'),
-              current_setting('is_superuser')
+            SELECT (SELECT string_agg(pid::text, ' ') FROM pg_stat_activity
+              WHERE backend_type = 'walreceiver' AND \(condition)), current_setting('is_superuser')
             """, count: 2, by: probe, within: Self.receiverDeadline)
         try Self.requireSight(row[1], of: probe)
         return (row[0] ?? "").split(separator: " ").compactMap { pid_t($0) }
+    }
+
+    /// Ends the receivers that are not known to follow straight: one that waits at a relay which neither answers nor dies would
+    /// wait for ever, since neither libpq nor Postgres bounds a login that a receiver waits for. The next one goes another
+    /// way. What comes to nothing is tried again for some seconds: Postgres may be starting.
+    func endReceiversAtTheRelay() async {
+        let straight = "SELECT pid FROM pg_stat_wal_receiver WHERE pid IS NOT NULL AND sender_host NOT LIKE '/%'"
+        for _ in 0..<Self.relayEndsMax {
+            if let others = try? await receivers(amongThose: "pid NOT IN (\(straight))") {
+                let ours = processes.seen()
+                for receiver in others where ours.contains(receiver) { Glibc.kill(receiver, SIGTERM) }
+                return
+            }
+            guard isRunning, (try? await Task.sleep(for: Self.receiverDeadline)) != nil else { return }
+        }
     }
 
     public struct EndOfLog: Hashable, Sendable {

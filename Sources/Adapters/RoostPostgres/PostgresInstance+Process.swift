@@ -167,6 +167,7 @@ extension PostgresInstance {
     private func removeLocks() async throws {
         try layout.remove(layout.data + "/postmaster.pid")
         let folder = layout.outside(layout.runFolder)
-        try await Command("find", [folder, "-name", ".s.PGSQL.*", "-delete"]).run()
+        // Its own: the relay's has the same form, in a folder below.
+        try await Command("find", [folder, "-maxdepth", "1", "-name", ".s.PGSQL.*", "-delete"]).run()
     }
 }

@@ -42,6 +42,8 @@ public struct PostgresLayout: Hashable, Sendable {
     var formerFiles: [String] { [config + "/server.crt", config + "/server.key"] }
     /// The password a standby shows its leader. Removed before anything else when it is to follow no more.
     var passwordFile: String { config + "/follow.pass" }
+    /// Where the relay has its socket: a folder that Postgres's user alone can enter.
+    var relayFolder: String { runFolder + "/relay" }
     public var memberFile: String { volume + "/roost-member.json" }
     /// Room that is kept for Postgres: see ``Ballast``.
     var ballastFile: String { volume + "/roost-ballast" }
@@ -54,10 +56,12 @@ public struct PostgresLayout: Hashable, Sendable {
     public func outside(_ path: String) -> String { root + path }
 
     /// A program of Postgres, run as its user.
-    func program(_ name: String, _ arguments: [String]) -> [String] {
+    func program(_ name: String, _ arguments: [String]) -> [String] { asOwner(["\(binaries)/\(name)"] + arguments) }
+
+    /// Any program, run as Postgres's user.
+    func asOwner(_ line: [String]) -> [String] {
         let enter = enter + (root.isEmpty ? [] : ["chroot", root])
-        let become = ["setpriv", "--reuid=\(user)", "--regid=\(user)", "--init-groups", "--"]
-        return enter + become + ["\(binaries)/\(name)"] + arguments
+        return enter + ["setpriv", "--reuid=\(user)", "--regid=\(user)", "--init-groups", "--"] + line
     }
 
     func command(
@@ -127,7 +131,9 @@ public struct PostgresLayout: Hashable, Sendable {
         try DurableFile.makeFolder(outside(volume))
         try DurableFile.makeFolder(outside(runFolder))
         try DurableFile.makeFolder(outside(config))
+        try DurableFile.makeFolder(outside(relayFolder))
         try give(config, mode: 0o700)
+        try give(relayFolder, mode: 0o700)
         try give(runFolder, mode: 0o700)
     }
 

@@ -1,5 +1,6 @@
 import RoostFailover
 public import RoostModel
+import RoostRelayWire
 
 /// How one Postgres is to run now. Its configuration is a function of this and is written whole each time: nothing
 /// of an earlier role can be left over.
@@ -196,7 +197,7 @@ public struct PostgresSettings: Hashable, Sendable {
         case .standby(let upstream):
             let stream = upstream.map { StreamName(member: member, epoch: $0.epoch) }
             let connection = upstream.map {
-                self.connection(to: $0, layout, application: "\(stream?.description ?? "")")
+                self.connection(to: $0, layout, application: "\(stream?.description ?? "")", byRelay: true)
             }
             lines += [
                 // Should it be promoted by any way but ours, it confirms nothing.
@@ -214,9 +215,15 @@ public struct PostgresSettings: Hashable, Sendable {
     ///
     /// - Parameter application: only a standby that follows may carry its member's name: Postgres would take what a
     ///   copy in progress has received for a confirmation.
-    func connection(to upstream: Upstream, _ layout: PostgresLayout, application: String) -> String {
+    /// - Parameter byRelay: by the member's own relay first. libpq goes on to the next host, the leader, when the relay's socket
+    ///   is not there or nobody listens, and when it says SQLSTATE 57P03 (fe-connect.c, PQconnectPoll).
+    func connection(
+        to upstream: Upstream, _ layout: PostgresLayout, application: String, byRelay: Bool = false
+    ) -> String {
         let seconds = max(Self.replicationSilenceMax.components.seconds, 2)
-        return "host=\(upstream.address) port=\(upstream.port) user=\(Self.replicator)"
+        let hosts = (byRelay ? ["\(layout.relayFolder)"] : []) + ["\(upstream.address)"]
+        let ports = (byRelay ? ["\(RelayOrders.portDefault)"] : []) + ["\(upstream.port)"]
+        return "host=\(hosts.joined(separator: ",")) port=\(ports.joined(separator: ",")) user=\(Self.replicator)"
             + " application_name=\(application) passfile=\(layout.passwordFile)"
             // The mesh encrypts, and its addresses prove who is who: TLS would only cost two round trips.
             + " sslmode=disable gssencmode=disable"
@@ -229,10 +236,12 @@ public struct PostgresSettings: Hashable, Sendable {
         let network = address.map { "\(IPv6Address(high: $0.high & ~0xffff, low: 0))/48" } ?? "::1/128"
         let clients = isOpen ? "scram-sha-256" : "reject"
         // A member that still follows its leader of an earlier epoch must not get the log of a later one through it.
+        // At the local socket it is the relay that comes, for another member's receiver.
         let members = isLeader ? "scram-sha-256" : "reject"
         return """
             # Written by roost-pg.
             local    all,replication  \(Self.supervisor)              peer map=roost
+            local    replication  \(Self.replicator)       \(members)
             local    all          all                    \(clients)
             host     replication  \(Self.replicator)  \(network)  \(members)
             host     postgres     \(Self.replicator)  \(network)  \(members)

@@ -42,5 +42,7 @@ struct RoostPG: AsyncParsableCommand {
         commandName: "roost-pg",
         abstract: "Process 1 of a Postgres cluster's member, and a client to try a cluster with.",
         version: Release.version,
-        subcommands: [RunMemberCommand.self, WriterCommand.self, VerifyCommand.self, HistoryCommand.self])
+        subcommands: [
+            RunMemberCommand.self, RelayCommand.self, WriterCommand.self, VerifyCommand.self, HistoryCommand.self,
+        ])
 }

@@ -80,6 +80,11 @@ public struct ChildProcess: Sendable {
         _ = collect()
     }
 
+    /// Ends it without a wait: ``hasEnded()`` shows when it is gone, which takes as long as the system call that it is in.
+    public func sendKill() {
+        if !hasEnded() { _ = kill(pid, SIGKILL) }
+    }
+
     /// Its exit status; that of a shell when a signal ended it.
     private func collect() -> Int32 {
         var status: Int32 = 0

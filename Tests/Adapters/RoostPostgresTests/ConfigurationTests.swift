@@ -92,7 +92,7 @@ import Testing
     private static let following = [
         "max_slot_wal_keep_size = '0'",
         #"synchronous_standby_names = 'ANY 1 ("nobody.e0")'"#,
-        "primary_conninfo = 'host=fdaa:0:7:1::1 port=5432 user=roost_replicator application_name=m2.e7"
+        "primary_conninfo = 'host=/run/roost-pg/relay,fdaa:0:7:1::1 port=5435,5432 user=roost_replicator application_name=m2.e7"
             + " passfile=/run/roost-pg/config/follow.pass sslmode=disable gssencmode=disable"
             + " connect_timeout=5 keepalives_idle=5 keepalives_interval=1 keepalives_count=3 tcp_user_timeout=5000'",
         "primary_slot_name = 'm2_e7'",

@@ -31,6 +31,26 @@ import Testing
         #expect(proof.isWhole)
     }
 
+    /// One that waits for its client before it streams: a relay's session waits for its slot like that.
+    @Test func whoStreamsNothingReadsBeforeItCounts() {
+        func process(rests: Bool, isAtStart: Bool) -> BarrierProof.Process {
+            .init(id: "1 then", pid: 1, isAtRest: rests, counts: nil, isAtStart: isAtStart)
+        }
+        var proof = BarrierProof()
+        proof.note([process(rests: true, isAtStart: false)])
+        proof.note([process(rests: true, isAtStart: false)])
+        #expect(!proof.isWhole, "it may be about to count")
+        proof.note([process(rests: false, isAtStart: true)])
+        #expect(proof.isWhole)
+        // What is seen of it in one look is not of one moment: it may have begun to stream between.
+        var first = BarrierProof()
+        first.note([process(rests: true, isAtStart: true)])
+        #expect(!first.isWhole)
+        var busy = BarrierProof()
+        for _ in 1...3 { busy.note([process(rests: false, isAtStart: true)]) }
+        #expect(!busy.isWhole, "it was never seen at rest")
+    }
+
     @Test func whoIsGoneOrCameLaterIsNotDoubted() {
         var proof = BarrierProof()
         proof.note([process(1, counts: true)])
