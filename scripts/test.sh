@@ -15,7 +15,7 @@ filter=${1:-}
 lab='^RoostLabTests|^PlanetTests'
 databases='RoostPostgresTests|RoostStoreTests'
 # By the names of their suites, so that both lanes take about as long.
-early='RoostPostgresTests\.[A-L]'
+early='RoostPostgresTests\.([A-N]|Ob)'
 one_host='PlanetTests\.OneHostTests'
 machines='PlanetTests\.MachinesOnPlanetTests'
 pure="^($(ls Tests/Cores Tests/Model | grep Tests$ | paste -sd'|'))"

@@ -19,8 +19,6 @@ final class RelayKeeper: Sendable {
     private static let missedAtStartMax = 10
     /// That were ended and are not gone yet: they wait in the kernel, for a disk that hangs.
     private static let dyingMax = 3
-    /// For one to go, when the member ends.
-    private static let endPatience = Duration.seconds(1)
     private static let pauseFirst = Duration.milliseconds(200)
     private static let pauseMax = Duration.seconds(10)
     /// One that has lived so long did not fail at its start.
@@ -56,6 +54,7 @@ final class RelayKeeper: Sendable {
     private let line: [String]
     private let socket: String
     private let endReceivers: @Sendable () -> Void
+    private let endPatience: Duration
     private let known: KnownCluster
     private let logger: Logger
     private let bell: Bell
@@ -64,13 +63,15 @@ final class RelayKeeper: Sendable {
     /// - Parameters:
     ///   - line: the relay's program and its arguments; see ``line(_:program:port:)``.
     ///   - socket: where it is waited for; see ``socket(_:)``.
+    ///   - endPatience: for one to go, when the member ends.
     ///   - endReceivers: begins to end this member's receivers that wait at a relay; it does not wait.
     init(
-        _ line: [String], socket: String, _ known: KnownCluster, logger: Logger,
+        _ line: [String], socket: String, _ known: KnownCluster, logger: Logger, endPatience: Duration = .seconds(1),
         endReceivers: @escaping @Sendable () -> Void
     ) throws(SystemError) {
         self.line = line
         self.socket = socket
+        self.endPatience = endPatience
         self.endReceivers = endReceivers
         self.known = known
         self.logger = logger
@@ -157,8 +158,8 @@ final class RelayKeeper: Sendable {
             }
         }
         _ = endLast()
-        let end = BootClock.now() + Self.endPatience
-        while BootClock.now() < end, hasDying() { bell.wait(within: Self.endPatience / 50) }
+        let end = BootClock.now() + endPatience
+        while BootClock.now() < end, hasDying() { bell.wait(within: .milliseconds(20)) }
     }
 
     private func hasDying() -> Bool {

@@ -24,7 +24,9 @@ final class RelayedMember: Sendable {
         keeper = try RelayKeeper(
             ground.enterWithProc + become + shell + [ground.program] + arguments,
             socket: RelayKeeper.socket(member.instance.layout),
-            KnownCluster(try Self.view(of: member.name, ground, password: password)), logger: Logger(label: "relay")
+            KnownCluster(try Self.view(of: member.name, ground, password: password)), logger: Logger(label: "relay"),
+            // A busy computer takes its time; what nobody has collected would hide the children of other tests.
+            endPatience: .seconds(60)
         ) { [instance = member.instance] in Task { await instance.endReceiversAtTheRelay() } }
         try OwnThread.start("relay") { self.keeper.run { !self.isOver.load(ordering: .relaxed) } }
     }
