@@ -24,8 +24,8 @@ lab_limit=45m
 # They get what the others leave, so they have the others' time, too.
 pure_limit=90m
 # Optimised, since labs carry real traffic. Tests look inside rooms, so those are built to be looked into.
-# Without what only a debugger or an editor reads, which takes time and room: an index takes two fifths of a module's time.
-build=(-c release --disable-index-store --scratch-path .build/testing -Xswiftc -enable-testing -debug-info-format none)
+# Without what only a debugger reads, which takes time and room.
+build=(-c release --scratch-path .build/testing -Xswiftc -enable-testing -debug-info-format none)
 
 logs=$(mktemp -d /tmp/roost-test.XXXXXX)
 lanes=()
