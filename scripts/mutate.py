@@ -44,6 +44,10 @@ class Mutation(NamedTuple):
 MUTATIONS = [
     # Who leads, and from when on.
     Mutation(
+        "a leader that was gone counts as one that was left too soon", CORE + "Hearing.swift",
+        "if left == beat.member, gap < timings.patience {", "if left == beat.member {",
+        "HearingDialogueTests/aLeaderThatWasGoneIsNoReasonToWait"),
+    Mutation(
         "a promotion asks for no confirmations", CORE + "FailoverMember+Leading.swift",
         ".promote(\n                epoch: rule.epoch, confirmations: quorum.confirmations,",
         ".promote(\n                epoch: rule.epoch, confirmations: 0,",

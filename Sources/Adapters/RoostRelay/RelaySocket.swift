@@ -16,7 +16,8 @@ enum RelaySocket {
         let file = try make()
         var one: Int32 = 1
         setsockopt(file, SOL_SOCKET, SO_REUSEADDR, &one, socklen_t(MemoryLayout<Int32>.size))
-        guard address.withSocketAddress(port: port, { bind(file, $0, $1) }) == 0, Glibc.listen(file, backlog) == 0 else {
+        guard address.withSocketAddress(port: port, { bind(file, $0, $1) }) == 0, Glibc.listen(file, backlog) == 0
+        else {
             let failure = SystemError("listen on", "[\(address)]:\(port)")
             close(file)
             throw failure
