@@ -34,8 +34,8 @@ struct Hearing: Sendable {
     private var turnedAt: Moment?
     /// So many changes of epoch came soon after one another.
     private var turns = 0
-    /// A leader that was left in its silence, and was not heard since.
-    private var left: MemberName?
+    /// Leaders that were left in their silence, and were not heard since.
+    private var left: Set<MemberName> = []
     /// When a leader was last left too soon…
     private var hastyAt: Moment?
     /// …and so many that came soon after one another.
@@ -59,9 +59,9 @@ struct Hearing: Sendable {
         let limit = voice.limit(timings)
         if gap >= limit {
             voice.silence = Voice.Silence(length: gap, endedAt: now)
-            if left == beat.member, gap < timings.patience { leftTooSoon(now, timings) }
+            if left.contains(beat.member), gap < timings.patience { leftTooSoon(now, timings) }
         }
-        if left == beat.member { left = nil }
+        left.remove(beat.member)
         let isSteady = gap < limit && beat.epoch == voice.beat.epoch
         let early = gap < timings.beatInterval ? timings.beatInterval - gap : gap - timings.beatInterval
         // A gap is no jitter: a path that was cut is not a bad one afterwards.
@@ -78,6 +78,8 @@ struct Hearing: Sendable {
     /// This process stood still, and what was said meanwhile it may not have heard: all count from now.
     mutating func stoodStill(until now: Moment) {
         for index in voices.indices { voices[index].heardAt = now }
+        // For how long they were silent nobody knows any more.
+        left = []
     }
 
     /// Another epoch has begun.
@@ -96,10 +98,9 @@ struct Hearing: Sendable {
     /// Who is heard again before anybody would have left it by the store's patience was left for a gap of the path, and not
     /// because it was gone. Where it is silent still, that is seen when it is heard.
     private mutating func judge(_ former: MemberName?, _ now: Moment, _ timings: FailoverTimings) {
-        left = nil
         guard let former, let voice = voice(of: former) else { return }
         guard hears(voice, now, timings) else {
-            left = former
+            left.insert(former)
             return
         }
         guard let silence = voice.silence, now - silence.endedAt < timings.callMax, silence.length < timings.patience

@@ -52,8 +52,7 @@ struct HostAssembly {
             store: store, stateFolder: configuration.stateFolder,
             following: configuration.edge == nil ? [] : ClusterInterest.ofEdges, logger: Logger(label: "roost.planet"),
             lag: lag)
-        let hearing = ClusterHearing(watcher: watcher)
-        let news = LeaderNews()
+        let (hearing, news) = (ClusterHearing(watcher: watcher), LeaderNews())
         let edge = try await makeEdge(watcher: watcher, hearing: hearing, news: news, mesh: mesh, agent: agent)
         await agent.setEdgeStopped(edge?.isStopped ?? false)
         let host = configuration.host

@@ -249,7 +249,7 @@ public struct ClusterPeerRoutes: RouteGroup {
                 try MemberBounds.check(beat)
                 guard case .peer(let host) = call.caller else { throw Refusal(.failed, "only hosts tell who leads") }
                 try news.note(beat, of: name, from: host, in: watcher.read { $0.clusters[name] })
-                return try Answer.json(LeaderToldBody())
+                return try Answer.ok()
             },
         ]
     }

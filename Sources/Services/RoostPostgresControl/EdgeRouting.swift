@@ -59,12 +59,12 @@ public struct EdgeRouting: Service {
                     // Nobody tells that nothing is told.
                     while (try? await Task.sleep(for: ClusterHearing.interval)) != nil {
                         if due.note(hearing.silent()) { reason.yield() }
-                        news.keep(watcher.read { $0.clusters.keys })
+                        if due.note(told: news.beats(isLive: isLive)) { reason.yield() }
                     }
                 }
                 group.addTask {
                     for await _ in news.told {
-                        due.note(told: news.beats)
+                        due.note(told: news.beats(isLive: isLive))
                         reason.yield()
                     }
                 }
@@ -100,7 +100,14 @@ public struct EdgeRouting: Service {
         private let state = Mutex(State(changes: [.all], isMeasured: true))
 
         func note(_ changes: Set<PlanetChange>) { state.withLock { $0.changes.formUnion(changes) } }
-        func note(told: [AppName: Heartbeat]) { state.withLock { $0.told = told } }
+        /// - Returns: whether it is another one than before.
+        @discardableResult func note(told: [AppName: Heartbeat]) -> Bool {
+            state.withLock { state in
+                defer { state.told = told }
+                return state.told != told
+            }
+        }
+
         func noteMeasured() { state.withLock { $0.isMeasured = true } }
 
         /// - Returns: whether others are silent than before.

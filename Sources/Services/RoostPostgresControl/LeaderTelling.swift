@@ -2,6 +2,7 @@ public import Logging
 public import RoostControl
 public import RoostModel
 public import RoostPlanet
+import RoostWire
 public import ServiceLifecycle
 import Synchronization
 
@@ -59,10 +60,14 @@ public final class LeaderTelling: Service, Sendable {
             await withDiscardingTaskGroup { group in
                 let places = Places(Self.atOnceMax)
                 for await wish in wishes.stream {
-                    let (known, edges) = watcher.read { planet in
-                        (planet.clusters[wish.cluster], planet.hosts.values.filter(\.isEdge).map(\.host))
+                    let (known, present, edges) = watcher.read { planet in
+                        (
+                            planet.clusters[wish.cluster], Set(planet.clusters.keys),
+                            planet.hosts.values.filter(\.isEdge).map(\.host)
+                        )
                     }
-                    if known == nil { said.withLock { $0[wish.cluster] = nil } }
+                    said.withLock { said in said = said.filter { present.contains($0.key) } }
+                    news.keep(present)
                     try? news.note(wish.beat, of: wish.cluster, from: host, in: known)
                     for edge in edges where edge != host && places.take() {
                         group.addTask { [self] in
@@ -80,7 +85,7 @@ public final class LeaderTelling: Service, Sendable {
         let path = "\(ClusterInquiry.path)/\(wish.cluster)/leader"
         do throws(Refusal) {
             _ = try await peers.value(
-                LeaderToldBody.self, "PUT", path, body: wish.beat, from: edge, timeout: Self.answerMax)
+                OKBody.self, "PUT", path, body: wish.beat, from: edge, timeout: Self.answerMax)
         } catch {
             // Hosts of a version before know no such question.
             logger.debug(
@@ -106,6 +111,3 @@ public final class LeaderTelling: Service, Sendable {
         func giveBack() { free.withLock { $0 += 1 } }
     }
 }
-
-/// It was heard.
-struct LeaderToldBody: Codable, Sendable {}

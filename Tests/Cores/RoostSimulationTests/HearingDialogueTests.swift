@@ -215,6 +215,41 @@ import Testing
         #expect((talk.call(within: 20) != nil) == heard.isCalled)
     }
 
+    /// It counts for two minutes.
+    @Test func aLeaderThatWasLeftTooSoonIsForgottenAfterAWhile() throws {
+        let talk = try afterFailovers(silence: .milliseconds(1500), heardBefore: true)
+        talk.calm(121)
+        talk.leaderSpeaks = false
+        for _ in 0..<10 { #expect(talk.step() == nil) }
+        talk.leaderSpeaks = true
+        talk.calm()
+        talk.loseLeader()
+        let called = talk.call(within: 10) ?? 0
+        #expect((3...5).contains(called))
+    }
+
+    /// A gap of before has nothing to do with it.
+    @Test func aGapLongBeforeASwitchoverIsNoHaste() throws {
+        let talk = try Talk()
+        talk.calm()
+        talk.leaderSpeaks = false
+        for _ in 0..<10 { #expect(talk.step() == nil) }
+        talk.leaderSpeaks = true
+        talk.calm()
+        talk.dialogue.change {
+            $0.epoch = Epoch(2)
+            $0.history.append(Reign(epoch: Epoch(2), leader: $0.leader, begin: LSN(1000)))
+        }
+        _ = talk.dialogue.watch()
+        _ = talk.dialogue.ended()
+        _ = talk.dialogue.ended(.end(LSN(1000), timeline: 1))
+        _ = talk.dialogue.ended()
+        talk.calm()
+        talk.loseLeader()
+        let called = talk.call(within: 10) ?? 0
+        #expect((3...5).contains(called))
+    }
+
     /// The next leader is missed as soon as the first.
     @Test func aLeaderThatWasGoneIsNoReasonToWait() throws {
         let talk = try afterFailovers(silence: .milliseconds(2500), heardBefore: false)

@@ -1,6 +1,7 @@
 import Foundation
 import Logging
 import RoostLinux
+import RoostMesh
 import RoostModel
 import RoostPlanet
 import RoostPostgresWire
@@ -89,6 +90,7 @@ import Testing
         #expect(try lead(scene.beat(2, epoch: 2, 9)).leader == scene.members[0])
         let next = try lead(scene.beat(2, epoch: 4, 1))
         #expect(next == .init(epoch: Epoch(4), leader: scene.members[1], isOpen: true, isRecruiting: false))
+        #expect(try lead(scene.beat(2, epoch: 5, 1)).leader == scene.members[0], "the store has not had the one before")
         // Members are called to leave it, or left an earlier one for it.
         try scene.change {
             $0.recruitment = Recruitment(epoch: Epoch(4), proposer: $0.members[1], reason: .leaderSilent)
@@ -116,18 +118,30 @@ import Testing
         }
         #expect(code(scene.hosts[0], scene.records) == .failedPrecondition)
         #expect(code(scene.hosts[1], nil) == .notFound)
-        #expect(news.beats.isEmpty)
+        func beats() -> [AppName: Heartbeat] { news.beats(isLive: false) }
+        #expect(beats().isEmpty)
         #expect(code(scene.hosts[1], scene.records) == nil)
-        #expect(news.beats == [scene.cluster: beat])
+        #expect(beats() == [scene.cluster: beat])
+        // One that nobody could have come to stands in nobody's way.
+        do throws(Refusal) {
+            try news.note(
+                scene.beat(3, epoch: 1 << 50, 1), of: scene.cluster, from: scene.hosts[2], in: scene.records)
+            Issue.record("it is believed")
+        } catch { #expect(error.code == .failedPrecondition) }
         // What was on its way for longer changes nothing.
         for (member, epoch) in [(1, 3), (2, 4)] as [(Int, UInt64)] {
             try news.note(
                 scene.beat(member, epoch: epoch, 0, isOpen: false), of: scene.cluster, from: scene.hosts[member - 1],
                 in: scene.records)
         }
-        #expect(news.beats == [scene.cluster: beat])
+        #expect(beats() == [scene.cluster: beat])
+        // A store that answers would have it by then.
+        let later = BootClock.now() + LeaderNews.unborneMax
+        #expect(news.beats(isLive: false, at: later) == [scene.cluster: beat])
+        #expect(news.beats(isLive: true, at: later).isEmpty)
+        try news.note(beat, of: scene.cluster, from: scene.hosts[1], in: scene.records)
         news.keep([AppName]())
-        #expect(news.beats.isEmpty)
+        #expect(beats().isEmpty)
     }
 
     @Test("An edge routes by what it was told, until the store has it") func routes() throws {
@@ -165,8 +179,56 @@ import Testing
         }
     }
 
+    /// What an edge was handed last.
+    private final class Shown: Sendable {
+        let isOpen = Mutex<Bool?>(nil)
+    }
+
+    private struct NoPaths: MeshPaths {
+        func measurements() async -> [PathMeasurement] { [] }
+    }
+
+    @Test("What an edge is told is a route at once") func toldAtOnce() async throws {
+        let world = try await ClusterWorld()
+        defer { world.remove() }
+        var scene = try Scene()
+        try scene.put(scene.beat(1, epoch: 3, 5), at: StoreKeys.clusterHeartbeat(scene.cluster))
+        _ = try await world.store.commit(Transaction(then: try scene.entries()))
+        let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+        let watcher = PlanetWatcher(
+            store: world.store, stateFolder: world.folder, following: ClusterInterest.ofEdges, logger: quiet)
+        let (news, shown) = (LeaderNews(), Shown())
+        let routing = EdgeRouting(
+            watcher: watcher, hearing: ClusterHearing(watcher: watcher), news: news, mesh: NoPaths(),
+            host: scene.hosts[0]
+        ) { [address = scene.address] table, _ in
+            shown.isOpen.withLock { $0 = table.routes[address]?.isOpen }
+        }
+        let work = [Task { try await watcher.run() }, Task { try await routing.run() }]
+        defer { for task in work { task.cancel() } }
+        func delay(until wanted: Bool) async throws -> Duration {
+            let began = BootClock.now()
+            let seen: Bool? = try await poll(for: .seconds(10), every: .milliseconds(2)) {
+                shown.isOpen.withLock { $0 == wanted } ? true : nil
+            }
+            try #require(seen == true)
+            return BootClock.now() - began
+        }
+        _ = try await delay(until: true)
+        var delays: [Duration] = []
+        for sequence in 6...11 as ClosedRange<UInt64> {
+            let beat = scene.beat(1, epoch: 3, sequence, isOpen: sequence % 2 == 1)
+            try news.note(beat, of: scene.cluster, from: scene.hosts[0], in: scene.records)
+            delays.append(try await delay(until: beat.isOpen))
+        }
+        // Whoever waits for looks begins to wait at one, from the second time on.
+        let least = delays.dropFirst().min() ?? ClusterHearing.interval
+        #expect(least < ClusterHearing.interval / 2, "it waits for the next look: \(delays)")
+    }
+
     @Test("All edges are told once of each opening and closing") func edgesAreTold() async throws {
         let world = try await ClusterWorld()
+        defer { world.remove() }
         var scene = try Scene()
         for (index, host) in scene.hosts.enumerated() {
             try scene.put(
@@ -200,7 +262,8 @@ import Testing
         let told: [UInt64]? = try await poll(for: .seconds(10), every: .milliseconds(10)) {
             let heard = ears.heard.withLock(\.self)
             let sequences = heard[scene.hosts[1]]?.map(\.sequence) ?? []
-            return sequences.count >= 2 && news.beats[scene.cluster]?.sequence == 3 ? sequences.sorted() : nil
+            return sequences.count >= 2 && news.beats(isLive: false)[scene.cluster]?.sequence == 3
+                ? sequences.sorted() : nil
         }
         #expect(told == [1, 3])
         // Neither this host, which knows, nor one that is no edge.

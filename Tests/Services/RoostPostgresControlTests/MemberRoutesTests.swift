@@ -276,7 +276,6 @@ import Testing
         var next = mine
         next.sequence = 8
         #expect(try await !leader.renew(next, under: records.ruleRevision))
-        #expect(leader.gates.told.withLock(\.self) == [mine], "edges are told of what the rule says")
         #expect(try await self.records(world).heartbeat == mine)
     }
 
