@@ -280,6 +280,7 @@ extension LeaderNewsTests.Scene {
         guard let records else { return operations }
         if let spec = records.spec { try put(spec, at: StoreKeys.clusterSpec(cluster)) }
         try put(rule, at: StoreKeys.clusterRule(cluster))
+        if let beat = records.heartbeat { try put(beat, at: StoreKeys.clusterHeartbeat(cluster)) }
         for placement in records.placements.values {
             try put(placement, at: StoreKeys.placement(cluster, placement.member))
         }
