@@ -215,19 +215,6 @@ import Testing
         #expect((talk.call(within: 20) != nil) == heard.isCalled)
     }
 
-    /// It counts for two minutes.
-    @Test func aLeaderThatWasLeftTooSoonIsForgottenAfterAWhile() throws {
-        let talk = try afterFailovers(silence: .milliseconds(1500), heardBefore: true)
-        talk.calm(121)
-        talk.leaderSpeaks = false
-        for _ in 0..<10 { #expect(talk.step() == nil) }
-        talk.leaderSpeaks = true
-        talk.calm()
-        talk.loseLeader()
-        let called = talk.call(within: 10) ?? 0
-        #expect((3...5).contains(called))
-    }
-
     /// A gap of before has nothing to do with it.
     @Test func aGapLongBeforeASwitchoverIsNoHaste() throws {
         let talk = try Talk()
