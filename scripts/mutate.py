@@ -142,7 +142,7 @@ MUTATIONS = [
         "LeaderNewsTests/onlyItsHost"),
     Mutation(
         "an edge does not go by what it was told", CONTROL + "EdgeRouting.swift",
-        "due.note(told: news.beats(isLive: isLive))\n                        reason.yield()", "reason.yield()",
+        "for await _ in news.told { reason.yield() }", "for await _ in news.told {}",
         "LeaderNewsTests/toldAtOnce"),
     Mutation(
         "every machine is taken for the member's", CONTROL + "MemberStore.swift",

@@ -59,14 +59,12 @@ public struct EdgeRouting: Service {
                     // Nobody tells that nothing is told.
                     while (try? await Task.sleep(for: ClusterHearing.interval)) != nil {
                         if due.note(hearing.silent()) { reason.yield() }
-                        if due.note(told: news.beats(isLive: isLive)) { reason.yield() }
+                        // Nor that what was told counts no more.
+                        if !news.isEmpty { reason.yield() }
                     }
                 }
                 group.addTask {
-                    for await _ in news.told {
-                        due.note(told: news.beats(isLive: isLive))
-                        reason.yield()
-                    }
+                    for await _ in news.told { reason.yield() }
                 }
                 var book = RouteBook(host: host)
                 var isHanded = false
@@ -76,7 +74,8 @@ public struct EdgeRouting: Service {
                     let measurements = now.isMeasured ? await mesh.measurements() : nil
                     let isLive = self.isLive
                     let isChanged = watcher.read {
-                        book.take(now.changes, measurements, silent: now.silent, told: now.told, from: $0)
+                        book.take(
+                            now.changes, measurements, silent: now.silent, told: news.beats(isLive: isLive), from: $0)
                     }
                     guard isChanged || !isHanded || isLive != wasLive else { continue }
                     isHanded = true
@@ -90,24 +89,15 @@ public struct EdgeRouting: Service {
 
     /// What has come since the table was last looked at.
     private final class Due: Sendable {
-        struct State {
+        private struct State {
             var changes: Set<PlanetChange> = []
             var isMeasured = false
             var silent: [AppName: SilentMembers] = [:]
-            var told: [AppName: Heartbeat] = [:]
         }
 
         private let state = Mutex(State(changes: [.all], isMeasured: true))
 
         func note(_ changes: Set<PlanetChange>) { state.withLock { $0.changes.formUnion(changes) } }
-        /// - Returns: whether it is another one than before.
-        @discardableResult func note(told: [AppName: Heartbeat]) -> Bool {
-            state.withLock { state in
-                defer { state.told = told }
-                return state.told != told
-            }
-        }
-
         func noteMeasured() { state.withLock { $0.isMeasured = true } }
 
         /// - Returns: whether others are silent than before.
@@ -118,10 +108,10 @@ public struct EdgeRouting: Service {
             }
         }
 
-        func take() -> State {
+        func take() -> (changes: Set<PlanetChange>, isMeasured: Bool, silent: [AppName: SilentMembers]) {
             state.withLock { state in
                 defer { (state.changes, state.isMeasured) = ([], false) }
-                return state
+                return (state.changes, state.isMeasured, state.silent)
             }
         }
     }

@@ -23,6 +23,9 @@ public final class LeaderNews: Sendable {
     /// Something was told. For one listener.
     var told: AsyncStream<Void> { wakes.stream }
 
+    /// Nothing that counts was told.
+    var isEmpty: Bool { state.withLock(\.isEmpty) }
+
     /// What was told last of each cluster.
     ///
     /// - Parameter isLive: the store answers, so what was told long ago is there by now.
