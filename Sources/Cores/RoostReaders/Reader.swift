@@ -127,7 +127,8 @@ public struct Reader: Sendable {
         report.upstream = seat.member
         let leader = cluster.leader.map { " of \($0)" } ?? ""
         let words =
-            seat.member == nil ? "waits for a standby\(leader) that confirms, to be fed by it" : gate.obstacle(to: seat.member)
+            seat.member == nil
+            ? "waits for a standby\(leader) that confirms, to be fed by it" : gate.obstacle(to: seat.member)
         report.detail = report.detail ?? words
         return report
     }

@@ -34,7 +34,9 @@ struct ReaderView: Sendable {
 
     /// It streams in the present epoch, and its leader sees it confirm: what it has is the cluster's.
     func feeds(_ member: MemberName) -> Bool {
-        guard let rule = view?.rule, let report = view?.reports.first(where: { $0.member == member }) else { return false }
+        guard let rule = view?.rule, let report = view?.reports.first(where: { $0.member == member }) else {
+            return false
+        }
         // Only a reader that is made wrong asks.
         if member == rule.leader { return true }
         guard report.isStreaming, report.promised == rule.epoch else { return false }
