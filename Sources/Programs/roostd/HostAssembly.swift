@@ -79,7 +79,7 @@ struct HostAssembly {
                 logger: Logger(label: "roost.mesh")),
             warden, hearing,
             MemberSockets(
-                agent: agent, watcher: watcher, store: store, warden: warden, bounds: bounds,
+                agent: agent, watcher: watcher, store: store, warden: warden, bounds: bounds, mesh: mesh,
                 logger: Logger(label: "roost.member")),
             ClusterInterest(agent: agent, watcher: watcher, isEdge: configuration.edge != nil) { duty.isHeld },
             MachineNameRelease(names: names, agent: agent, logger: Logger(label: "roost.names")),
@@ -119,6 +119,7 @@ struct HostAssembly {
         [
             ClusterRoutes(view: view, clusters: clusters, hearing: hearing),
             MembersRoutes(view: view, clusters: clusters),
+            ReaderRoutes(view: view, clusters: clusters),
             ClusterPeerRoutes(view: view, clusters: clusters, hearing: hearing),
         ]
     }
