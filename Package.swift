@@ -303,6 +303,7 @@ let package = Package(
         tests(.cores, of: "RoostHistory", uses: ["RoostModel"]),
         tests(.cores, of: "RoostPaths", uses: ["RoostModel"]),
         tests(.cores, of: "RoostPeers", uses: ["RoostModel"]),
+        tests(.cores, of: "RoostReaders", uses: ["RoostFailover", "RoostModel"]),
         tests(.cores, of: "RoostRouting", uses: ["RoostModel"]),
         tests(.cores, of: "RoostEdgeWire", uses: ["RoostModel", "RoostWire", "RoostRouting", "RoostPostgresWire"]),
         tests(.cores, of: "RoostRelayWire", uses: ["RoostModel"]),
