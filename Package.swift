@@ -130,6 +130,7 @@ let package = Package(
         room(.cores, "RoostPlacement", uses: ["RoostModel"]),
         room(.cores, "RoostPlans", uses: ["RoostModel", "RoostPlacement"]),
         room(.cores, "RoostFailover", uses: ["RoostModel"], settings: dataPath),
+        room(.cores, "RoostReaders", uses: ["RoostModel", "RoostFailover"]),
         room(.cores, "RoostMachineLife", uses: ["RoostModel"], settings: dataPath),
         room(.cores, "RoostHistory", uses: ["RoostModel"], settings: dataPath),
         room(.cores, "RoostPaths", uses: ["RoostModel", .deque]),
@@ -186,7 +187,8 @@ let package = Package(
         room(
             .adapters, "RoostPostgres",
             uses: [
-                "RoostModel", "RoostRecords", "RoostWire", "RoostFailover", "RoostHistory", "RoostRelayWire",
+                "RoostModel", "RoostRecords", "RoostWire", "RoostFailover", "RoostReaders", "RoostHistory",
+                "RoostRelayWire",
                 "RoostCrypto", "RoostLinux", "CLinux", "CLibCrypto", "CLibPQ", .logging,
             ]),
 
@@ -301,6 +303,7 @@ let package = Package(
         tests(.cores, of: "RoostHistory", uses: ["RoostModel"]),
         tests(.cores, of: "RoostPaths", uses: ["RoostModel"]),
         tests(.cores, of: "RoostPeers", uses: ["RoostModel"]),
+        tests(.cores, of: "RoostReaders", uses: ["RoostFailover", "RoostModel"]),
         tests(.cores, of: "RoostRouting", uses: ["RoostModel"]),
         tests(.cores, of: "RoostEdgeWire", uses: ["RoostModel", "RoostWire", "RoostRouting", "RoostPostgresWire"]),
         tests(.cores, of: "RoostRelayWire", uses: ["RoostModel"]),

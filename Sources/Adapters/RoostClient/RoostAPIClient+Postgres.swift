@@ -91,6 +91,23 @@ extension RoostAPIClient {
         try await send(.put, "/v1/postgres/\(name)/scale", body: ScaleBody(regions: regions))
     }
 
+    /// Says how many readers there are in each of these regions.
+    public func scaleReaders(_ name: AppName, to regions: [String: Int]) async throws(APIError) -> ReadersAnswer {
+        try await send(.put, "/v1/postgres/\(name)/readers", body: ScaleBody(regions: regions))
+    }
+
+    /// Has a reader go, with all that is on its volume.
+    public func removeReader(_ reader: MemberName, from name: AppName) async throws(APIError) -> ReadersAnswer {
+        try await send(.delete, "/v1/postgres/\(name)/readers/\(reader)")
+    }
+
+    /// Has another reader come for this one, which goes.
+    public func replaceReader(
+        _ reader: MemberName, of name: AppName, _ place: AddMemberBody
+    ) async throws(APIError) -> ReadersAnswer {
+        try await send(.post, "/v1/postgres/\(name)/readers/\(reader)/replace", body: place)
+    }
+
     /// Takes back what is left of a change of members.
     ///
     /// - Returns: whether one was under way; nil from a host that does not say.

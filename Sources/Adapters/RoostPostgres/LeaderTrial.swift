@@ -48,17 +48,20 @@ struct LeaderTrial: Sendable {
     private let leader: MemberName
     private let slot: String
     private let begun: TimelineFork?
+    private let isReader: Bool
 
     /// - Parameters:
     ///   - parameters: libpq's, of a connection that may replicate.
     ///   - slot: only the leader of the epoch in its name has it.
     ///   - begun: the timeline that the leader's own reign began, as the rule has it; nil when nobody knows.
+    ///   - isReader: it is a reader that asks, of the standby that feeds it.
     init(
-        _ leader: MemberName, slot: String, begun: TimelineFork?, parameters: [(String, String)]
+        _ leader: MemberName, slot: String, begun: TimelineFork?, isReader: Bool = false, parameters: [(String, String)]
     ) throws(SystemError) {
         self.leader = leader
         self.slot = slot
         self.begun = begun
+        self.isReader = isReader
         database = try Database(
             leader.text, parameters: parameters + [("replication", "true")], connectDeadline: Self.questionDeadline)
     }
@@ -72,7 +75,11 @@ struct LeaderTrial: Sendable {
                     "has the data of database system \(position.system), and \(leader) has that of \(system): it is kept"
                 )
             }
-            if let verdict = try await comparison(of: position, with: timeline, flushed) { return verdict }
+            if let verdict = try await comparison(of: position, with: timeline, flushed) {
+                // A standby that is behind gets there.
+                if isReader, case .leaderLostLog(let why) = verdict { return .unclear(why) }
+                return verdict
+            }
             return try await tryLog(from: position, of: timeline)
         } catch {
             return .unclear("\(error)")
@@ -84,8 +91,10 @@ struct LeaderTrial: Sendable {
         let found = try await ask("READ_REPLICATION_SLOT \"\(slot)\"")
         // A row of nothing when there is no such slot (PostgreSQL manual, 53.4).
         guard found.first?.first == "physical" else { return "it has no slot \(slot)" }
+        let isStandby = try await ask("SHOW in_hot_standby").first?.first == "on"
+        if isReader { return isStandby ? nil : "it is no standby" }
         // A leader that stepped down may have the slot still.
-        return try await ask("SHOW in_hot_standby").first?.first == "off" ? nil : "it does not lead"
+        return isStandby ? "it does not lead" : nil
     }
 
     private func identify() async throws(DatabaseError) -> (system: String, timeline: UInt32, flushed: LSN) {
@@ -181,7 +190,7 @@ extension PostgresInstance {
     /// Asks the leader whether this standby, which runs and has no stream, could ever follow it.
     func trial(
         of upstream: PostgresSettings.Upstream, _ rule: ClusterRule?, _ settings: PostgresSettings,
-        _ secrets: MemberSecrets
+        _ secrets: MemberSecrets, isReader: Bool = false
     ) async -> LeaderTrial.Verdict {
         do {
             let (system, timeline) = try await identify()
@@ -189,7 +198,7 @@ extension PostgresInstance {
             guard recovery.isInRecovery else { return .unclear("Postgres is a primary") }
             let slot = StreamName(member: member, epoch: upstream.epoch).slot
             let trial = try LeaderTrial(
-                upstream.leader, slot: slot, begun: rule?.begun(in: upstream.epoch),
+                upstream.leader, slot: slot, begun: rule?.begun(in: upstream.epoch), isReader: isReader,
                 parameters: settings.trialParameters(upstream, secrets))
             return await trial.ask(
                 for: LeaderTrial.Position(

@@ -57,6 +57,8 @@ public final class Member: Sendable {
     private let hasRead = Atomic(false)
     private let hasOffered = Atomic(false)
     private let trial: VolumeTrial
+    /// For as long as this process lives: no name is a reader's and a member's.
+    private let isReader: Bool
 
     /// Waits for the host to say what this member is a member of, and makes ready to take part.
     ///
@@ -90,6 +92,7 @@ public final class Member: Sendable {
         trial = VolumeWatch(layout: layout).trial()
         file = MemberFile(layout.outside(layout.memberFile))
         known = KnownCluster(view)
+        isReader = view.isReader
         events = try EventQueue()
         beats = BeatPost(known, logger: logger)
         let instance = try PostgresInstance(
@@ -103,7 +106,7 @@ public final class Member: Sendable {
         promises = try PromiseKeeper(link: link, instance: instance, gate: gate, logger: logger)
         operations = Operations(
             instance: instance, timings: options.timings, logger: logger, known: known, events: events, gate: gate,
-            relay: relay)
+            relay: view.isReader ? nil : relay)
         let mark =
             InitProcess.isParent
             ? try LeaseMark(layout.outside("\(layout.runFolder)/\(InitProcess.markName)")) : nil
@@ -117,17 +120,14 @@ public final class Member: Sendable {
     public func run() async throws {
         let name = known.view.member
         let state = try file.read() ?? DurableState()
-        logger.info("taking part", metadata: ["state": "\(state)"])
+        logger.info(isReader ? "reading along" : "taking part", metadata: ["state": "\(state)"])
         let (over, finish) = AsyncStream<Void>.makeStream()
         try OwnThread.start("core") {
             self.decide(name, state)
             finish.finish()
         }
         try OwnThread.start("watch") { self.watch() }
-        try OwnThread.start("beats") {
-            self.beats.listen(while: { !self.events.isClosed }) { self.events.put(.heard($0, after: $1)) }
-        }
-        try OwnThread.start("relay") { self.relay.run { !self.events.isClosed } }
+        if !isReader { try hearOthers() }
         try gate.start { self.events.isClosed }
         await withTaskGroup(of: Void.self) { group in
             group.addTask { await self.observe() }
@@ -138,6 +138,14 @@ public final class Member: Sendable {
             for await _ in over {}
             group.cancelAll()
         }
+    }
+
+    /// What members say to each other is none of a reader's.
+    private func hearOthers() throws(SystemError) {
+        try OwnThread.start("beats") {
+            self.beats.listen(while: { !self.events.isClosed }) { self.events.put(.heard($0, after: $1)) }
+        }
+        try OwnThread.start("relay") { self.relay.run { !self.events.isClosed } }
     }
 
     /// The machine is asked to stop: the core hands over or stops Postgres, and ``run()`` returns.
@@ -151,7 +159,7 @@ public final class Member: Sendable {
     /// Runs on a thread of its own, until the core says that it has done.
     private func decide(_ name: MemberName, _ state: DurableState) {
         settle(name, state)
-        var core = FailoverMember(name: name, state: state, timings: timings, now: BootClock.now())
+        var core = Decider(name, state, isReader: isReader, timings: timings, now: BootClock.now())
         var steps = FailoverSteps(of: name)
         var last = core.status
         var kept = state.promised
@@ -160,8 +168,9 @@ public final class Member: Sendable {
             if waiting.isEmpty || BootClock.now() >= core.wakeAt { waiting.append(.tick) }
             for event in waiting {
                 let now = BootClock.now()
-                core.lacksRoomToStart = lacksRoomToStart
+                core.note(lacksRoomToStart: lacksRoomToStart, known.view)
                 let actions = core.receive(event, now: now)
+                if isReader { operations.sit(at: core.upstream) }
                 // What is to run as a primary is watched before it is started.
                 if let until = core.status.leaseUntil { lease.set(until) }
                 for action in actions {

@@ -8,7 +8,7 @@ import Synchronization
 /// Carries the core's Postgres operations out, one at a time, and keeps the account of which is running: what is
 /// observed, and a crash, only mean something between two of them.
 final class Operations: Sendable {
-    private struct State {
+    struct State {
         var last = OperationID.none
         var running: OperationID?
         var task: Task<Void, Never>?
@@ -19,6 +19,11 @@ final class Operations: Sendable {
         var follower = FollowerDoubt()
         /// What `readEnd` has found, as long as nothing was followed since.
         var end: (end: LSN, timeline: UInt32)?
+        /// Postgres follows, in this epoch, and nothing has been done to it since.
+        var follows: Epoch?
+        /// Of a reader: whom it is to follow, and whom its Postgres was led to.
+        var seat: MemberName?
+        var led: MemberName?
     }
 
     /// An operation that clients must not see waits this long until they are kept out. It then goes on: with a host that
@@ -26,14 +31,14 @@ final class Operations: Sendable {
     private static let gatePatience = Duration.milliseconds(300)
 
     let instance: PostgresInstance
-    private let logger: Logger
-    private let known: KnownCluster
+    let logger: Logger
+    let known: KnownCluster
     private let events: EventQueue
     private let gate: GateKeeper
     private let clock: OperationClock
     /// Nil: the member follows straight.
     let relay: RelayKeeper?
-    private let state = Mutex(State())
+    let state = Mutex(State())
     /// What a long operation has done so far, in words.
     private let done = Mutex<String?>(nil)
     /// What keeps standbys from following this leader, or this standby from following its own, in words.
@@ -71,6 +76,7 @@ final class Operations: Sendable {
             state.running = id
             state.crashTold = false
             state.follower = FollowerDoubt()
+            if !operation.keepsFollowing { state.follows = nil }
             return state.task
         }
         // The top of a service: the runner of operations, of which the account above holds the only one.
@@ -106,7 +112,7 @@ final class Operations: Sendable {
 
     var lastEnd: (end: LSN, timeline: UInt32)? { state.withLock { $0.end } }
 
-    private func giveUp(_ previous: Task<Void, Never>?) async {
+    func giveUp(_ previous: Task<Void, Never>?) async {
         guard let previous else { return }
         previous.cancel()
         await previous.value
@@ -169,7 +175,7 @@ final class Operations: Sendable {
         var verdict = LeaderTrial.Verdict.unclear("the member's settings cannot be read")
         if let settings = try? settings(.standby(upstream: upstream)) {
             let view = known.view
-            verdict = await instance.trial(of: upstream, view.rule, settings, view.secrets)
+            verdict = await instance.trial(of: upstream, view.rule, settings, view.secrets, isReader: view.isReader)
         }
         let isCurrent = state.withLock { state in
             guard state.last == last, state.running == nil else { return false }
@@ -213,19 +219,21 @@ final class Operations: Sendable {
                 try await self.configure(.standby(upstream: nil))
                 return .done
             }
-        case .sever: try await sever()
+        case .sever:
+            try await sever()
+            dismissReaders()
         case .readEnd:
             return try await provingDamage { try await self.readEnd(within: limit) }
         case .follow(let leader, let epoch, let fork):
             if instance.isLeader { await instance.stop(.fast, within: .seconds(5)) }
             if let fork { try await instance.expect(fork) }
-            let source = try upstream(leader, epoch, view)
-            await lead(to: source, fork, view)
+            let source = try upstreamToFollow(leader, epoch, view)
+            if let source { await lead(to: source, fork, view) }
             try await configure(.standby(upstream: source))
             return try await provingDamage {
                 // One that refuses follows all the same, and is repaired with its leader, by what it replays.
                 if case .refusesLogin(let why) = try await self.received(within: limit) { self.complain(why) }
-                self.state.withLock { $0.follower.upstream = source }
+                self.state.withLock { ($0.follower.upstream, $0.follows, $0.led) = (source, epoch, source?.leader) }
                 await self.forgetReign()
                 return .done
             }
@@ -356,7 +364,7 @@ final class Operations: Sendable {
                 try await instance.tendSlots()
                 trouble.withLock { $0 = nil }
             } else {
-                try await instance.dropSlots(among: members)
+                try await tendReaders()
             }
             refusal.withLock { $0 = nil }
         } catch {
@@ -459,33 +467,5 @@ final class Operations: Sendable {
         try await instance.flushLog()
         _ = try await received(within: limit)
         return .end(found.end, timeline: found.timeline, forks: try instance.forks(of: found.timeline))
-    }
-
-    // MARK: - What the store knows
-
-    /// Of the cluster.
-    private var members: [MemberName] { known.view.spec.members.map(\.name) }
-
-    private func configure(_ role: PostgresSettings.Role) async throws {
-        try await instance.configure(try settings(role), known.view.secrets)
-    }
-
-    private func settings(_ role: PostgresSettings.Role) throws -> PostgresSettings {
-        let view = known.view
-        return PostgresSettings(
-            member: view.member,
-            address: view.placements.first { $0.member == view.member }?.address,
-            memory: .mebibytes(view.spec.guest.memoryMebibytes), volumeSize: try instance.layout.space().size,
-            role: role, isOpen: false)
-    }
-
-    private func upstream(_ leader: MemberName, _ epoch: Epoch, _ view: ClusterView) throws
-        -> PostgresSettings.Upstream
-    {
-        guard let placement = view.placements.first(where: { $0.member == leader }) else {
-            throw PostgresError("reach \(leader)", "the store has no placement of it")
-        }
-        return PostgresSettings.Upstream(
-            leader: leader, address: placement.address, port: PostgresSettings.portDefault, epoch: epoch)
     }
 }

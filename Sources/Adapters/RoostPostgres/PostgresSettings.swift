@@ -20,6 +20,8 @@ public struct PostgresSettings: Hashable, Sendable {
     public var temporaryMax: ByteCount?
     /// Of a leader: nothing is confirmed by anybody, and nobody is counted, while those who confirm change.
     var isHeldBack = false
+    /// Of a standby: the readers that it feeds, by their addresses. One that follows nobody feeds nobody.
+    var readers: [IPv6Address] = []
 
     public enum Role: Hashable, Sendable {
         /// `ANY confirmations` of the streams of `epoch` must have a commit on disk before it is confirmed.
@@ -93,6 +95,13 @@ public struct PostgresSettings: Hashable, Sendable {
         switch role {
         case .leader: true
         case .standby: false
+        }
+    }
+
+    private var isFollowing: Bool {
+        switch role {
+        case .standby(.some): true
+        case .leader, .standby(nil): false
         }
     }
 
@@ -238,12 +247,18 @@ public struct PostgresSettings: Hashable, Sendable {
         // A member that still follows its leader of an earlier epoch must not get the log of a later one through it.
         // At the local socket it is the relay that comes, for another member's receiver.
         let members = isLeader ? "scram-sha-256" : "reject"
+        // Readers come as members do, each from its own address; what each gets has its slot as its fence (ReaderSlots).
+        let fed = (isFollowing ? readers : []).map { reader in
+            ["replication", "postgres"].map {
+                "host     \($0)  \(Self.replicator)  \(reader)/128  scram-sha-256\n"
+            }.joined()
+        }.joined()
         return """
             # Written by roost-pg.
             local    all,replication  \(Self.supervisor)              peer map=roost
             local    replication  \(Self.replicator)       \(members)
             local    all          all                    \(clients)
-            host     replication  \(Self.replicator)  \(network)  \(members)
+            \(fed)host     replication  \(Self.replicator)  \(network)  \(members)
             host     postgres     \(Self.replicator)  \(network)  \(members)
             host     all          \(Self.replicator)  all  reject
             host     all          \(Self.supervisor)  all  reject

@@ -66,12 +66,17 @@ public enum ClusterPlan {
         var plan = Plan<Step>()
         var hosts = world.hosts
         var occupied = Set(world.placements.values.map(\.host))
-        for member in world.spec.members where !world.departed.contains(member.name) {
+        // A reader keeps no member from a host that it shares with nobody else.
+        var occupiedByMembers = world.spec.hostsOfMembers(world.placements)
+        for member in world.spec.everybody where !world.departed.contains(member.name) {
+            let isReader = world.spec.isReader(member.name)
             if let placement = world.placements[member.name] {
                 if !world.made.contains(member.name) { plan.steps.append(.make(placement)) }
                 continue
             }
-            let request = PlacementRequest(for: member, of: world.spec, occupied: occupied)
+            var request = PlacementRequest(
+                for: member, of: world.spec, occupied: isReader ? occupied : occupiedByMembers)
+            if isReader { request.isApart = false }
             let fit = member.host.map { host in hosts.filter { $0.name == host } } ?? hosts
             let decision = Placement.decide(request, over: fit)
             guard let chosen = decision.candidates.first else {
@@ -83,10 +88,11 @@ public enum ClusterPlan {
             }
             plan.steps.append(.place(member.name, on: chosen))
             occupied.insert(chosen)
+            if !isReader { occupiedByMembers.insert(chosen) }
             hosts = hosts.map { $0.name == chosen ? $0.promising(request) : $0 }
         }
         plan.steps += world.spec.members.map(\.name).filter(world.departed.contains).map { .retire($0) }
-        let wanted = Set(world.spec.members.map(\.name))
+        let wanted = Set(world.spec.everybody.map(\.name))
         let left = world.placements.values.filter { !wanted.contains($0.member) }
         plan.steps += left.sorted { $0.member < $1.member }.map { .remove($0) }
         return plan
@@ -97,6 +103,13 @@ public enum ClusterPlan {
     private static func takeApart(_ world: World) -> Plan<Step> {
         let placements = world.placements.values.sorted { $0.member < $1.member }
         return Plan(steps: placements.isEmpty ? [.forget] : placements.map { .remove($0) })
+    }
+}
+
+extension ClusterSpec {
+    /// Without those that have readers alone.
+    public func hostsOfMembers(_ placements: [MemberName: MemberPlacement]) -> Set<HostName> {
+        Set(placements.values.filter { !isReader($0.member) }.map(\.host))
     }
 }
 

@@ -196,7 +196,7 @@ public enum Replacement {
 
     /// Not beside another member: two that are lost together are worth less than one and a lost one.
     private static func request(in region: RegionCode, _ world: World) -> PlacementRequest {
-        let occupied = Set(world.placements.values.map(\.host))
+        let occupied = world.spec.hostsOfMembers(world.placements)
         // Whose name it gets is of no account here.
         let comer = ClusterSpec.MemberSpec(name: world.rule.leader, region: region, isApart: true)
         return PlacementRequest(for: comer, of: world.spec, occupied: occupied)

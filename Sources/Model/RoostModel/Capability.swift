@@ -8,10 +8,12 @@ public enum Capability: OpenEnum {
     case secretsApart
     /// As an edge lets in clients of a cluster from the networks of its list only.
     case clientLists
+    /// Makes the readers of a cluster, and lets clients in to them.
+    case readers
     /// Of a newer version.
     case unknown(String)
 
-    public static let known: [Self] = [.smallRecords, .secretsApart, .clientLists]
+    public static let known: [Self] = [.smallRecords, .secretsApart, .clientLists, .readers]
 
     /// Those of a host's edge, a program of its own that may be older or newer than the host's: a host says them when the
     /// edge that serves has said them.
@@ -22,6 +24,7 @@ public enum Capability: OpenEnum {
         case .smallRecords: "small-records"
         case .secretsApart: "secrets-apart"
         case .clientLists: "client-lists"
+        case .readers: "readers"
         case .unknown(let word): word
         }
     }

@@ -419,6 +419,8 @@ public struct MemberReport: Hashable, Sendable, Codable {
     /// When the last commit was made that it has replayed, by the clock of the leader that made it, in milliseconds. Nil of a
     /// leader, and when it is not known.
     public var committedAt: Int64?
+    /// Of a reader: the standby that it follows, or is to. Nil: it knows of none that could feed it, and of a member.
+    public var upstream: MemberName?
 
     /// A member that lives reports at least this often.
     public static let tick = Duration.seconds(3)
@@ -429,7 +431,7 @@ public struct MemberReport: Hashable, Sendable, Codable {
         replayed: LSN, isStreaming: Bool, lagBytes: UInt64, lagMilliseconds: Int64, detail: String? = nil,
         chain: [Reign]? = nil, cannotLead: Bool? = nil, asksToReplace: Bool? = nil, sequence: UInt64? = nil,
         skills: [MemberSkill]? = nil, knowledge: MemberKnowledge? = nil, keptSince: Epoch? = nil,
-        data: MemberData? = nil, committedAt: Int64? = nil
+        data: MemberData? = nil, committedAt: Int64? = nil, upstream: MemberName? = nil
     ) {
         self.member = member
         self.role = role
@@ -451,10 +453,12 @@ public struct MemberReport: Hashable, Sendable, Codable {
         self.keptSince = keptSince
         self.data = data
         self.committedAt = committedAt
+        self.upstream = upstream
     }
 
     enum CodingKeys: String, CodingKey {
         case member, role, state, promised, position, chain, timeline, replayed, sequence, skills, knowledge, data
+        case upstream
         case isStreaming = "is_streaming"
         case lagBytes = "lag_bytes"
         case lagMilliseconds = "lag_ms"
@@ -463,5 +467,16 @@ public struct MemberReport: Hashable, Sendable, Codable {
         case keptSince = "kept_since"
         case committedAt = "committed_at"
         case asksToReplace = "asks_to_replace"
+    }
+}
+
+extension MemberReport {
+    /// Of a reader: without all that decides anything where a member says it.
+    public var withoutVoice: Self {
+        var report = self
+        report.role = .standby
+        (report.position, report.chain, report.knowledge, report.keptSince) = (nil, nil, nil, nil)
+        (report.cannotLead, report.asksToReplace, report.skills) = (nil, nil, nil)
+        return report
     }
 }

@@ -117,6 +117,8 @@ public struct ClusterSpec: Hashable, Sendable, Codable {
     public var ledAway: LedAway?
     /// Replacements of lost members that nobody has asked for. Nil: there were none since somebody last changed its members.
     public var attempts: ReplacementAttempts?
+    /// Those that only read, in the order in which they came. They are no members: no rule ever names one. Nil: none.
+    public var readers: [MemberSpec]?
     /// In ``allowedClients``.
     public static let allowedClientsMax = 64
 
@@ -183,8 +185,22 @@ public struct ClusterSpec: Hashable, Sendable, Codable {
         case replaceAfter = "replace_after"
         case survive, home
         case ledAway = "led_away"
-        case attempts
+        case attempts, readers
     }
+}
+
+extension ClusterSpec {
+    /// At a time.
+    public static let readersMax = 32
+    /// That one standby feeds. A Postgres has 16 places for whoever replicates, and a standby needs five of them for its
+    /// supervisor and some for copies (decisions/0028).
+    public static let readersEachMax = 8
+
+    /// It reads only.
+    public func isReader(_ name: MemberName) -> Bool { readers?.contains { $0.name == name } == true }
+
+    /// All that have a machine and a volume.
+    public var everybody: [MemberSpec] { members + (readers ?? []) }
 }
 
 /// That somebody wanted the cluster to be led from elsewhere than its home.

@@ -88,6 +88,7 @@ public enum RecordBounds {
     public static func check(_ record: ClusterSpec, of cluster: AppName) throws(Violation) {
         try require(record.name == cluster, "it says it is cluster \(record.name)")
         try require(record.members.count <= membersMax, "it has more than \(membersMax) members")
+        try require(record.readers?.count ?? 0 <= membersMax, "it has more than \(membersMax) readers")
         try require((.zero...diskMax).contains(record.volumeSize), "its volumes are not 0 to \(diskMax)")
         try require((record.lastNumber ?? 0) <= numberMax, "its members are numbered beyond \(numberMax)")
         if let attempts = record.attempts {

@@ -21,6 +21,8 @@ public struct CreateClusterRequest: Sendable, Codable {
     public var image: String?
     /// As ``ReplacementTerm`` reads it. Nil: ``ReplacementTerm/standard``.
     public var replaceAfter: String?
+    /// How many readers each of these regions is to have. Nil: the cluster has none.
+    public var readerRegions: [String: Int]?
 
     /// What is left out the host decides.
     public init(
@@ -56,6 +58,7 @@ public struct CreateClusterRequest: Sendable, Codable {
     enum CodingKeys: String, CodingKey {
         case name, region, survive, home, guest, image
         case replicaRegions = "replica_regions"
+        case readerRegions = "reader_regions"
         case volumeSizeGigabytes = "volume_size_gb"
         case replaceAfter = "replace_after"
     }

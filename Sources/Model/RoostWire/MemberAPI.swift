@@ -39,12 +39,15 @@ public struct ClusterView: Hashable, Sendable, Codable {
     /// The host takes ``LeaseWord``: it ends no leader whose lease other members have renewed. Nil: a host of before there was
     /// that, which goes by the store alone.
     public var takesLeaseWord: Bool?
+    /// Regions by their distance from the host's, the nearest first, as far as it measures them. Nil where it measures none, and
+    /// from a host of before there were readers.
+    public var nearRegions: [RegionCode]?
 
     /// Nothing is checked: the host puts together what the store has.
     public init(
         member: MemberName, revision: Int64, spec: ClusterSpec, rule: ClusterRule?, ruleRevision: Int64,
         heartbeat: Heartbeat?, placements: [MemberPlacement], reports: [MemberReport], secrets: MemberSecrets,
-        takesLeaseWord: Bool? = nil
+        takesLeaseWord: Bool? = nil, nearRegions: [RegionCode]? = nil
     ) {
         self.member = member
         self.revision = revision
@@ -56,12 +59,14 @@ public struct ClusterView: Hashable, Sendable, Codable {
         self.reports = reports
         self.secrets = secrets
         self.takesLeaseWord = takesLeaseWord
+        self.nearRegions = nearRegions
     }
 
     enum CodingKeys: String, CodingKey {
         case member, revision, spec, rule, heartbeat, placements, reports, secrets
         case ruleRevision = "rule_revision"
         case takesLeaseWord = "takes_lease_word"
+        case nearRegions = "near_regions"
     }
 }
 

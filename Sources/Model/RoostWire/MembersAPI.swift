@@ -101,3 +101,61 @@ public struct ChangeState: Sendable, Codable, Hashable {
         refusal = change.refusal
     }
 }
+
+/// The answer to whoever asks for readers: ``ClusterBody/readers`` says how far they are.
+public struct ReadersAnswer: Sendable, Codable {
+    /// Always true: what is refused is an ``ErrorBody``.
+    public var ok = true
+    /// All that the cluster is to have from now on.
+    public var readers: [MemberName]
+
+    /// It is written.
+    public init(readers: [MemberName]) { self.readers = readers }
+}
+
+/// One that only reads.
+public struct ReaderBody: Sendable, Codable, Hashable {
+    /// `<cluster>-<number>`: no member has, had or gets the same.
+    public var name: MemberName
+    /// Nil while it has no place; as ``volume``, ``host`` and ``address``.
+    public var machine: MachineID?
+    /// See ``machine``.
+    public var volume: VolumeID?
+    /// See ``machine``.
+    public var host: HostName?
+    /// Where it is to be.
+    public var region: RegionCode
+    /// Of its machine on the mesh. See ``machine``.
+    public var address: IPv6Address?
+    /// The standby that it follows, or is to; nil: none is known to it that could feed it.
+    public var upstream: MemberName?
+    /// As ``MemberBody/state``.
+    public var state: String
+    /// It is fed by a standby that confirms: edges bring readers to it.
+    public var isServing: Bool
+    /// Log of the primary that it does not show yet. Nil: nobody knows.
+    public var lagBytes: UInt64?
+    /// How old what it shows may be. Nil: nobody knows.
+    public var lagSeconds: Double?
+    /// Nil when there is nothing to say.
+    public var detail: String?
+
+    /// What is nil is not known yet, or not there yet.
+    public init(name: MemberName, placement: MemberPlacement?, region: RegionCode, state: String) {
+        self.name = name
+        machine = placement?.machine
+        volume = placement?.volume
+        host = placement?.host
+        address = placement?.address
+        self.region = region
+        self.state = state
+        isServing = false
+    }
+
+    enum CodingKeys: String, CodingKey {
+        case name, machine, volume, host, region, address, upstream, state, detail
+        case isServing = "is_serving"
+        case lagBytes = "lag_bytes"
+        case lagSeconds = "lag_seconds"
+    }
+}

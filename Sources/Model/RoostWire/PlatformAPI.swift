@@ -60,6 +60,8 @@ public struct ClusterBody: Sendable, Codable, Hashable {
     public var missing: [Credential]?
     /// All that the cluster is to have, in the order of their numbers, also those without a place.
     public var members: [MemberBody]
+    /// Those that only read, in the order of their numbers; nil: none, and from hosts that know none.
+    public var readers: [ReaderBody]?
     /// Nil when nobody has asked, or the last wish was carried out.
     public var switchover: SwitchoverState?
     /// The networks that clients may log in from; nil: from everywhere.
@@ -118,7 +120,7 @@ public struct ClusterBody: Sendable, Codable, Hashable {
 
     enum CodingKeys: String, CodingKey {
         case name, status, detail, epoch, leader, rule, members, switchover, allow, pause, resumed, restart, change,
-            survival, leftovers, forced
+            survival, leftovers, forced, readers
         case writeURL = "write_url"
         case readURL = "read_url"
         case authorityCertificate = "ca_certificate"

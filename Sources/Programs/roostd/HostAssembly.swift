@@ -81,7 +81,7 @@ struct HostAssembly {
                 logger: Logger(label: "roost.mesh")),
             warden, hearing, telling,
             MemberSockets(
-                agent: agent, watcher: watcher, store: store, warden: warden, telling: telling, bounds: bounds,
+                agent: agent, watcher: watcher, store: store, warden: warden, telling: telling, bounds: bounds, mesh: mesh,
                 logger: Logger(label: "roost.member")),
             ClusterInterest(agent: agent, watcher: watcher, isEdge: configuration.edge != nil) { duty.isHeld },
             MachineNameRelease(names: names, agent: agent, logger: Logger(label: "roost.names")),
@@ -121,6 +121,7 @@ struct HostAssembly {
         [
             ClusterRoutes(view: view, clusters: clusters, hearing: hearing),
             MembersRoutes(view: view, clusters: clusters),
+            ReaderRoutes(view: view, clusters: clusters),
             ClusterPeerRoutes(view: view, clusters: clusters, hearing: hearing, news: news),
         ]
     }

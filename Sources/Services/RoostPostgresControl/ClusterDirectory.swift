@@ -59,11 +59,14 @@ public struct ClusterDirectory: Sendable {
         public var replaceAfter: ReplacementTerm?
         /// Why the regions are these; nil: they were asked for.
         public var survive: SurvivalGoal?
+        /// One for each reader.
+        public var readers: [RegionCode]
 
         public init(
             name: AppName, regions: [RegionCode], volumeSize: ByteCount, guest: MachineGuest, image: String,
-            replaceAfter: ReplacementTerm? = nil, survive: SurvivalGoal? = nil
+            replaceAfter: ReplacementTerm? = nil, survive: SurvivalGoal? = nil, readers: [RegionCode] = []
         ) {
+            self.readers = readers
             self.survive = survive
             self.replaceAfter = replaceAfter
             self.name = name
@@ -90,6 +93,8 @@ public struct ClusterDirectory: Sendable {
         }
         let former = published(order.name).compactMap { PostgresNames.number(of: $0, in: order.name) }.max() ?? 0
         let members = try members(of: order, after: former)
+        let readers = try Self.readers(
+            in: order.readers, of: order.name, after: former + members.count, standbys: members.count - 1)
         let apps = AppDirectory(store: store, networks: networks)
         for _ in 0..<AppDirectory.triesMax {
             var plan = try await apps.plan(order.name, network: nil, owner: .postgres)
@@ -99,7 +104,8 @@ public struct ClusterDirectory: Sendable {
                 image: order.image, members: members, createdAt: WallClock.milliseconds(),
                 replaceAfter: order.replaceAfter, survive: order.survive,
                 home: order.survive == nil ? nil : order.regions.first)
-            if former > 0 { spec.lastNumber = former + members.count }
+            spec.readers = readers
+            if former > 0 { spec.lastNumber = former + spec.everybody.count }
             let secrets: ClusterSecrets
             do { secrets = try await makeSecrets(order.name, address) } catch {
                 throw Refusal(.failed, "the host cannot make the cluster's certificates", details: "\(error)")

@@ -305,4 +305,22 @@ extension Planet.ClusterRecords {
         let view = heartbeat?.standbys?.first { $0.member == member }
         return (reports[member]?.lagBytes ?? 0) + (view?.behindBytes ?? 0)
     }
+
+    /// The reader streams from a standby that confirms, as both say in the present epoch.
+    public func isFed(_ reader: MemberName) -> Bool {
+        guard let rule, let report = reports[reader], report.isStreaming, report.promised == rule.epoch else {
+            return false
+        }
+        return report.upstream.map(confirms) ?? false
+    }
+
+    /// How much of the leader's log a reader does not show yet: what its standby does not, and what it has less than that.
+    public func lagBytes(ofReader reader: MemberName) -> UInt64 {
+        guard let report = reports[reader], let upstream = report.upstream, let shown = reports[upstream]?.replayed
+        else {
+            return 0
+        }
+        let less = shown > report.replayed ? shown.offset - report.replayed.offset : 0
+        return lagBytes(of: upstream) + less
+    }
 }

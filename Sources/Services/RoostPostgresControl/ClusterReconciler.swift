@@ -148,8 +148,8 @@ public struct ClusterReconciler: Reconciler {
         guard planet.unreadable.isDisjoint(with: keys) else { return nil }
         let made = records.placements.filter { Self.exists($0.value, in: planet) }
         let departed = records.departed
-        if !spec.isDestroying, departed.isEmpty, spec.members.allSatisfy({ made[$0.name] != nil }),
-            records.placements.count == spec.members.count
+        if !spec.isDestroying, departed.isEmpty, spec.everybody.allSatisfy({ made[$0.name] != nil }),
+            records.placements.count == spec.everybody.count
         {
             return Plan()
         }
@@ -281,7 +281,7 @@ public struct ClusterReconciler: Reconciler {
         else { return false }
         guard !present.isDestroying else { return true }
         let ruleKey = StoreKeys.clusterRule(spec.name)
-        guard !planet.unreadable.contains(ruleKey), !present.members.contains(where: { $0.name == placement.member })
+        guard !planet.unreadable.contains(ruleKey), !present.everybody.contains(where: { $0.name == placement.member })
         else { return false }
         return records.rule?.members.contains(placement.member) != true
             && records.objectors(toRemovalOf: placement.member, silent: silent(spec.name)).isEmpty
@@ -304,7 +304,7 @@ public struct ClusterReconciler: Reconciler {
         _ member: MemberName, of spec: ClusterSpec, on host: HostName, in network: NetworkNumber,
         under conditions: [Transaction.Compare]
     ) async throws(Refusal) -> Bool {
-        guard let region = spec.members.first(where: { $0.name == member })?.region else { return false }
+        guard let region = spec.everybody.first(where: { $0.name == member })?.region else { return false }
         var random = SystemRandomNumberGenerator()
         let machine = MachineID.random(using: &random)
         let placement = MemberPlacement(

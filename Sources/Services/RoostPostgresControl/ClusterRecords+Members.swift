@@ -59,7 +59,7 @@ extension Planet.ClusterRecords {
     /// - Parameter published: whom machines of the cluster are, by what their hosts say.
     func lastNumber(of spec: ClusterSpec, beside published: Set<MemberName>) -> Int {
         let steps = (rule?.change?.done ?? []) + (rule?.change?.left ?? [])
-        var known = Set(spec.members.map(\.name)).union(published).union(placements.keys).union(reports.keys)
+        var known = Set(spec.everybody.map(\.name)).union(published).union(placements.keys).union(reports.keys)
         known.formUnion((rule?.members ?? []) + steps.map(\.member))
         var told = Set((rule?.history ?? []).map(\.leader))
         for report in reports.values {

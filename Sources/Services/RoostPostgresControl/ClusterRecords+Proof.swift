@@ -9,7 +9,7 @@ extension Planet.ClusterRecords {
     /// against this one.
     var proofs: [MemberName: ReversalProof] {
         guard let rule else { return [:] }
-        return reports.compactMapValues { $0.proof(against: rule) }
+        return reports.filter { spec?.isReader($0.key) != true }.compactMapValues { $0.proof(against: rule) }
     }
 
     /// They do nothing that the store's rule says. Those of the rule first, in its order; then whoever came since.

@@ -180,7 +180,15 @@ public struct ClusterRoutes: RouteGroup {
         }
         return ClusterDirectory.Order(
             name: name, regions: regions, volumeSize: size, guest: guest, image: image,
-            replaceAfter: try wish.replaceAfter.map { text throws(Refusal) in try Self.term(text) }, survive: goal)
+            replaceAfter: try wish.replaceAfter.map { text throws(Refusal) in try Self.term(text) }, survive: goal,
+            readers: try await readers(of: wish))
+    }
+
+    /// A region for each.
+    private func readers(of wish: CreateClusterRequest) async throws(Refusal) -> [RegionCode] {
+        let counts = try ReaderRoutes.counts(wish.readerRegions ?? [:], in: view)
+        if counts.values.contains(where: { $0 > 0 }) { try await ReaderRoutes.check(view) }
+        return counts.sorted { $0.key < $1.key }.flatMap { Array(repeating: $0.key, count: $0.value) }
     }
 
     /// Those that are named; of a cluster that is to survive something, its home.

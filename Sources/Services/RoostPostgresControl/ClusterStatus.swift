@@ -57,6 +57,7 @@ enum ClusterStatus {
             return ForcedState(forced, at: TimeText.of(forced.at), kept: kept)
         }
         shown.leftovers = ClusterLeftovers.of(spec, records, in: known)
+        shown.readers = readers(spec, records, known, loser == nil ? silence : ClusterSilence())
         return shown
     }
 

@@ -16,6 +16,8 @@ struct MemberRoutes: RouteGroup {
     let warden: LeaseWarden
     /// Who leads, and whether clients are let in, for edges that need not wait for the store.
     let tell: @Sendable (Heartbeat) -> Void
+    /// The nearest first, as this host measures them; nil: it measures none.
+    var nearRegions: @Sendable () -> [RegionCode]? = { nil }
     /// Opens or closes the gate of the caller's machine.
     let setGate: @Sendable (GateRequest) async throws(Refusal) -> Void
 
@@ -57,7 +59,8 @@ struct MemberRoutes: RouteGroup {
         let (found, secrets) = try await store.read()
         let withServerKey = Self.needsServerKey(call.header(CallHeader.tlsEndsBefore))
         guard let records = found,
-            let view = Self.view(for: caller, records, secrets, withServerKey: withServerKey)
+            let view = Self.view(
+                for: caller, records, secrets, withServerKey: withServerKey, nearRegions: nearRegions())
         else {
             throw Refusal(.notFound, "cluster \(caller.cluster) not found")
         }
@@ -70,7 +73,8 @@ struct MemberRoutes: RouteGroup {
         let withServerKey = Self.needsServerKey(call.header(CallHeader.tlsEndsBefore))
         let records = watcher.read { $0.clusters[caller.cluster] }
         guard let records, records.placements[caller.member]?.machine == caller.machine,
-            let view = Self.view(for: caller, records, records.secrets, withServerKey: withServerKey)
+            let view = Self.view(
+                for: caller, records, records.secrets, withServerKey: withServerKey, nearRegions: nearRegions())
         else {
             throw Refusal(
                 .unavailable,
@@ -85,7 +89,8 @@ struct MemberRoutes: RouteGroup {
     static func needsServerKey(_ header: String?) -> Bool { header != "edge" }
 
     static func view(
-        for caller: Caller, _ records: Planet.ClusterRecords, _ secrets: ClusterSecrets?, withServerKey: Bool
+        for caller: Caller, _ records: Planet.ClusterRecords, _ secrets: ClusterSecrets?, withServerKey: Bool,
+        nearRegions: [RegionCode]? = nil
     ) -> ClusterView? {
         guard let spec = records.spec, let secrets else { return nil }
         return ClusterView(
@@ -93,7 +98,8 @@ struct MemberRoutes: RouteGroup {
             ruleRevision: records.ruleRevision, heartbeat: records.heartbeat,
             placements: records.placements.values.sorted { $0.member < $1.member },
             reports: records.reports.values.sorted { $0.member < $1.member },
-            secrets: MemberSecrets(secrets, withServerKey: withServerKey), takesLeaseWord: true)
+            secrets: MemberSecrets(secrets, withServerKey: withServerKey), takesLeaseWord: true,
+            nearRegions: nearRegions)
     }
 
     /// A line for every change, from this host's copy of the planet.
@@ -102,7 +108,7 @@ struct MemberRoutes: RouteGroup {
         let withServerKey = Self.needsServerKey(call.header(CallHeader.tlsEndsBefore))
         return Answer(
             contentType: "application/x-ndjson",
-            body: .stream { [caller, watcher] in
+            body: .stream { [caller, watcher, nearRegions] in
                 let cluster = caller.cluster
                 let changes = watcher.changes.subscribe { $0.concerns(cluster: cluster) || $0 == .connection }
                 return MemberWatch(changes: changes) {
@@ -110,7 +116,9 @@ struct MemberRoutes: RouteGroup {
                         // Another machine has become this member since.
                         let place = records.placements[caller.member]
                         guard place == nil || place?.machine == caller.machine else { return nil }
-                        return Self.view(for: caller, records, records.secrets, withServerKey: withServerKey)
+                        return Self.view(
+                            for: caller, records, records.secrets, withServerKey: withServerKey,
+                            nearRegions: nearRegions())
                     }
                 }
             })
@@ -128,10 +136,11 @@ struct MemberRoutes: RouteGroup {
         }
     }
 
-    /// Clients are let in to members alone: who only joins, or was removed, has a place too.
+    /// Clients are let in to members and readers alone: who only joins, or was removed, has a place too.
     private func checkMembership() async throws(Refusal) {
         try await checkPlace()
-        guard try await store.isMember() else {
+        if try await store.isMember() { return }
+        guard try await store.isReader() else {
             throw Refusal(
                 .failedPrecondition,
                 "\(caller.member) is no member of cluster \(caller.cluster) by its present rule: nobody is let in to it"
@@ -250,6 +259,8 @@ struct MemberRoutes: RouteGroup {
         warden.noteReport(report, by: caller.machine)
         try MemberBounds.check(report, of: caller.cluster)
         _ = try await store.isPlaced()
-        return try Answer.json(try await store.put(MemberBounds.cut(report)))
+        // What a reader says of itself decides nothing, whoever is root there.
+        let isReader = watcher.read { $0.clusters[caller.cluster]?.spec?.isReader(caller.member) } ?? false
+        return try Answer.json(try await store.put(MemberBounds.cut(isReader ? report.withoutVoice : report)))
     }
 }

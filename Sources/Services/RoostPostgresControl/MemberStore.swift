@@ -90,6 +90,13 @@ struct MemberStore: Sendable {
         return try await presentRule()?.rule.members.contains(caller.member) ?? false
     }
 
+    /// It reads only, and by nobody's rule but the spec's.
+    func isReader() async throws(Refusal) -> Bool {
+        if watcher.read({ $0.clusters[caller.cluster]?.spec?.isReader(caller.member) }) == true { return true }
+        let spec = try await store.record(ClusterSpec.self, at: StoreKeys.clusterSpec(caller.cluster))
+        return spec?.record.isReader(caller.member) ?? false
+    }
+
     /// Those that the cluster shall have, as the store has it now.
     func wantedMembers() async throws(Refusal) -> [MemberName] {
         guard let spec = try await store.record(ClusterSpec.self, at: StoreKeys.clusterSpec(caller.cluster)) else {

@@ -18,7 +18,7 @@ public struct MembersRoutes: RouteGroup {
     public var routes: [APIRoute] {
         [
             APIRoute(.post, "/v1/postgres/:name/members") { call in
-                let (region, host) = try await place(try wish(call))
+                let (region, host) = try await Self.place(try wish(call), in: view)
                 guard let region else {
                     throw Refusal(.invalid, "say where: field 'region' or field 'host' is missing")
                 }
@@ -28,7 +28,7 @@ public struct MembersRoutes: RouteGroup {
                 try await ask(call, .remove(try call.id("member")))
             },
             APIRoute(.post, "/v1/postgres/:name/members/:member/replace") { call in
-                let (region, host) = try await place(try wish(call))
+                let (region, host) = try await Self.place(try wish(call), in: view)
                 return try await ask(call, .replace(try call.id("member"), region, host))
             },
             APIRoute(.put, "/v1/postgres/:name/scale") { call in
@@ -56,7 +56,7 @@ public struct MembersRoutes: RouteGroup {
         call.body.isEmpty ? AddMemberBody() : try call.wish(AddMemberBody.self)
     }
 
-    private func place(_ wish: AddMemberBody) async throws(Refusal) -> (RegionCode?, HostName?) {
+    static func place(_ wish: AddMemberBody, in view: PlanetView) async throws(Refusal) -> (RegionCode?, HostName?) {
         let region = try wish.region.map { text throws(Refusal) in try view.region(text) }
         guard let text = wish.host else { return (region, nil) }
         let name = try APICall.value(HostName.self, text)

@@ -72,7 +72,7 @@ extension ReplacementDesk {
                 let member = spec.members.first(where: { $0.name == comer })
             else { return }
             requests[cluster] = PlacementRequest(
-                for: member, of: spec, occupied: Set(records.placements.values.map(\.host)))
+                for: member, of: spec, occupied: spec.hostsOfMembers(records.placements))
         }
     }
 }

@@ -71,8 +71,9 @@ public final class ReplacementDesk: Sendable {
             if let change = rule.change, change.isAutomatic == true, change.refusal != nil {
                 sight.takenBack[name] = change.id
             }
-            let suspects = records.placements.filter { !reachable.contains($0.value.host) }
-            let failures = Self.failures(records.placements, in: planet, reachable)
+            let placements = records.placements.filter { !spec.isReader($0.key) }
+            let suspects = placements.filter { !reachable.contains($0.value.host) }
+            let failures = Self.failures(placements, in: planet, reachable)
             if !failures.isEmpty { failed[name] = failures }
             let isAway = spec.home.map { home in records.placements[rule.leader]?.region != home } ?? false
             guard isUnderWay || isAway || !suspects.isEmpty, let voices = self.voices(name) else { continue }

@@ -145,6 +145,17 @@ struct RouteBook: Sendable {
                 lagBytes: cluster.lagBytes(of: member.name),
                 lag: .milliseconds(report.lagMilliseconds))
         }
+        let readers = (spec.readers ?? []).compactMap { reader -> Replica? in
+            guard let placement = cluster.placements[reader.name], let report = cluster.reports[reader.name] else {
+                return nil
+            }
+            return Replica(
+                backend: Backend(member: reader.name, address: placement.address),
+                roundTrip: placement.host == host ? .zero : roundTrips[placement.host],
+                isStreaming: cluster.isFed(reader.name) && !silent.isLeaderSilent
+                    && !silent.members.contains(reader.name),
+                lagBytes: cluster.lagBytes(ofReader: reader.name), lag: .milliseconds(report.lagMilliseconds))
+        }
         // Every cluster has a certificate. Where it has not been heard of, nobody is served in clear instead.
         let encryption = cluster.identity.map {
             Encryption.required(TLSIdentity(certificateChain: $0.certificateChain, privateKey: $0.privateKey))
@@ -154,7 +165,7 @@ struct RouteBook: Sendable {
             ClusterRoute(
                 app: name, epoch: lead.epoch,
                 leader: leader.map { Backend(member: $0.member, address: $0.address) }, isOpen: lead.isOpen,
-                isRecruiting: lead.isRecruiting, replicas: replicas, encryption: encryption ?? .unusable,
+                isRecruiting: lead.isRecruiting, replicas: replicas + readers, encryption: encryption ?? .unusable,
                 allowed: Self.networks(spec.allowedClients))
         )
     }

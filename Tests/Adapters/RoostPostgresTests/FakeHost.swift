@@ -51,7 +51,7 @@ final class FakeStore: Sendable {
             ClusterView(
                 member: member, revision: state.revision, spec: spec, rule: state.rule,
                 ruleRevision: state.ruleRevision, heartbeat: state.heartbeat, placements: placements,
-                reports: spec.members.compactMap { state.reports[$0.name] }, secrets: secrets, takesLeaseWord: true)
+                reports: spec.everybody.compactMap { state.reports[$0.name] }, secrets: secrets, takesLeaseWord: true)
         }
     }
 

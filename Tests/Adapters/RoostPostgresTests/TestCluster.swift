@@ -17,24 +17,32 @@ final class TestCluster: Sendable {
 
     static let numbers = 1...3
 
-    init(_ ground: TestGround) throws {
+    /// The number of its reader, where it has one: it comes from an address of its own (``TestGround/move(apart:)``).
+    static let reader = 4
+
+    init(_ ground: TestGround, withReader: Bool = false) throws {
         self.ground = ground
+        let numbers = Array(Self.numbers) + (withReader ? [Self.reader] : [])
         let members = try Self.numbers.map { number in
             ClusterSpec.MemberSpec(
                 name: try Self.name(number), region: try RegionCode(["ams", "iad", "sin"][number - 1]))
         }
-        let spec = ClusterSpec(
+        var spec = ClusterSpec(
             name: ground.cluster, address: try IPv4Address("203.0.113.7"), volumeSize: .gibibytes(1),
             guest: MachineGuest(memoryMebibytes: 256), image: "oci:test", members: members, createdAt: 0)
-        let placements = try Self.numbers.map { number in
+        if withReader {
+            spec.readers = [ClusterSpec.MemberSpec(name: try Self.name(Self.reader), region: members[2].region)]
+        }
+        let placements = try numbers.map { number in
             MemberPlacement(
-                member: try Self.name(number), host: try HostName("host\(number)"), region: members[number - 1].region,
+                member: try Self.name(number), host: try HostName("host\(number)"),
+                region: members[min(number, members.count) - 1].region,
                 machine: try MachineID("0000000000000\(number)"), volume: try VolumeID("vol_000000000000000\(number)"),
                 address: TestGround.address(number))
         }
         store = FakeStore(spec: spec, placements: placements, secrets: ground.secrets)
         var hosts: [FakeHost] = []
-        for number in Self.numbers {
+        for number in numbers {
             try DurableFile.makeFolder(ground.root + ground.folder + "/m\(number)/run")
             hosts.append(
                 try FakeHost(
@@ -48,8 +56,9 @@ final class TestCluster: Sendable {
 
     func start(_ number: Int) throws {
         let folder = "\(ground.folder)/m\(number)"
+        let space = number == Self.reader ? ["nsenter", "--net=/run/netns/\(ground.apart)"] : ground.enter
         let line =
-            ground.enter + [
+            space + [
                 "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc=\(ground.root)/proc", "chroot",
                 ground.root, ground.program, "run", "--api", "\(folder)/api", "--volume",
                 "\(folder)/data", "--run-folder", "\(folder)/run", "--log-level", "info",
@@ -104,7 +113,7 @@ final class TestCluster: Sendable {
     }
 
     func stop() {
-        for number in Self.numbers { kill(number) }
+        for number in Array(Self.numbers) + [Self.reader] { kill(number) }
         for host in hosts { host.stop() }
     }
 

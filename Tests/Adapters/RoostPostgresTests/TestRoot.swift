@@ -102,7 +102,7 @@ final class TestGround: Sendable {
             for process in remaining { kill(process, SIGKILL) }
             return remaining.isEmpty ? true : nil
         }
-        _ = try? await Command("ip", ["netns", "delete", name]).run()
+        for space in [name, apart] { _ = try? await Command("ip", ["netns", "delete", space]).run() }
         _ = try? await Command("rm", ["-rf", root + folder], deadline: .seconds(60)).run()
     }
 
@@ -111,6 +111,35 @@ final class TestGround: Sendable {
     }
 
     var enter: [String] { ["nsenter", "--net=/run/netns/\(name)"] }
+
+    /// The network namespace of one that is to come from an address of its own, as machines do.
+    var apart: String { name + "-r" }
+
+    /// Moves one's address into a namespace of its own, at the other end of a cable, before it is started.
+    func move(apart number: Int) async throws {
+        let address = Self.address(number)
+        let lines = [
+            "ip netns add \(apart)", "ip -n \(apart) link set lo up",
+            "ip -n \(name) -6 addr del \(address)/128 dev lo",
+            "ip -n \(name) link add cable type veth peer name cable netns \(apart)",
+            "ip -n \(name) -6 addr add fe80::1/64 dev cable nodad",
+            "ip -n \(apart) -6 addr add fe80::2/64 dev cable nodad",
+            "ip -n \(name) link set cable up", "ip -n \(apart) link set cable up",
+            "ip -n \(apart) -6 addr add \(address)/128 dev cable nodad",
+            "ip -n \(name) -6 route add \(address)/128 via fe80::2 dev cable",
+        ]
+        for line in lines {
+            let words = line.split(separator: " ").map(String.init)
+            try await Command(words[0], Array(words.dropFirst())).run()
+        }
+        try await join(apart: number, true)
+    }
+
+    /// Whether what comes from there gets anywhere.
+    func join(apart number: Int, _ isJoined: Bool) async throws {
+        let route = ["fdaa::/16", "via", "fe80::1", "dev", "cable", "src", "\(Self.address(number))"]
+        try await Command("ip", ["-n", apart, "-6", "route", isJoined ? "add" : "del"] + route).run()
+    }
 
     /// For programs in Swift, which read their arguments from /proc.
     var enterWithProc: [String] { enter + ["unshare", "--mount", "--mount-proc=\(root)/proc", "chroot", root] }

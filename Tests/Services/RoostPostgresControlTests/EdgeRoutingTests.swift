@@ -47,6 +47,62 @@ struct EdgeRoutingTests {
         #expect(route() == nil)
     }
 
+    @Test("A reader is one more replica, while it streams from a standby that confirms")
+    func readers() throws {
+        let (name, host) = (try AppName("db3"), try HostName("sin1"))
+        var records = try Self.records(of: name, 3) { _ in host }
+        let (leader, standby, reader) = (try MemberName("db3-1"), try MemberName("db3-2"), try MemberName("db3-3"))
+        var spec = try #require(records.first?.1 as? ClusterSpec)
+        spec.readers = [.init(name: reader, region: try RegionCode("ams"))]
+        records[0].1 = spec
+        let machine = try MachineID("0123456789abcd")
+        let placement = MemberPlacement(
+            member: reader, host: host, region: try RegionCode("ams"), machine: machine,
+            volume: try VolumeID("vol_0123456789abcdef"), address: MeshAddress.machine(machine, in: NetworkNumber(7)))
+        let rule = ClusterRule(
+            epoch: .first, leader: leader, members: [leader, standby], confirmations: 1,
+            history: [Reign(epoch: .first, leader: leader, begin: .zero)])
+        var report = MemberReport(
+            member: reader, role: .standby, state: .running, promised: .first, position: nil, timeline: 1,
+            replayed: .zero, isStreaming: true, lagBytes: 0, lagMilliseconds: 7)
+        report.upstream = standby
+        func replica(_ change: (inout MemberReport, inout Heartbeat) -> Void = { _, _ in }) throws -> Replica? {
+            var (own, beat) = (
+                report,
+                Heartbeat(
+                    epoch: .first, leader: leader, sequence: 1, isOpen: true,
+                    standbys: [StandbyView(member: standby, isConfirming: true, behindBytes: 30)])
+            )
+            change(&own, &beat)
+            var planet = Planet()
+            let all: [(String, any Encodable)] =
+                records + [
+                    (StoreKeys.placement(name, reader), placement), (StoreKeys.clusterRule(name), rule),
+                    (StoreKeys.report(name, reader), own), (StoreKeys.clusterHeartbeat(name), beat),
+                ]
+            for (key, record) in all {
+                let entry = Entry(
+                    key: key, value: Array(try JSONEncoder().encode(record)), created: Revision(1),
+                    modified: Revision(2))
+                planet.apply(.changes([.put(entry)], revision: Revision(2)))
+            }
+            var book = RouteBook(host: host)
+            _ = book.take([.all], [], from: planet)
+            return book.table[spec.address]?.replicas.first { $0.backend.member == reader }
+        }
+        let fit = try #require(try replica())
+        #expect(fit.isStreaming && fit.backend.address == placement.address)
+        #expect(fit.lagBytes == 30 && fit.lag == .milliseconds(7) && fit.roundTrip == .zero)
+        let unfit: [(inout MemberReport, inout Heartbeat) -> Void] = [
+            { own, _ in own.isStreaming = false }, { own, _ in own.promised = Epoch(2) },
+            { own, _ in own.upstream = leader }, { own, _ in own.upstream = nil },
+            { _, beat in beat.standbys = [StandbyView(member: standby, isConfirming: false, behindBytes: nil)] },
+        ]
+        for (number, change) in unfit.enumerated() {
+            #expect(try replica(change)?.isStreaming == false, "change \(number)")
+        }
+    }
+
     /// A cluster of two members.
     private static func records(
         of name: AppName, _ number: Int, on host: (Int) -> HostName

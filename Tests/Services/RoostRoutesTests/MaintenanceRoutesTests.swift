@@ -260,4 +260,44 @@ import Testing
             for _ in 0..<2 { #expect(try await host.call("DELETE /v1/postgres/orders/scale").status == 200) }
         }
     }
+
+    @Test("Readers are asked for by their number in a region, and what is wrong changes nothing")
+    func readers() async throws {
+        try await PlanetUnderTest.run(["ams1", "iad1"]) { planet in
+            let host = try planet["ams1"]
+            let alone = try await host.call(
+                "POST /v1/postgres",
+                #"{"name": "orders", "region": "ams", "replica_regions": [], "reader_regions": {"iad": 1}}"#)
+            #expect(alone.status == 412 && alone.text.contains("has 0 standbys"), "\(alone.text)")
+            let made = try await host.call(
+                "POST /v1/postgres",
+                #"{"name": "orders", "region": "ams", "replica_regions": ["iad"], "reader_regions": {"iad": 1}}"#)
+            #expect(made.status == 201, "\(made.text)")
+            let readers = try #require(made.object["readers"] as? [[String: Any]])
+            #expect(readers.map { $0["name"] as? String } == ["orders-3"], "\(made.text)")
+            for (line, body, status) in [
+                ("PUT /v1/postgres/orders/readers", #"{"regions": {}}"#, 400),
+                ("PUT /v1/postgres/orders/readers", #"{"regions": {"ams": 33}}"#, 400),
+                ("PUT /v1/postgres/orders/readers", #"{"regions": {"nowhere": 1}}"#, 400),
+                ("PUT /v1/postgres/orders/readers", #"{"regions": {"ams": 9}}"#, 412),
+                ("PUT /v1/postgres/nobody/readers", #"{"regions": {"ams": 1}}"#, 404),
+                ("POST /v1/postgres/orders/readers/orders-1/replace", "{}", 404),
+                ("POST /v1/postgres/orders/readers/orders-3/replace", #"{"host": "iad9"}"#, 404),
+            ] {
+                let refused = try await host.call(line, body)
+                #expect(refused.status == status, "\(line) \(body): \(refused.text)")
+            }
+            #expect(try await host.call("DELETE /v1/postgres/orders/readers/orders-2").status == 404)
+            for _ in 0..<2 {
+                let scaled = try await host.call("PUT /v1/postgres/orders/readers", #"{"regions": {"ams": 2}}"#)
+                #expect(
+                    scaled.object["readers"] as? [String] == ["orders-3", "orders-4", "orders-5"], "\(scaled.text)")
+            }
+            let replaced = try await host.call("POST /v1/postgres/orders/readers/orders-3/replace", nil)
+            #expect(
+                replaced.object["readers"] as? [String] == ["orders-4", "orders-5", "orders-6"], "\(replaced.text)")
+            let removed = try await host.call("DELETE /v1/postgres/orders/readers/orders-4")
+            #expect(removed.object["readers"] as? [String] == ["orders-5", "orders-6"], "\(removed.text)")
+        }
+    }
 }

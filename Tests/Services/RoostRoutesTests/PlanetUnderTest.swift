@@ -191,6 +191,7 @@ struct HostUnderTest: Sendable {
             ClusterRoutes(view: view, clusters: clusters, hearing: hearing),
             ClusterPeerRoutes(view: view, clusters: clusters, hearing: hearing, news: LeaderNews()),
             MembersRoutes(view: view, clusters: clusters),
+            ReaderRoutes(view: view, clusters: clusters),
             MetricsRoutes(
                 registry: registry,
                 sources: [

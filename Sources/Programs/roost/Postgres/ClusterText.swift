@@ -142,7 +142,20 @@ extension ClusterBody {
         if let missingWords { facts.facts.append(("Missing", Terminal.paint(missingWords, .warning))) }
         var table = Table("MEMBER", "MACHINE", "HOST", "REGION", "ROLE", "STATE", "TIMELINE", "LAG", "", "DETAIL")
         for member in members { table.add(cells: member.cells(isLeader: member.name == leader)) }
-        return facts.text + "\n\n" + table.text()
+        return facts.text + "\n\n" + table.text() + (readers.map { "\n\n" + Self.table(of: $0).text() } ?? "")
+    }
+
+    private static func table(of readers: [ReaderBody]) -> Table {
+        var table = Table("READER", "MACHINE", "HOST", "REGION", "FED BY", "STATE", "SERVES", "LAG", "", "DETAIL")
+        for reader in readers {
+            table.add(
+                Cell(reader.name.text), Cell(reader.machine?.text ?? "-"), Cell(reader.host?.text ?? "-"),
+                Cell(reader.region.text), Cell(reader.upstream?.text ?? "-"), Cell(reader.state),
+                Cell(reader.isServing ? "yes" : "no", reader.isServing ? .plain : .warning),
+                .number(reader.lagBytes.map { "\(ByteCount(bytes: Int64(clamping: $0)))" } ?? "-"),
+                .number(reader.lagSeconds.map { Figure.decimal($0) + " s" } ?? ""), Cell(reader.detail ?? ""))
+        }
+        return table
     }
 }
 

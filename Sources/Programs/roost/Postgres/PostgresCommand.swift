@@ -11,7 +11,8 @@ struct PostgresCommand: AsyncParsableCommand {
             PostgresConnectCommand.self, PostgresSuperuserCommand.self,
             PostgresAllowCommand.self,
             PostgresSwitchoverCommand.self, PostgresPauseCommand.self, PostgresResumeCommand.self,
-            PostgresRestartCommand.self, PostgresMemberCommand.self, PostgresScaleCommand.self,
+            PostgresRestartCommand.self, PostgresMemberCommand.self, PostgresReaderCommand.self,
+            PostgresScaleCommand.self,
             PostgresReplaceAfterCommand.self,
             PostgresRecoverCommand.self, PostgresFailoverCommand.self, PostgresDestroyCommand.self,
         ], aliases: ["postgres"])

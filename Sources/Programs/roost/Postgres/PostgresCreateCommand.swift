@@ -27,6 +27,12 @@ struct PostgresCreateCommand: AsyncParsableCommand {
 
     @Option(
         help: .init(
+            "So many readers in this region, which follow a standby and serve reads, beside the members; may be repeated.",
+            valueName: "region=count"), transform: { try RegionCount($0, max: ClusterSpec.readersMax) })
+    var readerRegion: [RegionCount] = []
+
+    @Option(
+        help: .init(
             "In place of regions: the loss of any one host, or of any one region, loses no confirmed commit, and stops none "
                 + "for longer than a failover: host or region.",
             valueName: "goal"), completion: SurvivalGoal.completion, transform: { try Self.goal($0) })
@@ -74,6 +80,9 @@ struct PostgresCreateCommand: AsyncParsableCommand {
                 throw ValidationError("--survive says where members are: leave out --region and --replica-region")
             }
             guard home != nil else { throw ValidationError("Say where it is to be led from: --home REGION") }
+        }
+        guard Set(readerRegion.map(\.region)).count == readerRegion.count else {
+            throw ValidationError("--reader-region names a region twice")
         }
         let sizes = VolumeRecord.gibibytes
         if let volumeSize, !sizes.contains(volumeSize) {
@@ -135,6 +144,13 @@ struct PostgresCreateCommand: AsyncParsableCommand {
     }
 
     private var request: CreateClusterRequest {
+        var request = requestForMembers
+        let readers = readerRegion.map { ($0.region.text, $0.count) }
+        request.readerRegions = readers.isEmpty ? nil : Dictionary(uniqueKeysWithValues: readers)
+        return request
+    }
+
+    private var requestForMembers: CreateClusterRequest {
         var guest: MachineGuest?
         if cpus != nil || memory != nil {
             let standard = CreateClusterRequest.guestDefault

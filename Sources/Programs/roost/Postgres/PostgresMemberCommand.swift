@@ -138,6 +138,8 @@ struct PostgresScaleCommand: AsyncParsableCommand {
         discussion: """
             Members come first, then others go, one after the other. Regions that are not named keep theirs. It goes on \
             when this command is interrupted; said again, the command watches what is under way.
+
+            Readers are no members: they follow a standby and serve reads, confirm nothing and never lead.
             """)
 
     @Argument(help: "The cluster's name.", transform: { try PostgresNames.cluster($0) })
@@ -149,6 +151,12 @@ struct PostgresScaleCommand: AsyncParsableCommand {
         transform: { try RegionCount($0) })
     var regions: [RegionCount] = []
 
+    @Option(
+        name: .customLong("readers"),
+        help: .init("So many readers in this region; may be repeated.", valueName: "region=count"),
+        transform: { try RegionCount($0, max: ClusterSpec.readersMax) })
+    var readers: [RegionCount] = []
+
     @Flag(help: "Take back what is left of a change of members that is under way.")
     var cancel = false
 
@@ -159,12 +167,16 @@ struct PostgresScaleCommand: AsyncParsableCommand {
 
     mutating func validate() throws {
         if cancel {
-            guard regions.isEmpty else { throw ValidationError("--cancel takes back the whole of it") }
+            guard regions.isEmpty, readers.isEmpty else { throw ValidationError("--cancel takes back the whole of it") }
             return
         }
-        if regions.isEmpty { throw ValidationError("Say how many members where: --region iad=2") }
-        guard Set(regions.map(\.region)).count == regions.count else {
-            throw ValidationError("A region is named twice")
+        if regions.isEmpty, readers.isEmpty {
+            throw ValidationError("Say how many members where: --region iad=2, or readers: --readers iad=2")
+        }
+        for counts in [regions, readers] {
+            guard Set(counts.map(\.region)).count == counts.count else {
+                throw ValidationError("A region is named twice")
+            }
         }
     }
 
@@ -178,12 +190,23 @@ struct PostgresScaleCommand: AsyncParsableCommand {
             let cluster = try await planet.ask { try await $0.cluster(name) }
             return try output.show(try AuthorityFile.trusting(cluster)) { $0.report }
         }
+        try confirmation.confirm("Those that are too many are removed, with all that is on their volumes. Go on?")
         let counts = Dictionary(uniqueKeysWithValues: regions.map { ($0.region.text, $0.count) })
-        try confirmation.confirm("Members that are too many are removed, with all that is on their volumes. Go on?")
-        try await MembersWait.run("changing the members of \(name)", name, wait.timeout, global, output) {
-            client async throws(APIError) in
-            try await client.scale(name, to: counts)
+        var cluster: ClusterBody?
+        if !counts.isEmpty {
+            cluster = try await MembersWait.run("changing the members of \(name)", name, wait.timeout, global) {
+                client async throws(APIError) in
+                try await client.scale(name, to: counts)
+            }
         }
+        let readerCounts = Dictionary(uniqueKeysWithValues: readers.map { ($0.region.text, $0.count) })
+        if !readerCounts.isEmpty {
+            cluster = try await ReadersWait.run("changing the readers of \(name)", name, wait.timeout, global) {
+                client async throws(APIError) in
+                try await client.scaleReaders(name, to: readerCounts)
+            }
+        }
+        if let cluster { try output.show(try AuthorityFile.trusting(cluster)) { $0.report } }
     }
 }
 
@@ -201,10 +224,10 @@ struct RegionCount: Sendable {
     var region: RegionCode
     var count: Int
 
-    init(_ text: String) throws {
+    init(_ text: String, max most: Int = PostgresNames.membersMax) throws {
         let parts = text.split(separator: "=", omittingEmptySubsequences: false)
-        guard parts.count == 2, let count = Int(parts[1]), (0...PostgresNames.membersMax).contains(count) else {
-            throw ValidationError("'\(text)' is not a region and a number from 0 to \(PostgresNames.membersMax): iad=2")
+        guard parts.count == 2, let count = Int(parts[1]), (0...most).contains(count) else {
+            throw ValidationError("'\(text)' is not a region and a number from 0 to \(most): iad=2")
         }
         region = try RegionCode(String(parts[0]))
         self.count = count
@@ -239,13 +262,20 @@ enum MembersWait {
         _ what: String, _ name: AppName, _ timeout: DurationText, _ global: GlobalOptions, _ output: OutputOptions,
         _ request: @escaping @Sendable (RoostAPIClient) async throws(APIError) -> ChangeAnswer
     ) async throws {
+        let cluster = try await run(what, name, timeout, global, request)
+        try output.show(try AuthorityFile.trusting(cluster)) { $0.report }
+    }
+
+    static func run(
+        _ what: String, _ name: AppName, _ timeout: DurationText, _ global: GlobalOptions,
+        _ request: @escaping @Sendable (RoostAPIClient) async throws(APIError) -> ChangeAnswer
+    ) async throws -> ClusterBody {
         let planet = try Roostds.find(global)
         let advice =
             "It goes on by itself. See it: roost pg status \(name); take back what is left: roost pg scale \(name) --cancel"
-        let cluster = try await interruptible(advice: advice) {
+        return try await interruptible(advice: advice) {
             try await Progress.show(what) { try await until(planet, name, timeout, $0, request) }
         }
-        try output.show(try AuthorityFile.trusting(cluster)) { $0.report }
     }
 
     private static func until(

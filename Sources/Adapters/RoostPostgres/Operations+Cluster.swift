@@ -1,0 +1,42 @@
+import RoostFailover
+import RoostModel
+import RoostWire
+import Synchronization
+
+// What the store knows of the cluster, as Postgres is told it.
+extension Operations {
+    /// All that slots may be of.
+    var members: [MemberName] { known.view.spec.everybody.map(\.name) }
+
+    func configure(_ role: PostgresSettings.Role) async throws {
+        try await instance.configure(try settings(role), known.view.secrets)
+    }
+
+    func settings(_ role: PostgresSettings.Role) throws -> PostgresSettings {
+        let view = known.view
+        var settings = PostgresSettings(
+            member: view.member,
+            address: view.placements.first { $0.member == view.member }?.address,
+            memory: .mebibytes(view.spec.guest.memoryMebibytes), volumeSize: try instance.layout.space().size,
+            role: role, isOpen: false)
+        settings.readers = view.readersHere.map(\.address)
+        return settings
+    }
+
+    /// Where to copy from, and whom to follow. A reader's seat is in the place of the leader.
+    func upstream(_ leader: MemberName, _ epoch: Epoch, _ view: ClusterView) throws -> PostgresSettings.Upstream {
+        var source = leader
+        if view.isReader {
+            guard let seat = state.withLock({ $0.seat }) else {
+                throw PostgresError(
+                    "reach a standby of \(leader)", "none is known to confirm, and a leader feeds no reader")
+            }
+            source = seat
+        }
+        guard let placement = view.placements.first(where: { $0.member == source }) else {
+            throw PostgresError("reach \(source)", "the store has no placement of it")
+        }
+        return PostgresSettings.Upstream(
+            leader: source, address: placement.address, port: PostgresSettings.portDefault, epoch: epoch)
+    }
+}

@@ -1,0 +1,157 @@
+public import RoostFailover
+public import RoostModel
+
+/// One reader's decisions: pure, no clock, no I/O.
+///
+/// What a reader has to do with its data – copy, follow, leave a leader, take back what is in no history – is what a member does
+/// that joins. So it has that member's core, which sees it join for ever: nobody counts what it says, and the rule never names it.
+/// Three things differ, and are decided here: it follows a standby and never the leader, it has no word to say, and it lets
+/// clients in.
+///
+/// **What it shows its upstream has on disk.** A standby passes on what it has flushed, and nothing before (walsender.c,
+/// GetStandbyFlushRecPtr). From a leader a reader would get what nobody has confirmed, and show what may be taken back.
+public struct Reader: Sendable {
+    private var core: FailoverMember
+    private var seat = Seat()
+    private var gate = ReaderGate()
+    private var cluster = ReaderView()
+    private var lastOperation = OperationID.none
+    private let breakage: ReaderBreakage?
+
+    /// The members of the cluster, the nearest to this reader first. The shell knows, and says so before each event.
+    public var nearest: [MemberName] = []
+
+    /// - Parameter state: what was last saved; a new `DurableState()` when there is no file.
+    public init(name: MemberName, state: DurableState, timings: FailoverTimings = FailoverTimings(), now: Moment) {
+        self.init(name: name, state: state, timings: timings, breakage: nil, now: now)
+    }
+
+    package init(
+        name: MemberName, state: DurableState, timings: FailoverTimings, breakage: ReaderBreakage?, now: Moment
+    ) {
+        core = FailoverMember(name: name, state: state, timings: timings, now: now)
+        self.breakage = breakage
+    }
+
+    public var state: DurableState { core.state }
+
+    /// As ``FailoverMember/lacksRoomToStart``.
+    public var lacksRoomToStart: Bool {
+        get { core.lacksRoomToStart }
+        set { core.lacksRoomToStart = newValue }
+    }
+
+    /// The standby to copy from and to follow; nil: none is known that could feed it. The shell looks after each event, and has
+    /// its Postgres follow another one at once where it follows already.
+    public var upstream: MemberName? { seat.member }
+
+    public var status: FailoverStatus {
+        var status = core.status
+        status.isOpen = gate.isOpen
+        status.leaseUntil = nil
+        return status
+    }
+
+    /// Hand over a `.tick` when this moment has come. Changes with every event.
+    public var wakeAt: Moment { gate.closesAt.map { min($0, core.wakeAt) } ?? core.wakeAt }
+
+    public mutating func receive(_ event: FailoverEvent, now: Moment) -> [FailoverAction] {
+        var told = event
+        switch event {
+        case .viewed(let view, let source):
+            cluster.see(view, source, now)
+            told = .viewed(view.seen(byReader: core.name), by: source)
+        case .observed(.standby(let sample), let id) where id == lastOperation && isFollowing:
+            gate.sampled(isStreaming: sample.isStreaming, now)
+        case .tick, .readFailed, .ruleAnswered, .heartbeatAnswered, .reportAnswered, .operationEnded, .observed,
+            .postgresExited, .cannotFollow, .leaderLostLog, .gateAnswered, .volumeHangs, .volumeFailed, .heard,
+            .terminate:
+            break
+        }
+        // Before the core begins anything that needs somebody to be followed.
+        choose(now)
+        let asked = core.receive(told, now: now)
+        if isLeaving(after: asked) { gate.forgetStream() }
+        // A core that has left its leader wants another one, perhaps.
+        choose(now)
+        if case .viewed = event, let isFed = cluster.isFed(seat.member, now) { gate.heard(isFed: isFed, now) }
+        return carriedOut(asked, now)
+    }
+
+    private var isFollowing: Bool { core.status.phase == .following }
+
+    /// It follows no more, or begins to follow anew: nothing is known of its stream.
+    private mutating func isLeaving(after actions: [FailoverAction]) -> Bool {
+        var isLeaving = !isFollowing
+        for case .postgres(_, let id) in actions {
+            lastOperation = id
+            isLeaving = true
+        }
+        return isLeaving && breakage != .servesWithoutStream
+    }
+
+    private mutating func choose(_ now: Moment) {
+        guard let standbys = cluster.standbys(of: breakage) else { return }
+        let use: Seat.Use =
+            switch core.status.phase {
+            case .following: gate.streams(now) ? .streaming : .dry
+            case .cloning, .rewinding: .copying
+            case .starting, .empty, .initializing, .founding, .severing, .reading, .waiting, .exchanging, .discarding,
+                .claiming, .promoting, .restarting, .leading, .draining, .suspended, .quarantined, .resigning, .leaving:
+                .none
+            }
+        let byDistance = nearest.filter(standbys.contains) + standbys.filter { !nearest.contains($0) }
+        seat.look(standbys, fit: byDistance.filter(cluster.feeds), use: use, now)
+    }
+
+    /// Of what its core asks for, what a reader may. Nobody asks it who leads; and the gate is its own.
+    private mutating func carriedOut(_ asked: [FailoverAction], _ now: Moment) -> [FailoverAction] {
+        var actions: [FailoverAction] = []
+        // Closed before anything is done to its Postgres, and open only when all is.
+        let (isOpen, wasOpen) = (gate.mayOpen(now, breakage), gate.isOpen)
+        gate.isOpen = isOpen
+        if wasOpen, !isOpen { actions.append(.setGate(isOpen: false)) }
+        for action in asked {
+            switch action {
+            case .save, .read, .postgres, .exit: actions.append(action)
+            case .report(let report): actions.append(.report(said(report)))
+            case .changeRule, .heartbeat, .holdLease, .setGate, .beat: break
+            }
+        }
+        if isOpen, !wasOpen { actions.append(.setGate(isOpen: true)) }
+        return actions
+    }
+
+    private func said(_ report: MemberReport) -> MemberReport {
+        var report = report.withoutVoice
+        report.upstream = seat.member
+        let leader = cluster.leader.map { " of \($0)" } ?? ""
+        let words =
+            seat.member == nil
+            ? "waits for a standby\(leader) that confirms, to be fed by it" : gate.obstacle(to: seat.member)
+        report.detail = report.detail ?? words
+        return report
+    }
+}
+
+/// A wrong order, for tests of what notices it.
+package enum ReaderBreakage: Hashable, Sendable, CaseIterable {
+    /// Follows the leader too.
+    case followsLeader
+    /// Stays open when its stream has stood still, or it has none.
+    case servesWithoutStream
+    /// Does not ask whether its upstream is fed itself.
+    case trustsStarvedUpstream
+}
+
+extension StoreView {
+    /// As the core of a reader sees it: it is what joins now, and will be for ever. What it has may always give way to a copy.
+    func seen(byReader name: MemberName) -> StoreView {
+        var view = self
+        view.rule?.change = MemberChange(id: "reader", steps: [.init(.add, name)])
+        view.rule?.switchover = nil
+        view.rule?.restart = nil
+        view.heartbeat?.mayReplace = name
+        return view
+    }
+}

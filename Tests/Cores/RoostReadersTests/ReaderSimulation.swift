@@ -1,0 +1,256 @@
+import RoostFailover
+import RoostModel
+
+@testable import RoostReaders
+
+/// A reader in virtual time: its core, its Postgres, a store that may be away, and faults by a seed.
+struct ReaderSimulation {
+    struct Failure: Error, CustomStringConvertible {
+        var description: String
+    }
+
+    private struct Running {
+        var operation: PostgresOperation
+        var id: OperationID
+        var endsAt: Moment
+        /// Of a copy.
+        var copy: TrueLog?
+    }
+
+    var cluster: SimulatedCluster
+    var reader: Reader
+    private(set) var now = Moment(sinceBoot: .seconds(1000))
+    private(set) var isOpen = false
+    private(set) var log = TrueLog()
+    private var copy: TrueLog?
+    private var runs = false
+    /// Whom its Postgres follows, and from whose epoch's slot.
+    private var follows: (member: MemberName?, epoch: UInt64)?
+    private var running: Running?
+    private var lastOperation = OperationID.none
+    private var dryFor = 0
+    /// Everything that clients were shown.
+    private var shown: [(at: Moment, log: TrueLog)] = []
+    private var streamedAt = Moment(sinceBoot: .seconds(1000))
+    private var leaderEnds: [UInt64] = []
+    private var storeAwayUntil = Moment.zero
+    private var frozenUntil = Moment.zero
+    private var linkDownUntil = Moment.zero
+    private var starvedUntil = Moment.zero
+    private var storeHeardSteps = 0
+
+    static let step = Duration.milliseconds(50)
+    private static let stalenessMax = Duration.seconds(20)
+    private static let logKept: UInt64 = 200_000
+
+    init(seed: UInt64, breakage: ReaderBreakage? = nil) throws {
+        cluster = try SimulatedCluster(seed: seed)
+        reader = Reader(
+            name: try MemberName("r4"), state: DurableState(), timings: FailoverTimings(), breakage: breakage, now: now)
+        reader.nearest = cluster.members.map(\.name).shuffled(using: &cluster.chance)
+    }
+
+    /// - Throws: what is broken.
+    mutating func run(seconds: Int) throws {
+        for second in 0..<seconds {
+            // It has the last minute to become whole.
+            if second < seconds - 90 { disturb() } else if second == seconds - 90 { heal() }
+            for _ in 0..<20 { try advance() }
+        }
+        guard isOpen else { throw Failure(description: "it serves nobody in the end: \(reader.status)") }
+        let (end, leaders) = (log.end, cluster.members[cluster.leader].log)
+        guard log.isPrefix(of: leaders), leaders.end - end < 20_000 else {
+            throw Failure(description: "it has \(log) in the end, and its leader \(leaders)")
+        }
+        for (at, log) in shown where !log.isPrefix(of: leaders) {
+            throw Failure(description: "\(log) was shown at \(at), and taken back: there is \(leaders)")
+        }
+    }
+
+    private mutating func disturb() {
+        switch cluster.pick(0, 40) {
+        case 0: cluster.callForAnother(now, isLost: true)
+        case 1: cluster.callForAnother(now, isLost: false)
+        case 2: storeAwayUntil = now + .seconds(cluster.pick(1, 30))
+        case 3: frozenUntil = now + .seconds(cluster.pick(1, 15))
+        case 4: linkDownUntil = now + .seconds(cluster.pick(1, 30))
+        case 5: starvedUntil = now + .seconds(cluster.pick(1, 60))
+        case 6...12: for index in cluster.members.indices { cluster.members[index].isUp = true }
+        default: break
+        }
+        let upstream = reader.upstream.flatMap { cluster.index(of: $0) }
+        for index in cluster.members.indices {
+            cluster.members[index].isStarved =
+                now < starvedUntil && (index == upstream || cluster.members[index].isStarved)
+        }
+    }
+
+    private mutating func heal() {
+        (storeAwayUntil, frozenUntil, linkDownUntil, starvedUntil) = (now, now, now, now)
+        for index in cluster.members.indices {
+            cluster.members[index].isUp = true
+            cluster.members[index].isStarved = false
+        }
+    }
+
+    private mutating func advance() throws {
+        now = now + Self.step
+        let epochs = cluster.rule.epoch
+        cluster.step(now)
+        // A standby that is promoted sends away whom it fed: its slots of the epoch before are gone.
+        if cluster.rule.epoch != epochs, follows?.epoch != cluster.rule.epoch.number { dryFor += 1 }
+        leaderEnds.append(cluster.isLed ? cluster.members[cluster.leader].log.end : leaderEnds.last ?? 0)
+        storeHeardSteps = now < storeAwayUntil ? 0 : storeHeardSteps + 1
+        stream()
+        if now >= frozenUntil { try think() }
+        if isOpen { shown.append((now, log)) }
+        try check()
+    }
+
+    // MARK: - Its Postgres
+
+    /// From whoever has the slot; a leader has one only of a reader that is made wrong, which then gets what nobody else has.
+    private var source: TrueLog? {
+        guard runs, let follows, let name = follows.member, let index = cluster.index(of: name), now >= linkDownUntil
+        else {
+            return nil
+        }
+        let member = cluster.members[index]
+        guard member.isUp, member.epoch == follows.epoch else { return nil }
+        return member.log
+    }
+
+    private var isStreaming: Bool {
+        guard let source else { return false }
+        return log.isPrefix(of: source) && source.end - log.end < Self.logKept
+    }
+
+    private mutating func stream() {
+        guard let source, isStreaming else {
+            dryFor += 1
+            return
+        }
+        dryFor = 0
+        streamedAt = now
+        log = source.prefix(min(source.end, log.end + UInt64(cluster.pick(0, 2000))))
+    }
+
+    private var canCopy: TrueLog? {
+        guard let name = reader.upstream, let index = cluster.index(of: name), now >= linkDownUntil else { return nil }
+        let member = cluster.members[index]
+        return member.isUp && member.epoch == cluster.rule.epoch.number ? member.log : nil
+    }
+
+    // MARK: - Its supervisor
+
+    private mutating func think() throws {
+        if now >= storeAwayUntil { try tell(.viewed(view, by: .watch)) }
+        if let running, now >= running.endsAt { try end(running) }
+        if running == nil, runs, cluster.pick(0, 3) == 0 { try tell(.observed(sample, after: lastOperation)) }
+        if running == nil, runs, dryFor > 40, let source,
+            !log.isPrefix(of: source) || source.end - log.end >= Self.logKept
+        {
+            // A standby that is behind is no proof.
+            if !source.isPrefix(of: log) { try tell(.cannotFollow("the log is not there", after: lastOperation)) }
+        }
+        if now >= reader.wakeAt { try tell(.tick) }
+        if running == nil, follows != nil, follows?.member != reader.upstream { follows?.member = reader.upstream }
+    }
+
+    private var view: StoreView {
+        StoreView(
+            revision: cluster.revision, members: cluster.rule.members, rule: cluster.rule,
+            ruleRevision: cluster.ruleRevision, heartbeat: cluster.heartbeat, reports: cluster.reports)
+    }
+
+    private var sample: PostgresObservation {
+        .standby(
+            StandbyObservation(
+                timeline: log.timeline, received: LSN(log.end), replayed: LSN(log.end), isStreaming: isStreaming,
+                silence: isStreaming ? .milliseconds(50) : nil, lag: .zero))
+    }
+
+    private mutating func tell(_ event: FailoverEvent) throws {
+        for action in reader.receive(event, now: now) {
+            switch action {
+            case .save, .exit: break
+            case .read(let number):
+                try tell(now < storeAwayUntil ? .readFailed(number) : .viewed(view, by: .read(number)))
+            case .report(let report):
+                guard report == report.withoutVoice else {
+                    throw Failure(description: "it has a word to say: \(report)")
+                }
+                try tell(
+                    .reportAnswered(
+                        sequence: report.sequence,
+                        now < storeAwayUntil ? .unavailable : .applied(revision: cluster.revision)))
+            case .postgres(let operation, let id): begin(operation, id)
+            case .setGate(let open): isOpen = open
+            case .changeRule, .heartbeat, .holdLease, .beat: throw Failure(description: "it asks for \(action)")
+            }
+        }
+    }
+
+    private mutating func begin(_ operation: PostgresOperation, _ id: OperationID) {
+        lastOperation = id
+        var time = Duration.milliseconds(Int64(cluster.pick(1, 8) * 50))
+        if case .clone = operation { time = .milliseconds(Int64(cluster.pick(20, 80) * 50)) }
+        follows = nil
+        running = Running(operation: operation, id: id, endsAt: now + time, copy: canCopy)
+    }
+
+    private mutating func end(_ done: Running) throws {
+        running = nil
+        var outcome = OperationOutcome.done
+        switch done.operation {
+        case .clone:
+            // One that is sent away in the middle of it has no copy.
+            if let copied = done.copy, canCopy != nil {
+                copy = copied
+            } else {
+                outcome = .unreachable("nobody to copy")
+            }
+        case .exchange:
+            if let whole = copy { log = whole }
+            (copy, runs) = (nil, false)
+        case .discard: (log, runs) = (TrueLog(), false)
+        case .tryRewind:
+            runs = false
+            if canCopy == nil { outcome = .unreachable("nobody to go by") }
+        case .rewind:
+            if let other = canCopy {
+                log = log.prefix(log.agreement(with: other))
+            } else {
+                outcome = .failed("cut off")
+            }
+        case .sever: break
+        case .readEnd:
+            runs = true
+            outcome = .end(LSN(log.end), timeline: log.timeline, forks: log.forks)
+        case .follow(_, let epoch, _):
+            runs = true
+            follows = (reader.upstream, epoch.number)
+        case .stop: runs = false
+        case .initialize, .promote, .startPrimary, .confirmBy, .checkpoint:
+            throw Failure(description: "it begins \(done.operation)")
+        }
+        try tell(.operationEnded(done.id, outcome))
+    }
+
+    // MARK: - What must hold
+
+    private func check() throws {
+        guard isOpen, now >= frozenUntil else { return }
+        let slack = Duration.seconds(2)
+        if now - max(streamedAt, frozenUntil) > ReaderGate.standstillMax + slack {
+            throw Failure(description: "it serves at \(now) without a stream since \(streamedAt)")
+        }
+        let steps = Int(Self.stalenessMax / Self.step)
+        guard storeHeardSteps > steps, leaderEnds.count > steps, now - frozenUntil > Self.stalenessMax else { return }
+        let before = leaderEnds[leaderEnds.count - 1 - steps]
+        if log.end < before {
+            throw Failure(
+                description: "it serves what is older than \(Self.stalenessMax): \(log), and there was \(before)")
+        }
+    }
+}
