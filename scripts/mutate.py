@@ -26,6 +26,7 @@ TEST_SECONDS_MAX = 600
 
 CORE = "Sources/Cores/RoostFailover/"
 PLANS = "Sources/Cores/RoostPlans/"
+READERS = "Sources/Cores/RoostReaders/"
 SHELL = "Sources/Adapters/RoostPostgres/"
 CONTROL = "Sources/Services/RoostPostgresControl/"
 
@@ -121,7 +122,7 @@ MUTATIONS = [
         "if wish.isOpen { try await checkMembership() }", "", "MemberRoutesTests/anotherMachine"),
     Mutation(
         "one that was removed, or only joins, opens its gate", CONTROL + "MemberRoutes.swift",
-        "guard try await store.isMember() else {", "guard true else {", "MemberRoutesTests/noMember"),
+        "guard try await store.isReader() else {", "guard true else {", "MemberRoutesTests/noMember"),
     Mutation(
         "a machine that is not the member's reports for it", CONTROL + "MemberRoutes.swift",
         "_ = try await store.isPlaced()\n        return try Answer.json(try await store.put(MemberBounds",
@@ -447,6 +448,19 @@ MUTATIONS = [
     Mutation(
         "nobody is told that somebody has had the present leader lead", CONTROL + "ClusterStatus.swift",
         "{ body.isLedByHand = true }", "{ body.isLedByHand = nil }", "ClusterStatusTests/ledByHand"),
+    # What readers show.
+    Mutation(
+        "a reader follows the leader, too", READERS + "ReaderView.swift",
+        "rule.members.filter { $0 != rule.leader || breakage == .followsLeader }", "rule.members",
+        "ReaderSimulationTests/whatAReaderShowsStays"),
+    Mutation(
+        "a reader serves without a stream", READERS + "ReaderGate.swift",
+        "streamedAt.map { now - $0 < Self.standstillMax } ?? false", "streamedAt != nil",
+        "ReaderSimulationTests/whatAReaderShowsStays"),
+    Mutation(
+        "a standby that is promoted goes on feeding readers", SHELL + "Operations+Cluster.swift",
+        "known.view.spec.everybody.map(\\.name)", "known.view.spec.members.map(\\.name)",
+        "ReaderTests/aReaderThatStandsStillShowsNothingOfALeaderThatItFollows"),
 ]
 
 

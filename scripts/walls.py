@@ -36,6 +36,7 @@ BESIDE = {
     "RoostSettings": {"RoostModel"},
     "RoostLinux": {"CLinux"},
     "RoostCrypto": {"CLibCrypto"},
+    "RoostReaders": {"RoostFailover"},
     "RoostSimulation": {"RoostFailover", "RoostMachineLife"},
     "RoostPostgresWire": {"RoostRouting"},
     "RoostEdgeWire": {"RoostPostgresWire", "RoostRouting"},

@@ -75,11 +75,11 @@ struct LeaderTrial: Sendable {
                     "has the data of database system \(position.system), and \(leader) has that of \(system): it is kept"
                 )
             }
-            if let verdict = try await comparison(of: position, with: timeline, flushed) {
-                // A standby that is behind gets there.
-                if isReader, case .leaderLostLog(let why) = verdict { return .unclear(why) }
-                return verdict
+            // A standby that is behind gets there.
+            if isReader, (position.timeline, position.replayed) > (timeline, flushed) {
+                return .unclear("\(leader) is not so far yet")
             }
+            if let verdict = try await comparison(of: position, with: timeline, flushed) { return verdict }
             return try await tryLog(from: position, of: timeline)
         } catch {
             return .unclear("\(error)")

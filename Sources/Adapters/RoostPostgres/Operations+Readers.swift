@@ -70,6 +70,7 @@ extension Operations {
 
     /// Behind the fence nobody is fed, and who was holds places that others may need soon. Nobody waits for it.
     func dismissReaders() {
+        guard known.view.spec.readers != nil, instance.isRunning else { return }
         let members = members
         Task {
             do { try await self.instance.dropSlots(among: members) } catch {

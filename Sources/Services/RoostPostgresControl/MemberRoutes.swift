@@ -258,9 +258,10 @@ struct MemberRoutes: RouteGroup {
         // it has not heard say that its Postgres has stopped.
         warden.noteReport(report, by: caller.machine)
         try MemberBounds.check(report, of: caller.cluster)
-        _ = try await store.isPlaced()
         // What a reader says of itself decides nothing, whoever is root there.
         let isReader = watcher.read { $0.clusters[caller.cluster]?.spec?.isReader(caller.member) } ?? false
-        return try Answer.json(try await store.put(MemberBounds.cut(isReader ? report.withoutVoice : report)))
+        let word = isReader ? report.withoutVoice : report
+        _ = try await store.isPlaced()
+        return try Answer.json(try await store.put(MemberBounds.cut(word)))
     }
 }

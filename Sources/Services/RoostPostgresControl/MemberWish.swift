@@ -66,6 +66,9 @@ enum MemberWish: Hashable, Sendable {
         guard wanted > 0 else {
             throw Refusal(.failedPrecondition, "a cluster has at least one member; destroy it instead")
         }
+        if wanted < rule.members.count {
+            try ReaderWish.check(spec.readers?.count ?? 0, standbys: wanted - 1)
+        }
         course.steps = Self.steps(from: rule.members.count, comers: course.comers.map(\.name), leavers: leavers)
         if let first = course.steps.first, first.kind == .remove, rule.members.contains(first.member) {
             try Self.check(first.member, canBeMissed: records, rule)

@@ -86,9 +86,9 @@ enum ReaderWish: Hashable, Sendable {
         guard count <= standbys * ClusterSpec.readersEachMax else {
             throw Refusal(
                 .failedPrecondition,
-                "each standby feeds \(ClusterSpec.readersEachMax) readers at most, a primary none, and the cluster has "
-                    + "\(counted(standbys, "standby", plural: "standbys")): \(count) readers are too many; add members first: "
-                    + "roost pg member add")
+                "each standby feeds \(ClusterSpec.readersEachMax) readers at most, and a primary none: \(count) readers are too "
+                    + "many for \(counted(standbys, "standby", plural: "standbys")); have fewer readers (roost pg scale --readers) "
+                    + "or more members")
         }
     }
 }

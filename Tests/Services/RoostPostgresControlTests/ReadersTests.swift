@@ -110,12 +110,18 @@ import Testing
         let world = try await ready()
         defer { world.remove() }
         let many = try await refusal(world, .scale([world.hosts.region: 17]))
-        #expect(many.code == .failedPrecondition && many.message.contains("has 2 standbys"), "\(many)")
+        #expect(many.code == .failedPrecondition && many.message.contains("for 2 standbys"), "\(many)")
         #expect(try await scale(world, to: 16).count == 16)
         #expect(try await refusal(world, .remove(try MemberName("db-1"))).code == .notFound)
+        // Nor fewer members than feed those that there are.
+        let fewer = try #require(
+            await #expect(throws: Refusal.self) {
+                try await world.directory.requestMembers(of: world.cluster, .remove(try MemberName("db-3")))
+            })
+        #expect(fewer.message.contains("16 readers are too many"), "\(fewer)")
         let alone = try await ready(members: 1)
         defer { alone.remove() }
-        #expect(try await refusal(alone, .scale([alone.hosts.region: 1])).message.contains("has 0 standbys"))
+        #expect(try await refusal(alone, .scale([alone.hosts.region: 1])).message.contains("for 0 standbys"))
         let old = try await ready(skills: [.members])
         defer { old.remove() }
         let unknown = try await refusal(old, .scale([old.hosts.region: 1]))

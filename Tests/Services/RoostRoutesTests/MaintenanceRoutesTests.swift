@@ -268,7 +268,7 @@ import Testing
             let alone = try await host.call(
                 "POST /v1/postgres",
                 #"{"name": "orders", "region": "ams", "replica_regions": [], "reader_regions": {"iad": 1}}"#)
-            #expect(alone.status == 412 && alone.text.contains("has 0 standbys"), "\(alone.text)")
+            #expect(alone.status == 412 && alone.text.contains("for 0 standbys"), "\(alone.text)")
             let made = try await host.call(
                 "POST /v1/postgres",
                 #"{"name": "orders", "region": "ams", "replica_regions": ["iad"], "reader_regions": {"iad": 1}}"#)

@@ -110,7 +110,10 @@ struct PostgresCreateCommand: AsyncParsableCommand {
                 return try await PostgresWait.until(
                     "is ready", name, on: planet, seeing: operation, orElse: "was not made",
                     timeout: timeout.duration, progress: progress, advice: advice
-                ) { $0.status == .ready && $0.missing == nil }
+                ) { cluster in
+                    cluster.status == .ready && cluster.missing == nil
+                        && (cluster.readers ?? []).allSatisfy(\.isServing)
+                }
             }
         }
         try output.show(try AuthorityFile.trusting(cluster)) {
