@@ -1,0 +1,66 @@
+import RoostModel
+import Testing
+
+@testable import RoostReaders
+
+/// Which standby a reader follows, and when it takes another one.
+@Suite struct SeatTests {
+    private let (near, far): (MemberName, MemberName)
+    private var seat = Seat()
+    private var now = Moment(sinceBoot: .seconds(100))
+
+    init() throws {
+        (near, far) = (try MemberName("m2"), try MemberName("m3"))
+    }
+
+    private mutating func look(
+        _ fit: [MemberName], _ use: Seat.Use, after time: Duration = .zero, of standbys: [MemberName]? = nil
+    ) -> MemberName? {
+        now = now + time
+        seat.look(standbys ?? [near, far], fit: fit, use: use, now)
+        return seat.member
+    }
+
+    @Test mutating func theNearestThatIsFitIsTaken() {
+        #expect(look([], .none) == nil)
+        #expect(look([far, near], .none) == far)
+        #expect(look([near, far], .dry) == far)
+    }
+
+    @Test mutating func oneThatIsNoStandbyAnyMoreIsLeftAtOnce() {
+        #expect(look([near, far], .none) == near)
+        #expect(look([far], .streaming, of: [far]) == far)
+        #expect(look([], .streaming, of: []) == nil)
+    }
+
+    @Test mutating func oneThatIsNotFitHasAMomentUnlessNothingIsTakenFromIt() {
+        #expect(look([near, far], .streaming) == near)
+        #expect(look([far], .streaming) == near)
+        #expect(look([far], .copying, after: Seat.patience - .milliseconds(1)) == near)
+        #expect(look([near, far], .streaming) == near)
+        #expect(look([far], .streaming, after: .seconds(60)) == near)
+        #expect(look([far], .streaming, after: Seat.patience) == far)
+        #expect(look([near], .none) == near)
+        #expect(look([], .none, after: .seconds(600)) == near)
+    }
+
+    @Test mutating func oneThatGivesNothingIsFollowedByTheNextAndNoCopyIsBrokenOff() {
+        #expect(look([near, far], .none) == near)
+        #expect(look([near, far], .copying) == near)
+        #expect(look([near, far], .copying, after: .seconds(600)) == near)
+        #expect(look([near, far], .dry) == near)
+        #expect(look([near, far], .dry, after: Seat.dryMax) == far)
+        #expect(look([near, far], .dry, after: Seat.dryMax - .milliseconds(1)) == far)
+        #expect(look([near, far], .dry, after: .milliseconds(1)) == near)
+        #expect(look([near], .dry, after: Seat.dryMax) == near)
+    }
+
+    @Test mutating func aNearerOneIsTakenWhenItHasBeenThereForLong() {
+        #expect(look([far], .none) == far)
+        #expect(look([near, far], .streaming) == far)
+        #expect(look([far], .streaming, after: .seconds(59)) == far)
+        #expect(look([near, far], .streaming) == far)
+        #expect(look([near, far], .streaming, after: Seat.nearerMin - .milliseconds(1)) == far)
+        #expect(look([near, far], .streaming, after: .milliseconds(1)) == near)
+    }
+}
