@@ -52,7 +52,7 @@ final class BeatPost: Sendable {
         let view = cluster.view
         state.withLock { state in
             guard let socket = socket(&state, view), let seal = seal(&state, view) else { return }
-            let others = view.placements.filter { $0.member != view.member }
+            let others = view.otherMembers
             // Whoever names one of them has heard it after this.
             state.times.note(state.sent + 1, through: state.sent + UInt64(others.count), at: BootClock.now())
             for placement in others {
@@ -99,9 +99,7 @@ final class BeatPost: Sendable {
     private func admit(
         _ bytes: UnsafeRawBufferPointer, from address: IPv6Address, _ view: ClusterView
     ) -> (beat: MemberBeat, after: Moment?)? {
-        guard let sender = view.placements.first(where: { $0.address == address })?.member, sender != view.member else {
-            return nil
-        }
+        guard let sender = view.otherMembers.first(where: { $0.address == address })?.member else { return nil }
         return state.withLock { state in
             guard let count = seal(&state, view)?.opened(bytes),
                 let datagram = BeatDatagram(UnsafeRawBufferPointer(rebasing: bytes[..<count])),

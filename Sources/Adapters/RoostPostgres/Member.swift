@@ -324,6 +324,12 @@ public final class Member: Sendable {
         while !events.isClosed {
             do {
                 try link.watch { view in
+                    if view.isReader != isReader {
+                        // What it is has to be known from the beginning: its machine starts it again.
+                        logger.critical(
+                            "was started as another than it is: it ends", metadata: ["reader": "\(view.isReader)"])
+                        events.put(.terminate)
+                    }
                     known.learn(view)
                     events.put(.viewed(StoreView(view), by: .watch))
                     return !events.isClosed

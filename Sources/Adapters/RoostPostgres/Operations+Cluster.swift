@@ -19,7 +19,8 @@ extension Operations {
             address: view.placements.first { $0.member == view.member }?.address,
             memory: .mebibytes(view.spec.guest.memoryMebibytes), volumeSize: try instance.layout.space().size,
             role: role, isOpen: false)
-        settings.readers = view.readersHere.map(\.address)
+        settings.readers = view.readers.map(\.address)
+        settings.fed = fed.withLock { $0 }
         return settings
     }
 
@@ -39,4 +40,12 @@ extension Operations {
         return PostgresSettings.Upstream(
             leader: source, address: placement.address, port: PostgresSettings.portDefault, epoch: epoch)
     }
+}
+
+extension ClusterView {
+    /// The places of those that only read.
+    var readers: [MemberPlacement] { placements.filter { spec.isReader($0.member) } }
+
+    /// The places of those that speak with the member that asks. A reader is none of them, whatever password it has.
+    var otherMembers: [MemberPlacement] { placements.filter { $0.member != member && !spec.isReader($0.member) } }
 }

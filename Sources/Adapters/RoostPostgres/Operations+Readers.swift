@@ -2,6 +2,7 @@ import Logging
 import RoostFailover
 import RoostLinux
 import RoostModel
+import RoostReaders
 import RoostWire
 import Synchronization
 
@@ -24,8 +25,8 @@ extension Operations {
         let former = state.withLock { state -> (task: Task<Void, Never>?, epoch: Epoch)? in
             state.seat = seat
             // An operation that has yet to end looks whom to follow when it comes to it; or follows nobody.
-            guard state.running == nil, let epoch = state.follows, state.led != seat else { return nil }
-            state.led = seat
+            guard state.running == nil, let epoch = state.follows, state.led != .some(seat) else { return nil }
+            state.led = .some(seat)
             return (state.task, epoch)
         }
         guard let former else { return }
@@ -57,19 +58,45 @@ extension Operations {
         }
     }
 
-    /// Of a standby, every second: who says that it follows this one has its place and its slot; all others have none.
+    /// One that gets nothing itself shows nothing new, and passes nothing on.
+    static let feedingMax = Duration.seconds(10)
+
+    /// Of a standby, every second: who says that it follows this one, and has a place, has its way in and its slot; all others
+    /// have none.
     func tendReaders() async throws {
-        let readers = known.view.readersHere
-        guard let epoch = state.withLock({ $0.running == nil ? $0.follows : nil }) else {
-            return try await instance.dropSlots(among: members)
+        let view = known.view
+        let now = BootClock.now()
+        let epoch = state.withLock { state -> Epoch? in
+            guard state.running == nil, now - state.streamedAt < Self.feedingMax else { return nil }
+            return state.follows
         }
-        try await instance.admit(readers: readers.map(\.address))
+        var chosen: [MemberName] = []
+        if let epoch, !view.isReader {
+            let calls = FedReaders.calls(for: view.member, in: epoch, view.spec, view.reports)
+            let active = try await instance.activeSlots()
+            let streaming = calls.map(\.member).filter { active.contains(StreamName(member: $0, epoch: epoch).slot) }
+            chosen = state.withLock { $0.readers.choose(calls, streaming: Set(streaming), now) }
+        }
+        let addresses = view.readers.filter { chosen.contains($0.member) }.map(\.address)
+        fed.withLock { $0 = addresses }
+        try await instance.admit(fed: addresses, readers: view.readers.map(\.address))
         try await instance.keepReaderSlots(
-            readers.map { StreamName(member: $0.member, epoch: epoch).slot }, among: members)
+            chosen.map { StreamName(member: $0, epoch: epoch ?? .none).slot }, among: members)
     }
+
+    /// The fence of readers, before a new leader may let anybody in: what it writes now nobody has confirmed, and nobody may
+    /// get it on a stream of before. Where that cannot be proven it does not lead.
+    func endReaders(except standbys: [MemberName], _ epoch: Epoch, within limit: Duration) async throws {
+        guard known.view.spec.readers != nil else { return }
+        let wanted = standbys.map { StreamName(member: $0, epoch: epoch).slot }
+        try await instance.endSlots(except: wanted, among: members, within: min(limit, Self.fenceMax))
+    }
+
+    private static let fenceMax = Duration.seconds(10)
 
     /// Behind the fence nobody is fed, and who was holds places that others may need soon. Nobody waits for it.
     func dismissReaders() {
+        fed.withLock { $0 = [] }
         guard known.view.spec.readers != nil, instance.isRunning else { return }
         let members = members
         Task {
@@ -77,16 +104,5 @@ extension Operations {
                 self.logger.debug("readers were not sent away", metadata: ["why": "\(error)"])
             }
         }
-    }
-}
-
-extension ClusterView {
-    var readerNames: [MemberName] { (spec.readers ?? []).map(\.name) }
-
-    /// The places of those that follow the member that asks, in the order in which they came.
-    var readersHere: [MemberPlacement] {
-        guard !isReader else { return [] }
-        let here = readerNames.filter { name in reports.contains { $0.member == name && $0.upstream == member } }
-        return here.prefix(ClusterSpec.readersEachMax).compactMap { name in placements.first { $0.member == name } }
     }
 }

@@ -2,6 +2,7 @@ import Logging
 import RoostFailover
 import RoostLinux
 import RoostModel
+import RoostReaders
 import RoostWire
 import Synchronization
 
@@ -21,9 +22,13 @@ final class Operations: Sendable {
         var end: (end: LSN, timeline: UInt32)?
         /// Postgres follows, in this epoch, and nothing has been done to it since.
         var follows: Epoch?
-        /// Of a reader: whom it is to follow, and whom its Postgres was led to.
+        /// When it was last seen to stream, of a standby.
+        var streamedAt = Moment.zero
+        /// Of a reader: whom it is to follow, and whom its Postgres was led to; nil: it has to be told.
         var seat: MemberName?
-        var led: MemberName?
+        var led: MemberName??
+        /// Of a standby: which readers it feeds.
+        var readers = FedReaders()
     }
 
     /// An operation that clients must not see waits this long until they are kept out. It then goes on: with a host that
@@ -39,6 +44,8 @@ final class Operations: Sendable {
     /// Nil: the member follows straight.
     let relay: RelayKeeper?
     let state = Mutex(State())
+    /// Where the readers are that this standby feeds.
+    let fed = Mutex<[IPv6Address]>([])
     /// What a long operation has done so far, in words.
     private let done = Mutex<String?>(nil)
     /// What keeps standbys from following this leader, or this standby from following its own, in words.
@@ -152,7 +159,10 @@ final class Operations: Sendable {
         }
         let isSame = state.withLock { $0.last == before.0 && $0.running == nil }
         guard isSame else { return nil }
-        if case .standby(let standby) = sample { doubt(standby, after: before.0) }
+        if case .standby(let standby) = sample {
+            if standby.isStreaming { state.withLock { $0.streamedAt = BootClock.now() } }
+            doubt(standby, after: before.0)
+        }
         return .observed(sample, after: before.0)
     }
 
@@ -233,7 +243,10 @@ final class Operations: Sendable {
             return try await provingDamage {
                 // One that refuses follows all the same, and is repaired with its leader, by what it replays.
                 if case .refusesLogin(let why) = try await self.received(within: limit) { self.complain(why) }
-                self.state.withLock { ($0.follower.upstream, $0.follows, $0.led) = (source, epoch, source?.leader) }
+                self.state.withLock { state in
+                    (state.follower.upstream, state.follows, state.streamedAt) = (source, epoch, BootClock.now())
+                    state.led = .some(source?.leader)
+                }
                 await self.forgetReign()
                 return .done
             }
@@ -242,6 +255,7 @@ final class Operations: Sendable {
                 epoch: epoch, standbys: standbys, confirmations: confirmations, guests: guests)
             let outcome = try await promote(role, within: limit)
             await keepSlots(of: epoch, for: standbys + guests)
+            try await endReaders(except: standbys + guests, epoch, within: limit)
             state.withLock { $0.epoch = epoch }
             return outcome
         case .startPrimary(let epoch, let confirmations, let standbys, let guests):
@@ -256,6 +270,7 @@ final class Operations: Sendable {
             }
             // A guest's holds the log that its copy goes on with.
             await keepSlots(of: epoch, for: standbys + guests)
+            try await endReaders(except: standbys + guests, epoch, within: limit)
             try await instance.removeCopies()
             state.withLock { $0.epoch = epoch }
         case .confirmBy(let epoch, let confirmations, let standbys, let guests):
@@ -362,6 +377,7 @@ final class Operations: Sendable {
                 try await instance.tendRoles(
                     known.view.secrets, standbys: (known.view.rule?.members.count ?? members.count) - 1)
                 try await instance.tendSlots()
+                try await instance.admit(fed: [], readers: known.view.readers.map(\.address))
                 trouble.withLock { $0 = nil }
             } else {
                 try await tendReaders()

@@ -20,8 +20,10 @@ public struct PostgresSettings: Hashable, Sendable {
     public var temporaryMax: ByteCount?
     /// Of a leader: nothing is confirmed by anybody, and nobody is counted, while those who confirm change.
     var isHeldBack = false
-    /// Of a standby: the readers that it feeds, by their addresses. One that follows nobody feeds nobody.
+    /// Where the cluster's readers are: the members' role has no way in from there…
     var readers: [IPv6Address] = []
+    /// …but those that this standby feeds. One that follows nobody feeds nobody.
+    var fed: [IPv6Address] = []
 
     public enum Role: Hashable, Sendable {
         /// `ANY confirmations` of the streams of `epoch` must have a commit on disk before it is confirmed.
@@ -110,6 +112,11 @@ public struct PostgresSettings: Hashable, Sendable {
         ByteCount(bytes: max(volume.bytes / 16, ByteCount.mebibytes(64).bytes))
     }
 
+    /// Of a standby's log: a reader that has made a copy of it goes on from there. More is kept for none.
+    private var keptForReaders: ByteCount {
+        ByteCount(bytes: min(Self.reserve(of: volumeSize).bytes, ByteCount.gibibytes(4).bytes))
+    }
+
     // MARK: - Files
 
     public func configuration(_ layout: PostgresLayout) -> String {
@@ -169,8 +176,8 @@ public struct PostgresSettings: Hashable, Sendable {
             ("checkpoint_timeout", "5min"),
             ("checkpoint_completion_target", "0.9"),
             // A leader's supervisor sees itself that slots do not fill the volume (SlotShedding); on a standby they are
-            // what is left of a reign that is over.
-            ("max_slot_wal_keep_size", isLeader ? "-1" : "0"),
+            // what is left of a reign that is over, or readers'.
+            ("max_slot_wal_keep_size", isLeader ? "-1" : fed.isEmpty ? "0" : "\(keptForReaders.wholeMebibytes)MB"),
             ("wal_keep_size", "\(min(max(volume / 40, 32), 512))MB"),
         ]
     }
@@ -247,18 +254,21 @@ public struct PostgresSettings: Hashable, Sendable {
         // A member that still follows its leader of an earlier epoch must not get the log of a later one through it.
         // At the local socket it is the relay that comes, for another member's receiver.
         let members = isLeader ? "scram-sha-256" : "reject"
-        // Readers come as members do, each from its own address; what each gets has its slot as its fence (ReaderSlots).
-        let fed = (isFollowing ? readers : []).map { reader in
-            ["replication", "postgres"].map {
-                "host     \($0)  \(Self.replicator)  \(reader)/128  scram-sha-256\n"
-            }.joined()
+        // A reader's machine has the members' password. What it gets of a standby has its slot as its fence (ReaderSlots).
+        let ofReaders = readers.flatMap { reader -> [String] in
+            let isFed = isFollowing && fed.contains(reader)
+            let rules =
+                (isFed ? ["replication", "postgres"].map { ($0, "scram-sha-256") } : []) + [
+                    ("replication", "reject"), ("all", "reject"),
+                ]
+            return rules.map { "host     \($0.0)  \(Self.replicator)  \(reader)/128  \($0.1)\n" }
         }.joined()
         return """
             # Written by roost-pg.
             local    all,replication  \(Self.supervisor)              peer map=roost
             local    replication  \(Self.replicator)       \(members)
             local    all          all                    \(clients)
-            \(fed)host     replication  \(Self.replicator)  \(network)  \(members)
+            \(ofReaders)host     replication  \(Self.replicator)  \(network)  \(members)
             host     postgres     \(Self.replicator)  \(network)  \(members)
             host     all          \(Self.replicator)  all  reject
             host     all          \(Self.supervisor)  all  reject

@@ -235,7 +235,7 @@ final class RelayKeeper: Sendable {
         let orders = RelayOrders(
             number: state.number, member: view.member, address: own.address,
             password: view.secrets.replicationPassword,
-            peers: view.placements.filter { $0.member != view.member }.map {
+            peers: view.otherMembers.map {
                 RelayOrders.Peer(member: $0.member, address: $0.address)
             }, upstream: state.upstream)
         guard let socket = state.running?.socket, var bytes = try? JSONFile.encode(orders) else { return }

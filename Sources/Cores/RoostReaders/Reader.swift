@@ -16,6 +16,11 @@ public struct Reader: Sendable {
     private var gate = ReaderGate()
     private var cluster = ReaderView()
     private var lastOperation = OperationID.none
+    private var isCopying = false
+    /// Copies since it last streamed.
+    private var copies = 0
+    /// What was said last, if anything.
+    private var lastSaid: MemberReport?
     private let breakage: ReaderBreakage?
 
     /// The members of the cluster, the nearest to this reader first. The shell knows, and says so before each event.
@@ -63,9 +68,13 @@ public struct Reader: Sendable {
             told = .viewed(view.seen(byReader: core.name), by: source)
         case .observed(.standby(let sample), let id) where id == lastOperation && isFollowing:
             gate.sampled(isStreaming: sample.isStreaming, now)
+            if sample.isStreaming { copies = 0 }
+        case .operationEnded(let id, let outcome) where id == lastOperation && isCopying:
+            seat.noteCopy(isThere: outcome == .done, now)
+            if outcome == .done, core.status.phase == .cloning { copies += 1 }
+        case .gateAnswered(let isOpen, let failure): gate.answered(isOpen: isOpen, failure)
         case .tick, .readFailed, .ruleAnswered, .heartbeatAnswered, .reportAnswered, .operationEnded, .observed,
-            .postgresExited, .cannotFollow, .leaderLostLog, .gateAnswered, .volumeHangs, .volumeFailed, .heard,
-            .terminate:
+            .postgresExited, .cannotFollow, .leaderLostLog, .volumeHangs, .volumeFailed, .heard, .terminate:
             break
         }
         // Before the core begins anything that needs somebody to be followed.
@@ -83,8 +92,9 @@ public struct Reader: Sendable {
     /// It follows no more, or begins to follow anew: nothing is known of its stream.
     private mutating func isLeaving(after actions: [FailoverAction]) -> Bool {
         var isLeaving = !isFollowing
-        for case .postgres(_, let id) in actions {
+        for case .postgres(let operation, let id) in actions {
             lastOperation = id
+            isCopying = operation.copies
             isLeaving = true
         }
         return isLeaving && breakage != .servesWithoutStream
@@ -109,7 +119,7 @@ public struct Reader: Sendable {
         var actions: [FailoverAction] = []
         // Closed before anything is done to its Postgres, and open only when all is.
         let (isOpen, wasOpen) = (gate.mayOpen(now, breakage), gate.isOpen)
-        gate.isOpen = isOpen
+        gate.set(isOpen: isOpen)
         if wasOpen, !isOpen { actions.append(.setGate(isOpen: false)) }
         for action in asked {
             switch action {
@@ -119,18 +129,51 @@ public struct Reader: Sendable {
             }
         }
         if isOpen, !wasOpen { actions.append(.setGate(isOpen: true)) }
+        // Its upstream, and edges, wait for this; the core knows nothing of it.
+        if var last = lastSaid, last.upstream != seat.member || last.isOpen != gate.stands,
+            !actions.contains(where: { if case .report = $0 { true } else { false } })
+        {
+            last.sequence = RecordNumber.next(own: last.sequence ?? 0, known: 0)
+            last.detail = nil
+            actions.append(.report(said(last)))
+        }
         return actions
     }
 
-    private func said(_ report: MemberReport) -> MemberReport {
+    private mutating func said(_ report: MemberReport) -> MemberReport {
         var report = report.withoutVoice
         report.upstream = seat.member
-        let leader = cluster.leader.map { " of \($0)" } ?? ""
-        let words =
-            seat.member == nil
-            ? "waits for a standby\(leader) that confirms, to be fed by it" : gate.obstacle(to: seat.member)
+        report.isOpen = gate.stands
         report.detail = report.detail ?? words
+        lastSaid = report
         return report
+    }
+}
+
+extension Reader {
+    /// For people.
+    private var words: String? {
+        if seat.member == nil {
+            let leader = cluster.leader.map { " of \($0)" } ?? ""
+            return "waits for a standby\(leader) that confirms, to be fed by it"
+        }
+        if core.status.phase == .cloning, copies > 0 {
+            return
+                "makes another copy: no standby had the log that follows the last one, or it could not go on from there"
+        }
+        return gate.obstacle(to: seat.member)
+    }
+}
+
+extension PostgresOperation {
+    /// It takes data from the one that is followed.
+    fileprivate var copies: Bool {
+        switch self {
+        case .clone, .tryRewind, .rewind: true
+        case .initialize, .exchange, .discard, .sever, .readEnd, .follow, .promote, .startPrimary, .confirmBy,
+            .checkpoint, .stop:
+            false
+        }
     }
 }
 

@@ -8,7 +8,11 @@ struct ReaderGate: Hashable, Sendable {
     private static let pauseMax = Duration.seconds(2)
 
     /// What was last asked for.
-    var isOpen = false
+    private(set) var isOpen = false
+    /// It is open: the host, and Postgres's own rules, let clients in.
+    private(set) var stands = false
+    /// Why what was asked for could not be.
+    private var failure: String?
     /// When Postgres was last seen in the stream, of those that it follows now.
     private var streamedAt: Moment?
     /// Since when the store says that what it streams from is not fed. A store that is away says nothing.
@@ -19,6 +23,18 @@ struct ReaderGate: Hashable, Sendable {
     mutating func heard(isFed: Bool, _ now: Moment) { starvedSince = isFed ? nil : starvedSince ?? now }
 
     mutating func forgetStream() { streamedAt = nil }
+
+    mutating func set(isOpen: Bool) {
+        guard self.isOpen != isOpen else { return }
+        (self.isOpen, stands, failure) = (isOpen, false, nil)
+    }
+
+    /// Clients are in when they are let in, not when somebody was asked to let them in.
+    mutating func answered(isOpen: Bool, _ failure: String?) {
+        guard isOpen == self.isOpen else { return }
+        self.failure = failure
+        stands = isOpen && failure == nil
+    }
 
     /// It streams at this moment, as far as samples tell.
     func streams(_ now: Moment) -> Bool { streamedAt.map { now - $0 <= Self.pauseMax } ?? false }
@@ -38,6 +54,7 @@ struct ReaderGate: Hashable, Sendable {
 
     /// Why it keeps clients out although it streams, for people.
     func obstacle(to upstream: MemberName?) -> String? {
+        if let failure { return "its gate is not as it should be: \(failure)" }
         guard !isOpen, streamedAt != nil, starvedSince != nil, let upstream else { return nil }
         return "lets nobody in: \(upstream), which feeds it, is not seen to confirm"
     }

@@ -421,6 +421,8 @@ public struct MemberReport: Hashable, Sendable, Codable {
     public var committedAt: Int64?
     /// Of a reader: the standby that it follows, or is to. Nil: it knows of none that could feed it, and of a member.
     public var upstream: MemberName?
+    /// Of a reader: clients are let in to it. Nil of a member, of which its leader's word and its own stream tell.
+    public var isOpen: Bool?
 
     /// A member that lives reports at least this often.
     public static let tick = Duration.seconds(3)
@@ -459,6 +461,7 @@ public struct MemberReport: Hashable, Sendable, Codable {
     enum CodingKeys: String, CodingKey {
         case member, role, state, promised, position, chain, timeline, replayed, sequence, skills, knowledge, data
         case upstream
+        case isOpen = "is_open"
         case isStreaming = "is_streaming"
         case lagBytes = "lag_bytes"
         case lagMilliseconds = "lag_ms"

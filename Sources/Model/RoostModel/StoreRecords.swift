@@ -192,9 +192,9 @@ public struct ClusterSpec: Hashable, Sendable, Codable {
 extension ClusterSpec {
     /// At a time.
     public static let readersMax = 32
-    /// That one standby feeds. A Postgres has 16 places for whoever replicates, and a standby needs five of them for its
-    /// supervisor and some for copies (decisions/0028).
-    public static let readersEachMax = 8
+    /// That one standby feeds. A Postgres has 16 places for whoever replicates (decisions/0028): five are its supervisor's, two a
+    /// copy's, and some have to be free for questions and for whoever begins anew.
+    public static let readersEachMax = 6
 
     /// It reads only.
     public func isReader(_ name: MemberName) -> Bool { readers?.contains { $0.name == name } == true }

@@ -306,11 +306,11 @@ extension Planet.ClusterRecords {
         return (reports[member]?.lagBytes ?? 0) + (view?.behindBytes ?? 0)
     }
 
-    /// The reader streams from a standby that confirms, as both say in the present epoch.
+    /// The reader streams from a standby that confirms, as both say in the present epoch, and its host has let clients in.
     public func isFed(_ reader: MemberName) -> Bool {
-        guard let rule, let report = reports[reader], report.isStreaming, report.promised == rule.epoch else {
-            return false
-        }
+        guard let rule, let report = reports[reader], report.isStreaming, report.isOpen == true,
+            report.promised == rule.epoch
+        else { return false }
         return report.upstream.map(confirms) ?? false
     }
 

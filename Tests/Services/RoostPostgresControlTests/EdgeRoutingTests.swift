@@ -65,7 +65,7 @@ struct EdgeRoutingTests {
         var report = MemberReport(
             member: reader, role: .standby, state: .running, promised: .first, position: nil, timeline: 1,
             replayed: .zero, isStreaming: true, lagBytes: 0, lagMilliseconds: 7)
-        report.upstream = standby
+        (report.upstream, report.isOpen) = (standby, true)
         func replica(_ change: (inout MemberReport, inout Heartbeat) -> Void = { _, _ in }) throws -> Replica? {
             var (own, beat) = (
                 report,
@@ -95,7 +95,8 @@ struct EdgeRoutingTests {
         #expect(fit.lagBytes == 30 && fit.lag == .milliseconds(7) && fit.roundTrip == .zero)
         let unfit: [(inout MemberReport, inout Heartbeat) -> Void] = [
             { own, _ in own.isStreaming = false }, { own, _ in own.promised = Epoch(2) },
-            { own, _ in own.upstream = leader }, { own, _ in own.upstream = nil },
+            { own, _ in own.upstream = leader }, { own, _ in own.upstream = nil }, { own, _ in own.isOpen = false },
+            { own, _ in own.isOpen = nil },
             { _, beat in beat.standbys = [StandbyView(member: standby, isConfirming: false, behindBytes: nil)] },
         ]
         for (number, change) in unfit.enumerated() {

@@ -52,7 +52,7 @@ import Testing
             member: try MemberName(reader), role: .standby, state: .running, promised: .first, position: nil,
             timeline: 1,
             replayed: LSN(1), isStreaming: true, lagBytes: 0, lagMilliseconds: 10)
-        report.upstream = try MemberName(upstream)
+        (report.upstream, report.isOpen) = (try MemberName(upstream), true)
         try await put(report, world)
     }
 
