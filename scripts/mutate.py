@@ -458,9 +458,19 @@ MUTATIONS = [
         "streamedAt.map { now - $0 < Self.standstillMax } ?? false", "streamedAt != nil",
         "ReaderSimulationTests/whatAReaderShowsStays"),
     Mutation(
-        "a standby that is promoted goes on feeding readers", SHELL + "Operations+Cluster.swift",
-        "known.view.spec.everybody.map(\\.name)", "known.view.spec.members.map(\\.name)",
-        "ReaderTests/aReaderThatStandsStillShowsNothingOfALeaderThatItFollows"),
+        "a copy that comes to nothing is tried at the same standby for ever", READERS + "Seat.swift",
+        "drySince = isThere ? nil : drySince ?? now", "drySince = nil",
+        "SeatTests/copiesThatComeToNothingCountAsOneThatGivesNothing"),
+    Mutation(
+        "the members' role comes in to a leader from a reader's machine", SHELL + "PostgresSettings.swift",
+        "let isFed = isFollowing && fed.contains(reader)", "let isFed = fed.contains(reader) || !isFollowing",
+        "ConfigurationTests/readersHaveNoWayInButToWhoFeedsThem"),
+    Mutation(
+        "what root in a reader's machine reports counts", CONTROL + "MemberRoutes.swift",
+        "let word = isReader ? report.withoutVoice : report", "let word = report", "ReaderDoorTests/reader"),
+    Mutation(
+        "edges bring clients to a reader whose standby is not fed", CONTROL + "ClusterHearing.swift",
+        "report.upstream.map(confirms) ?? false", "report.upstream != nil", "EdgeRoutingTests/readers"),
 ]
 
 

@@ -93,12 +93,15 @@ struct MemberRoutes: RouteGroup {
         nearRegions: [RegionCode]? = nil
     ) -> ClusterView? {
         guard let spec = records.spec, let secrets else { return nil }
+        var own = MemberSecrets(secrets, withServerKey: withServerKey)
+        // A reader makes no cluster, and gives nobody a password.
+        if spec.isReader(caller.member) { own.ownerPassword = "" }
         return ClusterView(
             member: caller.member, revision: records.revision, spec: spec, rule: records.rule,
             ruleRevision: records.ruleRevision, heartbeat: records.heartbeat,
             placements: records.placements.values.sorted { $0.member < $1.member },
             reports: records.reports.values.sorted { $0.member < $1.member },
-            secrets: MemberSecrets(secrets, withServerKey: withServerKey), takesLeaseWord: true,
+            secrets: own, takesLeaseWord: true,
             nearRegions: nearRegions)
     }
 

@@ -123,6 +123,33 @@ import Testing
         try Self.expect(.standby(upstream: nil), Self.detached)
     }
 
+    /// A reader's machine has the members' password. The first rule that fits counts.
+    @Test func readersHaveNoWayInButToWhoFeedsThem() throws {
+        let (own, reader) = (try IPv6Address("fdaa:0:7:1::2"), try IPv6Address("fdaa:0:7:1::9"))
+        let leader = PostgresSettings.Upstream(
+            leader: try MemberName("m1"), address: try IPv6Address("fdaa:0:7:1::1"), port: 5432, epoch: Epoch(7))
+        func ways(_ role: PostgresSettings.Role, fed: [IPv6Address] = []) throws -> [String] {
+            var settings = PostgresSettings(
+                member: try MemberName("m2"), address: own, memory: .mebibytes(256), volumeSize: .gibibytes(1),
+                role: role,
+                isOpen: true)
+            (settings.readers, settings.fed) = ([reader], fed)
+            let lines = settings.accessRules.split(separator: "\n").map { $0.split(separator: " ").map(String.init) }
+            return ["replication", "postgres"].compactMap { database in
+                lines.first { line in
+                    line.count > 4 && line[0] == "host"
+                        && (line[1] == database || line[1] == "all" && database != "replication")
+                        && line[2] == "roost_replicator" && ["\(reader)/128", "fdaa:0:7::/48"].contains(line[3])
+                }?.last
+            }
+        }
+        let leads = PostgresSettings.Role.leader(epoch: Epoch(7), standbys: [], confirmations: 0)
+        #expect(try ways(leads, fed: [reader]) == ["reject", "reject"])
+        #expect(try ways(.standby(upstream: leader)) == ["reject", "reject"])
+        #expect(try ways(.standby(upstream: leader), fed: [reader]) == ["scram-sha-256", "scram-sha-256"])
+        #expect(try ways(.standby(upstream: nil), fed: [reader]) == ["reject", "reject"])
+    }
+
     /// How many must have a commit, of whom: by the rule, and nobody where the rule asks for more than there are.
     @Test(arguments: [
         (1, 0, ""),

@@ -121,6 +121,31 @@ import Testing
         #expect(gates(pass(1, isStreaming: true)) == [true])
     }
 
+    /// Edges go by what it says, and come to a closed door otherwise.
+    @Test mutating func itSaysThatItIsOpenWhenItsHostHasOpened() {
+        begin()
+        func said(_ actions: [FailoverAction]) -> MemberReport? {
+            actions.compactMap { if case .report(let report) = $0 { report } else { nil } }.last
+        }
+        _ = sample(isStreaming: true)
+        #expect(said(tell(.gateAnswered(isOpen: true, failure: "no rights")))?.isOpen != true)
+        let open = said(tell(.gateAnswered(isOpen: true, failure: nil)))
+        #expect(open?.isOpen == true && open?.upstream == members[2])
+        now = now + .seconds(11)
+        #expect(said(tell(.tick))?.isOpen == false)
+    }
+
+    @Test mutating func anotherUpstreamIsSaidAtOnce() {
+        begin()
+        _ = sample(isStreaming: true)
+        beat(confirming: [members[1]])
+        _ = see()
+        now = now + Seat.patience
+        beat(confirming: [members[1]])
+        let said = see().compactMap { if case .report(let report) = $0 { report.upstream } else { nil } }
+        #expect(reader.upstream == members[1] && said.last == members[1])
+    }
+
     @Test mutating func withoutTheStoreItServesOn() {
         begin()
         _ = sample(isStreaming: true)

@@ -37,10 +37,14 @@ struct ReaderSimulation {
     private var frozenUntil = Moment.zero
     private var linkDownUntil = Moment.zero
     private var starvedUntil = Moment.zero
-    private var storeHeardSteps = 0
+    private var refusedUntil = Moment.zero
+    /// For so many steps a standby has been there that would feed it.
+    private var feedableFor = 0
 
     static let step = Duration.milliseconds(50)
-    private static let stalenessMax = Duration.seconds(20)
+    private static let stalenessMax = Duration.seconds(30)
+    /// After its standby was lost to it: as long as two of them are tried, with pauses between copies.
+    private static let servingMax = Duration.seconds(100)
     private static let logKept: UInt64 = 200_000
 
     init(seed: UInt64, breakage: ReaderBreakage? = nil) throws {
@@ -68,7 +72,11 @@ struct ReaderSimulation {
     }
 
     private mutating func disturb() {
-        switch cluster.pick(0, 40) {
+        if now >= refusedUntil { for index in cluster.members.indices { cluster.members[index].refuses = false } }
+        switch cluster.pick(0, 42) {
+        case 41, 42:
+            refusedUntil = now + .seconds(cluster.pick(20, 300))
+            cluster.members[cluster.pick(0, 2)].refuses = true
         case 0: cluster.callForAnother(now, isLost: true)
         case 1: cluster.callForAnother(now, isLost: false)
         case 2: storeAwayUntil = now + .seconds(cluster.pick(1, 30))
@@ -90,6 +98,7 @@ struct ReaderSimulation {
         for index in cluster.members.indices {
             cluster.members[index].isUp = true
             cluster.members[index].isStarved = false
+            cluster.members[index].refuses = false
         }
     }
 
@@ -100,10 +109,12 @@ struct ReaderSimulation {
         // A standby that is promoted sends away whom it fed: its slots of the epoch before are gone.
         if cluster.rule.epoch != epochs, follows?.epoch != cluster.rule.epoch.number { dryFor += 1 }
         leaderEnds.append(cluster.isLed ? cluster.members[cluster.leader].log.end : leaderEnds.last ?? 0)
-        storeHeardSteps = now < storeAwayUntil ? 0 : storeHeardSteps + 1
         stream()
         if now >= frozenUntil { try think() }
         if isOpen { shown.append((now, log)) }
+        let isFeedable = cluster.members.indices.contains { cluster.isFed($0) && !cluster.members[$0].refuses }
+        let isWell = now >= frozenUntil && now >= linkDownUntil && now >= storeAwayUntil
+        feedableFor = isFeedable && isWell ? feedableFor + 1 : 0
         try check()
     }
 
@@ -116,7 +127,7 @@ struct ReaderSimulation {
             return nil
         }
         let member = cluster.members[index]
-        guard member.isUp, member.epoch == follows.epoch else { return nil }
+        guard member.isUp, member.epoch == follows.epoch, member.dryFor < 200, !member.refuses else { return nil }
         return member.log
     }
 
@@ -138,7 +149,10 @@ struct ReaderSimulation {
     private var canCopy: TrueLog? {
         guard let name = reader.upstream, let index = cluster.index(of: name), now >= linkDownUntil else { return nil }
         let member = cluster.members[index]
-        return member.isUp && member.epoch == cluster.rule.epoch.number ? member.log : nil
+        guard member.isUp, member.epoch == cluster.rule.epoch.number, member.dryFor < 200, !member.refuses else {
+            return nil
+        }
+        return member.log
     }
 
     // MARK: - Its supervisor
@@ -185,7 +199,9 @@ struct ReaderSimulation {
                         sequence: report.sequence,
                         now < storeAwayUntil ? .unavailable : .applied(revision: cluster.revision)))
             case .postgres(let operation, let id): begin(operation, id)
-            case .setGate(let open): isOpen = open
+            case .setGate(let open):
+                isOpen = open
+                try tell(.gateAnswered(isOpen: open, failure: nil))
             case .changeRule, .heartbeat, .holdLease, .beat: throw Failure(description: "it asks for \(action)")
             }
         }
@@ -240,13 +256,16 @@ struct ReaderSimulation {
     // MARK: - What must hold
 
     private func check() throws {
+        if !isOpen, feedableFor > Int(Self.servingMax / Self.step) {
+            throw Failure(description: "it serves nobody at \(now), and follows \(String(describing: reader.upstream))")
+        }
         guard isOpen, now >= frozenUntil else { return }
         let slack = Duration.seconds(2)
         if now - max(streamedAt, frozenUntil) > ReaderGate.standstillMax + slack {
             throw Failure(description: "it serves at \(now) without a stream since \(streamedAt)")
         }
         let steps = Int(Self.stalenessMax / Self.step)
-        guard storeHeardSteps > steps, leaderEnds.count > steps, now - frozenUntil > Self.stalenessMax else { return }
+        guard leaderEnds.count > steps, now - frozenUntil > Self.stalenessMax else { return }
         // A new leader may have less than the one before it.
         let before = leaderEnds.suffix(steps + 1).min() ?? 0
         if log.end < before {

@@ -50,9 +50,25 @@ import Testing
         #expect(look([near, far], .copying, after: .seconds(600)) == near)
         #expect(look([near, far], .dry) == near)
         #expect(look([near, far], .dry, after: Seat.dryMax) == far)
-        #expect(look([near, far], .dry, after: Seat.dryMax - .milliseconds(1)) == far)
-        #expect(look([near, far], .dry, after: .milliseconds(1)) == near)
+        // The other one is remembered, and so is this one where it gives nothing either.
+        #expect(look([near, far], .dry) == far)
+        #expect(look([near, far], .dry, after: Seat.dryMax) == near)
+        #expect(look([near], .dry) == near)
         #expect(look([near], .dry, after: Seat.dryMax) == near)
+    }
+
+    /// Without data it never follows: what counts is that nothing has come of what was tried.
+    @Test mutating func copiesThatComeToNothingCountAsOneThatGivesNothing() {
+        #expect(look([near, far], .none) == near)
+        #expect(look([near, far], .none, after: .seconds(600)) == near)
+        seat.noteCopy(isThere: false, now)
+        #expect(look([near, far], .none) == near)
+        #expect(look([near, far], .copying, after: Seat.dryMax) == near)
+        seat.noteCopy(isThere: false, now)
+        #expect(look([near, far], .none) == far)
+        seat.noteCopy(isThere: false, now)
+        seat.noteCopy(isThere: true, now)
+        #expect(look([near, far], .none, after: .seconds(600)) == far)
     }
 
     @Test mutating func aNearerOneIsTakenWhenItHasBeenThereForLong() {
@@ -62,5 +78,18 @@ import Testing
         #expect(look([near, far], .streaming) == far)
         #expect(look([near, far], .streaming, after: Seat.nearerMin - .milliseconds(1)) == far)
         #expect(look([near, far], .streaming, after: .milliseconds(1)) == near)
+    }
+
+    /// It is left again before clients are sent away, and asked later each time.
+    @Test mutating func aNearerOneThatGivesNothingIsNotTriedAgainAndAgain() {
+        #expect(look([far], .none) == far)
+        var tries: [Int] = []
+        for second in 0..<1800 {
+            let before = seat.member
+            _ = look([near, far], before == near ? .dry : .streaming, after: .seconds(1))
+            if seat.member == near, before != near { tries.append(second) }
+            if before == near, seat.member == far { #expect(second - (tries.last ?? 0) <= 6) }
+        }
+        #expect(tries.count == 3, "\(tries)")
     }
 }

@@ -58,6 +58,10 @@ struct SimulatedCluster {
         var isUp = true
         /// It gets nothing of its leader, though both are there.
         var isStarved = false
+        /// Since when it has got nothing: it passes nothing on then.
+        var dryFor = 0
+        /// It has no place for the reader, or is not reached from there.
+        var refuses = false
         /// The epoch that it follows or leads in.
         var epoch: UInt64 = 1
     }
@@ -105,6 +109,9 @@ struct SimulatedCluster {
     /// A twentieth of a second.
     mutating func step(_ now: Moment) {
         if let at = electAt, now >= at { elect(now) }
+        for index in members.indices {
+            members[index].dryFor = isFed(index) || index == leader ? 0 : members[index].dryFor + 1
+        }
         guard isLed else { return }
         let (lead, epoch) = (leader, rule.epoch.number)
         members[lead].log.append(UInt64(pick(0, Int(writtenMax))), epoch: epoch)

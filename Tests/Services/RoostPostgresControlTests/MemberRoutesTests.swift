@@ -15,14 +15,14 @@ import Testing
 /// One member's socket at its host: who is heard there, and by what a rule is measured before it is written.
 @Suite("What a host takes from a member") struct MemberRoutesTests {
     /// What a socket did to its machine's gate.
-    private final class Gates: Sendable {
+    final class Gates: Sendable {
         let said = Mutex<[Bool]>([])
         /// What edges are told straight.
         let told = Mutex<[Heartbeat]>([])
     }
 
     /// A member's socket.
-    private struct Door {
+    struct Door {
         let routes: MemberRoutes
         let watcher: PlanetWatcher
         let warden: LeaseWarden
@@ -466,23 +466,5 @@ import Testing
         #expect(isKnown(6, 1) && !isKnown(5, 1) && !isKnown(7, 1), "it has gone back")
         note(9, 2)
         #expect(isKnown(9, 2) && !isKnown(6, 2))
-    }
-
-    @Test("Clients are let in to a reader, which changes no rule, and whose word decides nothing")
-    func reader() async throws {
-        let world = try await ready()
-        defer { world.remove() }
-        _ = try await world.directory.changeReaders(of: world.cluster, .scale([world.hosts.region: 1]))
-        #expect(try await world.settle(under: try await world.takeDuty()))
-        let door = try await door(world, 4)
-        #expect(try await door.read().spec.isReader(try name(4)))
-        try await door.open(true)
-        #expect(door.gates.said.withLock { $0 } == [true])
-        let records = try await records(world)
-        var rule = try #require(records.rule)
-        rule.recruitment = Recruitment(epoch: rule.epoch.next, proposer: try name(4), reason: .leaderSilent)
-        #expect(await code { _ = try await door.change(rule, over: records.ruleRevision) } == .invalid)
-        let beat = Heartbeat(epoch: rule.epoch, leader: try name(4), sequence: 9, isOpen: true)
-        #expect(await code { _ = try await door.renew(beat, under: records.ruleRevision) } == .invalid)
     }
 }

@@ -109,16 +109,16 @@ import Testing
     func refusals() async throws {
         let world = try await ready()
         defer { world.remove() }
-        let many = try await refusal(world, .scale([world.hosts.region: 17]))
+        let many = try await refusal(world, .scale([world.hosts.region: 13]))
         #expect(many.code == .failedPrecondition && many.message.contains("for 2 standbys"), "\(many)")
-        #expect(try await scale(world, to: 16).count == 16)
+        #expect(try await scale(world, to: 12).count == 12)
         #expect(try await refusal(world, .remove(try MemberName("db-1"))).code == .notFound)
         // Nor fewer members than feed those that there are.
         let fewer = try #require(
             await #expect(throws: Refusal.self) {
                 try await world.directory.requestMembers(of: world.cluster, .remove(try MemberName("db-3")))
             })
-        #expect(fewer.message.contains("16 readers are too many"), "\(fewer)")
+        #expect(fewer.message.contains("12 readers are too many"), "\(fewer)")
         let alone = try await ready(members: 1)
         defer { alone.remove() }
         #expect(try await refusal(alone, .scale([alone.hosts.region: 1])).message.contains("for 0 standbys"))
