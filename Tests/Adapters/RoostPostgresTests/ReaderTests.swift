@@ -54,7 +54,9 @@ struct ReaderTests {
             // Not the leader feeds it, and the cluster does not know it.
             let upstream = try #require(cluster.store.report(of: name)?.upstream)
             #expect(TestCluster.number(upstream) != first)
-            #expect(try await cluster.superuser(first, "SELECT count(*) FROM pg_stat_replication") == "2\n")
+            #expect(
+                try await cluster.superuser(
+                    first, "SELECT count(*) FROM pg_stat_replication WHERE usename = 'roost_replicator'") == "2\n")
             #expect(try await cluster.superuser(first, "SELECT count(*) FROM pg_replication_slots") == "2\n")
             #expect(cluster.store.rule?.members.contains(name) == false)
 

@@ -129,8 +129,12 @@ struct SimulatedCluster {
         guard now >= beatAt else { return }
         beatAt = now + .milliseconds(300)
         revision += 1
+        // It opens when a standby has what its reign began with: then every later history has the reign.
+        let isOpen = members.indices.contains { index in
+            index != lead && members[index].log.pieces.contains { $0.epoch == epoch }
+        }
         heartbeat = Heartbeat(
-            epoch: rule.epoch, leader: rule.leader, sequence: (heartbeat?.sequence ?? 0) + 1, isOpen: true,
+            epoch: rule.epoch, leader: rule.leader, sequence: (heartbeat?.sequence ?? 0) + 1, isOpen: isOpen,
             standbys: members.indices.filter { $0 != lead }.map {
                 StandbyView(member: members[$0].name, isConfirming: isFed($0), behindBytes: isFed($0) ? 0 : nil)
             })
