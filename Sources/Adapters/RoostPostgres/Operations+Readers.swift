@@ -84,9 +84,17 @@ extension Operations {
             chosen.map { StreamName(member: $0, epoch: epoch ?? .none).slot }, among: members)
     }
 
-    /// The fence of readers, before a new leader may let anybody in: what it writes now nobody has confirmed, and nobody may
-    /// get it on a stream of before. Where that cannot be proven it does not lead.
-    func endReaders(except standbys: [MemberName], _ epoch: Epoch, within limit: Duration) async throws {
+    func noteFollowing(_ source: PostgresSettings.Upstream?, _ epoch: Epoch) {
+        state.withLock { state in
+            (state.follower.upstream, state.follows, state.streamedAt) = (source, epoch, BootClock.now())
+            state.led = .some(source?.leader)
+        }
+    }
+
+    /// Of a leader, before it may let anybody in: the slots of its standbys, and the fence of readers. What it writes now nobody
+    /// has confirmed, and nobody may get it on a stream of before. Where that cannot be proven it does not lead.
+    func takeSlots(of epoch: Epoch, for standbys: [MemberName], within limit: Duration) async throws {
+        await keepSlots(of: epoch, for: standbys)
         guard known.view.spec.readers != nil else { return }
         let wanted = standbys.map { StreamName(member: $0, epoch: epoch).slot }
         try await instance.endSlots(except: wanted, among: members, within: min(limit, Self.fenceMax))

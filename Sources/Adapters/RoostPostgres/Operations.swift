@@ -229,9 +229,7 @@ final class Operations: Sendable {
                 try await self.configure(.standby(upstream: nil))
                 return .done
             }
-        case .sever:
-            try await sever()
-            dismissReaders()
+        case .sever: try await sever()
         case .readEnd:
             return try await provingDamage { try await self.readEnd(within: limit) }
         case .follow(let leader, let epoch, let fork):
@@ -243,10 +241,7 @@ final class Operations: Sendable {
             return try await provingDamage {
                 // One that refuses follows all the same, and is repaired with its leader, by what it replays.
                 if case .refusesLogin(let why) = try await self.received(within: limit) { self.complain(why) }
-                self.state.withLock { state in
-                    (state.follower.upstream, state.follows, state.streamedAt) = (source, epoch, BootClock.now())
-                    state.led = .some(source?.leader)
-                }
+                self.noteFollowing(source, epoch)
                 await self.forgetReign()
                 return .done
             }
@@ -254,8 +249,7 @@ final class Operations: Sendable {
             let role = PostgresSettings.Role.leader(
                 epoch: epoch, standbys: standbys, confirmations: confirmations, guests: guests)
             let outcome = try await promote(role, within: limit)
-            await keepSlots(of: epoch, for: standbys + guests)
-            try await endReaders(except: standbys + guests, epoch, within: limit)
+            try await takeSlots(of: epoch, for: standbys + guests, within: limit)
             state.withLock { $0.epoch = epoch }
             return outcome
         case .startPrimary(let epoch, let confirmations, let standbys, let guests):
@@ -269,8 +263,7 @@ final class Operations: Sendable {
                 try await repair(because: why, within: limit)
             }
             // A guest's holds the log that its copy goes on with.
-            await keepSlots(of: epoch, for: standbys + guests)
-            try await endReaders(except: standbys + guests, epoch, within: limit)
+            try await takeSlots(of: epoch, for: standbys + guests, within: limit)
             try await instance.removeCopies()
             state.withLock { $0.epoch = epoch }
         case .confirmBy(let epoch, let confirmations, let standbys, let guests):
@@ -363,7 +356,7 @@ final class Operations: Sendable {
 
     /// A leader whose Postgres has no place for a slot leads all the same, and tries again every second: whether enough
     /// standbys stream is seen by itself.
-    private func keepSlots(of epoch: Epoch, for standbys: [MemberName], until end: Moment? = nil) async {
+    func keepSlots(of epoch: Epoch, for standbys: [MemberName], until end: Moment? = nil) async {
         do { try await instance.keepSlots(of: epoch, for: standbys, among: members, until: end) } catch {
             logger.warning("not every standby has its slot", metadata: ["why": "\(error)"])
         }
@@ -398,6 +391,7 @@ final class Operations: Sendable {
         }
         try await configure(.standby(upstream: nil))
         try await instance.stopFollowing()
+        dismissReaders()
     }
 
     private func readEnd(within limit: Duration) async throws -> OperationOutcome {
