@@ -73,7 +73,7 @@ extension Operations {
         var chosen: [MemberName] = []
         if let epoch, !view.isReader {
             let calls = FedReaders.calls(for: view.member, in: epoch, view.spec, view.reports)
-            let active = try await instance.activeSlots()
+            let active = calls.isEmpty ? [] : try await instance.activeSlots()
             let streaming = calls.map(\.member).filter { active.contains(StreamName(member: $0, epoch: epoch).slot) }
             chosen = state.withLock { $0.readers.choose(calls, streaming: Set(streaming), now) }
         }

@@ -9,7 +9,7 @@ public struct FedReaders: Sendable {
         public var sequence: UInt64?
         /// It awaits or follows the epoch in which this standby follows.
         public var isOfEpoch: Bool
-        /// It has data to begin with: what it needs is a stream, and no copy.
+        /// It has data to go on with: what it needs is a stream, and no copy.
         public var hasData: Bool
 
         public init(member: MemberName, sequence: UInt64?, isOfEpoch: Bool, hasData: Bool) {
@@ -39,7 +39,7 @@ public struct FedReaders: Sendable {
             }
             return Call(
                 member: reader.name, sequence: report.sequence, isOfEpoch: report.promised == epoch,
-                hasData: report.data == .whole)
+                hasData: report.data == .whole && report.state != .cloning)
         }
     }
 

@@ -58,11 +58,12 @@ import Testing
                 timeline: 1, replayed: .zero, isStreaming: true, lagBytes: 0, lagMilliseconds: 0,
                 data: number == 2 ? .absent : .whole)
             report.upstream = number == 3 ? other : own
+            if number == 0 { report.state = .cloning }
             return report
         }
         let calls = FedReaders.calls(for: own, in: .first, spec, reports)
         #expect(calls.map(\.member) == Array(names.prefix(3)))
         #expect(calls.map(\.isOfEpoch) == [true, false, true])
-        #expect(calls.map(\.hasData) == [true, true, false])
+        #expect(calls.map(\.hasData) == [false, true, false])
     }
 }
