@@ -126,18 +126,19 @@ struct ReaderTests {
             let cut = BootClock.now()
             #expect(try await isClosed(name, cluster, within: .seconds(20)))
             #expect(BootClock.now() - cut >= .seconds(9))
-            // More log than anybody keeps for nobody.
-            cluster.store.forgetStates()
-            for _ in 0..<5 {
-                _ = try await cluster.superuser(
-                    first,
-                    """
-                    DO $$ BEGIN FOR i IN 1..30 LOOP
-                    PERFORM pg_logical_emit_message(false, 'fill', 'x'); PERFORM pg_switch_wal();
-                    END LOOP; END $$
-                    """, within: 60)
-                for number in TestCluster.numbers { _ = try await cluster.superuser(number, "CHECKPOINT", within: 60) }
+            // It takes one standby after the other, and the slot of the one that it has left is gone.
+            let standbys = TestCluster.numbers.filter { $0 != first }
+            let isFree = try await poll(for: .seconds(40)) { () -> Bool? in
+                for number in standbys {
+                    let held = try await cluster.superuser(
+                        number, "SELECT count(*) FROM pg_replication_slots WHERE restart_lsn IS NOT NULL")
+                    guard held == "0\n" else { return nil }
+                }
+                return true
             }
+            #expect(isFree == true)
+            cluster.store.forgetStates()
+            try await fill(first, until: standbys, cluster)
             _ = try await cluster.query(first, "INSERT INTO rows VALUES (2)")
             let held = try await cluster.superuser(
                 first, "SELECT count(*) FROM pg_replication_slots WHERE slot_name LIKE '\(name)%'")
@@ -146,5 +147,28 @@ struct ReaderTests {
             try await expect(2, at: reader, cluster, within: .seconds(90))
             #expect(cluster.store.hasSeen([.cloning], of: name))
         }
+    }
+
+    /// Writes more log than anybody keeps for nobody: what is there now is gone from the standbys afterwards.
+    private func fill(_ leader: Int, until standbys: [Int], _ cluster: TestCluster) async throws {
+        let present = try await cluster.superuser(leader, "SELECT pg_walfile_name(pg_current_wal_lsn())")
+        let file = present.filter { !$0.isWhitespace }
+        let isGone = try await poll(for: .seconds(120)) { () -> Bool? in
+            _ = try await cluster.superuser(
+                leader,
+                """
+                DO $$ BEGIN FOR i IN 1..30 LOOP
+                PERFORM pg_logical_emit_message(false, 'fill', 'x'); PERFORM pg_switch_wal();
+                END LOOP; END $$
+                """, within: 60)
+            for number in [leader] + standbys { _ = try await cluster.superuser(number, "CHECKPOINT", within: 60) }
+            for number in standbys {
+                let there = try await cluster.superuser(
+                    number, "SELECT count(*) FROM pg_ls_waldir() WHERE name = '\(file)'")
+                guard there == "0\n" else { return nil }
+            }
+            return true
+        }
+        #expect(isGone == true)
     }
 }

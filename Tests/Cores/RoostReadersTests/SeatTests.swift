@@ -90,6 +90,8 @@ import Testing
             if seat.member == near, before != near { tries.append(second) }
             if before == near, seat.member == far { #expect(second - (tries.last ?? 0) <= 6) }
         }
-        #expect(tries.count == 3, "\(tries)")
+        let pauses = zip(tries, tries.dropFirst()).map { $1 - $0 }
+        #expect(tries.count == 4 && pauses == pauses.sorted(), "\(tries)")
+        #expect(zip(pauses, pauses.dropFirst()).allSatisfy { $1 - $0 >= 100 }, "\(tries)")
     }
 }
