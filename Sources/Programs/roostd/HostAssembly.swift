@@ -81,7 +81,8 @@ struct HostAssembly {
                 logger: Logger(label: "roost.mesh")),
             warden, hearing, telling,
             MemberSockets(
-                agent: agent, watcher: watcher, store: store, warden: warden, telling: telling, bounds: bounds, mesh: mesh,
+                agent: agent, watcher: watcher, store: store, warden: warden, telling: telling, bounds: bounds,
+                mesh: mesh,
                 logger: Logger(label: "roost.member")),
             ClusterInterest(agent: agent, watcher: watcher, isEdge: configuration.edge != nil) { duty.isHeld },
             MachineNameRelease(names: names, agent: agent, logger: Logger(label: "roost.names")),

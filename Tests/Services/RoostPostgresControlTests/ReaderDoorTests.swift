@@ -2,6 +2,7 @@ import RoostLinux
 import RoostModel
 import RoostPlanet
 import RoostStore
+import RoostWire
 import Synchronization
 import Testing
 
