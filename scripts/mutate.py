@@ -455,8 +455,11 @@ MUTATIONS = [
         "ReaderSimulationTests/whatAReaderShowsStays"),
     Mutation(
         "a reader serves without a stream", READERS + "ReaderGate.swift",
-        "streamedAt.map { now - $0 < Self.standstillMax } ?? false", "streamedAt != nil",
+        "at.map { now - $0 < Self.standstillMax } ?? false", "at != nil",
         "ReaderSimulationTests/whatAReaderShowsStays"),
+    Mutation(
+        "a stream of one that gets nothing itself counts", READERS + "ReaderGate.swift",
+        "if !isStarved { fedAt = now }", "fedAt = now", "ReaderSimulationTests/whatAReaderShowsStays"),
     Mutation(
         "a copy that comes to nothing is tried at the same standby for ever", READERS + "Seat.swift",
         "drySince = isThere ? nil : drySince ?? now", "drySince = nil",

@@ -83,7 +83,7 @@ public struct Reader: Sendable {
         if isLeaving(after: asked) { gate.forgetStream() }
         // A core that has left its leader wants another one, perhaps.
         choose(now)
-        if case .viewed = event, let isFed = cluster.isFed(seat.member, now) { gate.heard(isFed: isFed, now) }
+        if case .viewed = event, let isFed = cluster.isFed(seat.member, now) { gate.heard(isFed: isFed) }
         return carriedOut(asked, now)
     }
 

@@ -15,14 +15,20 @@ struct ReaderGate: Hashable, Sendable {
     private var failure: String?
     /// When Postgres was last seen in the stream, of those that it follows now.
     private var streamedAt: Moment?
-    /// Since when the store says that what it streams from is not fed. A store that is away says nothing.
-    private var starvedSince: Moment?
+    /// The same, while what it streams from was fed itself: from then it has all that there was.
+    private var fedAt: Moment?
+    /// The store says that what it streams from is not fed. A store that is away says nothing.
+    private var isStarved = false
 
-    mutating func sampled(isStreaming: Bool, _ now: Moment) { if isStreaming { streamedAt = now } }
+    mutating func sampled(isStreaming: Bool, _ now: Moment) {
+        guard isStreaming else { return }
+        streamedAt = now
+        if !isStarved { fedAt = now }
+    }
 
-    mutating func heard(isFed: Bool, _ now: Moment) { starvedSince = isFed ? nil : starvedSince ?? now }
+    mutating func heard(isFed: Bool) { isStarved = !isFed }
 
-    mutating func forgetStream() { streamedAt = nil }
+    mutating func forgetStream() { (streamedAt, fedAt) = (nil, nil) }
 
     mutating func set(isOpen: Bool) {
         guard self.isOpen != isOpen else { return }
@@ -40,22 +46,21 @@ struct ReaderGate: Hashable, Sendable {
     func streams(_ now: Moment) -> Bool { streamedAt.map { now - $0 <= Self.pauseMax } ?? false }
 
     func mayOpen(_ now: Moment, _ breakage: ReaderBreakage?) -> Bool {
-        let isStarved = starvedSince.map { now - $0 >= Self.standstillMax } ?? false
-        if isStarved, breakage != .trustsStarvedUpstream { return false }
-        if breakage == .servesWithoutStream { return streamedAt != nil }
-        return streamedAt.map { now - $0 < Self.standstillMax } ?? false
+        if breakage == .servesWithoutStream { return fedAt != nil }
+        let at = breakage == .trustsStarvedUpstream ? streamedAt : fedAt
+        return at.map { now - $0 < Self.standstillMax } ?? false
     }
 
     /// When it is to be closed if nothing comes; nil: it is not open.
     var closesAt: Moment? {
-        guard isOpen, let streamedAt else { return nil }
-        return min(streamedAt, starvedSince ?? streamedAt) + Self.standstillMax
+        guard isOpen, let fedAt else { return nil }
+        return fedAt + Self.standstillMax
     }
 
     /// Why it keeps clients out although it streams, for people.
     func obstacle(to upstream: MemberName?) -> String? {
         if let failure { return "its gate is not as it should be: \(failure)" }
-        guard !isOpen, streamedAt != nil, starvedSince != nil, let upstream else { return nil }
+        guard !isOpen, streamedAt != nil, isStarved, let upstream else { return nil }
         return "lets nobody in: \(upstream), which feeds it, is not seen to confirm"
     }
 }

@@ -121,6 +121,15 @@ import Testing
         #expect(gates(pass(1, isStreaming: true)) == [true])
     }
 
+    /// What it got while its standby got nothing is not new, however late it came.
+    @Test mutating func itDoesNotOpenForWhatItGotWhileItsStandbyWasNotFed() {
+        begin()
+        _ = sample(isStreaming: true)
+        #expect(gates(pass(14, isStreaming: true, confirming: [])) == [false])
+        #expect(gates(pass(3, isStreaming: false)) == [])
+        #expect(gates(pass(1, isStreaming: true)) == [true])
+    }
+
     /// Edges go by what it says, and come to a closed door otherwise.
     @Test mutating func itSaysThatItIsOpenWhenItsHostHasOpened() {
         begin()

@@ -32,6 +32,10 @@ struct ReaderSimulation {
     /// Everything that clients were shown.
     private var shown: [(at: Moment, log: TrueLog)] = []
     private var streamedAt = Moment(sinceBoot: .seconds(1000))
+    /// Whom it streams from.
+    private var streamsFrom: MemberName?
+    /// Since its last stream began, it has had all that its source had.
+    private var isCaughtUp = false
     private var leaderEnds: [UInt64] = []
     private var storeHeardFor = 0
     private var storeAwayUntil = Moment.zero
@@ -141,13 +145,22 @@ struct ReaderSimulation {
     }
 
     private mutating func stream() {
-        guard let source, isStreaming else {
+        if let source, isStreaming {
+            dryFor = 0
+            log = source.prefix(min(source.end, log.end + UInt64(cluster.pick(0, 2000))))
+        } else {
             dryFor += 1
-            return
         }
-        dryFor = 0
+        noteStream()
+    }
+
+    private mutating func noteStream() {
+        let former = streamsFrom
+        streamsFrom = isStreaming ? follows?.member : nil
+        guard streamsFrom != nil else { return }
+        if streamsFrom != former { isCaughtUp = false }
         streamedAt = now
-        log = source.prefix(min(source.end, log.end + UInt64(cluster.pick(0, 2000))))
+        if log.end == source?.end { isCaughtUp = true }
     }
 
     private var canCopy: TrueLog? {
@@ -164,7 +177,11 @@ struct ReaderSimulation {
     private mutating func think() throws {
         if now >= storeAwayUntil { try tell(.viewed(view, by: .watch)) }
         if let running, now >= running.endsAt { try end(running) }
-        if running == nil, runs, cluster.pick(0, 3) == 0 { try tell(.observed(sample, after: lastOperation)) }
+        if running == nil, runs, cluster.pick(0, 3) == 0 {
+            // It may follow another one as of this step.
+            noteStream()
+            try tell(.observed(sample, after: lastOperation))
+        }
         if running == nil, runs, dryFor > 40, let source,
             !log.isPrefix(of: source) || source.end - log.end >= Self.logKept
         {
@@ -172,7 +189,6 @@ struct ReaderSimulation {
             if !source.isPrefix(of: log) { try tell(.cannotFollow("the log is not there", after: lastOperation)) }
         }
         if now >= reader.wakeAt { try tell(.tick) }
-        if running == nil, follows != nil, follows?.member != reader.upstream { follows?.member = reader.upstream }
     }
 
     private var view: StoreView {
@@ -195,6 +211,7 @@ struct ReaderSimulation {
             for action in reader.receive(waiting.removeFirst(), now: now) {
                 if let answer = try carriedOut(action) { waiting.append(answer) }
             }
+            if running == nil, follows != nil, follows?.member != reader.upstream { follows?.member = reader.upstream }
         }
     }
 
@@ -280,8 +297,7 @@ struct ReaderSimulation {
         let isTold = storeHeardFor > Int(Self.stalenessMax / Self.step)
         let ageMax = isTold ? Self.stalenessWithStoreMax : Self.stalenessMax
         let steps = Int(ageMax / Self.step)
-        // While it catches up edges go by how far it is behind.
-        let isCaughtUp = source.map { $0.end - min(log.end, $0.end) < 5000 } ?? true
+        // While it catches up edges go by how far it is behind, also when its stream breaks off before it has.
         guard isCaughtUp, leaderEnds.count > steps, now - frozenUntil > Self.stalenessMax else { return }
         // A new leader may have less than the one before it.
         let before = leaderEnds.suffix(steps + 1).min() ?? 0
