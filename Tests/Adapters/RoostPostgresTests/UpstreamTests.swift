@@ -69,6 +69,20 @@ import Testing
         #expect(Operations.upstream(source, fork, view, end: nil, segmentBytes: nil)?.stream == "m2.e2")
     }
 
+    @Test func aReaderHasTheMembersOfItsRegionFirstThenAsItsHostMeasures() throws {
+        func one(_ name: String, _ region: String) throws -> ClusterSpec.MemberSpec {
+            ClusterSpec.MemberSpec(name: try MemberName(name), region: try RegionCode(region))
+        }
+        var view = view
+        view.spec.members = try [one("m1", "fra"), one("m2", "ams"), one("m3", "iad"), one("m5", "sin")]
+        view.spec.readers = [try one("m4", "iad")]
+        view.member = try MemberName("m4")
+        view.nearRegions = try ["sin", "ams"].map { try RegionCode($0) }
+        #expect(view.isReader && view.membersByDistance.map(\.text) == ["m3", "m5", "m2", "m1"])
+        view.nearRegions = nil
+        #expect(view.membersByDistance.map(\.text) == ["m3", "m1", "m2", "m5"])
+    }
+
     @Test func onlyWhatLeavesTheLeaderAloneKeepsFollowing() throws {
         let leader = try MemberName("m1")
         let keeping: [PostgresOperation] = [.follow(leader, epoch: .first, fork: nil), .checkpoint]

@@ -1,3 +1,4 @@
+import RoostMesh
 import RoostModel
 import RoostPlans
 import RoostStore
@@ -176,5 +177,27 @@ import Testing
         #expect(try await reader().isServing == false)
         try await streams("db-4", from: "db-1", world)
         #expect(try await reader().isServing == false)
+    }
+
+    @Test("The nearest region is that of the nearest host that answers")
+    func near() throws {
+        func path(_ host: String, _ microseconds: Int64?, isAnswering: Bool = true) throws -> PathMeasurement {
+            PathMeasurement(
+                peer: try HostName(host), roundTripMicroseconds: microseconds, jitterMicroseconds: nil,
+                isAnswering: isAnswering, lossPercent: 0, probesSent: 1, probesAnswered: 1)
+        }
+        let (iad, sin, fra) = (try RegionCode("iad"), try RegionCode("sin"), try RegionCode("fra"))
+        let hosts = try [HostName("iad1"): iad, HostName("iad2"): iad, HostName("sin1"): sin, HostName("fra1"): fra]
+        let near = NearRegions()
+        #expect(near.regions == nil)
+        try near.note(
+            [
+                path("iad1", 90_000), path("sin1", 70_000), path("iad2", 60_000),
+                path("fra1", 9_000, isAnswering: false),
+                path("gone", 10),
+            ], hosts)
+        #expect(near.regions == [iad, sin])
+        near.note([], hosts)
+        #expect(near.regions == nil)
     }
 }
