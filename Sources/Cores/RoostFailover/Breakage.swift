@@ -76,4 +76,6 @@ package enum Breakage: String, Hashable, Sendable, CaseIterable {
     case electsPastForce
     /// Says how it stands to a leader with which it was given up.
     case vouchesAside
+    /// Decides although not more than half of the members have answered, whatever the rule says.
+    case decidesWithoutMajority
 }

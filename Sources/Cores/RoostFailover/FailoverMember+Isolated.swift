@@ -71,7 +71,7 @@ extension FailoverMember {
             return !report.isStreaming && report.promised == rule.epoch && report.couldLead
                 && (breakage == .resignsWhenAlone || !report.isBecomingStandby)
         }
-        guard lost.count >= rule.members.count - rule.confirmations else { return false }
+        guard rule.canBeDecided(by: lost) else { return false }
         if breakage == .resignsWhenAlone { return true }
         return lost.contains { candidate in
             let followers = rule.members.filter {
@@ -87,7 +87,7 @@ extension FailoverMember {
             guard member != name, let report = liveSign(of: member, now)?.report else { return false }
             return report.promised == rule.epoch && report.couldLead
         }
-        return rule.members.count > 2 && able.count >= rule.members.count - rule.confirmations
+        return rule.members.count > 2 && rule.canBeDecided(by: able)
     }
 
     /// One of them says that it does not hear the other, which speaks.

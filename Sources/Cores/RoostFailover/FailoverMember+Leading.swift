@@ -177,6 +177,7 @@ extension FailoverMember {
             return standDown("too few standbys can reach it, while others could lead", now)
         }
         nameSystem(reigning, rule, now)
+        markMajority(reigning, rule, now)
         if tendMembers(reigning, rule, now) { return }
         if let request = rule.switchover, request.refusal == nil {
             considerSwitchover(request, reigning, rule, now)

@@ -178,6 +178,9 @@ extension FailoverMember {
         if step.kind == .add, !streams.standbys.contains(where: { $0.member == step.member && $0.isConfirming }) {
             return "until \(step.member) streams"
         }
+        if step.kind == .add, lacksMajority(step.member, rule) {
+            return "until \(step.member) has said that its program knows how members decide by more than half"
+        }
         let confirming = streams.standbys.filter { $0.isConfirming && members.contains($0.member) }
         let needed = ClusterRule.confirmations(of: members.count)
         return confirming.count < needed

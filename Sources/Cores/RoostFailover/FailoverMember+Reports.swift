@@ -159,7 +159,7 @@ extension FailoverMember {
             chain: answer?.chain,
             cannotLead: (answer == nil
                 ? live == nil && seen != nil : reports.divergence != nil || !isUp || lacksRoomToStart) ? true : nil,
-            asksToReplace: asksLeave ? true : nil, skills: MemberSkill.known, knowledge: knowledge,
+            asksToReplace: asksLeave ? true : nil, skills: saidSkills, knowledge: knowledge,
             keptSince: state.keptSince, data: state.data.reported,
             committedAt: phase.isInOffice || state.data != .usable ? nil : reports.standby?.committedAt)
         if answer != nil, let divergence = reports.divergence {

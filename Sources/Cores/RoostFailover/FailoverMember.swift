@@ -24,6 +24,8 @@ public struct FailoverMember: Sendable {
     private var decideAt: Moment
 
     let breakage: Breakage?
+    /// What of a rule its program and its host understand.
+    let skills: [MemberSkill]
     var phase = MemberPhase.starting {
         didSet {
             let step = PhaseStep(from: oldValue.label, to: phase.label)
@@ -185,17 +187,24 @@ public struct FailoverMember: Sendable {
         var moment: Moment
     }
 
-    /// - Parameter state: what was last saved; a new `DurableState()` when there is no file.
-    public init(name: MemberName, state: DurableState, timings: FailoverTimings = FailoverTimings(), now: Moment) {
-        self.init(name: name, state: state, timings: timings, breakage: nil, now: now)
+    /// - Parameters:
+    ///   - state: what was last saved; a new `DurableState()` when there is no file.
+    ///   - skills: what of a rule the program understands, with its host.
+    public init(
+        name: MemberName, state: DurableState, timings: FailoverTimings = FailoverTimings(),
+        skills: [MemberSkill] = FailoverMember.skills, now: Moment
+    ) {
+        self.init(name: name, state: state, timings: timings, skills: skills, breakage: nil, now: now)
     }
 
     package init(
-        name: MemberName, state: DurableState, timings: FailoverTimings, breakage: Breakage?, now: Moment
+        name: MemberName, state: DurableState, timings: FailoverTimings, skills: [MemberSkill], breakage: Breakage?,
+        now: Moment
     ) {
         self.name = name
         self.state = state
         self.timings = timings
+        self.skills = skills
         self.breakage = breakage
         wakeAt = now
         decideAt = now

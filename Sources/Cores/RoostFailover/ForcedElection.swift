@@ -181,18 +181,20 @@ public struct ForcedElection: Hashable, Sendable {
         let doubtful = (tally?.bereft ?? []).map(\.member) + (tally?.unbelieved ?? []).map(\.member)
         // Whoever has data, or may have, may answer yet.
         let able = reports.filter { $0.mayAnswer && !doubtful.contains($0.member) }.map(\.member)
-        let standbys = able.count { $0 != rule.leader }
-        let isDecidable =
+        let isCovered =
             if let call = rule.forcedCall {
                 // What was decided before waits for all that are left.
                 able.contains(call.member) && members.count == rule.members.count
             } else {
-                able.contains(rule.leader) || standbys >= max(rule.members.count - rule.confirmations, 1)
+                rule.isCovered(by: able)
             }
         let isStuck = tally?.cannotBeDecided ?? false
-        // Half of an even number can decide and not confirm. What one of them has read of its log by then decides who leads.
+        // Half of an even number has all and cannot confirm. What one of them has read of its log by then decides who leads. The
+        // same holds of a leader that is left with members that have lost their data, where more than half have to answer.
         let areAllRead = able.allSatisfy { sight.report(of: $0)?.hasSaidItsEnd == true }
-        guard isDecidable, !isStuck, members.count > rule.confirmations || !areAllRead else { return }
+        let canAnswer = rule.forcedCall != nil || able.count >= rule.answersNeeded
+        let areEnough = members.count > rule.confirmations && canAnswer
+        guard isCovered, !isStuck, areEnough || !areAllRead else { return }
         throw .electionIsSafe(able, epoch: rule.recruitment?.epoch, isPaused: sight.isPaused)
     }
 }

@@ -59,6 +59,8 @@ extension ClusterRule {
         var lawful = self
         // Whoever led first may have named a wrong one, and then nobody could ever make a copy: it is the present leader's to say.
         if let system = next.system { lawful.system = system }
+        // It is never taken back.
+        if next.majority == true { lawful.majority = true }
         // What was refused stays so, in the same words.
         if let wish = switchover, wish.refusal == nil { lawful.switchover?.refusal = next.switchover?.refusal }
         if let wish = restart, wish.refusal == nil { lawful.restart?.refusal = next.restart?.refusal }
@@ -139,7 +141,7 @@ extension ClusterRule {
             ("the pause", pause == lawful.pause), ("the restart", restart == lawful.restart),
             ("the data's number", system == lawful.system), ("the call", recruitment == lawful.recruitment),
             ("who leads", leader == lawful.leader), ("the history", history == lawful.history),
-            ("the timeline", timeline == lawful.timeline),
+            ("the timeline", timeline == lawful.timeline), ("how many have to answer", majority == lawful.majority),
             ("the failover that a person has decided", forced == lawful.forced),
         ].filter { !$0.1 }.map(\.0)
         return parts.isEmpty ? ["fields that this version does not know"] : parts

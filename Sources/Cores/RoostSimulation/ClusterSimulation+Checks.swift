@@ -79,13 +79,17 @@ extension ClusterSimulation {
         change?.isPrepared = nil
         if rule.members != former.members || rule.confirmations != former.confirmations || rule.change != change
             || rule.changes != former.changes || rule.pause != former.pause || rule.restart != former.restart
+            || rule.majority != former.majority
         {
             fail("\(rule.leader) was chosen by a rule that is no more: \(former), then \(rule)")
         }
         guard scenario.checksReports else { return }
         let promised = members.filter { former.members.contains($0.name) && $0.everPromised >= rule.epoch }.map(\.name)
         let standbys = promised.count { $0 != former.leader }
-        if !promised.contains(former.leader), standbys < max(former.members.count - former.confirmations, 1) {
+        let isMajority = former.majority != true || promised.count * 2 > former.members.count
+        let isMet =
+            promised.contains(former.leader) || standbys >= max(former.members.count - former.confirmations, 1)
+        if !isMet || !isMajority {
             fail("\(rule.leader) was chosen for epoch \(rule.epoch), which only \(promised) have promised")
         }
     }

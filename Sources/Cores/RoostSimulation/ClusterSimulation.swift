@@ -51,6 +51,8 @@ public final class ClusterSimulation {
     static let comersMax = 4
 
     let scenario: ClusterScenario
+    /// Members' programs do, but for those of before.
+    let knowsMajority: Bool
     let faults: [ClusterScenario.Fault]
     /// The longest pause between two faults, in milliseconds: some runs are harried, some have time to recover.
     let pace: Int
@@ -124,6 +126,7 @@ public final class ClusterSimulation {
         self.scenario = scenario
         self.breakage = breakage
         self.keepsTrace = keepsTrace
+        knowsMajority = scenario.knowsMajority ?? scenario.seed.isMultiple(of: 2)
         timings = FailoverTimings()
         random = SplitMix64(seed: scenario.seed)
         let kinds = scenario.faults + scenario.script.map(\.fault)
@@ -152,7 +155,9 @@ public final class ClusterSimulation {
             members[member].knowsBeats = !isBeforeBeats
             members[member].saysHeard = false
             members[member].hostTakesWord = false
+            members[member].knowsMajority = false
         }
+        for member in members.indices where !knowsMajority { members[member].knowsMajority = false }
         layOut()
     }
 
@@ -187,6 +192,7 @@ public final class ClusterSimulation {
             restarted: store.view.rule?.restart?.done.count ?? 0, recoveries: recoveries.offered,
             recoveriesRefused: recoveries.refused, secondsToForce: forcing.secondsToForce,
             secondsToWrite: forcing.secondsToWrite, hasLost: forcing.hasLost, changes: store.view.rule?.changes ?? 0,
+            isMarked: store.view.rule?.majority == true,
             secondsToPrimary: primaryAt.map { Double($0 - healedAt) / 1e6 },
             secondsToWhole: wholeAt.map { Double($0 - healedAt) / 1e6 }, trace: trace,
             steps: steps)

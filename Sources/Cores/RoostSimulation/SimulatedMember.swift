@@ -58,6 +58,8 @@ struct SimulatedMember {
     var saysHeard = true
     /// Its host takes the word of others for a lease, and keeps for a member that starts what it has heard last.
     var hostTakesWord = true
+    /// With its host, it knows how more than half of the members decide.
+    var knowsMajority = true
     /// What its host has heard last of the store.
     var hostView: StoreView?
     /// When its process has sent what.

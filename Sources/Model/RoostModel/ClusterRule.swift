@@ -137,6 +137,9 @@ public struct ClusterRule: Hashable, Sendable, Codable {
     public var system: UInt64?
     /// The last failover that a person has decided; nil: there was none.
     public var forced: ForcedFailover?
+    /// More than half of the members must have answered for any decision on who leads, and keep the leader's lease. Written by a
+    /// leader when every member has said that it knows this (``MemberSkill/majority``), and never taken back. Nil means no.
+    public var majority: Bool?
     /// What a newer version has written.
     public var unknown = UnknownFields()
 

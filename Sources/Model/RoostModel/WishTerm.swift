@@ -67,10 +67,12 @@ public enum MemberSkill: OpenEnum {
     case members
     /// Goes by a ``ForcedFailover``: names nobody else, and does not take what it gives up for a store that went back.
     case forcedFailover
+    /// Goes by ``ClusterRule/majority``, as its host does.
+    case majority
     /// Of a newer version.
     case unknown(String)
 
-    public static let known: [Self] = [.pause, .restart, .recovery, .members, .forcedFailover]
+    public static let known: [Self] = [.pause, .restart, .recovery, .members, .forcedFailover, .majority]
 
     public var rawValue: String {
         switch self {
@@ -79,6 +81,7 @@ public enum MemberSkill: OpenEnum {
         case .recovery: "recovery"
         case .members: "members"
         case .forcedFailover: "forced_failover"
+        case .majority: "majority"
         case .unknown(let word): word
         }
     }
