@@ -78,4 +78,6 @@ package enum Breakage: String, Hashable, Sendable, CaseIterable {
     case vouchesAside
     /// Decides although not more than half of the members have answered, whatever the rule says.
     case decidesWithoutMajority
+    /// Takes a step of the members although too few have written down the one before.
+    case stepsUnwritten
 }

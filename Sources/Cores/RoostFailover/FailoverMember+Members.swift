@@ -181,10 +181,26 @@ extension FailoverMember {
         if step.kind == .add, lacksMajority(step.member, rule) {
             return "until \(step.member) has said that its program knows how members decide by more than half"
         }
+        if rule.majority == true, breakage != .stepsUnwritten,
+            ![rule.members, members].allSatisfy({ haveWrittenDown($0, rule) })
+        {
+            return "until more than half of the members have written down the step before"
+        }
         let confirming = streams.standbys.filter { $0.isConfirming && members.contains($0.member) }
         let needed = ClusterRule.confirmations(of: members.count)
         return confirming.count < needed
             ? "until \(counted(needed, "other standby confirms", plural: "other standbys confirm"))" : nil
+    }
+
+    /// More than half of these know the present members. Whoever decides by the members of a step before asks one of them, too: so
+    /// no two decisions are made by members that are two steps apart, and need have nobody in common.
+    private func haveWrittenDown(_ members: [MemberName], _ rule: ClusterRule) -> Bool {
+        let changes = rule.changes ?? 0
+        let knowing = members.count { member in
+            let own = member == name ? state.membership?.changes ?? 0 : nil
+            return own ?? view?.reports.first { $0.member == member }?.memberChanges ?? 0 >= changes
+        }
+        return knowing * 2 > members.count
     }
 
     /// Of the leader, for people.

@@ -161,7 +161,8 @@ extension FailoverMember {
                 ? live == nil && seen != nil : reports.divergence != nil || !isUp || lacksRoomToStart) ? true : nil,
             asksToReplace: asksLeave ? true : nil, skills: saidSkills, knowledge: knowledge,
             keptSince: state.keptSince, data: state.data.reported,
-            committedAt: phase.isInOffice || state.data != .usable ? nil : reports.standby?.committedAt)
+            committedAt: phase.isInOffice || state.data != .usable ? nil : reports.standby?.committedAt,
+            memberChanges: state.membership?.changes ?? 0)
         if answer != nil, let divergence = reports.divergence {
             let why = "somebody else promoted its Postgres: its log left the cluster's history at \(divergence.agreed)"
             report.detail = detail.map { "\(why); \($0)" } ?? why
@@ -245,7 +246,7 @@ extension MemberReport {
         if chain != nil || old.chain != nil { return self != old }
         return role != old.role || state != old.state || promised != old.promised || isStreaming != old.isStreaming
             || (position == nil) != (old.position == nil) || cannotLead != old.cannotLead
-            || asksToReplace != old.asksToReplace
+            || asksToReplace != old.asksToReplace || memberChanges != old.memberChanges
             || (detail == nil) != (old.detail == nil)
     }
 }

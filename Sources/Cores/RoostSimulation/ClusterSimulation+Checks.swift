@@ -94,6 +94,19 @@ extension ClusterSimulation {
         }
     }
 
+    /// Where more than half decide, no members are two steps from what more than half of them know.
+    func checkStep(after former: ClusterRule?) {
+        guard let former, let rule = store.view.rule, former.majority == true, rule.changes != former.changes,
+            !storeWentBack
+        else { return }
+        for names in [former.members, rule.members] {
+            let knowing = members.count { names.contains($0.name) && $0.everWritten >= former.changes ?? 0 }
+            if knowing * 2 <= names.count {
+                fail("the members become \(rule.members), and \(knowing) of \(names) have written down the step before")
+            }
+        }
+    }
+
     /// What was confirmed or shown, and is not in that rule's history.
     func lacking(_ rule: ClusterRule) -> SimulatedLog.Piece? { exposed.first { !Self.keeps(rule.history, $0) } }
 

@@ -152,6 +152,7 @@ extension ClusterSimulation {
             checkGivingUp(member, state)
             members[member].durable = state
             members[member].everPromised = max(members[member].everPromised, state.promised)
+            members[member].everWritten = max(members[member].everWritten, state.membership?.changes ?? 0)
         case .read(let number): send(.read(number), from: member)
         case .changeRule(let rule, let expected, let number):
             send(.rule(rule, expected: expected, number), from: member)
@@ -231,6 +232,7 @@ extension ClusterSimulation {
                 stallAtChange(former, of: member)
                 ruleChanged(by: member)
                 checkDecision(former)
+                checkStep(after: former)
             }
             publish()
         }

@@ -74,6 +74,8 @@ struct SimulatedMember {
     var actionsToLiveOnceCalled: Int?
     /// The highest epoch that was ever on its disk as promised, also on a disk that it has lost.
     var everPromised = Epoch.none
+    /// The latest members that were ever on its disk, by how often they had changed.
+    var everWritten: UInt64 = 0
 
     /// When its machine was started last.
     var startedAt = 0

@@ -422,6 +422,8 @@ public struct MemberReport: Hashable, Sendable, Codable {
     /// When the last commit was made that it has replayed, by the clock of the leader that made it, in milliseconds. Nil of a
     /// leader, and when it is not known.
     public var committedAt: Int64?
+    /// As ``ClusterRule/changes``, of the last members that it has written down. Nil from a program that does not say.
+    public var memberChanges: UInt64?
 
     /// A member that lives reports at least this often.
     public static let tick = Duration.seconds(3)
@@ -432,7 +434,7 @@ public struct MemberReport: Hashable, Sendable, Codable {
         replayed: LSN, isStreaming: Bool, lagBytes: UInt64, lagMilliseconds: Int64, detail: String? = nil,
         chain: [Reign]? = nil, cannotLead: Bool? = nil, asksToReplace: Bool? = nil, sequence: UInt64? = nil,
         skills: [MemberSkill]? = nil, knowledge: MemberKnowledge? = nil, keptSince: Epoch? = nil,
-        data: MemberData? = nil, committedAt: Int64? = nil
+        data: MemberData? = nil, committedAt: Int64? = nil, memberChanges: UInt64? = nil
     ) {
         self.member = member
         self.role = role
@@ -454,6 +456,7 @@ public struct MemberReport: Hashable, Sendable, Codable {
         self.keptSince = keptSince
         self.data = data
         self.committedAt = committedAt
+        self.memberChanges = memberChanges
     }
 
     enum CodingKeys: String, CodingKey {
@@ -466,5 +469,6 @@ public struct MemberReport: Hashable, Sendable, Codable {
         case keptSince = "kept_since"
         case committedAt = "committed_at"
         case asksToReplace = "asks_to_replace"
+        case memberChanges = "member_changes"
     }
 }

@@ -73,7 +73,7 @@ import Testing
             .restartsTogether, .namesUnprepared, .namesUnproven, .asksLessFirst, .stepsAhead, .resignsWhenAlone,
             .keepsOfficeWhileHung, .leavesSilentStandby, .promisesInMemory, .countsForeignAnswers, .decidesOnMovedRule,
             .givesUpWhatDoesNotStart, .heedsOldWords, .heedsOneTooFew, .heedsThePromised, .callsWithoutStore,
-            .electsPastForce, .vouchesAside, .decidesWithoutMajority:
+            .electsPastForce, .vouchesAside, .decidesWithoutMajority, .stepsUnwritten:
             Issue.record("has faults of its own")
         }
     }
@@ -84,7 +84,7 @@ import Testing
         .restartsTogether, .namesUnprepared, .namesUnproven, .asksLessFirst, .stepsAhead, .resignsWhenAlone,
         .keepsOfficeWhileHung, .leavesSilentStandby, .promisesInMemory, .countsForeignAnswers, .decidesOnMovedRule,
         .givesUpWhatDoesNotStart, .heedsOldWords, .heedsOneTooFew, .heedsThePromised, .callsWithoutStore,
-        .electsPastForce, .vouchesAside, .decidesWithoutMajority,
+        .electsPastForce, .vouchesAside, .decidesWithoutMajority, .stepsUnwritten,
     ]
 
     /// What members may not do with calls and answers that come straight from others.

@@ -40,6 +40,35 @@ import Testing
         #expect((20...59).contains(marked), "\(marked)")
     }
 
+    /// A member that comes and one that goes, one after the other, while others see neither.
+    @Test func stepsThatTooFewKnowOfAreNoticed() {
+        let faults: [ClusterScenario.Fault] = [.replaceMember, .addMember, .removeMember, .staleWatch, .staleWatch]
+        let isNoticed = (1...1000 as ClosedRange<UInt64>).contains { seed in
+            let scenario = ClusterScenario(
+                seed: seed, members: 3, faults: faults, chaosSeconds: 60, olderMembers: 0, knowsMajority: true)
+            let violation = ClusterSimulation(scenario, breakage: .stepsUnwritten).run().violation
+            return violation?.what.contains("have written down the step before") == true
+        }
+        #expect(isNoticed)
+    }
+
+    @Test(arguments: [3, 5])
+    func membersComeAndGo(members: Int) {
+        var changes: UInt64 = 0
+        for seed in 1...60 as ClosedRange<UInt64> {
+            let faults: [ClusterScenario.Fault] = [
+                .replaceMember, .addMember, .removeMember, .staleWatch, .crashMember, .isolate, .stallAtChange,
+            ]
+            let run = run(
+                ClusterScenario(
+                    seed: seed, members: members, faults: faults, chaosSeconds: 60, olderMembers: 0, knowsMajority: true
+                ))
+            if run.violation != nil { return }
+            changes += run.changes
+        }
+        #expect(changes > 60)
+    }
+
     @Test(arguments: [3, 4, 5])
     func decisionsOfTooFewAreNoticed(members: Int) {
         let faults: [ClusterScenario.Fault] = [.crashMember, .isolate, .cutBothWays, .restartMember, .switchover]

@@ -166,6 +166,46 @@ import Testing
         #expect(!isTaken(without, over: called, by: 2))
     }
 
+    @Test("A step is taken when more than half have written down the one before, of those before it and after it")
+    func steps() throws {
+        /// - Parameter knowing: the others that have said so, of `m2` to `m5`.
+        func isPrepared(_ knowing: [Int], majority: Bool = true) throws -> Bool {
+            var state = DurableState(
+                promised: .first, chain: [Reign(epoch: .first, leader: names[0], begin: .zero)], data: .usable,
+                led: .first)
+            state.membership = Membership(of: Dialogue.firstRule(Array(names.prefix(4))))
+            var dialogue = try Dialogue("m1", members: 5, state: state)
+            var rule = Dialogue.firstRule(dialogue.names)
+            rule.majority = majority ? true : nil
+            rule.changes = 3
+            rule.change = MemberChange(id: "1", steps: [.init(.remove, names[4])])
+            dialogue.rule = rule
+            dialogue.reports = names[1...4].enumerated().map { index, name in
+                MemberReport(
+                    member: name, role: .standby, state: .running, promised: .first,
+                    position: Position(epoch: .first, end: LSN(500)), timeline: 1, replayed: LSN(500),
+                    isStreaming: true, lagBytes: 0, lagMilliseconds: 0, skills: MemberSkill.known,
+                    memberChanges: knowing.contains(index + 2) ? 3 : 2)
+            }
+            dialogue.tell(.tick)
+            _ = dialogue.read()
+            #expect(dialogue.stored?.memberChanges == 3, "written down as soon as it is seen")
+            for name in names[1...4] {
+                let beat = MemberBeat(member: name, epoch: .first, isOpen: false, missesLeader: false, hears: [])
+                _ = dialogue.tell(.heard(beat, after: dialogue.now))
+            }
+            _ = dialogue.tell(.heartbeatAnswered(sequence: 1, .applied(revision: 11))) + dialogue.ended()
+            let streams = Dictionary(uniqueKeysWithValues: (2...5).map { ("m\($0)", UInt64(500)) })
+            var actions: [FailoverAction] = []
+            for _ in 0..<3 { actions += dialogue.observed(try dialogue.primary(500, streams)) }
+            for case .changeRule(let next, _, _) in actions where next.change?.isPrepared == true { return true }
+            #expect(dialogue.stored?.detail?.contains("have written down the step before") == true)
+            return false
+        }
+        #expect(try isPrepared([2, 3]) && isPrepared([], majority: false))
+        #expect(try !isPrepared([2]) && !isPrepared([4, 5]), "of the four that are to be left two are not enough")
+    }
+
     @Test("One that comes is named when it has said that it knows it")
     func comers() throws {
         let fourth = names[3]
