@@ -80,4 +80,6 @@ package enum Breakage: String, Hashable, Sendable, CaseIterable {
     case decidesWithoutMajority
     /// Takes a step of the members although too few have written down the one before.
     case stepsUnwritten
+    /// Holds its lease by the store's word, whatever has become of the members that it needs.
+    case heedsTheStoreAlone
 }

@@ -5,6 +5,8 @@ extension FailoverMember {
     mutating func claim(end: LSN?, _ now: Moment) {
         phase = .claiming(end: end)
         beatDueAt = now
+        // Those that have answered have said so already.
+        renewByWord(now)
     }
 
     func holdsLease(_ now: Moment) -> Bool {

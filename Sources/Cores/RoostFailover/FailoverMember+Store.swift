@@ -153,6 +153,7 @@ extension FailoverMember {
 
     private mutating func renewed(asOf moment: Moment) {
         storeRenewedAt = max(storeRenewedAt ?? .zero, moment)
+        guard !leaseIsTheMembers else { return }
         leaseUntil = max(leaseUntil ?? .zero, moment + timings.lease)
     }
 

@@ -33,6 +33,13 @@ extension FailoverMember {
         return moments.sorted(by: >)[needed - 1]
     }
 
+    /// Where more than half of the members decide, the store's word says nothing of what they have decided since: theirs alone renews a
+    /// lease. Nobody has to be asked by an only member.
+    var leaseIsTheMembers: Bool {
+        guard let rule = view?.rule, breakage != .heedsTheStoreAlone else { return false }
+        return rule.majority == true && rule.members.count > 1
+    }
+
     /// Says so to the host, while the store does not.
     mutating func holdByWord(_ now: Moment) {
         renewByWord(now)

@@ -308,6 +308,20 @@ extension ClusterSimulation {
                 + "\(next.reign.leader) was chosen for a newer one")
     }
 
+    /// Where more than half decide, a leader that has not heard enough others for as long as a lease is open no more.
+    func checkVouched(_ member: Int) {
+        guard members[member].gateIsOpen, let epoch = members[member].postgres.primaryEpoch,
+            time >= max(members[member].supervisorFrozenUntil, members[member].frozenUntil),
+            members[member].deferred.isEmpty, let rule = store.view.rule, rule.majority == true, rule.members.count > 1,
+            rule.epoch.number == epoch, rule.recruitment == nil, rule.change?.current == nil
+        else { return }
+        let spoke = present.compactMap { members[member].words[$0]?[rule.epoch] }.sorted(by: >)
+        let needed = ClusterRule.confirmations(of: rule.members.count)
+        let since = spoke.count >= needed ? time - spoke[needed - 1] : time
+        guard since > Int(timings.lease.milliseconds) * Self.millisecond + Self.closingMax else { return }
+        fail("\(members[member].name) is open, and has not heard \(needed) others for \(since / Self.millisecond) ms")
+    }
+
     /// A standby that was promoted by hand is noticed within a few samples.
     func checkStray(_ member: Int) {
         guard members[member].postgres.mode == .stray, members[member].gateIsOpen,

@@ -18,7 +18,7 @@ public final class ClusterSimulation {
         case readNames(Int, life: Int, process: Int)
         case goByNames(Int, life: Int, process: Int, number: Int)
         case observe(Int, life: Int)
-        case datagram(to: Int, from: Int, BeatDatagram)
+        case datagram(to: Int, from: Int, BeatDatagram, sentAt: Int)
         case connect(Int, life: Int)
         case deliver(Int, stream: Int, SimulatedLog)
         case acknowledge(to: Int, life: Int, from: Int, end: UInt64, sentAt: Int, retries: Int)
@@ -210,7 +210,8 @@ public final class ClusterSimulation {
         case .readNames(let leader, let life, let process): readNames(leader, life, process)
         case .goByNames(let leader, let life, let process, let number): goByNames(leader, life, process, number)
         case .observe(let member, let life): observe(member, life)
-        case .datagram(let member, let from, let datagram): receive(datagram, on: member, from: from)
+        case .datagram(let member, let from, let datagram, let sentAt):
+            receive(datagram, on: member, from: from, sentAt: sentAt)
         case .connect(let member, let life): connect(member, life)
         case .deliver(let member, let stream, let log): deliver(member, stream, log)
         case .acknowledge(let leader, let life, let from, let end, let sentAt, let retries):

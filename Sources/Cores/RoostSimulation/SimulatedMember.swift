@@ -68,6 +68,8 @@ struct SimulatedMember {
     var beatLife: UInt64 = 0
     /// In this life.
     var beatsSent: UInt64 = 0
+    /// When each member spoke last that it has heard, having promised which epoch.
+    var words: [Int: [Epoch: Int]] = [:]
     /// What its process knows of each member's datagrams.
     var acquaintances: [BeatAcquaintance] = []
     /// Dies after so many actions from when it is called directly, or calls.

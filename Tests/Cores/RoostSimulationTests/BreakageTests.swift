@@ -73,7 +73,8 @@ import Testing
             .restartsTogether, .namesUnprepared, .namesUnproven, .asksLessFirst, .stepsAhead, .resignsWhenAlone,
             .keepsOfficeWhileHung, .leavesSilentStandby, .promisesInMemory, .countsForeignAnswers, .decidesOnMovedRule,
             .givesUpWhatDoesNotStart, .heedsOldWords, .heedsOneTooFew, .heedsThePromised, .callsWithoutStore,
-            .electsPastForce, .vouchesAside, .decidesWithoutMajority, .stepsUnwritten:
+            .electsPastForce, .vouchesAside, .decidesWithoutMajority, .stepsUnwritten,
+            .heedsTheStoreAlone:
             Issue.record("has faults of its own")
         }
     }
@@ -85,6 +86,7 @@ import Testing
         .keepsOfficeWhileHung, .leavesSilentStandby, .promisesInMemory, .countsForeignAnswers, .decidesOnMovedRule,
         .givesUpWhatDoesNotStart, .heedsOldWords, .heedsOneTooFew, .heedsThePromised, .callsWithoutStore,
         .electsPastForce, .vouchesAside, .decidesWithoutMajority, .stepsUnwritten,
+        .heedsTheStoreAlone,
     ]
 
     /// What members may not do with calls and answers that come straight from others.

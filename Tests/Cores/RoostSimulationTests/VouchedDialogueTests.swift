@@ -70,6 +70,31 @@ import Testing
                 : (Duration.milliseconds(5800)...Duration.milliseconds(6000)).contains(stopped ?? .zero))
     }
 
+    private static let courses: [(members: Int, speakers: [Int])] = [(1, []), (2, []), (3, []), (5, [4]), (3, [2])]
+
+    /// The store renews it; where more than half of the members decide it does not, but for an only member.
+    @Test(arguments: courses, [true, false])
+    func theStoreAloneDoesNotRenewItWhereMoreThanHalfDecide(_ course: (members: Int, speakers: [Int]), isMarked: Bool)
+        throws
+    {
+        var talk = try Talk(members: course.members)
+        talk.speakers = course.speakers
+        if isMarked {
+            talk.dialogue.change { $0.majority = true }
+            _ = talk.dialogue.watch()
+        }
+        let began = talk.dialogue.now
+        var stopped: Duration?
+        while stopped == nil, talk.dialogue.now - began < .seconds(20) {
+            stopped = try talk.goOn(for: .milliseconds(100)).map { _ in talk.dialogue.now - began }
+            for case .heartbeat(let beat, _) in talk.actions where stopped == nil {
+                talk.dialogue.tell(.heartbeatAnswered(sequence: beat.sequence, .applied(revision: 20)))
+            }
+        }
+        guard isMarked, course.members > 1, course.speakers != [2] else { return #expect(stopped == nil) }
+        #expect((Duration.seconds(5)...Duration.milliseconds(6500)).contains(stopped ?? .zero))
+    }
+
     @Test(arguments: [(2, []), (3, []), (4, [2]), (5, [4])])
     func tooFewDoNotRenewIt(members: Int, speakers: [Int]) throws {
         var talk = try Talk(members: members)
