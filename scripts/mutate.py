@@ -135,6 +135,23 @@ MUTATIONS = [
         "one that no place names is heard", CONTROL + "MemberStore.swift",
         "?.record else { return false }", "?.record else { return true }", "MemberRoutesTests/withoutPlace"),
     Mutation(
+        "a leader alone decides where more than half have to", CORE + "DecisionQuorum.swift",
+        "majority == true ? members.count / 2 + 1 : 1", "1", "MajorityTests/tooFew"),
+    Mutation(
+        "half of an even number decide where more than half have to", CORE + "DecisionQuorum.swift",
+        "majority == true ? members.count / 2 + 1 : 1", "majority == true ? (members.count + 1) / 2 : 1",
+        "MajorityTests/intersect"),
+    Mutation(
+        "a step of the members is taken that half of them have not seen the last of", CORE + "FailoverMember+Members.swift",
+        "return knowing * 2 > members.count", "return knowing * 2 >= members.count", "MajorityTests/steps"),
+    Mutation(
+        "the store renews a lease that is the members'", CORE + "FailoverMember+Store.swift",
+        "guard !leaseIsTheMembers else { return }", "",
+        "VouchedDialogueTests/theStoreAloneDoesNotRenewItWhereMoreThanHalfDecide"),
+    Mutation(
+        "that more than half have to decide is taken back", CORE + "UnlawfulChange.swift",
+        "if next.majority == true { lawful", "do { lawful", "MajorityTests/law"),
+    Mutation(
         "a member makes of the rule what it likes", CONTROL + "MemberRoutes.swift",
         "try await check(wish.rule, over: former?.rule)\n", "\n", "MemberRoutesTests/overAnOlderRule"),
     Mutation(
@@ -270,8 +287,8 @@ MUTATIONS = [
         "guard promised == recruitment.epoch, let position", "guard promised <= recruitment.epoch, let position",
         "RecruitmentTallyTests/promisesOfOtherEpochsDoNotCount"),
     Mutation(
-        "one standby too few decides", CORE + "RecruitmentTally.swift",
-        "rule.members.count - 1 - rule.confirmations + fewer", "rule.members.count - 2 - rule.confirmations + fewer",
+        "one standby too few decides", CORE + "DecisionQuorum.swift",
+        "max(members.count - confirmations, 1)", "max(members.count - confirmations - 1, 1)",
         "RecruitmentTallyTests/fiveMembersNeedThreeStandbys"),
     Mutation(
         "one leads whose Postgres somebody promoted", CORE + "RecruitmentTally.swift",
