@@ -313,7 +313,8 @@ extension ClusterSimulation {
         guard members[member].gateIsOpen, let epoch = members[member].postgres.primaryEpoch,
             time >= max(members[member].supervisorFrozenUntil, members[member].frozenUntil),
             members[member].deferred.isEmpty, let rule = store.view.rule, rule.majority == true, rule.members.count > 1,
-            rule.epoch.number == epoch, rule.recruitment == nil, rule.change?.current == nil
+            rule.epoch.number == epoch, rule.recruitment == nil, rule.change?.current == nil,
+            !storeWentBack
         else { return }
         let spoke = present.compactMap { members[member].words[$0]?[rule.epoch] }.sorted(by: >)
         let needed = ClusterRule.confirmations(of: rule.members.count)
