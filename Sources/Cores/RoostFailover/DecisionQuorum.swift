@@ -2,16 +2,17 @@ import RoostModel
 
 // Who has to answer before it can be decided who leads next.
 extension ClusterRule {
-    /// So many standbys leave fewer than confirm a commit, whoever has led.
+    /// Of so many, one has each commit that was confirmed, whoever has led.
     var standbysNeeded: Int { max(members.count - confirmations, 1) }
 
-    /// So many members at least, whoever they are. A leader alone knows all that was confirmed under it; but it may have been
-    /// replaced by others, of whom it knows nothing. Of more than half one has heard of that.
+    /// So many members at least must have answered, also where what they have proves nothing. Who led last knows all that was
+    /// confirmed under it; but it may have been replaced by others, of whom it knows nothing. Of more than half one has heard of
+    /// that.
     var answersNeeded: Int { majority == true ? members.count / 2 + 1 : 1 }
 
-    /// What these have together is all that was confirmed under this rule.
+    /// What these have together is all that was confirmed.
     func isCovered(by able: [MemberName]) -> Bool {
-        able.contains(leader) || members.count(where: able.contains) >= standbysNeeded
+        able.contains(leader) && majority != true || members.count(where: able.contains) >= standbysNeeded
     }
 
     /// These can decide.

@@ -189,12 +189,9 @@ public struct ForcedElection: Hashable, Sendable {
                 rule.isCovered(by: able)
             }
         let isStuck = tally?.cannotBeDecided ?? false
-        // Half of an even number has all and cannot confirm. What one of them has read of its log by then decides who leads. The
-        // same holds of a leader that is left with members that have lost their data, where more than half have to answer.
+        // Half of an even number has all and cannot confirm. What one of them has read of its log by then decides who leads.
         let areAllRead = able.allSatisfy { sight.report(of: $0)?.hasSaidItsEnd == true }
-        let canAnswer = rule.forcedCall != nil || able.count >= rule.answersNeeded
-        let areEnough = members.count > rule.confirmations && canAnswer
-        guard isCovered, !isStuck, areEnough || !areAllRead else { return }
+        guard isCovered, !isStuck, members.count > rule.confirmations || !areAllRead else { return }
         throw .electionIsSafe(able, epoch: rule.recruitment?.epoch, isPaused: sight.isPaused)
     }
 }

@@ -4,7 +4,7 @@ public import RoostModel
 ///
 /// A set of answers decides when it meets every set of members that could have confirmed a commit under the present
 /// rule: the old leader is in it, or so many standbys that fewer than `confirmations` are left. Where the rule says so
-/// (``ClusterRule/majority``) it is also more than half of the members.
+/// (``ClusterRule/majority``) more than half of the members must have answered, and the old leader is one as the others are.
 public struct RecruitmentTally: Sendable {
     let rule: ClusterRule
     let recruitment: Recruitment
@@ -17,8 +17,10 @@ public struct RecruitmentTally: Sendable {
     public let unbelieved: [(member: MemberName, why: String)]
     /// So many standbys must answer when the old leader does not.
     public let standbysNeeded: Int
-    /// So many members must answer, whoever they are.
+    /// So many members must have answered, whether or not that proves anything.
     private let answersNeeded: Int
+    /// They have promised the epoch, whatever they have.
+    private let promised: [MemberName]
     /// Members that have said themselves that they have no data, or none that counts: there is nothing that they could answer
     /// with, as long as that is so.
     public let bare: [MemberName]
@@ -84,13 +86,19 @@ public struct RecruitmentTally: Sendable {
         standbys = answers.filter { $0.member != leader }
         standbysNeeded = Swift.max(rule.standbysNeeded - (breakage == .recruitsOneTooFew ? 1 : 0), 1)
         answersNeeded = breakage == .decidesWithoutMajority ? 1 : rule.answersNeeded
+        promised = rule.members.filter { member in
+            heard.contains { $0.member == member && $0.promised == recruitment.epoch }
+        }
     }
 
     var hasLeader: Bool { answers.contains { $0.member == rule.leader } }
     var hasStandbys: Bool { standbys.count >= standbysNeeded }
     /// The answers so far prove where the last confirmed commit can be.
     public var isSufficient: Bool {
-        guard let forced else { return (hasLeader || hasStandbys) && answers.count >= answersNeeded }
+        guard let forced else {
+            guard answersNeeded > 1 else { return hasLeader || hasStandbys }
+            return promised.count >= answersNeeded && answers.count >= standbysNeeded
+        }
         return forcedAnswer != nil && !forced.isInTheWay
     }
 
@@ -120,7 +128,8 @@ public struct RecruitmentTally: Sendable {
         let silent = rule.members.filter { !heard.contains($0) }
         // Where it cannot be without them, they are needed all the same: with what they had.
         let able = silent.filter { !bare.contains($0) }
-        let isEnough = rule.canBeDecided(by: answers.map(\.member) + able)
+        let isEnough =
+            rule.isCovered(by: answers.map(\.member) + able) && Set(promised + able).count >= answersNeeded
         let choice = choice(of: isEnough ? able : silent)
         let lost =
             bereft.map { "; \($0.member) has lost part of its own log\(words(of: $0.member))" }.joined()
@@ -137,7 +146,10 @@ public struct RecruitmentTally: Sendable {
             let names = members.map(\.text).joined(separator: count == members.count ? " and " : ", ")
             return count == members.count ? names : "\(count) of \(names)"
         }
-        if answersNeeded > 1 { return "need \(some(answersNeeded - answers.count, of: asked) ?? "others")" }
+        if answersNeeded > 1 {
+            let missing = Swift.max(standbysNeeded - answers.count, answersNeeded - promised.count)
+            return "need \(some(missing, of: asked) ?? "others")"
+        }
         let missing = standbysNeeded - standbys.count
         let others = some(missing, of: asked.filter { $0 != rule.leader })
         guard asked.contains(rule.leader) else { return "need \(others ?? "another")" }

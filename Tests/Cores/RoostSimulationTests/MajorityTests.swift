@@ -42,6 +42,26 @@ import Testing
             try tally(rule(members: 3, nil), [1]).isSufficient && tally(rule(members: 4, nil), [3, 4]).isSufficient)
     }
 
+    @Test("Who has answered and has lost what it had counts as one that has answered, and for nothing else")
+    func withoutData() throws {
+        var bare = answer(names[2])
+        (bare.position, bare.chain, bare.data) = (nil, nil, .absent)
+        var short = answer(names[0], end: 100)
+        short.chain = [Reign(epoch: .first, leader: names[0], begin: LSN(200))]
+        var rule = rule(members: 2)
+        rule.history = short.chain ?? []
+        let pair = try #require(RecruitmentTally(rule: rule, reports: [short, answer(names[1], end: 300)]))
+        #expect(pair.bereft.count == 1 && pair.verdict(hasWaited: false)?.leader == names[1])
+        func isDecided(_ members: Int, _ answers: [Int]) -> Bool {
+            let reports = answers.map { answer(names[$0 - 1]) } + [bare]
+            return RecruitmentTally(rule: self.rule(members: members), reports: reports)?.isSufficient == true
+        }
+        // Of three the two others may have decided, and what they have is in neither of these.
+        #expect(!isDecided(3, [1]) && isDecided(3, [1, 2]) && isDecided(4, [1, 2]) && !isDecided(4, [1]))
+        bare.promised = .first
+        #expect(!isDecided(4, [1, 2]))
+    }
+
     @Test("Who is needed is said, the leader as one of them")
     func words() throws {
         func words(_ members: Int, _ answers: [Int]) throws -> String? {
