@@ -186,12 +186,14 @@ public struct ForcedElection: Hashable, Sendable {
                 // What was decided before waits for all that are left.
                 able.contains(call.member) && members.count == rule.members.count
             } else {
-                rule.isCovered(by: able)
+                rule.isCovered(by: able) || able.contains(rule.leader)
             }
         let isStuck = tally?.cannotBeDecided ?? false
-        // Half of an even number has all and cannot confirm. What one of them has read of its log by then decides who leads.
+        // Half of an even number has all and cannot confirm; and a leader that is left with members that have lost what they had may
+        // have all, and be one of too few to decide. What one of them has read of its log by then decides who leads.
         let areAllRead = able.allSatisfy { sight.report(of: $0)?.hasSaidItsEnd == true }
-        guard isCovered, !isStuck, members.count > rule.confirmations || !areAllRead else { return }
+        let areEnough = members.count > rule.confirmations && (rule.isCovered(by: able) || rule.forcedCall != nil)
+        guard isCovered, !isStuck, areEnough || !areAllRead else { return }
         throw .electionIsSafe(able, epoch: rule.recruitment?.epoch, isPaused: sight.isPaused)
     }
 }
