@@ -82,4 +82,12 @@ package enum Breakage: String, Hashable, Sendable, CaseIterable {
     case stepsUnwritten
     /// Holds its lease by the store's word, whatever has become of the members that it needs.
     case heedsTheStoreAlone
+    /// Votes for whoever asks, however often.
+    case votesTwice
+    /// Leads by the votes of half of the members.
+    case countsTooFewVotes
+    /// Votes with a disk that was lost, whatever it may have promised on the one before.
+    case votesWithoutMemory
+    /// Takes a store that shows less than what was decided stands on for one that was away.
+    case believesOlderStore
 }

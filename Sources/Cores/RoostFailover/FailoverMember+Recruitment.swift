@@ -101,7 +101,7 @@ extension FailoverMember {
         start(.sever)
     }
 
-    private mutating func promise(_ epoch: Epoch) {
+    mutating func promise(_ epoch: Epoch) {
         let isDirect = view?.rule.map { epoch > $0.recruitment?.epoch ?? $0.epoch } ?? false
         if isDirect, breakage == .promisesInMemory {
             state.promised = epoch
@@ -179,6 +179,10 @@ extension FailoverMember {
         let waited = sufficientSince.map { now - $0.moment } ?? .zero
         guard let next = tally.verdict(hasWaited: waited >= timings.decisionPatience) else {
             verdictSince = nil
+            return
+        }
+        if rule.majority == true {
+            if next.leader == name { stand(for: next) }
             return
         }
         if verdictSince?.epoch != recruitment.epoch {

@@ -26,6 +26,8 @@ extension FailoverMember {
         }
         if isRead { reversedAt = nil }
         // Of a store that was not heard for longer, or that has gone back, a wish may be of any time.
+        var seen = seen
+        reconcile(&seen)
         let isComing = view?.rule != nil && now - heardAt <= timings.lease
         noteNews(seen, now)
         view = seen
@@ -81,13 +83,17 @@ extension FailoverMember {
     /// The leader of the view's rule has begun, and was seen to renew its lease: nobody throws data away for a leader
     /// that may be gone.
     func leaderLives(_ now: Moment) -> Bool {
+        if let rule = view?.rule, rule.majority == true, let heardAt = heardOpen(rule), now - heardAt < timings.patience
+        {
+            return true
+        }
         guard let rule = view?.rule, let beat = view?.heartbeat, let leaderAliveAt else { return false }
         return beat.epoch == rule.epoch && now - leaderAliveAt < timings.patience
     }
 
     /// - Parameter revision: nil: of the rule as it was last seen.
     mutating func changeRule(_ rule: ClusterRule, on revision: Int64? = nil, _ now: Moment) {
-        guard ruleChange == nil, now >= ruleChangeDueAt, let view else { return }
+        guard ruleChange == nil, now >= ruleChangeDueAt, let view, !isUnpublished || rule == view.rule else { return }
         lastRuleChange = lastRuleChange.next
         ruleChange = PendingRule(number: lastRuleChange, rule: rule, askedAt: now)
         actions.append(.changeRule(rule, expectedRevision: revision ?? view.ruleRevision, lastRuleChange))
@@ -100,6 +106,7 @@ extension FailoverMember {
         switch answer {
         case .applied(let revision):
             noteStored(change.rule, revision)
+            notePublished(change.rule)
             guard var next = view, revision > next.ruleRevision else { return }
             next.rule = change.rule
             next.ruleRevision = revision
@@ -171,7 +178,7 @@ extension FailoverMember {
     private mutating func renewLease(_ now: Moment) {
         beats.removeAll { now - $0.askedAt > timings.storeRequestMax }
         guard now >= beatDueAt, let view, let rule = view.rule, rule.epoch == state.promised, rule.leader == name,
-            rule.recruitment == nil
+            rule.recruitment == nil, !isUnpublished
         else { return }
         let stored = view.heartbeat.flatMap { $0.epoch == rule.epoch ? $0.sequence : nil }
         beatSequence = RecordNumber.next(own: beatSequence, known: stored ?? 0)

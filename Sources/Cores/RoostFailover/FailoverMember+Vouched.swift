@@ -67,6 +67,8 @@ extension FailoverMember {
     /// was promised there, so nothing that this member may do now is other than if it had not been stopped. A disk that was
     /// lost since, with a promise, has nothing of it.
     mutating func adopt(_ seen: StoreView, _ now: Moment) {
+        var seen = seen
+        reconcile(&seen)
         guard !hasRead, !goesByKept, let rule = seen.rule, rule.members.contains(name), rule.epoch == state.promised,
             state.data == .usable, let last = state.chain.last, let reign = rule.history.last, last.isSame(as: reign),
             proofOfReversal(rule) == nil

@@ -150,6 +150,7 @@ public struct FailoverMember: Sendable {
     /// Since when the answers say who leads.
     var verdictSince: SufficientSince?
     var reports = ReportDesk()
+    var voting = Voting()
 
     /// Postgres does not run, and its volume has no room for it to start: what its log on disk says counts, but it could not
     /// lead. The shell knows, and says so before each event.
@@ -234,7 +235,7 @@ public struct FailoverMember: Sendable {
         if event.isForTheEar, now < decideAt {
             if case .heard(let beat, let after) = event {
                 hear(beat, after: after, now)
-                if hasNewAnswers(now) { conclude(now) }
+                if hasNewAnswers(now) || voting.hasLearned { conclude(now) }
             }
         } else {
             // First of all: a process that was frozen must not act on what it was told before.
@@ -311,6 +312,7 @@ public struct FailoverMember: Sendable {
         if let proof = proofOfReversal(rule) { return quarantine(because: proof, now) }
         if let why = absence(from: rule) { return standAside(because: why, now) }
         if case .quarantined = phase { leaveQuarantine(now) }
+        guard mayTakePart(rule, now) else { return }
         noteMembership(rule)
         noteOpening(view, rule)
         noteDown(now)
@@ -329,8 +331,11 @@ public struct FailoverMember: Sendable {
                 if phase == before { break }
             }
             elect(called, view.reports, now)
+            castVote(rule, now)
+            if countVotes(rule, now) { return decide(now) }
         }
         storePromise(rule, now)
+        publish(rule, now)
     }
 
     /// The next step of the present phase; Postgres has no operation in flight.

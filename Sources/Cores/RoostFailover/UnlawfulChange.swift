@@ -77,7 +77,7 @@ extension ClusterRule {
     /// store does not call for has it called in the name of the member that called it. Nothing rests on that name: it is
     /// shown, and a leader goes by it only where it is its own. A target is preferred among equals, and waited for a moment.
     private func checked(_ call: Recruitment, by member: MemberName) throws(UnlawfulChange) -> Recruitment {
-        guard isCalled(call.epoch) else {
+        guard recruitment == nil, call.epoch > epoch, call.epoch.number - epoch.number == 1 else {
             throw UnlawfulChange("\(member) can call members for the next epoch only, and only once")
         }
         let isFit =
@@ -100,7 +100,7 @@ extension ClusterRule {
 
     /// This rule as members leave it for another leader, where that one can be the next.
     private func elected(as next: ClusterRule) throws(UnlawfulChange) -> ClusterRule {
-        guard isCalled(next.epoch), members.contains(next.leader) else {
+        guard mayElect(next.epoch), members.contains(next.leader) else {
             throw UnlawfulChange(
                 "\(next.leader) cannot lead epoch \(next.epoch): it is not the next after \(epoch), or no member leads it"
             )
@@ -123,13 +123,6 @@ extension ClusterRule {
         if next.switchover != nil { lawful.switchover = switchover }
         if next.change?.isPrepared != nil { lawful.change?.isPrepared = change?.isPrepared }
         return lawful
-    }
-
-    /// It is what members promise next under this rule. Members that have promised it by word of each other alone may decide
-    /// before the store has called for it.
-    private func isCalled(_ epoch: Epoch) -> Bool {
-        if let call = recruitment { return epoch == call.epoch }
-        return epoch > self.epoch && epoch.number - self.epoch.number == 1
     }
 
     /// For people.
