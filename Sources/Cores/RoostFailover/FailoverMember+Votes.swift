@@ -243,8 +243,8 @@ extension MemberDecision {
         return last.isSame(as: own)
     }
 
-    /// The store would show it, or what came later, if it had not gone back.
+    /// The store would show it, or what came later, if it had not gone back. Where members are called beyond it, their logs tell.
     func isContradicted(by rule: ClusterRule) -> Bool {
-        rule.epoch < self.rule.epoch || rule.epoch == self.rule.epoch && !isKnown(to: rule)
+        rule.called < self.rule.epoch || rule.epoch == self.rule.epoch && !isKnown(to: rule)
     }
 }

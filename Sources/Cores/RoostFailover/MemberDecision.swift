@@ -41,7 +41,9 @@ public struct MemberDecision: Hashable, Sendable, Codable {
 
     /// The store shows what it stands on, or what came after that and before it: it has not gone back.
     func stands(on stored: ClusterRule) -> Bool {
-        guard stored.majority == true, stored.epoch >= base, stored.epoch < rule.epoch else { return false }
+        guard stored.majority == true, stored.epoch >= base, stored.epoch < rule.epoch, stored.forcedCall == nil,
+            stored.members.contains(rule.leader)
+        else { return false }
         guard stored.epoch == base, let reign, let last = stored.history.last else { return true }
         return last.isSame(as: reign)
     }

@@ -89,6 +89,9 @@ extension ClusterSimulation {
         let isMajority = former.majority != true || promised.count * 2 > former.members.count
         let isMet =
             promised.contains(former.leader) || standbys >= max(former.members.count - former.confirmations, 1)
+        if former.majority == true, decisions[rule.epoch]?.history.last != rule.history.last {
+            fail("\(rule.leader) was chosen for epoch \(rule.epoch), and not by votes: \(rule)")
+        }
         if !isMet || !isMajority {
             fail("\(rule.leader) was chosen for epoch \(rule.epoch), which only \(promised) have promised")
         }
@@ -120,7 +123,7 @@ extension ClusterSimulation {
         checkConfirmsForced(leader)
         if isGivenUp(leader) { return }
         if storeWentBack { return checkConfirmationAfterReversal(by: leader, end: end, needed: needed, acknowledgedAt) }
-        guard let rule = store.view.rule, rule.epoch.number > epoch else {
+        guard let rule = current, rule.epoch.number > epoch else {
             return checkHolders(by: leader, epoch: epoch, end: end)
         }
         let name = members[leader].name
@@ -138,7 +141,7 @@ extension ClusterSimulation {
 
     /// Whoever decides who leads next by the rule that the store has meets one that has it.
     private func checkHolders(by leader: Int, epoch: UInt64, end: UInt64) {
-        guard let rule = store.view.rule, rule.epoch.number == epoch else { return }
+        guard let rule = current, rule.epoch.number == epoch else { return }
         let peers = members[leader].postgres.peers
         let holders = present.filter { $0 != leader && peers[$0].flushed >= end }
         if holders.count < rule.confirmations {
@@ -165,7 +168,7 @@ extension ClusterSimulation {
         if isGivenUp(member) { return checkServesForced(member) }
         let postgres = members[member].postgres
         // A supervisor that just thawed may open by an old sample; the next event tells it.
-        guard let epoch = postgres.primaryEpoch, epoch == store.view.rule?.epoch.number else { return }
+        guard let epoch = postgres.primaryEpoch, epoch == current?.epoch.number else { return }
         for piece in exposed where !postgres.log.contains(epoch: piece.epoch, end: piece.end) {
             fail("\(members[member].name) opens without \(piece.end) of epoch \(piece.epoch): \(postgres.log)")
         }
@@ -312,7 +315,7 @@ extension ClusterSimulation {
     func checkVouched(_ member: Int) {
         guard members[member].gateIsOpen, let epoch = members[member].postgres.primaryEpoch,
             time >= max(members[member].supervisorFrozenUntil, members[member].frozenUntil),
-            members[member].deferred.isEmpty, let rule = store.view.rule, rule.majority == true, rule.members.count > 1,
+            members[member].deferred.isEmpty, let rule = current, rule.majority == true, rule.members.count > 1,
             rule.epoch.number == epoch, rule.recruitment == nil, rule.change?.current == nil,
             !storeWentBack
         else { return }

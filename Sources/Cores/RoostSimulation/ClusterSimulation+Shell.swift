@@ -150,6 +150,7 @@ extension ClusterSimulation {
         switch action {
         case .save(let state):
             checkGivingUp(member, state)
+            noteVote(state, of: member)
             members[member].durable = state
             members[member].everPromised = max(members[member].everPromised, state.promised)
             members[member].everWritten = max(members[member].everWritten, state.membership?.changes ?? 0)

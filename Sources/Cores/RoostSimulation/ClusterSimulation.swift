@@ -90,6 +90,8 @@ public final class ClusterSimulation {
     var storeWentBack = false
     /// Every rule without a recruitment that the store ever had.
     var settledRules: [ClusterRule] = []
+    /// What members have decided by votes, by epoch.
+    var decisions: [Epoch: ClusterRule] = [:]
     var tokens = 0
     /// How far members' clocks were ahead when somebody paused the cluster.
     var pausedAhead: [Int] = []

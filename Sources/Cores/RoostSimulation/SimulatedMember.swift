@@ -76,6 +76,8 @@ struct SimulatedMember {
     var actionsToLiveOnceCalled: Int?
     /// The highest epoch that was ever on its disk as promised, also on a disk that it has lost.
     var everPromised = Epoch.none
+    /// For whom it has ever voted, by epoch, also on a disk that it has lost.
+    var everVoted: [Epoch: MemberName] = [:]
     /// The latest members that were ever on its disk, by how often they had changed.
     var everWritten: UInt64 = 0
 

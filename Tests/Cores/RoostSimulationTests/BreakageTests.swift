@@ -74,7 +74,8 @@ import Testing
             .keepsOfficeWhileHung, .leavesSilentStandby, .promisesInMemory, .countsForeignAnswers, .decidesOnMovedRule,
             .givesUpWhatDoesNotStart, .heedsOldWords, .heedsOneTooFew, .heedsThePromised, .callsWithoutStore,
             .electsPastForce, .vouchesAside, .decidesWithoutMajority, .stepsUnwritten,
-            .heedsTheStoreAlone:
+            .heedsTheStoreAlone, .votesTwice, .countsTooFewVotes, .votesWithoutMemory,
+            .believesOlderStore:
             Issue.record("has faults of its own")
         }
     }
@@ -86,7 +87,8 @@ import Testing
         .keepsOfficeWhileHung, .leavesSilentStandby, .promisesInMemory, .countsForeignAnswers, .decidesOnMovedRule,
         .givesUpWhatDoesNotStart, .heedsOldWords, .heedsOneTooFew, .heedsThePromised, .callsWithoutStore,
         .electsPastForce, .vouchesAside, .decidesWithoutMajority, .stepsUnwritten,
-        .heedsTheStoreAlone,
+        .heedsTheStoreAlone, .votesTwice, .countsTooFewVotes, .votesWithoutMemory,
+        .believesOlderStore,
     ]
 
     /// What members may not do with calls and answers that come straight from others.
