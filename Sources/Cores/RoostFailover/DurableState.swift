@@ -33,12 +33,14 @@ public struct DurableState: Hashable, Sendable, Codable {
     public var vote: Ballot?
     /// The last decision of the members that the store is not known to have.
     public var decided: MemberDecision?
+    /// A rule was seen here by which more than half of the members decide. That is never taken back: one without it is older.
+    public var majority: Bool?
 
     public init(
         promised: Epoch = .none, chain: [Reign] = [], timeline: UInt32? = nil, data: DataState = .empty,
         led: Epoch = .none, opened: Reign? = nil, membership: Membership? = nil,
         keptSince: Epoch? = nil, direct: Epoch? = nil, asked: Membership? = nil,
-        vote: Ballot? = nil, decided: MemberDecision? = nil
+        vote: Ballot? = nil, decided: MemberDecision? = nil, majority: Bool? = nil
     ) {
         self.promised = promised
         self.chain = chain
@@ -52,6 +54,7 @@ public struct DurableState: Hashable, Sendable, Codable {
         self.asked = asked
         self.vote = vote
         self.decided = decided
+        self.majority = majority
     }
 }
 

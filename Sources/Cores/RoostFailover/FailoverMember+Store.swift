@@ -94,6 +94,9 @@ extension FailoverMember {
     /// - Parameter revision: nil: of the rule as it was last seen.
     mutating func changeRule(_ rule: ClusterRule, on revision: Int64? = nil, _ now: Moment) {
         guard ruleChange == nil, now >= ruleChangeDueAt, let view, !isUnpublished || rule == view.rule else { return }
+        var rule = rule
+        // It is for a leader to write.
+        if voting.keepsMark, rule.epoch == view.rule?.epoch, rule.leader != name { rule.majority = nil }
         lastRuleChange = lastRuleChange.next
         ruleChange = PendingRule(number: lastRuleChange, rule: rule, askedAt: now)
         actions.append(.changeRule(rule, expectedRevision: revision ?? view.ruleRevision, lastRuleChange))
@@ -109,6 +112,7 @@ extension FailoverMember {
             notePublished(change.rule)
             guard var next = view, revision > next.ruleRevision else { return }
             next.rule = change.rule
+            if state.majority == true { next.rule?.majority = true }
             next.ruleRevision = revision
             next.revision = max(next.revision, revision)
             noteNews(next, now)

@@ -15,6 +15,8 @@ extension FailoverMember {
         var unpublishedSince: Moment?
         /// The last beat that was heard has told of a decision.
         var hasLearned = false
+        /// The store's rule does not say that more than half decide, and did.
+        var keepsMark = false
         /// What is said of the last decision, and of which.
         var told: (epoch: Epoch, base: Epoch, words: ToldDecision?)?
     }
@@ -138,12 +140,21 @@ extension FailoverMember {
     /// What the store shows, with what members have decided since. Where it shows less than that stands on it has gone back, and is
     /// left as it is.
     mutating func reconcile(_ seen: inout StoreView) {
+        keepMark(&seen)
         guard let decision = state.decided, let rule = seen.rule else { return }
         if rule.epoch > decision.rule.epoch || decision.isKnown(to: rule) {
             save { $0.decided = nil }
         } else if decision.stands(on: rule) || breakage == .believesOlderStore && rule.epoch < decision.rule.epoch {
             seen.rule = decision.over(rule)
         }
+    }
+
+    /// Members that go by half, beside others that go by more than half, would decide against one another.
+    private mutating func keepMark(_ seen: inout StoreView) {
+        let isThere = seen.rule?.majority == true
+        if isThere, state.majority != true { save { $0.majority = true } }
+        voting.keepsMark = !isThere && state.majority == true
+        if voting.keepsMark { seen.rule?.majority = true }
     }
 
     /// The store has it now.

@@ -121,6 +121,8 @@ extension ClusterRule {
         // A program of before leaves what it does not know as it was; nobody goes by it any more.
         if next.timeline == nil, self.timeline == nil { lawful.timeline = nil }
         if next.switchover != nil { lawful.switchover = switchover }
+        // In the store of a leader to come, too: it may have gone back behind that.
+        if next.majority == true { lawful.majority = true }
         if next.change?.isPrepared != nil { lawful.change?.isPrepared = change?.isPrepared }
         return lawful
     }
