@@ -131,7 +131,7 @@ extension FailoverMember {
         let answer = directAnswer(now)
         // Others wait for this.
         let plea = voting.candidacy.map { Plea(epoch: $0.epoch, changes: $0.changes ?? 0) }
-        let vote = rule.majority == true && state.vote?.epoch == state.promised ? state.vote : nil
+        let vote = state.vote.flatMap { $0.epoch == state.promised && $0.member != nil ? $0 : nil }
         let told = toldDecision(rule)
         voting.told = (rule.epoch, told?.base ?? .none, told)
         var said = Said()
