@@ -104,7 +104,9 @@ public struct ToldDecision: Hashable, Sendable {
         else { return nil }
         let known = Array(rule.history.prefix(reigns))
         let chain = known + tail.dropLast()
-        guard known.digest == digest, (chain + [last]).isInOrder, rule.objection(to: chain) == nil else { return nil }
+        guard known.digest == digest, last.begin >= chain.last?.begin ?? .zero,
+            rule.objection(to: chain, before: last.epoch) == nil
+        else { return nil }
         var next = rule.succeeded(
             by: last.leader, in: last.epoch, with: chain, upTo: last.begin, timeline: timeline - 1)
         if let call = rule.recruitment, call.epoch > last.epoch { next.recruitment = call }

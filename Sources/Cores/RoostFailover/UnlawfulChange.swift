@@ -113,7 +113,9 @@ extension ClusterRule {
             throw UnlawfulChange("the history of the rule does not end with \(next.leader) in epoch \(next.epoch)")
         }
         let chain = Array(next.history.dropLast())
-        if let objection = objection(to: chain) { throw UnlawfulChange("\(next.leader) goes on from \(objection)") }
+        if let objection = objection(to: chain, before: next.epoch) {
+            throw UnlawfulChange("\(next.leader) goes on from \(objection)")
+        }
         // Where it does not follow, whoever leads says where it goes on.
         let timeline = next.timeline.flatMap { $0 > 0 ? $0 - 1 : nil } ?? 0
         var lawful = succeeded(

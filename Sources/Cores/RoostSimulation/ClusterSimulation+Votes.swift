@@ -14,7 +14,7 @@ extension ClusterSimulation {
 
     func noteVote(_ state: DurableState, of member: Int) {
         if let vote = state.vote, let choice = vote.member, vote != members[member].durable.vote {
-            if let former = members[member].everVoted[vote.epoch], former != choice {
+            if let former = members[member].everVoted[vote.epoch], former != choice, !storeWentBack {
                 fail("\(members[member].name) votes for \(choice) in epoch \(vote.epoch), and has voted for \(former)")
             }
             members[member].everVoted[vote.epoch] = choice
@@ -26,11 +26,11 @@ extension ClusterSimulation {
     private func noteDecision(_ rule: ClusterRule, by member: Int) {
         guard let reign = rule.history.last else { return }
         if let former = decisions[rule.epoch] {
-            guard former.history.last != reign else { return }
+            guard former.history.last != reign, !storeWentBack else { return }
             return fail("two leaders in one epoch: \(former.leader), and \(reign), as \(members[member].name) has it")
         }
         note("\(members[member].name) knows of a decision: \(rule)")
-        if members[member].name != rule.leader {
+        if members[member].name != rule.leader, !storeWentBack {
             return fail("\(members[member].name) goes by a decision that nobody has made: \(rule)")
         }
         decisions[rule.epoch] = rule

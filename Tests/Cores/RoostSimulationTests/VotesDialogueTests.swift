@@ -139,6 +139,20 @@ import Testing
         #expect(actions.contains { if case .postgres(.follow(names[2], Epoch(2), _), _) = $0 { true } else { false } })
     }
 
+    @Test("Whoever has missed one leader goes by what is told of the next one, and so does the store")
+    func missedOne() throws {
+        var rule = Dialogue.firstRule(Array(names.prefix(3)))
+        rule.majority = true
+        var told = told(2, epoch: 3, begin: 1100)
+        told.tail.insert(Reign(epoch: Epoch(2), leader: names[2], begin: LSN(900)), at: 0)
+        told.timeline = 3
+        let next = try #require(told.decided(over: rule))
+        #expect(next.history.map(\.epoch) == [.first, Epoch(2), Epoch(3)] && next.timeline == 3)
+        try next.check(asChangeOf: rule, by: names[2])
+        told.tail.swapAt(0, 1)
+        #expect(told.decided(over: rule) == nil)
+    }
+
     @Test("What cannot have been decided is not believed")
     func lies() throws {
         let known = Dialogue.firstRule(Array(names.prefix(3)))
