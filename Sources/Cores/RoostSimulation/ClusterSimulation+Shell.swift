@@ -11,7 +11,7 @@ extension ClusterSimulation {
         bringUpToDate(member)
         members[member].core = FailoverMember(
             name: members[member].name, state: members[member].durable, timings: timings,
-            skills: members[member].knowsMajority ? MemberSkill.known : FailoverMember.skills, breakage: breakage,
+            skills: MemberSkill.known.filter { $0 != .majority || members[member].knowsMajority }, breakage: breakage,
             now: moment(of: member))
         members[member].wakeAt = .max
         members[member].lastOperation = .none

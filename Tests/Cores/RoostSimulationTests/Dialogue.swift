@@ -4,6 +4,9 @@ import Testing
 
 /// Speaks to one member's core as its shell would, and keeps what it answers.
 struct Dialogue {
+    /// Of a program, or of one with a host, of before more than half of the members could decide.
+    static let skillsOfBefore = MemberSkill.known.filter { $0 != .majority }
+
     var member: FailoverMember
     var now = Moment(sinceBoot: .seconds(100))
     var revision: Int64 = 10
@@ -22,7 +25,7 @@ struct Dialogue {
 
     init(
         _ name: String, members: Int = 3, state: DurableState = DurableState(),
-        skills: [MemberSkill] = FailoverMember.skills
+        skills: [MemberSkill] = Dialogue.skillsOfBefore
     ) throws {
         names = try (1...members).map { try MemberName("m\($0)") }
         member = FailoverMember(name: try MemberName(name), state: state, skills: skills, now: now)
@@ -124,7 +127,7 @@ extension Dialogue {
     }
 
     /// `m1`, leading epoch 1; Postgres runs.
-    static func leader(members: Int = 3, skills: [MemberSkill] = FailoverMember.skills) throws -> Dialogue {
+    static func leader(members: Int = 3, skills: [MemberSkill] = Dialogue.skillsOfBefore) throws -> Dialogue {
         let name = try MemberName("m1")
         var dialogue = try Dialogue(
             "m1", members: members,

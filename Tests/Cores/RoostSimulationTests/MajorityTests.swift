@@ -134,8 +134,7 @@ import Testing
 
     @Test("Nobody writes it where one does not know it, is not heard, or may be about to come")
     func noMark() throws {
-        let before = MemberSkill.known.filter { $0 != .majority }
-        #expect(FailoverMember.skills == before, "no program says it by itself")
+        let before = Dialogue.skillsOfBefore
         #expect(try leader(skills: before) == nil && leader(before) == nil && leader(nil) == nil)
         #expect(try leader(reports: 1) == nil && leader(speakers: 1) == nil && leader(age: nil) == nil)
         let fourth = names[3]
@@ -154,7 +153,7 @@ import Testing
         view.hostTakesWord = false
         dialogue.wait(.seconds(4))
         _ = dialogue.tell(.viewed(view, by: .watch))
-        #expect(dialogue.stored?.skills == FailoverMember.skills)
+        #expect(dialogue.stored?.skills == Dialogue.skillsOfBefore)
     }
 
     @Test("It is the leader's to write, and nobody's to take back")
@@ -229,7 +228,7 @@ import Testing
     @Test("One that comes is named when it has said that it knows it")
     func comers() throws {
         let fourth = names[3]
-        for skills in [FailoverMember.skills, MemberSkill.known] {
+        for skills in [Dialogue.skillsOfBefore, MemberSkill.known] {
             var dialogue = try Dialogue.leader(members: 2)
             let streams = ["m2": UInt64(500), "m4": UInt64(500)]
             for _ in 0..<2 { _ = dialogue.observed(try dialogue.primary(500, streams)) }
