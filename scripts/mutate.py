@@ -150,7 +150,8 @@ MUTATIONS = [
         "VouchedDialogueTests/theStoreAloneDoesNotRenewItWhereMoreThanHalfDecide"),
     Mutation(
         "that more than half have to decide is taken back", CORE + "UnlawfulChange.swift",
-        "if next.majority == true { lawful", "do { lawful", "MajorityTests/law"),
+        "if next.majority == true { lawful.majority = true }\n        // What was refused",
+        "lawful.majority = next.majority\n        // What was refused", "MajorityTests/law"),
     Mutation(
         "a member makes of the rule what it likes", CONTROL + "MemberRoutes.swift",
         "try await check(wish.rule, over: former?.rule)\n", "\n", "MemberRoutesTests/overAnOlderRule"),

@@ -10,6 +10,12 @@ extension ClusterRule {
     /// that.
     var answersNeeded: Int { majority == true ? members.count / 2 + 1 : 1 }
 
+    /// The word of one that is about to come may be asked for, as soon as a step is prepared; it decides nothing before.
+    func isHeard(_ member: MemberName) -> Bool { members.contains(member) || joining == member }
+
+    /// Somebody is there to be spoken to.
+    var hasOthers: Bool { members.count > 1 || joining != nil }
+
     /// What these have together is all that was confirmed.
     func isCovered(by able: [MemberName]) -> Bool {
         able.contains(leader) && majority != true || members.count(where: able.contains) >= standbysNeeded

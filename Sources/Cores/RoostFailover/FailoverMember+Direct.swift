@@ -56,7 +56,7 @@ extension FailoverMember {
     mutating func heedCalls(_ rule: ClusterRule, _ now: Moment) {
         guard summons == nil, listening.missesLeader, mayCall(under: rule, now),
             mayBeDecided(now) || rule.majority == true, let revision = view?.ruleRevision,
-            let caller = listening.hearing.voices.first(where: { voice in
+            let caller = memberVoices(rule).first(where: { voice in
                 guard let call = voice.beat.call, voice.beat.member != rule.leader else { return false }
                 return (call.revision == revision || rule.majority == true) && call.epoch == rule.epoch.next
                     && listening.hearing.hears(voice, now, timings)

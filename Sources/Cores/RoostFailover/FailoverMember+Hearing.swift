@@ -41,7 +41,7 @@ extension FailoverMember {
     mutating func hear(_ beat: MemberBeat, after: Moment?, _ now: Moment) {
         listening.hearsAnswers = false
         voting.hasLearned = false
-        guard let members = view?.rule?.members, members.contains(beat.member), beat.member != name else { return }
+        guard let known = view?.rule, known.isHeard(beat.member), beat.member != name else { return }
         let former = listening.hearing.voice(of: beat.member)?.beat
         listening.hearsAnswers = former.map(Said.init) ?? Said() != Said(beat)
         listening.hearing.heard(
@@ -58,7 +58,7 @@ extension FailoverMember {
 
     /// - Parameter isTick: all that waited before it was handed over: a beat cannot lie there while its sender is missed.
     mutating func attend(isTick: Bool, _ now: Moment) {
-        guard let rule = view?.rule, rule.members.count > 1 else { return }
+        guard let rule = view?.rule, rule.hasOthers else { return }
         if isTick {
             let isMissed = missed(under: rule).map { isMissing($0, now) } ?? false || isUnheard(rule, now)
             // Others wait for this.
@@ -92,7 +92,7 @@ extension FailoverMember {
     /// Alone it proves nothing: it may be this member that hears nobody. The change itself is refused if the rule is not the
     /// one that this member has seen.
     private mutating func callOnSuspicion(_ rule: ClusterRule, _ now: Moment) {
-        let others = listening.hearing.voices.filter {
+        let others = memberVoices(rule).filter {
             $0.beat.member != rule.leader && $0.beat.epoch == rule.epoch && listening.hearing.hears($0, now, timings)
         }
         let missing = others.filter(\.beat.missesLeader).map(\.beat.member)
@@ -126,7 +126,7 @@ extension FailoverMember {
     }
 
     mutating func sayIfDue(_ now: Moment) {
-        guard let rule = view?.rule, rule.members.count > 1 else { return }
+        guard let rule = view?.rule, rule.hasOthers else { return }
         let call = directCall(now)
         let answer = directAnswer(now)
         // Others wait for this.
@@ -161,7 +161,7 @@ extension FailoverMember {
 
     /// When to look again what is heard, and to speak; nil: nobody is there.
     func wakeToListen(after now: Moment) -> Moment? {
-        guard let rule = view?.rule, rule.members.count > 1 else { return nil }
+        guard let rule = view?.rule, rule.hasOthers else { return nil }
         var next = max(listening.sayAt, now)
         func consider(_ moment: Moment) { if moment > now { next = min(next, moment) } }
         if let voice = missed(under: rule) {

@@ -71,7 +71,9 @@ extension FailoverMember {
             return !report.isStreaming && report.promised == rule.epoch && report.couldLead
                 && (breakage == .resignsWhenAlone || !report.isBecomingStandby)
         }
-        guard rule.canBeDecided(by: lost) else { return false }
+        // Those that stream, and this leader, promise as well when it has left; and prove nothing that the others need.
+        let promising = rule.members.count { $0 == name || liveSign(of: $0, now) != nil }
+        guard rule.isCovered(by: lost), promising >= rule.answersNeeded else { return false }
         if breakage == .resignsWhenAlone { return true }
         return lost.contains { candidate in
             let followers = rule.members.filter {

@@ -19,7 +19,9 @@ extension FailoverMember {
         guard phase.mayBePrimary, !holdsLease(now) else { return }
         if case .draining(let drain) = phase, drain.step == .call { return }
         setGate(open: false)
-        detail = "the lease was not renewed in time"
+        detail =
+            leaseIsTheMembers
+            ? "its lease was not renewed in time: too few other members are heard" : "the lease was not renewed in time"
         phase = .suspending
         start(.stop(.immediate))
     }

@@ -27,14 +27,50 @@ extension FailoverMember {
     /// It lives, says so, and is heard directly, as it hears this member: a lease will be its word.
     private func knowsMajority(_ member: MemberName, _ rule: ClusterRule, _ now: Moment) -> Bool {
         guard let report = liveSign(of: member, now)?.report, report.promised == rule.epoch,
-            report.skills?.contains(.majority) == true, let voice = listening.hearing.voice(of: member)
+            report.skills?.contains(.majority) == true
         else { return false }
-        return voice.saidAfter != nil && listening.hearing.hears(voice, now, timings)
+        return isHeardAnswering(member, now)
     }
 
-    /// One that comes has not said that it knows it: so it cannot be named yet.
-    func lacksMajority(_ member: MemberName, _ rule: ClusterRule) -> Bool {
+    /// One that comes has not said that it knows it, or is not heard: so it cannot be named yet.
+    func lacksMajority(_ member: MemberName, _ rule: ClusterRule, _ now: Moment) -> Bool {
         guard rule.majority == true else { return false }
-        return view?.reports.first { $0.member == member }?.skills?.contains(.majority) != true
+        let knows = view?.reports.first { $0.member == member }?.skills?.contains(.majority) == true
+        return !knows || !isHeardAnswering(member, now)
+    }
+
+    private func isHeardAnswering(_ member: MemberName, _ now: Moment) -> Bool {
+        listening.hearing.voice(of: member).map {
+            $0.saidAfter != nil && listening.hearing.hears($0, now, timings)
+        } ?? false
+    }
+}
+
+// A leader that too few others are heard to keep in office.
+extension FailoverMember {
+    /// What is said by those that count.
+    func memberVoices(_ rule: ClusterRule) -> [Hearing.Voice] {
+        listening.hearing.voices.filter { rule.members.contains($0.beat.member) }
+    }
+
+    /// Without a lease nothing is started, and so nothing is prepared or confirmed: what was prepared is taken back, where it asks for
+    /// the word of members that are not there; and where that has lasted, while others live and could lead, they are asked to.
+    mutating func lacksWord(_ rule: ClusterRule, _ now: Moment) {
+        guard case .claiming = phase, rule.leader == name, rule.recruitment == nil, leaseIsTheMembers, !holdsLease(now)
+        else {
+            wordlessSince = nil
+            return
+        }
+        let since = wordlessSince ?? now
+        wordlessSince = since
+        detail = "waits until \(counted(rule.vouchersNeeded, "other member is", plural: "other members are")) heard"
+        if rule.change?.isPrepared == true, rule.change?.current != nil {
+            var next = rule
+            next.change?.isPrepared = nil
+            return changeRule(next, now)
+        }
+        let patience = listening.hearing.escalated(timings.isolationPatience, upTo: timings.isolationMax)
+        guard now - since >= patience, othersCouldTakeOver(rule, now), !isPaused(now) else { return }
+        proposeSuccession(rule, now)
     }
 }

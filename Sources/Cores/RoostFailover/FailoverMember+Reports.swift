@@ -169,7 +169,7 @@ extension FailoverMember {
         }
         let room = answer != nil && lacksRoomToStart ? "no room on its volume to start" : nil
         let words = [
-            report.detail, room, denialWords, hangWords(now), pauseWords(now), restartWords(now), changeWords(),
+            report.detail, room, denialWords, hangWords(now), pauseWords(now), restartWords(now), changeWords(now),
         ].compactMap(\.self)
         report.detail = words.isEmpty ? nil : words.joined(separator: "; ")
         if gateIsOpen, let gateObstacle { report.detail = "clients are not let in: \(gateObstacle)" }

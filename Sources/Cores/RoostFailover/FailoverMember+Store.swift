@@ -153,6 +153,8 @@ extension FailoverMember {
         case .applied:
             // The lease counts from before the sending: whatever took long since then is not ours.
             renewed(asOf: beat.askedAt)
+            // It was denied by mistake, or before this was so.
+            if let deniedAt = lastDeniedAt, beat.askedAt > deniedAt { lastDeniedAt = nil }
         case .refused:
             readDueAt = now
         case .denied:

@@ -74,7 +74,7 @@ extension FailoverMember {
         guard rule.majority == true, rule.epoch < state.promised,
             mayVoteAgain || state.vote?.epoch ?? .none < state.promised
         else { return }
-        let candidate = listening.hearing.voices.first { voice in
+        let candidate = memberVoices(rule).first { voice in
             guard let plea = voice.beat.plea, plea.epoch == state.promised, voice.beat.epoch == plea.epoch else {
                 return false
             }
@@ -194,11 +194,11 @@ extension FailoverMember {
             rule.members.contains(name)
         else { return }
         let promised = state.promised
-        let ahead = listening.hearing.voices.filter { voice in
+        let ahead = memberVoices(rule).filter { voice in
             voice.beat.epoch > promised && rule.mayElect(voice.beat.epoch)
                 && listening.hearing.hears(voice, now, timings)
         }
-        let isLed = listening.hearing.voices.contains { voice in
+        let isLed = memberVoices(rule).contains { voice in
             voice.beat.isOpen && voice.beat.epoch > rule.epoch && listening.hearing.hears(voice, now, timings)
         }
         guard !isLed else {
@@ -207,7 +207,7 @@ extension FailoverMember {
         }
         // In an election already: there is nobody to be left for it.
         let isFree = promised > rule.epoch
-        let call = listening.hearing.voices.first { voice in
+        let call = memberVoices(rule).first { voice in
             guard isFree, let call = voice.beat.call, call.epoch > promised, rule.mayElect(call.epoch) else {
                 return false
             }

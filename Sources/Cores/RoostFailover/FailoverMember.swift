@@ -87,6 +87,8 @@ public struct FailoverMember: Sendable {
     var heldAt = Moment.zero
     /// When the host last said that this member has no lease to renew.
     var lastDeniedAt: Moment?
+    /// Since when this leader waits for the word of enough others.
+    var wordlessSince: Moment?
 
     // Postgres.
     var lastOperation = OperationID.none
@@ -234,8 +236,9 @@ public struct FailoverMember: Sendable {
         noteStandstill(now)
         if event.isForTheEar, now < decideAt {
             if case .heard(let beat, let after) = event {
+                let hadLease = holdsLease(now)
                 hear(beat, after: after, now)
-                if hasNewAnswers(now) || voting.hasLearned { conclude(now) }
+                if hasNewAnswers(now) || voting.hasLearned || holdsLease(now) && !hadLease { conclude(now) }
             }
         } else {
             // First of all: a process that was frozen must not act on what it was told before.
@@ -322,6 +325,7 @@ public struct FailoverMember: Sendable {
         let epoch = called.recruitment?.epoch ?? rule.epoch
         if epoch > state.promised, !recoversMeanwhile(rule, now) { answerCall(of: epoch, now) }
         if epoch == state.promised {
+            lacksWord(called, now)
             offerOffice(called, now)
             offerAtHang(called, now)
             // Some phases last no time at all: go on until nothing more follows.

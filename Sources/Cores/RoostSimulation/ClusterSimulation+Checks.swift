@@ -88,7 +88,9 @@ extension ClusterSimulation {
         let standbys = promised.count { $0 != former.leader }
         let isMajority = former.majority != true || promised.count * 2 > former.members.count
         let isMet =
-            promised.contains(former.leader) || standbys >= max(former.members.count - former.confirmations, 1)
+            promised.contains(former.leader) && former.majority != true
+            || (former.majority == true ? promised.count : standbys)
+                >= max(former.members.count - former.confirmations, 1)
         if former.majority == true, decisions[rule.epoch]?.history.last != rule.history.last {
             fail("\(rule.leader) was chosen for epoch \(rule.epoch), and not by votes: \(rule)")
         }

@@ -171,6 +171,11 @@ import Testing
         marked.majority = true
         #expect(isTaken(marked, over: plain, by: 1) && !isTaken(marked, over: plain, by: 2))
         #expect(!isTaken(plain, over: marked, by: 1))
+        for former in [plain, marked] {
+            var named = former
+            named.system = 7
+            #expect(isTaken(named, over: former, by: 1), "what else a leader writes goes on")
+        }
         var no = plain
         no.majority = false
         #expect(!isTaken(no, over: plain, by: 1) && !isTaken(no, over: marked, by: 1))
@@ -243,9 +248,13 @@ import Testing
                     replayed: .zero, isStreaming: true, lagBytes: 0, lagMilliseconds: 0, skills: skills)
             ]
             var actions = dialogue.watch() + dialogue.ended()
+            func isNamed() -> Bool { actions.contains { if case .changeRule = $0 { true } else { false } } }
             for _ in 0..<2 { actions += dialogue.observed(try dialogue.primary(500, streams)) }
-            let isNamed = actions.contains { if case .changeRule = $0 { true } else { false } }
-            #expect(isNamed == skills.contains(.majority))
+            #expect(!isNamed(), "it is not heard")
+            let beat = MemberBeat(member: fourth, epoch: .first, isOpen: false, missesLeader: false, hears: [])
+            actions += dialogue.tell(.heard(beat, after: dialogue.now))
+            actions += dialogue.observed(try dialogue.primary(500, streams))
+            #expect(isNamed() == skills.contains(.majority))
         }
     }
 }
