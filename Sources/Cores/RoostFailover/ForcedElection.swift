@@ -100,7 +100,7 @@ public struct ForcedElection: Hashable, Sendable {
         next.confirmations = ClusterRule.confirmations(of: members.count)
         next.changes = (rule.changes ?? 0) + 1
         next.recruitment = Recruitment(
-            epoch: max(promised, rule.called, rule.epoch).next.next, proposer: chosen.member, reason: .forced,
+            epoch: rule.epochBeyond(max(promised, rule.called, rule.epoch)), proposer: chosen.member, reason: .forced,
             target: chosen.member)
         called = next
     }
@@ -209,6 +209,15 @@ extension MemberReport {
 }
 
 extension ClusterRule {
+    /// So many elections may those that are not heard have held among themselves, where more than half of the members can: more than
+    /// they hold in an hour in which none comes to anything.
+    fileprivate static let electionsUnheardMax: UInt64 = 1 << 10
+
+    /// One that nobody who is not heard has promised.
+    fileprivate func epochBeyond(_ known: Epoch) -> Epoch {
+        majority == true ? Epoch(known.number + Self.electionsUnheardMax) : known.next.next
+    }
+
     /// It is one, or was when it was given up.
     func mayHaveHad(_ member: MemberName) -> Bool {
         members.contains(member) || joining == member || givenUp.contains(member)

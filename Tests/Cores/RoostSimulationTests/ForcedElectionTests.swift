@@ -124,6 +124,7 @@ import Testing
         let election = try ForcedElection(of: marked, heard(1000))
         #expect(election.member == names[0] && election.keeps == [names[0], names[2]])
         #expect(election.givesUp == [names[1]] && election.confirmations == 1)
+        #expect(election.epoch == Epoch(5 + 1024), "who is not heard may have held elections since")
     }
 
     @Test(
