@@ -145,6 +145,22 @@ MUTATIONS = [
         "a step of the members is taken that half of them have not seen the last of", CORE + "FailoverMember+Members.swift",
         "return knowing * 2 > members.count", "return knowing * 2 >= members.count", "MajorityTests/steps"),
     Mutation(
+        "a member votes twice in an epoch", CORE + "FailoverMember+Votes.swift",
+        "mayVoteAgain || state.vote?.epoch ?? .none < state.promised", "mayVoteAgain || true",
+        "VotesDialogueTests/voter"),
+    Mutation(
+        "less than half of the votes decide", CORE + "FailoverMember+Votes.swift",
+        "candidacy.members.count / 2 + (", "candidacy.members.count / 2 - 1 + (", "VotesDialogueTests/candidate"),
+    Mutation(
+        "one is chosen by members of before those that voters know", CORE + "FailoverMember+Votes.swift",
+        "plea.changes >= state.membership?.changes ?? 0 && ", "", "VotesDialogueTests/olderMembers"),
+    Mutation(
+        "a member with a new disk votes as if it had never voted", CORE + "FailoverMember+Votes.swift",
+        "save { $0.vote = Ballot(epoch: greatest, member: nil) }", "", "VotesDialogueTests/newDisk"),
+    Mutation(
+        "what was decided is put into a store that has gone back", CORE + "MemberDecision.swift",
+        "stored.epoch >= base, ", "", "VotesDialogueTests/goneBack"),
+    Mutation(
         "the store renews a lease that is the members'", CORE + "FailoverMember+Store.swift",
         "guard !leaseIsTheMembers else { return }", "",
         "VouchedDialogueTests/theStoreAloneDoesNotRenewItWhereMoreThanHalfDecide"),

@@ -88,6 +88,4 @@ package enum Breakage: String, Hashable, Sendable, CaseIterable {
     case countsTooFewVotes
     /// Votes with a disk that was lost, whatever it may have promised on the one before.
     case votesWithoutMemory
-    /// Takes a store that shows less than what was decided stands on for one that was away.
-    case believesOlderStore
 }

@@ -144,7 +144,7 @@ extension FailoverMember {
         guard let decision = state.decided, let rule = seen.rule else { return }
         if rule.epoch > decision.rule.epoch || decision.isKnown(to: rule) {
             save { $0.decided = nil }
-        } else if decision.stands(on: rule) || breakage == .believesOlderStore && rule.epoch < decision.rule.epoch {
+        } else if decision.stands(on: rule) {
             seen.rule = decision.over(rule)
         }
     }

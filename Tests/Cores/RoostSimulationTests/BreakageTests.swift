@@ -74,8 +74,7 @@ import Testing
             .keepsOfficeWhileHung, .leavesSilentStandby, .promisesInMemory, .countsForeignAnswers, .decidesOnMovedRule,
             .givesUpWhatDoesNotStart, .heedsOldWords, .heedsOneTooFew, .heedsThePromised, .callsWithoutStore,
             .electsPastForce, .vouchesAside, .decidesWithoutMajority, .stepsUnwritten,
-            .heedsTheStoreAlone, .votesTwice, .countsTooFewVotes, .votesWithoutMemory,
-            .believesOlderStore:
+            .heedsTheStoreAlone, .votesTwice, .countsTooFewVotes, .votesWithoutMemory:
             Issue.record("has faults of its own")
         }
     }
@@ -88,7 +87,6 @@ import Testing
         .givesUpWhatDoesNotStart, .heedsOldWords, .heedsOneTooFew, .heedsThePromised, .callsWithoutStore,
         .electsPastForce, .vouchesAside, .decidesWithoutMajority, .stepsUnwritten,
         .heedsTheStoreAlone, .votesTwice, .countsTooFewVotes, .votesWithoutMemory,
-        .believesOlderStore,
     ]
 
     /// What members may not do with calls and answers that come straight from others.
