@@ -44,6 +44,10 @@ class Mutation(NamedTuple):
 MUTATIONS = [
     # Who leads, and from when on.
     Mutation(
+        "a leader that was gone counts as one that was left too soon", CORE + "Hearing.swift",
+        "if left.contains(beat.member), gap < timings.patience {", "if left.contains(beat.member) {",
+        "HearingDialogueTests/aLeaderThatWasGoneIsNoReasonToWait"),
+    Mutation(
         "a promotion asks for no confirmations", CORE + "FailoverMember+Leading.swift",
         ".promote(\n                epoch: rule.epoch, confirmations: quorum.confirmations,",
         ".promote(\n                epoch: rule.epoch, confirmations: 0,",
@@ -127,6 +131,19 @@ MUTATIONS = [
         "        warden.noteReport(report, by: caller.machine)\n        try MemberBounds.check(report, of: caller.cluster)\n",
         "        try MemberBounds.check(report, of: caller.cluster)\n        warden.noteReport(report, by: caller.machine)\n",
         "MemberRoutesTests/stopped"),
+    Mutation(
+        "an edge believes any epoch that a host tells it", CONTROL + "LeaderNews.swift",
+        "|| rule.mayElect(told.epoch)", "|| told.epoch > rule.epoch",
+        "LeaderNewsTests/laterCounts"),
+    Mutation(
+        "an edge believes any host", CONTROL + "LeaderNews.swift",
+        "guard let placement = known.placements[beat.leader], placement.host == host else",
+        "guard known.placements[beat.leader] != nil else",
+        "LeaderNewsTests/onlyItsHost"),
+    Mutation(
+        "an edge does not go by what it was told", CONTROL + "EdgeRouting.swift",
+        "for await _ in news.told { reason.yield() }", "for await _ in news.told {}",
+        "LeaderNewsTests/toldAtOnce"),
     Mutation(
         "every machine is taken for the member's", CONTROL + "MemberStore.swift",
         "guard placement.machine == caller.machine else { throw Self.foreign(caller, placement) }", "",

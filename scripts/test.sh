@@ -62,7 +62,7 @@ run() {
     echo "== $name"
     local began=$SECONDS
     # Line by line, so that a crash leaves on record what ran.
-    timeout --kill-after=30s "$limit" stdbuf -oL swift test "${build[@]}" --ignore-lock --skip-build --disable-xctest \
+    ${apart:-} timeout --kill-after=30s "$limit" stdbuf -oL swift test "${build[@]}" --ignore-lock --skip-build --disable-xctest \
         "$@" 2>&1 </dev/null | tee "$logs/$name" | grep --line-buffered -vE '^◇ (Test|Suite) .* started\.$'
     echo "${PIPESTATUS[0]}" >"$logs/$name.status"
     echo "== $name took $((SECONDS - began)) s"
@@ -91,11 +91,16 @@ late_and_one_host() {
     run one_host "$lab_limit" --no-parallel --filter "$one_host"
 }
 
+# The pure rooms, in a session of their own: processors are shared out among sessions first, and machines that tests start have
+# one each. Within a session of tests the idlest thread has as much as any machine where the tests themselves wait.
+pure_rooms() { apart='setsid --wait' run pure "$pure_limit" --filter "$pure"; }
+
 # Lets the tests of a room have what nobody else wants of the processors, and nothing where somebody wants all. A policy in
 # front of 'swift test' does not reach them; threads that begin later have it from those that begin them.
 yield_to_others() {
     local process thread
     for process in $(tests_of "$1" "${lanes[@]}"); do
+        weigh_session 19 "$process"
         chrt --all-tasks --idle --pid 0 "$process" >/dev/null 2>&1 && continue
         # Where that is not allowed, as little as there is.
         for thread in "/proc/$process/task/"*; do renice -n 19 -p "${thread##*/}" >/dev/null 2>&1; done
@@ -103,10 +108,14 @@ yield_to_others() {
     true
 }
 
+# A session's share, by the kernel's automatic groups; where it has none, it shares out among threads.
+weigh_session() { { echo "$1" >"/proc/$2/autogroup"; } 2>/dev/null || true; }
+
 # The others are done.
 take_turns_again() {
     local process
     for process in $(tests_of "$1" "${lanes[@]}"); do
+        weigh_session 0 "$process"
         chrt --all-tasks --other --pid 0 "$process" >/dev/null 2>&1
         for thread in "/proc/$process/task/"*; do renice -n 0 -p "${thread##*/}" >/dev/null 2>&1; done
     done
@@ -171,7 +180,7 @@ if [ -n "$filter" ]; then
     run filtered "$lab_limit" --no-parallel --filter "$filter"
     parts=(filtered)
 else
-    beside RoostSimulationTests run pure "$pure_limit" --filter "$pure"
+    beside RoostSimulationTests pure_rooms
     yield_to_others RoostSimulationTests
     beside RoostPostgresTests early_and_machines
     beside RoostStoreTests late_and_one_host

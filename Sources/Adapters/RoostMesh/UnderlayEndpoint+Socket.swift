@@ -1,4 +1,5 @@
 import Glibc
+import RoostLinux
 import RoostModel
 
 extension UnderlayEndpoint {
@@ -23,18 +24,7 @@ extension UnderlayEndpoint {
                 }
             }
         case .v6(let address):
-            var form = sockaddr_in6()
-            form.sin6_family = sa_family_t(AF_INET6)
-            form.sin6_port = port.bigEndian
-            withUnsafeMutableBytes(of: &form.sin6_addr) { bytes in
-                bytes.storeBytes(of: address.high.bigEndian, toByteOffset: 0, as: UInt64.self)
-                bytes.storeBytes(of: address.low.bigEndian, toByteOffset: 8, as: UInt64.self)
-            }
-            return withUnsafePointer(to: &form) { pointer in
-                pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                    body($0, socklen_t(MemoryLayout<sockaddr_in6>.size))
-                }
-            }
+            return address.withSocketAddress(port: port, body)
         }
     }
 
@@ -48,12 +38,7 @@ extension UnderlayEndpoint {
                 port: UInt16(bigEndian: form.sin_port))
         case AF_INET6:
             let form = withUnsafeBytes(of: storage) { $0.loadUnaligned(as: sockaddr_in6.self) }
-            let words = withUnsafeBytes(of: form.sin6_addr) { bytes in
-                (bytes.loadUnaligned(as: UInt64.self), bytes.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
-            }
-            self.init(
-                address: .v6(IPv6Address(high: UInt64(bigEndian: words.0), low: UInt64(bigEndian: words.1))),
-                port: UInt16(bigEndian: form.sin6_port))
+            self.init(address: .v6(IPv6Address(form)), port: UInt16(bigEndian: form.sin6_port))
         default:
             return nil
         }

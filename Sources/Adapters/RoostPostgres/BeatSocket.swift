@@ -18,7 +18,7 @@ final class BeatSocket: Sendable {
         guard opened >= 0 else { throw SystemError("open", "a socket for beats") }
         var size = Self.receiveBufferBytes
         _ = setsockopt(opened, SOL_SOCKET, SO_RCVBUF, &size, socklen_t(MemoryLayout<Int32>.size))
-        guard Self.withForm(of: address, port: port, { bind(opened, $0, $1) }) == 0 else {
+        guard address.withSocketAddress(port: port, { bind(opened, $0, $1) }) == 0 else {
             let failure = SystemError("bind", "[\(address)]:\(port)")
             close(opened)
             throw failure
@@ -30,7 +30,7 @@ final class BeatSocket: Sendable {
 
     /// One that cannot be sent is one that is lost.
     func send(_ bytes: [UInt8], to address: IPv6Address, port: UInt16 = BeatSocket.port) {
-        _ = Self.withForm(of: address, port: port) {
+        _ = address.withSocketAddress(port: port) {
             sendto(descriptor, bytes, bytes.count, Int32(MSG_DONTWAIT), $0, $1)
         }
     }
@@ -55,28 +55,6 @@ final class BeatSocket: Sendable {
             }
         }
         guard count >= 0 else { return nil }
-        let words = withUnsafeBytes(of: form.sin6_addr) { bytes in
-            (bytes.loadUnaligned(as: UInt64.self), bytes.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
-        }
-        return body(
-            UnsafeRawBufferPointer(rebasing: buffer[..<count]),
-            IPv6Address(high: UInt64(bigEndian: words.0), low: UInt64(bigEndian: words.1)))
-    }
-
-    private static func withForm<Result>(
-        of address: IPv6Address, port: UInt16, _ body: (UnsafePointer<sockaddr>, socklen_t) -> Result
-    ) -> Result {
-        var form = sockaddr_in6()
-        form.sin6_family = sa_family_t(AF_INET6)
-        form.sin6_port = port.bigEndian
-        withUnsafeMutableBytes(of: &form.sin6_addr) { bytes in
-            bytes.storeBytes(of: address.high.bigEndian, toByteOffset: 0, as: UInt64.self)
-            bytes.storeBytes(of: address.low.bigEndian, toByteOffset: 8, as: UInt64.self)
-        }
-        return withUnsafePointer(to: &form) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                body($0, socklen_t(MemoryLayout<sockaddr_in6>.size))
-            }
-        }
+        return body(UnsafeRawBufferPointer(rebasing: buffer[..<count]), IPv6Address(form))
     }
 }

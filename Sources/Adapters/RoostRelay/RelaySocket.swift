@@ -16,7 +16,8 @@ enum RelaySocket {
         let file = try make()
         var one: Int32 = 1
         setsockopt(file, SOL_SOCKET, SO_REUSEADDR, &one, socklen_t(MemoryLayout<Int32>.size))
-        guard withForm(of: address, port: port, { bind(file, $0, $1) }) == 0, Glibc.listen(file, backlog) == 0 else {
+        guard address.withSocketAddress(port: port, { bind(file, $0, $1) }) == 0, Glibc.listen(file, backlog) == 0
+        else {
             let failure = SystemError("listen on", "[\(address)]:\(port)")
             close(file)
             throw failure
@@ -29,8 +30,8 @@ enum RelaySocket {
         let file = try make()
         tend(file)
         let isBegun =
-            withForm(of: own, port: 0) { bind(file, $0, $1) } == 0
-            && (withForm(of: address, port: port) { Glibc.connect(file, $0, $1) } == 0 || errno == EINPROGRESS)
+            own.withSocketAddress(port: 0) { bind(file, $0, $1) } == 0
+            && (address.withSocketAddress(port: port) { Glibc.connect(file, $0, $1) } == 0 || errno == EINPROGRESS)
         guard isBegun else {
             let failure = SystemError("connect to", "[\(address)]:\(port)")
             close(file)
@@ -49,10 +50,7 @@ enum RelaySocket {
         guard file >= 0 else { return nil }
         _ = fcntl(file, F_SETFD, FD_CLOEXEC)
         tend(file)
-        let words = withUnsafeBytes(of: form.sin6_addr) { bytes in
-            (bytes.loadUnaligned(as: UInt64.self), bytes.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
-        }
-        return (file, IPv6Address(high: UInt64(bigEndian: words.0), low: UInt64(bigEndian: words.1)))
+        return (file, IPv6Address(form))
     }
 
     /// Why a connection did not come about; 0: it did.
@@ -78,23 +76,6 @@ enum RelaySocket {
         ] {
             var value = value
             setsockopt(file, level, name, &value, socklen_t(MemoryLayout<Int32>.size))
-        }
-    }
-
-    private static func withForm<Result>(
-        of address: IPv6Address, port: UInt16, _ body: (UnsafePointer<sockaddr>, socklen_t) -> Result
-    ) -> Result {
-        var form = sockaddr_in6()
-        form.sin6_family = sa_family_t(AF_INET6)
-        form.sin6_port = port.bigEndian
-        withUnsafeMutableBytes(of: &form.sin6_addr) { bytes in
-            bytes.storeBytes(of: address.high.bigEndian, toByteOffset: 0, as: UInt64.self)
-            bytes.storeBytes(of: address.low.bigEndian, toByteOffset: 8, as: UInt64.self)
-        }
-        return withUnsafePointer(to: &form) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                body($0, socklen_t(MemoryLayout<sockaddr_in6>.size))
-            }
         }
     }
 }

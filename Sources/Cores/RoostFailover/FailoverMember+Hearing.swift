@@ -60,7 +60,7 @@ extension FailoverMember {
     mutating func attend(isTick: Bool, _ now: Moment) {
         guard let rule = view?.rule, rule.hasOthers else { return }
         if isTick {
-            let isMissed = missed(under: rule).map { isMissing($0, now) } ?? false || isUnheard(rule, now)
+            let isMissed = missed(under: rule, now).map { isMissing($0, now) } ?? false || isUnheard(rule, now)
             // Others wait for this.
             if isMissed != listening.missesLeader { listening.sayAt = now }
             listening.missesLeader = isMissed
@@ -71,9 +71,9 @@ extension FailoverMember {
     }
 
     /// The last beat of the leader, where its silence could mean something.
-    private func missed(under rule: ClusterRule) -> Hearing.Voice? {
+    private func missed(under rule: ClusterRule, _ now: Moment) -> Hearing.Voice? {
         guard rule.recruitment == nil, rule.leader != name, rule.epoch == state.promised else { return nil }
-        return listening.hearing.last(of: rule.leader, leading: rule.epoch, timings)
+        return listening.hearing.last(of: rule.leader, leading: rule.epoch, now, timings)
     }
 
     private func isMissing(_ voice: Hearing.Voice, _ now: Moment) -> Bool {
@@ -164,7 +164,7 @@ extension FailoverMember {
         guard let rule = view?.rule, rule.hasOthers else { return nil }
         var next = max(listening.sayAt, now)
         func consider(_ moment: Moment) { if moment > now { next = min(next, moment) } }
-        if let voice = missed(under: rule) {
+        if let voice = missed(under: rule, now) {
             consider(voice.heardAt + voice.limit(timings))
             // A sample has just told.
             if !listening.missesLeader, isMissing(voice, now) { consider(now + .milliseconds(1)) }

@@ -42,7 +42,7 @@ extension FailoverMember {
             if seen.rule?.epoch != view?.rule?.epoch {
                 beatSeen = 0
                 leaderAliveAt = nil
-                if view?.rule != nil { listening.hearing.turned(now, timings) }
+                if let former = view?.rule { listening.hearing.turned(leaving: former.leader, now, timings) }
             }
             heardNews(now)
         }

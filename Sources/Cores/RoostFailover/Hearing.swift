@@ -14,6 +14,13 @@ struct Hearing: Sendable {
         var saidAfter: Moment?
         /// How much its beats come before or after their time, smoothed.
         var jitter = Duration.zero
+        /// The last time that it was not heard for longer than its limit, and was heard again.
+        var silence: Silence?
+
+        struct Silence: Sendable {
+            var length: Duration
+            var endedAt: Moment
+        }
 
         func limit(_ timings: FailoverTimings) -> Duration {
             let steady = timings.beatInterval * timings.beatsMissedMin + jitter * 4
@@ -27,6 +34,12 @@ struct Hearing: Sendable {
     private var turnedAt: Moment?
     /// So many changes of epoch came soon after one another.
     private var turns = 0
+    /// Leaders that were left in their silence, and were not heard since.
+    private var left: Set<MemberName> = []
+    /// When a leader was last left too soon…
+    private var hastyAt: Moment?
+    /// …and so many that came soon after one another.
+    private var hastes = 0
 
     private static let turnsMax = 8
 
@@ -44,6 +57,11 @@ struct Hearing: Sendable {
         var voice = voices[index]
         let gap = now - voice.heardAt
         let limit = voice.limit(timings)
+        if gap >= limit {
+            voice.silence = Voice.Silence(length: gap, endedAt: now)
+            if left.contains(beat.member), gap < timings.patience { leftTooSoon(now, timings) }
+        }
+        left.remove(beat.member)
         let isSteady = gap < limit && beat.epoch == voice.beat.epoch
         let early = gap < timings.beatInterval ? timings.beatInterval - gap : gap - timings.beatInterval
         // A gap is no jitter: a path that was cut is not a bad one afterwards.
@@ -60,16 +78,43 @@ struct Hearing: Sendable {
     /// This process stood still, and what was said meanwhile it may not have heard: all count from now.
     mutating func stoodStill(until now: Moment) {
         for index in voices.indices { voices[index].heardAt = now }
+        // For how long they were silent nobody knows any more.
+        left = []
     }
 
     /// Another epoch has begun.
-    mutating func turned(_ now: Moment, _ timings: FailoverTimings) {
+    ///
+    /// - Parameter former: who led until then.
+    mutating func turned(leaving former: MemberName?, _ now: Moment, _ timings: FailoverTimings) {
+        judge(former, now, timings)
         // What was waited for since may have been as long as that.
         let window = max(
             timings.unrestWindow, escalated(timings.isolationPatienceWhileHeard, upTo: timings.isolationMax) * 2)
         let isSoon = turnedAt.map { now - $0 < window } ?? false
         turns = isSoon ? min(turns + 1, Self.turnsMax) : 0
         turnedAt = now
+    }
+
+    /// Who is heard again before anybody would have left it by the store's patience was left for a gap of the path, and not
+    /// because it was gone. Where it is silent still, that is seen when it is heard.
+    private mutating func judge(_ former: MemberName?, _ now: Moment, _ timings: FailoverTimings) {
+        guard let former, let voice = voice(of: former) else { return }
+        guard hears(voice, now, timings) else {
+            left.insert(former)
+            return
+        }
+        guard let silence = voice.silence, now - silence.endedAt < timings.callMax, silence.length < timings.patience
+        else { return }
+        leftTooSoon(now, timings)
+    }
+
+    private mutating func leftTooSoon(_ now: Moment, _ timings: FailoverTimings) {
+        hastes = isHasty(now, timings) ? min(hastes + 1, Self.turnsMax) : 1
+        hastyAt = now
+    }
+
+    private func isHasty(_ now: Moment, _ timings: FailoverTimings) -> Bool {
+        hastyAt.map { now - $0 < timings.unrestWindow } ?? false
     }
 
     func voice(of member: MemberName) -> Voice? { voices.first { $0.beat.member == member } }
@@ -79,18 +124,21 @@ struct Hearing: Sendable {
     }
 
     /// How long a leader must have been heard, open and without a gap, before its silence means something. Longer after each
-    /// failover that comes soon after another: on a path that comes and goes, a quick suspicion would move the leader at
-    /// every gap.
-    func calm(_ timings: FailoverTimings) -> Duration { escalated(timings.calmMin, upTo: timings.calmMax) }
+    /// that was left too soon: on a path that comes and goes, a quick suspicion would move the leader at every gap. One that
+    /// was gone is no reason to wait for the next.
+    func calm(_ now: Moment, _ timings: FailoverTimings) -> Duration {
+        guard isHasty(now, timings) else { return timings.calmMin }
+        return min(timings.calmMin * (1 << hastes), timings.calmMax)
+    }
 
     /// A patience that doubles with each failover that comes soon after another: what is waited for may take so long because
     /// leaders take turns.
     func escalated(_ patience: Duration, upTo limit: Duration) -> Duration { min(patience * (1 << turns), limit) }
 
     /// The leader's last beat, if its silence begins to mean something at some time.
-    func last(of leader: MemberName, leading epoch: Epoch, _ timings: FailoverTimings) -> Voice? {
+    func last(of leader: MemberName, leading epoch: Epoch, _ now: Moment, _ timings: FailoverTimings) -> Voice? {
         guard let voice = voice(of: leader), voice.beat.epoch == epoch, voice.beat.isOpen,
-            let openSince = voice.openSince, voice.heardAt - openSince >= calm(timings)
+            let openSince = voice.openSince, voice.heardAt - openSince >= calm(now, timings)
         else { return nil }
         return voice
     }

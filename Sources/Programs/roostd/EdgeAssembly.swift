@@ -24,7 +24,8 @@ final class EdgeAssembly: Sendable {
 
     init(
         _ configuration: HostConfiguration, _ settings: HostConfiguration.EdgeSettings, watcher: PlanetWatcher,
-        hearing: ClusterHearing, mesh: WireGuardMesh, agent: HostAgent, logLevel: Logger.Level, logFormat: LogFormat
+        hearing: ClusterHearing, news: LeaderNews, mesh: WireGuardMesh, agent: HostAgent, logLevel: Logger.Level,
+        logFormat: LogFormat
     ) throws {
         Self.reusePorts(Logger(label: "roost.edge"))
         let note = StoppedNote(path: configuration.stateFolder + "/edge-stopped")
@@ -50,7 +51,7 @@ final class EdgeAssembly: Sendable {
         } accept: {
             keeper.setAccepting($0)
         }
-        routing = EdgeRouting(watcher: watcher, hearing: hearing, mesh: mesh, host: configuration.host) {
+        routing = EdgeRouting(watcher: watcher, hearing: hearing, news: news, mesh: mesh, host: configuration.host) {
             keeper.route($0, isLive: $1)
         }
     }

@@ -115,7 +115,9 @@ struct FeedFollower: Sendable {
                 let hearing = ClusterHearing(watcher: watcher)
                 group.addTask { try await hearing.run() }
                 group.addTask {
-                    try await EdgeRouting(watcher: watcher, hearing: hearing, mesh: mesh, host: host) { _, _ in }.run()
+                    try await EdgeRouting(
+                        watcher: watcher, hearing: hearing, news: LeaderNews(), mesh: mesh, host: host
+                    ) { _, _ in }.run()
                 }
             }
             try await group.waitForAll()

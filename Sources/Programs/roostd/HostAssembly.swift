@@ -52,8 +52,8 @@ struct HostAssembly {
             store: store, stateFolder: configuration.stateFolder,
             following: configuration.edge == nil ? [] : ClusterInterest.ofEdges, logger: Logger(label: "roost.planet"),
             lag: lag)
-        let hearing = ClusterHearing(watcher: watcher)
-        let edge = try await makeEdge(watcher: watcher, hearing: hearing, mesh: mesh, agent: agent)
+        let (hearing, news) = (ClusterHearing(watcher: watcher), LeaderNews())
+        let edge = try await makeEdge(watcher: watcher, hearing: hearing, news: news, mesh: mesh, agent: agent)
         await agent.setEdgeStopped(edge?.isStopped ?? false)
         let host = configuration.host
         let peers = PeerClient(port: configuration.api.tcpPort, credential: token.credential(of: host))
@@ -70,6 +70,8 @@ struct HostAssembly {
         let warden = LeaseWarden(
             file: configuration.stateFolder + "/leases.json", logger: Logger(label: "roost.lease"),
             began: { await agent.began($0) }, kill: { try await agent.kill($0, because: "its lease ran out") })
+        let telling = LeaderTelling(
+            watcher: watcher, peers: peers, host: host, news: news, logger: Logger(label: "roost.leader"))
         let duty = DutyHolder("clusters", for: host, in: store, logger: Logger(label: "roost.duty"))
         var services: [any Service] = [
             mesh, AgentService(agent: agent), imageKeeper, watcher,
@@ -77,9 +79,9 @@ struct HostAssembly {
             MeshKeeper(
                 host: host, seeds: configuration.mesh.seeds, watcher: watcher, mesh: mesh,
                 logger: Logger(label: "roost.mesh")),
-            warden, hearing,
+            warden, hearing, telling,
             MemberSockets(
-                agent: agent, watcher: watcher, store: store, warden: warden, bounds: bounds,
+                agent: agent, watcher: watcher, store: store, warden: warden, telling: telling, bounds: bounds,
                 logger: Logger(label: "roost.member")),
             ClusterInterest(agent: agent, watcher: watcher, isEdge: configuration.edge != nil) { duty.isHeld },
             MachineNameRelease(names: names, agent: agent, logger: Logger(label: "roost.names")),
@@ -90,7 +92,7 @@ struct HostAssembly {
         let orders = Self.orders(to: edge, of: agent, view)
         let remains = ClusterLeftovers(view: view, clusters: clusters, hearing: hearing)
         services += doors(
-            for: Self.routes(to: clusters, hearing: hearing, view) + [
+            for: Self.routes(to: clusters, hearing: hearing, news: news, view) + [
                 AppRoutes(view: view, apps: apps),
                 MachineRoutes(view: view, dispatch: dispatch, names: names, remains: remains),
                 MachineQuestionRoutes(view: view), VolumeRoutes(view: view, dispatch: dispatch, remains: remains),
@@ -114,12 +116,12 @@ struct HostAssembly {
     }
 
     private static func routes(
-        to clusters: ClusterDirectory, hearing: ClusterHearing, _ view: PlanetView
+        to clusters: ClusterDirectory, hearing: ClusterHearing, news: LeaderNews, _ view: PlanetView
     ) -> [any RouteGroup] {
         [
             ClusterRoutes(view: view, clusters: clusters, hearing: hearing),
             MembersRoutes(view: view, clusters: clusters),
-            ClusterPeerRoutes(view: view, clusters: clusters, hearing: hearing),
+            ClusterPeerRoutes(view: view, clusters: clusters, hearing: hearing, news: news),
         ]
     }
 
@@ -238,15 +240,15 @@ struct HostAssembly {
 
     /// Nil on a host that is no edge; what an edge has left behind there ends.
     private func makeEdge(
-        watcher: PlanetWatcher, hearing: ClusterHearing, mesh: WireGuardMesh, agent: HostAgent
+        watcher: PlanetWatcher, hearing: ClusterHearing, news: LeaderNews, mesh: WireGuardMesh, agent: HostAgent
     ) async throws -> EdgeAssembly? {
         guard let settings = configuration.edge else {
             await EdgeAssembly.end(configuration)
             return nil
         }
         return try EdgeAssembly(
-            configuration, settings, watcher: watcher, hearing: hearing, mesh: mesh, agent: agent, logLevel: logLevel,
-            logFormat: logFormat)
+            configuration, settings, watcher: watcher, hearing: hearing, news: news, mesh: mesh, agent: agent,
+            logLevel: logLevel, logFormat: logFormat)
     }
 
     private func makeMesh() throws -> WireGuardMesh {

@@ -214,10 +214,12 @@ extension Answer {
 public struct ClusterPeerRoutes: RouteGroup {
     let inquiry: ClusterInquiry
     let watcher: PlanetWatcher
+    let news: LeaderNews
 
-    public init(view: PlanetView, clusters: ClusterDirectory, hearing: ClusterHearing) {
+    public init(view: PlanetView, clusters: ClusterDirectory, hearing: ClusterHearing, news: LeaderNews) {
         inquiry = ClusterInquiry(view: view, clusters: clusters, hearing: hearing)
         watcher = view.watcher
+        self.news = news
     }
 
     public var callers: Principal.Kind { .peer }
@@ -241,6 +243,13 @@ public struct ClusterPeerRoutes: RouteGroup {
                     throw Refusal(.notFound, "this host does not hear cluster \(name)")
                 }
                 return try Answer.json(voices)
+            },
+            APIRoute(.put, ClusterInquiry.path + "/:name/leader") { call in
+                let (name, beat): (AppName, _) = (try call.id("name"), try call.decoded(Heartbeat.self))
+                try MemberBounds.check(beat)
+                guard case .peer(let host) = call.caller else { throw Refusal(.failed, "only hosts tell who leads") }
+                try news.note(beat, of: name, from: host, in: watcher.read { $0.clusters[name] })
+                return try Answer.ok()
             },
         ]
     }

@@ -7,22 +7,24 @@ public import ServiceLifecycle
 import Synchronization
 
 /// Turns the planet into the table an edge routes by, and hands it over when it has changed: by the planet, or by the
-/// distances, which change also while the store is away; by who says nothing any more; and when it becomes what the planet says now, not what it said
+/// distances, which change also while the store is away; by who says nothing any more, by what a leader's host has told this one straight; and when it becomes what the planet says now, not what it said
 /// when this process began. Nothing is handed over before the planet was heard of, in this
 /// process or (as the copy on disk says) before.
 public struct EdgeRouting: Service {
     let watcher: PlanetWatcher
     let hearing: ClusterHearing
+    let news: LeaderNews
     let mesh: any MeshPaths
     let host: HostName
     let update: @Sendable (_ table: ClusterTable, _ isLive: Bool) async -> Void
 
     public init(
-        watcher: PlanetWatcher, hearing: ClusterHearing, mesh: any MeshPaths, host: HostName,
+        watcher: PlanetWatcher, hearing: ClusterHearing, news: LeaderNews, mesh: any MeshPaths, host: HostName,
         update: @escaping @Sendable (_ table: RouteTable<ClusterRoute>, _ isLive: Bool) async -> Void
     ) {
         self.watcher = watcher
         self.hearing = hearing
+        self.news = news
         self.mesh = mesh
         self.host = host
         self.update = update
@@ -57,7 +59,12 @@ public struct EdgeRouting: Service {
                     // Nobody tells that nothing is told.
                     while (try? await Task.sleep(for: ClusterHearing.interval)) != nil {
                         if due.note(hearing.silent()) { reason.yield() }
+                        // Nor that what was told counts no more.
+                        if !news.isEmpty { reason.yield() }
                     }
+                }
+                group.addTask {
+                    for await _ in news.told { reason.yield() }
                 }
                 var book = RouteBook(host: host)
                 var isHanded = false
@@ -66,7 +73,10 @@ public struct EdgeRouting: Service {
                     let now = due.take()
                     let measurements = now.isMeasured ? await mesh.measurements() : nil
                     let isLive = self.isLive
-                    let isChanged = watcher.read { book.take(now.changes, measurements, silent: now.silent, from: $0) }
+                    let isChanged = watcher.read {
+                        book.take(
+                            now.changes, measurements, silent: now.silent, told: news.beats(isLive: isLive), from: $0)
+                    }
                     guard isChanged || !isHanded || isLive != wasLive else { continue }
                     isHanded = true
                     wasLive = isLive

@@ -14,6 +14,8 @@ struct MemberRoutes: RouteGroup {
     let watcher: PlanetWatcher
     let store: MemberStore
     let warden: LeaseWarden
+    /// Who leads, and whether clients are let in, for edges that need not wait for the store.
+    let tell: @Sendable (Heartbeat) -> Void
     /// Opens or closes the gate of the caller's machine.
     let setGate: @Sendable (GateRequest) async throws(Refusal) -> Void
 
@@ -213,6 +215,7 @@ struct MemberRoutes: RouteGroup {
                 "\(known.rule.leader) leads epoch \(known.rule.epoch), and member \(caller.member) has no lease to renew"
             )
         }
+        tell(wish.heartbeat)
         let outcome = try await store.put(wish.heartbeat, under: wish.ruleRevision)
         if outcome.isApplied {
             warden.noteRenewal(by: caller.machine, epoch: wish.heartbeat.epoch, requestedAt: asked)

@@ -15,19 +15,21 @@ public struct MemberSockets: Service {
     let watcher: PlanetWatcher
     let store: any Store
     let warden: LeaseWarden
+    let telling: LeaderTelling
     let bounds: CallBounds
     let logger: Logger
 
     static let retryPause = Duration.milliseconds(200)
 
     public init(
-        agent: HostAgent, watcher: PlanetWatcher, store: any Store, warden: LeaseWarden, bounds: CallBounds,
-        logger: Logger
+        agent: HostAgent, watcher: PlanetWatcher, store: any Store, warden: LeaseWarden, telling: LeaderTelling,
+        bounds: CallBounds, logger: Logger
     ) {
         self.agent = agent
         self.watcher = watcher
         self.store = store
         self.warden = warden
+        self.telling = telling
         self.bounds = bounds
         self.logger = logger
     }
@@ -87,7 +89,7 @@ public struct MemberSockets: Service {
         }
         let routes = MemberRoutes(
             caller: caller, watcher: watcher, store: MemberStore(caller: caller, watcher: watcher, store: store),
-            warden: warden
+            warden: warden, tell: { [telling] in telling.note($0, of: caller.cluster) }
         ) { [agent] wish throws(Refusal) in
             try await agent.setGate(
                 caller.machine, port: ClusterPorts.write, isOpen: wish.isOpen, sequence: wish.sequence)

@@ -18,6 +18,8 @@ struct RouteBook: Sendable {
     private var roundTrips: [HostName: Duration] = [:]
     /// Who has said nothing for too long.
     private var silent: [AppName: SilentMembers] = [:]
+    /// What leaders' hosts have told straight.
+    private var told: [AppName: Heartbeat] = [:]
     private static let differenceMin = Duration.milliseconds(2)
     /// Of the distance that was: an eighth.
     private static let differencePart = 8
@@ -37,10 +39,11 @@ struct RouteBook: Sendable {
     /// - Parameters:
     ///   - measurements: nil: as before.
     ///   - silent: nil: as before.
+    ///   - told: nil: as before.
     /// - Returns: whether the table is another one than before.
     mutating func take(
         _ changes: Set<PlanetChange>, _ measurements: [PathMeasurement]? = nil,
-        silent next: [AppName: SilentMembers]? = nil, from planet: Planet
+        silent next: [AppName: SilentMembers]? = nil, told news: [AppName: Heartbeat]? = nil, from planet: Planet
     ) -> Bool {
         var touched: Set<AppName> = []
         var isChanged = false
@@ -54,6 +57,10 @@ struct RouteBook: Sendable {
         if let next {
             touched.formUnion(Set(next.keys).union(silent.keys).filter { next[$0] != silent[$0] })
             silent = next
+        }
+        if let news {
+            touched.formUnion(Set(news.keys).union(told.keys).filter { news[$0] != told[$0] })
+            told = news
         }
         for change in changes {
             switch change {
@@ -121,13 +128,11 @@ struct RouteBook: Sendable {
     )? {
         guard let spec = cluster.spec, !spec.isDestroying else { return nil }
         let rule = cluster.rule
-        let leader = rule.flatMap { cluster.placements[$0.leader] }
-        let isOpen =
-            rule != nil && rule?.recruitment == nil && cluster.heartbeat?.epoch == rule?.epoch
-            && cluster.heartbeat?.isOpen == true
+        let lead = cluster.lead(told: told[name])
+        let leader = lead.leader.flatMap { cluster.placements[$0] }
         let silent = silent[name] ?? SilentMembers()
         let replicas = spec.members.compactMap { member -> Replica? in
-            guard member.name != rule?.leader, rule?.members.contains(member.name) ?? true,
+            guard member.name != lead.leader, rule?.members.contains(member.name) ?? true,
                 let placement = cluster.placements[member.name],
                 let report = cluster.reports[member.name]
             else { return nil }
@@ -147,9 +152,9 @@ struct RouteBook: Sendable {
         return (
             spec.address,
             ClusterRoute(
-                app: name, epoch: rule?.epoch ?? .none,
-                leader: leader.map { Backend(member: $0.member, address: $0.address) }, isOpen: isOpen,
-                isRecruiting: rule?.recruitment != nil, replicas: replicas, encryption: encryption ?? .unusable,
+                app: name, epoch: lead.epoch,
+                leader: leader.map { Backend(member: $0.member, address: $0.address) }, isOpen: lead.isOpen,
+                isRecruiting: lead.isRecruiting, replicas: replicas, encryption: encryption ?? .unusable,
                 allowed: Self.networks(spec.allowedClients))
         )
     }

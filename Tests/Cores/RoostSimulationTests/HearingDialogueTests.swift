@@ -178,11 +178,17 @@ import Testing
         #expect(waited >= .seconds(4) && waited < .milliseconds(4500))
     }
 
-    /// Two failovers, one soon after the other.
-    private func afterFailovers() throws -> Talk {
+    /// Two failovers, one soon after the other, each from a leader that is not heard for so long.
+    private func afterFailovers(silence: Duration, heardBefore: Bool) throws -> Talk {
         let talk = try Talk()
-        talk.calm()
         for epoch in 2...3 as ClosedRange<UInt64> {
+            talk.calm(7)
+            talk.leaderSpeaks = false
+            for _ in 0..<Int(silence / .milliseconds(100)) - 1 { #expect(talk.step() == nil) }
+            if heardBefore {
+                talk.leaderSpeaks = true
+                #expect(talk.step() == nil)
+            }
             talk.dialogue.change {
                 $0.epoch = Epoch(epoch)
                 $0.history.append(Reign(epoch: Epoch(epoch), leader: $0.leader, begin: LSN(1000)))
@@ -191,18 +197,71 @@ import Testing
             _ = talk.dialogue.ended()
             _ = talk.dialogue.ended(.end(LSN(1000), timeline: 1))
             _ = talk.dialogue.ended()
+            talk.leaderSpeaks = true
+            #expect(talk.step() == nil)
         }
         #expect(talk.dialogue.member.status.phase == .following)
         return talk
     }
 
-    /// Each failover that comes soon after another makes the next wait longer.
-    @Test(arguments: [(4, false), (7, true)])
-    func afterFailoversTheLeaderHasToBeHeardLonger(seconds: Int, isCalled: Bool) throws {
-        let talk = try afterFailovers()
-        talk.calm(seconds)
+    /// Each one that was left for a gap makes the next wait longer, whether it is heard before or after another was chosen.
+    @Test(arguments: [(11, false), (13, true)], [true, false])
+    func afterALeaderThatWasLeftTooSoonTheNextHasToBeHeardLonger(
+        heard: (seconds: Int, isCalled: Bool), heardBefore: Bool
+    ) throws {
+        let talk = try afterFailovers(silence: .milliseconds(1500), heardBefore: heardBefore)
+        talk.calm(heard.seconds)
         talk.loseLeader()
-        #expect((talk.call(within: 20) != nil) == isCalled)
+        #expect((talk.call(within: 20) != nil) == heard.isCalled)
+    }
+
+    /// A gap of before has nothing to do with it.
+    @Test func aGapLongBeforeASwitchoverIsNoHaste() throws {
+        let talk = try Talk()
+        talk.calm()
+        talk.leaderSpeaks = false
+        for _ in 0..<10 { #expect(talk.step() == nil) }
+        talk.leaderSpeaks = true
+        talk.calm()
+        talk.dialogue.change {
+            $0.epoch = Epoch(2)
+            $0.history.append(Reign(epoch: Epoch(2), leader: $0.leader, begin: LSN(1000)))
+        }
+        _ = talk.dialogue.watch()
+        _ = talk.dialogue.ended()
+        _ = talk.dialogue.ended(.end(LSN(1000), timeline: 1))
+        _ = talk.dialogue.ended()
+        talk.calm()
+        talk.loseLeader()
+        let called = talk.call(within: 10) ?? 0
+        #expect((3...5).contains(called))
+    }
+
+    /// The next leader is missed as soon as the first.
+    @Test func aLeaderThatWasGoneIsNoReasonToWait() throws {
+        let talk = try afterFailovers(silence: .milliseconds(2500), heardBefore: false)
+        talk.calm()
+        talk.loseLeader()
+        let called = talk.call(within: 10) ?? 0
+        #expect((3...5).contains(called))
+    }
+
+    /// A switchover is no gap: its leader is heard all the time.
+    @Test func aLeaderThatHandsOverWasNotLeftTooSoon() throws {
+        let talk = try Talk()
+        talk.calm()
+        talk.dialogue.change {
+            $0.epoch = Epoch(2)
+            $0.history.append(Reign(epoch: Epoch(2), leader: $0.leader, begin: LSN(1000)))
+        }
+        _ = talk.dialogue.watch()
+        _ = talk.dialogue.ended()
+        _ = talk.dialogue.ended(.end(LSN(1000), timeline: 1))
+        _ = talk.dialogue.ended()
+        talk.calm()
+        talk.loseLeader()
+        let called = talk.call(within: 10) ?? 0
+        #expect((3...5).contains(called))
     }
 
     /// What a member says: to whom it listens, and whom it misses, without waiting for its next beat.

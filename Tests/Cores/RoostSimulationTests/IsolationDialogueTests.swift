@@ -107,14 +107,14 @@ import Testing
         func limit() -> Duration { hearing.escalated(timings.isolationPatience, upTo: timings.isolationMax) }
         var limits: [Duration] = []
         for _ in 0..<7 {
-            hearing.turned(now, timings)
+            hearing.turned(leaving: nil, now, timings)
             limits.append(limit())
             // As soon as it may.
             now = now + limit() + .seconds(5)
         }
         #expect(limits == [10, 20, 40, 80, 160, 160, 160].map { .seconds($0) })
         now = now + timings.isolationMax * 2
-        hearing.turned(now, timings)
+        hearing.turned(leaving: nil, now, timings)
         #expect(limit() == timings.isolationPatience)
     }
 }

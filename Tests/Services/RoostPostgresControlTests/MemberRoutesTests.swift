@@ -17,6 +17,8 @@ import Testing
     /// What a socket did to its machine's gate.
     private final class Gates: Sendable {
         let said = Mutex<[Bool]>([])
+        /// What edges are told straight.
+        let told = Mutex<[Heartbeat]>([])
     }
 
     /// A member's socket.
@@ -37,7 +39,7 @@ import Testing
             routes = MemberRoutes(
                 caller: caller, watcher: watcher,
                 store: MemberStore(caller: caller, watcher: watcher, store: world.store),
-                warden: warden
+                warden: warden, tell: { [gates] beat in gates.told.withLock { $0.append(beat) } }
             ) { [gates] wish in gates.said.withLock { $0.append(wish.isOpen) } }
         }
 
@@ -265,7 +267,9 @@ import Testing
         let report = try #require(records.reports[try name(1)])
         #expect(await code { try await standby.report(report) } == .invalid)
         #expect(try await self.records(world).heartbeat == records.heartbeat)
+        #expect(leader.gates.told.withLock(\.self).isEmpty && standby.gates.told.withLock(\.self).isEmpty)
         #expect(try await leader.renew(mine, under: records.ruleRevision))
+        #expect(leader.gates.told.withLock(\.self) == [mine])
         #expect(try await self.records(world).heartbeat == mine)
         // Under a rule that was replaced there is no lease, whoever leads by the new one.
         try await write(world, rule)

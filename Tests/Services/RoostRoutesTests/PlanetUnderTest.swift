@@ -189,7 +189,7 @@ struct HostUnderTest: Sendable {
             PlatformRoutes(view: view, edge: orders), HostRoutes(view: view, edge: orders),
             OperationRoutes(view: view, operations: OperationDirectory(store: store)),
             ClusterRoutes(view: view, clusters: clusters, hearing: hearing),
-            ClusterPeerRoutes(view: view, clusters: clusters, hearing: hearing),
+            ClusterPeerRoutes(view: view, clusters: clusters, hearing: hearing, news: LeaderNews()),
             MembersRoutes(view: view, clusters: clusters),
             MetricsRoutes(
                 registry: registry,

@@ -89,8 +89,8 @@ struct GapBench: Sendable {
     ) async throws {
         let gap = try await round.measure(fault, on: subject, others: others)
         found.gaps[fault, default: [:]][subject.name, default: []].append(gap)
-        guard let kind = fault.steps, let log = await subject.stepLog() else { return }
-        found.steps[fault, default: StepLines()].take(kind, in: log)
+        guard let log = await subject.stepLog() else { return }
+        found.steps[fault, default: StepLines()].take(fault.steps, in: log)
     }
 
     private func results(_ found: Found) -> [BenchRow] {

@@ -38,11 +38,10 @@ enum GapFault: String, CaseIterable, Sendable {
     var movesPrimary: Bool { self != .crash }
 
     /// Which of a member's lines tells of its steps.
-    var steps: StepLines.Kind? {
+    var steps: StepLines.Kind {
         switch self {
         case .crash: .restart
-        case .loss, .freeze, .cut: .failover
-        case .switchover: nil
+        case .loss, .freeze, .cut, .switchover: .failover
         }
     }
 

@@ -1,0 +1,67 @@
+import RoostModel
+import Testing
+
+@testable import RoostFailover
+
+/// For how long a leader has to be heard before its silence means something.
+@Suite struct HearingTests {
+    private let timings = FailoverTimings()
+    private let leader: MemberName
+    private let own: MemberName
+
+    init() throws {
+        leader = try MemberName("m1")
+        own = try MemberName("m2")
+    }
+
+    /// The leader is heard for a second, then not for so long, then again.
+    private func hear(after silence: Duration, _ hearing: inout Hearing, _ now: inout Moment) {
+        let beat = MemberBeat(member: leader, epoch: .first, isOpen: true, missesLeader: false, hears: [own])
+        for _ in 0..<10 {
+            now = now + timings.beatInterval
+            hearing.heard(beat, after: nil, by: own, now, timings)
+        }
+        now = now + silence
+        hearing.heard(beat, after: nil, by: own, now, timings)
+    }
+
+    @Test func whoWasLeftTooSoonCountsForTwoMinutes() {
+        var (hearing, now) = (Hearing(), Moment(sinceBoot: .seconds(1000)))
+        for hastes in 1...6 {
+            hear(after: timings.patience / 2, &hearing, &now)
+            hearing.turned(leaving: leader, now, timings)
+            #expect(hearing.calm(now, timings) == min(timings.calmMin * (1 << hastes), timings.calmMax))
+        }
+        let end = now + timings.unrestWindow
+        #expect(hearing.calm(end + .milliseconds(-1), timings) == timings.calmMax)
+        #expect(hearing.calm(end, timings) == timings.calmMin)
+        // And then it begins anew.
+        now = end
+        hear(after: timings.patience / 2, &hearing, &now)
+        hearing.turned(leaving: leader, now, timings)
+        #expect(hearing.calm(now, timings) == timings.calmMin * 2)
+    }
+
+    @Test func aGapThatWasLongBeforeDoesNotCount() {
+        var (hearing, now) = (Hearing(), Moment(sinceBoot: .seconds(1000)))
+        hear(after: timings.patience / 2, &hearing, &now)
+        now = now + timings.callMax
+        hear(after: timings.beatInterval, &hearing, &now)
+        hearing.turned(leaving: leader, now, timings)
+        #expect(hearing.calm(now, timings) == timings.calmMin)
+    }
+
+    /// It is heard when another one is left already.
+    @Test func twoThatWereLeftAreBothJudged() throws {
+        var (hearing, now) = (Hearing(), Moment(sinceBoot: .seconds(1000)))
+        hear(after: timings.beatInterval, &hearing, &now)
+        now = now + timings.patience / 2
+        hearing.turned(leaving: leader, now, timings)
+        hearing.turned(leaving: try MemberName("m3"), now, timings)
+        #expect(hearing.calm(now, timings) == timings.calmMin)
+        now = now + timings.beatInterval
+        let beat = MemberBeat(member: leader, epoch: .first, isOpen: false, missesLeader: false, hears: [own])
+        hearing.heard(beat, after: nil, by: own, now, timings)
+        #expect(hearing.calm(now, timings) == timings.calmMin * 2)
+    }
+}
