@@ -109,11 +109,12 @@ extension FailoverMember {
     private mutating func adopt(_ decision: MemberDecision, _ now: Moment) {
         guard var next = view else { return }
         save { $0.decided = decision }
+        let former = next.rule?.leader
         next.rule = decision.rule
         beatSeen = 0
         leaderAliveAt = nil
         newsAt = now
-        listening.hearing.turned(now, timings)
+        listening.hearing.turned(leaving: former, now, timings)
         view = next
     }
 

@@ -30,6 +30,8 @@ extension ClusterSimulation {
             return fail("two leaders in one epoch: \(former.leader), and \(reign), as \(members[member].name) has it")
         }
         note("\(members[member].name) knows of a decision: \(rule)")
+        // Made in the store before members voted, and told by one that has seen it there, to one whose store has gone back since.
+        guard !store.reigns.contains(where: { $0.reign == reign }) else { return }
         if members[member].name != rule.leader, !storeWentBack {
             return fail("\(members[member].name) goes by a decision that nobody has made: \(rule)")
         }
