@@ -4,11 +4,11 @@ public import RoostModel
 // is nothing to decide by.
 extension FailoverMember {
     /// What of a rule every program of this version understands, whatever its host does.
-    public static let skills = MemberSkill.known.filter { $0 != .majority }
+    public static let skills = MemberSkill.known
 
     /// As it says in its reports.
     var saidSkills: [MemberSkill] {
-        view?.hostTakesWord == false ? skills.filter { $0 != .majority } : skills
+        view.map { !$0.hostTakesWord || !$0.hostTakesVotes } ?? false ? skills.filter { $0 != .majority } : skills
     }
 
     /// Of a leader that is open: writes it into the rule when all say that they know it. Not while members come or go: who is

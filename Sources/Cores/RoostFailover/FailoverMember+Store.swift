@@ -192,12 +192,13 @@ extension FailoverMember {
         if beats.count == Self.heartbeatsInFlightMax { beats.removeFirst() }
         beats.append(PendingBeat(sequence: beatSequence, askedAt: now))
         beatDueAt = now + timings.heartbeatInterval
-        actions.append(
-            .heartbeat(
-                Heartbeat(
-                    epoch: rule.epoch, leader: name, sequence: beatSequence, isOpen: gateIsOpen && gateStands,
-                    mayReplace: granted, standbys: standbys(under: rule, now)),
-                ruleRevision: view.ruleRevision))
+        actions.append(.heartbeat(heartbeat(under: rule, now), ruleRevision: view.ruleRevision))
+    }
+
+    func heartbeat(under rule: ClusterRule, _ now: Moment) -> Heartbeat {
+        Heartbeat(
+            epoch: rule.epoch, leader: name, sequence: beatSequence, isOpen: gateIsOpen && gateStands,
+            mayReplace: granted, standbys: standbys(under: rule, now))
     }
 
     private var granted: MemberName? {

@@ -43,11 +43,19 @@ extension FailoverMember {
     /// Says so to the host, while the store does not.
     mutating func holdByWord(_ now: Moment) {
         renewByWord(now)
-        guard now - heldAt >= timings.heartbeatInterval, isStoreSilent(now), let since = vouchedSince(now) else {
-            return
-        }
+        guard now - heldAt >= timings.heartbeatInterval || isUnpublished && now >= beatDueAt,
+            isStoreSilent(now) || isUnpublished, let since = vouchedSince(now)
+        else { return }
         heldAt = now
-        actions.append(.holdLease(state.promised, since: since))
+        actions.append(.holdLease(state.promised, since: since, telling: unpublishedHeartbeat(now)))
+    }
+
+    /// For edges: it would be in the store, if that knew this leader.
+    private mutating func unpublishedHeartbeat(_ now: Moment) -> Heartbeat? {
+        guard isUnpublished, let rule = view?.rule else { return nil }
+        beatDueAt = now + timings.heartbeatInterval
+        beatSequence = RecordNumber.next(own: beatSequence, known: 0)
+        return heartbeat(under: rule, now)
     }
 
     /// The store renews no lease: the host would not hear of it otherwise.

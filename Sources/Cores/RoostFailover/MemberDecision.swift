@@ -116,7 +116,7 @@ public struct ToldDecision: Hashable, Sendable {
 
 extension ClusterRule {
     /// An epoch that members may have come to since, by themselves: elections that came to nothing are not in the store.
-    func mayElect(_ epoch: Epoch) -> Bool {
+    public func mayElect(_ epoch: Epoch) -> Bool {
         guard epoch > self.epoch else { return false }
         let next = recruitment?.epoch.number ?? self.epoch.number + 1
         guard epoch.number > next else { return epoch.number == next }

@@ -58,7 +58,7 @@ import Testing
         var held: [Moment] = []
         for _ in 0..<10 {
             _ = try talk.goOn(for: .milliseconds(100))
-            for case .holdLease(.first, let since) in talk.actions { held.append(since) }
+            for case .holdLease(.first, let since, nil) in talk.actions { held.append(since) }
         }
         #expect((3...5).contains(held.count) && talk.dialogue.now - (held.last ?? .zero) < .seconds(1))
         // They fall silent: as long as a lease, from when they were last known to be with it.

@@ -257,7 +257,8 @@ import Testing
         let said = [(3, 1, false), (3, 2, false), (3, 3, true), (3, 4, true), (2, 9, true)]
         for (epoch, sequence, isOpen) in said {
             telling.note(
-                scene.beat(1, epoch: UInt64(epoch), UInt64(sequence), isOpen: isOpen), of: scene.cluster)
+                scene.beat(1, epoch: UInt64(epoch), UInt64(sequence), isOpen: isOpen), of: scene.cluster, isStored: true
+            )
         }
         let told: [UInt64]? = try await poll(for: .seconds(10), every: .milliseconds(10)) {
             let heard = ears.heard.withLock(\.self)
@@ -266,6 +267,12 @@ import Testing
                 ? sequences.sorted() : nil
         }
         #expect(told == [1, 3])
+        // Where the store does not have it, it is said again and again.
+        let again: Bool? = try await poll(for: .seconds(10), every: .milliseconds(20)) {
+            telling.note(scene.beat(1, epoch: 3, 5), of: scene.cluster, isStored: false)
+            return ears.heard.withLock { ($0[scene.hosts[1]]?.count ?? 0) >= 4 } ? true : nil
+        }
+        #expect(again == true)
         // Neither this host, which knows, nor one that is no edge.
         #expect(ears.heard.withLock { Set($0.keys) } == [scene.hosts[1]])
     }

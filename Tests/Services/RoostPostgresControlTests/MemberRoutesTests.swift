@@ -39,7 +39,7 @@ import Testing
             routes = MemberRoutes(
                 caller: caller, watcher: watcher,
                 store: MemberStore(caller: caller, watcher: watcher, store: world.store),
-                warden: warden, tell: { [gates] beat in gates.told.withLock { $0.append(beat) } }
+                warden: warden, tell: { [gates] beat, _ in gates.told.withLock { $0.append(beat) } }
             ) { [gates] wish in gates.said.withLock { $0.append(wish.isOpen) } }
         }
 
@@ -277,6 +277,49 @@ import Testing
         next.sequence = 8
         #expect(try await !leader.renew(next, under: records.ruleRevision))
         #expect(try await self.records(world).heartbeat == mine)
+    }
+
+    @Test("Of a leader that members have chosen edges are told where the rule lets them choose, and of no other")
+    func decidedByMembers() async throws {
+        let world = try await ready()
+        defer { world.remove() }
+        let records = try await records(world)
+        var rule = try #require(records.rule)
+        let door = try await door(world, 2)
+        let following = Task { try await door.watcher.run() }
+        defer { following.cancel() }
+        func hear(_ rule: ClusterRule) async throws {
+            let revision = try await write(world, rule)
+            let isHeard: Bool? = try await poll(for: .seconds(10), every: .milliseconds(5)) {
+                door.watcher.read { $0.clusters[world.cluster]?.ruleRevision } == revision ? true : nil
+            }
+            try #require(isHeard == true)
+        }
+        let next = Heartbeat(epoch: rule.epoch.next, leader: try name(2), sequence: 1, isOpen: true)
+        func told(_ beat: Heartbeat) async throws -> Bool {
+            door.gates.told.withLock { $0 = [] }
+            try await door.hold(LeaseWord(epoch: beat.epoch, ageMilliseconds: 0, heartbeat: beat))
+            return door.gates.told.withLock { $0 == [beat] }
+        }
+        try await hear(rule)
+        #expect(try await !told(next), "the rule lets the store decide")
+        rule.majority = true
+        try await hear(rule)
+        #expect(try await told(next))
+        var later = next
+        later.epoch = Epoch(rule.epoch.number + 1000)
+        #expect(try await !told(later))
+        var another = next
+        another.leader = try name(3)
+        #expect(
+            await code {
+                try await door.hold(LeaseWord(epoch: another.epoch, ageMilliseconds: 0, heartbeat: another))
+            } == .invalid)
+        // They are called for a later one.
+        rule.recruitment = Recruitment(
+            epoch: Epoch(rule.epoch.number + 2), proposer: try name(1), reason: .leaderSilent)
+        try await hear(rule)
+        #expect(try await !told(next))
     }
 
     @Test("One that was removed, or only joins, looks, reports and closes, and that is all", arguments: [false, true])
