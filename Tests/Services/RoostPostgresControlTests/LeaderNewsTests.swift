@@ -91,6 +91,10 @@ import Testing
         let next = try lead(scene.beat(2, epoch: 4, 1))
         #expect(next == .init(epoch: Epoch(4), leader: scene.members[1], isOpen: true, isRecruiting: false))
         #expect(try lead(scene.beat(2, epoch: 5, 1)).leader == scene.members[0], "the store has not had the one before")
+        try scene.change { $0.majority = true }
+        #expect(try lead(scene.beat(2, epoch: 5, 1)).leader == scene.members[1])
+        #expect(try lead(scene.beat(2, epoch: 1 << 40, 1)).leader == scene.members[0])
+        try scene.change { $0.majority = nil }
         // Members are called to leave it, or left an earlier one for it.
         try scene.change {
             $0.recruitment = Recruitment(epoch: Epoch(4), proposer: $0.members[1], reason: .leaderSilent)

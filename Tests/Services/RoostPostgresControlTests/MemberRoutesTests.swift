@@ -15,14 +15,14 @@ import Testing
 /// One member's socket at its host: who is heard there, and by what a rule is measured before it is written.
 @Suite("What a host takes from a member") struct MemberRoutesTests {
     /// What a socket did to its machine's gate.
-    private final class Gates: Sendable {
+    final class Gates: Sendable {
         let said = Mutex<[Bool]>([])
         /// What edges are told straight.
         let told = Mutex<[Heartbeat]>([])
     }
 
     /// A member's socket.
-    private struct Door {
+    struct Door {
         let routes: MemberRoutes
         let watcher: PlanetWatcher
         let warden: LeaseWarden
@@ -82,7 +82,7 @@ import Testing
         func open(_ isOpen: Bool) async throws { _ = try await put("gate", GateRequest(isOpen: isOpen, sequence: 1)) }
     }
 
-    private func ready(members: Int = 3) async throws -> ClusterWorld {
+    func ready(members: Int = 3) async throws -> ClusterWorld {
         let world = try await ClusterWorld()
         try await world.create(members: members)
         #expect(try await world.settle(under: try await world.takeDuty()))
@@ -90,25 +90,25 @@ import Testing
         return world
     }
 
-    private func records(_ world: ClusterWorld) async throws -> Planet.ClusterRecords {
+    func records(_ world: ClusterWorld) async throws -> Planet.ClusterRecords {
         try #require(try await world.look().clusters[world.cluster])
     }
 
-    private func name(_ number: Int) throws -> MemberName { try MemberName("db-\(number)") }
+    func name(_ number: Int) throws -> MemberName { try MemberName("db-\(number)") }
 
-    private func door(_ world: ClusterWorld, _ number: Int) async throws -> Door {
+    func door(_ world: ClusterWorld, _ number: Int) async throws -> Door {
         let member = try name(number)
         let placement = try #require(try await records(world).placements[member])
         return Door(world, placement.machine, member, of: world.cluster)
     }
 
     @discardableResult
-    private func write(_ world: ClusterWorld, _ rule: ClusterRule) async throws -> Int64 {
+    func write(_ world: ClusterWorld, _ rule: ClusterRule) async throws -> Int64 {
         try await world.store.commit(Transaction(then: [try .put(rule, at: StoreKeys.clusterRule(world.cluster))]))
             .revision.number
     }
 
-    private func code(_ body: () async throws -> Void) async -> Refusal.Code? {
+    func code(_ body: () async throws -> Void) async -> Refusal.Code? {
         do {
             try await body()
             return nil
@@ -277,49 +277,6 @@ import Testing
         next.sequence = 8
         #expect(try await !leader.renew(next, under: records.ruleRevision))
         #expect(try await self.records(world).heartbeat == mine)
-    }
-
-    @Test("Of a leader that members have chosen edges are told where the rule lets them choose, and of no other")
-    func decidedByMembers() async throws {
-        let world = try await ready()
-        defer { world.remove() }
-        let records = try await records(world)
-        var rule = try #require(records.rule)
-        let door = try await door(world, 2)
-        let following = Task { try await door.watcher.run() }
-        defer { following.cancel() }
-        func hear(_ rule: ClusterRule) async throws {
-            let revision = try await write(world, rule)
-            let isHeard: Bool? = try await poll(for: .seconds(10), every: .milliseconds(5)) {
-                door.watcher.read { $0.clusters[world.cluster]?.ruleRevision } == revision ? true : nil
-            }
-            try #require(isHeard == true)
-        }
-        let next = Heartbeat(epoch: rule.epoch.next, leader: try name(2), sequence: 1, isOpen: true)
-        func told(_ beat: Heartbeat) async throws -> Bool {
-            door.gates.told.withLock { $0 = [] }
-            try await door.hold(LeaseWord(epoch: beat.epoch, ageMilliseconds: 0, heartbeat: beat))
-            return door.gates.told.withLock { $0 == [beat] }
-        }
-        try await hear(rule)
-        #expect(try await !told(next), "the rule lets the store decide")
-        rule.majority = true
-        try await hear(rule)
-        #expect(try await told(next))
-        var later = next
-        later.epoch = Epoch(rule.epoch.number + 1000)
-        #expect(try await !told(later))
-        var another = next
-        another.leader = try name(3)
-        #expect(
-            await code {
-                try await door.hold(LeaseWord(epoch: another.epoch, ageMilliseconds: 0, heartbeat: another))
-            } == .invalid)
-        // They are called for a later one.
-        rule.recruitment = Recruitment(
-            epoch: Epoch(rule.epoch.number + 2), proposer: try name(1), reason: .leaderSilent)
-        try await hear(rule)
-        #expect(try await !told(next))
     }
 
     @Test("One that was removed, or only joins, looks, reports and closes, and that is all", arguments: [false, true])
