@@ -153,6 +153,40 @@ MUTATIONS = [
         "one that no place names is heard", CONTROL + "MemberStore.swift",
         "?.record else { return false }", "?.record else { return true }", "MemberRoutesTests/withoutPlace"),
     Mutation(
+        "a leader alone decides where more than half have to", CORE + "DecisionQuorum.swift",
+        "majority == true ? members.count / 2 + 1 : 1", "1", "MajorityTests/tooFew"),
+    Mutation(
+        "half of an even number decide where more than half have to", CORE + "DecisionQuorum.swift",
+        "majority == true ? members.count / 2 + 1 : 1", "majority == true ? (members.count + 1) / 2 : 1",
+        "MajorityTests/intersect"),
+    Mutation(
+        "a step of the members is taken that half of them have not seen the last of", CORE + "FailoverMember+Members.swift",
+        "return knowing * 2 > members.count", "return knowing * 2 >= members.count", "MajorityTests/steps"),
+    Mutation(
+        "a member votes twice in an epoch", CORE + "FailoverMember+Votes.swift",
+        "mayVoteAgain || state.vote?.epoch ?? .none < state.promised", "mayVoteAgain || true",
+        "VotesDialogueTests/voter"),
+    Mutation(
+        "less than half of the votes decide", CORE + "FailoverMember+Votes.swift",
+        "candidacy.members.count / 2 + (", "candidacy.members.count / 2 - 1 + (", "VotesDialogueTests/candidate"),
+    Mutation(
+        "one is chosen by members of before those that voters know", CORE + "FailoverMember+Votes.swift",
+        "plea.changes >= state.membership?.changes ?? 0 && ", "", "VotesDialogueTests/olderMembers"),
+    Mutation(
+        "a member with a new disk votes as if it had never voted", CORE + "FailoverMember+Votes.swift",
+        "save { $0.vote = Ballot(epoch: greatest, member: nil) }", "", "VotesDialogueTests/newDisk"),
+    Mutation(
+        "what was decided is put into a store that has gone back", CORE + "MemberDecision.swift",
+        "stored.epoch >= base, ", "", "VotesDialogueTests/goneBack"),
+    Mutation(
+        "the store renews a lease that is the members'", CORE + "FailoverMember+Store.swift",
+        "guard !leaseIsTheMembers else { return }", "",
+        "VouchedDialogueTests/theStoreAloneDoesNotRenewItWhereMoreThanHalfDecide"),
+    Mutation(
+        "that more than half have to decide is taken back", CORE + "UnlawfulChange.swift",
+        "if next.majority == true { lawful.majority = true }\n        // What was refused",
+        "lawful.majority = next.majority\n        // What was refused", "MajorityTests/law"),
+    Mutation(
         "a member makes of the rule what it likes", CONTROL + "MemberRoutes.swift",
         "try await check(wish.rule, over: former?.rule)\n", "\n", "MemberRoutesTests/overAnOlderRule"),
     Mutation(
@@ -288,8 +322,8 @@ MUTATIONS = [
         "guard promised == recruitment.epoch, let position", "guard promised <= recruitment.epoch, let position",
         "RecruitmentTallyTests/promisesOfOtherEpochsDoNotCount"),
     Mutation(
-        "one standby too few decides", CORE + "RecruitmentTally.swift",
-        "rule.members.count - 1 - rule.confirmations + fewer", "rule.members.count - 2 - rule.confirmations + fewer",
+        "one standby too few decides", CORE + "DecisionQuorum.swift",
+        "max(members.count - confirmations, 1)", "max(members.count - confirmations - 1, 1)",
         "RecruitmentTallyTests/fiveMembersNeedThreeStandbys"),
     Mutation(
         "one leads whose Postgres somebody promoted", CORE + "RecruitmentTally.swift",

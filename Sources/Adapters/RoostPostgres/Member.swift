@@ -261,11 +261,11 @@ public final class Member: Sendable {
             later(.heartbeatAnswered(sequence: beat.sequence, .unavailable)) {
                 .heartbeatAnswered(sequence: beat.sequence, link.renew(beat, ruleRevision: revision))
             }
-        case .holdLease(let epoch, let since):
+        case .holdLease(let epoch, let since, let beat):
             later(.tick) {
                 let age = max((BootClock.now() - since).milliseconds, 0)
                 // Said again soon, and of no use later.
-                try? link.holdLease(LeaseWord(epoch: epoch, ageMilliseconds: age))
+                try? link.holdLease(LeaseWord(epoch: epoch, ageMilliseconds: age, heartbeat: beat))
                 return .tick
             }
         case .report(var report):

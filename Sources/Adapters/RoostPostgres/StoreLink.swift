@@ -101,6 +101,7 @@ extension StoreView {
         self.init(
             revision: view.revision, members: view.spec.members.map(\.name), rule: view.rule,
             ruleRevision: view.ruleRevision, heartbeat: view.heartbeat, reports: view.reports,
-            wallClock: WallClock.milliseconds(), hostTakesWord: view.takesLeaseWord ?? false)
+            wallClock: WallClock.milliseconds(), hostTakesWord: view.takesLeaseWord ?? false,
+            hostTakesVotes: view.takesVotes ?? false)
     }
 }

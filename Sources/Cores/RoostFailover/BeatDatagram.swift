@@ -4,13 +4,16 @@ public import RoostModel
 ///
 ///     1 version   1 flags (1: open, 2: misses the leader)   8 each: life, number, challenge, echo, epoch
 ///     the sender's name, the receiver's, then how many members it hears (1) and their names; a name is its length (1) and bytes
-///     1 what follows (1: a call, 2: an answer, 4: what was heard)
+///     1 what follows (1: a call, 2: an answer, 4: what was heard, 8: a plea, 16: a vote, 32: a decision)
 ///     a call: 8 each: epoch, revision of the rule, revision of the rule that has it (0: not known)
 ///     an answer: 1 reigns   8 each: epoch, their digest, end, replayed   4 timeline   1 flags (1: cannot lead)
 ///     what was heard: 8 each: life, number
+///     a plea: 8 each: epoch, changes of the members
+///     a vote: 8 epoch   the name of whom it is for
+///     a decision: 1 reigns   8 each: their digest, epoch of the base   4 timeline   1 reigns that follow, each: 8 epoch, 8 begin, name
 ///
-/// Programs of before there were calls end with the names, and pass over the rest; those of before it was said what was heard
-/// pass over that. What follows is of a later version, and passed over. A version that changes what is here has another number.
+/// Programs of before there were calls end with the names, and pass over the rest; those of before it was said what was heard, or
+/// before there were votes, pass over that. What follows is of a later version, and passed over. A version that changes what is here has another number.
 public struct BeatDatagram: Hashable, Sendable {
     public static let version: UInt8 = 1
     /// Without the seal. It fits, with it, through every path of the mesh.
@@ -62,7 +65,10 @@ public struct BeatDatagram: Hashable, Sendable {
         let heard = beat.hears.prefix(PostgresNames.membersMax)
         bytes.append(UInt8(heard.count))
         heard.forEach(append)
-        bytes.append((beat.call == nil ? 0 : 1) | (beat.answer == nil ? 0 : 2) | (self.heard == nil ? 0 : 4))
+        bytes.append(
+            (beat.call == nil ? 0 : 1) | (beat.answer == nil ? 0 : 2) | (self.heard == nil ? 0 : 4)
+                | (beat.plea == nil ? 0 : 8)
+                | (beat.vote?.member == nil ? 0 : 16) | (beat.told == nil ? 0 : 32))
         if let call = beat.call {
             append(call.epoch.number)
             append(UInt64(bitPattern: call.revision))
@@ -79,6 +85,26 @@ public struct BeatDatagram: Hashable, Sendable {
         if let mark = self.heard {
             append(mark.life)
             append(mark.number)
+        }
+        if let plea = beat.plea {
+            append(plea.epoch.number)
+            append(plea.changes)
+        }
+        if let vote = beat.vote, let member = vote.member {
+            append(vote.epoch.number)
+            append(member)
+        }
+        if let told = beat.told {
+            bytes.append(UInt8(clamping: told.reigns))
+            append(told.digest)
+            append(told.base.number)
+            append(told.timeline)
+            bytes.append(UInt8(clamping: told.tail.count))
+            for reign in told.tail {
+                append(reign.epoch.number)
+                append(reign.begin.offset)
+                append(reign.leader)
+            }
         }
         return bytes
     }
@@ -113,6 +139,7 @@ public struct BeatDatagram: Hashable, Sendable {
             guard let life = rest.number(), let number = rest.number() else { return nil }
             mark = BeatMark(life: life, number: number)
         }
+        guard rest.election(of: parts, into: &beat) else { return nil }
         self.init(beat, to: receiver, life: life, number: count, challenge: challenge, echo: echo, heard: mark)
     }
 
@@ -141,6 +168,36 @@ public struct BeatDatagram: Hashable, Sendable {
             return DirectCall(
                 epoch: Epoch(epoch), revision: Int64(bitPattern: revision),
                 stored: stored == 0 ? nil : Int64(bitPattern: stored))
+        }
+
+        /// - Returns: whether all of it is there.
+        mutating func election(of parts: UInt8, into beat: inout MemberBeat) -> Bool {
+            if parts & 8 != 0 {
+                guard let epoch = number(), let changes = number() else { return false }
+                beat.plea = Plea(epoch: Epoch(epoch), changes: changes)
+            }
+            if parts & 16 != 0 {
+                guard let epoch = number(), let member = name() else { return false }
+                beat.vote = Ballot(epoch: Epoch(epoch), member: member)
+            }
+            if parts & 32 != 0 {
+                guard let told = decision() else { return false }
+                beat.told = told
+            }
+            return true
+        }
+
+        mutating func decision() -> ToldDecision? {
+            guard let reigns = byte(), let digest = number(), let base = number(), let timeline = number(of: 4),
+                let count = byte(), count <= ToldDecision.tailMax
+            else { return nil }
+            var tail: [Reign] = []
+            for _ in 0..<count {
+                guard let epoch = number(), let begin = number(), let leader = name() else { return nil }
+                tail.append(Reign(epoch: Epoch(epoch), leader: leader, begin: LSN(begin)))
+            }
+            return ToldDecision(
+                reigns: Int(reigns), digest: digest, tail: tail, timeline: UInt32(timeline), base: Epoch(base))
         }
 
         mutating func answer() -> DirectAnswer? {

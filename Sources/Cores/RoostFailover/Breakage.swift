@@ -76,4 +76,16 @@ package enum Breakage: String, Hashable, Sendable, CaseIterable {
     case electsPastForce
     /// Says how it stands to a leader with which it was given up.
     case vouchesAside
+    /// Decides although not more than half of the members have answered, whatever the rule says.
+    case decidesWithoutMajority
+    /// Takes a step of the members although too few have written down the one before.
+    case stepsUnwritten
+    /// Holds its lease by the store's word, whatever has become of the members that it needs.
+    case heedsTheStoreAlone
+    /// Votes for whoever asks, however often.
+    case votesTwice
+    /// Leads by the votes of half of the members.
+    case countsTooFewVotes
+    /// Votes with a disk that was lost, whatever it may have promised on the one before.
+    case votesWithoutMemory
 }

@@ -29,11 +29,18 @@ public struct DurableState: Hashable, Sendable, Codable {
     /// The first epoch that was promised here, ``Epoch/none`` where the cluster was made here: a volume that was made
     /// later knows nothing of what the one before it had. Nil where a program that did not keep it has promised last.
     public var keptSince: Epoch?
+    /// The last vote that was cast here: one in each epoch at most.
+    public var vote: Ballot?
+    /// The last decision of the members that the store is not known to have.
+    public var decided: MemberDecision?
+    /// A rule was seen here by which more than half of the members decide. That is never taken back: one without it is older.
+    public var majority: Bool?
 
     public init(
         promised: Epoch = .none, chain: [Reign] = [], timeline: UInt32? = nil, data: DataState = .empty,
         led: Epoch = .none, opened: Reign? = nil, membership: Membership? = nil,
-        keptSince: Epoch? = nil, direct: Epoch? = nil, asked: Membership? = nil
+        keptSince: Epoch? = nil, direct: Epoch? = nil, asked: Membership? = nil,
+        vote: Ballot? = nil, decided: MemberDecision? = nil, majority: Bool? = nil
     ) {
         self.promised = promised
         self.chain = chain
@@ -45,6 +52,9 @@ public struct DurableState: Hashable, Sendable, Codable {
         self.keptSince = keptSince
         self.direct = direct
         self.asked = asked
+        self.vote = vote
+        self.decided = decided
+        self.majority = majority
     }
 }
 

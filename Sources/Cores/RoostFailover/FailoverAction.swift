@@ -24,8 +24,9 @@ public enum FailoverAction: Hashable, Sendable {
     case heartbeat(Heartbeat, ruleRevision: Int64)
 
     /// Tell the host, which guards the lease of this epoch from outside, that other members' word has renewed it as of this
-    /// moment, and not the store. As often as a heartbeat, on a connection of its own; nobody waits for an answer.
-    case holdLease(Epoch, since: Moment)
+    /// moment, and not the store. As often as a heartbeat, on a connection of its own; nobody waits for an answer. With a
+    /// heartbeat where members have decided that this one leads, and the store does not have it: the host tells it to edges.
+    case holdLease(Epoch, since: Moment, telling: Heartbeat?)
 
     /// Publish what this member says of itself; answer with `.reportAnswered` and its sequence. At most one is in flight that
     /// was not given up.

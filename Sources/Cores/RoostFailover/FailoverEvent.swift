@@ -110,10 +110,13 @@ public struct StoreView: Hashable, Sendable {
     /// The member's host, which ends a leader's machine when its lease is over, takes the leader's word that other members
     /// have renewed it. False: only the store's answers count there, and so here.
     public var hostTakesWord: Bool
+    /// The host takes rules that members have decided by themselves, and tells edges of such leaders.
+    public var hostTakesVotes: Bool
 
     public init(
         revision: Int64, members: [MemberName], rule: ClusterRule?, ruleRevision: Int64, heartbeat: Heartbeat?,
-        reports: [MemberReport], wallClock: Int64 = 0, hostTakesWord: Bool = true
+        reports: [MemberReport], wallClock: Int64 = 0, hostTakesWord: Bool = true,
+        hostTakesVotes: Bool = true
     ) {
         self.revision = revision
         self.members = members
@@ -123,6 +126,7 @@ public struct StoreView: Hashable, Sendable {
         self.reports = reports
         self.wallClock = wallClock
         self.hostTakesWord = hostTakesWord
+        self.hostTakesVotes = hostTakesVotes
     }
 }
 

@@ -18,8 +18,12 @@ extension FailoverMember {
     /// What members are called to under this rule: by the rule itself, by what this member has promised directly, or by a call
     /// that it heeds. Nil: they follow its leader.
     func recruitment(under rule: ClusterRule) -> Recruitment? {
-        if let stored = rule.recruitment { return stored }
-        if hasPromisedDirectly(beyond: rule) {
+        if rule.majority == true, let summons, summons.recruitment.epoch > max(state.promised, rule.called) {
+            return summons.recruitment
+        }
+        let isBeyond = hasPromisedDirectly(beyond: rule)
+        if !isBeyond, let stored = rule.recruitment { return stored }
+        if isBeyond {
             if let summons, summons.recruitment.epoch == state.promised { return summons.recruitment }
             return call(of: state.promised, by: name, rule)
         }
@@ -31,7 +35,9 @@ extension FailoverMember {
 
     /// The store does not call for what this member has promised: its promise came first.
     func hasPromisedDirectly(beyond rule: ClusterRule) -> Bool {
-        rule.recruitment == nil && state.direct == state.promised && state.promised == rule.epoch.next
+        guard state.direct == state.promised else { return false }
+        if rule.majority == true { return state.promised > rule.called }
+        return rule.recruitment == nil && state.promised == rule.epoch.next
     }
 
     private func call(of epoch: Epoch, by proposer: MemberName, _ rule: ClusterRule) -> Recruitment {
@@ -40,32 +46,31 @@ extension FailoverMember {
 
     /// Writes the recruitment to the store and says it to the others, who need not wait for the store.
     mutating func callDirectly(_ rule: ClusterRule, _ now: Moment) {
-        guard ruleChange == nil, now >= ruleChangeDueAt, mayBeDecided(now), let revision = view?.ruleRevision else {
-            return
-        }
+        let canBeStored = ruleChange == nil && now >= ruleChangeDueAt && mayBeDecided(now)
+        guard canBeStored || rule.majority == true else { return }
         callForSilence(rule, now)
-        summon(by: name, revision, rule, now)
+        summon(to: rule.epoch.next, by: name, rule, now)
     }
 
     /// A call counts for whoever misses the leader too: one that is merely cut off takes nobody from a leader that is well.
     mutating func heedCalls(_ rule: ClusterRule, _ now: Moment) {
-        guard summons == nil, listening.missesLeader, mayCall(under: rule, now), mayBeDecided(now),
-            let revision = view?.ruleRevision,
-            let caller = listening.hearing.voices.first(where: { voice in
+        guard summons == nil, listening.missesLeader, mayCall(under: rule, now),
+            mayBeDecided(now) || rule.majority == true, let revision = view?.ruleRevision,
+            let caller = memberVoices(rule).first(where: { voice in
                 guard let call = voice.beat.call, voice.beat.member != rule.leader else { return false }
-                return call.revision == revision && call.epoch == rule.epoch.next
+                return (call.revision == revision || rule.majority == true) && call.epoch == rule.epoch.next
                     && listening.hearing.hears(voice, now, timings)
             })
         else { return }
-        summon(by: caller.beat.member, revision, rule, now)
+        summon(to: rule.epoch.next, by: caller.beat.member, rule, now)
     }
 
     /// While the store is away nobody is chosen, and a promise cannot be taken back: the leader could be heard again.
     private func mayBeDecided(_ now: Moment) -> Bool { isStoreThere(now) || breakage == .callsWithoutStore }
 
-    private mutating func summon(by caller: MemberName, _ revision: Int64, _ rule: ClusterRule, _ now: Moment) {
+    mutating func summon(to epoch: Epoch, by caller: MemberName, _ rule: ClusterRule, _ now: Moment) {
         summons = Summons(
-            recruitment: call(of: rule.epoch.next, by: caller, rule), revision: revision, since: now,
+            recruitment: call(of: epoch, by: caller, rule), revision: view?.ruleRevision ?? 0, since: now,
             rule: breakage == .decidesOnMovedRule ? rule : nil)
     }
 
@@ -75,7 +80,8 @@ extension FailoverMember {
         let isOver = rule.epoch >= summons.recruitment.epoch || state.promised > summons.recruitment.epoch
         let isHeeded = state.promised == summons.recruitment.epoch
         let isLate = now - summons.since >= timings.callMax
-        if isOver || !isHeeded && (isLate || summons.revision != view?.ruleRevision) { self.summons = nil }
+        let isMoved = rule.majority != true && summons.revision != view?.ruleRevision
+        if isOver || !isHeeded && (isLate || isMoved) { self.summons = nil }
     }
 
     /// What this member says to the others of it.
@@ -88,7 +94,8 @@ extension FailoverMember {
 
     /// The leader that is left answers through the store: what it may have lost is seen there.
     func directAnswer(_ now: Moment) -> DirectAnswer? {
-        guard let rule = view?.rule, rule.leader != name, rule.members.contains(name), let report = answerReport(now),
+        guard let rule = view?.rule, rule.leader != name || rule.majority == true, rule.members.contains(name),
+            let report = answerReport(now),
             breakage != .reportsPromisedEpoch
         else { return nil }
         return DirectAnswer(report, of: rule.history)
@@ -109,7 +116,7 @@ extension FailoverMember {
         -> [MemberReport]
     {
         var direct: [MemberReport] = []
-        for voice in listening.hearing.voices where voice.beat.member != rule.leader {
+        for voice in listening.hearing.voices where voice.beat.member != rule.leader || rule.majority == true {
             let isOfNow = listening.hearing.hears(voice, now, timings)
             guard let answer = voice.beat.answer, isOfNow || breakage == .countsForeignAnswers,
                 var report = answer.report(of: voice.beat.member, by: rule.history)
@@ -117,7 +124,7 @@ extension FailoverMember {
             if breakage == .countsForeignAnswers { report.promised = recruitment.epoch }
             if report.promised == recruitment.epoch { direct.append(report) }
         }
-        if rule.leader != name, let own = answerReport(now) { direct.append(own) }
+        if rule.leader != name || rule.majority == true, let own = answerReport(now) { direct.append(own) }
         return stored.filter { report in !direct.contains { $0.member == report.member } } + direct
     }
 
@@ -140,7 +147,8 @@ extension FailoverMember {
     /// A promise that the store does not call for binds this member to nobody: it has the store call for it. Also in a pause,
     /// which can only have come after the promise.
     mutating func storePromise(_ rule: ClusterRule, _ now: Moment) {
-        guard hasPromisedDirectly(beyond: rule), let recruitment = recruitment(under: rule) else {
+        guard rule.majority != true, hasPromisedDirectly(beyond: rule), let recruitment = recruitment(under: rule)
+        else {
             unstoredSince = nil
             return
         }

@@ -11,9 +11,23 @@ extension FailoverMember {
         var agreedSince: Moment?
         var sayAt = Moment.zero
         /// Of a recruitment, with the last beat.
-        var said: (call: DirectCall?, answer: DirectAnswer?)
+        var said = Said()
         /// The last beat that was heard said another thing of a recruitment than that member's one before.
         var hearsAnswers = false
+    }
+
+    struct Said: Hashable, Sendable {
+        var call: DirectCall?
+        var answer: DirectAnswer?
+        var plea: Plea?
+        var vote: Ballot?
+        var told: ToldDecision?
+
+        init() {}
+
+        init(_ beat: MemberBeat) {
+            (call, answer, plea, vote, told) = (beat.call, beat.answer, beat.plea, beat.vote, beat.told)
+        }
     }
 
     /// Called before everything else: the clock that wakes it was late, so this process stood still, and so may have what
@@ -26,25 +40,33 @@ extension FailoverMember {
 
     mutating func hear(_ beat: MemberBeat, after: Moment?, _ now: Moment) {
         listening.hearsAnswers = false
-        guard let members = view?.rule?.members, members.contains(beat.member), beat.member != name else { return }
+        voting.hasLearned = false
+        guard let known = view?.rule, known.isHeard(beat.member), beat.member != name else { return }
         let former = listening.hearing.voice(of: beat.member)?.beat
-        listening.hearsAnswers = former?.answer != beat.answer || former?.call != beat.call
+        listening.hearsAnswers = former.map(Said.init) ?? Said() != Said(beat)
         listening.hearing.heard(
             beat, after: breakage == .heedsOldWords ? now : after, by: name, now, timings)
         renewByWord(now)
-        if beat.member == view?.rule?.leader { listening.missesLeader = false }
+        if let told = beat.told { learn(told, now) }
+        guard let rule = view?.rule, beat.member == rule.leader else { return }
+        if !isUnheard(rule, now) { listening.missesLeader = false }
+        guard rule.majority == true, beat.isOpen, beat.epoch == rule.epoch, let reign = rule.history.last else {
+            return
+        }
+        noteOpen(reign)
     }
 
     /// - Parameter isTick: all that waited before it was handed over: a beat cannot lie there while its sender is missed.
     mutating func attend(isTick: Bool, _ now: Moment) {
-        guard let rule = view?.rule, rule.members.count > 1 else { return }
+        guard let rule = view?.rule, rule.hasOthers else { return }
         if isTick {
-            let isMissed = missed(under: rule, now).map { isMissing($0, now) } ?? false
+            let isMissed = missed(under: rule, now).map { isMissing($0, now) } ?? false || isUnheard(rule, now)
             // Others wait for this.
             if isMissed != listening.missesLeader { listening.sayAt = now }
             listening.missesLeader = isMissed
         }
         heedCalls(rule, now)
+        heedElections(rule, isTick: isTick, now)
         callOnSuspicion(rule, now)
     }
 
@@ -70,12 +92,12 @@ extension FailoverMember {
     /// Alone it proves nothing: it may be this member that hears nobody. The change itself is refused if the rule is not the
     /// one that this member has seen.
     private mutating func callOnSuspicion(_ rule: ClusterRule, _ now: Moment) {
-        let others = listening.hearing.voices.filter {
+        let others = memberVoices(rule).filter {
             $0.beat.member != rule.leader && $0.beat.epoch == rule.epoch && listening.hearing.hears($0, now, timings)
         }
         let missing = others.filter(\.beat.missesLeader).map(\.beat.member)
         guard summons == nil, listening.missesLeader, mayCall(under: rule, now), !missing.isEmpty,
-            !others.contains(where: { $0.beat.hears.contains(rule.leader) })
+            isUnheard(rule, now) || !others.contains(where: { $0.beat.hears.contains(rule.leader) })
         else {
             listening.agreedSince = nil
             return
@@ -104,15 +126,21 @@ extension FailoverMember {
     }
 
     mutating func sayIfDue(_ now: Moment) {
-        guard let rule = view?.rule, rule.members.count > 1 else { return }
+        guard let rule = view?.rule, rule.hasOthers else { return }
         let call = directCall(now)
         let answer = directAnswer(now)
         // Others wait for this.
-        let isNews = call != listening.said.call || answer != listening.said.answer
+        let plea = voting.candidacy.map { Plea(epoch: $0.epoch, changes: $0.changes ?? 0) }
+        let vote = state.vote.flatMap { $0.epoch == state.promised && $0.member != nil ? $0 : nil }
+        let told = toldDecision(rule)
+        voting.told = (rule.epoch, told?.base ?? .none, told)
+        var said = Said()
+        (said.call, said.answer, said.plea, said.vote, said.told) = (call, answer, plea, vote, told)
+        let isNews = said != listening.said
         guard now >= listening.sayAt || isNews else { return }
         if case .leaving(let farewell) = phase, farewell.step == .gone { return }
         listening.sayAt = now + timings.beatInterval
-        listening.said = (call, answer)
+        listening.said = said
         guard !standsAside(under: rule) || breakage == .vouchesAside else { return }
         let hearing = listening.hearing
         let heard = hearing.voices.filter { hearing.hears($0, now, timings) }.map(\.beat.member)
@@ -120,7 +148,8 @@ extension FailoverMember {
             .beat(
                 MemberBeat(
                     member: name, epoch: state.promised, isOpen: phase.isInOffice && gateIsOpen && gateStands,
-                    missesLeader: listening.missesLeader, hears: heard, call: call, answer: answer)))
+                    missesLeader: listening.missesLeader, hears: heard, call: call, answer: answer, plea: plea,
+                    vote: vote, told: told)))
     }
 
     /// It takes part in nothing, and is not to keep a lease for a leader that was given up with it, or that goes by a store that
@@ -132,7 +161,7 @@ extension FailoverMember {
 
     /// When to look again what is heard, and to speak; nil: nobody is there.
     func wakeToListen(after now: Moment) -> Moment? {
-        guard let rule = view?.rule, rule.members.count > 1 else { return nil }
+        guard let rule = view?.rule, rule.hasOthers else { return nil }
         var next = max(listening.sayAt, now)
         func consider(_ moment: Moment) { if moment > now { next = min(next, moment) } }
         if let voice = missed(under: rule, now) {

@@ -71,7 +71,9 @@ extension FailoverMember {
             return !report.isStreaming && report.promised == rule.epoch && report.couldLead
                 && (breakage == .resignsWhenAlone || !report.isBecomingStandby)
         }
-        guard lost.count >= rule.members.count - rule.confirmations else { return false }
+        // Those that stream, and this leader, promise as well when it has left; and prove nothing that the others need.
+        let promising = rule.members.count { $0 == name || liveSign(of: $0, now) != nil }
+        guard rule.isCovered(by: lost), promising >= rule.answersNeeded else { return false }
         if breakage == .resignsWhenAlone { return true }
         return lost.contains { candidate in
             let followers = rule.members.filter {
@@ -87,7 +89,7 @@ extension FailoverMember {
             guard member != name, let report = liveSign(of: member, now)?.report else { return false }
             return report.promised == rule.epoch && report.couldLead
         }
-        return rule.members.count > 2 && able.count >= rule.members.count - rule.confirmations
+        return rule.members.count > 2 && rule.canBeDecided(by: able)
     }
 
     /// One of them says that it does not hear the other, which speaks.

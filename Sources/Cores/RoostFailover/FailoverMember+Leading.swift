@@ -5,6 +5,8 @@ extension FailoverMember {
     mutating func claim(end: LSN?, _ now: Moment) {
         phase = .claiming(end: end)
         beatDueAt = now
+        // Those that have answered have said so already.
+        renewByWord(now)
     }
 
     func holdsLease(_ now: Moment) -> Bool {
@@ -17,7 +19,9 @@ extension FailoverMember {
         guard phase.mayBePrimary, !holdsLease(now) else { return }
         if case .draining(let drain) = phase, drain.step == .call { return }
         setGate(open: false)
-        detail = "the lease was not renewed in time"
+        detail =
+            leaseIsTheMembers
+            ? "its lease was not renewed in time: too few other members are heard" : "the lease was not renewed in time"
         phase = .suspending
         start(.stop(.immediate))
     }
@@ -177,6 +181,7 @@ extension FailoverMember {
             return standDown("too few standbys can reach it, while others could lead", now)
         }
         nameSystem(reigning, rule, now)
+        markMajority(reigning, rule, now)
         if tendMembers(reigning, rule, now) { return }
         if let request = rule.switchover, request.refusal == nil {
             considerSwitchover(request, reigning, rule, now)

@@ -26,7 +26,7 @@ extension FailoverMember {
     /// - Returns: whether something was begun that all else has to wait for.
     mutating func tendMembers(_ reigning: Reigning, _ rule: ClusterRule, _ now: Moment) -> Bool {
         guard running == nil else { return false }
-        let quorum = wantedQuorum(reigning, rule)
+        let quorum = wantedQuorum(reigning, rule, now)
         let isOver = preparationIsOver(rule, now)
         if confirmsBy != quorum {
             // It has not come about that Postgres asks for more: the rule's own members go on without it.
@@ -48,7 +48,7 @@ extension FailoverMember {
         guard case .primary(let sample)? = observation, now - observedAt <= timings.sampleAgeMax else { return false }
         guard rule.membersAfter(step) != nil else { return take(step, rule, now) }
         if change.isPrepared == true { return goOnPrepared(step, quorum, rule, sample, isOver: isOver, now) }
-        guard reigning.isOpen, gateIsOpen, obstacle(to: step, rule) == nil else { return false }
+        guard reigning.isOpen, gateIsOpen, obstacle(to: step, rule, now) == nil else { return false }
         let becomesEven = !rule.members.count.isMultiple(of: 2)
         guard becomesEven, breakage != .namesUnprepared, breakage != .stepsAhead else { return take(step, rule, now) }
         guard now >= prepareAt || fruitless?.id != change.id else { return false }
@@ -60,10 +60,10 @@ extension FailoverMember {
         return true
     }
 
-    private func wantedQuorum(_ reigning: Reigning, _ rule: ClusterRule) -> CommitQuorum {
+    private func wantedQuorum(_ reigning: Reigning, _ rule: ClusterRule, _ now: Moment) -> CommitQuorum {
         if breakage == .asksLessFirst, reigning.isOpen, rule.members.count.isMultiple(of: 2),
             let step = rule.change?.current,
-            rule.membersAfter(step) != nil, step.member != name, obstacle(to: step, rule) == nil
+            rule.membersAfter(step) != nil, step.member != name, obstacle(to: step, rule, now) == nil
         {
             return rule.taking(step).commitQuorum
         }
@@ -173,10 +173,19 @@ extension FailoverMember {
     }
 
     /// What the next step waits for; nil when it can be taken, or when its refusal is on its way.
-    private func obstacle(to step: MemberChange.Step, _ rule: ClusterRule) -> String? {
+    private func obstacle(to step: MemberChange.Step, _ rule: ClusterRule, _ now: Moment) -> String? {
         guard let members = rule.membersAfter(step) else { return nil }
         if step.kind == .add, !streams.standbys.contains(where: { $0.member == step.member && $0.isConfirming }) {
             return "until \(step.member) streams"
+        }
+        if step.kind == .add, lacksMajority(step.member, rule, now) {
+            return
+                "until \(step.member) is heard, and has said that its program knows how members decide by more than half"
+        }
+        if rule.majority == true, breakage != .stepsUnwritten,
+            ![rule.members, members].allSatisfy({ haveWrittenDown($0, rule) })
+        {
+            return "until more than half of the members have written down the step before"
         }
         let confirming = streams.standbys.filter { $0.isConfirming && members.contains($0.member) }
         let needed = ClusterRule.confirmations(of: members.count)
@@ -184,15 +193,26 @@ extension FailoverMember {
             ? "until \(counted(needed, "other standby confirms", plural: "other standbys confirm"))" : nil
     }
 
+    /// More than half of these know the present members. Whoever decides by the members of a step before asks one of them, too: so
+    /// no two decisions are made by members that are two steps apart, and need have nobody in common.
+    private func haveWrittenDown(_ members: [MemberName], _ rule: ClusterRule) -> Bool {
+        let changes = rule.changes ?? 0
+        let knowing = members.count { member in
+            let own = member == name ? state.membership?.changes ?? 0 : nil
+            return own ?? view?.reports.first { $0.member == member }?.memberChanges ?? 0 >= changes
+        }
+        return knowing * 2 > members.count
+    }
+
     /// Of the leader, for people.
-    func changeWords() -> String? {
+    func changeWords(_ now: Moment) -> String? {
         guard case .leading(let reigning) = phase, let rule = view?.rule, let change = rule.change,
             let step = change.current
         else { return nil }
         let what = step.kind == .add ? "\(step.member) becomes a member" : "\(step.member) leaves"
         if !reigning.isOpen { return "\(what) when clients are let in" }
         if change.isPrepared == true { return "\(what) when enough standbys have what was confirmed before" }
-        return obstacle(to: step, rule).map { "\(what), but not \($0)" }
+        return obstacle(to: step, rule, now).map { "\(what), but not \($0)" }
     }
 
     // MARK: - Who is no member

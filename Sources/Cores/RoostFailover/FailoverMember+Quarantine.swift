@@ -13,6 +13,9 @@ extension FailoverMember {
         if fact == nil, let membership = state.membership, membership.changes > rule.changes ?? 0 {
             fact = "the members are \(membership.members.map(\.text).joined(separator: ", "))"
         }
+        if fact == nil, let decided = state.decided, decided.isContradicted(by: rule) {
+            fact = "\(decided.rule.leader) was chosen by the members for epoch \(decided.rule.epoch)"
+        }
         if fact == nil, undercuts >= Self.reversalReads { fact = "it has promised epoch \(state.promised)" }
         guard let fact else { return nil }
         let last = rule.history.last.map { "\($0.leader) in epoch \($0.epoch), from \($0.begin)" } ?? "nobody"

@@ -101,7 +101,7 @@ extension FailoverMember {
         start(.sever)
     }
 
-    private mutating func promise(_ epoch: Epoch) {
+    mutating func promise(_ epoch: Epoch) {
         let isDirect = view?.rule.map { epoch > $0.recruitment?.epoch ?? $0.epoch } ?? false
         if isDirect, breakage == .promisesInMemory {
             state.promised = epoch
@@ -179,6 +179,12 @@ extension FailoverMember {
         let waited = sufficientSince.map { now - $0.moment } ?? .zero
         guard let next = tally.verdict(hasWaited: waited >= timings.decisionPatience) else {
             verdictSince = nil
+            return
+        }
+        if rule.majority == true {
+            // Half of an even number have each commit, unless a step of the members was taken since of which only the store knows.
+            let areEnough = tally.answers.count >= rule.answersNeeded || isStoreThere(now)
+            if next.leader == name, areEnough { stand(for: next) }
             return
         }
         if verdictSince?.epoch != recruitment.epoch {

@@ -159,16 +159,17 @@ extension FailoverMember {
             chain: answer?.chain,
             cannotLead: (answer == nil
                 ? live == nil && seen != nil : reports.divergence != nil || !isUp || lacksRoomToStart) ? true : nil,
-            asksToReplace: asksLeave ? true : nil, skills: MemberSkill.known, knowledge: knowledge,
+            asksToReplace: asksLeave ? true : nil, skills: saidSkills, knowledge: knowledge,
             keptSince: state.keptSince, data: state.data.reported,
-            committedAt: phase.isInOffice || state.data != .usable ? nil : reports.standby?.committedAt)
+            committedAt: phase.isInOffice || state.data != .usable ? nil : reports.standby?.committedAt,
+            memberChanges: state.membership?.changes ?? 0)
         if answer != nil, let divergence = reports.divergence {
             let why = "somebody else promoted its Postgres: its log left the cluster's history at \(divergence.agreed)"
             report.detail = detail.map { "\(why); \($0)" } ?? why
         }
         let room = answer != nil && lacksRoomToStart ? "no room on its volume to start" : nil
         let words = [
-            report.detail, room, denialWords, hangWords(now), pauseWords(now), restartWords(now), changeWords(),
+            report.detail, room, denialWords, hangWords(now), pauseWords(now), restartWords(now), changeWords(now),
         ].compactMap(\.self)
         report.detail = words.isEmpty ? nil : words.joined(separator: "; ")
         if gateIsOpen, let gateObstacle { report.detail = "clients are not let in: \(gateObstacle)" }
@@ -245,7 +246,7 @@ extension MemberReport {
         if chain != nil || old.chain != nil { return self != old }
         return role != old.role || state != old.state || promised != old.promised || isStreaming != old.isStreaming
             || (position == nil) != (old.position == nil) || cannotLead != old.cannotLead
-            || asksToReplace != old.asksToReplace
+            || asksToReplace != old.asksToReplace || memberChanges != old.memberChanges
             || (detail == nil) != (old.detail == nil)
     }
 }

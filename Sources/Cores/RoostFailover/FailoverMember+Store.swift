@@ -26,6 +26,8 @@ extension FailoverMember {
         }
         if isRead { reversedAt = nil }
         // Of a store that was not heard for longer, or that has gone back, a wish may be of any time.
+        var seen = seen
+        reconcile(&seen)
         let isComing = view?.rule != nil && now - heardAt <= timings.lease
         noteNews(seen, now)
         view = seen
@@ -81,13 +83,20 @@ extension FailoverMember {
     /// The leader of the view's rule has begun, and was seen to renew its lease: nobody throws data away for a leader
     /// that may be gone.
     func leaderLives(_ now: Moment) -> Bool {
+        if let rule = view?.rule, rule.majority == true, let heardAt = heardOpen(rule), now - heardAt < timings.patience
+        {
+            return true
+        }
         guard let rule = view?.rule, let beat = view?.heartbeat, let leaderAliveAt else { return false }
         return beat.epoch == rule.epoch && now - leaderAliveAt < timings.patience
     }
 
     /// - Parameter revision: nil: of the rule as it was last seen.
     mutating func changeRule(_ rule: ClusterRule, on revision: Int64? = nil, _ now: Moment) {
-        guard ruleChange == nil, now >= ruleChangeDueAt, let view else { return }
+        guard ruleChange == nil, now >= ruleChangeDueAt, let view, !isUnpublished || rule == view.rule else { return }
+        var rule = rule
+        // It is for a leader to write.
+        if voting.keepsMark, rule.epoch == view.rule?.epoch, rule.leader != name { rule.majority = nil }
         lastRuleChange = lastRuleChange.next
         ruleChange = PendingRule(number: lastRuleChange, rule: rule, askedAt: now)
         actions.append(.changeRule(rule, expectedRevision: revision ?? view.ruleRevision, lastRuleChange))
@@ -100,8 +109,10 @@ extension FailoverMember {
         switch answer {
         case .applied(let revision):
             noteStored(change.rule, revision)
+            notePublished(change.rule)
             guard var next = view, revision > next.ruleRevision else { return }
             next.rule = change.rule
+            if state.majority == true { next.rule?.majority = true }
             next.ruleRevision = revision
             next.revision = max(next.revision, revision)
             noteNews(next, now)
@@ -142,6 +153,8 @@ extension FailoverMember {
         case .applied:
             // The lease counts from before the sending: whatever took long since then is not ours.
             renewed(asOf: beat.askedAt)
+            // It was denied by mistake, or before this was so.
+            if let deniedAt = lastDeniedAt, beat.askedAt > deniedAt { lastDeniedAt = nil }
         case .refused:
             readDueAt = now
         case .denied:
@@ -153,6 +166,7 @@ extension FailoverMember {
 
     private mutating func renewed(asOf moment: Moment) {
         storeRenewedAt = max(storeRenewedAt ?? .zero, moment)
+        guard !leaseIsTheMembers else { return }
         leaseUntil = max(leaseUntil ?? .zero, moment + timings.lease)
     }
 
@@ -170,7 +184,7 @@ extension FailoverMember {
     private mutating func renewLease(_ now: Moment) {
         beats.removeAll { now - $0.askedAt > timings.storeRequestMax }
         guard now >= beatDueAt, let view, let rule = view.rule, rule.epoch == state.promised, rule.leader == name,
-            rule.recruitment == nil
+            rule.recruitment == nil, !isUnpublished
         else { return }
         let stored = view.heartbeat.flatMap { $0.epoch == rule.epoch ? $0.sequence : nil }
         beatSequence = RecordNumber.next(own: beatSequence, known: stored ?? 0)
@@ -178,12 +192,13 @@ extension FailoverMember {
         if beats.count == Self.heartbeatsInFlightMax { beats.removeFirst() }
         beats.append(PendingBeat(sequence: beatSequence, askedAt: now))
         beatDueAt = now + timings.heartbeatInterval
-        actions.append(
-            .heartbeat(
-                Heartbeat(
-                    epoch: rule.epoch, leader: name, sequence: beatSequence, isOpen: gateIsOpen && gateStands,
-                    mayReplace: granted, standbys: standbys(under: rule, now)),
-                ruleRevision: view.ruleRevision))
+        actions.append(.heartbeat(heartbeat(under: rule, now), ruleRevision: view.ruleRevision))
+    }
+
+    func heartbeat(under rule: ClusterRule, _ now: Moment) -> Heartbeat {
+        Heartbeat(
+            epoch: rule.epoch, leader: name, sequence: beatSequence, isOpen: gateIsOpen && gateStands,
+            mayReplace: granted, standbys: standbys(under: rule, now))
     }
 
     private var granted: MemberName? {

@@ -23,8 +23,8 @@ extension FailoverMember {
             $0.isStreaming && rule.members.contains($0.member)
                 && $0.flushed.offset + timings.switchoverLagMax >= sample.flushed.offset
         }
-        // Without it, the recruitment would need this very member to decide.
-        if ready.count < max(rule.members.count - rule.confirmations, 1) {
+        // Without it, the recruitment would need what this very member has to decide.
+        if ready.count < rule.standbysNeeded {
             return "too few standbys are up to date"
         }
         guard let target = request.target else { return nil }

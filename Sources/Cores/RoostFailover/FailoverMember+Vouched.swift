@@ -33,14 +33,29 @@ extension FailoverMember {
         return moments.sorted(by: >)[needed - 1]
     }
 
+    /// Where more than half of the members decide, the store's word says nothing of what they have decided since: theirs alone renews a
+    /// lease. Nobody has to be asked by an only member.
+    var leaseIsTheMembers: Bool {
+        guard let rule = view?.rule, breakage != .heedsTheStoreAlone else { return false }
+        return rule.majority == true && rule.members.count > 1
+    }
+
     /// Says so to the host, while the store does not.
     mutating func holdByWord(_ now: Moment) {
         renewByWord(now)
-        guard now - heldAt >= timings.heartbeatInterval, isStoreSilent(now), let since = vouchedSince(now) else {
-            return
-        }
+        guard now - heldAt >= timings.heartbeatInterval || isUnpublished && now >= beatDueAt,
+            isStoreSilent(now) || isUnpublished, let since = vouchedSince(now)
+        else { return }
         heldAt = now
-        actions.append(.holdLease(state.promised, since: since))
+        actions.append(.holdLease(state.promised, since: since, telling: unpublishedHeartbeat(now)))
+    }
+
+    /// For edges: it would be in the store, if that knew this leader.
+    private mutating func unpublishedHeartbeat(_ now: Moment) -> Heartbeat? {
+        guard isUnpublished, let rule = view?.rule else { return nil }
+        beatDueAt = now + timings.heartbeatInterval
+        beatSequence = RecordNumber.next(own: beatSequence, known: 0)
+        return heartbeat(under: rule, now)
     }
 
     /// The store renews no lease: the host would not hear of it otherwise.
@@ -60,6 +75,8 @@ extension FailoverMember {
     /// was promised there, so nothing that this member may do now is other than if it had not been stopped. A disk that was
     /// lost since, with a promise, has nothing of it.
     mutating func adopt(_ seen: StoreView, _ now: Moment) {
+        var seen = seen
+        reconcile(&seen)
         guard !hasRead, !goesByKept, let rule = seen.rule, rule.members.contains(name), rule.epoch == state.promised,
             state.data == .usable, let last = state.chain.last, let reign = rule.history.last, last.isSame(as: reign),
             proofOfReversal(rule) == nil

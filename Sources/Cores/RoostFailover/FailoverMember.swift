@@ -24,6 +24,8 @@ public struct FailoverMember: Sendable {
     private var decideAt: Moment
 
     let breakage: Breakage?
+    /// What of a rule its program and its host understand.
+    let skills: [MemberSkill]
     var phase = MemberPhase.starting {
         didSet {
             let step = PhaseStep(from: oldValue.label, to: phase.label)
@@ -85,6 +87,8 @@ public struct FailoverMember: Sendable {
     var heldAt = Moment.zero
     /// When the host last said that this member has no lease to renew.
     var lastDeniedAt: Moment?
+    /// Since when this leader waits for the word of enough others.
+    var wordlessSince: Moment?
 
     // Postgres.
     var lastOperation = OperationID.none
@@ -148,6 +152,7 @@ public struct FailoverMember: Sendable {
     /// Since when the answers say who leads.
     var verdictSince: SufficientSince?
     var reports = ReportDesk()
+    var voting = Voting()
 
     /// Postgres does not run, and its volume has no room for it to start: what its log on disk says counts, but it could not
     /// lead. The shell knows, and says so before each event.
@@ -185,17 +190,24 @@ public struct FailoverMember: Sendable {
         var moment: Moment
     }
 
-    /// - Parameter state: what was last saved; a new `DurableState()` when there is no file.
-    public init(name: MemberName, state: DurableState, timings: FailoverTimings = FailoverTimings(), now: Moment) {
-        self.init(name: name, state: state, timings: timings, breakage: nil, now: now)
+    /// - Parameters:
+    ///   - state: what was last saved; a new `DurableState()` when there is no file.
+    ///   - skills: what of a rule the program understands, with its host.
+    public init(
+        name: MemberName, state: DurableState, timings: FailoverTimings = FailoverTimings(),
+        skills: [MemberSkill] = FailoverMember.skills, now: Moment
+    ) {
+        self.init(name: name, state: state, timings: timings, skills: skills, breakage: nil, now: now)
     }
 
     package init(
-        name: MemberName, state: DurableState, timings: FailoverTimings, breakage: Breakage?, now: Moment
+        name: MemberName, state: DurableState, timings: FailoverTimings, skills: [MemberSkill], breakage: Breakage?,
+        now: Moment
     ) {
         self.name = name
         self.state = state
         self.timings = timings
+        self.skills = skills
         self.breakage = breakage
         wakeAt = now
         decideAt = now
@@ -224,8 +236,9 @@ public struct FailoverMember: Sendable {
         noteStandstill(now)
         if event.isForTheEar, now < decideAt {
             if case .heard(let beat, let after) = event {
+                let hadLease = holdsLease(now)
                 hear(beat, after: after, now)
-                if hasNewAnswers(now) { conclude(now) }
+                if hasNewAnswers(now) || voting.hasLearned || holdsLease(now) && !hadLease { conclude(now) }
             }
         } else {
             // First of all: a process that was frozen must not act on what it was told before.
@@ -302,6 +315,7 @@ public struct FailoverMember: Sendable {
         if let proof = proofOfReversal(rule) { return quarantine(because: proof, now) }
         if let why = absence(from: rule) { return standAside(because: why, now) }
         if case .quarantined = phase { leaveQuarantine(now) }
+        guard mayTakePart(rule, now) else { return }
         noteMembership(rule)
         noteOpening(view, rule)
         noteDown(now)
@@ -311,6 +325,7 @@ public struct FailoverMember: Sendable {
         let epoch = called.recruitment?.epoch ?? rule.epoch
         if epoch > state.promised, !recoversMeanwhile(rule, now) { answerCall(of: epoch, now) }
         if epoch == state.promised {
+            lacksWord(called, now)
             offerOffice(called, now)
             offerAtHang(called, now)
             // Some phases last no time at all: go on until nothing more follows.
@@ -320,8 +335,11 @@ public struct FailoverMember: Sendable {
                 if phase == before { break }
             }
             elect(called, view.reports, now)
+            castVote(rule, now)
+            if countVotes(rule, now) { return decide(now) }
         }
         storePromise(rule, now)
+        publish(rule, now)
     }
 
     /// The next step of the present phase; Postgres has no operation in flight.

@@ -79,6 +79,11 @@ public struct FailoverTimings: Hashable, Sendable {
     public var verdictPatience: Duration = .milliseconds(400)
     /// A member calls the others directly for so long; whoever has not promised by then does not any more.
     public var callMax: Duration = .seconds(2)
+    /// Nobody was chosen for so long in an epoch that was called for: members are called to the next one.
+    public var electionPatience: Duration = .seconds(3)
+    /// Where members decide by themselves: a leader that was not heard to be open for so long, by no way, is missed whatever was heard
+    /// of it before. Longer than it takes to open.
+    public var unheardMax: Duration = .seconds(8)
     /// Whoever has promised what a member has called for directly, and the store does not call for, waits so long for it, and
     /// then calls in the store itself: it can follow nobody before.
     public var unstoredPatience: Duration = .seconds(1)

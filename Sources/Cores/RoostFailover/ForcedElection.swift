@@ -100,7 +100,7 @@ public struct ForcedElection: Hashable, Sendable {
         next.confirmations = ClusterRule.confirmations(of: members.count)
         next.changes = (rule.changes ?? 0) + 1
         next.recruitment = Recruitment(
-            epoch: max(promised, rule.called, rule.epoch).next.next, proposer: chosen.member, reason: .forced,
+            epoch: rule.epochBeyond(max(promised, rule.called, rule.epoch)), proposer: chosen.member, reason: .forced,
             target: chosen.member)
         called = next
     }
@@ -181,18 +181,19 @@ public struct ForcedElection: Hashable, Sendable {
         let doubtful = (tally?.bereft ?? []).map(\.member) + (tally?.unbelieved ?? []).map(\.member)
         // Whoever has data, or may have, may answer yet.
         let able = reports.filter { $0.mayAnswer && !doubtful.contains($0.member) }.map(\.member)
-        let standbys = able.count { $0 != rule.leader }
-        let isDecidable =
+        let isCovered =
             if let call = rule.forcedCall {
                 // What was decided before waits for all that are left.
                 able.contains(call.member) && members.count == rule.members.count
             } else {
-                able.contains(rule.leader) || standbys >= max(rule.members.count - rule.confirmations, 1)
+                rule.isCovered(by: able) || able.contains(rule.leader)
             }
         let isStuck = tally?.cannotBeDecided ?? false
-        // Half of an even number can decide and not confirm. What one of them has read of its log by then decides who leads.
+        // Half of an even number has all and cannot confirm; and a leader that is left with members that have lost what they had may
+        // have all, and be one of too few to decide. What one of them has read of its log by then decides who leads.
         let areAllRead = able.allSatisfy { sight.report(of: $0)?.hasSaidItsEnd == true }
-        guard isDecidable, !isStuck, members.count > rule.confirmations || !areAllRead else { return }
+        let areEnough = members.count > rule.confirmations && (rule.isCovered(by: able) || rule.forcedCall != nil)
+        guard isCovered, !isStuck, areEnough || !areAllRead else { return }
         throw .electionIsSafe(able, epoch: rule.recruitment?.epoch, isPaused: sight.isPaused)
     }
 }
@@ -208,6 +209,15 @@ extension MemberReport {
 }
 
 extension ClusterRule {
+    /// So many elections may those that are not heard have held among themselves, where more than half of the members can: more than
+    /// they hold in an hour in which none comes to anything.
+    fileprivate static let electionsUnheardMax: UInt64 = 1 << 10
+
+    /// One that nobody who is not heard has promised.
+    fileprivate func epochBeyond(_ known: Epoch) -> Epoch {
+        majority == true ? Epoch(known.number + Self.electionsUnheardMax) : known.next.next
+    }
+
     /// It is one, or was when it was given up.
     func mayHaveHad(_ member: MemberName) -> Bool {
         members.contains(member) || joining == member || givenUp.contains(member)

@@ -17,10 +17,17 @@ public struct MemberBeat: Hashable, Sendable {
     public var call: DirectCall?
     /// It has been called, and answers.
     public var answer: DirectAnswer?
+    /// It asks for votes.
+    public var plea: Plea?
+    /// It has voted, on disk.
+    public var vote: Ballot?
+    /// The last decision that it knows of.
+    public var told: ToldDecision?
 
     public init(
         member: MemberName, epoch: Epoch, isOpen: Bool, missesLeader: Bool, hears: [MemberName],
-        call: DirectCall? = nil, answer: DirectAnswer? = nil
+        call: DirectCall? = nil, answer: DirectAnswer? = nil, plea: Plea? = nil, vote: Ballot? = nil,
+        told: ToldDecision? = nil
     ) {
         self.member = member
         self.epoch = epoch
@@ -29,5 +36,8 @@ public struct MemberBeat: Hashable, Sendable {
         self.hears = hears
         self.call = call
         self.answer = answer
+        self.plea = plea
+        self.vote = vote
+        self.told = told
     }
 }

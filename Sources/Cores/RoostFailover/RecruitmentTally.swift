@@ -3,7 +3,8 @@ public import RoostModel
 /// Who has answered a recruitment, and what follows from it.
 ///
 /// A set of answers decides when it meets every set of members that could have confirmed a commit under the present
-/// rule: the old leader is in it, or so many standbys that fewer than `confirmations` are left.
+/// rule: the old leader is in it, or so many standbys that fewer than `confirmations` are left. Where the rule says so
+/// (``ClusterRule/majority``) more than half of the members must have answered, and the old leader is one as the others are.
 public struct RecruitmentTally: Sendable {
     let rule: ClusterRule
     let recruitment: Recruitment
@@ -16,6 +17,10 @@ public struct RecruitmentTally: Sendable {
     public let unbelieved: [(member: MemberName, why: String)]
     /// So many standbys must answer when the old leader does not.
     public let standbysNeeded: Int
+    /// So many members must have answered, whether or not that proves anything.
+    private let answersNeeded: Int
+    /// They have promised the epoch, whatever they have.
+    private let promised: [MemberName]
     /// Members that have said themselves that they have no data, or none that counts: there is nothing that they could answer
     /// with, as long as that is so.
     public let bare: [MemberName]
@@ -79,15 +84,21 @@ public struct RecruitmentTally: Sendable {
                 Forcing($0.member, of: rule, heard, answered: all, in: recruitment.epoch)
             }
         standbys = answers.filter { $0.member != leader }
-        let fewer = breakage == .recruitsOneTooFew ? 0 : 1
-        standbysNeeded = Swift.max(rule.members.count - 1 - rule.confirmations + fewer, 1)
+        standbysNeeded = Swift.max(rule.standbysNeeded - (breakage == .recruitsOneTooFew ? 1 : 0), 1)
+        answersNeeded = breakage == .decidesWithoutMajority ? 1 : rule.answersNeeded
+        promised = rule.members.filter { member in
+            heard.contains { $0.member == member && $0.promised == recruitment.epoch }
+        }
     }
 
     var hasLeader: Bool { answers.contains { $0.member == rule.leader } }
     var hasStandbys: Bool { standbys.count >= standbysNeeded }
     /// The answers so far prove where the last confirmed commit can be.
     public var isSufficient: Bool {
-        guard let forced else { return hasLeader || hasStandbys }
+        guard let forced else {
+            guard answersNeeded > 1 else { return hasLeader || hasStandbys }
+            return promised.count >= answersNeeded && answers.count >= standbysNeeded
+        }
         return forcedAnswer != nil && !forced.isInTheWay
     }
 
@@ -115,27 +126,34 @@ public struct RecruitmentTally: Sendable {
         }
         let heard = (answers + bereft).map(\.member) + unbelieved.map(\.member)
         let silent = rule.members.filter { !heard.contains($0) }
-        let missing = standbysNeeded - standbys.count
         // Where it cannot be without them, they are needed all the same: with what they had.
         let able = silent.filter { !bare.contains($0) }
-        let isEnough = able.contains(rule.leader) || able.count { $0 != rule.leader } >= missing
-        let asked = isEnough ? able : silent
-        let others = asked.filter { $0 != rule.leader }
-        // Nobody counts who is asked for by name.
-        let names = others.map(\.text).joined(separator: missing == others.count ? " and " : ", ")
-        let some = missing > others.count ? nil : missing == others.count ? names : "\(missing) of \(names)"
-        let choice =
-            if !asked.contains(rule.leader) {
-                "need \(some ?? "another")"
-            } else {
-                "need \(rule.leader)" + (some.map { missing > 1 ? ", or \($0)" : " or \($0)" } ?? "")
-            }
+        let isEnough =
+            rule.isCovered(by: answers.map(\.member) + able) && Set(promised + able).count >= answersNeeded
+        let choice = choice(of: isEnough ? able : silent)
         let lost =
             bereft.map { "; \($0.member) has lost part of its own log\(words(of: $0.member))" }.joined()
             + unbelieved.map { "; \($0.member) cannot be believed: it shows \($0.why)" }.joined()
             + bare.map { "; \($0) has no data that counts" }.joined()
         return "\(silent.count) of \(rule.members.count) members have not answered recruitment \(recruitment.epoch)"
             + "\(lost): \(choice), with their data"
+    }
+
+    /// Whose answers would do. Nobody counts who is asked for by name.
+    private func choice(of asked: [MemberName]) -> String {
+        func some(_ count: Int, of members: [MemberName]) -> String? {
+            guard count <= members.count else { return nil }
+            let names = members.map(\.text).joined(separator: count == members.count ? " and " : ", ")
+            return count == members.count ? names : "\(count) of \(names)"
+        }
+        if answersNeeded > 1 {
+            let missing = Swift.max(standbysNeeded - answers.count, answersNeeded - promised.count)
+            return "need \(some(missing, of: asked) ?? "others")"
+        }
+        let missing = standbysNeeded - standbys.count
+        let others = some(missing, of: asked.filter { $0 != rule.leader })
+        guard asked.contains(rule.leader) else { return "need \(others ?? "another")" }
+        return "need \(rule.leader)" + (others.map { missing > 1 ? ", or \($0)" : " or \($0)" } ?? "")
     }
 
     private func obstacle(to forced: Forcing) -> String? {

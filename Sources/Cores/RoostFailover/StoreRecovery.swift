@@ -106,13 +106,14 @@ public struct StoreRecovery: Hashable, Sendable {
             return isBeyond || present.history.contains { $0.leader == member && !rule.knows($0) }
         }
         // Without them nobody could ever be chosen by enough answers.
-        guard strangers.count <= present.confirmations else {
+        let left = present.members.count - strangers.count
+        guard strangers.count <= present.confirmations, left >= present.answersNeeded else {
             throw .contradiction(source ?? present.leader, strangers[0], leaders: [])
         }
-        // Those that go on must be able to choose: the last leader, or enough standbys.
+        // Those that go on must be able to choose: the last leader, or enough standbys; or more than half.
         let able = heard.map(\.member).filter { !strangers.contains($0) }
-        let lacking = present.members.count - present.confirmations - able.count
-        guard lacking <= 0 || able.contains(rule.leader) else {
+        guard rule.canBeDecided(by: able) else {
+            let lacking = max(rule.standbysNeeded, rule.answersNeeded) - able.count
             throw .tooFewSay(lacking, of: testimony.mute.filter { !strangers.contains($0.member) })
         }
         self.rule = rule

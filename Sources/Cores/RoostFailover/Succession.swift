@@ -21,6 +21,15 @@ extension ClusterRule {
         }
     }
 
+    /// The same, of the log of whoever was chosen for this epoch: members may have chosen others since, of whom this rule knows nothing.
+    func objection(to chain: [Reign], before epoch: Epoch) -> String? {
+        guard majority == true else { return objection(to: chain) }
+        guard chain.isInOrder, chain.last.map({ $0.epoch < epoch }) ?? true else {
+            return "reigns that do not follow one another"
+        }
+        return objection(to: Array(chain.prefix { $0.epoch <= self.epoch }))
+    }
+
     /// What this member shows of its log cannot be.
     func objects(to report: MemberReport) -> Bool { report.chain.flatMap { objection(to: $0) } != nil }
 

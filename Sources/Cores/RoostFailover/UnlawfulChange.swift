@@ -59,6 +59,8 @@ extension ClusterRule {
         var lawful = self
         // Whoever led first may have named a wrong one, and then nobody could ever make a copy: it is the present leader's to say.
         if let system = next.system { lawful.system = system }
+        // It is never taken back.
+        if next.majority == true { lawful.majority = true }
         // What was refused stays so, in the same words.
         if let wish = switchover, wish.refusal == nil { lawful.switchover?.refusal = next.switchover?.refusal }
         if let wish = restart, wish.refusal == nil { lawful.restart?.refusal = next.restart?.refusal }
@@ -75,7 +77,7 @@ extension ClusterRule {
     /// store does not call for has it called in the name of the member that called it. Nothing rests on that name: it is
     /// shown, and a leader goes by it only where it is its own. A target is preferred among equals, and waited for a moment.
     private func checked(_ call: Recruitment, by member: MemberName) throws(UnlawfulChange) -> Recruitment {
-        guard isCalled(call.epoch) else {
+        guard recruitment == nil, call.epoch > epoch, call.epoch.number - epoch.number == 1 else {
             throw UnlawfulChange("\(member) can call members for the next epoch only, and only once")
         }
         let isFit =
@@ -98,7 +100,7 @@ extension ClusterRule {
 
     /// This rule as members leave it for another leader, where that one can be the next.
     private func elected(as next: ClusterRule) throws(UnlawfulChange) -> ClusterRule {
-        guard isCalled(next.epoch), members.contains(next.leader) else {
+        guard mayElect(next.epoch), members.contains(next.leader) else {
             throw UnlawfulChange(
                 "\(next.leader) cannot lead epoch \(next.epoch): it is not the next after \(epoch), or no member leads it"
             )
@@ -111,7 +113,9 @@ extension ClusterRule {
             throw UnlawfulChange("the history of the rule does not end with \(next.leader) in epoch \(next.epoch)")
         }
         let chain = Array(next.history.dropLast())
-        if let objection = objection(to: chain) { throw UnlawfulChange("\(next.leader) goes on from \(objection)") }
+        if let objection = objection(to: chain, before: next.epoch) {
+            throw UnlawfulChange("\(next.leader) goes on from \(objection)")
+        }
         // Where it does not follow, whoever leads says where it goes on.
         let timeline = next.timeline.flatMap { $0 > 0 ? $0 - 1 : nil } ?? 0
         var lawful = succeeded(
@@ -119,15 +123,10 @@ extension ClusterRule {
         // A program of before leaves what it does not know as it was; nobody goes by it any more.
         if next.timeline == nil, self.timeline == nil { lawful.timeline = nil }
         if next.switchover != nil { lawful.switchover = switchover }
+        // In the store of a leader to come, too: it may have gone back behind that.
+        if next.majority == true { lawful.majority = true }
         if next.change?.isPrepared != nil { lawful.change?.isPrepared = change?.isPrepared }
         return lawful
-    }
-
-    /// It is what members promise next under this rule. Members that have promised it by word of each other alone may decide
-    /// before the store has called for it.
-    private func isCalled(_ epoch: Epoch) -> Bool {
-        if let call = recruitment { return epoch == call.epoch }
-        return epoch > self.epoch && epoch.number - self.epoch.number == 1
     }
 
     /// For people.
@@ -139,7 +138,7 @@ extension ClusterRule {
             ("the pause", pause == lawful.pause), ("the restart", restart == lawful.restart),
             ("the data's number", system == lawful.system), ("the call", recruitment == lawful.recruitment),
             ("who leads", leader == lawful.leader), ("the history", history == lawful.history),
-            ("the timeline", timeline == lawful.timeline),
+            ("the timeline", timeline == lawful.timeline), ("how many have to answer", majority == lawful.majority),
             ("the failover that a person has decided", forced == lawful.forced),
         ].filter { !$0.1 }.map(\.0)
         return parts.isEmpty ? ["fields that this version does not know"] : parts

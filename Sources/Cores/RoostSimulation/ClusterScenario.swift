@@ -149,12 +149,15 @@ public struct ClusterScenario: Sendable, CustomStringConvertible {
     /// So many members, the last ones, have a program of before there were calls in beats, or of before there were beats; nil:
     /// in some runs some, by the seed.
     public var olderMembers: Int?
+    /// Members and their hosts know a rule by which more than half of them decide; nil: in every other run, by the seed.
+    public var knowsMajority: Bool?
 
     public init(
         seed: UInt64, members: Int, faults: [Fault] = Fault.allCases, script: [Scripted] = [],
         chaosSeconds: Int = 20,
         primaryWithinSeconds: Int = 45, wholeWithinSeconds: Int = 90, breach: Breach? = nil,
-        checksReports: Bool = true, olderMembers: Int? = nil, forcing: Forcing? = nil
+        checksReports: Bool = true, olderMembers: Int? = nil, forcing: Forcing? = nil,
+        knowsMajority: Bool? = nil
     ) {
         self.seed = seed
         self.members = members
@@ -167,6 +170,7 @@ public struct ClusterScenario: Sendable, CustomStringConvertible {
         self.checksReports = checksReports
         self.olderMembers = olderMembers
         self.forcing = forcing
+        self.knowsMajority = knowsMajority
     }
 
     public var description: String {
@@ -207,6 +211,8 @@ public struct ClusterRun: Sendable, CustomStringConvertible {
     public var hasLost: Bool
     /// So often a member has come or gone.
     public var changes: UInt64
+    /// The rule says that more than half of the members decide.
+    public var isMarked: Bool
     /// From healing until an open primary; nil when the run was broken off before.
     public var secondsToPrimary: Double?
     /// From healing until every member streamed and had the same log.

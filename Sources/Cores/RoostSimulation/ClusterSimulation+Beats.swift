@@ -27,15 +27,16 @@ extension ClusterSimulation {
     private func carry(_ datagram: BeatDatagram, from member: Int, to other: Int) {
         guard isOpen(member, other), beatCuts[member][other] == 0 else {
             if keepsCutBeats {
-                schedule(.datagram(to: other, from: member, datagram), after: random.pick(1, 4) * Self.second)
+                schedule(
+                    .datagram(to: other, from: member, datagram, sentAt: time), after: random.pick(1, 4) * Self.second)
             }
             return
         }
         guard !random.chance(beatLossPercent) else { return }
-        schedule(.datagram(to: other, from: member, datagram), after: delay(member, other))
+        schedule(.datagram(to: other, from: member, datagram, sentAt: time), after: delay(member, other))
         guard random.chance(beatRepeatPercent) else { return }
         let late = random.chance(50) ? random.pick(0, 300) * Self.millisecond : random.pick(1, 30) * Self.second
-        schedule(.datagram(to: other, from: member, datagram), after: delay(member, other) + late)
+        schedule(.datagram(to: other, from: member, datagram, sentAt: time), after: delay(member, other) + late)
     }
 
     /// What is said of a recruitment is read as it was written, and fits.
@@ -45,11 +46,16 @@ extension ClusterSimulation {
     }
 
     /// Whoever stands still has it in its socket.
-    func receive(_ datagram: BeatDatagram, on member: Int, from: Int) {
+    func receive(_ datagram: BeatDatagram, on member: Int, from: Int, sentAt: Int) {
         guard members[member].core != nil,
             members[member].acquaintances[from].admits(datagram, next: random.next())
         else { return }
+        noteWord(of: from, datagram.beat.epoch, to: member, sentAt)
         tell(member, .heard(datagram.beat, after: members[member].beatTimes.moment(of: datagram.heard)))
+    }
+
+    private func noteWord(of from: Int, _ epoch: Epoch, to member: Int, _ sentAt: Int) {
+        members[member].words[from, default: [:]][epoch] = max(members[member].words[from]?[epoch] ?? 0, sentAt)
     }
 
     /// Something befalls it between any two things that it does when it is called, or calls.

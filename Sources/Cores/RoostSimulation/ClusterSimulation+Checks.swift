@@ -79,14 +79,36 @@ extension ClusterSimulation {
         change?.isPrepared = nil
         if rule.members != former.members || rule.confirmations != former.confirmations || rule.change != change
             || rule.changes != former.changes || rule.pause != former.pause || rule.restart != former.restart
+            || rule.majority != former.majority
         {
             fail("\(rule.leader) was chosen by a rule that is no more: \(former), then \(rule)")
         }
         guard scenario.checksReports else { return }
         let promised = members.filter { former.members.contains($0.name) && $0.everPromised >= rule.epoch }.map(\.name)
         let standbys = promised.count { $0 != former.leader }
-        if !promised.contains(former.leader), standbys < max(former.members.count - former.confirmations, 1) {
+        let isMajority = former.majority != true || promised.count * 2 > former.members.count
+        let isMet =
+            promised.contains(former.leader) && former.majority != true
+            || (former.majority == true ? promised.count : standbys)
+                >= max(former.members.count - former.confirmations, 1)
+        if former.majority == true, decisions[rule.epoch]?.history.last != rule.history.last {
+            fail("\(rule.leader) was chosen for epoch \(rule.epoch), and not by votes: \(rule)")
+        }
+        if !isMet || !isMajority {
             fail("\(rule.leader) was chosen for epoch \(rule.epoch), which only \(promised) have promised")
+        }
+    }
+
+    /// Where more than half decide, no members are two steps from what more than half of them know.
+    func checkStep(after former: ClusterRule?) {
+        guard let former, let rule = store.view.rule, former.majority == true, rule.changes != former.changes,
+            !storeWentBack
+        else { return }
+        for names in [former.members, rule.members] {
+            let knowing = members.count { names.contains($0.name) && $0.everWritten >= former.changes ?? 0 }
+            if knowing * 2 <= names.count {
+                fail("the members become \(rule.members), and \(knowing) of \(names) have written down the step before")
+            }
         }
     }
 
@@ -103,7 +125,7 @@ extension ClusterSimulation {
         checkConfirmsForced(leader)
         if isGivenUp(leader) { return }
         if storeWentBack { return checkConfirmationAfterReversal(by: leader, end: end, needed: needed, acknowledgedAt) }
-        guard let rule = store.view.rule, rule.epoch.number > epoch else {
+        guard let rule = current, rule.epoch.number > epoch else {
             return checkHolders(by: leader, epoch: epoch, end: end)
         }
         let name = members[leader].name
@@ -121,7 +143,7 @@ extension ClusterSimulation {
 
     /// Whoever decides who leads next by the rule that the store has meets one that has it.
     private func checkHolders(by leader: Int, epoch: UInt64, end: UInt64) {
-        guard let rule = store.view.rule, rule.epoch.number == epoch else { return }
+        guard let rule = current, rule.epoch.number == epoch else { return }
         let peers = members[leader].postgres.peers
         let holders = present.filter { $0 != leader && peers[$0].flushed >= end }
         if holders.count < rule.confirmations {
@@ -148,7 +170,7 @@ extension ClusterSimulation {
         if isGivenUp(member) { return checkServesForced(member) }
         let postgres = members[member].postgres
         // A supervisor that just thawed may open by an old sample; the next event tells it.
-        guard let epoch = postgres.primaryEpoch, epoch == store.view.rule?.epoch.number else { return }
+        guard let epoch = postgres.primaryEpoch, epoch == current?.epoch.number else { return }
         for piece in exposed where !postgres.log.contains(epoch: piece.epoch, end: piece.end) {
             fail("\(members[member].name) opens without \(piece.end) of epoch \(piece.epoch): \(postgres.log)")
         }
@@ -289,6 +311,21 @@ extension ClusterSimulation {
         fail(
             "\(members[member].name) is open in epoch \(epoch), \(since / Self.millisecond) ms after "
                 + "\(next.reign.leader) was chosen for a newer one")
+    }
+
+    /// Where more than half decide, a leader that has not heard enough others for as long as a lease is open no more.
+    func checkVouched(_ member: Int) {
+        guard members[member].gateIsOpen, let epoch = members[member].postgres.primaryEpoch,
+            time >= max(members[member].supervisorFrozenUntil, members[member].frozenUntil),
+            members[member].deferred.isEmpty, let rule = current, rule.majority == true, rule.members.count > 1,
+            rule.epoch.number == epoch, rule.recruitment == nil, rule.change?.current == nil,
+            !storeWentBack
+        else { return }
+        let spoke = present.compactMap { members[member].words[$0]?[rule.epoch] }.sorted(by: >)
+        let needed = ClusterRule.confirmations(of: rule.members.count)
+        let since = spoke.count >= needed ? time - spoke[needed - 1] : time
+        guard since > Int(timings.lease.milliseconds) * Self.millisecond + Self.closingMax else { return }
+        fail("\(members[member].name) is open, and has not heard \(needed) others for \(since / Self.millisecond) ms")
     }
 
     /// A standby that was promoted by hand is noticed within a few samples.

@@ -150,7 +150,7 @@ extension ClusterSimulation {
         members[leader].postgres.processes[place].names = names
         guard place == members.count else {
             // Its standby says again and again what it has.
-            let isOfNow = members[leader].postgres.primaryEpoch == store.view.rule?.epoch.number
+            let isOfNow = members[leader].postgres.primaryEpoch == current?.epoch.number
             return isOfNow ? confirm(leader, by: place, sentAt: time) : ()
         }
         members[leader].postgres.commitsWait = names.needed > 0

@@ -339,6 +339,7 @@ extension ClusterSimulation {
         schedule(.observe(member, life: life), after: pause(150, 300))
         checkStandstill(member)
         checkReplaced(member)
+        checkVouched(member)
         let postgres = members[member].postgres
         guard members[member].operation == nil, postgres.isConsistent, time >= members[member].frozenUntil,
             !isLateAnswer, !postgres.isHung

@@ -8,8 +8,10 @@ extension ClusterSimulation {
         guard !forcing.areDead.contains(member) else { return }
         members[member].life += 1
         members[member].startedAt = time
+        bringUpToDate(member)
         members[member].core = FailoverMember(
-            name: members[member].name, state: members[member].durable, timings: timings, breakage: breakage,
+            name: members[member].name, state: members[member].durable, timings: timings,
+            skills: MemberSkill.known.filter { $0 != .majority || members[member].knowsMajority }, breakage: breakage,
             now: moment(of: member))
         members[member].wakeAt = .max
         members[member].lastOperation = .none
@@ -22,6 +24,20 @@ extension ClusterSimulation {
         tell(member, .tick)
         schedule(.observe(member, life: life), after: random.pick(50, 250) * Self.millisecond)
         schedule(.connect(member, life: life), after: random.pick(50, 250) * Self.millisecond)
+    }
+
+    /// Whoever comes to members that decide by more than half has the program that they have. And one of before may have been
+    /// given a newer one each time that its machine starts anew.
+    private func bringUpToDate(_ member: Int) {
+        let isOfBefore = !members[member].hostTakesWord
+        guard store.view.rule?.majority == true || isOfBefore && members[member].life > 1 && random.chance(50) else {
+            return
+        }
+        members[member].knowsBeats = true
+        members[member].knowsCalls = true
+        members[member].saysHeard = true
+        members[member].hostTakesWord = true
+        members[member].knowsMajority = knowsMajority
     }
 
     /// The machine is gone, and everything that was not on its disk.
@@ -134,8 +150,10 @@ extension ClusterSimulation {
         switch action {
         case .save(let state):
             checkGivingUp(member, state)
+            noteVote(state, of: member)
             members[member].durable = state
             members[member].everPromised = max(members[member].everPromised, state.promised)
+            members[member].everWritten = max(members[member].everWritten, state.membership?.changes ?? 0)
         case .read(let number): send(.read(number), from: member)
         case .changeRule(let rule, let expected, let number):
             send(.rule(rule, expected: expected, number), from: member)
@@ -215,6 +233,7 @@ extension ClusterSimulation {
                 stallAtChange(former, of: member)
                 ruleChanged(by: member)
                 checkDecision(former)
+                checkStep(after: former)
             }
             publish()
         }

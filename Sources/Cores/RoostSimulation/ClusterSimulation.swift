@@ -18,7 +18,7 @@ public final class ClusterSimulation {
         case readNames(Int, life: Int, process: Int)
         case goByNames(Int, life: Int, process: Int, number: Int)
         case observe(Int, life: Int)
-        case datagram(to: Int, from: Int, BeatDatagram)
+        case datagram(to: Int, from: Int, BeatDatagram, sentAt: Int)
         case connect(Int, life: Int)
         case deliver(Int, stream: Int, SimulatedLog)
         case acknowledge(to: Int, life: Int, from: Int, end: UInt64, sentAt: Int, retries: Int)
@@ -51,6 +51,8 @@ public final class ClusterSimulation {
     static let comersMax = 4
 
     let scenario: ClusterScenario
+    /// Members' programs do, but for those of before.
+    let knowsMajority: Bool
     let faults: [ClusterScenario.Fault]
     /// The longest pause between two faults, in milliseconds: some runs are harried, some have time to recover.
     let pace: Int
@@ -88,6 +90,8 @@ public final class ClusterSimulation {
     var storeWentBack = false
     /// Every rule without a recruitment that the store ever had.
     var settledRules: [ClusterRule] = []
+    /// What members have decided by votes, by epoch.
+    var decisions: [Epoch: ClusterRule] = [:]
     var tokens = 0
     /// How far members' clocks were ahead when somebody paused the cluster.
     var pausedAhead: [Int] = []
@@ -124,6 +128,7 @@ public final class ClusterSimulation {
         self.scenario = scenario
         self.breakage = breakage
         self.keepsTrace = keepsTrace
+        knowsMajority = scenario.knowsMajority ?? scenario.seed.isMultiple(of: 2)
         timings = FailoverTimings()
         random = SplitMix64(seed: scenario.seed)
         let kinds = scenario.faults + scenario.script.map(\.fault)
@@ -152,7 +157,9 @@ public final class ClusterSimulation {
             members[member].knowsBeats = !isBeforeBeats
             members[member].saysHeard = false
             members[member].hostTakesWord = false
+            members[member].knowsMajority = false
         }
+        for member in members.indices where !knowsMajority { members[member].knowsMajority = false }
         layOut()
     }
 
@@ -187,6 +194,7 @@ public final class ClusterSimulation {
             restarted: store.view.rule?.restart?.done.count ?? 0, recoveries: recoveries.offered,
             recoveriesRefused: recoveries.refused, secondsToForce: forcing.secondsToForce,
             secondsToWrite: forcing.secondsToWrite, hasLost: forcing.hasLost, changes: store.view.rule?.changes ?? 0,
+            isMarked: store.view.rule?.majority == true,
             secondsToPrimary: primaryAt.map { Double($0 - healedAt) / 1e6 },
             secondsToWhole: wholeAt.map { Double($0 - healedAt) / 1e6 }, trace: trace,
             steps: steps)
@@ -204,7 +212,8 @@ public final class ClusterSimulation {
         case .readNames(let leader, let life, let process): readNames(leader, life, process)
         case .goByNames(let leader, let life, let process, let number): goByNames(leader, life, process, number)
         case .observe(let member, let life): observe(member, life)
-        case .datagram(let member, let from, let datagram): receive(datagram, on: member, from: from)
+        case .datagram(let member, let from, let datagram, let sentAt):
+            receive(datagram, on: member, from: from, sentAt: sentAt)
         case .connect(let member, let life): connect(member, life)
         case .deliver(let member, let stream, let log): deliver(member, stream, log)
         case .acknowledge(let leader, let life, let from, let end, let sentAt, let retries):

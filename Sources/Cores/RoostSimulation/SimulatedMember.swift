@@ -58,6 +58,8 @@ struct SimulatedMember {
     var saysHeard = true
     /// Its host takes the word of others for a lease, and keeps for a member that starts what it has heard last.
     var hostTakesWord = true
+    /// With its host, it knows how more than half of the members decide.
+    var knowsMajority = true
     /// What its host has heard last of the store.
     var hostView: StoreView?
     /// When its process has sent what.
@@ -66,12 +68,18 @@ struct SimulatedMember {
     var beatLife: UInt64 = 0
     /// In this life.
     var beatsSent: UInt64 = 0
+    /// When each member spoke last that it has heard, having promised which epoch.
+    var words: [Int: [Epoch: Int]] = [:]
     /// What its process knows of each member's datagrams.
     var acquaintances: [BeatAcquaintance] = []
     /// Dies after so many actions from when it is called directly, or calls.
     var actionsToLiveOnceCalled: Int?
     /// The highest epoch that was ever on its disk as promised, also on a disk that it has lost.
     var everPromised = Epoch.none
+    /// For whom it has ever voted, by epoch, also on a disk that it has lost.
+    var everVoted: [Epoch: MemberName] = [:]
+    /// The latest members that were ever on its disk, by how often they had changed.
+    var everWritten: UInt64 = 0
 
     /// When its machine was started last.
     var startedAt = 0

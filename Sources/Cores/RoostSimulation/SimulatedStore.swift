@@ -31,7 +31,7 @@ struct SimulatedStore {
         case .read: return (.applied(revision: view.revision), false)
         case .rule(let rule, let expected, _):
             guard view.ruleRevision == expected else { return (.refused, false) }
-            if rule.epoch != view.rule?.epoch, let reign = rule.history.last { reigns.append((reign, time)) }
+            if rule.epoch != view.rule?.epoch, let reign = rule.history.last { note(reign, at: time) }
             view.revision += 1
             view.rule = rule
             view.ruleRevision = view.revision
@@ -53,6 +53,12 @@ struct SimulatedStore {
             copies.append(view)
         }
         return (.applied(revision: view.revision), true)
+    }
+
+    /// Somebody was chosen, whether or not the store has it yet.
+    mutating func note(_ reign: Reign, at time: Int) {
+        guard !reigns.contains(where: { $0.reign == reign }) else { return }
+        reigns.append((reign, time))
     }
 
     /// - Parameter countsOn: its revisions go on from where they were, as they should be made to when it is restored.

@@ -3,7 +3,8 @@
 
 extension ClusterRule {
     private enum CodingKeys: String, CodingKey {
-        case epoch, leader, members, confirmations, history, timeline, recruitment, switchover, pause, restart, system
+        case epoch, leader, members, confirmations, history, timeline, recruitment, switchover, pause, restart, system,
+            majority
         case forced = "forced_failover"
         case changes = "member_changes"
         case change = "member_change"
@@ -25,6 +26,7 @@ extension ClusterRule {
         change = try container.decodeIfPresent(MemberChange.self, forKey: .change)
         system = try container.decodeIfPresent(UInt64.self, forKey: .system)
         forced = try container.decodeIfPresent(ForcedFailover.self, forKey: .forced)
+        majority = try container.decodeIfPresent(Bool.self, forKey: .majority)
         unknown = try UnknownFields(of: decoder, besides: CodingKeys.self)
     }
 
@@ -45,6 +47,7 @@ extension ClusterRule {
         try container.encodeIfPresent(change, forKey: .change)
         try container.encodeIfPresent(system, forKey: .system)
         try container.encodeIfPresent(forced, forKey: .forced)
+        try container.encodeIfPresent(majority, forKey: .majority)
     }
 }
 

@@ -137,6 +137,9 @@ public struct ClusterRule: Hashable, Sendable, Codable {
     public var system: UInt64?
     /// The last failover that a person has decided; nil: there was none.
     public var forced: ForcedFailover?
+    /// More than half of the members must have answered for any decision on who leads, and keep the leader's lease. Written by a
+    /// leader when every member has said that it knows this (``MemberSkill/majority``), and never taken back. Nil means no.
+    public var majority: Bool?
     /// What a newer version has written.
     public var unknown = UnknownFields()
 
@@ -423,6 +426,8 @@ public struct MemberReport: Hashable, Sendable, Codable {
     public var upstream: MemberName?
     /// Of a reader: clients are let in to it. Nil of a member, of which its leader's word and its own stream tell.
     public var isOpen: Bool?
+    /// As ``ClusterRule/changes``, of the last members that it has written down. Nil from a program that does not say.
+    public var memberChanges: UInt64?
 
     /// A member that lives reports at least this often.
     public static let tick = Duration.seconds(3)
@@ -433,7 +438,8 @@ public struct MemberReport: Hashable, Sendable, Codable {
         replayed: LSN, isStreaming: Bool, lagBytes: UInt64, lagMilliseconds: Int64, detail: String? = nil,
         chain: [Reign]? = nil, cannotLead: Bool? = nil, asksToReplace: Bool? = nil, sequence: UInt64? = nil,
         skills: [MemberSkill]? = nil, knowledge: MemberKnowledge? = nil, keptSince: Epoch? = nil,
-        data: MemberData? = nil, committedAt: Int64? = nil, upstream: MemberName? = nil
+        data: MemberData? = nil, committedAt: Int64? = nil, upstream: MemberName? = nil,
+        memberChanges: UInt64? = nil
     ) {
         self.member = member
         self.role = role
@@ -456,6 +462,7 @@ public struct MemberReport: Hashable, Sendable, Codable {
         self.data = data
         self.committedAt = committedAt
         self.upstream = upstream
+        self.memberChanges = memberChanges
     }
 
     enum CodingKeys: String, CodingKey {
@@ -470,6 +477,7 @@ public struct MemberReport: Hashable, Sendable, Codable {
         case keptSince = "kept_since"
         case committedAt = "committed_at"
         case asksToReplace = "asks_to_replace"
+        case memberChanges = "member_changes"
     }
 }
 

@@ -67,12 +67,14 @@ public enum MemberSkill: OpenEnum {
     case members
     /// Goes by a ``ForcedFailover``: names nobody else, and does not take what it gives up for a store that went back.
     case forcedFailover
+    /// Goes by ``ClusterRule/majority``, as its host does.
+    case majority
     /// As a standby, feeds readers.
     case readers
     /// Of a newer version.
     case unknown(String)
 
-    public static let known: [Self] = [.pause, .restart, .recovery, .members, .forcedFailover, .readers]
+    public static let known: [Self] = [.pause, .restart, .recovery, .members, .forcedFailover, .majority, .readers]
 
     public var rawValue: String {
         switch self {
@@ -81,6 +83,7 @@ public enum MemberSkill: OpenEnum {
         case .recovery: "recovery"
         case .members: "members"
         case .forcedFailover: "forced_failover"
+        case .majority: "majority"
         case .readers: "readers"
         case .unknown(let word): word
         }

@@ -39,6 +39,9 @@ public struct ClusterView: Hashable, Sendable, Codable {
     /// The host takes ``LeaseWord``: it ends no leader whose lease other members have renewed. Nil: a host of before there was
     /// that, which goes by the store alone.
     public var takesLeaseWord: Bool?
+    /// The host takes rules that more than half of the members have decided by themselves, epochs ahead of the store's, and tells
+    /// edges of a leader that the store does not have yet (``LeaseWord/heartbeat``). Nil: a host of before.
+    public var takesVotes: Bool?
     /// Regions by their distance from the host's, the nearest first, as far as it measures them. Nil where it measures none, and
     /// from a host of before there were readers.
     public var nearRegions: [RegionCode]?
@@ -47,7 +50,7 @@ public struct ClusterView: Hashable, Sendable, Codable {
     public init(
         member: MemberName, revision: Int64, spec: ClusterSpec, rule: ClusterRule?, ruleRevision: Int64,
         heartbeat: Heartbeat?, placements: [MemberPlacement], reports: [MemberReport], secrets: MemberSecrets,
-        takesLeaseWord: Bool? = nil, nearRegions: [RegionCode]? = nil
+        takesLeaseWord: Bool? = nil, takesVotes: Bool? = nil, nearRegions: [RegionCode]? = nil
     ) {
         self.member = member
         self.revision = revision
@@ -59,6 +62,7 @@ public struct ClusterView: Hashable, Sendable, Codable {
         self.reports = reports
         self.secrets = secrets
         self.takesLeaseWord = takesLeaseWord
+        self.takesVotes = takesVotes
         self.nearRegions = nearRegions
     }
 
@@ -66,6 +70,7 @@ public struct ClusterView: Hashable, Sendable, Codable {
         case member, revision, spec, rule, heartbeat, placements, reports, secrets
         case ruleRevision = "rule_revision"
         case takesLeaseWord = "takes_lease_word"
+        case takesVotes = "takes_votes"
         case nearRegions = "near_regions"
     }
 }
@@ -152,15 +157,18 @@ public struct LeaseWord: Hashable, Sendable, Codable {
     public var epoch: Epoch
     /// So long before this was sent that was true, in milliseconds; from 0 to a lease's length.
     public var ageMilliseconds: Int64
+    /// What the store would have, if it had the rule by which the caller leads: edges are told of it. Nil where it has.
+    public var heartbeat: Heartbeat?
 
     /// Nothing is checked; the host refuses what cannot be.
-    public init(epoch: Epoch, ageMilliseconds: Int64) {
+    public init(epoch: Epoch, ageMilliseconds: Int64, heartbeat: Heartbeat? = nil) {
         self.epoch = epoch
         self.ageMilliseconds = ageMilliseconds
+        self.heartbeat = heartbeat
     }
 
     enum CodingKeys: String, CodingKey {
-        case epoch
+        case epoch, heartbeat
         case ageMilliseconds = "age_ms"
     }
 }

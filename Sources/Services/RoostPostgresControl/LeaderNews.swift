@@ -1,3 +1,4 @@
+import RoostFailover
 import RoostLinux
 import RoostModel
 import RoostPlanet
@@ -66,14 +67,6 @@ public final class LeaderNews: Sendable {
     func keep(_ clusters: some Collection<AppName>) {
         let present = Set(clusters)
         state.withLock { state in state = state.filter { present.contains($0.key) } }
-    }
-}
-
-extension ClusterRule {
-    /// What members are called to, or may be next.
-    fileprivate func mayElect(_ epoch: Epoch) -> Bool {
-        if let call = recruitment { return epoch == call.epoch }
-        return epoch > self.epoch && epoch.number - self.epoch.number == 1
     }
 }
 

@@ -1,5 +1,6 @@
 public import Logging
 public import RoostControl
+import RoostLinux
 public import RoostModel
 public import RoostPlanet
 import RoostWire
@@ -11,14 +12,17 @@ import Synchronization
 public final class LeaderTelling: Service, Sendable {
     /// An edge that does not answer within so long hears it from the store.
     static let answerMax = Duration.seconds(2)
+    /// Of a leader that the store does not have, all are told again: what is lost comes by no other way.
+    static let repeatInterval = Duration.seconds(1)
     /// At most so many wait to be told; of more, the newest.
     private static let waitingMax = 256
     /// Questions on their way at a time.
     private static let atOnceMax = 64
 
-    private struct Word: Hashable, Sendable {
+    private struct Word: Sendable {
         var epoch: Epoch
         var isOpen: Bool
+        var saidAt: Moment
     }
 
     private struct Wish: Sendable {
@@ -43,12 +47,17 @@ public final class LeaderTelling: Service, Sendable {
         self.logger = logger
     }
 
-    /// A member of this host that the rule names as its leader has said this.
-    func note(_ beat: Heartbeat, of cluster: AppName) {
-        let word = Word(epoch: beat.epoch, isOpen: beat.isOpen)
+    /// A member of this host that the rule names as its leader has said this, or one that others have chosen while the store does not
+    /// have it.
+    func note(_ beat: Heartbeat, of cluster: AppName, isStored: Bool) {
+        let word = Word(epoch: beat.epoch, isOpen: beat.isOpen, saidAt: BootClock.now())
         let isNews = said.withLock { said in
-            // One that was on its way for longer says nothing new.
-            if let former = said[cluster], former == word || former.epoch > word.epoch { return false }
+            if let former = said[cluster] {
+                let isSame = former.epoch == word.epoch && former.isOpen == word.isOpen
+                let isDue = !isStored && word.saidAt - former.saidAt >= Self.repeatInterval
+                // One that was on its way for longer says nothing new.
+                if isSame && !isDue || former.epoch > word.epoch { return false }
+            }
             said[cluster] = word
             return true
         }

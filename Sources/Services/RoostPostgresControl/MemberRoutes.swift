@@ -15,7 +15,7 @@ struct MemberRoutes: RouteGroup {
     let store: MemberStore
     let warden: LeaseWarden
     /// Who leads, and whether clients are let in, for edges that need not wait for the store.
-    let tell: @Sendable (Heartbeat) -> Void
+    let tell: @Sendable (_ beat: Heartbeat, _ isStored: Bool) -> Void
     /// The nearest first, as this host measures them; nil: it measures none.
     var nearRegions: @Sendable () -> [RegionCode]? = { nil }
     /// Opens or closes the gate of the caller's machine.
@@ -101,7 +101,7 @@ struct MemberRoutes: RouteGroup {
             ruleRevision: records.ruleRevision, heartbeat: records.heartbeat,
             placements: records.placements.values.sorted { $0.member < $1.member },
             reports: records.reports.values.sorted { $0.member < $1.member },
-            secrets: own, takesLeaseWord: true,
+            secrets: own, takesLeaseWord: true, takesVotes: true,
             nearRegions: nearRegions)
     }
 
@@ -227,7 +227,7 @@ struct MemberRoutes: RouteGroup {
                 "\(known.rule.leader) leads epoch \(known.rule.epoch), and member \(caller.member) has no lease to renew"
             )
         }
-        tell(wish.heartbeat)
+        tell(wish.heartbeat, true)
         let outcome = try await store.put(wish.heartbeat, under: wish.ruleRevision)
         if outcome.isApplied {
             warden.noteRenewal(by: caller.machine, epoch: wish.heartbeat.epoch, requestedAt: asked)
@@ -249,7 +249,22 @@ struct MemberRoutes: RouteGroup {
         warden.noteRenewal(
             by: caller.machine, epoch: word.epoch,
             requestedAt: asked + .milliseconds(-word.ageMilliseconds))
+        if let beat = word.heartbeat { try tellDecided(beat, word.epoch) }
         return try Answer.ok()
+    }
+
+    /// Of a leader that members have chosen among themselves this host hears from its own member alone, as it hears from it that it
+    /// lets clients in. It tells it where the rule that it knows lets members choose, and asks them for no later choice.
+    private func tellDecided(_ beat: Heartbeat, _ epoch: Epoch) throws(Refusal) {
+        try MemberBounds.check(beat)
+        guard beat.leader == caller.member, beat.epoch == epoch else {
+            throw Refusal(.invalid, "member \(caller.member) leads epoch \(epoch), and speaks of another leader")
+        }
+        let rule = watcher.read { $0.clusters[caller.cluster]?.rule }
+        guard let rule, rule.majority == true, rule.members.contains(caller.member),
+            rule.mayElect(epoch) || rule.epoch == epoch && rule.leader == caller.member
+        else { return }
+        tell(beat, false)
     }
 
     private func report(_ call: APICall) async throws(Refusal) -> Answer {

@@ -104,7 +104,7 @@ public struct MemberSockets: Service {
         }
         let routes = MemberRoutes(
             caller: caller, watcher: watcher, store: MemberStore(caller: caller, watcher: watcher, store: store),
-            warden: warden, tell: { [telling] in telling.note($0, of: caller.cluster) },
+            warden: warden, tell: { [telling] in telling.note($0, of: caller.cluster, isStored: $1) },
             nearRegions: { [near] in near.regions }
         ) { [agent] wish throws(Refusal) in
             try await agent.setGate(

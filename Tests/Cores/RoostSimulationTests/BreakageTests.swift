@@ -73,7 +73,8 @@ import Testing
             .restartsTogether, .namesUnprepared, .namesUnproven, .asksLessFirst, .stepsAhead, .resignsWhenAlone,
             .keepsOfficeWhileHung, .leavesSilentStandby, .promisesInMemory, .countsForeignAnswers, .decidesOnMovedRule,
             .givesUpWhatDoesNotStart, .heedsOldWords, .heedsOneTooFew, .heedsThePromised, .callsWithoutStore,
-            .electsPastForce, .vouchesAside:
+            .electsPastForce, .vouchesAside, .decidesWithoutMajority, .stepsUnwritten,
+            .heedsTheStoreAlone, .votesTwice, .countsTooFewVotes, .votesWithoutMemory:
             Issue.record("has faults of its own")
         }
     }
@@ -84,7 +85,8 @@ import Testing
         .restartsTogether, .namesUnprepared, .namesUnproven, .asksLessFirst, .stepsAhead, .resignsWhenAlone,
         .keepsOfficeWhileHung, .leavesSilentStandby, .promisesInMemory, .countsForeignAnswers, .decidesOnMovedRule,
         .givesUpWhatDoesNotStart, .heedsOldWords, .heedsOneTooFew, .heedsThePromised, .callsWithoutStore,
-        .electsPastForce, .vouchesAside,
+        .electsPastForce, .vouchesAside, .decidesWithoutMajority, .stepsUnwritten,
+        .heedsTheStoreAlone, .votesTwice, .countsTooFewVotes, .votesWithoutMemory,
     ]
 
     /// What members may not do with calls and answers that come straight from others.

@@ -4,6 +4,9 @@ import Testing
 
 /// Speaks to one member's core as its shell would, and keeps what it answers.
 struct Dialogue {
+    /// Of a program, or of one with a host, of before more than half of the members could decide.
+    static let skillsOfBefore = MemberSkill.known.filter { $0 != .majority }
+
     var member: FailoverMember
     var now = Moment(sinceBoot: .seconds(100))
     var revision: Int64 = 10
@@ -20,9 +23,12 @@ struct Dialogue {
     /// The last report, which the store takes at once.
     var stored: MemberReport?
 
-    init(_ name: String, members: Int = 3, state: DurableState = DurableState()) throws {
+    init(
+        _ name: String, members: Int = 3, state: DurableState = DurableState(),
+        skills: [MemberSkill] = Dialogue.skillsOfBefore
+    ) throws {
         names = try (1...members).map { try MemberName("m\($0)") }
-        member = FailoverMember(name: try MemberName(name), state: state, now: now)
+        member = FailoverMember(name: try MemberName(name), state: state, skills: skills, now: now)
     }
 
     var view: StoreView {
@@ -121,13 +127,13 @@ extension Dialogue {
     }
 
     /// `m1`, leading epoch 1; Postgres runs.
-    static func leader(members: Int = 3) throws -> Dialogue {
+    static func leader(members: Int = 3, skills: [MemberSkill] = Dialogue.skillsOfBefore) throws -> Dialogue {
         let name = try MemberName("m1")
         var dialogue = try Dialogue(
             "m1", members: members,
             state: DurableState(
                 promised: .first, chain: [Reign(epoch: .first, leader: name, begin: .zero)], data: .usable,
-                led: .first))
+                led: .first), skills: skills)
         dialogue.rule = firstRule(dialogue.names)
         dialogue.tell(.tick)
         _ = dialogue.read()

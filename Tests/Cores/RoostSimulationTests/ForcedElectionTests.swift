@@ -111,6 +111,23 @@ import Testing
     }
 
     @Test(
+        "A leader that is left with one that has lost its disk decides alone, or is named where more than half have to")
+    func leaderBesideALostDisk() throws {
+        func heard(_ end: UInt64?) -> ForcedElection.Sight {
+            sight([report(1, end: end), report(3, end: nil, data: .absent)], heard: [1, 3])
+        }
+        let isSafe = ForcedElection.Obstacle.electionIsSafe([names[0]], epoch: Epoch(5), isPaused: false)
+        #expect(obstacle(heard(1000)) == isSafe)
+        var marked = rule
+        marked.majority = true
+        #expect(obstacle(heard(nil), under: marked) == isSafe, "it has not said how far it is")
+        let election = try ForcedElection(of: marked, heard(1000))
+        #expect(election.member == names[0] && election.keeps == [names[0], names[2]])
+        #expect(election.givesUp == [names[1]] && election.confirmations == 1)
+        #expect(election.epoch == Epoch(5 + 1024), "who is not heard may have held elections since")
+    }
+
+    @Test(
         "Whoever is heard and has no more stays a member; whoever may have more is given up, and a worse one has to be named"
     )
     func whoStays() throws {

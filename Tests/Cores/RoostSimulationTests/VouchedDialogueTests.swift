@@ -58,7 +58,7 @@ import Testing
         var held: [Moment] = []
         for _ in 0..<10 {
             _ = try talk.goOn(for: .milliseconds(100))
-            for case .holdLease(.first, let since) in talk.actions { held.append(since) }
+            for case .holdLease(.first, let since, nil) in talk.actions { held.append(since) }
         }
         #expect((3...5).contains(held.count) && talk.dialogue.now - (held.last ?? .zero) < .seconds(1))
         // They fall silent: as long as a lease, from when they were last known to be with it.
@@ -68,6 +68,31 @@ import Testing
             members == 1
                 ? stopped == nil
                 : (Duration.milliseconds(5800)...Duration.milliseconds(6000)).contains(stopped ?? .zero))
+    }
+
+    private static let courses: [(members: Int, speakers: [Int])] = [(1, []), (2, []), (3, []), (5, [4]), (3, [2])]
+
+    /// The store renews it; where more than half of the members decide it does not, but for an only member.
+    @Test(arguments: courses, [true, false])
+    func theStoreAloneDoesNotRenewItWhereMoreThanHalfDecide(_ course: (members: Int, speakers: [Int]), isMarked: Bool)
+        throws
+    {
+        var talk = try Talk(members: course.members)
+        talk.speakers = course.speakers
+        if isMarked {
+            talk.dialogue.change { $0.majority = true }
+            _ = talk.dialogue.watch()
+        }
+        let began = talk.dialogue.now
+        var stopped: Duration?
+        while stopped == nil, talk.dialogue.now - began < .seconds(20) {
+            stopped = try talk.goOn(for: .milliseconds(100)).map { _ in talk.dialogue.now - began }
+            for case .heartbeat(let beat, _) in talk.actions where stopped == nil {
+                talk.dialogue.tell(.heartbeatAnswered(sequence: beat.sequence, .applied(revision: 20)))
+            }
+        }
+        guard isMarked, course.members > 1, course.speakers != [2] else { return #expect(stopped == nil) }
+        #expect((Duration.seconds(5)...Duration.milliseconds(6500)).contains(stopped ?? .zero))
     }
 
     @Test(arguments: [(2, []), (3, []), (4, [2]), (5, [4])])
@@ -116,6 +141,85 @@ import Testing
         }
         let took = try #require(stopped)
         #expect((Duration.seconds(5)...Duration.milliseconds(6500)).contains(took))
+    }
+
+    /// A host that was wrong once: what it takes later shows it.
+    @Test func aDenialThatIsOverEndsNoReign() throws {
+        var talk = try Talk(members: 3)
+        talk.speakers = [2, 3]
+        talk.dialogue.change { $0.majority = true }
+        _ = talk.dialogue.watch()
+        var denials = 0
+        for step in 0..<200 {
+            #expect(try talk.goOn(for: .milliseconds(100)) == nil, "\(step)")
+            for case .heartbeat(let beat, _) in talk.actions {
+                let isDenied = step > 20 && denials == 0
+                denials += isDenied ? 1 : 0
+                let answer = isDenied ? StoreAnswer.denied("it is another machine's") : .applied(revision: 20)
+                talk.dialogue.tell(.heartbeatAnswered(sequence: beat.sequence, answer))
+            }
+        }
+    }
+
+    /// `m1` starts anew in its office; `m3` is lost, and with it the word of one of those that confirm once the step is taken.
+    @Test(arguments: [true, false])
+    func aStepThatWasPreparedKeepsNoLeaderFromItsLease(isComerHeard: Bool) throws {
+        var dialogue = try kept("m1")
+        let fourth = try MemberName("m4")
+        dialogue.change {
+            $0.majority = true
+            $0.change = MemberChange(id: "1", steps: [MemberChange.Step(.add, fourth)])
+            $0.change?.isPrepared = true
+        }
+        _ = dialogue.read()
+        var hasStarted = false
+        for _ in 0..<40 where !hasStarted {
+            dialogue.wait(.milliseconds(100))
+            var actions: [FailoverAction] = []
+            for member in [dialogue.names[1]] + (isComerHeard ? [fourth] : []) {
+                let beat = MemberBeat(member: member, epoch: .first, isOpen: false, missesLeader: false, hears: [])
+                actions += dialogue.tell(.heard(beat, after: dialogue.now))
+            }
+            actions += dialogue.tell(.tick)
+            for action in actions {
+                if case .postgres(.startPrimary, _) = action { hasStarted = true }
+                guard case .changeRule(let next, _, _) = action else { continue }
+                #expect(next.change?.isPrepared == nil && next.change?.current != nil && next.members.count == 3)
+                dialogue.change { $0 = next }
+                _ = dialogue.tell(.ruleAnswered(dialogue.ruleChange, .applied(revision: dialogue.ruleRevision)))
+            }
+        }
+        #expect(hasStarted)
+    }
+
+    /// The store answers, and others report that they could lead: they are asked to, after a while.
+    @Test func aLeaderThatHearsNobodyMakesWay() throws {
+        var dialogue = try kept("m1")
+        dialogue.change { $0.majority = true }
+        _ = dialogue.read()
+        #expect(dialogue.member.status.phase == .claiming)
+        for step in 1...150 {
+            dialogue.wait(.milliseconds(100))
+            if step.isMultiple(of: 20) {
+                dialogue.reports = dialogue.names.dropFirst().map {
+                    MemberReport(
+                        member: $0, role: .standby, state: .running, promised: .first,
+                        position: Position(epoch: .first, end: LSN(500)), timeline: 1, replayed: LSN(500),
+                        isStreaming: false, lagBytes: 0, lagMilliseconds: Int64(step))
+                }
+                dialogue.revision += 1
+            }
+            let actions = dialogue.all(.tick) + dialogue.watch()
+            for case .heartbeat(let beat, _) in actions {
+                _ = dialogue.tell(.heartbeatAnswered(sequence: beat.sequence, .applied(revision: dialogue.revision)))
+            }
+            for case .changeRule(let next, _, _) in actions {
+                #expect(next.recruitment?.reason == .leaderResigned && (98...130).contains(step), "\(step)")
+                #expect(dialogue.member.status.detail == "waits until 1 other member is heard")
+                return
+            }
+        }
+        Issue.record("it stays in its office")
     }
 
     /// So many that those who are left are too few to choose a leader: under the rule, under the one that the next step makes

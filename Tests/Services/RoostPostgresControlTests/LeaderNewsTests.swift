@@ -91,6 +91,10 @@ import Testing
         let next = try lead(scene.beat(2, epoch: 4, 1))
         #expect(next == .init(epoch: Epoch(4), leader: scene.members[1], isOpen: true, isRecruiting: false))
         #expect(try lead(scene.beat(2, epoch: 5, 1)).leader == scene.members[0], "the store has not had the one before")
+        try scene.change { $0.majority = true }
+        #expect(try lead(scene.beat(2, epoch: 5, 1)).leader == scene.members[1])
+        #expect(try lead(scene.beat(2, epoch: 1 << 40, 1)).leader == scene.members[0])
+        try scene.change { $0.majority = nil }
         // Members are called to leave it, or left an earlier one for it.
         try scene.change {
             $0.recruitment = Recruitment(epoch: Epoch(4), proposer: $0.members[1], reason: .leaderSilent)
@@ -257,7 +261,8 @@ import Testing
         let said = [(3, 1, false), (3, 2, false), (3, 3, true), (3, 4, true), (2, 9, true)]
         for (epoch, sequence, isOpen) in said {
             telling.note(
-                scene.beat(1, epoch: UInt64(epoch), UInt64(sequence), isOpen: isOpen), of: scene.cluster)
+                scene.beat(1, epoch: UInt64(epoch), UInt64(sequence), isOpen: isOpen), of: scene.cluster, isStored: true
+            )
         }
         let told: [UInt64]? = try await poll(for: .seconds(10), every: .milliseconds(10)) {
             let heard = ears.heard.withLock(\.self)
@@ -266,6 +271,12 @@ import Testing
                 ? sequences.sorted() : nil
         }
         #expect(told == [1, 3])
+        // Where the store does not have it, it is said again and again.
+        let again: Bool? = try await poll(for: .seconds(10), every: .milliseconds(20)) {
+            telling.note(scene.beat(1, epoch: 3, 5), of: scene.cluster, isStored: false)
+            return ears.heard.withLock { ($0[scene.hosts[1]]?.count ?? 0) >= 4 } ? true : nil
+        }
+        #expect(again == true)
         // Neither this host, which knows, nor one that is no edge.
         #expect(ears.heard.withLock { Set($0.keys) } == [scene.hosts[1]])
     }

@@ -39,7 +39,7 @@ import Testing
             routes = MemberRoutes(
                 caller: caller, watcher: watcher,
                 store: MemberStore(caller: caller, watcher: watcher, store: world.store),
-                warden: warden, tell: { [gates] beat in gates.told.withLock { $0.append(beat) } }
+                warden: warden, tell: { [gates] beat, _ in gates.told.withLock { $0.append(beat) } }
             ) { [gates] wish in gates.said.withLock { $0.append(wish.isOpen) } }
         }
 
@@ -82,7 +82,7 @@ import Testing
         func open(_ isOpen: Bool) async throws { _ = try await put("gate", GateRequest(isOpen: isOpen, sequence: 1)) }
     }
 
-    private func ready(members: Int = 3) async throws -> ClusterWorld {
+    func ready(members: Int = 3) async throws -> ClusterWorld {
         let world = try await ClusterWorld()
         try await world.create(members: members)
         #expect(try await world.settle(under: try await world.takeDuty()))
@@ -90,25 +90,25 @@ import Testing
         return world
     }
 
-    private func records(_ world: ClusterWorld) async throws -> Planet.ClusterRecords {
+    func records(_ world: ClusterWorld) async throws -> Planet.ClusterRecords {
         try #require(try await world.look().clusters[world.cluster])
     }
 
-    private func name(_ number: Int) throws -> MemberName { try MemberName("db-\(number)") }
+    func name(_ number: Int) throws -> MemberName { try MemberName("db-\(number)") }
 
-    private func door(_ world: ClusterWorld, _ number: Int) async throws -> Door {
+    func door(_ world: ClusterWorld, _ number: Int) async throws -> Door {
         let member = try name(number)
         let placement = try #require(try await records(world).placements[member])
         return Door(world, placement.machine, member, of: world.cluster)
     }
 
     @discardableResult
-    private func write(_ world: ClusterWorld, _ rule: ClusterRule) async throws -> Int64 {
+    func write(_ world: ClusterWorld, _ rule: ClusterRule) async throws -> Int64 {
         try await world.store.commit(Transaction(then: [try .put(rule, at: StoreKeys.clusterRule(world.cluster))]))
             .revision.number
     }
 
-    private func code(_ body: () async throws -> Void) async -> Refusal.Code? {
+    func code(_ body: () async throws -> Void) async -> Refusal.Code? {
         do {
             try await body()
             return nil
