@@ -21,6 +21,9 @@ import Testing
         lines.take(.failover, in: first + restart + second)
         #expect(lines.steps.map(\.name) == ["called", "end read", "open"])
         #expect(lines.steps.map(\.values) == [[1500, 1700], [1800], [2740, 3000]])
+        // Of two members, whichever comes first.
+        lines.take(.failover, in: Self.line(5, "steps of a failover", "called_ms=400 epoch=5") + first + second)
+        #expect(lines.steps.first?.values == [1500, 1700, 400])
         var restarts = StepLines()
         restarts.take(.restart, in: first + restart + second)
         #expect(restarts.steps.map(\.name) == ["started", "open"])

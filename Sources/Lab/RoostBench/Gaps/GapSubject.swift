@@ -26,6 +26,6 @@ protocol GapSubject: Sendable {
     /// A host that had lost its power has booted.
     func hostIsBack(_ host: LabHost) async throws
 
-    /// What the member that leads now has written of its steps; nil where it does not.
+    /// What members have written of the steps by which they came to lead; nil where they do not.
     func stepLog() async -> String?
 }

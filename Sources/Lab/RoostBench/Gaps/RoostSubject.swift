@@ -43,11 +43,16 @@ struct RoostSubject: GapSubject {
 
     func hostIsBack(_ host: LabHost) async throws {}
 
+    /// Of all members: a host that has just thawed may name the leader that it knew before, whose last steps are of another
+    /// fault.
     func stepLog() async -> String? {
-        guard let body = try? await demo.ask({ try await $0.cluster(demo.cluster) }),
-            let machine = body.members.first(where: { $0.name == body.leader })?.machine
-        else { return nil }
-        return try? await demo.ask { try await $0.logs(of: machine, in: demo.cluster, bytes: Self.logBytesMax) }
+        guard let body = try? await demo.ask({ try await $0.cluster(demo.cluster) }) else { return nil }
+        var logs = ""
+        for machine in body.members.compactMap(\.machine) {
+            let log = try? await demo.ask { try await $0.logs(of: machine, in: demo.cluster, bytes: Self.logBytesMax) }
+            logs += log ?? ""
+        }
+        return logs
     }
 }
 

@@ -17,10 +17,12 @@ struct StepLines {
     private var seen: Set<Substring> = []
     private var values: [String: [Double]] = [:]
 
-    /// Takes the last line of this kind, unless it was taken before.
+    /// Takes the latest line of this kind, unless it was taken before.
+    ///
+    /// - Parameter log: of one member after the other. Lines begin with their time.
     mutating func take(_ kind: Kind, in log: String) {
         let lines = log.split(separator: "\n").filter { $0.contains(" \(kind.rawValue) ") }
-        guard let line = lines.last, seen.insert(line).inserted else { return }
+        guard let line = lines.max(), seen.insert(line).inserted else { return }
         for field in line.split(separator: " ") {
             let parts = field.split(separator: "=", maxSplits: 1)
             guard parts.count == 2, parts[0].hasSuffix(Self.suffix), let value = Double(parts[1]) else { continue }
