@@ -88,7 +88,9 @@ extension FailoverMember {
     /// - Returns: whether this member was chosen.
     mutating func countVotes(_ rule: ClusterRule, _ now: Moment) -> Bool {
         guard let candidacy = voting.candidacy else { return false }
-        guard candidacy.epoch == state.promised, rule.epoch < candidacy.epoch, candidacy.changes == rule.changes else {
+        guard candidacy.epoch == state.promised, rule.epoch < candidacy.epoch, candidacy.changes == rule.changes,
+            rule.forcedCall == nil
+        else {
             voting.candidacy = nil
             return false
         }
@@ -100,7 +102,10 @@ extension FailoverMember {
         guard votes >= needed else { return false }
         voting.candidacy = nil
         let base = base(of: rule)
-        adopt(MemberDecision(rule: candidacy, base: base.epoch, reign: base.reign), now)
+        var decision = MemberDecision(rule: candidacy, base: base.epoch, reign: base.reign)
+        // What else was asked for since it stood stays asked for.
+        decision.rule = decision.over(rule)
+        adopt(decision, now)
         return true
     }
 
