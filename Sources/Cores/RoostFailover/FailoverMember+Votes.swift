@@ -89,7 +89,7 @@ extension FailoverMember {
     mutating func countVotes(_ rule: ClusterRule, _ now: Moment) -> Bool {
         guard let candidacy = voting.candidacy else { return false }
         guard candidacy.epoch == state.promised, rule.epoch < candidacy.epoch, candidacy.changes == rule.changes,
-            rule.forcedCall == nil
+            rule.forcedCall.map({ $0.member == name }) ?? true
         else {
             voting.candidacy = nil
             return false

@@ -207,7 +207,7 @@ import Testing
         _ = dialogue.ended()
         #expect(dialogue.member.status.phase == .quarantined)
         let detail = try #require(dialogue.member.status.detail)
-        #expect(detail.contains("m3 was chosen by the members for epoch 4"), "\(detail)")
+        #expect(detail.contains("this member knows that m3 led in epoch 4"), "\(detail)")
     }
 
     // MARK: - A disk that was lost
