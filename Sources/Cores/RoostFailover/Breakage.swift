@@ -76,8 +76,6 @@ package enum Breakage: String, Hashable, Sendable, CaseIterable {
     case electsPastForce
     /// Says how it stands to a leader with which it was given up.
     case vouchesAside
-    /// Decides although not more than half of the members have answered, whatever the rule says.
-    case decidesWithoutMajority
     /// Takes a step of the members although too few have written down the one before.
     case stepsUnwritten
     /// Holds its lease by the store's word, whatever has become of the members that it needs.

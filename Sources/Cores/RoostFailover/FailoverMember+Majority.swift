@@ -12,10 +12,12 @@ extension FailoverMember {
     }
 
     /// Of a leader that is open: writes it into the rule when all say that they know it. Not while members come or go: who is
-    /// to come has said nothing yet.
+    /// to come has said nothing yet. Nor of an even number: half of them and the store may do without the others, more than half
+    /// of them need one more.
     mutating func markMajority(_ reigning: Reigning, _ rule: ClusterRule, _ now: Moment) {
         // A host of a version before does not take it: what else there is to write goes on.
-        guard rule.majority != true, reigning.isOpen, gateIsOpen, rule.change?.current == nil,
+        guard rule.majority != true, rule.members.count > 2, !rule.members.count.isMultiple(of: 2), reigning.isOpen,
+            gateIsOpen, rule.change?.current == nil,
             denial?.revision != view?.ruleRevision, saidSkills.contains(.majority),
             rule.members.allSatisfy({ $0 == name || knowsMajority($0, rule, now) })
         else { return }

@@ -143,6 +143,10 @@ extension FailoverMember {
             }
         case .remove:
             if step.member == name { return "\(step.member) leads: switch over to another first" }
+            // More than half of two are both.
+            if rule.majority == true, rule.members.count == 3, rule.members.contains(step.member) {
+                return "two members that vote go on without neither: add another first"
+            }
         }
         if rule.confirmations != ClusterRule.confirmations(of: rule.members.count) {
             return "the rule asks for \(rule.confirmations) confirmations of \(rule.members.count) members"

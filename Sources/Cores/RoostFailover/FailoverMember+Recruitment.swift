@@ -184,7 +184,7 @@ extension FailoverMember {
         if rule.majority == true {
             // Half of an even number have each commit, unless a step of the members was taken since of which only the store knows.
             let areEnough = tally.answers.count >= rule.answersNeeded || isStoreThere(now)
-            if next.leader == name, areEnough { stand(for: next) }
+            if next.leader == name, areEnough { stand(for: next, over: rule) }
             return
         }
         if verdictSince?.epoch != recruitment.epoch {

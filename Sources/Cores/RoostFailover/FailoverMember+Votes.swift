@@ -5,8 +5,10 @@ import RoostModel
 // there. What is decided is the rule from then on, for whoever hears of it, and the store is told when it is there.
 extension FailoverMember {
     struct Voting: Sendable {
-        /// The rule under which this member leads if it is chosen.
+        /// The rule under which this member leads if it is chosen…
         var candidacy: ClusterRule?
+        /// …and the epoch of the one from which that follows.
+        var over = Epoch.none
         /// Since when this epoch has been promised, and nobody chosen in it.
         var undecided: SufficientSince?
         /// Since when somebody is heard who has promised more.
@@ -61,11 +63,12 @@ extension FailoverMember {
     // MARK: - Votes
 
     /// It asks for votes, and gives itself its own.
-    mutating func stand(for next: ClusterRule) {
+    mutating func stand(for next: ClusterRule, over rule: ClusterRule) {
         let own = Ballot(epoch: next.epoch, member: name)
         if state.vote?.epoch ?? .none < next.epoch { save { $0.vote = own } }
         guard state.vote == own else { return }
         voting.candidacy = next
+        voting.over = rule.epoch
     }
 
     /// The first that asks has it. Not one that goes by members of before those that are known here.
@@ -88,7 +91,9 @@ extension FailoverMember {
     /// - Returns: whether this member was chosen.
     mutating func countVotes(_ rule: ClusterRule, _ now: Moment) -> Bool {
         guard let candidacy = voting.candidacy else { return false }
-        guard candidacy.epoch == state.promised, rule.epoch < candidacy.epoch, candidacy.changes == rule.changes else {
+        guard candidacy.epoch == state.promised, rule.epoch == voting.over, candidacy.changes == rule.changes,
+            rule.forcedCall.map({ $0.member == name }) ?? true
+        else {
             voting.candidacy = nil
             return false
         }
@@ -100,7 +105,10 @@ extension FailoverMember {
         guard votes >= needed else { return false }
         voting.candidacy = nil
         let base = base(of: rule)
-        adopt(MemberDecision(rule: candidacy, base: base.epoch, reign: base.reign), now)
+        var decision = MemberDecision(rule: candidacy, base: base.epoch, reign: base.reign)
+        // What else was asked for since it stood stays asked for.
+        decision.rule = decision.over(rule)
+        adopt(decision, now)
         return true
     }
 

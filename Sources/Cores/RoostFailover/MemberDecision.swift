@@ -98,7 +98,7 @@ public struct ToldDecision: Hashable, Sendable {
 
     /// What follows from it for who goes by this rule; nil: nothing, or what cannot be.
     func decided(over rule: ClusterRule) -> ClusterRule? {
-        guard let last = tail.last, last.epoch > rule.epoch, rule.mayElect(last.epoch), reigns > 0,
+        guard rule.majority == true, let last = tail.last, last.epoch > rule.epoch, rule.mayElect(last.epoch), reigns > 0,
             reigns <= rule.history.count, rule.members.contains(last.leader), timeline > 0,
             timeline < ClusterRule.timelineMax
         else { return nil }

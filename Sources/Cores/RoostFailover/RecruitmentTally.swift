@@ -85,7 +85,7 @@ public struct RecruitmentTally: Sendable {
             }
         standbys = answers.filter { $0.member != leader }
         standbysNeeded = Swift.max(rule.standbysNeeded - (breakage == .recruitsOneTooFew ? 1 : 0), 1)
-        answersNeeded = breakage == .decidesWithoutMajority ? 1 : rule.answersNeeded
+        answersNeeded = rule.answersNeeded
         promised = rule.members.filter { member in
             heard.contains { $0.member == member && $0.promised == recruitment.epoch }
         }

@@ -104,6 +104,7 @@ extension ClusterSimulation {
         guard let former, let rule = store.view.rule, former.majority == true, rule.changes != former.changes,
             !storeWentBack
         else { return }
+        steppedAt = time
         for names in [former.members, rule.members] {
             let knowing = members.count { names.contains($0.name) && $0.everWritten >= former.changes ?? 0 }
             if knowing * 2 <= names.count {
@@ -323,7 +324,8 @@ extension ClusterSimulation {
         else { return }
         let spoke = present.compactMap { members[member].words[$0]?[rule.epoch] }.sorted(by: >)
         let needed = ClusterRule.confirmations(of: rule.members.count)
-        let since = spoke.count >= needed ? time - spoke[needed - 1] : time
+        // Until the last step it was the word of the members of before, and a lease may be of just then.
+        let since = time - max(spoke.count >= needed ? spoke[needed - 1] : 0, steppedAt)
         guard since > Int(timings.lease.milliseconds) * Self.millisecond + Self.closingMax else { return }
         fail("\(members[member].name) is open, and has not heard \(needed) others for \(since / Self.millisecond) ms")
     }

@@ -46,7 +46,7 @@ public final class ClusterSimulation {
 
     static let second = 1_000_000
     static let millisecond = 1000
-    static let traceLinesMax = 4000
+    static let traceLinesMax = 60000
     /// So many members can come in a run; none of the names comes twice.
     static let comersMax = 4
 
@@ -92,6 +92,8 @@ public final class ClusterSimulation {
     var settledRules: [ClusterRule] = []
     /// What members have decided by votes, by epoch.
     var decisions: [Epoch: ClusterRule] = [:]
+    /// When the members were last made others.
+    var steppedAt = 0
     var tokens = 0
     /// How far members' clocks were ahead when somebody paused the cluster.
     var pausedAhead: [Int] = []

@@ -73,7 +73,7 @@ import Testing
             .restartsTogether, .namesUnprepared, .namesUnproven, .asksLessFirst, .stepsAhead, .resignsWhenAlone,
             .keepsOfficeWhileHung, .leavesSilentStandby, .promisesInMemory, .countsForeignAnswers, .decidesOnMovedRule,
             .givesUpWhatDoesNotStart, .heedsOldWords, .heedsOneTooFew, .heedsThePromised, .callsWithoutStore,
-            .electsPastForce, .vouchesAside, .decidesWithoutMajority, .stepsUnwritten,
+            .electsPastForce, .vouchesAside, .stepsUnwritten,
             .heedsTheStoreAlone, .votesTwice, .countsTooFewVotes, .votesWithoutMemory:
             Issue.record("has faults of its own")
         }
@@ -85,7 +85,7 @@ import Testing
         .restartsTogether, .namesUnprepared, .namesUnproven, .asksLessFirst, .stepsAhead, .resignsWhenAlone,
         .keepsOfficeWhileHung, .leavesSilentStandby, .promisesInMemory, .countsForeignAnswers, .decidesOnMovedRule,
         .givesUpWhatDoesNotStart, .heedsOldWords, .heedsOneTooFew, .heedsThePromised, .callsWithoutStore,
-        .electsPastForce, .vouchesAside, .decidesWithoutMajority, .stepsUnwritten,
+        .electsPastForce, .vouchesAside, .stepsUnwritten,
         .heedsTheStoreAlone, .votesTwice, .countsTooFewVotes, .votesWithoutMemory,
     ]
 

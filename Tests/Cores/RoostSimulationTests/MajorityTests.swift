@@ -50,7 +50,9 @@ import Testing
         short.chain = [Reign(epoch: .first, leader: names[0], begin: LSN(200))]
         var rule = rule(members: 2)
         rule.history = short.chain ?? []
-        let pair = try #require(RecruitmentTally(rule: rule, reports: [short, answer(names[1], end: 300)]))
+        var whole = answer(names[1], end: 300)
+        whole.chain = short.chain
+        let pair = try #require(RecruitmentTally(rule: rule, reports: [short, whole]))
         #expect(pair.bereft.count == 1 && pair.verdict(hasWaited: false)?.leader == names[1])
         func isDecided(_ members: Int, _ answers: [Int]) -> Bool {
             let reports = answers.map { answer(names[$0 - 1]) } + [bare]

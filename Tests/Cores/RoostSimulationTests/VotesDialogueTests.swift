@@ -206,7 +206,8 @@ import Testing
         _ = dialogue.read()
         _ = dialogue.ended()
         #expect(dialogue.member.status.phase == .quarantined)
-        #expect(dialogue.member.status.detail?.contains("m3 was chosen by the members for epoch 4") == true)
+        let detail = try #require(dialogue.member.status.detail)
+        #expect(detail.contains("this member knows that m3 led in epoch 4"), "\(detail)")
     }
 
     // MARK: - A disk that was lost

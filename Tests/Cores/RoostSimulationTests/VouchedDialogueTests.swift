@@ -171,11 +171,10 @@ import Testing
             $0.change = MemberChange(id: "1", steps: [MemberChange.Step(.add, fourth)])
             $0.change?.isPrepared = true
         }
-        _ = dialogue.read()
+        var actions = dialogue.read()
         var hasStarted = false
         for _ in 0..<40 where !hasStarted {
             dialogue.wait(.milliseconds(100))
-            var actions: [FailoverAction] = []
             for member in [dialogue.names[1]] + (isComerHeard ? [fourth] : []) {
                 let beat = MemberBeat(member: member, epoch: .first, isOpen: false, missesLeader: false, hears: [])
                 actions += dialogue.tell(.heard(beat, after: dialogue.now))
@@ -188,6 +187,7 @@ import Testing
                 dialogue.change { $0 = next }
                 _ = dialogue.tell(.ruleAnswered(dialogue.ruleChange, .applied(revision: dialogue.ruleRevision)))
             }
+            actions = []
         }
         #expect(hasStarted)
     }
