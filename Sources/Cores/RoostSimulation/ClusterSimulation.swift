@@ -46,7 +46,7 @@ public final class ClusterSimulation {
 
     static let second = 1_000_000
     static let millisecond = 1000
-    static let traceLinesMax = 60000
+    static let traceLinesMax = 4000
     /// So many members can come in a run; none of the names comes twice.
     static let comersMax = 4
 
