@@ -98,8 +98,8 @@ public struct ToldDecision: Hashable, Sendable {
 
     /// What follows from it for who goes by this rule; nil: nothing, or what cannot be.
     func decided(over rule: ClusterRule) -> ClusterRule? {
-        guard rule.majority == true, let last = tail.last, last.epoch > rule.epoch, rule.mayElect(last.epoch), reigns > 0,
-            reigns <= rule.history.count, rule.members.contains(last.leader), timeline > 0,
+        guard rule.majority == true, let last = tail.last, last.epoch > rule.epoch, rule.mayElect(last.epoch),
+            reigns > 0, reigns <= rule.history.count, rule.members.contains(last.leader), timeline > 0,
             timeline < ClusterRule.timelineMax
         else { return nil }
         let known = Array(rule.history.prefix(reigns))
