@@ -101,10 +101,9 @@ extension ClusterSimulation {
 
     /// Where more than half decide, no members are two steps from what more than half of them know.
     func checkStep(after former: ClusterRule?) {
-        guard let former, let rule = store.view.rule, former.majority == true, rule.changes != former.changes,
-            !storeWentBack
-        else { return }
-        steppedAt = time
+        guard let former, let rule = store.view.rule, !storeWentBack else { return }
+        if rule.changes != former.changes || rule.majority != former.majority { steppedAt = time }
+        guard former.majority == true, rule.changes != former.changes else { return }
         for names in [former.members, rule.members] {
             let knowing = members.count { names.contains($0.name) && $0.everWritten >= former.changes ?? 0 }
             if knowing * 2 <= names.count {
@@ -324,7 +323,7 @@ extension ClusterSimulation {
         else { return }
         let spoke = present.compactMap { members[member].words[$0]?[rule.epoch] }.sorted(by: >)
         let needed = ClusterRule.confirmations(of: rule.members.count)
-        // Until the last step it was the word of the members of before, and a lease may be of just then.
+        // Until the last step it was the word of the members of before, or the store's, and a lease may be of just then.
         let since = time - max(spoke.count >= needed ? spoke[needed - 1] : 0, steppedAt)
         guard since > Int(timings.lease.milliseconds) * Self.millisecond + Self.closingMax else { return }
         fail("\(members[member].name) is open, and has not heard \(needed) others for \(since / Self.millisecond) ms")

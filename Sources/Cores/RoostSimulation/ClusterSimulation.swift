@@ -92,7 +92,7 @@ public final class ClusterSimulation {
     var settledRules: [ClusterRule] = []
     /// What members have decided by votes, by epoch.
     var decisions: [Epoch: ClusterRule] = [:]
-    /// When the members were last made others.
+    /// When the members were last made others, or came to vote.
     var steppedAt = 0
     var tokens = 0
     /// How far members' clocks were ahead when somebody paused the cluster.
