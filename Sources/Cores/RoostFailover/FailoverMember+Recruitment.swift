@@ -182,9 +182,7 @@ extension FailoverMember {
             return
         }
         if rule.majority == true {
-            // Half of an even number have each commit, unless a step of the members was taken since of which only the store knows.
-            let areEnough = tally.answers.count >= rule.answersNeeded || isStoreThere(now)
-            if next.leader == name, areEnough { stand(for: next, over: rule) }
+            if next.leader == name { stand(for: next, over: rule) }
             return
         }
         if verdictSince?.epoch != recruitment.epoch {
