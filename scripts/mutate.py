@@ -48,6 +48,18 @@ MUTATIONS = [
         "if left.contains(beat.member), gap < timings.patience {", "if left.contains(beat.member) {",
         "HearingDialogueTests/aLeaderThatWasGoneIsNoReasonToWait"),
     Mutation(
+        "who has just begun to hear a leader waits as after a gap", CORE + "Hearing.swift",
+        "return heardOpen >= timings.heardOpenMin && !hadGap", "return heardOpen >= calm && !hadGap",
+        "HearingDialogueTests/whoStartedAMomentAgoMissesTheLeaderToo"),
+    Mutation(
+        "a leader is missed at each gap of its path", CORE + "Hearing.swift",
+        "return heardOpen >= timings.heardOpenMin && !hadGap", "return heardOpen >= timings.heardOpenMin",
+        "HearingDialogueTests/afterAGapTheLeaderHasToBeHeardAnew"),
+    Mutation(
+        "a leader is missed as soon as it leads where others were left too soon", CORE + "Hearing.swift",
+        "guard !isHasty(now, timings) else { return heardOpen >= calm }", "",
+        "HearingTests/afterOneThatWasLeftTooSoonTheNextHasToLeadForLonger"),
+    Mutation(
         "a promotion asks for no confirmations", CORE + "FailoverMember+Leading.swift",
         ".promote(\n                epoch: rule.epoch, confirmations: quorum.confirmations,",
         ".promote(\n                epoch: rule.epoch, confirmations: 0,",

@@ -28,8 +28,10 @@ public struct FailoverTimings: Hashable, Sendable {
     public var suspicionMin: Duration = .milliseconds(350)
     /// and on the unsteadiest path after this. Not more than `patienceAfterStream`: then the store's word comes first.
     public var suspicionMax: Duration = .milliseconds(1200)
-    /// Heard well means: open, and without a gap for this long. It doubles with each leader that was left and heard again within
-    /// `patience`, when that comes within `unrestWindow` of the one before, up to `calmMax`.
+    /// Heard well means: open, for this long, so that it is known how unsteady the path is…
+    public var heardOpenMin: Duration = .seconds(1)
+    /// …and after a gap without another for so long. It doubles with each leader that was left and heard again within `patience`,
+    /// when that comes within `unrestWindow` of the one before, up to `calmMax`; and then a leader has to be open for as long.
     public var calmMin: Duration = .seconds(3)
     public var calmMax: Duration = .seconds(60)
     public var unrestWindow: Duration = .seconds(120)

@@ -123,7 +123,7 @@ struct Hearing: Sendable {
         now - voice.heardAt < voice.limit(timings)
     }
 
-    /// How long a leader must have been heard, open and without a gap, before its silence means something. Longer after each
+    /// For how long a leader must have been heard without a gap after one, before its silence means something. Longer after each
     /// that was left too soon: on a path that comes and goes, a quick suspicion would move the leader at every gap. One that
     /// was gone is no reason to wait for the next.
     func calm(_ now: Moment, _ timings: FailoverTimings) -> Duration {
@@ -138,8 +138,21 @@ struct Hearing: Sendable {
     /// The leader's last beat, if its silence begins to mean something at some time.
     func last(of leader: MemberName, leading epoch: Epoch, _ now: Moment, _ timings: FailoverTimings) -> Voice? {
         guard let voice = voice(of: leader), voice.beat.epoch == epoch, voice.beat.isOpen,
-            let openSince = voice.openSince, voice.heardAt - openSince >= calm(now, timings)
+            let openSince = voice.openSince, isWellHeard(voice, openSince: openSince, now, timings)
         else { return nil }
         return voice
+    }
+
+    /// It is gaps that show a path that comes and goes. That this process has begun to hear, or that leader to lead, is none:
+    /// who started a moment ago would otherwise keep all from missing a leader, since one alone proves nothing. But where
+    /// leaders were left too soon it may be what they do as leaders that makes them fall silent.
+    private func isWellHeard(
+        _ voice: Voice, openSince: Moment, _ now: Moment, _ timings: FailoverTimings
+    ) -> Bool {
+        let calm = calm(now, timings)
+        let heardOpen = voice.heardAt - openSince
+        guard !isHasty(now, timings) else { return heardOpen >= calm }
+        let hadGap = voice.silence.map { voice.heardAt - $0.endedAt < calm } ?? false
+        return heardOpen >= timings.heardOpenMin && !hadGap
     }
 }

@@ -64,4 +64,31 @@ import Testing
         hearing.heard(beat, after: nil, by: own, now, timings)
         #expect(hearing.calm(now, timings) == timings.calmMin * 2)
     }
+
+    /// After how much of a second the leader's silence means something, when it is heard without a gap from now on.
+    private func wait(for leader: MemberName, _ hearing: inout Hearing, _ now: inout Moment) -> Duration {
+        let beat = MemberBeat(member: leader, epoch: .first, isOpen: true, missesLeader: false, hears: [own])
+        let begin = now
+        while now - begin <= timings.calmMax {
+            hearing.heard(beat, after: nil, by: own, now, timings)
+            if hearing.last(of: leader, leading: .first, now, timings) != nil { break }
+            now = now + timings.beatInterval
+        }
+        return now - begin
+    }
+
+    @Test func aGapIsWaitedForAndABeginningIsNot() {
+        var (hearing, now) = (Hearing(), Moment(sinceBoot: .seconds(1000)))
+        #expect(wait(for: leader, &hearing, &now) == timings.heardOpenMin)
+        now = now + timings.patience / 2
+        #expect(wait(for: leader, &hearing, &now) == timings.calmMin)
+    }
+
+    /// It may be what it does as a leader that makes one fall silent, and the next one too.
+    @Test func afterOneThatWasLeftTooSoonTheNextHasToLeadForLonger() throws {
+        var (hearing, now) = (Hearing(), Moment(sinceBoot: .seconds(1000)))
+        hear(after: timings.patience / 2, &hearing, &now)
+        hearing.turned(leaving: leader, now, timings)
+        #expect(wait(for: try MemberName("m3"), &hearing, &now) == timings.calmMin * 2)
+    }
 }
