@@ -202,6 +202,8 @@ extension FailoverMember {
     /// nobody in common. One that has promised more may have voted before it knew.
     private func haveWrittenDown(_ members: [MemberName], _ rule: ClusterRule) -> Bool {
         let changes = rule.changes ?? 0
+        // There was none.
+        guard changes > 0 else { return true }
         let knowing = members.count { member in
             if member == name { return state.membership?.changes ?? 0 >= changes }
             let report = view?.reports.first { $0.member == member }
