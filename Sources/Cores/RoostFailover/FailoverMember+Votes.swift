@@ -87,13 +87,23 @@ extension FailoverMember {
             guard let plea = voice.beat.plea, plea.epoch == state.promised, voice.beat.epoch == plea.epoch else {
                 return false
             }
-            let answer = voice.beat.answer?.report(of: voice.beat.member, by: rule.history)?.position
             return plea.changes >= state.membership?.changes ?? 0 && listening.hearing.hears(voice, now, timings)
-                && own.map { own in answer.map { $0 >= own } ?? false } ?? true
+                && !hasLess(voice.beat, than: own, rule)
                 && !(mayVoteAgain && state.vote == Ballot(epoch: plea.epoch, member: voice.beat.member))
         }
         guard let candidate else { return }
         save { $0.vote = Ballot(epoch: $0.promised, member: candidate.beat.member) }
+    }
+
+    /// By what it has answered, directly or through the store. One that has said nothing here has said it to others: more than half
+    /// of the answers are what it stands on.
+    private func hasLess(_ candidate: MemberBeat, than own: Position?, _ rule: ClusterRule) -> Bool {
+        let stored = view?.reports.first {
+            $0.member == candidate.member && $0.promised == candidate.epoch && $0.chain != nil
+        }
+        let answer = candidate.answer?.report(of: candidate.member, by: rule.history) ?? stored
+        guard let own, let position = answer?.position else { return false }
+        return position < own
     }
 
     /// - Returns: whether this member was chosen.
