@@ -512,11 +512,11 @@ MUTATIONS = [
         "SeatTests/copiesThatComeToNothingCountAsOneThatGivesNothing"),
     Mutation(
         "the members' role comes in to a leader from a reader's machine", SHELL + "PostgresSettings.swift",
-        "let isFed = isFollowing && fed.contains(reader)", "let isFed = fed.contains(reader) || !isFollowing",
-        "ConfigurationTests/readersHaveNoWayInButToWhoFeedsThem"),
+        "isLeader ? members : isFollowing ? fed : []", "isLeader ? members + fed : isFollowing ? fed : []",
+        "ConfigurationTests/theMembersRoleComesInFromMembersToALeaderAndFromReadersToWhoFeedsThem"),
     Mutation(
         "what root in a reader's machine reports counts", CONTROL + "MemberRoutes.swift",
-        "let word = isReader ? report.withoutVoice : report", "let word = report", "ReaderDoorTests/reader"),
+        "let word = try await store.hasVoice() ? report : report.withoutVoice", "let word = report", "ReaderDoorTests/reader"),
     Mutation(
         "edges bring clients to a reader whose standby is not fed", CONTROL + "ClusterHearing.swift",
         "report.upstream.map(confirms) ?? false", "report.upstream != nil", "EdgeRoutingTests/readers"),

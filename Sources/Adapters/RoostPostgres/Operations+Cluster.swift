@@ -19,7 +19,7 @@ extension Operations {
             address: view.placements.first { $0.member == view.member }?.address,
             memory: .mebibytes(view.spec.guest.memoryMebibytes), volumeSize: try instance.layout.space().size,
             role: role, isOpen: false)
-        settings.readers = view.readers.map(\.address)
+        settings.members = view.ofMembers.map(\.address)
         settings.fed = fed.withLock { $0 }
         return settings
     }
@@ -43,9 +43,14 @@ extension Operations {
 }
 
 extension ClusterView {
-    /// The places of those that only read.
-    var readers: [MemberPlacement] { placements.filter { spec.isReader($0.member) } }
+    /// The places of members, and of those that come to be some. Nobody else has a member's rights, whatever password it has: no
+    /// reader, and nothing that was taken off the spec and lives yet. A spec that has forgotten a member of the rule is of a store
+    /// that went back.
+    var ofMembers: [MemberPlacement] {
+        let names = Set(spec.members.map(\.name) + (rule?.members ?? []))
+        return placements.filter { names.contains($0.member) }
+    }
 
-    /// The places of those that speak with the member that asks. A reader is none of them, whatever password it has.
-    var otherMembers: [MemberPlacement] { placements.filter { $0.member != member && !spec.isReader($0.member) } }
+    /// The places of those that speak with the member that asks.
+    var otherMembers: [MemberPlacement] { ofMembers.filter { $0.member != member } }
 }

@@ -77,9 +77,12 @@ extension Operations {
             let streaming = calls.map(\.member).filter { active.contains(StreamName(member: $0, epoch: epoch).slot) }
             chosen = state.withLock { $0.readers.choose(calls, streaming: Set(streaming), now) }
         }
-        let addresses = view.readers.filter { chosen.contains($0.member) }.map(\.address)
+        let addresses = view.placements.filter { chosen.contains($0.member) }.map(\.address)
         fed.withLock { $0 = addresses }
-        try await instance.admit(fed: addresses, readers: view.readers.map(\.address))
+        let ofMembers = view.ofMembers.map(\.address)
+        try await instance.admit(fed: addresses, members: ofMembers)
+        // A reload ends no session.
+        try await instance.endSessions(butOf: ofMembers, fed: addresses)
         try await instance.keepReaderSlots(
             chosen.map { StreamName(member: $0, epoch: epoch ?? .none).slot }, among: members)
     }
@@ -92,23 +95,30 @@ extension Operations {
     }
 
     /// Of a leader, before it may let anybody in: the slots of its standbys, and the fence of readers. What it writes now nobody
-    /// has confirmed, and nobody may get it on a stream of before. Where that cannot be proven it does not lead.
+    /// has confirmed, and nobody may get it, or confirm it, on a stream of before. Where that cannot be proven it does not lead.
+    /// Whether there are readers now says nothing: one that was taken off may stream yet.
     func takeSlots(of epoch: Epoch, for standbys: [MemberName], within limit: Duration) async throws {
         await keepSlots(of: epoch, for: standbys)
-        guard known.view.spec.readers != nil else { return }
-        let wanted = standbys.map { StreamName(member: $0, epoch: epoch).slot }
-        try await instance.endSlots(except: wanted, among: members, within: min(limit, Self.fenceMax))
+        try await instance.endStreams(
+            butBySlots: standbys.map { StreamName(member: $0, epoch: epoch).slot }, among: members,
+            butFrom: known.view.ofMembers.map(\.address), within: min(limit, Self.fenceMax))
     }
 
     private static let fenceMax = Duration.seconds(10)
 
     /// Behind the fence nobody is fed, and who was holds places that others may need soon. Nobody waits for it.
     func dismissReaders() {
-        fed.withLock { $0 = [] }
-        guard known.view.spec.readers != nil, instance.isRunning else { return }
-        let members = members
+        let fed = fed.withLock { fed in
+            defer { fed = [] }
+            return fed
+        }
+        guard !fed.isEmpty || known.view.spec.readers != nil, instance.isRunning else { return }
+        let (members, addresses) = (members, known.view.ofMembers.map(\.address))
         Task {
-            do { try await self.instance.dropSlots(among: members) } catch {
+            do {
+                try await self.instance.endSessions(butOf: addresses)
+                try await self.instance.dropSlots(among: members)
+            } catch {
                 self.logger.debug("readers were not sent away", metadata: ["why": "\(error)"])
             }
         }

@@ -367,10 +367,13 @@ final class Operations: Sendable {
         guard state.withLock({ $0.running == nil }), instance.isRunning else { return }
         do {
             if instance.isLeader {
+                // Before anything that may fail, or take long: whoever is taken off has no way in from now on.
+                let addresses = known.view.ofMembers.map(\.address)
+                try await instance.admit(fed: [], members: addresses)
+                try await instance.endSessions(butOf: addresses)
                 try await instance.tendRoles(
                     known.view.secrets, standbys: (known.view.rule?.members.count ?? members.count) - 1)
                 try await instance.tendSlots()
-                try await instance.admit(fed: [], readers: known.view.readers.map(\.address))
                 trouble.withLock { $0 = nil }
             } else {
                 try await tendReaders()

@@ -88,6 +88,17 @@ struct PostgresProcesses: Sendable {
         return look
     }
 
+    /// Children that may be of somebody who logs in as `role`, or has done so: their titles say so before a password is asked for,
+    /// as the name comes first (ps_status.c, init_ps_display), and until then are the postmaster's.
+    func logins(of role: String) -> Set<pid_t> {
+        guard let postmaster else { return [] }
+        return Set(
+            seen().filter { pid in
+                guard pid != postmaster, let words = try? Self.commandLine(of: pid) else { return false }
+                return words.first != "postgres:" || words.contains { $0 == role }
+            })
+    }
+
     /// Programs that copy into this volume, and their children.
     static func copies(into layout: PostgresLayout) throws(SystemError) -> [pid_t] {
         var found: [pid_t] = []

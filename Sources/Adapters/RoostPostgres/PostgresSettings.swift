@@ -20,9 +20,9 @@ public struct PostgresSettings: Hashable, Sendable {
     public var temporaryMax: ByteCount?
     /// Of a leader: nothing is confirmed by anybody, and nobody is counted, while those who confirm change.
     var isHeldBack = false
-    /// Where the cluster's readers are: the members' role has no way in from there…
-    var readers: [IPv6Address] = []
-    /// …but those that this standby feeds. One that follows nobody feeds nobody.
+    /// Where the members are: of a leader, the members' role comes in from there, and from nowhere else.
+    var members: [IPv6Address] = []
+    /// The same of a standby, where the readers are that it feeds. One that follows nobody feeds nobody.
     var fed: [IPv6Address] = []
 
     public enum Role: Hashable, Sendable {
@@ -248,34 +248,29 @@ public struct PostgresSettings: Hashable, Sendable {
     }
 
     public var accessRules: String {
-        // Members have addresses of one private network; edges have addresses of hosts.
-        let network = address.map { "\(IPv6Address(high: $0.high & ~0xffff, low: 0))/48" } ?? "::1/128"
         let clients = isOpen ? "scram-sha-256" : "reject"
-        // A member that still follows its leader of an earlier epoch must not get the log of a later one through it.
         // At the local socket it is the relay that comes, for another member's receiver.
-        let members = isLeader ? "scram-sha-256" : "reject"
-        // A reader's machine has the members' password. What it gets of a standby has its slot as its fence (ReaderSlots).
-        let ofReaders = readers.flatMap { reader -> [String] in
-            let isFed = isFollowing && fed.contains(reader)
-            let rules =
-                (isFed ? ["replication", "postgres"].map { ($0, "scram-sha-256") } : []) + [
-                    ("replication", "reject"), ("all", "reject"),
-                ]
-            return rules.map { "host     \($0.0)  \(Self.replicator)  \(reader)/128  \($0.1)\n" }
+        let relay = isLeader ? "scram-sha-256" : "reject"
+        let ways = admitted.map { address in
+            "host     replication,postgres  \(Self.replicator)  \(address)/128  scram-sha-256\n"
         }.joined()
         return """
             # Written by roost-pg.
             local    all,replication  \(Self.supervisor)              peer map=roost
-            local    replication  \(Self.replicator)       \(members)
+            local    replication  \(Self.replicator)       \(relay)
             local    all          all                    \(clients)
-            \(ofReaders)host     replication  \(Self.replicator)  \(network)  \(members)
-            host     postgres     \(Self.replicator)  \(network)  \(members)
-            host     all          \(Self.replicator)  all  reject
+            \(ways)host     all,replication  \(Self.replicator)  all  reject
             host     all          \(Self.supervisor)  all  reject
             host     all          all                 \(MeshAddress.everything)  \(clients)
 
             """
     }
+
+    /// From where the members' role comes in. A private network's addresses prove who comes; the password does not: readers'
+    /// machines have it too, and so has what was taken off the cluster and lives yet, whose host may hear of that late. A member
+    /// that still follows its leader of an earlier epoch must not get the log of a later one through this one, and what a reader
+    /// gets of a standby has its slot as its fence (ReaderSlots).
+    private var admitted: [IPv6Address] { isLeader ? members : isFollowing ? fed : [] }
 
     public var identityMap: String { "roost root \(Self.supervisor)\n" }
 

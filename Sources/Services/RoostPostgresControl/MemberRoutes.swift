@@ -94,8 +94,8 @@ struct MemberRoutes: RouteGroup {
     ) -> ClusterView? {
         guard let spec = records.spec, let secrets else { return nil }
         var own = MemberSecrets(secrets, withServerKey: withServerKey)
-        // A reader makes no cluster, and gives nobody a password.
-        if spec.isReader(caller.member) { own.ownerPassword = "" }
+        // Members make a cluster and give its owner the password: no reader, and nobody who was taken off the spec.
+        if !records.hasMember(caller.member) { own.ownerPassword = "" }
         return ClusterView(
             member: caller.member, revision: records.revision, spec: spec, rule: records.rule,
             ruleRevision: records.ruleRevision, heartbeat: records.heartbeat,
@@ -276,10 +276,8 @@ struct MemberRoutes: RouteGroup {
         // it has not heard say that its Postgres has stopped.
         warden.noteReport(report, by: caller.machine)
         try MemberBounds.check(report, of: caller.cluster)
-        // What a reader says of itself decides nothing, whoever is root there.
-        let isReader = watcher.read { $0.clusters[caller.cluster]?.spec?.isReader(caller.member) } ?? false
-        let word = isReader ? report.withoutVoice : report
-        _ = try await store.isPlaced()
+        // What others say of themselves decides nothing, whoever is root there.
+        let word = try await store.hasVoice() ? report : report.withoutVoice
         return try Answer.json(try await store.put(MemberBounds.cut(word)))
     }
 }

@@ -97,6 +97,21 @@ struct MemberStore: Sendable {
         return spec?.record.isReader(caller.member) ?? false
     }
 
+    /// What it says of itself counts: a member's word, and that of one of which the store has forgotten everything. A reader has
+    /// none, nor what was taken off the spec and has its place yet.
+    ///
+    /// - Throws: when another machine is this member.
+    func hasVoice() async throws(Refusal) -> Bool {
+        let isPlaced = try await isPlaced()
+        let heard = watcher.read { $0.clusters[caller.cluster] }
+        if let heard, heard.hasMember(caller.member) { return true }
+        guard isPlaced else { return true }
+        // Whom this host has heard of it judges by that; who has just been made is there before this host follows its cluster.
+        if let heard, heard.spec != nil, heard.placements[caller.member] != nil { return false }
+        let spec = try await store.record(ClusterSpec.self, at: StoreKeys.clusterSpec(caller.cluster))
+        return spec?.record.members.contains { $0.name == caller.member } ?? false
+    }
+
     /// Those that the cluster shall have, as the store has it now.
     func wantedMembers() async throws(Refusal) -> [MemberName] {
         guard let spec = try await store.record(ClusterSpec.self, at: StoreKeys.clusterSpec(caller.cluster)) else {
@@ -183,5 +198,12 @@ final class NotedRules: Sendable {
         state.withLock { state in
             state.listing == listing ? state.rules.first { $0.revision == revision } : nil
         }
+    }
+}
+
+extension Planet.ClusterRecords {
+    /// It is one, or comes to be one. A spec that has forgotten a member of the rule is of a store that went back.
+    func hasMember(_ name: MemberName) -> Bool {
+        spec?.members.contains { $0.name == name } == true || rule?.members.contains(name) == true
     }
 }

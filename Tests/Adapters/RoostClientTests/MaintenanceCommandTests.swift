@@ -341,67 +341,6 @@ import Testing
         }
     }
 
-    @Test("Readers are asked for by their number in a region, waited for until they serve, and shown")
-    func readers() async throws {
-        let (one, other) = (try MemberName("shop-4"), try MemberName("shop-5"))
-        var cluster = try Answers.cluster(.ready)
-        cluster.readers = try [one, other].map {
-            var reader = ReaderBody(name: $0, placement: nil, region: try RegionCode("iad"), state: "running")
-            (reader.isServing, reader.upstream, reader.lagBytes, reader.lagSeconds) = (
-                true, try MemberName("shop-2"), 0, 0.1
-            )
-            return reader
-        }
-        let calls: [([String], String, String)] = [
-            (
-                ["scale", "shop", "--readers", "iad=2", "--yes"], "PUT /v1/postgres/shop/readers",
-                #"{"regions":{"iad":2}}"#
-            ),
-            (["reader", "remove", "shop", "shop-6", "--yes"], "DELETE /v1/postgres/shop/readers/shop-6", ""),
-            (
-                ["reader", "replace", "shop", "shop-3", "--region", "sin", "--yes"],
-                "POST /v1/postgres/shop/readers/shop-3/replace", #"{"region":"sin"}"#
-            ),
-        ]
-        let told = try Answers.json(cluster)
-        let answer: @Sendable (ScriptedHost.Request) -> ScriptedHost.Answer = { request in
-            .init(parts: [request.line.hasPrefix("GET") ? told : #"{"ok":true,"readers":["shop-4","shop-5"]}"#])
-        }
-        try await ScriptedHost.run(answering: answer) { host in
-            for (words, line, body) in calls {
-                let before = host.log.all.count
-                let outcome = try await RoostProgram.run(["pg"] + words + ["--json", "--api", host.path])
-                #expect(outcome.status == 0, "\(outcome)")
-                let sent = try #require(host.log.all.dropFirst(before).first)
-                #expect(sent.line == line && sent.body == body, "\(sent)")
-                let shown = try RoostJSON.decode(ClusterBody.self, from: .init(outcome.output.utf8))
-                #expect(shown.readers == cluster.readers)
-            }
-            let status = try await RoostProgram.run(["pg", "status", "shop", "--api", host.path])
-            #expect(status.output.contains("READER") && status.output.contains("shop-5"), "\(status)")
-        }
-        // One that does not serve is waited for.
-        cluster.readers?[1].isServing = false
-        let waiting = try Answers.json(cluster)
-        let late: @Sendable (ScriptedHost.Request) -> ScriptedHost.Answer = { request in
-            .init(parts: [request.line.hasPrefix("GET") ? waiting : #"{"ok":true,"readers":["shop-4","shop-5"]}"#])
-        }
-        try await ScriptedHost.run(answering: late) { host in
-            let outcome = try await RoostProgram.run(
-                ["pg", "scale", "shop", "--readers", "iad=2", "--yes", "--timeout", "1s", "--api", host.path])
-            #expect(outcome.status == 1 && outcome.errors.contains("no sign after"), "\(outcome)")
-        }
-        for words in [
-            ["scale", "shop", "--readers", "iad"], ["scale", "shop", "--readers", "iad=33"],
-            ["scale", "shop", "--readers", "iad=1", "--readers", "iad=2"],
-            ["scale", "shop", "--readers", "iad=1", "--cancel"],
-            ["create", "shop", "--region", "ams", "--reader-region", "iad=1", "--reader-region", "iad=2"],
-        ] {
-            let outcome = try await RoostProgram.run(["pg"] + words + ["--api", "unix:///nowhere"])
-            #expect(outcome.status == 2, "\(outcome)")
-        }
-    }
-
     @Test("A member is moved by another one that comes, and one that is there stays")
     func move() async throws {
         let id = "0123456789ABCDEFGHJKMNPQ02"

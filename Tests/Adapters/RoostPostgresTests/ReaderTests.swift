@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import RoostFailover
 import RoostLinux
 import RoostModel
 import RoostWire
@@ -114,6 +115,36 @@ struct ReaderTests {
             #expect(shown == nil)
             for process in [supervisor.member, supervisor.first] { kill(process, SIGCONT) }
             #expect(try await isClosed(name, cluster, within: .seconds(15)))
+        }
+    }
+
+    /// Who is root in its machine has the members' password, and may stream without a slot, by the name that a standby has in the
+    /// next epoch.
+    @Test func whoStreamsWithoutASlotConfirmsNothingOnceItsStandbyLeads() async throws {
+        try await with("slotless") { cluster, name in
+            let first = try leader(cluster)
+            _ = try await cluster.query(first, "CREATE TABLE rows (row int); INSERT INTO rows VALUES (1)")
+            try await expect(1, at: reader, cluster)
+            let upstream = TestCluster.number(try #require(cluster.store.report(of: name)?.upstream))
+            let other = try #require(TestCluster.numbers.first { $0 != first && $0 != upstream })
+            let next = try #require(cluster.store.rule).epoch.next
+            let stolen = StreamName(member: try TestCluster.name(other), epoch: next)
+            let stream = try cluster.receive(from: upstream, by: stolen)
+            defer { TestProcess.end(stream) }
+            let streams = "SELECT count(*) FROM pg_stat_replication WHERE client_addr = '\(TestGround.address(reader))'"
+            let isThere = try await poll(for: .seconds(20)) { () -> Bool? in
+                try await cluster.superuser(upstream, streams) == "2\n" ? true : nil
+            }
+            #expect(isThere == true)
+            cluster.store.ask(SwitchoverRequest(id: "to its standby", target: try TestCluster.name(upstream)))
+            #expect(try await cluster.waitUntilReady(other: first, standbys: 2) == upstream)
+            #expect(cluster.store.rule?.epoch == next)
+            #expect(try await cluster.superuser(upstream, streams) == "0\n")
+            cluster.kill(first)
+            cluster.kill(other)
+            await #expect(throws: (any Error).self, "nobody has it") {
+                try await cluster.query(upstream, "INSERT INTO rows VALUES (9)", within: 5)
+            }
         }
     }
 

@@ -198,9 +198,11 @@ struct TestMember: Sendable {
     }
 
     func settings(_ role: PostgresSettings.Role) -> PostgresSettings {
-        PostgresSettings(
+        var settings = PostgresSettings(
             member: name, address: TestGround.address(number), memory: .mebibytes(256), volumeSize: .gibibytes(1),
             role: role, isOpen: true)
+        settings.members = (1...9).map(TestGround.address)
+        return settings
     }
 
     func configure(_ role: PostgresSettings.Role) throws { try instance.configure(settings(role), ground.secrets) }

@@ -83,6 +83,26 @@ import Testing
         #expect(view.membersByDistance.map(\.text) == ["m3", "m1", "m2", "m5"])
     }
 
+    /// What was taken off the spec has its place until its host has heard of that.
+    @Test func onlyMembersHaveTheirRightsAndNothingThatIsNoneAnyMore() throws {
+        func one(_ name: String) throws -> ClusterSpec.MemberSpec {
+            ClusterSpec.MemberSpec(name: try MemberName(name), region: try RegionCode("ams"))
+        }
+        var view = view
+        view.spec.members = try [one("m2"), one("m5")]
+        view.spec.readers = [try one("m6")]
+        view.placements = try (1...7).map { number in
+            MemberPlacement(
+                member: try MemberName("m\(number)"), host: try HostName("host\(number)"),
+                region: try RegionCode("ams"),
+                machine: try MachineID("0000000000000\(number)"), volume: try VolumeID("vol_000000000000000\(number)"),
+                address: IPv6Address(high: 0, low: UInt64(number)))
+        }
+        // m1 the rule alone has, m5 comes, m6 reads, m3, m4 and m7 were taken off.
+        #expect(view.ofMembers.map(\.member.text) == ["m1", "m2", "m5"])
+        #expect(view.otherMembers.map(\.member.text) == ["m1", "m5"])
+    }
+
     @Test func onlyWhatLeavesTheLeaderAloneKeepsFollowing() throws {
         let leader = try MemberName("m1")
         let keeping: [PostgresOperation] = [.follow(leader, epoch: .first, fork: nil), .checkpoint]

@@ -20,6 +20,26 @@ import Testing
         return nil
     }
 
+    private func hear(
+        _ door: MemberRoutesTests.Door, _ world: ClusterWorld, _ isMet: @escaping @Sendable (ClusterSpec) -> Bool
+    ) async throws {
+        let hears = try await poll(for: .seconds(10)) {
+            door.watcher.read { $0.clusters[world.cluster]?.spec }.map(isMet) == true ? true : nil
+        }
+        #expect(hears == true)
+    }
+
+    private func expectNoVoice(
+        _ report: MemberReport, _ door: MemberRoutesTests.Door, _ world: ClusterWorld, _ when: String
+    ) async throws {
+        var report = report
+        report.sequence = (try await records(world).reports[report.member]?.sequence ?? 0) + 1
+        try await door.report(report)
+        let stored = try #require(try await records(world).reports[report.member])
+        #expect(stored.position == nil && stored.skills == nil && stored.role == .standby, "\(when)")
+        #expect(stored.upstream == report.upstream && stored.sequence == report.sequence, "\(when)")
+    }
+
     @Test("Clients are let in to a reader, which changes no rule, and whose word decides nothing")
     func reader() async throws {
         let world = try await ClusterWorld()
@@ -45,17 +65,20 @@ import Testing
             position: Position(epoch: Epoch(9), end: LSN(900)), timeline: 1, replayed: .zero, isStreaming: true,
             lagBytes: 0, lagMilliseconds: 0, skills: MemberSkill.known)
         report.upstream = try name(2)
-        // Its host goes by the spec that it hears, as each member's does.
+        try await expectNoVoice(report, door, world, "its host has not heard of the cluster")
         let watch = Task { try await door.watcher.run() }
         defer { watch.cancel() }
-        let hears = try await poll(for: .seconds(10)) {
-            door.watcher.read { $0.clusters[world.cluster]?.spec?.readers } == nil ? nil : true
-        }
-        #expect(hears == true)
-        try await door.report(report)
-        let stored = try #require(try await self.records(world).reports[try name(4)])
-        #expect(stored.position == nil && stored.skills == nil && stored.role == .standby)
-        #expect(stored.upstream == report.upstream)
+        try await hear(door, world) { $0.readers != nil }
+        try await expectNoVoice(report, door, world, "its host has heard of it")
+        // Its machine lives until its host has heard of it, and taken it apart.
+        _ = try await world.directory.changeReaders(of: world.cluster, .remove(try name(4)))
+        let late = MemberRoutesTests.Door(world, placement.machine, try name(4), of: world.cluster)
+        try await expectNoVoice(report, late, world, "it was taken off, and its host has not heard of the cluster")
+        try await expectNoVoice(report, door, world, "it was taken off")
+        try await hear(door, world) { $0.readers == nil }
+        try await expectNoVoice(report, door, world, "its host has heard that it was taken off")
+        #expect(try await door.read().secrets.ownerPassword.isEmpty)
+        #expect(await code { try await door.open(true) } == .failedPrecondition)
         let records = try await records(world)
         var rule = try #require(records.rule)
         rule.recruitment = Recruitment(epoch: rule.epoch.next, proposer: try name(4), reason: .leaderSilent)

@@ -63,7 +63,8 @@ struct PostgresReaderReplaceCommand: AsyncParsableCommand {
     }
 }
 
-/// Asks for other readers, and waits until all of them serve.
+/// Asks for other readers, and waits until those are there, and whoever came by this serves. One that was there before and does
+/// not serve, as with its host lost, holds up nobody who asks for others, or for its removal.
 enum ReadersWait {
     static func run(
         _ what: String, _ name: AppName, _ timeout: DurationText, _ global: GlobalOptions,
@@ -73,14 +74,17 @@ enum ReadersWait {
         let advice = "It goes on by itself. See it: roost pg status \(name)"
         return try await interruptible(advice: advice) {
             try await Progress.show(what) { progress in
+                let former = Set((try await planet.ask { try await $0.cluster(name) }.readers ?? []).map(\.name))
                 let wanted = Set(try await planet.ask { try await request($0) }.readers)
+                let comers = wanted.subtracting(former)
                 return try await PostgresWait.until(
-                    "has the readers that were asked for, and they serve", name, on: planet, seeing: nil,
+                    "has the readers that were asked for, and those that came serve", name, on: planet, seeing: nil,
                     orElse: "has not the readers that were asked for", timeout: timeout.duration, progress: progress,
                     advice: "Who waits for what: roost pg status \(name)"
                 ) { cluster in
                     let readers = cluster.readers ?? []
-                    return Set(readers.map(\.name)) == wanted && readers.allSatisfy(\.isServing)
+                    return Set(readers.map(\.name)) == wanted
+                        && readers.allSatisfy { $0.isServing || !comers.contains($0.name) }
                 }
             }
         }
