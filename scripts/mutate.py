@@ -507,6 +507,12 @@ MUTATIONS = [
         "a stream of one that gets nothing itself counts", READERS + "ReaderGate.swift",
         "if !isStarved { fedAt = now }", "fedAt = now", "ReaderSimulationTests/whatAReaderShowsStays"),
     Mutation(
+        "whoever has a place and makes nothing of it keeps it", READERS + "FedReaders.swift",
+        "now - place.busyAt >= Self.idleMax", "false", "FedReadersTests/whoReadsNothingFromItsPlaceGoesBehindTheOthers"),
+    Mutation(
+        "a copy that is being flushed loses its place to another", READERS + "FedReaders.swift",
+        "place.isUsed && call.need == .restOfCopy", "false", "FedReadersTests/aCopyThatIsBeingFlushedKeepsItsPlace"),
+    Mutation(
         "a copy that comes to nothing is tried at the same standby for ever", READERS + "Seat.swift",
         "drySince = isThere ? nil : drySince ?? now", "drySince = nil",
         "SeatTests/copiesThatComeToNothingCountAsOneThatGivesNothing"),
