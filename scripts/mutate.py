@@ -507,6 +507,23 @@ MUTATIONS = [
         "a stream of one that gets nothing itself counts", READERS + "ReaderGate.swift",
         "if !isStarved { fedAt = now }", "fedAt = now", "ReaderSimulationTests/whatAReaderShowsStays"),
     Mutation(
+        "a stream of the standby before counts for the one that is taken", READERS + "Reader.swift",
+        "isFollowing && sampledAt == seat", "isFollowing", "ReaderCoreTests/aStreamOfTheOneBeforeIsNoneOfTheOther"),
+    Mutation(
+        "one that is tried seems to give what the one before gave", READERS + "Reader.swift",
+        "gate.forgetUpstream()", "_ = gate",
+        "ReaderCoreTests/aNearerOneThatGivesNothingIsLeftBeforeClientsAreSentAway"),
+    Mutation(
+        "two reports of a reader have one number", "Sources/Cores/RoostFailover/FailoverMember+Reports.swift",
+        "guard reports.asked == nil else { return [] }", "reports.asked = nil",
+        "ReaderCoreTests/oneReportIsOnItsWayAtATimeAndEachHasANumberOfItsOwn"),
+    Mutation(
+        "whoever has a place and makes nothing of it keeps it", READERS + "FedReaders.swift",
+        "now - place.busyAt >= Self.idleMax", "false", "FedReadersTests/whoReadsNothingFromItsPlaceGoesBehindTheOthers"),
+    Mutation(
+        "a copy that is being flushed loses its place to another", READERS + "FedReaders.swift",
+        "place.isUsed && call.need == .restOfCopy", "false", "FedReadersTests/aCopyThatIsBeingFlushedKeepsItsPlace"),
+    Mutation(
         "a copy that comes to nothing is tried at the same standby for ever", READERS + "Seat.swift",
         "drySince = isThere ? nil : drySince ?? now", "drySince = nil",
         "SeatTests/copiesThatComeToNothingCountAsOneThatGivesNothing"),

@@ -15,14 +15,15 @@ enum Decider: Sendable {
             : .member(FailoverMember(name: name, state: state, timings: timings, now: now))
     }
 
-    mutating func receive(_ event: FailoverEvent, now: Moment) -> [FailoverAction] {
+    mutating func receive(_ entry: EventQueue.Entry, now: Moment) -> [FailoverAction] {
         switch self {
         case .member(var core):
             defer { self = .member(core) }
-            return core.receive(event, now: now)
+            return core.receive(entry.event, now: now)
         case .reader(var reader):
             defer { self = .reader(reader) }
-            return reader.receive(event, now: now)
+            reader.sampledAt = entry.seat
+            return reader.receive(entry.event, now: now)
         }
     }
 
@@ -60,11 +61,11 @@ enum Decider: Sendable {
         }
     }
 
-    /// The standby that a reader follows. Nil of a member, which is told with each operation.
-    var upstream: MemberName? {
+    /// Whom a reader follows. Nil of a member, which is told with each operation.
+    var seat: ReaderSeat? {
         switch self {
         case .member: nil
-        case .reader(let reader): reader.upstream
+        case .reader(let reader): reader.seat
         }
     }
 }

@@ -1,6 +1,7 @@
 import RoostFailover
 import RoostLinux
 import RoostModel
+import RoostReaders
 import RoostWire
 import Synchronization
 
@@ -9,8 +10,14 @@ final class EventQueue: Sendable {
     static let eventsMax = 1024
     private static let waitMax = Duration.seconds(1)
 
+    struct Entry: Sendable {
+        var event: FailoverEvent
+        /// Of a reader's sample: as of which seat its Postgres was led then.
+        var seat: ReaderSeat?
+    }
+
     private struct State {
-        var events: [FailoverEvent] = []
+        var entries: [Entry] = []
         var isClosed = false
     }
 
@@ -28,23 +35,26 @@ final class EventQueue: Sendable {
         bell.ring()
     }
 
-    func put(_ event: FailoverEvent) {
+    func put(_ event: FailoverEvent, at seat: ReaderSeat? = nil) {
+        let entry = Entry(event: event, seat: seat)
         state.withLock { state in
             switch event {
             // Many of these may come, and the next one says it again.
             case .viewed(_, by: .watch), .viewed(_, by: .kept), .observed, .heard, .tick:
-                if state.events.count < Self.eventsMax { state.events.append(event) }
+                if state.entries.count < Self.eventsMax { state.entries.append(entry) }
             case .viewed(_, by: .read), .readFailed, .ruleAnswered, .heartbeatAnswered, .reportAnswered,
                 .operationEnded,
                 .postgresExited, .cannotFollow, .leaderLostLog, .gateAnswered, .volumeHangs, .volumeFailed, .terminate:
-                state.events.append(event)
+                state.entries.append(entry)
             }
         }
         bell.ring()
     }
 
     /// All that waits, at the latest when `moment` has come.
-    func take(until moment: Moment) -> [FailoverEvent] {
+    func take(until moment: Moment) -> [FailoverEvent] { takeEntries(until: moment).map(\.event) }
+
+    func takeEntries(until moment: Moment) -> [Entry] {
         let waiting = drain()
         if !waiting.isEmpty { return waiting }
         let left = min(moment - BootClock.now(), Self.waitMax)
@@ -52,10 +62,10 @@ final class EventQueue: Sendable {
         return drain()
     }
 
-    private func drain() -> [FailoverEvent] {
+    private func drain() -> [Entry] {
         state.withLock { state in
-            defer { state.events = [] }
-            return state.events
+            defer { state.entries = [] }
+            return state.entries
         }
     }
 }

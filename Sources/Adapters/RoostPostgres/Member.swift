@@ -163,14 +163,14 @@ public final class Member: Sendable {
         var steps = FailoverSteps(of: name)
         var last = core.status
         var kept = state.promised
-        var waiting: [FailoverEvent] = [.tick]
+        var waiting = [EventQueue.Entry(event: .tick)]
         while true {
-            if waiting.isEmpty || BootClock.now() >= core.wakeAt { waiting.append(.tick) }
-            for event in waiting {
+            if waiting.isEmpty || BootClock.now() >= core.wakeAt { waiting.append(.init(event: .tick)) }
+            for entry in waiting {
                 let now = BootClock.now()
                 core.note(lacksRoomToStart: lacksRoomToStart, known.view)
-                let actions = core.receive(event, now: now)
-                if isReader { operations.sit(at: core.upstream) }
+                let actions = core.receive(entry, now: now)
+                if let seat = core.seat { operations.sit(at: seat) }
                 // What is to run as a primary is watched before it is started.
                 if let until = core.status.leaseUntil { lease.set(until) }
                 for action in actions {
@@ -185,11 +185,11 @@ public final class Member: Sendable {
                     if case .save(let state) = action { kept = state.promised }
                 }
                 lease.set(core.status.leaseUntil)
-                if let account = steps.note(event, actions, from: now, to: BootClock.now()) { tell(account) }
+                if let account = steps.note(entry.event, actions, from: now, to: BootClock.now()) { tell(account) }
             }
             tell(core.status, &last)
             isAwaited.store(!last.isOpen, ordering: .relaxed)
-            waiting = events.take(until: core.wakeAt)
+            waiting = events.takeEntries(until: core.wakeAt)
         }
     }
 
@@ -404,7 +404,7 @@ public final class Member: Sendable {
 
     private func observe() async {
         while !Task.isCancelled {
-            if let sample = await operations.observe() { events.put(sample) }
+            if let sample = await operations.observe() { events.put(sample.event, at: sample.seat) }
             let isAwaited = isAwaited.load(ordering: .relaxed)
             try? await Task.sleep(
                 for: isAwaited ? timings.observationIntervalWhileClosed : timings.observationInterval)

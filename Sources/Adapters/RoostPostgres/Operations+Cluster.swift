@@ -1,5 +1,6 @@
 import RoostFailover
 import RoostModel
+import RoostReaders
 import RoostWire
 import Synchronization
 
@@ -28,7 +29,7 @@ extension Operations {
     func upstream(_ leader: MemberName, _ epoch: Epoch, _ view: ClusterView) throws -> PostgresSettings.Upstream {
         var source = leader
         if view.isReader {
-            guard let seat = state.withLock({ $0.seat }) else {
+            guard let seat = state.withLock({ $0.seat?.member }) else {
                 throw PostgresError(
                     "reach a standby of \(leader)", "none is known to confirm, and a leader feeds no reader")
             }

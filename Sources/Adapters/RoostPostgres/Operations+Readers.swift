@@ -13,7 +13,7 @@ extension Operations {
     func upstreamToFollow(
         _ leader: MemberName, _ epoch: Epoch, _ view: ClusterView
     ) throws -> PostgresSettings.Upstream? {
-        if view.isReader, state.withLock({ $0.seat == nil }) { return nil }
+        if view.isReader, state.withLock({ $0.seat?.member == nil }) { return nil }
         return try upstream(leader, epoch, view)
     }
 
@@ -21,16 +21,16 @@ extension Operations {
     private static let seatPause = Duration.seconds(1)
 
     /// Of a reader: whom it is to follow from now on. Said after each event, by the thread that starts operations.
-    func sit(at seat: MemberName?) {
+    func sit(at seat: ReaderSeat) {
         let former = state.withLock { state -> (task: Task<Void, Never>?, epoch: Epoch)? in
             state.seat = seat
             // An operation that has yet to end looks whom to follow when it comes to it; or follows nobody.
-            guard state.running == nil, let epoch = state.follows, state.led != .some(seat) else { return nil }
-            state.led = .some(seat)
+            guard state.running == nil, let epoch = state.follows, state.led != seat else { return nil }
+            (state.led, state.seated) = (seat, nil)
             return (state.task, epoch)
         }
         guard let former else { return }
-        logger.info("follows another one", metadata: ["upstream": "\(seat?.text ?? "nobody")"])
+        logger.info("follows another one", metadata: ["upstream": "\(seat.member?.text ?? "nobody")"])
         // As an operation's: the next one ends it first.
         let task = Task {
             await self.giveUp(former.task)
@@ -42,14 +42,16 @@ extension Operations {
         }
     }
 
-    private func follow(_ seat: MemberName?, _ epoch: Epoch) async {
+    private func follow(_ seat: ReaderSeat, _ epoch: Epoch) async {
         do {
-            let source = try seat.map { try upstream($0, epoch, known.view) }
+            let source = try seat.member.map { try upstream($0, epoch, known.view) }
             try await configure(.standby(upstream: source))
             try instance.reloadIfChanged()
             state.withLock { state in
                 state.follower = FollowerDoubt()
                 state.follower.upstream = source
+                // It may be for another one already.
+                if state.led == seat, source?.leader == seat.member { state.seated = seat }
             }
         } catch {
             logger.warning("the reader was not led to its upstream", metadata: ["why": "\(error)"])
@@ -90,7 +92,9 @@ extension Operations {
     func noteFollowing(_ source: PostgresSettings.Upstream?, _ epoch: Epoch) {
         state.withLock { state in
             (state.follower.upstream, state.follows, state.streamedAt) = (source, epoch, BootClock.now())
-            state.led = .some(source?.leader)
+            // It was led as of the seat of some moment ago, or has to be led as of another one.
+            let seat = state.seat.flatMap { $0.member == source?.leader ? $0 : nil }
+            (state.led, state.seated) = (seat, seat)
         }
     }
 

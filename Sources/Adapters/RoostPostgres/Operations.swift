@@ -24,9 +24,12 @@ final class Operations: Sendable {
         var follows: Epoch?
         /// When it was last seen to stream, of a standby.
         var streamedAt = Moment.zero
-        /// Of a reader: whom it is to follow, and whom its Postgres was led to; nil: it has to be told.
-        var seat: MemberName?
-        var led: MemberName??
+        /// Of a reader: whom it is to follow…
+        var seat: ReaderSeat?
+        /// …as of which seat its Postgres is being led; nil: it has to be…
+        var led: ReaderSeat?
+        /// …and has been.
+        var seated: ReaderSeat?
         /// Of a standby: which readers it feeds.
         var readers = FedReaders()
     }
@@ -83,7 +86,7 @@ final class Operations: Sendable {
             state.running = id
             state.crashTold = false
             state.follower = FollowerDoubt()
-            if !operation.keepsFollowing { state.follows = nil }
+            if !operation.keepsFollowing { (state.follows, state.seated) = (nil, nil) }
             return state.task
         }
         // The top of a service: the runner of operations, of which the account above holds the only one.
@@ -151,19 +154,29 @@ final class Operations: Sendable {
         events.put(.postgresExited(after: last))
     }
 
-    /// A sample of a running Postgres, if no operation runs or ran meanwhile.
-    func observe() async -> FailoverEvent? {
-        let before = state.withLock { state in (state.last, state.running == nil, state.epoch) }
-        guard before.1, instance.isRunning, let sample = try? await instance.observe(epoch: before.2) else {
-            return nil
+    /// A sample of a running Postgres, if no operation runs or ran meanwhile; of a reader with the seat as of which its Postgres has
+    /// been led.
+    func observe() async -> EventQueue.Entry? {
+        let before = state.withLock { $0 }
+        guard before.running == nil, instance.isRunning,
+            var sample = try? await instance.observe(epoch: before.epoch)
+        else { return nil }
+        // A receiver goes on with the one before until Postgres has heard of the other.
+        if case .standby(var standby) = sample, standby.isStreaming, before.seated != nil,
+            let upstream = before.follower.upstream
+        {
+            standby.isStreaming = await instance.receives(from: upstream)
+            sample = .standby(standby)
         }
-        let isSame = state.withLock { $0.last == before.0 && $0.running == nil }
+        let isSame = state.withLock { state in
+            state.last == before.last && state.running == nil && state.seated == before.seated
+        }
         guard isSame else { return nil }
         if case .standby(let standby) = sample {
             if standby.isStreaming { state.withLock { $0.streamedAt = BootClock.now() } }
-            doubt(standby, after: before.0)
+            doubt(standby, after: before.last)
         }
-        return .observed(sample, after: before.0)
+        return EventQueue.Entry(event: .observed(sample, after: before.last), seat: before.seated)
     }
 
     // MARK: - Whether it could ever follow

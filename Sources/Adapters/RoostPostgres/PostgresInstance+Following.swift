@@ -61,6 +61,12 @@ extension PostgresInstance {
         return (row[0] ?? "").split(separator: " ").compactMap { pid_t($0) }
     }
 
+    /// Its receiver is connected to this one.
+    func receives(from upstream: PostgresSettings.Upstream) async -> Bool {
+        let rows = try? await observer.query("SELECT sender_host FROM pg_stat_wal_receiver", within: Self.probeDeadline)
+        return rows?.first?[0] == "\(upstream.address)"
+    }
+
     /// Ends the receivers that are not known to follow straight: one that waits at a relay which neither answers nor dies would
     /// wait for ever, since neither libpq nor Postgres bounds a login that a receiver waits for. The next one goes another
     /// way. What comes to nothing is tried again for some seconds: Postgres may be starting.

@@ -100,6 +100,16 @@ extension FailoverMember {
         actions.append(.report(report))
     }
 
+    /// Says once more how it stands: whoever passes its reports on has something to add. As ever there is one on its way, and each has
+    /// a number of its own: while there is, nothing is said.
+    public mutating func reportAnew(_ now: Moment) -> [FailoverAction] {
+        guard reports.asked == nil else { return [] }
+        reports.stored = nil
+        reportIfDue(now)
+        defer { actions.removeAll() }
+        return actions
+    }
+
     private func needsSaying(_ report: MemberReport, _ now: Moment) -> Bool {
         guard now >= reports.retryAt else { return false }
         guard let stored = reports.stored else { return true }

@@ -12,7 +12,7 @@ public import RoostModel
 /// GetStandbyFlushRecPtr). From a leader a reader would get what nobody has confirmed, and show what may be taken back.
 public struct Reader: Sendable {
     private var core: FailoverMember
-    private var seat = Seat()
+    private var choice = Seat()
     private var gate = ReaderGate()
     private var cluster = ReaderView()
     private var lastOperation = OperationID.none
@@ -25,6 +25,9 @@ public struct Reader: Sendable {
 
     /// The members of the cluster, the nearest to this reader first. The shell knows, and says so before each event.
     public var nearest: [MemberName] = []
+    /// The same: as of which seat Postgres was led, when the sample was taken that comes next. Of another one's stream it tells
+    /// nothing: it takes a moment to be led elsewhere.
+    public var sampledAt: ReaderSeat?
 
     /// - Parameter state: what was last saved; a new `DurableState()` when there is no file.
     public init(name: MemberName, state: DurableState, timings: FailoverTimings = FailoverTimings(), now: Moment) {
@@ -46,9 +49,9 @@ public struct Reader: Sendable {
         set { core.lacksRoomToStart = newValue }
     }
 
-    /// The standby to copy from and to follow; nil: none is known that could feed it. The shell looks after each event, and has
-    /// its Postgres follow another one at once where it follows already.
-    public var upstream: MemberName? { seat.member }
+    /// Whom it is to copy from and to follow. The shell looks after each event, and has its Postgres follow another one at once where
+    /// it follows already.
+    public private(set) var seat = ReaderSeat(member: nil, number: 0)
 
     public var status: FailoverStatus {
         var status = core.status
@@ -66,11 +69,12 @@ public struct Reader: Sendable {
         case .viewed(let view, let source):
             cluster.see(view, source, now)
             told = .viewed(view.seen(byReader: core.name), by: source)
-        case .observed(.standby(let sample), let id) where id == lastOperation && isFollowing:
+        case .observed(.standby(let sample), let id)
+        where id == lastOperation && isFollowing && sampledAt == seat:
             gate.sampled(isStreaming: sample.isStreaming, now)
             if sample.isStreaming { copies = 0 }
         case .operationEnded(let id, let outcome) where id == lastOperation && isCopying:
-            seat.noteCopy(isThere: outcome == .done, now)
+            choice.noteCopy(isThere: outcome == .done, now)
             if outcome == .done, core.status.phase == .cloning { copies += 1 }
         case .gateAnswered(let isOpen, let failure): gate.answered(isOpen: isOpen, failure)
         case .tick, .readFailed, .ruleAnswered, .heartbeatAnswered, .reportAnswered, .operationEnded, .observed,
@@ -111,7 +115,10 @@ public struct Reader: Sendable {
                 .none
             }
         let byDistance = nearest.filter(standbys.contains) + standbys.filter { !nearest.contains($0) }
-        seat.look(standbys, fit: byDistance.filter(cluster.feeds), use: use, now)
+        choice.look(standbys, fit: byDistance.filter(cluster.feeds), use: use, now)
+        guard choice.member != seat.member else { return }
+        seat = ReaderSeat(member: choice.member, number: seat.number + 1)
+        gate.forgetUpstream()
     }
 
     /// Of what its core asks for, what a reader may. Nobody asks it who leads; and the gate is its own.
@@ -130,12 +137,8 @@ public struct Reader: Sendable {
         }
         if isOpen, !wasOpen { actions.append(.setGate(isOpen: true)) }
         // Its upstream, and edges, wait for this; the core knows nothing of it.
-        if var last = lastSaid, last.upstream != seat.member || last.isOpen != gate.stands,
-            !actions.contains(where: { if case .report = $0 { true } else { false } })
-        {
-            last.sequence = RecordNumber.next(own: last.sequence ?? 0, known: 0)
-            last.detail = nil
-            actions.append(.report(said(last)))
+        if let last = lastSaid, last.upstream != seat.member || last.isOpen != gate.stands {
+            for case .report(let report) in core.reportAnew(now) { actions.append(.report(said(report))) }
         }
         return actions
     }
@@ -162,6 +165,18 @@ extension Reader {
                 "makes another copy: no standby had the log that follows the last one, or it could not go on from there"
         }
         return gate.obstacle(to: seat.member)
+    }
+}
+
+/// Whom a reader follows. The number tells a seat from the same one at another time.
+public struct ReaderSeat: Hashable, Sendable {
+    /// Nil: none is known that could feed it.
+    public var member: MemberName?
+    public var number: UInt64
+
+    public init(member: MemberName?, number: UInt64) {
+        self.member = member
+        self.number = number
     }
 }
 

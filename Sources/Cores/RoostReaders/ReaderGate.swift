@@ -13,9 +13,10 @@ struct ReaderGate: Hashable, Sendable {
     private(set) var stands = false
     /// Why what was asked for could not be.
     private var failure: String?
-    /// When Postgres was last seen in the stream, of those that it follows now.
+    /// When Postgres was last seen in the stream of the one that it is to follow now.
     private var streamedAt: Moment?
-    /// The same, while what it streams from was fed itself: from then it has all that there was.
+    /// When it was last seen in a stream, of this one or of the one before, of which nobody knew that it is not fed itself. What it
+    /// has is as of then, as soon as it has caught up.
     private var fedAt: Moment?
     /// The store says that what it streams from is not fed. A store that is away says nothing.
     private var isStarved = false
@@ -27,6 +28,9 @@ struct ReaderGate: Hashable, Sendable {
     }
 
     mutating func heard(isFed: Bool) { isStarved = !isFed }
+
+    /// It is to follow another one, of whose stream nothing has been seen yet. What clients are shown meanwhile is not older for that.
+    mutating func forgetUpstream() { streamedAt = nil }
 
     mutating func forgetStream() { (streamedAt, fedAt) = (nil, nil) }
 

@@ -27,6 +27,9 @@ struct Seat: Hashable, Sendable {
     /// …up to this.
     static let barredMax = Duration.seconds(3600)
 
+    /// Who has fed for so long is not passed over for what was before.
+    static let proofMin = Duration.seconds(600)
+
     private struct Bar: Hashable, Sendable {
         var until: Moment
         var length: Duration
@@ -40,6 +43,8 @@ struct Seat: Hashable, Sendable {
     private var nearerSince = Moment.zero
     /// Another one was left for it, which gave.
     private var isOnTrial = false
+    /// Since when it has given all the time.
+    private var streamsSince: Moment?
     private var barred: [MemberName: Bar] = [:]
 
     /// A copy, or what takes the data back, has come to nothing; or there is one now.
@@ -53,11 +58,12 @@ struct Seat: Hashable, Sendable {
         guard let present = member, standbys.contains(present) else { return move(to: open.first ?? fit.first) }
         guard fit.contains(present) else {
             let since = unfitSince ?? now
-            unfitSince = since
+            (unfitSince, streamsSince) = (since, nil)
             if let other = open.first ?? fit.first, use == .none || now - since >= Self.patience { move(to: other) }
             return
         }
         unfitSince = nil
+        if use != .streaming { streamsSince = nil }
         switch use {
         case .copying: break
         case .none, .dry:
@@ -68,6 +74,9 @@ struct Seat: Hashable, Sendable {
             move(to: other ?? present)
         case .streaming:
             (drySince, isOnTrial) = (nil, false)
+            let since = streamsSince ?? now
+            streamsSince = since
+            if now - since >= Self.proofMin { barred[present] = nil }
             goNearer(than: present, fit, open, now)
         }
     }
@@ -90,6 +99,6 @@ struct Seat: Hashable, Sendable {
     }
 
     private mutating func move(to other: MemberName?) {
-        (member, unfitSince, drySince, nearer, isOnTrial) = (other, nil, nil, nil, false)
+        (member, unfitSince, drySince, nearer, isOnTrial, streamsSince) = (other, nil, nil, nil, false, nil)
     }
 }

@@ -11,6 +11,9 @@ import Testing
     private var view: StoreView
     private var operation = OperationID.none
     private let members: [MemberName]
+    /// The store answers each report at once.
+    private var isStoreThere = true
+    private var said: MemberReport?
 
     init() throws {
         members = try (1...3).map { try MemberName("m\($0)") }
@@ -47,15 +50,21 @@ import Testing
 
     @discardableResult
     private mutating func tell(_ event: FailoverEvent) -> [FailoverAction] {
-        let actions = reader.receive(event, now: now)
+        var actions = reader.receive(event, now: now)
         for case .postgres(_, let id) in actions { operation = id }
+        for case .report(let report) in actions {
+            said = report
+            guard isStoreThere else { continue }
+            actions += tell(.reportAnswered(sequence: report.sequence, .applied(revision: view.revision)))
+        }
         return actions
     }
 
     private mutating func see() -> [FailoverAction] { tell(.viewed(view, by: .watch)) }
 
-    private mutating func sample(isStreaming: Bool) -> [FailoverAction] {
-        tell(
+    private mutating func sample(isStreaming: Bool, at seat: ReaderSeat? = nil) -> [FailoverAction] {
+        reader.sampledAt = seat ?? reader.seat
+        return tell(
             .observed(
                 .standby(
                     StandbyObservation(
@@ -64,25 +73,26 @@ import Testing
     }
 
     /// It follows.
-    private mutating func begin() {
+    private mutating func begin(confirming: [MemberName]? = nil) {
+        beat(confirming: confirming)
         tell(.tick)
         tell(.viewed(view, by: .read(ReadNumber(1))))
         tell(.operationEnded(operation, .end(LSN(100), timeline: 1)))
         tell(.operationEnded(operation, .done))
-        beat()
+        beat(confirming: confirming)
         _ = see()
     }
 
     /// For so long, with a sample and a heartbeat each second.
     private mutating func pass(
-        _ seconds: Int, isStreaming: Bool, confirming: [MemberName]? = nil
+        _ seconds: Int, isStreaming: Bool, confirming: [MemberName]? = nil, at seat: ReaderSeat? = nil
     ) -> [FailoverAction] {
         var actions: [FailoverAction] = []
         for _ in 0..<seconds {
             now = now + .seconds(1)
             beat(confirming: confirming)
             actions += see()
-            actions += sample(isStreaming: isStreaming)
+            actions += sample(isStreaming: isStreaming, at: seat)
         }
         return actions
     }
@@ -95,7 +105,7 @@ import Testing
 
     @Test mutating func itFollowsTheNearestStandbyAndServesWhenItStreams() {
         begin()
-        #expect(reader.upstream == members[2])
+        #expect(reader.seat.member == members[2])
         #expect(reader.status.phase == .following && !reader.status.isOpen)
         #expect(gates(sample(isStreaming: false)) == [])
         #expect(gates(sample(isStreaming: true)) == [true])
@@ -133,15 +143,32 @@ import Testing
     /// Edges go by what it says, and come to a closed door otherwise.
     @Test mutating func itSaysThatItIsOpenWhenItsHostHasOpened() {
         begin()
-        func said(_ actions: [FailoverAction]) -> MemberReport? {
-            actions.compactMap { if case .report(let report) = $0 { report } else { nil } }.last
-        }
         _ = sample(isStreaming: true)
-        #expect(said(tell(.gateAnswered(isOpen: true, failure: "no rights")))?.isOpen != true)
-        let open = said(tell(.gateAnswered(isOpen: true, failure: nil)))
-        #expect(open?.isOpen == true && open?.upstream == members[2])
+        tell(.gateAnswered(isOpen: true, failure: "no rights"))
+        #expect(said?.isOpen != true)
+        tell(.gateAnswered(isOpen: true, failure: nil))
+        #expect(said?.isOpen == true && said?.upstream == members[2])
         now = now + .seconds(11)
-        #expect(said(tell(.tick))?.isOpen == false)
+        tell(.tick)
+        #expect(said?.isOpen == false)
+    }
+
+    /// Each is carried by a thread of its own: of two with one number the older one might stay in the store.
+    @Test mutating func oneReportIsOnItsWayAtATimeAndEachHasANumberOfItsOwn() throws {
+        begin()
+        isStoreThere = false
+        // The one that says that it follows.
+        _ = pass(3, isStreaming: true)
+        let before = try #require(said)
+        tell(.gateAnswered(isOpen: true, failure: nil))
+        #expect(said == before && before.isOpen == false)
+        tell(.reportAnswered(sequence: before.sequence, .applied(revision: 1)))
+        let open = try #require(said)
+        #expect(open.isOpen == true && open.sequence == before.sequence.map { $0 + 1 })
+        tell(.reportAnswered(sequence: open.sequence, .unavailable))
+        now = now + FailoverTimings().reportRetry
+        tell(.tick)
+        #expect(said?.isOpen == true && said?.sequence == before.sequence.map { $0 + 2 })
     }
 
     @Test mutating func anotherUpstreamIsSaidAtOnce() {
@@ -151,8 +178,39 @@ import Testing
         _ = see()
         now = now + Seat.patience
         beat(confirming: [members[1]])
-        let said = see().compactMap { if case .report(let report) = $0 { report.upstream } else { nil } }
-        #expect(reader.upstream == members[1] && said.last == members[1])
+        _ = see()
+        #expect(reader.seat.member == members[1] && said?.upstream == members[1])
+    }
+
+    /// To be led elsewhere takes a moment, in which its Postgres streams from the one before.
+    @Test mutating func aStreamOfTheOneBeforeIsNoneOfTheOther() {
+        begin()
+        _ = sample(isStreaming: true)
+        let former = reader.seat
+        #expect(gates(pass(6, isStreaming: true, confirming: [members[1]])) == [])
+        #expect(reader.seat.member == members[1])
+        #expect(gates(pass(12, isStreaming: true, confirming: [members[1]], at: former)) == [false])
+        #expect(gates(sample(isStreaming: true)) == [true])
+    }
+
+    @Test mutating func aNearerOneThatGivesNothingIsLeftBeforeClientsAreSentAway() {
+        begin(confirming: [members[1]])
+        _ = sample(isStreaming: true)
+        #expect(reader.seat.member == members[1] && reader.status.isOpen)
+        var actions: [FailoverAction] = []
+        for _ in 0..<90 where reader.seat.member == members[1] {
+            actions += pass(1, isStreaming: true, at: reader.seat)
+        }
+        #expect(reader.seat.member == members[2])
+        var seconds = 0
+        while reader.seat.member == members[2], seconds < 60 {
+            actions += pass(1, isStreaming: false)
+            seconds += 1
+        }
+        #expect(reader.seat.member == members[1] && seconds <= 6, "after \(seconds) s")
+        actions += pass(1, isStreaming: false) + pass(30, isStreaming: true)
+        #expect(gates(actions) == [])
+        #expect(reader.seat.member == members[1])
     }
 
     @Test mutating func withoutTheStoreItServesOn() {
@@ -201,6 +259,6 @@ import Testing
         view.ruleRevision += 1
         let actions = see()
         #expect(gates(actions) == [false])
-        #expect(reader.upstream != members[2])
+        #expect(reader.seat.member != members[2])
     }
 }

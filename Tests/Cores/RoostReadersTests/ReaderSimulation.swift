@@ -26,6 +26,9 @@ struct ReaderSimulation {
     private var runs = false
     /// Whom its Postgres follows, and from whose epoch's slot.
     private var follows: (member: MemberName?, epoch: UInt64)?
+    /// Its Postgres is led elsewhere, which takes a moment: a reload, and a receiver that begins anew.
+    private var leading: (seat: ReaderSeat, until: Moment)?
+    private var seated: ReaderSeat?
     private var running: Running?
     private var lastOperation = OperationID.none
     private var dryFor = 0
@@ -93,7 +96,7 @@ struct ReaderSimulation {
         case 6...12: for index in cluster.members.indices { cluster.members[index].isUp = true }
         default: break
         }
-        let upstream = reader.upstream.flatMap { cluster.index(of: $0) }
+        let upstream = reader.seat.member.flatMap { cluster.index(of: $0) }
         for index in cluster.members.indices {
             cluster.members[index].isStarved =
                 now < starvedUntil && (index == upstream || cluster.members[index].isStarved)
@@ -164,7 +167,9 @@ struct ReaderSimulation {
     }
 
     private var canCopy: TrueLog? {
-        guard let name = reader.upstream, let index = cluster.index(of: name), now >= linkDownUntil else { return nil }
+        guard let name = reader.seat.member, let index = cluster.index(of: name), now >= linkDownUntil else {
+            return nil
+        }
         let member = cluster.members[index]
         guard member.isUp, member.epoch == cluster.rule.epoch.number, member.dryFor < 200, !member.refuses else {
             return nil
@@ -177,9 +182,15 @@ struct ReaderSimulation {
     private mutating func think() throws {
         if now >= storeAwayUntil { try tell(.viewed(view, by: .watch)) }
         if let running, now >= running.endsAt { try end(running) }
+        if let leading, now >= leading.until {
+            follows?.member = leading.seat.member
+            seated = leading.seat
+            self.leading = nil
+        }
         if running == nil, runs, cluster.pick(0, 3) == 0 {
             // It may follow another one as of this step.
             noteStream()
+            reader.sampledAt = seated
             try tell(.observed(sample, after: lastOperation))
         }
         if running == nil, runs, dryFor > 40, let source,
@@ -211,7 +222,10 @@ struct ReaderSimulation {
             for action in reader.receive(waiting.removeFirst(), now: now) {
                 if let answer = try carriedOut(action) { waiting.append(answer) }
             }
-            if running == nil, follows != nil, follows?.member != reader.upstream { follows?.member = reader.upstream }
+            if running == nil, follows != nil, (leading?.seat ?? seated) != reader.seat {
+                seated = nil
+                leading = (reader.seat, now + Self.step * cluster.pick(0, 40))
+            }
         }
     }
 
@@ -241,7 +255,7 @@ struct ReaderSimulation {
         lastOperation = id
         var time = Duration.milliseconds(Int64(cluster.pick(1, 8) * 50))
         if case .clone = operation { time = .milliseconds(Int64(cluster.pick(20, 80) * 50)) }
-        follows = nil
+        (follows, leading, seated) = (nil, nil, nil)
         running = Running(operation: operation, id: id, endsAt: now + time, copy: canCopy)
     }
 
@@ -275,7 +289,7 @@ struct ReaderSimulation {
             outcome = .end(LSN(log.end), timeline: log.timeline, forks: log.forks)
         case .follow(_, let epoch, _):
             runs = true
-            follows = (reader.upstream, epoch.number)
+            (follows, seated) = ((reader.seat.member, epoch.number), reader.seat)
         case .stop: runs = false
         case .initialize, .promote, .startPrimary, .confirmBy, .checkpoint:
             throw Failure(description: "it begins \(done.operation)")
@@ -287,7 +301,8 @@ struct ReaderSimulation {
 
     private func check() throws {
         if !isOpen, feedableFor > Int(Self.servingMax / Self.step) {
-            throw Failure(description: "it serves nobody at \(now), and follows \(String(describing: reader.upstream))")
+            throw Failure(
+                description: "it serves nobody at \(now), and follows \(String(describing: reader.seat.member))")
         }
         guard isOpen, now >= frozenUntil else { return }
         let slack = Duration.seconds(2)

@@ -94,4 +94,23 @@ import Testing
         #expect(tries.count == 4 && pauses == pauses.sorted(), "\(tries)")
         #expect(zip(pauses, pauses.dropFirst()).allSatisfy { $1 - $0 >= 100 }, "\(tries)")
     }
+
+    @Test mutating func whoHasFedForLongIsNotPassedOverForWhatWasBefore() {
+        /// For how long it is passed over when it gives nothing.
+        func bar() -> Duration {
+            #expect(look([near, far], .streaming) == near)
+            #expect(look([near, far], .dry) == near)
+            #expect(look([near, far], .dry, after: Seat.dryMax) == far)
+            let since = now
+            while look([near, far], .streaming, after: .seconds(1)) == far, now - since < .seconds(4000) {}
+            return now - since
+        }
+        #expect(look([near], .none) == near)
+        let first = bar()
+        #expect(first >= Seat.barredMin)
+        #expect(bar() >= Seat.barredMin * 2)
+        #expect(look([near, far], .streaming) == near)
+        #expect(look([near, far], .streaming, after: Seat.proofMin) == near)
+        #expect(bar() == first)
+    }
 }
