@@ -181,6 +181,19 @@ MUTATIONS = [
         "less than half of the votes decide", CORE + "FailoverMember+Votes.swift",
         "candidacy.members.count / 2 + (", "candidacy.members.count / 2 - 1 + (", "VotesDialogueTests/candidate"),
     Mutation(
+        "a member votes for one that has less than itself", CORE + "FailoverMember+Votes.swift",
+        "return position < own", "return false", "VotesDialogueTests/voter"),
+    Mutation(
+        "a step counts as seen by one that may have voted before it saw it", CORE + "FailoverMember+Members.swift",
+        "report?.promised == rule.epoch && report?", "report?", "MajorityTests/steps"),
+    Mutation(
+        "nobody hears of a decision where the history is full", CORE + "MemberDecision.swift",
+        "for dropped in 0...tail.count where", "for dropped in 0...0 where", "VotesDialogueTests/longHistory"),
+    Mutation(
+        "a call names one that has left", CORE + "FailoverMember+Recruitment.swift",
+        "let target = switchover.target, members.contains(target) else {", "let target = switchover.target else {",
+        "FollowerDialogueTests/aCallNamesNobodyWhoIsNoMember"),
+    Mutation(
         "one is chosen by members of before those that voters know", CORE + "FailoverMember+Votes.swift",
         "plea.changes >= state.membership?.changes ?? 0 && ", "", "VotesDialogueTests/olderMembers"),
     Mutation(

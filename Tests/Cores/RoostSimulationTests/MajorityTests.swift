@@ -195,7 +195,7 @@ import Testing
     @Test("A step is taken when more than half have written down the one before, of those before it and after it")
     func steps() throws {
         /// - Parameter knowing: the others that have said so, of `m2` to `m5`.
-        func isPrepared(_ knowing: [Int], majority: Bool = true) throws -> Bool {
+        func isPrepared(_ knowing: [Int], promised: Epoch = .first, majority: Bool = true) throws -> Bool {
             var state = DurableState(
                 promised: .first, chain: [Reign(epoch: .first, leader: names[0], begin: .zero)], data: .usable,
                 led: .first)
@@ -208,7 +208,7 @@ import Testing
             dialogue.rule = rule
             dialogue.reports = names[1...4].enumerated().map { index, name in
                 MemberReport(
-                    member: name, role: .standby, state: .running, promised: .first,
+                    member: name, role: .standby, state: .running, promised: promised,
                     position: Position(epoch: .first, end: LSN(500)), timeline: 1, replayed: LSN(500),
                     isStreaming: true, lagBytes: 0, lagMilliseconds: 0, skills: MemberSkill.known,
                     memberChanges: knowing.contains(index + 2) ? 3 : 2)
@@ -230,6 +230,7 @@ import Testing
         }
         #expect(try isPrepared([2, 3]) && isPrepared([], majority: false))
         #expect(try !isPrepared([2]) && !isPrepared([4, 5]), "of the four that are to be left two are not enough")
+        #expect(try !isPrepared([2, 3, 4], promised: Epoch(2)), "they may have voted before they knew")
     }
 
     @Test("One that comes is named when it has said that it knows it")

@@ -156,6 +156,20 @@ import Testing
         #expect(told.decided(over: rule) == nil)
     }
 
+    @Test("A decision is told from a history that is as long as one can be")
+    func longHistory() throws {
+        var rule = Dialogue.firstRule(Array(names.prefix(3)))
+        rule.majority = true
+        for epoch in 2...UInt64(ClusterRule.historyMax + 3) {
+            let before = rule
+            rule = before.succeeded(
+                by: names[Int(epoch % 3)], in: Epoch(epoch), with: before.history, upTo: LSN(epoch * 10), timeline: 1)
+            let told = try #require(ToldDecision(rule, base: before.epoch))
+            #expect(told.decided(over: before) == rule, "\(epoch)")
+        }
+        #expect(rule.history.count == ClusterRule.historyMax)
+    }
+
     @Test("What cannot have been decided is not believed")
     func lies() throws {
         let known = Dialogue.firstRule(Array(names.prefix(3)))
