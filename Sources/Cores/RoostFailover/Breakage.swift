@@ -84,6 +84,4 @@ package enum Breakage: String, Hashable, Sendable, CaseIterable {
     case votesTwice
     /// Leads by the votes of half of the members.
     case countsTooFewVotes
-    /// Votes with a disk that was lost, whatever it may have promised on the one before.
-    case votesWithoutMemory
 }

@@ -41,7 +41,7 @@ extension FailoverMember {
     }
 
     private func call(of epoch: Epoch, by proposer: MemberName, _ rule: ClusterRule) -> Recruitment {
-        Recruitment(epoch: epoch, proposer: proposer, reason: .leaderSilent, target: rule.switchover?.liveTarget)
+        Recruitment(epoch: epoch, proposer: proposer, reason: .leaderSilent, target: rule.wishedLeader)
     }
 
     /// Writes the recruitment to the store and says it to the others, who need not wait for the store.

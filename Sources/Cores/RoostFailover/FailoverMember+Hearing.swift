@@ -10,6 +10,8 @@ extension FailoverMember {
         /// Since when another member says so too, and none says otherwise.
         var agreedSince: Moment?
         var sayAt = Moment.zero
+        /// When a leader of the present epoch last said that it is open.
+        var openAt = Moment.zero
         /// Of a recruitment, with the last beat.
         var said = Said()
         /// The last beat that was heard said another thing of a recruitment than that member's one before.
@@ -49,6 +51,7 @@ extension FailoverMember {
         renewByWord(now)
         if let told = beat.told { learn(told, now) }
         guard let rule = view?.rule, beat.member == rule.leader else { return }
+        if heardOpen(rule) != nil { listening.openAt = now }
         if !isUnheard(rule, now) { listening.missesLeader = false }
         guard rule.majority == true, beat.isOpen, beat.epoch == rule.epoch, let reign = rule.history.last else {
             return

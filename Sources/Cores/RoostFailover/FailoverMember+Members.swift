@@ -197,13 +197,17 @@ extension FailoverMember {
             ? "until \(counted(needed, "other standby confirms", plural: "other standbys confirm"))" : nil
     }
 
-    /// More than half of these know the present members. Whoever decides by the members of a step before asks one of them, too: so
-    /// no two decisions are made by members that are two steps apart, and need have nobody in common.
+    /// More than half of these know the present members, and had promised nothing later when they knew. Whoever decides by the members
+    /// of a step before asks one of them, too: so no two decisions are made by members that are two steps apart, and need have
+    /// nobody in common. One that has promised more may have voted before it knew.
     private func haveWrittenDown(_ members: [MemberName], _ rule: ClusterRule) -> Bool {
         let changes = rule.changes ?? 0
+        // There was none.
+        guard changes > 0 else { return true }
         let knowing = members.count { member in
-            let own = member == name ? state.membership?.changes ?? 0 : nil
-            return own ?? view?.reports.first { $0.member == member }?.memberChanges ?? 0 >= changes
+            if member == name { return state.membership?.changes ?? 0 >= changes }
+            let report = view?.reports.first { $0.member == member }
+            return report?.promised == rule.epoch && report?.memberChanges ?? 0 >= changes
         }
         return knowing * 2 > members.count
     }

@@ -43,7 +43,7 @@ extension FailoverMember {
     mutating func callForSilence(_ rule: ClusterRule, _ now: Moment) {
         var next = rule
         next.recruitment = Recruitment(
-            epoch: rule.epoch.next, proposer: name, reason: .leaderSilent, target: rule.switchover?.liveTarget)
+            epoch: rule.epoch.next, proposer: name, reason: .leaderSilent, target: rule.wishedLeader)
         changeRule(next, now)
     }
 
@@ -182,9 +182,7 @@ extension FailoverMember {
             return
         }
         if rule.majority == true {
-            // Half of an even number have each commit, unless a step of the members was taken since of which only the store knows.
-            let areEnough = tally.answers.count >= rule.answersNeeded || isStoreThere(now)
-            if next.leader == name, areEnough { stand(for: next, over: rule) }
+            if next.leader == name { stand(for: next, over: rule) }
             return
         }
         if verdictSince?.epoch != recruitment.epoch {
@@ -200,9 +198,14 @@ extension FailoverMember {
     }
 }
 
-extension SwitchoverRequest {
-    /// The wish still stands.
-    var liveTarget: MemberName? { refusal == nil ? target : nil }
+extension ClusterRule {
+    /// Whom somebody wants to lead, while that stands. It may have left since: no host takes a call that names it.
+    var wishedLeader: MemberName? {
+        guard let switchover, switchover.refusal == nil, let target = switchover.target, members.contains(target) else {
+            return nil
+        }
+        return target
+    }
 }
 
 /// When the leader's Postgres was last heard, and since when without a pause.

@@ -27,7 +27,7 @@ extension FailoverMember {
         if isRead { reversedAt = nil }
         // Of a store that was not heard for longer, or that has gone back, a wish may be of any time.
         var seen = seen
-        reconcile(&seen)
+        reconcile(&seen, isRead: isRead, now)
         let isComing = view?.rule != nil && now - heardAt <= timings.lease
         noteNews(seen, now)
         view = seen
@@ -112,9 +112,9 @@ extension FailoverMember {
             notePublished(change.rule)
             guard var next = view, revision > next.ruleRevision else { return }
             next.rule = change.rule
-            if state.majority == true { next.rule?.majority = true }
             next.ruleRevision = revision
             next.revision = max(next.revision, revision)
+            reconcile(&next, isRead: false, now)
             noteNews(next, now)
             view = next
             // The change was possible only while nobody else had changed the rule: as good as a heartbeat.

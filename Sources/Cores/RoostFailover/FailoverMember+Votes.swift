@@ -17,6 +17,8 @@ extension FailoverMember {
         var unpublishedSince: Moment?
         /// The last beat that was heard has told of a decision.
         var hasLearned = false
+        /// So many reads have shown less than what was decided stands on; nil: none, and no watch either.
+        var doubts: Int?
         /// The store's rule does not say that more than half decide, and did.
         var keepsMark = false
         /// What is said of the last decision, and of which.
@@ -38,16 +40,17 @@ extension FailoverMember {
     /// in answer to this life of its process, that one of them knows of any decision in which it took part: it promises as much as
     /// they, and votes in later epochs only.
     mutating func mayTakePart(_ rule: ClusterRule, _ now: Moment) -> Bool {
-        guard rule.majority == true, rule.members.count > 1, rule.members.contains(name), state.promised == .none,
-            breakage != .votesWithoutMemory
+        guard rule.majority == true, rule.members.count > 1, rule.members.contains(name), state.promised == .none
         else { return true }
+        // One that has promised nothing knows nothing either, and what nobody can have come to is no promise.
         let said = rule.members.compactMap { member -> Epoch? in
-            guard member != name, let voice = listening.hearing.voice(of: member), voice.saidAfter != nil else {
-                return nil
-            }
+            guard member != name, let voice = listening.hearing.voice(of: member), voice.saidAfter != nil,
+                voice.beat.epoch == rule.epoch || rule.mayElect(voice.beat.epoch)
+            else { return nil }
             return voice.beat.epoch
         }
-        let needed = rule.members.count - rule.members.count / 2
+        // Of more than half of them, also where they are one more or one fewer since.
+        let needed = min(rule.members.count / 2 + 1, rule.members.count - 1)
         guard said.count >= needed, let greatest = said.max() else {
             detail =
                 "its disk is new: it waits until \(counted(needed, "other member has", plural: "other members have")) "
@@ -77,15 +80,30 @@ extension FailoverMember {
         guard rule.majority == true, rule.epoch < state.promised,
             mayVoteAgain || state.vote?.epoch ?? .none < state.promised
         else { return }
+        // What it has itself may be what only it and a leader of other members have.
+        let own = answerReport(now)?.position
+        guard own != nil || state.data != .usable else { return }
         let candidate = memberVoices(rule).first { voice in
             guard let plea = voice.beat.plea, plea.epoch == state.promised, voice.beat.epoch == plea.epoch else {
                 return false
             }
             return plea.changes >= state.membership?.changes ?? 0 && listening.hearing.hears(voice, now, timings)
+                && !hasLess(voice.beat, than: own, rule)
                 && !(mayVoteAgain && state.vote == Ballot(epoch: plea.epoch, member: voice.beat.member))
         }
         guard let candidate else { return }
         save { $0.vote = Ballot(epoch: $0.promised, member: candidate.beat.member) }
+    }
+
+    /// By what it has answered, directly or through the store. One that has said nothing here has said it to others: more than half
+    /// of the answers are what it stands on.
+    private func hasLess(_ candidate: MemberBeat, than own: Position?, _ rule: ClusterRule) -> Bool {
+        let stored = view?.reports.first {
+            $0.member == candidate.member && $0.promised == candidate.epoch && $0.chain != nil
+        }
+        let answer = candidate.answer?.report(of: candidate.member, by: rule.history) ?? stored
+        guard let own, let position = answer?.position else { return false }
+        return position < own
     }
 
     /// - Returns: whether this member was chosen.
@@ -117,6 +135,8 @@ extension FailoverMember {
     private mutating func adopt(_ decision: MemberDecision, _ now: Moment) {
         guard var next = view else { return }
         save { $0.decided = decision }
+        // What this member has asked for was of the rule before: whether it was taken, the store shows.
+        ruleChange = nil
         let former = next.rule?.leader
         next.rule = decision.rule
         beatSeen = 0
@@ -148,13 +168,22 @@ extension FailoverMember {
 
     /// What the store shows, with what members have decided since. Where it shows less than that stands on it has gone back, and is
     /// left as it is.
-    mutating func reconcile(_ seen: inout StoreView) {
+    mutating func reconcile(_ seen: inout StoreView, isRead: Bool, _ now: Moment) {
         keepMark(&seen)
         guard let decision = state.decided, let rule = seen.rule else { return }
         if rule.epoch > decision.rule.epoch || decision.isKnown(to: rule) {
+            voting.doubts = nil
             save { $0.decided = nil }
         } else if decision.stands(on: rule) {
+            voting.doubts = nil
             seen.rule = decision.over(rule)
+        } else if decision.isContradicted(by: rule) {
+            // What is late shows that, too: reads have to, begun one after the other.
+            let doubts = (voting.doubts ?? 0) + (isRead ? 1 : 0)
+            voting.doubts = doubts
+            guard doubts < Self.reversalReads, view?.rule?.epoch == decision.rule.epoch else { return }
+            seen.rule = view?.rule
+            if isRead { readDueAt = now }
         }
     }
 
@@ -169,12 +198,13 @@ extension FailoverMember {
     /// The store has it now.
     mutating func notePublished(_ rule: ClusterRule) {
         guard let decision = state.decided, rule.epoch >= decision.rule.epoch else { return }
+        voting.doubts = nil
         save { $0.decided = nil }
     }
 
     /// Whoever was chosen tells the store; the others, where that one cannot.
     mutating func publish(_ rule: ClusterRule, _ now: Moment) {
-        guard isUnpublished, rule.recruitment == nil else {
+        guard isUnpublished, rule.recruitment == nil, voting.doubts == nil else {
             voting.unpublishedSince = nil
             return
         }
@@ -194,7 +224,11 @@ extension FailoverMember {
             !isPaused(now)
         else { return false }
         let order = rule.members.filter { $0 != rule.leader }.firstIndex(of: name) ?? 0
-        return now - max(newsAt, heardOpen(rule) ?? newsAt) >= timings.unheardMax + timings.stagger * order
+        let voice = listening.hearing.voice(of: rule.leader)
+        // In office and not open yet, or for a moment: that ends by itself, or by its own word.
+        let isThere = voice.map { $0.beat.epoch == rule.epoch && listening.hearing.hears($0, now, timings) } ?? false
+        let limit = isThere ? timings.isolationMax : timings.unheardMax
+        return now - max(newsAt, heardOpen(rule) ?? newsAt, listening.openAt) >= limit + timings.stagger * order
     }
 
     /// Calls for later epochs than the next one, and those that members have promised already.

@@ -76,7 +76,7 @@ extension FailoverMember {
     /// lost since, with a promise, has nothing of it.
     mutating func adopt(_ seen: StoreView, _ now: Moment) {
         var seen = seen
-        reconcile(&seen)
+        reconcile(&seen, isRead: false, now)
         guard !hasRead, !goesByKept, let rule = seen.rule, rule.members.contains(name), rule.epoch == state.promised,
             state.data == .usable, let last = state.chain.last, let reign = rule.history.last, last.isSame(as: reign),
             proofOfReversal(rule) == nil

@@ -41,9 +41,13 @@ public struct MemberDecision: Hashable, Sendable, Codable {
 
     /// The store shows what it stands on, or what came after that and before it: it has not gone back.
     func stands(on stored: ClusterRule) -> Bool {
-        guard stored.majority == true, stored.epoch >= base, stored.epoch < rule.epoch, stored.forcedCall == nil,
+        guard stored.majority == true, stored.epoch >= base, stored.epoch < rule.epoch,
             stored.members.contains(rule.leader)
         else { return false }
+        // What a person has decided since counts more; what members have decided by that is what it asked for.
+        if let forced = stored.forcedCall {
+            guard forced.member == rule.leader, stored.called == rule.epoch else { return false }
+        }
         guard stored.epoch == base, let reign, let last = stored.history.last else { return true }
         return last.isSame(as: reign)
     }
@@ -86,9 +90,7 @@ public struct ToldDecision: Hashable, Sendable {
     /// Nil: nobody can go on from this rule without knowing more of it.
     init?(_ rule: ClusterRule, base: Epoch) {
         let known = rule.history.dropLast(min(Self.tailMax, rule.history.count - 1))
-        guard let timeline = rule.timeline, !known.isEmpty, rule.history.count < ClusterRule.historyMax else {
-            return nil
-        }
+        guard let timeline = rule.timeline, !known.isEmpty else { return nil }
         self.init(
             reigns: known.count, digest: Array(known).digest, tail: Array(rule.history.dropFirst(known.count)),
             timeline: timeline, base: base)
@@ -96,15 +98,23 @@ public struct ToldDecision: Hashable, Sendable {
 
     var epoch: Epoch { tail.last?.epoch ?? .none }
 
+    /// Where the history is as long as one can be, some of the first were dropped for those that follow.
+    private func known(of history: [Reign]) -> [Reign]? {
+        for dropped in 0...tail.count where dropped + reigns <= history.count {
+            let known = Array(history.prefix(dropped + reigns))
+            if Array(known.dropFirst(dropped)).digest == digest { return known }
+        }
+        return nil
+    }
+
     /// What follows from it for who goes by this rule; nil: nothing, or what cannot be.
     func decided(over rule: ClusterRule) -> ClusterRule? {
         guard rule.majority == true, let last = tail.last, last.epoch > rule.epoch, rule.mayElect(last.epoch),
-            reigns > 0, reigns <= rule.history.count, rule.members.contains(last.leader), timeline > 0,
-            timeline < ClusterRule.timelineMax
+            reigns > 0, rule.members.contains(last.leader), timeline > 0, timeline < ClusterRule.timelineMax,
+            let known = known(of: rule.history)
         else { return nil }
-        let known = Array(rule.history.prefix(reigns))
         let chain = known + tail.dropLast()
-        guard known.digest == digest, last.begin >= chain.last?.begin ?? .zero,
+        guard last.begin >= chain.last?.begin ?? .zero,
             rule.objection(to: chain, before: last.epoch) == nil
         else { return nil }
         var next = rule.succeeded(

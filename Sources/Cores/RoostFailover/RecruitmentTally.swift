@@ -17,10 +17,8 @@ public struct RecruitmentTally: Sendable {
     public let unbelieved: [(member: MemberName, why: String)]
     /// So many standbys must answer when the old leader does not.
     public let standbysNeeded: Int
-    /// So many members must have answered, whether or not that proves anything.
+    /// So many members must have answered, whoever led.
     private let answersNeeded: Int
-    /// They have promised the epoch, whatever they have.
-    private let promised: [MemberName]
     /// Members that have said themselves that they have no data, or none that counts: there is nothing that they could answer
     /// with, as long as that is so.
     public let bare: [MemberName]
@@ -86,10 +84,10 @@ public struct RecruitmentTally: Sendable {
         standbys = answers.filter { $0.member != leader }
         standbysNeeded = Swift.max(rule.standbysNeeded - (breakage == .recruitsOneTooFew ? 1 : 0), 1)
         answersNeeded = rule.answersNeeded
-        promised = rule.members.filter { member in
-            heard.contains { $0.member == member && $0.promised == recruitment.epoch }
-        }
     }
+
+    /// Of as many one has what was confirmed, also by a leader of the members before the last step.
+    private var logsNeeded: Int { Swift.max(standbysNeeded, answersNeeded) }
 
     var hasLeader: Bool { answers.contains { $0.member == rule.leader } }
     var hasStandbys: Bool { standbys.count >= standbysNeeded }
@@ -97,7 +95,7 @@ public struct RecruitmentTally: Sendable {
     public var isSufficient: Bool {
         guard let forced else {
             guard answersNeeded > 1 else { return hasLeader || hasStandbys }
-            return promised.count >= answersNeeded && answers.count >= standbysNeeded
+            return answers.count >= logsNeeded
         }
         return forcedAnswer != nil && !forced.isInTheWay
     }
@@ -128,8 +126,7 @@ public struct RecruitmentTally: Sendable {
         let silent = rule.members.filter { !heard.contains($0) }
         // Where it cannot be without them, they are needed all the same: with what they had.
         let able = silent.filter { !bare.contains($0) }
-        let isEnough =
-            rule.isCovered(by: answers.map(\.member) + able) && Set(promised + able).count >= answersNeeded
+        let isEnough = rule.canBeDecided(by: answers.map(\.member) + able)
         let choice = choice(of: isEnough ? able : silent)
         let lost =
             bereft.map { "; \($0.member) has lost part of its own log\(words(of: $0.member))" }.joined()
@@ -147,8 +144,7 @@ public struct RecruitmentTally: Sendable {
             return count == members.count ? names : "\(count) of \(names)"
         }
         if answersNeeded > 1 {
-            let missing = Swift.max(standbysNeeded - answers.count, answersNeeded - promised.count)
-            return "need \(some(missing, of: asked) ?? "others")"
+            return "need \(some(logsNeeded - answers.count, of: asked) ?? "others")"
         }
         let missing = standbysNeeded - standbys.count
         let others = some(missing, of: asked.filter { $0 != rule.leader })

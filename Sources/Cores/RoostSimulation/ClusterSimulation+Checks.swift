@@ -313,6 +313,14 @@ extension ClusterSimulation {
                 + "\(next.reign.leader) was chosen for a newer one")
     }
 
+    /// Where more than half decide, nobody takes a store that is late for one that has gone back.
+    func checkQuarantine(_ member: Int) {
+        guard !storeWentBack, store.view.rule?.majority == true, !isGivenUp(member), let core = members[member].core,
+            core.status.phase == .quarantined, core.status.detail?.hasPrefix("the store has gone back") == true
+        else { return }
+        fail("\(core.name) says that the store has gone back: \(core.status.detail ?? "")")
+    }
+
     /// Where more than half decide, a leader that has not heard enough others for as long as a lease is open no more.
     func checkVouched(_ member: Int) {
         guard members[member].gateIsOpen, let epoch = members[member].postgres.primaryEpoch,

@@ -340,6 +340,7 @@ extension ClusterSimulation {
         checkStandstill(member)
         checkReplaced(member)
         checkVouched(member)
+        checkQuarantine(member)
         let postgres = members[member].postgres
         guard members[member].operation == nil, postgres.isConsistent, time >= members[member].frozenUntil,
             !isLateAnswer, !postgres.isHung

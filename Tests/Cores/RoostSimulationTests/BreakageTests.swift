@@ -74,7 +74,7 @@ import Testing
             .keepsOfficeWhileHung, .leavesSilentStandby, .promisesInMemory, .countsForeignAnswers, .decidesOnMovedRule,
             .givesUpWhatDoesNotStart, .heedsOldWords, .heedsOneTooFew, .heedsThePromised, .callsWithoutStore,
             .electsPastForce, .vouchesAside, .stepsUnwritten,
-            .heedsTheStoreAlone, .votesTwice, .countsTooFewVotes, .votesWithoutMemory:
+            .heedsTheStoreAlone, .votesTwice, .countsTooFewVotes:
             Issue.record("has faults of its own")
         }
     }
@@ -86,7 +86,7 @@ import Testing
         .keepsOfficeWhileHung, .leavesSilentStandby, .promisesInMemory, .countsForeignAnswers, .decidesOnMovedRule,
         .givesUpWhatDoesNotStart, .heedsOldWords, .heedsOneTooFew, .heedsThePromised, .callsWithoutStore,
         .electsPastForce, .vouchesAside, .stepsUnwritten,
-        .heedsTheStoreAlone, .votesTwice, .countsTooFewVotes, .votesWithoutMemory,
+        .heedsTheStoreAlone, .votesTwice, .countsTooFewVotes,
     ]
 
     /// What members may not do with calls and answers that come straight from others.

@@ -59,6 +59,17 @@ import Testing
         #expect(voting.allSatisfy { $0.longestGapSeconds <= 6.5 })
     }
 
+    /// One that has just started does not keep the others from missing the leader as soon as ever.
+    @Test(arguments: [ClusterScenario.Fault.freezeMember, .crashMember])
+    func aLeaderThatIsLostAsSoonAsAnotherIsBackIsMissedAtOnce(fault: ClusterScenario.Fault) {
+        let runs = runs([
+            Scripted(.crashMember, atSeconds: 12, forSeconds: 6, isOnStandby: true),
+            Scripted(fault, atSeconds: 20, forSeconds: 30),
+        ])
+        #expect(runs.allSatisfy { $0.violation == nil && $0.epochs == 2 })
+        #expect(median(runs) { $0.longestGapSeconds } <= 2)
+    }
+
     /// The leader, and then the next one; each comes back long after.
     @Test func twoLeadersOfFiveAreLostOneAfterTheOther() {
         let runs = runs(

@@ -31,7 +31,8 @@ func run(_ scenario: ClusterScenario) -> ClusterRun {
     @Test(
         arguments: SeedRange.ranges(members: 3, count: 1500) + SeedRange.ranges(members: 5, count: 500)
             + SeedRange.ranges(members: 2, count: 200) + SeedRange.ranges(members: 1, count: 150)
-            + SeedRange.ranges(members: 4, count: 150))
+            + SeedRange.ranges(members: 4, count: 150)
+            + (6...9).flatMap { SeedRange.ranges(members: $0, count: 30) })
     func staysSafeAndRecovers(_ range: SeedRange) {
         var epochs: UInt64 = 0
         var confirmed = 0

@@ -166,6 +166,21 @@ import Testing
         #expect(dialogue.read() == [.changeRule(try #require(called), expectedRevision: 5, dialogue.ruleChange)])
     }
 
+    /// Who was to lead has left since. A call that names it is none that a host takes, so nobody would ever be called.
+    @Test func aCallNamesNobodyWhoIsNoMember() throws {
+        var dialogue = try Dialogue.follower("m2")
+        let gone = try MemberName("m6")
+        dialogue.change { $0.switchover = SwitchoverRequest(id: "1", target: gone) }
+        var calls: [ClusterRule] = []
+        for _ in 0..<40 where calls.isEmpty {
+            dialogue.wait(.milliseconds(100))
+            calls = dialogue.read().compactMap { if case .changeRule(let next, _, _) = $0 { next } else { nil } }
+        }
+        let call = try #require(calls.first)
+        #expect(call.recruitment?.target == nil && call.recruitment?.reason == .leaderSilent)
+        try call.check(asChangeOf: try #require(dialogue.rule), by: dialogue.names[1])
+    }
+
     @Test func aLeaderThatIsStillHeardHasMoreTime() throws {
         var dialogue = try Dialogue.follower("m2")
         for _ in 0..<15 {

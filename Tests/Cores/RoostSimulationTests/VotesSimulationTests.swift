@@ -71,7 +71,6 @@ import Testing
 
     @Test(arguments: [
         (Breakage.votesTwice, ["and has voted for"]), (.countsTooFewVotes, ["by the votes of"]),
-        (.votesWithoutMemory, ["and has voted for", "two leaders", "confirmed", "begins without"]),
     ])
     func wrongVotesAreNoticed(_ breakage: Breakage, signs: [String]) {
         let isNoticed = (1...1500 as ClosedRange<UInt64>).contains { seed in
