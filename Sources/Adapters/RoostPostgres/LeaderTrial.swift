@@ -91,10 +91,15 @@ struct LeaderTrial: Sendable {
         let found = try await ask("READ_REPLICATION_SLOT \"\(slot)\"")
         // A row of nothing when there is no such slot (PostgreSQL manual, 53.4).
         guard found.first?.first == "physical" else { return "it has no slot \(slot)" }
-        let isStandby = try await ask("SHOW in_hot_standby").first?.first == "on"
-        if isReader { return isStandby ? nil : "it is no standby" }
+        let answer = try await ask("SHOW in_hot_standby").first?.first
+        return Self.obstacle(whenItSays: answer ?? nil, toReader: isReader)
+    }
+
+    /// By `in_hot_standby`: whoever says neither on nor off is believed neither.
+    static func obstacle(whenItSays answer: String?, toReader isReader: Bool) -> String? {
+        if isReader { return answer == "on" ? nil : "it is no standby" }
         // A leader that stepped down may have the slot still.
-        return isStandby ? "it does not lead" : nil
+        return answer == "off" ? nil : "it does not lead"
     }
 
     private func identify() async throws(DatabaseError) -> (system: String, timeline: UInt32, flushed: LSN) {

@@ -49,9 +49,11 @@ extension PostgresInstance {
     /// Of a standby: has these slots, and no other of the cluster's. One that nobody reads from keeps the log for ten minutes at
     /// most, and a share of the volume (`max_slot_wal_keep_size`): as long as it takes to begin with a copy. One that has been
     /// promoted meanwhile keeps its slots, which are of its new reign, and gets none.
-    func keepReaderSlots(_ wanted: [String], among members: [MemberName]) async throws {
+    func keepReaderSlots(
+        _ wanted: [String], among members: [MemberName], absenceMax: Duration = SlotAbsence.absenceMax
+    ) async throws {
         let slots = ClusterSlots(members: members)
-        let seconds = SlotAbsence.absenceMax.components.seconds
+        let seconds = absenceMax.components.seconds
         let rows = try await control.query(
             """
             SELECT slot_name, active OR restart_lsn IS NULL OR inactive_since > now() - interval '\(seconds) s', wal_status

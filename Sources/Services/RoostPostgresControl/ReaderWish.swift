@@ -94,6 +94,21 @@ enum ReaderWish: Hashable, Sendable {
 }
 
 extension ClusterSpec {
-    /// How many members do not lead.
-    fileprivate func standbys(_ rule: ClusterRule?) -> Int { max((rule?.members.count ?? members.count) - 1, 0) }
+    /// How many members do not lead: as few as there are now, or come to be by a change that is under way.
+    fileprivate func standbys(_ rule: ClusterRule?) -> Int {
+        guard let rule else { return max(members.count - 1, 0) }
+        var count = rule.members.count
+        var least = count
+        if let change = rule.change, change.current != nil {
+            for step in change.left {
+                switch step.kind {
+                case .add: count += 1
+                case .remove: count -= 1
+                case .unknown: break
+                }
+                least = min(least, count)
+            }
+        }
+        return max(least - 1, 0)
+    }
 }

@@ -119,6 +119,22 @@ import Testing
         try Self.expect(.standby(upstream: leader), Self.following)
     }
 
+    /// As much as its reserve, and 4 GiB at most: a reader that has made a copy of it goes on from there.
+    @Test func whoFeedsReadersKeepsLogForThemAndNobodyElseDoes() throws {
+        let leader = PostgresSettings.Upstream(
+            leader: try MemberName("m1"), address: try IPv6Address("fdaa:0:7:1::1"), port: 5432, epoch: Epoch(7))
+        func kept(_ role: PostgresSettings.Role, _ size: ByteCount = .gibibytes(10)) throws -> [String] {
+            var settings = try Self.settings(role)
+            (settings.volumeSize, settings.fed) = (size, [try IPv6Address("fdaa:0:7:1::9")])
+            return settings.configuration(PostgresLayout()).split(separator: "\n").map(String.init)
+                .filter { $0.hasPrefix("max_slot_wal_keep_size") }
+        }
+        #expect(try kept(.standby(upstream: leader)) == ["max_slot_wal_keep_size = '640MB'"])
+        #expect(try kept(.standby(upstream: leader), .gibibytes(1000)) == ["max_slot_wal_keep_size = '4096MB'"])
+        #expect(
+            try kept(.leader(epoch: Epoch(7), standbys: [], confirmations: 0)) == ["max_slot_wal_keep_size = '-1'"])
+    }
+
     @Test func ofAStandbyThatFollowsNobody() throws {
         try Self.expect(.standby(upstream: nil), Self.detached)
     }

@@ -9,9 +9,9 @@ import Testing
 @testable import RoostPostgres
 
 /// One member's operations on the real Postgres, as its core orders them, without a core.
-private final class OperatedMember {
+final class OperatedMember {
     let member: TestMember
-    private let operations: Operations
+    let operations: Operations
     private let events: EventQueue
     private var count: UInt64 = 0
 

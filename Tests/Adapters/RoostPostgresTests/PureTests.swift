@@ -63,6 +63,17 @@ import Testing
     }
 }
 
+@Suite struct LeaderTrialTests {
+    @Test func onlyOneThatSaysSoLeadsOrIsAStandby() {
+        func believed(_ answer: String?) -> [Bool] {
+            [false, true].map { LeaderTrial.obstacle(whenItSays: answer, toReader: $0) == nil }
+        }
+        #expect(believed("off") == [true, false])
+        #expect(believed("on") == [false, true])
+        for answer in [nil, "", "unknown"] { #expect(believed(answer) == [false, false]) }
+    }
+}
+
 @Suite struct SettingsTests {
     private static func settings(_ role: PostgresSettings.Role, isOpen: Bool) throws -> PostgresSettings {
         PostgresSettings(

@@ -129,7 +129,7 @@ struct ReaderTests {
             let other = try #require(TestCluster.numbers.first { $0 != first && $0 != upstream })
             let next = try #require(cluster.store.rule).epoch.next
             let stolen = StreamName(member: try TestCluster.name(other), epoch: next)
-            let stream = try cluster.receive(from: upstream, by: stolen)
+            let stream = try cluster.ground.receive(from: upstream, by: "\(stolen)")
             defer { TestProcess.end(stream) }
             let streams = "SELECT count(*) FROM pg_stat_replication WHERE client_addr = '\(TestGround.address(reader))'"
             let isThere = try await poll(for: .seconds(20)) { () -> Bool? in

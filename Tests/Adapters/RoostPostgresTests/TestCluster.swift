@@ -1,6 +1,5 @@
 import Foundation
 import Glibc
-import RoostFailover
 import RoostLinux
 import RoostModel
 import RoostWire
@@ -66,21 +65,6 @@ final class TestCluster: Sendable {
             ]
         let process = try TestProcess.start(line, log: logFile(number))
         machines.withLock { $0[number] = process }
-    }
-
-    /// A stream of log as somebody may have it who is root in the reader's machine: by the members' password, by this name, without
-    /// a slot.
-    func receive(from number: Int, by name: StreamName) throws -> pid_t {
-        let folder = "\(ground.folder)/received"
-        try DurableFile.makeFolder(ground.root + folder)
-        let upstream =
-            "host=\(TestGround.address(number)) port=5432 user=roost_replicator application_name=\(name) sslmode=disable"
-        return try TestProcess.start(
-            [
-                "nsenter", "--net=/run/netns/\(ground.apart)", "chroot", ground.root, "env",
-                "PGPASSWORD=\(ground.secrets.replicationPassword)", "/usr/lib/postgresql/17/bin/pg_receivewal",
-                "--directory=\(folder)", "--dbname=\(upstream)",
-            ], log: ground.root + ground.folder + "/received.log")
     }
 
     /// What the machine has written: the lines of its supervisor, and those of its Postgres.

@@ -120,6 +120,12 @@ import Testing
                 try await world.directory.requestMembers(of: world.cluster, .remove(try MemberName("db-3")))
             })
         #expect(fewer.message.contains("12 readers are too many"), "\(fewer)")
+        // Those that are to go feed nobody for long.
+        let leaving = try await ready(members: 5)
+        defer { leaving.remove() }
+        _ = try await leaving.directory.requestMembers(of: leaving.cluster, .remove(try MemberName("db-5")))
+        #expect(try await refusal(leaving, .scale([leaving.hosts.region: 19])).message.contains("for 3 standbys"))
+        #expect(try await scale(leaving, to: 18).count == 18)
         let alone = try await ready(members: 1)
         defer { alone.remove() }
         #expect(try await refusal(alone, .scale([alone.hosts.region: 1])).message.contains("for 0 standbys"))
