@@ -544,6 +544,10 @@ MUTATIONS = [
         "isLeader ? members : isFollowing ? fed : []", "isLeader ? members + fed : isFollowing ? fed : []",
         "ConfigurationTests/theMembersRoleComesInFromMembersToALeaderAndFromReadersToWhoFeedsThem"),
     Mutation(
+        "a stream without a slot lives through a promotion", SHELL + "ReaderSlots.swift",
+        "AND \\(isNone(of: addresses))\n", "AND false\n",
+        "ReaderFenceTests/aFenceEndsWhoComesFromElsewhereAndWhoIsLoggingIn"),
+    Mutation(
         "what root in a reader's machine reports counts", CONTROL + "MemberRoutes.swift",
         "let word = try await store.hasVoice() ? report : report.withoutVoice", "let word = report", "ReaderDoorTests/reader"),
     Mutation(

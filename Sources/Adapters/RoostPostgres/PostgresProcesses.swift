@@ -1,5 +1,6 @@
 import Glibc
 import RoostLinux
+import RoostModel
 
 /// Finds the processes of one Postgres by what the kernel says of them, which no client can write: whose child a process
 /// is, whose user it runs as, what program it is, where it stands. Titles are no evidence: Postgres cuts them, and a
@@ -88,15 +89,29 @@ struct PostgresProcesses: Sendable {
         return look
     }
 
-    /// Children that may be of somebody who logs in as `role`, or has done so: their titles say so before a password is asked for,
-    /// as the name comes first (ps_status.c, init_ps_display), and until then are the postmaster's.
-    func logins(of role: String) -> Set<pid_t> {
+    /// Children that may be of somebody who logs in as `role`, or has done so, from elsewhere than these addresses and the local
+    /// socket.
+    func logins(of role: String, butFrom addresses: [IPv6Address]) -> Set<pid_t> {
         guard let postmaster else { return [] }
         return Set(
             seen().filter { pid in
                 guard pid != postmaster, let words = try? Self.commandLine(of: pid) else { return false }
-                return words.first != "postgres:" || words.contains { $0 == role }
+                return Self.isLogin(words, of: role, butFrom: addresses)
             })
+    }
+
+    /// `postgres: m1: walsender roost_replicator postgres fdaa::9(41234) authentication`: the title is there before a password is
+    /// asked for, and until then it is the postmaster's (backend_startup.c, BackendInitialize). What the client chooses, its
+    /// user and its database, comes before where it is from.
+    static func isLogin(_ words: [Substring], of role: String, butFrom addresses: [IPv6Address]) -> Bool {
+        guard words.first == "postgres:" else { return true }
+        guard words.contains(where: { $0 == role }) else { return false }
+        guard let origin = words.last(where: { $0 == "[local]" || $0.hasSuffix(")") && $0.contains("(") }) else {
+            return true
+        }
+        if origin == "[local]" { return false }
+        guard let address = try? IPv6Address(String(origin.prefix { $0 != "(" })) else { return true }
+        return !addresses.contains(address)
     }
 
     /// Programs that copy into this volume, and their children.

@@ -99,7 +99,8 @@ extension PostgresInstance {
     }
 
     /// Drops all other slots of the cluster's, ends what the members' role has from other addresses, and proves that both are
-    /// gone. Who was logging in by the access rules of before is in no list of Postgres's yet, and is ended too.
+    /// gone. Who was logging in by the access rules of before is in no list of Postgres's yet, and is ended too; members are left
+    /// alone, who come back at this moment.
     func endStreams(
         butBySlots wanted: [String], among members: [MemberName], butFrom addresses: [IPv6Address],
         within deadline: Duration
@@ -110,7 +111,7 @@ extension PostgresInstance {
         do {
             isProven = try await poll(for: deadline, every: .milliseconds(50)) { () -> Bool? in
                 guard isRunning else { throw PostgresError("end streams of readers", exit ?? "Postgres does not run") }
-                let present = processes.logins(of: PostgresSettings.replicator)
+                let present = processes.logins(of: PostgresSettings.replicator, butFrom: addresses)
                 let rows = try? await control.query(Self.holders(but: addresses), within: Self.probeDeadline)
                 guard let rows else { return nil }
                 let others = rows.compactMap { $0[0] }.filter { slots.contains($0) && !wanted.contains($0) }

@@ -63,6 +63,27 @@ import Testing
     }
 }
 
+@Suite struct ReplicatorLoginTests {
+    @Test(arguments: [
+        ("/usr/lib/postgresql/17/bin/postgres -D /volume/data", true),
+        ("postgres: m1: walsender roost_replicator fdaa:0:7:1::9(41234) authentication", true),
+        ("postgres: m1: walsender roost_replicator fdaa:0:7:1::2(41234) authentication", false),
+        ("postgres: m1: roost_replicator postgres fdaa:0:7:1::9(41234) initializing", true),
+        // A database may be called so.
+        ("postgres: m1: roost_replicator fdaa:0:7:1::2(1) fdaa:0:7:1::9(41234) authentication", true),
+        ("postgres: m1: roost_replicator [local] fdaa:0:7:1::9(41234) authentication", true),
+        ("postgres: m1: walsender roost_replicator [local] authentication", false),
+        ("postgres: m1: roost_replicator", true),
+        ("postgres: m1: postgres postgres fdaa:0:7:1::9(41234) idle", false),
+        ("postgres: m1: walwriter ", false),
+    ])
+    func whoeverLogsInFromElsewhereIsKnownByItsTitle(title: String, isLogin: Bool) throws {
+        let members = [try IPv6Address("fdaa:0:7:1::1"), try IPv6Address("fdaa:0:7:1::2")]
+        let words = title.split(separator: " ")
+        #expect(PostgresProcesses.isLogin(words, of: "roost_replicator", butFrom: members) == isLogin)
+    }
+}
+
 @Suite struct LeaderTrialTests {
     @Test func onlyOneThatSaysSoLeadsOrIsAStandby() {
         func believed(_ answer: String?) -> [Bool] {

@@ -42,7 +42,7 @@ struct ReaderFenceTests {
             defer { processes.forEach(TestProcess.end) }
             try await expect(1, of: Self.sessions, m1)
             let instance = m1.instance
-            func comers() -> Int { instance.processes.logins(of: "roost_replicator").count }
+            func comers() -> Int { instance.processes.logins(of: "roost_replicator", butFrom: Self.members).count }
             let hasKnocked = try await poll(for: .seconds(20)) { comers() == 2 ? true : nil }
             #expect(hasKnocked == true)
             try await instance.make(slot: "m3_e1", keepsLog: false)
