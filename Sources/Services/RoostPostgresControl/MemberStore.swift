@@ -108,8 +108,13 @@ struct MemberStore: Sendable {
         guard isPlaced else { return true }
         // Whom this host has heard of it judges by that; who has just been made is there before this host follows its cluster.
         if let heard, heard.spec != nil, heard.placements[caller.member] != nil { return false }
-        let spec = try await store.record(ClusterSpec.self, at: StoreKeys.clusterSpec(caller.cluster))
-        return spec?.record.members.contains { $0.name == caller.member } ?? false
+        do throws(Refusal) {
+            let spec = try await store.record(ClusterSpec.self, at: StoreKeys.clusterSpec(caller.cluster))
+            return spec?.record.members.contains { $0.name == caller.member } ?? false
+        } catch {
+            // A spec of a newer version: its rule names the members as well.
+            return try await isMember()
+        }
     }
 
     /// Those that the cluster shall have, as the store has it now.
