@@ -14,9 +14,7 @@ import Testing
             // Not by the check of the reports themselves: by what they lead to.
             let scenario = ClusterScenario(
                 seed: seed, members: members, faults: faults, chaosSeconds: chaosSeconds, breach: breach,
-                checksReports: false,
-                // Where members vote, nobody votes for one that has less.
-                knowsMajority: breakage == .promotesLeastAdvanced ? false : nil)
+                checksReports: false)
             let run = ClusterSimulation(scenario, breakage: breakage).run()
             if let violation = run.violation { return violation }
         }
