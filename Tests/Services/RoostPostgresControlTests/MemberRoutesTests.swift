@@ -28,11 +28,15 @@ import Testing
         let warden: LeaseWarden
         let gates = Gates()
 
-        init(_ world: ClusterWorld, _ machine: MachineID, _ member: MemberName, of cluster: AppName) {
+        /// - Parameter stateFolder: where its host keeps what it has heard; one that has heard nothing has one of its own.
+        init(
+            _ world: ClusterWorld, _ machine: MachineID, _ member: MemberName, of cluster: AppName,
+            stateFolder: String? = nil
+        ) {
             let caller = MemberRoutes.Caller(machine: machine, cluster: cluster, member: member)
             let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
             watcher = PlanetWatcher(
-                store: world.store, stateFolder: world.folder,
+                store: world.store, stateFolder: stateFolder ?? world.folder,
                 following: [.cluster(world.cluster), .secrets(world.cluster)], logger: logger)
             warden = LeaseWarden(
                 file: world.folder + "/leases", logger: logger, began: { _ in .unknown }, kill: { _ in })
@@ -77,7 +81,10 @@ import Testing
             return try JSONDecoder().decode(ChangeOutcome.self, from: try await put("heartbeat", body)).isApplied
         }
 
-        func report(_ report: MemberReport) async throws { _ = try await put("report", report) }
+        /// - Returns: false: the store has moved on from what this host has heard of it, and nothing was written.
+        @discardableResult func report(_ report: MemberReport) async throws -> Bool {
+            try JSONDecoder().decode(ChangeOutcome.self, from: try await put("report", report)).isApplied
+        }
 
         func open(_ isOpen: Bool) async throws { _ = try await put("gate", GateRequest(isOpen: isOpen, sequence: 1)) }
     }
