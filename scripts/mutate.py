@@ -195,7 +195,13 @@ MUTATIONS = [
         "FollowerDialogueTests/aCallNamesNobodyWhoIsNoMember"),
     Mutation(
         "one is chosen by members of before those that voters know", CORE + "FailoverMember+Votes.swift",
-        "plea.changes >= state.membership?.changes ?? 0 && ", "", "VotesDialogueTests/olderMembers"),
+        "voice.beat.changes ?? 0 >= state.membership?.changes ?? 0 && ", "", "VotesDialogueTests/olderMembers"),
+    Mutation(
+        "what a person has decided to keep is lost with the next leader", CORE + "RecruitmentTally.swift",
+        "report.position.map { $0 >= kept } ?? false", "true", "RecruitmentTallyTests/keptByForce"),
+    Mutation(
+        "one that was given up goes by what those that are left decide", CORE + "FailoverMember+Votes.swift",
+        "beat.changes ?? 0 <= view?.rule?.changes ?? 0", "true", "VotesDialogueTests/laterMembers"),
     Mutation(
         "a member with a new disk votes as if it had never voted", CORE + "FailoverMember+Votes.swift",
         "save { $0.vote = Ballot(epoch: greatest, member: nil) }", "", "VotesDialogueTests/newDisk"),

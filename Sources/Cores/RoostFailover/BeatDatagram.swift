@@ -4,12 +4,14 @@ public import RoostModel
 ///
 ///     1 version   1 flags (1: open, 2: misses the leader)   8 each: life, number, challenge, echo, epoch
 ///     the sender's name, the receiver's, then how many members it hears (1) and their names; a name is its length (1) and bytes
-///     1 what follows (1: a call, 2: an answer, 4: what was heard, 8: a plea, 16: a vote, 32: a decision)
+///     1 what follows (1: a call, 2: an answer, 4: what was heard, 8: a plea, 16: a vote, 32: a decision, 64: how often
+///     the members had changed)
 ///     a call: 8 each: epoch, revision of the rule, revision of the rule that has it (0: not known)
 ///     an answer: 1 reigns   8 each: epoch, their digest, end, replayed   4 timeline   1 flags (1: cannot lead)
 ///     what was heard: 8 each: life, number
-///     a plea: 8 each: epoch, changes of the members
+///     a plea: 8 epoch
 ///     a vote: 8 epoch   the name of whom it is for
+///     how often the members had changed: 8, after the decision
 ///     a decision: 1 reigns   8 each: their digest, epoch of the base   4 timeline   1 reigns that follow, each: 8 epoch, 8 begin, name
 ///
 /// Programs of before there were calls end with the names, and pass over the rest; those of before it was said what was heard, or
@@ -68,7 +70,8 @@ public struct BeatDatagram: Hashable, Sendable {
         bytes.append(
             (beat.call == nil ? 0 : 1) | (beat.answer == nil ? 0 : 2) | (self.heard == nil ? 0 : 4)
                 | (beat.plea == nil ? 0 : 8)
-                | (beat.vote?.member == nil ? 0 : 16) | (beat.told == nil ? 0 : 32))
+                | (beat.vote?.member == nil ? 0 : 16) | (beat.told == nil ? 0 : 32)
+                | (beat.changes == nil ? 0 : 64))
         if let call = beat.call {
             append(call.epoch.number)
             append(UInt64(bitPattern: call.revision))
@@ -86,10 +89,7 @@ public struct BeatDatagram: Hashable, Sendable {
             append(mark.life)
             append(mark.number)
         }
-        if let plea = beat.plea {
-            append(plea.epoch.number)
-            append(plea.changes)
-        }
+        if let plea = beat.plea { append(plea.epoch.number) }
         if let vote = beat.vote, let member = vote.member {
             append(vote.epoch.number)
             append(member)
@@ -106,6 +106,7 @@ public struct BeatDatagram: Hashable, Sendable {
                 append(reign.leader)
             }
         }
+        if let changes = beat.changes { append(changes) }
         return bytes
     }
 
@@ -173,8 +174,8 @@ public struct BeatDatagram: Hashable, Sendable {
         /// - Returns: whether all of it is there.
         mutating func election(of parts: UInt8, into beat: inout MemberBeat) -> Bool {
             if parts & 8 != 0 {
-                guard let epoch = number(), let changes = number() else { return false }
-                beat.plea = Plea(epoch: Epoch(epoch), changes: changes)
+                guard let epoch = number() else { return false }
+                beat.plea = Plea(epoch: Epoch(epoch))
             }
             if parts & 16 != 0 {
                 guard let epoch = number(), let member = name() else { return false }
@@ -183,6 +184,10 @@ public struct BeatDatagram: Hashable, Sendable {
             if parts & 32 != 0 {
                 guard let told = decision() else { return false }
                 beat.told = told
+            }
+            if parts & 64 != 0 {
+                guard let changes = number() else { return false }
+                beat.changes = changes
             }
             return true
         }

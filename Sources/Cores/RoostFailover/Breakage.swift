@@ -84,4 +84,8 @@ package enum Breakage: String, Hashable, Sendable, CaseIterable {
     case votesTwice
     /// Leads by the votes of half of the members.
     case countsTooFewVotes
+    /// Takes so many answers for enough, whatever a person has decided to keep.
+    case forgetsForced
+    /// Goes by elections and decisions of members among whom it may be no more.
+    case heedsLaterMembers
 }

@@ -49,7 +49,7 @@ extension FailoverMember {
         listening.hearing.heard(
             beat, after: breakage == .heedsOldWords ? now : after, by: name, now, timings)
         renewByWord(now)
-        if let told = beat.told { learn(told, now) }
+        if let told = beat.told, knowsMembers(of: beat) { learn(told, now) }
         guard let rule = view?.rule, beat.member == rule.leader else { return }
         if heardOpen(rule) != nil { listening.openAt = now }
         if !isUnheard(rule, now) { listening.missesLeader = false }
@@ -133,7 +133,7 @@ extension FailoverMember {
         let call = directCall(now)
         let answer = directAnswer(now)
         // Others wait for this.
-        let plea = voting.candidacy.map { Plea(epoch: $0.epoch, changes: $0.changes ?? 0) }
+        let plea = voting.candidacy.map { Plea(epoch: $0.epoch) }
         let vote = state.vote.flatMap { $0.epoch == state.promised && $0.member != nil ? $0 : nil }
         let told = toldDecision(rule)
         voting.told = (rule.epoch, told?.base ?? .none, told)
@@ -151,8 +151,8 @@ extension FailoverMember {
             .beat(
                 MemberBeat(
                     member: name, epoch: state.promised, isOpen: phase.isInOffice && gateIsOpen && gateStands,
-                    missesLeader: listening.missesLeader, hears: heard, call: call, answer: answer, plea: plea,
-                    vote: vote, told: told)))
+                    missesLeader: listening.missesLeader, hears: heard, call: call, answer: answer,
+                    changes: rule.majority == true ? rule.changes ?? 0 : nil, plea: plea, vote: vote, told: told)))
     }
 
     /// It takes part in nothing, and is not to keep a lease for a leader that was given up with it, or that goes by a store that

@@ -11,6 +11,8 @@ extension FailoverMember {
         var over = Epoch.none
         /// Since when this epoch has been promised, and nobody chosen in it.
         var undecided: SufficientSince?
+        /// So many epochs in a row that nobody was chosen in.
+        var fruitless = 0
         /// Since when somebody is heard who has promised more.
         var aheadSince: Moment?
         /// Since when the store does not have what was decided.
@@ -78,21 +80,28 @@ extension FailoverMember {
     mutating func castVote(_ rule: ClusterRule, _ now: Moment) {
         let mayVoteAgain = breakage == .votesTwice
         guard rule.majority == true, rule.epoch < state.promised,
-            mayVoteAgain || state.vote?.epoch ?? .none < state.promised
+            mayVoteAgain || state.vote?.epoch ?? .none < state.promised || isForTheNamed(rule)
         else { return }
-        // What it has itself may be what only it and a leader of other members have.
+        // What it has itself may be what only it and a leader of other members have. What it has as the leader, and none of those
+        // that were asked, nobody has confirmed.
         let own = answerReport(now)?.position
         guard own != nil || state.data != .usable else { return }
         let candidate = memberVoices(rule).first { voice in
-            guard let plea = voice.beat.plea, plea.epoch == state.promised, voice.beat.epoch == plea.epoch else {
-                return false
-            }
-            return plea.changes >= state.membership?.changes ?? 0 && listening.hearing.hears(voice, now, timings)
-                && !hasLess(voice.beat, than: own, rule)
+            guard let plea = voice.beat.plea, plea.epoch == state.promised, voice.beat.epoch == plea.epoch,
+                rule.forcedCall.map({ $0.member == voice.beat.member }) ?? true
+            else { return false }
+            return voice.beat.changes ?? 0 >= state.membership?.changes ?? 0
+                && listening.hearing.hears(voice, now, timings)
+                && (rule.leader == name || !hasLess(voice.beat, than: own, rule))
                 && !(mayVoteAgain && state.vote == Ballot(epoch: plea.epoch, member: voice.beat.member))
         }
         guard let candidate else { return }
         save { $0.vote = Ballot(epoch: $0.promised, member: candidate.beat.member) }
+    }
+
+    /// It may have voted in this epoch on a disk that it has lost, but for nobody else than the one that a person has named.
+    private func isForTheNamed(_ rule: ClusterRule) -> Bool {
+        rule.forcedCall?.epoch == state.promised && state.vote == Ballot(epoch: state.promised, member: nil)
     }
 
     /// By what it has answered, directly or through the store. One that has said nothing here has said it to others: more than half
@@ -144,6 +153,12 @@ extension FailoverMember {
         newsAt = now
         listening.hearing.turned(leaving: former, now, timings)
         view = next
+    }
+
+    /// By its members this one goes, too, or by later ones. Else it may be none of them any more, also by the word of a person, and
+    /// have what nobody else has: it waits for the store. An election that these hold is none of its own, nor is the epoch.
+    func knowsMembers(of beat: MemberBeat) -> Bool {
+        breakage == .heedsLaterMembers || beat.changes ?? 0 <= view?.rule?.changes ?? 0
     }
 
     /// A beat tells of a decision that is not known here.
@@ -238,7 +253,7 @@ extension FailoverMember {
         else { return }
         let promised = state.promised
         let ahead = memberVoices(rule).filter { voice in
-            voice.beat.epoch > promised && rule.mayElect(voice.beat.epoch)
+            voice.beat.epoch > promised && rule.mayElect(voice.beat.epoch) && knowsMembers(of: voice.beat)
                 && listening.hearing.hears(voice, now, timings)
         }
         let isLed = memberVoices(rule).contains { voice in
@@ -251,9 +266,9 @@ extension FailoverMember {
         // In an election already: there is nobody to be left for it.
         let isFree = promised > rule.epoch
         let call = memberVoices(rule).first { voice in
-            guard isFree, let call = voice.beat.call, call.epoch > promised, rule.mayElect(call.epoch) else {
-                return false
-            }
+            guard isFree, let call = voice.beat.call, call.epoch > promised, rule.mayElect(call.epoch),
+                knowsMembers(of: voice.beat)
+            else { return false }
             return listening.hearing.hears(voice, now, timings)
         }
         if let voice = call, let epoch = voice.beat.call?.epoch {
@@ -273,19 +288,30 @@ extension FailoverMember {
     /// Nobody was chosen in the epoch that was called for: another one.
     private mutating func callAgain(_ rule: ClusterRule, _ now: Moment) {
         let promised = state.promised
-        guard promised > rule.epoch, case .waiting = phase else { return voting.undecided = nil }
-        if voting.undecided?.epoch != promised { voting.undecided = SufficientSince(epoch: promised, moment: now) }
+        guard promised > rule.epoch else {
+            voting.fruitless = 0
+            return voting.undecided = nil
+        }
+        guard case .waiting = phase else { return voting.undecided = nil }
+        if voting.undecided?.epoch != promised {
+            if voting.undecided != nil { voting.fruitless = min(voting.fruitless + 1, Self.fruitlessMax) }
+            voting.undecided = SufficientSince(epoch: promised, moment: now)
+        }
         let order = rule.members.prefix { $0 != name }.count
         let heard = rule.members.count { member in
             member == name
                 || listening.hearing.voice(of: member).map { listening.hearing.hears($0, now, timings) } ?? false
         }
-        guard let since = voting.undecided?.moment, now - since >= timings.electionPatience + timings.stagger * order,
+        // With everybody slow, the answers to the last call would come after the next one.
+        let patience = timings.electionPatience * (1 << voting.fruitless)
+        guard let since = voting.undecided?.moment, now - since >= patience + timings.stagger * order,
             heard * 2 > rule.members.count, rule.mayElect(promised.next), rule.forcedCall == nil
         else { return }
         voting.undecided = SufficientSince(epoch: promised, moment: now)
         summon(to: promised.next, by: name, rule, now)
     }
+
+    private static let fruitlessMax = 3
 }
 
 extension MemberDecision {
@@ -297,8 +323,10 @@ extension MemberDecision {
         return last.isSame(as: own)
     }
 
-    /// The store would show it, or what came later, if it had not gone back. Where members are called beyond it, their logs tell.
+    /// The store would show it, or what it stands on, or what came later, if it had not gone back. Where members are called beyond
+    /// it, their logs tell.
     func isContradicted(by rule: ClusterRule) -> Bool {
-        rule.called < self.rule.epoch || rule.epoch == self.rule.epoch && !isKnown(to: rule)
+        if rule.called == self.rule.epoch, rule.epoch < base { return true }
+        return rule.called < self.rule.epoch || rule.epoch == self.rule.epoch && !isKnown(to: rule)
     }
 }

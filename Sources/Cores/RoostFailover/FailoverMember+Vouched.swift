@@ -54,7 +54,8 @@ extension FailoverMember {
     private mutating func unpublishedHeartbeat(_ now: Moment) -> Heartbeat? {
         guard isUnpublished, let rule = view?.rule else { return nil }
         beatDueAt = now + timings.heartbeatInterval
-        beatSequence = RecordNumber.next(own: beatSequence, known: 0)
+        // Who starts anew goes on beyond what was said before. A computer that starts anew is gone for longer than a lease.
+        beatSequence = RecordNumber.next(own: beatSequence, known: UInt64(max(now.sinceBoot.milliseconds, 0)))
         return heartbeat(under: rule, now)
     }
 
@@ -72,12 +73,13 @@ extension FailoverMember {
 // A member whose process starts while the store does not answer.
 extension FailoverMember {
     /// What its host had heard last may be of any time. It is borne out by a disk on which all of this epoch is: nothing later
-    /// was promised there, so nothing that this member may do now is other than if it had not been stopped. A disk that was
-    /// lost since, with a promise, has nothing of it.
+    /// was promised there, or, where members decide by themselves, an election over it, so nothing that this member may do now is
+    /// other than if it had not been stopped. A disk that was lost since, with a promise, has nothing of it.
     mutating func adopt(_ seen: StoreView, _ now: Moment) {
         var seen = seen
         reconcile(&seen, isRead: false, now)
-        guard !hasRead, !goesByKept, let rule = seen.rule, rule.members.contains(name), rule.epoch == state.promised,
+        guard !hasRead, !goesByKept, let rule = seen.rule, rule.members.contains(name),
+            rule.epoch == state.promised || rule.majority == true && rule.mayElect(state.promised),
             state.data == .usable, let last = state.chain.last, let reign = rule.history.last, last.isSame(as: reign),
             proofOfReversal(rule) == nil
         else { return }

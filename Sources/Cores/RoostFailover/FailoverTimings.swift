@@ -81,7 +81,8 @@ public struct FailoverTimings: Hashable, Sendable {
     public var verdictPatience: Duration = .milliseconds(400)
     /// A member calls the others directly for so long; whoever has not promised by then does not any more.
     public var callMax: Duration = .seconds(2)
-    /// Nobody was chosen for so long in an epoch that was called for: members are called to the next one.
+    /// Nobody was chosen for so long in an epoch that was called for: members are called to the next one. Twice as long each time that
+    /// nothing came of it, three times at most.
     public var electionPatience: Duration = .seconds(3)
     /// Where members decide by themselves: a leader that was not heard to be open for so long, by no way, is missed whatever was heard
     /// of it before. Longer than it takes to open.

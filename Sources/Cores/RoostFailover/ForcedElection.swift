@@ -192,7 +192,7 @@ public struct ForcedElection: Hashable, Sendable {
         // Half of an even number has all and cannot confirm; and a leader that is left with members that have lost what they had may
         // have all, and be one of too few to decide. What one of them has read of its log by then decides who leads.
         let areAllRead = able.allSatisfy { sight.report(of: $0)?.hasSaidItsEnd == true }
-        let areEnough = members.count > rule.confirmations && (rule.isCovered(by: able) || rule.forcedCall != nil)
+        let areEnough = members.count > rule.confirmations && (rule.canBeDecided(by: able) || rule.forcedCall != nil)
         guard isCovered, !isStuck, areEnough || !areAllRead else { return }
         throw .electionIsSafe(able, epoch: rule.recruitment?.epoch, isPaused: sight.isPaused)
     }

@@ -17,6 +17,9 @@ public struct MemberBeat: Hashable, Sendable {
     public var call: DirectCall?
     /// It has been called, and answers.
     public var answer: DirectAnswer?
+    /// How often the members had changed, as it knows them, where more than half of them decide: as ``ClusterRule/changes``. Who
+    /// knows less of them may be none any more, and who knows more does not go by its members.
+    public var changes: UInt64?
     /// It asks for votes.
     public var plea: Plea?
     /// It has voted, on disk.
@@ -26,8 +29,8 @@ public struct MemberBeat: Hashable, Sendable {
 
     public init(
         member: MemberName, epoch: Epoch, isOpen: Bool, missesLeader: Bool, hears: [MemberName],
-        call: DirectCall? = nil, answer: DirectAnswer? = nil, plea: Plea? = nil, vote: Ballot? = nil,
-        told: ToldDecision? = nil
+        call: DirectCall? = nil, answer: DirectAnswer? = nil, changes: UInt64? = nil, plea: Plea? = nil,
+        vote: Ballot? = nil, told: ToldDecision? = nil
     ) {
         self.member = member
         self.epoch = epoch
@@ -36,6 +39,7 @@ public struct MemberBeat: Hashable, Sendable {
         self.hears = hears
         self.call = call
         self.answer = answer
+        self.changes = changes
         self.plea = plea
         self.vote = vote
         self.told = told

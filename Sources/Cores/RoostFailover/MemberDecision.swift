@@ -15,13 +15,8 @@ public struct Ballot: Hashable, Sendable, Codable {
 /// A member asks the others for their votes: by the answers that it has, it is the one to lead.
 public struct Plea: Hashable, Sendable {
     public var epoch: Epoch
-    /// Of the members that it asks, as ``ClusterRule/changes``: whoever knows later ones does not vote for it.
-    public var changes: UInt64
 
-    public init(epoch: Epoch, changes: UInt64) {
-        self.epoch = epoch
-        self.changes = changes
-    }
+    public init(epoch: Epoch) { self.epoch = epoch }
 }
 
 /// What more than half of the members have decided, for as long as the store is not known to have it, or anything later.

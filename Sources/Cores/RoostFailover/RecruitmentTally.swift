@@ -83,7 +83,8 @@ public struct RecruitmentTally: Sendable {
             }
         standbys = answers.filter { $0.member != leader }
         standbysNeeded = Swift.max(rule.standbysNeeded - (breakage == .recruitsOneTooFew ? 1 : 0), 1)
-        answersNeeded = rule.answersNeeded
+        // Of two, either has to vote for whoever is chosen, also one that has no data by now: nothing is decided without the leader.
+        answersNeeded = rule.members.count == 2 ? 1 : rule.answersNeeded
     }
 
     /// Of as many one has what was confirmed, also by a leader of the members before the last step.
@@ -118,6 +119,12 @@ public struct RecruitmentTally: Sendable {
         if let forced { return obstacle(to: forced) }
         if isSufficient {
             guard let ahead = foremost(of: answers), best(of: answers) == nil else { return nil }
+            guard hasKept(ahead) else {
+                return
+                    "\(ahead.member) has the most of the log of those that have answered, and less than a person has decided to "
+                    + "keep: need \(rule.forced?.member.text ?? "another"), or another with as much; or decide again, by what "
+                    + "roost pg failover shows"
+            }
             return
                 "\(ahead.member) has the most of the log, but cannot lead (its Postgres does not start, or was promoted by "
                 + "somebody else: it says which); need another with as much"
@@ -211,10 +218,21 @@ public struct RecruitmentTally: Sendable {
     /// The greatest position of those that can lead; among equals the target, then the first in the rule's order. Nil
     /// when one that cannot lead has more: what only that one has may be confirmed.
     private func best(of answers: [MemberReport]) -> MemberReport? {
-        guard let best = foremost(of: answers.filter { $0.cannotLead != true }) else { return nil }
+        guard let best = foremost(of: answers.filter { $0.cannotLead != true }), hasKept(best) else { return nil }
         if breakage == .promotesLeastAdvanced { return best }
         let ahead = foremost(of: answers)?.position
         return ahead.map { $0 > best.position ?? $0 } == true ? nil : best
+    }
+
+    /// What the one had that a person has named. Nobody else need have it before that one is open, and so many without it are no
+    /// proof that it was not confirmed.
+    private func hasKept(_ report: MemberReport) -> Bool {
+        guard breakage != .forgetsForced, let forced = rule.forced,
+            // The one that was named, or that came after it before anything was written.
+            let reign = rule.history.first(where: { $0.epoch >= forced.epoch })
+        else { return true }
+        guard let kept = rule.history.position(at: reign.begin) else { return true }
+        return report.position.map { $0 >= kept } ?? false
     }
 
     private func foremost(of answers: [MemberReport]) -> MemberReport? {

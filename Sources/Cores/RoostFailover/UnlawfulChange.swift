@@ -100,7 +100,10 @@ extension ClusterRule {
 
     /// This rule as members leave it for another leader, where that one can be the next.
     private func elected(as next: ClusterRule) throws(UnlawfulChange) -> ClusterRule {
-        guard mayElect(next.epoch), members.contains(next.leader) else {
+        // A store that has gone back behind the mark has it again with what members have decided by it.
+        var marked = self
+        if next.majority == true { marked.majority = true }
+        guard marked.mayElect(next.epoch), members.contains(next.leader) else {
             throw UnlawfulChange(
                 "\(next.leader) cannot lead epoch \(next.epoch): it is not the next after \(epoch), or no member leads it"
             )

@@ -191,7 +191,8 @@ extension ClusterSimulation {
         case .promote(let epoch, _, _, _), .startPrimary(let epoch, _, _, _):
             checkServesForced(member)
             let reigns = store.reigns.map(\.reign).filter { $0.epoch == epoch }
-            let reign = storeWentBack ? reigns.first { $0.leader == members[member].name } : reigns.first
+            let beside = decisions[epoch].flatMap { isBesideForced($0) ? $0.history.last : nil }
+            let reign = storeWentBack ? reigns.first { $0.leader == members[member].name } : reigns.first ?? beside
             if reign?.leader != members[member].name {
                 fail(
                     "\(members[member].name) leads epoch \(epoch), which the store gave to \(String(describing: reign))"

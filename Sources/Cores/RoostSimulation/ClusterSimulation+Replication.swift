@@ -29,7 +29,7 @@ extension ClusterSimulation {
             members[leader].postgres.quorum.admits(member), !isLateConnection
         else { return }
         let log = members[member].postgres.log
-        if isGivenUp(member), !isGivenUp(leader) {
+        if mayNotStream(member, from: leader, epoch: leading) {
             return fail("\(members[member].name) was given up, and streams from \(members[leader].name)")
         }
         if members[member].postgres.isTorn || members[member].postgres.isShort {

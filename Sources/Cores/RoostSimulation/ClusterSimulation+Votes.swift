@@ -5,7 +5,8 @@ import RoostModel
 extension ClusterSimulation {
     /// The last that was decided, wherever.
     var current: ClusterRule? {
-        guard let last = decisions.values.max(by: { $0.epoch < $1.epoch }), !storeWentBack else {
+        let counting = decisions.values.filter { !isBesideForced($0) }
+        guard let last = counting.max(by: { $0.epoch < $1.epoch }), !storeWentBack else {
             return store.view.rule
         }
         guard let stored = store.view.rule, stored.epoch >= last.epoch else { return last }
@@ -41,11 +42,14 @@ extension ClusterSimulation {
             fail("\(rule.leader) leads epoch \(rule.epoch) by the votes of \(voters.map(\.name))")
         }
         guard !storeWentBack else { return store.note(reign, at: time) }
+        // They cannot know that a person has given them up, and what they decide is theirs alone.
+        if isBesideForced(rule) { return }
         if let stored = store.reigns.first(where: { $0.reign.epoch == rule.epoch }), stored.reign != reign {
             fail("two leaders in one epoch: \(stored.reign), \(reign)")
         }
         store.note(reign, at: time)
         settledRules.append(rule)
+        noteForced(rule)
         if let piece = lacking(rule) {
             fail(
                 "epoch \(rule.epoch) of \(rule.leader) begins without \(piece.end) of epoch \(piece.epoch), "

@@ -74,7 +74,7 @@ import Testing
             .keepsOfficeWhileHung, .leavesSilentStandby, .promisesInMemory, .countsForeignAnswers, .decidesOnMovedRule,
             .givesUpWhatDoesNotStart, .heedsOldWords, .heedsOneTooFew, .heedsThePromised, .callsWithoutStore,
             .electsPastForce, .vouchesAside, .stepsUnwritten,
-            .heedsTheStoreAlone, .votesTwice, .countsTooFewVotes:
+            .heedsTheStoreAlone, .votesTwice, .countsTooFewVotes, .forgetsForced, .heedsLaterMembers:
             Issue.record("has faults of its own")
         }
     }
@@ -87,6 +87,7 @@ import Testing
         .givesUpWhatDoesNotStart, .heedsOldWords, .heedsOneTooFew, .heedsThePromised, .callsWithoutStore,
         .electsPastForce, .vouchesAside, .stepsUnwritten,
         .heedsTheStoreAlone, .votesTwice, .countsTooFewVotes,
+        .forgetsForced, .heedsLaterMembers,
     ]
 
     /// What members may not do with calls and answers that come straight from others.

@@ -167,6 +167,47 @@ import Testing
         #expect(back.verdict(hasWaited: true)?.leader == names[0])
     }
 
+    @Test("What a person has decided to keep is in the log of whoever leads next, though others be enough without it")
+    func keptByForce() throws {
+        func decided(_ ends: [Int: UInt64], of reigns: [Reign], first epoch: UInt64 = 4) throws -> MemberName? {
+            var rule = rule(members: 2)
+            rule.history = reigns
+            rule.epoch = reigns.last?.epoch ?? .first
+            rule.leader = names[0]
+            rule.recruitment?.epoch = Epoch(9)
+            rule.forced = ForcedFailover(
+                id: "f", member: names[0], epoch: Epoch(epoch), at: 0, by: nil, formerLeader: names[2],
+                formerEpoch: .first, position: Position(epoch: .first, end: LSN(100)), furthest: nil, givenUp: [],
+                lost: [])
+            let answers = ends.sorted { $0.key < $1.key }.map { member, end in
+                answer(member, end: end, chain: member == 1 ? reigns : nil, promised: 9)
+            }
+            let tally = try #require(RecruitmentTally(rule: rule, reports: answers))
+            let leader = tally.verdict(hasWaited: true)?.leader
+            if leader == nil { #expect(tally.obstacle?.contains("less than a person has decided to keep") == true) }
+            return leader
+        }
+        let named = [first, Reign(epoch: Epoch(4), leader: names[0], begin: LSN(100))]
+        #expect(try decided([2: 90], of: named) == nil)
+        #expect(try decided([2: 100], of: named) == names[1])
+        #expect(try decided([1: 100, 2: 90], of: named) == names[0])
+        // It came back as a later one, before it had written anything.
+        let later = [first, Reign(epoch: Epoch(5), leader: names[0], begin: LSN(100))]
+        #expect(try decided([2: 90], of: later) == nil)
+        // More of an older epoch is not what was kept.
+        let beyond = [first, Reign(epoch: Epoch(2), leader: names[2], begin: LSN(50)), named[1]]
+        #expect(try decided([2: 120], of: beyond) == nil)
+    }
+
+    @Test("Of two whose votes decide, the answer of the leader will do, and more than half of more than two are needed")
+    func answersThatDecideByVotes() throws {
+        for (members, isEnough) in [(2, true), (3, false)] {
+            var rule = rule(members: members)
+            rule.majority = true
+            #expect(RecruitmentTally(rule: rule, reports: [answer(1, end: 100)])?.isSufficient == isEnough)
+        }
+    }
+
     @Test func aTargetLeadsOnlyWhenNobodyIsAhead() throws {
         let switching = rule(members: 3, reason: .switchover, target: names[2])
         let equal = [answer(2, end: 100), answer(3, end: 100)]

@@ -62,7 +62,7 @@ import Testing
         let own = Ballot(epoch: Epoch(2), member: names[1])
         #expect(saved(actions).last?.vote == own)
         let plea = try #require(said(actions))
-        #expect(plea.plea == Plea(epoch: Epoch(2), changes: 0) && plea.vote == own)
+        #expect(plea.plea == Plea(epoch: Epoch(2)) && plea.vote == own)
         let isFirst = actions.firstIndex { if case .save = $0 { true } else { false } } ?? .max
         let isNext = actions.firstIndex { if case .beat = $0 { true } else { false } } ?? .max
         #expect(isFirst < isNext)
@@ -84,8 +84,8 @@ import Testing
     @Test("A member gives one vote in each epoch, to the first that asks, and not before it has promised it")
     func voter() throws {
         var dialogue = try answered()
-        #expect(saved(hear(beat(3) { $0.plea = Plea(epoch: Epoch(3), changes: 0) }, &dialogue)).isEmpty)
-        let asks = { (beat: inout MemberBeat) in beat.plea = Plea(epoch: Epoch(2), changes: 0) }
+        #expect(saved(hear(beat(3) { $0.plea = Plea(epoch: Epoch(3)) }, &dialogue)).isEmpty)
+        let asks = { (beat: inout MemberBeat) in beat.plea = Plea(epoch: Epoch(2)) }
         #expect(saved(hear(beat(3, end: 999, asks), &dialogue)).last?.vote?.member != names[2], "it has less")
         dialogue = try answered()
         let votes = hear(beat(3, end: 1100, asks), &dialogue)
@@ -107,7 +107,11 @@ import Testing
     func olderMembers() throws {
         for (changes, isGiven) in [(3 as UInt64, false), (4, true), (5, true)] {
             var dialogue = try answered { $0.changes = 4 }
-            let votes = hear(beat(3, end: 1100) { $0.plea = Plea(epoch: Epoch(2), changes: changes) }, &dialogue)
+            let votes = hear(
+                beat(3, end: 1100) { beat in
+                    beat.plea = Plea(epoch: Epoch(2))
+                    beat.changes = changes
+                }, &dialogue)
             #expect((saved(votes).last?.vote != nil) == isGiven, "\(changes)")
         }
     }
@@ -189,6 +193,71 @@ import Testing
         }
     }
 
+    @Test(
+        "Who may be no member any more, by the word of those that know more of that, goes by nothing that these decide")
+    func laterMembers() throws {
+        for (changes, isTaken) in [(0 as UInt64, true), (1, false)] {
+            var dialogue = try answered()
+            let actions = hear(
+                beat(3) { beat in
+                    beat.told = told(begin: 1000)
+                    beat.changes = changes
+                }, &dialogue)
+            #expect((saved(actions).first?.decided != nil) == isTaken)
+            var other = try answered()
+            _ = hear(
+                beat(3, epoch: 7) { beat in
+                    beat.call = DirectCall(epoch: Epoch(7), revision: 1)
+                    beat.changes = changes
+                }, &other)
+            other.tell(.tick)
+            #expect((other.member.state.promised == Epoch(7)) == isTaken)
+        }
+    }
+
+    @Test("Who starts anew in an election goes on in it without the store, and not where the store decides")
+    func startsInAnElection() throws {
+        for majority in [true, false] {
+            let former = try answered()
+            var again = try Dialogue("m2", state: former.member.state)
+            again.rule = Dialogue.firstRule(again.names)
+            again.change { $0.majority = majority ? true : nil }
+            again.tell(.tick)
+            _ = again.tell(.readFailed(again.lastRead))
+            _ = again.tell(.viewed(again.view, by: .kept))
+            _ = again.ended(.end(LSN(1000), timeline: 1))
+            let actions = again.all(
+                .heard(beat(3, end: 900) { $0.plea = nil }, after: again.now))
+            #expect((said(actions)?.plea == Plea(epoch: Epoch(2))) == majority)
+        }
+    }
+
+    @Test(
+        "A disk that is new in the epoch of a person's decision has a vote for the one that is named, and for no other")
+    func newDiskForced() throws {
+        for (candidate, isGiven) in [(1, true), (3, false)] {
+            var dialogue = try Dialogue("m2")
+            dialogue.rule = Dialogue.firstRule(dialogue.names)
+            dialogue.change { rule in
+                rule.majority = true
+                rule.recruitment = Recruitment(
+                    epoch: Epoch(5), proposer: names[0], reason: .forced, target: names[0])
+                rule.forced = ForcedFailover(
+                    id: "f", member: names[0], epoch: Epoch(5), at: 0, by: nil, formerLeader: names[0],
+                    formerEpoch: .first, position: Position(epoch: .first, end: LSN(1)), furthest: nil, givenUp: [],
+                    lost: [])
+            }
+            dialogue.tell(.tick)
+            _ = dialogue.read()
+            _ = hear(beat(1, epoch: 5), &dialogue)
+            _ = hear(beat(3, epoch: 5), &dialogue)
+            dialogue.tell(.tick)
+            #expect(dialogue.member.state.vote == Ballot(epoch: Epoch(5), member: nil))
+            let votes = saved(hear(beat(candidate, epoch: 5) { $0.plea = Plea(epoch: Epoch(5)) }, &dialogue))
+            #expect((votes.last?.vote == Ballot(epoch: Epoch(5), member: names[candidate - 1])) == isGiven)
+        }
+    }
+
     // MARK: - The store is back
 
     @Test("The store gets what was decided, with what was changed there meanwhile")
@@ -253,7 +322,7 @@ import Testing
         dialogue.tell(.tick)
         #expect(dialogue.member.state.promised == Epoch(5))
         #expect(dialogue.member.state.vote == Ballot(epoch: Epoch(5), member: nil))
-        #expect(saved(hear(beat(3, epoch: 5) { $0.plea = Plea(epoch: Epoch(5), changes: 0) }, &dialogue)).isEmpty)
+        #expect(saved(hear(beat(3, epoch: 5) { $0.plea = Plea(epoch: Epoch(5)) }, &dialogue)).isEmpty)
     }
 
     // MARK: - On the way
@@ -273,13 +342,13 @@ import Testing
                 answer: DirectAnswer(
                     epoch: Epoch(8), reigns: 64, digest: 1, end: LSN(1), replayed: LSN(1), timeline: 1,
                     cannotLead: false),
-                plea: Plea(epoch: Epoch(8), changes: .max), vote: Ballot(epoch: Epoch(8), member: long[0]), told: told),
+                changes: .max, plea: Plea(epoch: Epoch(8)), vote: Ballot(epoch: Epoch(8), member: long[0]), told: told),
             to: long[1], life: 1, number: 2, challenge: 3, echo: 4, heard: BeatMark(life: 5, number: 6))
         #expect(BeatDatagram(datagram.bytes) == datagram && datagram.bytes.count <= BeatDatagram.bytesMax)
         (datagram.beat.hears, datagram.beat.call, datagram.beat.answer, datagram.heard) = ([], nil, nil, nil)
         let least = {
             var bare = datagram
-            (bare.beat.plea, bare.beat.vote, bare.beat.told) = (nil, nil, nil)
+            (bare.beat.changes, bare.beat.plea, bare.beat.vote, bare.beat.told) = (nil, nil, nil, nil)
             return bare.bytes.count
         }()
         for count in least..<datagram.bytes.count { #expect(BeatDatagram(datagram.bytes.prefix(count)) == nil) }
