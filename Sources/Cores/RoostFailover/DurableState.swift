@@ -33,14 +33,15 @@ public struct DurableState: Hashable, Sendable, Codable {
     public var vote: Ballot?
     /// The last decision of the members that the store is not known to have.
     public var decided: MemberDecision?
-    /// A rule was seen here by which more than half of the members decide. That is never taken back: one without it is older.
-    public var majority: Bool?
+    /// A rule was seen here by which more than half of the members decide: the epoch of the last failover that a person had decided by
+    /// then, ``Epoch/none`` where there was none. Nothing but a later one of those takes that back: else a rule without it is older.
+    public var mark: Epoch?
 
     public init(
         promised: Epoch = .none, chain: [Reign] = [], timeline: UInt32? = nil, data: DataState = .empty,
         led: Epoch = .none, opened: Reign? = nil, membership: Membership? = nil,
         keptSince: Epoch? = nil, direct: Epoch? = nil, asked: Membership? = nil,
-        vote: Ballot? = nil, decided: MemberDecision? = nil, majority: Bool? = nil
+        vote: Ballot? = nil, decided: MemberDecision? = nil, mark: Epoch? = nil
     ) {
         self.promised = promised
         self.chain = chain
@@ -54,7 +55,7 @@ public struct DurableState: Hashable, Sendable, Codable {
         self.asked = asked
         self.vote = vote
         self.decided = decided
-        self.majority = majority
+        self.mark = mark
     }
 }
 

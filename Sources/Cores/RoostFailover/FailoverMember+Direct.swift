@@ -35,7 +35,8 @@ extension FailoverMember {
 
     /// The store does not call for what this member has promised: its promise came first.
     func hasPromisedDirectly(beyond rule: ClusterRule) -> Bool {
-        guard state.direct == state.promised else { return false }
+        // What a host had heard last need not have the call that was answered.
+        guard state.direct == state.promised || goesByKept && rule.majority == true else { return false }
         if rule.majority == true { return state.promised > rule.called }
         return rule.recruitment == nil && state.promised == rule.epoch.next
     }

@@ -170,7 +170,7 @@ extension ClusterRule {
     func hasGivenUp(_ reign: Reign) -> Bool {
         guard let forced else { return false }
         if forced.lost.contains(where: { $0.isSame(as: reign) }) { return true }
-        return majority == true && reign.epoch > forced.formerEpoch && reign.epoch < forced.epoch
+        return reign.epoch > forced.formerEpoch && reign.epoch < forced.epoch
     }
 }
 

@@ -205,8 +205,10 @@ extension FailoverMember {
     /// Members that go by half, beside others that go by more than half, would decide against one another.
     private mutating func keepMark(_ seen: inout StoreView) {
         let isThere = seen.rule?.majority == true
-        if isThere, state.majority != true { save { $0.majority = true } }
-        voting.keepsMark = !isThere && state.majority == true
+        let forced = seen.rule?.forced?.epoch ?? .none
+        let isOlder = state.mark.map { $0 < forced } ?? true
+        if isThere, isOlder { save { $0.mark = forced } }
+        voting.keepsMark = !isThere && !isOlder
         if voting.keepsMark { seen.rule?.majority = true }
     }
 

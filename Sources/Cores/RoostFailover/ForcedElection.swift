@@ -99,6 +99,8 @@ public struct ForcedElection: Hashable, Sendable {
         next.members = members
         next.confirmations = ClusterRule.confirmations(of: members.count)
         next.changes = (rule.changes ?? 0) + 1
+        // Of those that are left either could not be lost.
+        if members.count < 3 || members.count.isMultiple(of: 2) { next.majority = nil }
         next.recruitment = Recruitment(
             epoch: rule.epochBeyond(max(promised, rule.called, rule.epoch)), proposer: chosen.member, reason: .forced,
             target: chosen.member)

@@ -17,8 +17,8 @@ public struct MemberBeat: Hashable, Sendable {
     public var call: DirectCall?
     /// It has been called, and answers.
     public var answer: DirectAnswer?
-    /// How often the members had changed, as it knows them, where more than half of them decide: as ``ClusterRule/changes``. Who
-    /// knows less of them may be none any more, and who knows more does not go by its members.
+    /// How often the members had changed, as it knows them: as ``ClusterRule/changes``. Where members decide by themselves, who knows
+    /// less of them may be none any more, and who knows more does not go by its members.
     public var changes: UInt64?
     /// It asks for votes.
     public var plea: Plea?

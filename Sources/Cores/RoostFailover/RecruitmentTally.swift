@@ -83,8 +83,7 @@ public struct RecruitmentTally: Sendable {
             }
         standbys = answers.filter { $0.member != leader }
         standbysNeeded = Swift.max(rule.standbysNeeded - (breakage == .recruitsOneTooFew ? 1 : 0), 1)
-        // Of two, either has to vote for whoever is chosen, also one that has no data by now: nothing is decided without the leader.
-        answersNeeded = rule.members.count == 2 ? 1 : rule.answersNeeded
+        answersNeeded = rule.answersNeeded
     }
 
     /// Of as many one has what was confirmed, also by a leader of the members before the last step.

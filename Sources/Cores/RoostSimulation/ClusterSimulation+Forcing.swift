@@ -35,8 +35,6 @@ extension ClusterSimulation {
     /// As the platform counts it: the lease of the leader, and what its host gives it beyond.
     private static let leaderSilenceMin = 7 * second
     private static let reportMax = 7 * second
-    /// Until a person looks again why nobody can write.
-    private static let writingPatience = 20 * second
     /// A lease, and the time to stop a Postgres and to hear of a rule.
     private static let goodbyeMax = 12 * second
 
@@ -70,12 +68,11 @@ extension ClusterSimulation {
 
     func force() {
         guard let wish = scenario.forcing, !isHealed else { return }
-        if let forcedAt = forcing.forcedAt {
+        if forcing.forcedAt != nil {
             checkWritesForced()
             guard forcing.writtenAt == nil else { return }
             // Of those that were left one may have been lost a moment before: a person sees it, and decides again.
-            let isWaiting = forcing.isDone && time - forcedAt < Self.writingPatience
-            if isWaiting || !decide(wish) { schedule(.force, after: Self.lookInterval) }
+            if forcing.isDone || !decide(wish) { schedule(.force, after: Self.lookInterval) }
             return
         }
         guard forcing.lostAt != nil else {
@@ -158,7 +155,6 @@ extension ClusterSimulation {
 
     private func begin(_ election: ForcedElection) {
         forcing.forcedAt = time
-        forcing.isDone = false
         let log = members[place(of: election.member)].postgres.log
         forcing.wasWhole = exposed.allSatisfy { log.contains(epoch: $0.epoch, end: $0.end) }
         for name in election.givesUp { forcing.logs[place(of: name)] = members[place(of: name)].postgres.log }

@@ -199,15 +199,6 @@ import Testing
         #expect(try decided([2: 120], of: beyond) == nil)
     }
 
-    @Test("Of two whose votes decide, the answer of the leader will do, and more than half of more than two are needed")
-    func answersThatDecideByVotes() throws {
-        for (members, isEnough) in [(2, true), (3, false)] {
-            var rule = rule(members: members)
-            rule.majority = true
-            #expect(RecruitmentTally(rule: rule, reports: [answer(1, end: 100)])?.isSufficient == isEnough)
-        }
-    }
-
     @Test func aTargetLeadsOnlyWhenNobodyIsAhead() throws {
         let switching = rule(members: 3, reason: .switchover, target: names[2])
         let equal = [answer(2, end: 100), answer(3, end: 100)]

@@ -251,6 +251,7 @@ import Testing
             _ = dialogue.read()
             _ = hear(beat(1, epoch: 5), &dialogue)
             _ = hear(beat(3, epoch: 5), &dialogue)
+            dialogue.wait(.seconds(6))
             dialogue.tell(.tick)
             #expect(dialogue.member.state.vote == Ballot(epoch: Epoch(5), member: nil))
             let votes = saved(hear(beat(candidate, epoch: 5) { $0.plea = Plea(epoch: Epoch(5)) }, &dialogue))
@@ -297,6 +298,25 @@ import Testing
         #expect(dialogue.member.status.phase == .quarantined)
         let detail = try #require(dialogue.member.status.detail)
         #expect(detail.contains("this member knows that m3 led in epoch 4"), "\(detail)")
+    }
+
+    @Test("That more than half decide is taken back by a person's decision, and by nothing else that a store shows")
+    func keptMark() throws {
+        for (forced, isKept) in [(nil, true), (Epoch(1), false)] as [(Epoch?, Bool)] {
+            var dialogue = try Dialogue.follower("m2") { $0.change { $0.majority = true } }
+            #expect(dialogue.member.state.mark == Epoch.none)
+            dialogue.change { rule in
+                rule.majority = nil
+                rule.forced = forced.map {
+                    ForcedFailover(
+                        id: "f", member: names[0], epoch: $0, at: 0, by: nil, formerLeader: names[0],
+                        formerEpoch: .none, position: Position(epoch: .first, end: LSN(1)), furthest: nil, givenUp: [],
+                        lost: [])
+                }
+            }
+            _ = dialogue.read()
+            #expect((dialogue.member.view?.rule?.majority == true) == isKept)
+        }
     }
 
     // MARK: - A disk that was lost
