@@ -159,18 +159,15 @@ extension ClusterRule {
         {
             return opened
         }
-        if let last = chain.last, last.epoch > epoch, !hasGivenUp(last) { return last }
+        if let last = chain.last, last.epoch > epoch { return last }
         return chain.first { own in
             history.last { $0.epoch == own.epoch }.map { !$0.isSame(as: own) } ?? false
         }
     }
 
-    /// A person has decided a failover to a member that had nothing of it, so that no later rule has it: by name, or as one that
-    /// members have chosen among themselves whom nobody has heard of it.
+    /// A person has decided a failover to a member that had nothing of it, so that no later rule has it.
     func hasGivenUp(_ reign: Reign) -> Bool {
-        guard let forced else { return false }
-        if forced.lost.contains(where: { $0.isSame(as: reign) }) { return true }
-        return reign.epoch > forced.formerEpoch && reign.epoch < forced.epoch
+        forced?.lost.contains { $0.isSame(as: reign) } == true
     }
 }
 

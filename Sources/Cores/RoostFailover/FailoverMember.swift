@@ -312,7 +312,9 @@ public struct FailoverMember: Sendable {
         if case .leaving(let farewell) = phase { return leave(farewell, now) }
         guard hasRead || goesByKept, let view else { return }
         guard let rule = view.rule else { return found(view, now) }
-        if let proof = proofOfReversal(rule) { return quarantine(because: proof, now) }
+        // Whoever was given up may know of leaders that those that were have chosen among themselves: that proves nothing.
+        let isGivenUp = rule.givenUp.contains(name)
+        if !isGivenUp, let proof = proofOfReversal(rule) { return quarantine(because: proof, now) }
         if let why = absence(from: rule) { return standAside(because: why, now) }
         if case .quarantined = phase { leaveQuarantine(now) }
         guard mayTakePart(rule, now) else { return }

@@ -218,8 +218,9 @@ import Testing
     @Test("Who starts anew in an election goes on in it without the store, and not where the store decides")
     func startsInAnElection() throws {
         for majority in [true, false] {
-            let former = try answered()
-            var again = try Dialogue("m2", state: former.member.state)
+            var state = try answered().member.state
+            if !majority { state.mark = nil }
+            var again = try Dialogue("m2", state: state)
             again.rule = Dialogue.firstRule(again.names)
             again.change { $0.majority = majority ? true : nil }
             again.tell(.tick)
