@@ -50,7 +50,9 @@ import Testing
         }
     }
 
-    @Test("Where two are left, or one, they go by the store again, beyond what those that are not heard can have voted in")
+    @Test(
+        "Where two are left, or one, they go by the store again, beyond what those that are not heard can have voted in"
+    )
     func endsVotes() throws {
         var voting = rule
         voting.majority = true
