@@ -180,9 +180,9 @@ extension ClusterSimulation {
     }
 
     func checkSteps(_ member: Int) {
-        guard let core = members[member].core else { return }
-        for step in core.steps where steps.insert(step).inserted && !step.isLegal {
-            fail("\(core.name) goes from \(step.from) to \(step.to), which is in no table")
+        guard let taken = members[member].core?.steps else { return }
+        for step in taken where steps.insert(step).inserted && !step.isLegal {
+            fail("\(members[member].name) goes from \(step.from) to \(step.to), which is in no table")
         }
     }
 
@@ -315,10 +315,11 @@ extension ClusterSimulation {
 
     /// Where more than half decide, nobody takes a store that is late for one that has gone back.
     func checkQuarantine(_ member: Int) {
-        guard !storeWentBack, store.view.rule?.majority == true, !isGivenUp(member), let core = members[member].core,
-            core.status.phase == .quarantined, core.status.detail?.hasPrefix("the store has gone back") == true
+        guard !storeWentBack, store.view.rule?.majority == true, !isGivenUp(member),
+            let status = members[member].core?.status, status.phase == .quarantined, let detail = status.detail,
+            detail.hasPrefix("the store has gone back")
         else { return }
-        fail("\(core.name) says that the store has gone back: \(core.status.detail ?? "")")
+        fail("\(members[member].name) says that the store has gone back: \(detail)")
     }
 
     /// Where more than half decide, a leader that has not heard enough others for as long as a lease is open no more.

@@ -60,9 +60,9 @@ extension ClusterSimulation {
     }
 
     func wake(_ member: Int, _ life: Int) {
-        guard members[member].life == life, let core = members[member].core else { return }
+        guard members[member].life == life, let wakeAt = members[member].core?.wakeAt else { return }
         members[member].wakeAt = .max
-        if core.wakeAt <= moment(of: member) {
+        if wakeAt <= moment(of: member) {
             tell(member, .tick)
         } else {
             planWake(member)
@@ -70,8 +70,8 @@ extension ClusterSimulation {
     }
 
     private func planWake(_ member: Int) {
-        guard let core = members[member].core else { return }
-        let wait = core.wakeAt - moment(of: member)
+        guard let wakeAt = members[member].core?.wakeAt else { return }
+        let wait = wakeAt - moment(of: member)
         let microseconds =
             Int(wait.components.seconds) * Self.second + Int(wait.components.attoseconds / 1_000_000_000_000)
         let at = time + max(microseconds, 1) + 1

@@ -2,7 +2,7 @@ internal import RoostFailover
 import RoostModel
 
 /// One member's machine: the core in its shell, the durable file, Postgres, and how ill it is.
-struct SimulatedMember {
+final class SimulatedMember {
     let name: MemberName
     var core: FailoverMember?
     /// The file. Lost only with the disk.
@@ -87,6 +87,8 @@ struct SimulatedMember {
     var toldGivenUpAt: Int?
     /// When the store last had a report of it.
     var reportedAt: Int?
+
+    init(name: MemberName) { self.name = name }
 
     var isUp: Bool { core != nil }
 
