@@ -12,7 +12,7 @@ extension FailoverMember {
         var stored: Int64?
         var since: Moment
         /// Only with ``Breakage/decidesOnMovedRule``.
-        var rule: ClusterRule?
+        @Apart var rule: ClusterRule?
     }
 
     /// What members are called to under this rule: by the rule itself, by what this member has promised directly, or by a call

@@ -13,10 +13,10 @@ struct ReportDesk: Sendable {
     var divergence: Divergence?
     var standby: StandbyObservation?
     /// The report on its way.
-    var asked: MemberReport?
+    @Apart var asked: MemberReport?
     var askedAt = Moment.zero
     /// The last report that was stored.
-    var stored: MemberReport?
+    @Apart var stored: MemberReport?
     var dueAt = Moment.zero
     var retryAt = Moment.zero
     /// What was said last is that Postgres may be a primary.

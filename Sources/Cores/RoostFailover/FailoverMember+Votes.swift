@@ -6,7 +6,7 @@ import RoostModel
 extension FailoverMember {
     struct Voting: Sendable {
         /// The rule under which this member leads if it is chosen…
-        var candidacy: ClusterRule?
+        @Apart var candidacy: ClusterRule?
         /// …and the epoch of the one from which that follows.
         var over = Epoch.none
         /// Since when this epoch has been promised, and nobody chosen in it.
