@@ -94,9 +94,8 @@ extension FailoverMember {
 
     /// The leader that is left answers through the store: what it may have lost is seen there.
     func directAnswer(_ now: Moment) -> DirectAnswer? {
-        guard let rule = view?.rule, rule.leader != name || rule.majority == true, rule.members.contains(name),
-            let report = answerReport(now),
-            breakage != .reportsPromisedEpoch
+        guard let report = answerReport(now), breakage != .reportsPromisedEpoch, let rule = view?.rule,
+            rule.leader != name || rule.majority == true, rule.members.contains(name)
         else { return nil }
         return DirectAnswer(report, of: rule.history)
     }

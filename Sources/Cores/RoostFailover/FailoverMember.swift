@@ -249,8 +249,11 @@ public struct FailoverMember: Sendable {
         let former = summons
         attend(isTick: event == .tick, now)
         if summons != former { conclude(now) }
-        sayIfDue(now)
-        wakeAt = min(decideAt, wakeToListen(after: now) ?? decideAt)
+        wakeAt = decideAt
+        if let rule = view?.rule, rule.hasOthers {
+            sayIfDue(rule, now)
+            wakeAt = min(decideAt, wakeToListen(rule, after: now))
+        }
         defer { actions.removeAll() }
         return actions
     }
