@@ -149,7 +149,7 @@ extension FailoverMember {
         listening.said = said
         guard !standsAside(under: rule) || breakage == .vouchesAside else { return }
         let hearing = listening.hearing
-        let heard = hearing.voices.filter { hearing.hears($0, now, timings) }.map(\.beat.member)
+        let heard = hearing.voices.compactMap { hearing.hears($0, now, timings) ? $0.beat.member : nil }
         actions.append(
             .beat(
                 MemberBeat(

@@ -237,11 +237,13 @@ extension FailoverMember {
             rule.members.contains(name)
         else { return }
         let promised = state.promised
-        let ahead = memberVoices(rule).filter { voice in
+        // Mostly there are none.
+        let voices = memberVoices(rule) { $0.beat.epoch > min(promised, rule.epoch) || $0.beat.call != nil }
+        let ahead = voices.filter { voice in
             voice.beat.epoch > promised && rule.mayElect(voice.beat.epoch)
                 && listening.hearing.hears(voice, now, timings)
         }
-        let isLed = memberVoices(rule).contains { voice in
+        let isLed = voices.contains { voice in
             voice.beat.isOpen && voice.beat.epoch > rule.epoch && listening.hearing.hears(voice, now, timings)
         }
         guard !isLed else {
@@ -250,7 +252,7 @@ extension FailoverMember {
         }
         // In an election already: there is nobody to be left for it.
         let isFree = promised > rule.epoch
-        let call = memberVoices(rule).first { voice in
+        let call = voices.first { voice in
             guard isFree, let call = voice.beat.call, call.epoch > promised, rule.mayElect(call.epoch) else {
                 return false
             }
