@@ -80,7 +80,7 @@ extension FailoverMember {
     }
 
     private func isMissing(_ voice: Hearing.Voice, _ now: Moment) -> Bool {
-        guard !isPaused(now), now - voice.heardAt >= voice.limit(timings) else { return false }
+        guard !isPaused(now), !listening.hearing.hears(voice, now, timings) else { return false }
         guard case .following = phase, case .standby(let sample)? = observation, sample.isStreaming,
             let silence = sample.silence
         else { return true }
@@ -117,8 +117,8 @@ extension FailoverMember {
 
     /// A member has said something that may decide a recruitment.
     func hasNewAnswers(_ now: Moment) -> Bool {
-        guard let rule = view?.rule, let recruitment = recruitment(under: rule) else { return false }
-        return listening.hearsAnswers && recruitment.epoch == state.promised
+        guard listening.hearsAnswers, let rule = view?.rule else { return false }
+        return recruitment(under: rule)?.epoch == state.promised
     }
 
     /// When this rule's leader last said itself that it is open.

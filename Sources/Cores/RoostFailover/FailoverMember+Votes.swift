@@ -223,12 +223,14 @@ extension FailoverMember {
         guard rule.majority == true, rule.recruitment == nil, rule.leader != name, rule.epoch == state.promised,
             !isPaused(now)
         else { return false }
-        let order = rule.members.filter { $0 != rule.leader }.firstIndex(of: name) ?? 0
         let voice = listening.hearing.voice(of: rule.leader)
         // In office and not open yet, or for a moment: that ends by itself, or by its own word.
         let isThere = voice.map { $0.beat.epoch == rule.epoch && listening.hearing.hears($0, now, timings) } ?? false
         let limit = isThere ? timings.isolationMax : timings.unheardMax
-        return now - max(newsAt, heardOpen(rule) ?? newsAt, listening.openAt) >= limit + timings.stagger * order
+        let silence = now - max(newsAt, heardOpen(rule) ?? newsAt, listening.openAt)
+        guard silence >= limit else { return false }
+        let order = rule.members.filter { $0 != rule.leader }.firstIndex(of: name) ?? 0
+        return silence >= limit + timings.stagger * order
     }
 
     /// Calls for later epochs than the next one, and those that members have promised already.

@@ -123,7 +123,9 @@ struct Hearing: Sendable {
     }
 
     func hears(_ voice: Voice, _ now: Moment, _ timings: FailoverTimings) -> Bool {
-        now - voice.heardAt < voice.limit(timings)
+        let silence = now - voice.heardAt
+        // The least that a limit is.
+        return silence < timings.suspicionMin || silence < voice.limit(timings)
     }
 
     /// For how long a leader must have been heard without a gap after one, before its silence means something. Longer after each
