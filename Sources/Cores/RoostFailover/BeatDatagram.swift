@@ -50,64 +50,77 @@ public struct BeatDatagram: Hashable, Sendable {
     }
 
     public var bytes: [UInt8] {
-        var bytes: [UInt8] = [Self.version, (beat.isOpen ? 1 : 0) | (beat.missesLeader ? 2 : 0)]
-        func append(_ number: some FixedWidthInteger) {
-            for shift in stride(from: number.bitWidth - 8, through: 0, by: -8) {
-                bytes.append(UInt8(truncatingIfNeeded: number >> shift))
-            }
-        }
-        for number in [life, number, challenge, echo, beat.epoch.number] { append(number) }
-        func append(_ name: MemberName) {
-            let text = name.text.utf8.prefix(Self.nameBytesMax)
-            bytes.append(UInt8(text.count))
-            bytes += text
-        }
-        append(beat.member)
-        append(receiver)
+        var text = Text()
+        text.add(byte: Self.version)
+        text.add(byte: (beat.isOpen ? 1 : 0) | (beat.missesLeader ? 2 : 0))
+        for number in [life, number, challenge, echo, beat.epoch.number] { text.add(number) }
+        text.add(beat.member)
+        text.add(receiver)
         let heard = beat.hears.prefix(PostgresNames.membersMax)
-        bytes.append(UInt8(heard.count))
-        heard.forEach(append)
-        bytes.append(
-            (beat.call == nil ? 0 : 1) | (beat.answer == nil ? 0 : 2) | (self.heard == nil ? 0 : 4)
+        text.add(byte: UInt8(heard.count))
+        for member in heard { text.add(member) }
+        text.add(
+            byte: (beat.call == nil ? 0 : 1) | (beat.answer == nil ? 0 : 2) | (self.heard == nil ? 0 : 4)
                 | (beat.plea == nil ? 0 : 8)
                 | (beat.vote?.member == nil ? 0 : 16) | (beat.told == nil ? 0 : 32)
                 | (beat.changes == nil ? 0 : 64))
         if let call = beat.call {
-            append(call.epoch.number)
-            append(UInt64(bitPattern: call.revision))
-            append(UInt64(bitPattern: call.stored ?? 0))
+            text.add(call.epoch.number)
+            text.add(UInt64(bitPattern: call.revision))
+            text.add(UInt64(bitPattern: call.stored ?? 0))
         }
         if let answer = beat.answer {
-            bytes.append(UInt8(clamping: answer.reigns))
+            text.add(byte: UInt8(clamping: answer.reigns))
             for number in [answer.epoch.number, answer.digest, answer.end.offset, answer.replayed.offset] {
-                append(number)
+                text.add(number)
             }
-            append(answer.timeline)
-            bytes.append(answer.cannotLead ? 1 : 0)
+            text.add(answer.timeline)
+            text.add(byte: answer.cannotLead ? 1 : 0)
         }
         if let mark = self.heard {
-            append(mark.life)
-            append(mark.number)
+            text.add(mark.life)
+            text.add(mark.number)
         }
-        if let plea = beat.plea { append(plea.epoch.number) }
+        if let plea = beat.plea { text.add(plea.epoch.number) }
         if let vote = beat.vote, let member = vote.member {
-            append(vote.epoch.number)
-            append(member)
+            text.add(vote.epoch.number)
+            text.add(member)
         }
         if let told = beat.told {
-            bytes.append(UInt8(clamping: told.reigns))
-            append(told.digest)
-            append(told.base.number)
-            append(told.timeline)
-            bytes.append(UInt8(clamping: told.tail.count))
+            text.add(byte: UInt8(clamping: told.reigns))
+            text.add(told.digest)
+            text.add(told.base.number)
+            text.add(told.timeline)
+            text.add(byte: UInt8(clamping: told.tail.count))
             for reign in told.tail {
-                append(reign.epoch.number)
-                append(reign.begin.offset)
-                append(reign.leader)
+                text.add(reign.epoch.number)
+                text.add(reign.begin.offset)
+                text.add(reign.leader)
             }
         }
-        if let changes = beat.changes { append(changes) }
-        return bytes
+        if let changes = beat.changes { text.add(changes) }
+        return text.bytes
+    }
+
+    /// What is written so far.
+    private struct Text {
+        private(set) var bytes: [UInt8] = []
+
+        init() { bytes.reserveCapacity(bytesMax) }
+
+        mutating func add(byte: UInt8) { bytes.append(byte) }
+
+        mutating func add(_ number: some FixedWidthInteger) {
+            for shift in stride(from: number.bitWidth - 8, through: 0, by: -8) {
+                bytes.append(UInt8(truncatingIfNeeded: number >> shift))
+            }
+        }
+
+        mutating func add(_ name: MemberName) {
+            let text = name.text.utf8.prefix(nameBytesMax)
+            bytes.append(UInt8(text.count))
+            bytes.append(contentsOf: text)
+        }
     }
 
     /// Nil for what is none, or of another version.
@@ -152,15 +165,16 @@ public struct BeatDatagram: Hashable, Sendable {
 
         mutating func number(of count: Int = 8) -> UInt64? {
             guard bytes.count >= count else { return nil }
-            let number = bytes.prefix(count).reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
-            bytes = bytes.dropFirst(count)
+            var number: UInt64 = 0
+            for byte in bytes.prefix(count) { number = number << 8 | UInt64(byte) }
+            bytes.removeFirst(count)
             return number
         }
 
         mutating func name() -> MemberName? {
             guard let count = byte(), count <= nameBytesMax, bytes.count >= count else { return nil }
             let text = String(decoding: bytes.prefix(Int(count)), as: UTF8.self)
-            bytes = bytes.dropFirst(Int(count))
+            bytes.removeFirst(Int(count))
             return try? MemberName(text)
         }
 

@@ -8,7 +8,7 @@ public import RoostModel
 public enum FailoverAction: Hashable, Sendable {
     /// Make the state durable: written beside, flushed, renamed, folder flushed. The shell does this at once and
     /// blocks on it; the actions after it rely on it. If it fails, the process must die without another action.
-    case save(DurableState)
+    indirect case save(DurableState)
 
     /// Read the cluster's records linearizably; answer with `.viewed(_, by: .read)` or `.readFailed`, and this number.
     /// At most one is in flight.
@@ -16,21 +16,21 @@ public enum FailoverAction: Hashable, Sendable {
 
     /// Replace the rule if it still has this revision (0: if there is none); answer with `.ruleAnswered` and this number.
     /// At most one is in flight that was not given up. Do not repeat it by yourself.
-    case changeRule(ClusterRule, expectedRevision: Int64, RuleChangeNumber)
+    indirect case changeRule(ClusterRule, expectedRevision: Int64, RuleChangeNumber)
 
     /// Renew the lease if the rule still has this revision; answer with `.heartbeatAnswered`. Several are in flight at a time,
     /// one more each ``FailoverTimings/heartbeatInterval``: send each at once, on a connection of its own, do not queue them
     /// behind one another, and give each up after ``FailoverTimings/storeRequestMax``.
-    case heartbeat(Heartbeat, ruleRevision: Int64)
+    indirect case heartbeat(Heartbeat, ruleRevision: Int64)
 
     /// Tell the host, which guards the lease of this epoch from outside, that other members' word has renewed it as of this
     /// moment, and not the store. As often as a heartbeat, on a connection of its own; nobody waits for an answer. With a
     /// heartbeat where members have decided that this one leads, and the store does not have it: the host tells it to edges.
-    case holdLease(Epoch, since: Moment, telling: Heartbeat?)
+    indirect case holdLease(Epoch, since: Moment, telling: Heartbeat?)
 
     /// Publish what this member says of itself; answer with `.reportAnswered` and its sequence. At most one is in flight that
     /// was not given up.
-    case report(MemberReport)
+    indirect case report(MemberReport)
 
     /// Change Postgres; answer with `.operationEnded` and this id. At most one runs: if another is still running,
     /// this one pre-empts it: kill what the old one started, see that it is gone, never report its end, then begin.
@@ -43,7 +43,7 @@ public enum FailoverAction: Hashable, Sendable {
     case setGate(isOpen: Bool)
 
     /// Say this to every other member of the rule directly, at once. Nobody answers, and what is lost is not said again.
-    case beat(MemberBeat)
+    indirect case beat(MemberBeat)
 
     /// Postgres is stopped and all is said: end the process.
     case exit

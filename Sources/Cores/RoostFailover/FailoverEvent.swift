@@ -13,7 +13,7 @@ public enum FailoverEvent: Hashable, Sendable {
     /// reads that begin one after the other agree that the store has gone back.
     /// `.kept`: what the host had heard last, where the store does not answer: of any time. Believed only by a process that
     /// has not heard the store yet, and only as far as what lies on the member's own disk bears it out.
-    case viewed(StoreView, by: ViewSource)
+    indirect case viewed(StoreView, by: ViewSource)
 
     /// ``FailoverAction/read`` was not answered in ``FailoverTimings/storeRequestMax`` or answered with an error.
     case readFailed(ReadNumber)
@@ -33,7 +33,7 @@ public enum FailoverEvent: Hashable, Sendable {
     /// What Postgres says of itself, about every ``FailoverTimings/observationInterval``, while no operation is in
     /// flight and Postgres runs. `after` is the last operation that was started; the whole sample must have been
     /// taken after that operation ended. A sample that names an older operation is ignored.
-    case observed(PostgresObservation, after: OperationID)
+    indirect case observed(PostgresObservation, after: OperationID)
 
     /// Postgres (the postmaster) ended although no operation asked for it. Send it once, at once. While an operation
     /// runs it is that operation's failure instead, unless it ends after one that leaves a primary alone; it may overtake the `operationEnded` of one that had just succeeded.
@@ -68,7 +68,7 @@ public enum FailoverEvent: Hashable, Sendable {
     ///
     /// `after`: it was said after this moment of the shell's own clock, however long it was on its way, since it names a beat
     /// that this member sent then; nil: the other does not say what it has heard, or it has heard nothing lately.
-    case heard(MemberBeat, after: Moment? = nil)
+    indirect case heard(MemberBeat, after: Moment? = nil)
 
     /// The machine is asked to stop (SIGTERM). The core hands over or stops Postgres, then answers with
     /// ``FailoverAction/exit``. Bounded by ``FailoverTimings/farewellMax``.

@@ -12,7 +12,7 @@ extension FailoverMember {
         var stored: Int64?
         var since: Moment
         /// Only with ``Breakage/decidesOnMovedRule``.
-        var rule: ClusterRule?
+        @Apart var rule: ClusterRule?
     }
 
     /// What members are called to under this rule: by the rule itself, by what this member has promised directly, or by a call
@@ -95,9 +95,8 @@ extension FailoverMember {
 
     /// The leader that is left answers through the store: what it may have lost is seen there.
     func directAnswer(_ now: Moment) -> DirectAnswer? {
-        guard let rule = view?.rule, rule.leader != name || rule.majority == true, rule.members.contains(name),
-            let report = answerReport(now),
-            breakage != .reportsPromisedEpoch
+        guard let report = answerReport(now), breakage != .reportsPromisedEpoch, let rule = view?.rule,
+            rule.leader != name || rule.majority == true, rule.members.contains(name)
         else { return nil }
         return DirectAnswer(report, of: rule.history)
     }

@@ -80,7 +80,7 @@ extension FailoverMember {
     }
 
     private func isMissing(_ voice: Hearing.Voice, _ now: Moment) -> Bool {
-        guard !isPaused(now), now - voice.heardAt >= voice.limit(timings) else { return false }
+        guard !isPaused(now), !listening.hearing.hears(voice, now, timings) else { return false }
         guard case .following = phase, case .standby(let sample)? = observation, sample.isStreaming,
             let silence = sample.silence
         else { return true }
@@ -95,11 +95,15 @@ extension FailoverMember {
     /// Alone it proves nothing: it may be this member that hears nobody. The change itself is refused if the rule is not the
     /// one that this member has seen.
     private mutating func callOnSuspicion(_ rule: ClusterRule, _ now: Moment) {
+        guard summons == nil, listening.missesLeader, mayCall(under: rule, now) else {
+            listening.agreedSince = nil
+            return
+        }
         let others = memberVoices(rule).filter {
             $0.beat.member != rule.leader && $0.beat.epoch == rule.epoch && listening.hearing.hears($0, now, timings)
         }
         let missing = others.filter(\.beat.missesLeader).map(\.beat.member)
-        guard summons == nil, listening.missesLeader, mayCall(under: rule, now), !missing.isEmpty,
+        guard !missing.isEmpty,
             isUnheard(rule, now) || !others.contains(where: { $0.beat.hears.contains(rule.leader) })
         else {
             listening.agreedSince = nil
@@ -113,8 +117,8 @@ extension FailoverMember {
 
     /// A member has said something that may decide a recruitment.
     func hasNewAnswers(_ now: Moment) -> Bool {
-        guard let rule = view?.rule, let recruitment = recruitment(under: rule) else { return false }
-        return listening.hearsAnswers && recruitment.epoch == state.promised
+        guard listening.hearsAnswers, let rule = view?.rule else { return false }
+        return recruitment(under: rule)?.epoch == state.promised
     }
 
     /// When this rule's leader last said itself that it is open.
@@ -128,8 +132,7 @@ extension FailoverMember {
         timings.stagger * rule.members.prefix { $0 != name }.count(where: missing.contains)
     }
 
-    mutating func sayIfDue(_ now: Moment) {
-        guard let rule = view?.rule, rule.hasOthers else { return }
+    mutating func sayIfDue(_ rule: ClusterRule, _ now: Moment) {
         let call = directCall(now)
         let answer = directAnswer(now)
         // Others wait for this.
@@ -146,7 +149,7 @@ extension FailoverMember {
         listening.said = said
         guard !standsAside(under: rule) || breakage == .vouchesAside else { return }
         let hearing = listening.hearing
-        let heard = hearing.voices.filter { hearing.hears($0, now, timings) }.map(\.beat.member)
+        let heard = hearing.voices.compactMap { hearing.hears($0, now, timings) ? $0.beat.member : nil }
         actions.append(
             .beat(
                 MemberBeat(
@@ -162,9 +165,8 @@ extension FailoverMember {
         return rule.givenUp.contains(name)
     }
 
-    /// When to look again what is heard, and to speak; nil: nobody is there.
-    func wakeToListen(after now: Moment) -> Moment? {
-        guard let rule = view?.rule, rule.hasOthers else { return nil }
+    /// When to look again what is heard, and to speak.
+    func wakeToListen(_ rule: ClusterRule, after now: Moment) -> Moment {
         var next = max(listening.sayAt, now)
         func consider(_ moment: Moment) { if moment > now { next = min(next, moment) } }
         if let voice = missed(under: rule, now) {

@@ -51,8 +51,12 @@ extension FailoverMember {
 // A leader that too few others are heard to keep in office.
 extension FailoverMember {
     /// What is said by those that count.
-    func memberVoices(_ rule: ClusterRule) -> [Hearing.Voice] {
-        listening.hearing.voices.filter { rule.members.contains($0.beat.member) }
+    ///
+    /// - Parameter isMeant: the others are not looked for.
+    func memberVoices(
+        _ rule: ClusterRule, where isMeant: (Hearing.Voice) -> Bool = { _ in true }
+    ) -> [Hearing.Voice] {
+        listening.hearing.voices.filter { isMeant($0) && rule.members.contains($0.beat.member) }
     }
 
     /// Without a lease nothing is started, and so nothing is prepared or confirmed: what was prepared is taken back, where it asks for

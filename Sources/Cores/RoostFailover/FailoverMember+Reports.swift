@@ -13,10 +13,10 @@ struct ReportDesk: Sendable {
     var divergence: Divergence?
     var standby: StandbyObservation?
     /// The report on its way.
-    var asked: MemberReport?
+    @Apart var asked: MemberReport?
     var askedAt = Moment.zero
     /// The last report that was stored.
-    var stored: MemberReport?
+    @Apart var stored: MemberReport?
     var dueAt = Moment.zero
     var retryAt = Moment.zero
     /// What was said last is that Postgres may be a primary.
@@ -124,13 +124,12 @@ extension FailoverMember {
 
     /// The answer to the recruitment, if the member stands where it may answer.
     private var answer: (position: Position, chain: [Reign])? {
-        guard state.data == .usable, let rule = view?.rule, recruitment(under: rule)?.epoch == state.promised else {
-            return nil
-        }
         var end = reports.premature
         if case .waiting(let known) = phase { end = known }
         if case .reading = phase { end = reports.end.fenced }
-        guard let end, let position = state.chain.position(at: end) else { return nil }
+        guard let end, state.data == .usable, let rule = view?.rule,
+            recruitment(under: rule)?.epoch == state.promised, let position = state.chain.position(at: end)
+        else { return nil }
         // Others see by the whole of it that this log has lost what its own reign began with.
         let isWhole = state.chain.lost(by: name, end: end) == nil
         let contributed = isWhole ? state.chain.contributed(upTo: end) : state.chain

@@ -182,7 +182,8 @@ extension FailoverMember {
     }
 
     private mutating func renewLease(_ now: Moment) {
-        beats.removeAll { now - $0.askedAt > timings.storeRequestMax }
+        let patience = timings.storeRequestMax
+        beats.removeAll { now - $0.askedAt > patience }
         guard now >= beatDueAt, let view, let rule = view.rule, rule.epoch == state.promised, rule.leader == name,
             rule.recruitment == nil, !isUnpublished
         else { return }

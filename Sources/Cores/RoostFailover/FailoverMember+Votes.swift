@@ -6,7 +6,7 @@ import RoostModel
 extension FailoverMember {
     struct Voting: Sendable {
         /// The rule under which this member leads if it is chosen…
-        var candidacy: ClusterRule?
+        @Apart var candidacy: ClusterRule?
         /// …and the epoch of the one from which that follows.
         var over = Epoch.none
         /// Since when this epoch has been promised, and nobody chosen in it.
@@ -240,12 +240,14 @@ extension FailoverMember {
         guard rule.majority == true, rule.recruitment == nil, rule.leader != name, rule.epoch == state.promised,
             !isPaused(now)
         else { return false }
-        let order = rule.members.filter { $0 != rule.leader }.firstIndex(of: name) ?? 0
         let voice = listening.hearing.voice(of: rule.leader)
         // In office and not open yet, or for a moment: that ends by itself, or by its own word.
         let isThere = voice.map { $0.beat.epoch == rule.epoch && listening.hearing.hears($0, now, timings) } ?? false
         let limit = isThere ? timings.isolationMax : timings.unheardMax
-        return now - max(newsAt, heardOpen(rule) ?? newsAt, listening.openAt) >= limit + timings.stagger * order
+        let silence = now - max(newsAt, heardOpen(rule) ?? newsAt, listening.openAt)
+        guard silence >= limit else { return false }
+        let order = rule.members.filter { $0 != rule.leader }.firstIndex(of: name) ?? 0
+        return silence >= limit + timings.stagger * order
     }
 
     /// Calls for later epochs than the next one, and those that members have promised already.
@@ -254,11 +256,13 @@ extension FailoverMember {
             rule.members.contains(name)
         else { return }
         let promised = state.promised
-        let ahead = memberVoices(rule).filter { voice in
+        // Mostly there are none.
+        let voices = memberVoices(rule) { $0.beat.epoch > min(promised, rule.epoch) || $0.beat.call != nil }
+        let ahead = voices.filter { voice in
             voice.beat.epoch > promised && rule.mayElect(voice.beat.epoch) && knowsMembers(of: voice.beat)
                 && listening.hearing.hears(voice, now, timings)
         }
-        let isLed = memberVoices(rule).contains { voice in
+        let isLed = voices.contains { voice in
             voice.beat.isOpen && voice.beat.epoch > rule.epoch && listening.hearing.hears(voice, now, timings)
         }
         guard !isLed else {
@@ -267,7 +271,7 @@ extension FailoverMember {
         }
         // In an election already: there is nobody to be left for it.
         let isFree = promised > rule.epoch
-        let call = memberVoices(rule).first { voice in
+        let call = voices.first { voice in
             guard isFree, let call = voice.beat.call, call.epoch > promised, rule.mayElect(call.epoch),
                 knowsMembers(of: voice.beat)
             else { return false }

@@ -15,9 +15,9 @@ public struct FailoverMember: Sendable {
     private static let stepsMax = 4
 
     public let name: MemberName
-    public let timings: FailoverTimings
+    @Apart public private(set) var timings: FailoverTimings
     /// The last state handed to ``FailoverAction/save(_:)``; `direct` may be over since.
-    public internal(set) var state: DurableState
+    @Apart public internal(set) var state: DurableState
     /// Hand over a `.tick` when this moment has come. Changes with every event.
     public private(set) var wakeAt: Moment
     /// The same, without what is heard and said directly.
@@ -61,7 +61,7 @@ public struct FailoverMember: Sendable {
     var storeHeardFor = Duration.zero
     var beatSeen: UInt64 = 0
     var leaderAliveAt: Moment?
-    var ruleChange: PendingRule?
+    @Apart var ruleChange: PendingRule?
     var lastRuleChange = RuleChangeNumber.none
     var ruleChangeDueAt = Moment.zero
     var denial: Denial?
@@ -249,8 +249,11 @@ public struct FailoverMember: Sendable {
         let former = summons
         attend(isTick: event == .tick, now)
         if summons != former { conclude(now) }
-        sayIfDue(now)
-        wakeAt = min(decideAt, wakeToListen(after: now) ?? decideAt)
+        wakeAt = decideAt
+        if let rule = view?.rule, rule.hasOthers {
+            sayIfDue(rule, now)
+            wakeAt = min(decideAt, wakeToListen(rule, after: now))
+        }
         defer { actions.removeAll() }
         return actions
     }

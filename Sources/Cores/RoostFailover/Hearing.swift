@@ -67,7 +67,8 @@ struct Hearing: Sendable {
         // A gap is no jitter: a path that was cut is not a bad one afterwards.
         if gap < limit { voice.jitter = (voice.jitter * 7 + early) / 8 }
         // Of one epoch the latest counts, and of another what was said before does not.
-        voice.saidAfter = beat.epoch == voice.beat.epoch ? [voice.saidAfter, after].compactMap(\.self).max() : after
+        let before = beat.epoch == voice.beat.epoch ? voice.saidAfter : nil
+        voice.saidAfter = before.map { max($0, after ?? $0) } ?? after
         voice.openSince = beat.isOpen ? (isSteady ? voice.openSince : nil) ?? now : nil
         voice.beat = beat
         voice.heardAt = now
@@ -117,10 +118,14 @@ struct Hearing: Sendable {
         hastyAt.map { now - $0 < timings.unrestWindow } ?? false
     }
 
-    func voice(of member: MemberName) -> Voice? { voices.first { $0.beat.member == member } }
+    func voice(of member: MemberName) -> Voice? {
+        voices.firstIndex { $0.beat.member == member }.map { voices[$0] }
+    }
 
     func hears(_ voice: Voice, _ now: Moment, _ timings: FailoverTimings) -> Bool {
-        now - voice.heardAt < voice.limit(timings)
+        let silence = now - voice.heardAt
+        // The least that a limit is.
+        return silence < timings.suspicionMin || silence < voice.limit(timings)
     }
 
     /// For how long a leader must have been heard without a gap after one, before its silence means something. Longer after each

@@ -51,7 +51,8 @@ extension [Reign] {
     /// The position of a log with this chain and end: the epoch is that of its *last byte*, not of the leader it
     /// follows. A member that follows a new leader but received nothing from it is not ahead of anybody.
     public func position(at end: LSN) -> Position? {
-        contributed(upTo: end).last.map { Position(epoch: $0.epoch, end: end) }
+        let last = dropFirst().last { $0.begin < end } ?? first
+        return last.map { Position(epoch: $0.epoch, end: end) }
     }
     /// What a log whose last byte is here has of this history; nil where that byte is of a reign that the history does not
     /// have.

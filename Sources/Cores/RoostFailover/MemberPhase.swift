@@ -30,13 +30,13 @@ enum MemberPhase: Hashable, Sendable {
     case waiting(end: LSN)
     /// A copy is being made beside the data, which counts as before. Becomes `exchanging`, or what it was before: `waiting`,
     /// `reading` or `empty`.
-    case cloning(Copying)
+    indirect case cloning(Copying)
     /// The copy takes the data's place. Becomes `reading`.
     case exchanging
     /// The data is being removed, with the leader's leave. Becomes `empty`.
     case discarding
     /// Taking the data back is being tried out, then done. Becomes `following`; `severing` when it failed or nothing was changed.
-    case rewinding(Repair)
+    indirect case rewinding(Repair)
     /// Postgres follows the leader of the promised epoch, or is being made to. Becomes `severing` when it cannot, or when
     /// somebody else made a primary of it.
     case following(MemberName)
@@ -50,12 +50,12 @@ enum MemberPhase: Hashable, Sendable {
     /// the lease ran out.
     case restarting
     /// Postgres runs as primary. Becomes `restarting`, `draining`, `suspending` or `resigning`.
-    case leading(Reigning)
+    indirect case leading(Reigning)
     /// A planned switchover, or a restart of its Postgres in office. Becomes `severing` when the recruitment it asks for is in
     /// the rule; `restarting` in office. If none comes, it becomes
     /// `leading` again while Postgres still runs, else `restarting`; and what a leader becomes by a crash or without a lease:
     /// `restarting`, `resigning`, `suspending`.
-    case draining(Drain)
+    indirect case draining(Drain)
     /// The lease ran out: Postgres is being stopped. Becomes `claiming` (or `severing`).
     case suspending
     /// The store has provably gone back. Behind the fence, with all its data, it neither votes nor follows. Becomes

@@ -8,6 +8,7 @@ extension ClusterSimulation {
         let first = members[member].beatsSent + 1
         let others = members.indices.filter { $0 != member && members[$0].knowsBeats }
         members[member].beatTimes.note(first, through: first + UInt64(others.count) - 1, at: moment(of: member))
+        var isChecked = false
         for other in others {
             var beat = beat
             if !members[member].knowsCalls || !members[other].knowsCalls {
@@ -19,7 +20,7 @@ extension ClusterSimulation {
             let datagram = BeatDatagram(
                 beat, to: members[other].name, life: members[member].beatLife, number: members[member].beatsSent,
                 challenge: known.challenge, echo: known.echo, heard: members[member].saysHeard ? known.heard : nil)
-            checkBytes(of: datagram)
+            isChecked = isChecked || checkBytes(of: datagram)
             carry(datagram, from: member, to: other)
         }
     }
@@ -39,10 +40,14 @@ extension ClusterSimulation {
         schedule(.datagram(to: other, from: member, datagram, sentAt: time), after: delay(member, other) + late)
     }
 
-    /// What is said of a recruitment is read as it was written, and fits.
-    private func checkBytes(of datagram: BeatDatagram) {
-        guard datagram.beat.call != nil || datagram.beat.answer != nil || datagram.heard != nil else { return }
+    /// What is said of a recruitment is read as it was written, and fits. One datagram of a beat stands for the others, which
+    /// differ in their numbers.
+    ///
+    /// - Returns: whether there was something to check.
+    private func checkBytes(of datagram: BeatDatagram) -> Bool {
+        guard datagram.beat.call != nil || datagram.beat.answer != nil || datagram.heard != nil else { return false }
         if BeatDatagram(datagram.bytes) != datagram { fail("a datagram is not read as it was written: \(datagram)") }
+        return true
     }
 
     /// Whoever stands still has it in its socket.

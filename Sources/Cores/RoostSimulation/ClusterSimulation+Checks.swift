@@ -180,9 +180,9 @@ extension ClusterSimulation {
     }
 
     func checkSteps(_ member: Int) {
-        guard let core = members[member].core else { return }
-        for step in core.steps where steps.insert(step).inserted && !step.isLegal {
-            fail("\(core.name) goes from \(step.from) to \(step.to), which is in no table")
+        guard let taken = members[member].core?.member.steps else { return }
+        for step in taken where steps.insert(step).inserted && !step.isLegal {
+            fail("\(members[member].name) goes from \(step.from) to \(step.to), which is in no table")
         }
     }
 
@@ -210,7 +210,7 @@ extension ClusterSimulation {
         let phases: [FailoverStatus.Phase] = [.following, .severing, .reading]
         let restarting = members.filter { member in
             member.isMade && member.postgres.mode == .stopped
-                && (member.core.map { phases.contains($0.status.phase) } ?? false)
+                && (member.core.map { phases.contains($0.member.status.phase) } ?? false)
         }
         restartingAtOnce = max(restartingAtOnce, restarting.count)
     }
@@ -316,10 +316,11 @@ extension ClusterSimulation {
 
     /// Where more than half decide, nobody takes a store that is late for one that has gone back.
     func checkQuarantine(_ member: Int) {
-        guard !storeWentBack, store.view.rule?.majority == true, !isGivenUp(member), let core = members[member].core,
-            core.status.phase == .quarantined, core.status.detail?.hasPrefix("the store has gone back") == true
+        guard !storeWentBack, store.view.rule?.majority == true, !isGivenUp(member),
+            let status = members[member].core?.member.status, status.phase == .quarantined, let detail = status.detail,
+            detail.hasPrefix("the store has gone back")
         else { return }
-        fail("\(core.name) says that the store has gone back: \(core.status.detail ?? "")")
+        fail("\(members[member].name) says that the store has gone back: \(detail)")
     }
 
     /// Where more than half decide, a leader that has not heard enough others for as long as a lease is open no more.
@@ -383,9 +384,10 @@ extension ClusterSimulation {
 
     private var statuses: String {
         members.map { member in
-            let status = member.core.map { "\($0.status.phase) \($0.status.detail ?? "")" } ?? "down"
+            let status = member.core?.member.status
+            let words = status.map { "\($0.phase) \($0.detail ?? "")" } ?? "down"
             return
-                "\(member.name): \(status), \(member.durable.data) \(member.postgres.mode) log \(member.postgres.log)"
+                "\(member.name): \(words), \(member.durable.data) \(member.postgres.mode) log \(member.postgres.log)"
         }.joined(separator: "; ") + "; rule \(String(describing: store.view.rule))"
     }
 

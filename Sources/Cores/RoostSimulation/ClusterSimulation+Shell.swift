@@ -9,10 +9,11 @@ extension ClusterSimulation {
         members[member].life += 1
         members[member].startedAt = time
         bringUpToDate(member)
-        members[member].core = FailoverMember(
-            name: members[member].name, state: members[member].durable, timings: timings,
-            skills: MemberSkill.known.filter { $0 != .majority || members[member].knowsMajority }, breakage: breakage,
-            now: moment(of: member))
+        members[member].core = SimulatedCore(
+            FailoverMember(
+                name: members[member].name, state: members[member].durable, timings: timings,
+                skills: MemberSkill.known.filter { $0 != .majority || members[member].knowsMajority },
+                breakage: breakage, now: moment(of: member)))
         members[member].wakeAt = .max
         members[member].lastOperation = .none
         members[member].beatLife = random.next()
@@ -60,9 +61,9 @@ extension ClusterSimulation {
     }
 
     func wake(_ member: Int, _ life: Int) {
-        guard members[member].life == life, let core = members[member].core else { return }
+        guard members[member].life == life, let wakeAt = members[member].core?.member.wakeAt else { return }
         members[member].wakeAt = .max
-        if core.wakeAt <= moment(of: member) {
+        if wakeAt <= moment(of: member) {
             tell(member, .tick)
         } else {
             planWake(member)
@@ -70,8 +71,8 @@ extension ClusterSimulation {
     }
 
     private func planWake(_ member: Int) {
-        guard let core = members[member].core else { return }
-        let wait = core.wakeAt - moment(of: member)
+        guard let wakeAt = members[member].core?.member.wakeAt else { return }
+        let wait = wakeAt - moment(of: member)
         let microseconds =
             Int(wait.components.seconds) * Self.second + Int(wait.components.attoseconds / 1_000_000_000_000)
         let at = time + max(microseconds, 1) + 1
@@ -100,7 +101,7 @@ extension ClusterSimulation {
         if case .readFailed = event, members[member].hostTakesWord, let last = members[member].hostView {
             tell(member, .viewed(last, by: .kept))
         }
-        guard let actions = members[member].core?.receive(event, now: now) else { return }
+        guard let actions = members[member].core?.member.receive(event, now: now) else { return }
         if keepsTrace { traceCore(member, event, actions.filter(\.isWorthALine)) }
         checkSteps(member)
         countDown(member, event, actions)
@@ -126,7 +127,7 @@ extension ClusterSimulation {
     }
 
     private func traceCore(_ member: Int, _ event: FailoverEvent, _ actions: [FailoverAction]) {
-        guard let core = members[member].core else { return }
+        guard let core = members[member].core?.member else { return }
         switch event {
         case .heard where actions.isEmpty, .tick where actions.isEmpty, .observed where actions.isEmpty,
             .viewed where actions.isEmpty,

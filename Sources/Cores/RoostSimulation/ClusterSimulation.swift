@@ -9,16 +9,17 @@ import RoostModel
 /// a newer one was chosen; nothing confirmed or shown to clients missing from a later leader's log; no member with
 /// another history in a stream; no half-written data folder started; every position reported is the true one.
 public final class ClusterSimulation {
+    /// The large ones lie apart: the heap moves what it holds again and again.
     enum Occurrence {
         case wake(Int, life: Int)
-        case toCore(Int, life: Int, FailoverEvent)
-        case request(Int, life: Int, SimulatedStore.Request, answerBy: Int, isLost: Bool)
-        case watch(Int, life: Int, StoreView)
+        indirect case toCore(Int, life: Int, FailoverEvent)
+        indirect case request(Int, life: Int, SimulatedStore.Request, answerBy: Int, isLost: Bool)
+        indirect case watch(Int, life: Int, StoreView)
         case stage(Int, token: Int)
         case readNames(Int, life: Int, process: Int)
         case goByNames(Int, life: Int, process: Int, number: Int)
         case observe(Int, life: Int)
-        case datagram(to: Int, from: Int, BeatDatagram, sentAt: Int)
+        indirect case datagram(to: Int, from: Int, BeatDatagram, sentAt: Int)
         case connect(Int, life: Int)
         case deliver(Int, stream: Int, SimulatedLog)
         case acknowledge(to: Int, life: Int, from: Int, end: UInt64, sentAt: Int, retries: Int)
@@ -65,7 +66,7 @@ public final class ClusterSimulation {
     var events = 0
 
     var store: SimulatedStore
-    var members: [SimulatedMember]
+    let members: [SimulatedMember]
     /// One-way delays in microseconds; the store is the last place.
     var delays: [[Int]]
     /// How many faults cut the way from one place to the other.

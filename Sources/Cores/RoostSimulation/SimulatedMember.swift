@@ -1,10 +1,18 @@
 internal import RoostFailover
 import RoostModel
 
+/// What a member's process decides. It is never copied: it is large, and looked at all the time.
+final class SimulatedCore {
+    var member: FailoverMember
+
+    init(_ member: FailoverMember) { self.member = member }
+}
+
 /// One member's machine: the core in its shell, the durable file, Postgres, and how ill it is.
-struct SimulatedMember {
+final class SimulatedMember {
     let name: MemberName
-    var core: FailoverMember?
+    /// Of its process, for as long as that runs.
+    var core: SimulatedCore?
     /// The file. Lost only with the disk.
     var durable = DurableState()
     var postgres = SimulatedPostgres()
@@ -87,6 +95,8 @@ struct SimulatedMember {
     var toldGivenUpAt: Int?
     /// When the store last had a report of it.
     var reportedAt: Int?
+
+    init(name: MemberName) { self.name = name }
 
     var isUp: Bool { core != nil }
 

@@ -5,9 +5,9 @@ import RoostModel
 struct SimulatedStore {
     enum Request {
         case read(ReadNumber)
-        case rule(ClusterRule, expected: Int64, RuleChangeNumber)
-        case heartbeat(Heartbeat, ruleRevision: Int64)
-        case report(MemberReport)
+        indirect case rule(ClusterRule, expected: Int64, RuleChangeNumber)
+        indirect case heartbeat(Heartbeat, ruleRevision: Int64)
+        indirect case report(MemberReport)
     }
 
     private(set) var view: StoreView

@@ -114,7 +114,7 @@ public typealias NetworkName = ID<NetworkKind>
 
 /// Lower-case DNS label: names become host names, file names and store keys.
 private func isLabel(_ text: String, first: (UInt8) -> Bool = isLowerOrDigit) -> Bool {
-    let bytes = Array(text.utf8)
+    let bytes = text.utf8
     guard let head = bytes.first, let tail = bytes.last else { return false }
     return first(head) && isLowerOrDigit(tail) && bytes.allSatisfy { isLowerOrDigit($0) || $0 == UInt8(ascii: "-") }
 }
