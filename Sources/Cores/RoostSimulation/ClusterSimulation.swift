@@ -24,7 +24,7 @@ public final class ClusterSimulation {
         case acknowledge(to: Int, life: Int, from: Int, end: UInt64, sentAt: Int, retries: Int)
         case client
         case fault
-        case scripted(ClusterScenario.Scripted)
+        case scripted(Int)
         case repair(Repair)
         case thaw(Int)
         case start(Int)
@@ -117,6 +117,10 @@ public final class ClusterSimulation {
     var confirmed = 0
     var confirmedAt: Int?
     var longestGap = 0
+    /// After each fault of the script.
+    var gaps: [Int]
+    /// The last one, and when it is over.
+    var played: (index: Int, until: Int)?
     var violation: Violation?
     var keepsTrace: Bool
     var trace: [String] = []
@@ -131,6 +135,7 @@ public final class ClusterSimulation {
         self.breakage = breakage
         self.keepsTrace = keepsTrace
         knowsMajority = scenario.knowsMajority ?? false
+        gaps = scenario.script.map { _ in 0 }
         timings = FailoverTimings()
         random = SplitMix64(seed: scenario.seed)
         let kinds = scenario.faults + scenario.script.map(\.fault)
@@ -179,7 +184,9 @@ public final class ClusterSimulation {
         }
         schedule(.client, after: Self.second)
         schedule(.fault, after: random.pick(3, 9) * Self.second)
-        for scripted in scenario.script { schedule(.scripted(scripted), after: scripted.atSeconds * Self.second) }
+        for (index, scripted) in scenario.script.enumerated() {
+            schedule(.scripted(index), after: scripted.atSeconds * Self.second)
+        }
         schedule(.inspect, after: scenario.chaosSeconds * Self.second)
         if let forcing = scenario.forcing { schedule(.force, after: forcing.atSeconds * Self.second) }
     }
@@ -192,7 +199,8 @@ public final class ClusterSimulation {
         }
         return ClusterRun(
             scenario: scenario, violation: violation, epochs: store.view.rule?.epoch.number ?? 0, confirmed: confirmed,
-            longestGapSeconds: Double(longestGap) / 1e6, events: events, restartingAtOnce: restartingAtOnce,
+            longestGapSeconds: Double(longestGap) / 1e6, gapsSeconds: gaps.map { Double($0) / 1e6 }, events: events,
+            restartingAtOnce: restartingAtOnce,
             restarted: store.view.rule?.restart?.done.count ?? 0, recoveries: recoveries.offered,
             recoveriesRefused: recoveries.refused, secondsToForce: forcing.secondsToForce,
             secondsToWrite: forcing.secondsToWrite, hasLost: forcing.hasLost, changes: store.view.rule?.changes ?? 0,
@@ -222,12 +230,7 @@ public final class ClusterSimulation {
             acknowledge(leader, life, from, end, sentAt, retries)
         case .client: writeAsClient()
         case .fault: strike()
-        case .scripted(let scripted):
-            let leader =
-                members.indices.first {
-                    members[$0].isMade && (members[$0].name == store.view.rule?.leader) != scripted.isOnStandby
-                } ?? 0
-            apply(scripted.fault, to: leader, for: scripted.forSeconds * Self.second)
+        case .scripted(let index): play(index)
         case .repair(let repair): mend(repair)
         case .thaw(let member): thaw(member)
         case .start(let member): startMachine(member)
