@@ -50,16 +50,38 @@ MUTATIONS = [
         "HearingDialogueTests/aLeaderThatWasGoneIsNoReasonToWait"),
     Mutation(
         "who has just begun to hear a leader waits as after a gap", CORE + "Hearing.swift",
-        "return heardOpen >= timings.heardOpenMin && !hadGap", "return heardOpen >= calm && !hadGap",
+        "hasStreamed ? timings.heardOpenMin : timings.heardOpenAloneMin", "calm",
         "HearingDialogueTests/whoStartedAMomentAgoMissesTheLeaderToo"),
     Mutation(
         "a leader is missed at each gap of its path", CORE + "Hearing.swift",
-        "return heardOpen >= timings.heardOpenMin && !hadGap", "return heardOpen >= timings.heardOpenMin",
+        "guard let silence = voice.silence, silence.wasOpen, voice.heardAt - silence.endedAt < calm else { return nil }\n"
+        "        return .gapBefore(voice.heardAt - silence.endedAt)", "return nil",
         "HearingDialogueTests/afterAGapTheLeaderHasToBeHeardAnew"),
     Mutation(
         "a leader is missed as soon as it leads where others were left too soon", CORE + "Hearing.swift",
-        "guard !isHasty(now, timings) else { return heardOpen >= calm }", "",
+        "if isHasty(now, timings) { return heard >= calm ? nil : .leadersLeftTooSoon(calm: calm, heard: heard) }", "",
         "HearingTests/afterOneThatWasLeftTooSoonTheNextHasToLeadForLonger"),
+    Mutation(
+        "a host that was started anew before it led is taken for one whose path comes and goes", CORE + "Hearing.swift",
+        "guard let silence = voice.silence, silence.wasOpen,", "guard let silence = voice.silence,",
+        "HearingTests/aSilenceOfBeforeItLedIsNoGap"),
+    Mutation(
+        "a path that nobody knows yet is taken for a steady one", CORE + "Hearing.swift",
+        "saidAfter: after, jitter: timings.beatInterval))", "saidAfter: after, jitter: .zero))",
+        "HearingTests/aPathThatIsNotKnownYetIsTakenForABadOne"),
+    Mutation(
+        "who does not stream yet misses a leader as soon as who does", CORE + "Hearing.swift",
+        "hasStreamed ? timings.heardOpenMin : timings.heardOpenAloneMin", "timings.heardOpenMin",
+        "HearingDialogueTests/whoStartedAMomentAgoMissesTheLeaderToo"),
+    Mutation(
+        "a leader's silence counts no sooner than the store's where a cluster has just become whole",
+        CORE + "FailoverTimings.swift",
+        "heardOpenMin: Duration = .milliseconds(300)", "heardOpenMin: Duration = .seconds(1)",
+        "ClusterScenarioTests/leadersThatAreLostInTurnAreEachMissedAtOnce"),
+    Mutation(
+        "a member does not say why it left a leader late", CORE + "FailoverMember+Hearing.swift",
+        "listening.doubted.flatMap { state.promised > $0.epoch ? $0 : nil }", "nil",
+        "HearingDialogueTests/aMemberSaysWhyASilenceDidNotCount"),
     Mutation(
         "a promotion asks for no confirmations", CORE + "FailoverMember+Leading.swift",
         ".promote(\n                epoch: rule.epoch, confirmations: quorum.confirmations,",

@@ -220,6 +220,14 @@ public final class Member: Sendable {
                     "epoch": "\(status.epoch)", "open": "\(status.isOpen)", "detail": "\(status.detail ?? "")",
                 ])
         }
+        if let doubted = status.doubtedSilence, doubted.epoch != last.doubtedSilence?.epoch {
+            logger.info(
+                "the leader's silence did not count at first",
+                metadata: [
+                    "leaders_epoch": "\(doubted.epoch)", "because": "\(doubted.doubt.words)",
+                    "lasted_ms": "\(doubted.lasted.milliseconds)",
+                ])
+        }
         last = status
     }
 

@@ -10,6 +10,8 @@ extension FailoverMember {
         /// Since when another member says so too, and none says otherwise.
         var agreedSince: Moment?
         var sayAt = Moment.zero
+        /// Of a leader that is silent, or was when it was left.
+        var doubted: DoubtedSilence?
         /// When a leader of the present epoch last said that it is open.
         var openAt = Moment.zero
         /// Of a recruitment, with the last beat.
@@ -67,6 +69,7 @@ extension FailoverMember {
             // Others wait for this.
             if isMissed != listening.missesLeader { listening.sayAt = now }
             listening.missesLeader = isMissed
+            noteDoubt(rule, now)
         }
         heedCalls(rule, now)
         heedElections(rule, isTick: isTick, now)
@@ -76,20 +79,57 @@ extension FailoverMember {
     /// The last beat of the leader, where its silence could mean something.
     private func missed(under rule: ClusterRule, _ now: Moment) -> Hearing.Voice? {
         guard rule.recruitment == nil, rule.leader != name, rule.epoch == state.promised else { return nil }
-        return listening.hearing.last(of: rule.leader, leading: rule.epoch, now, timings)
+        return listening.hearing.last(
+            of: rule.leader, leading: rule.epoch, streamedAt: stream.heardAt, now, timings)
     }
 
     private func isMissing(_ voice: Hearing.Voice, _ now: Moment) -> Bool {
-        guard !isPaused(now), !listening.hearing.hears(voice, now, timings) else { return false }
+        !isPaused(now) && !listening.hearing.hears(voice, now, timings) && doubtByStream(voice, now) == nil
+    }
+
+    private func doubtByStream(_ voice: Hearing.Voice, _ now: Moment) -> SilenceDoubt? {
         guard case .following = phase, case .standby(let sample)? = observation, sample.isStreaming,
             let silence = sample.silence
-        else { return true }
+        else { return nil }
         // Its Postgres may speak on: then it is the supervisor alone that is ill. A sample of before cannot tell.
         guard observedAt - voice.heardAt >= timings.sampleAfterBeatMin else {
-            return now - voice.heardAt >= timings.suspicionMax
+            return now - voice.heardAt >= timings.suspicionMax ? nil : .streamUnknown
         }
         let goesOn = observedAt - voice.heardAt - silence > timings.streamAfterBeatMax
-        return !goesOn || silence + (now - observedAt) >= timings.streamSilenceMax
+        return !goesOn || silence + (now - observedAt) >= timings.streamSilenceMax ? nil : .streamGoesOn
+    }
+
+    /// For whoever asks why a leader was left no sooner.
+    private mutating func noteDoubt(_ rule: ClusterRule, _ now: Moment) {
+        guard rule.recruitment == nil, rule.leader != name, rule.epoch == state.promised, !isPaused(now),
+            let voice = listening.hearing.voice(of: rule.leader)
+        else { return }
+        let length = now - voice.heardAt
+        guard length >= voice.limit(timings) else { return listening.doubted = nil }
+        guard let doubt = doubt(of: voice, rule, now) else { return }
+        listening.doubted = DoubtedSilence(epoch: rule.epoch, doubt: doubt, lasted: length)
+    }
+
+    private func doubt(of voice: Hearing.Voice, _ rule: ClusterRule, _ now: Moment) -> SilenceDoubt? {
+        if listening.missesLeader {
+            let others = othersOfEpoch(rule, now)
+            guard others.contains(where: \.beat.missesLeader) else { return .missedAlone }
+            return others.contains { $0.beat.hears.contains(rule.leader) } ? .heardByAnother : nil
+        }
+        return listening.hearing.doubt(
+            of: rule.leader, leading: rule.epoch, streamedAt: stream.heardAt, now, timings)
+            ?? doubtByStream(voice, now)
+    }
+
+    /// Of the leader's that was left last; nil: nothing was doubted.
+    var doubtedSilence: DoubtedSilence? {
+        listening.doubted.flatMap { state.promised > $0.epoch ? $0 : nil }
+    }
+
+    private func othersOfEpoch(_ rule: ClusterRule, _ now: Moment) -> [Hearing.Voice] {
+        memberVoices(rule).filter {
+            $0.beat.member != rule.leader && $0.beat.epoch == rule.epoch && listening.hearing.hears($0, now, timings)
+        }
     }
 
     /// Alone it proves nothing: it may be this member that hears nobody. The change itself is refused if the rule is not the
@@ -99,9 +139,7 @@ extension FailoverMember {
             listening.agreedSince = nil
             return
         }
-        let others = memberVoices(rule).filter {
-            $0.beat.member != rule.leader && $0.beat.epoch == rule.epoch && listening.hearing.hears($0, now, timings)
-        }
+        let others = othersOfEpoch(rule, now)
         let missing = others.filter(\.beat.missesLeader).map(\.beat.member)
         guard !missing.isEmpty,
             isUnheard(rule, now) || !others.contains(where: { $0.beat.hears.contains(rule.leader) })

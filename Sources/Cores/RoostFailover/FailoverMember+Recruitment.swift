@@ -213,6 +213,8 @@ struct StreamActivity: Hashable, Sendable {
     private var since = Moment.zero
     private var until = Moment.zero
 
+    var heardAt: Moment? { until > .zero ? until : nil }
+
     mutating func heard(_ now: Moment, pauseMax: Duration) {
         if now - until > pauseMax { since = now }
         until = now

@@ -221,7 +221,7 @@ public struct FailoverMember: Sendable {
     public var status: FailoverStatus {
         FailoverStatus(
             phase: phase.label, detail: detail, epoch: state.promised,
-            leaseUntil: primarysLease, isOpen: gateIsOpen)
+            leaseUntil: primarysLease, isOpen: gateIsOpen, doubtedSilence: doubtedSilence)
     }
 
     /// A lease that is over ends what runs. Where Postgres is known to have stopped, as in one who waits for his next lease,

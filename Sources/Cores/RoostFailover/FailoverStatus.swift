@@ -10,6 +10,8 @@ public struct FailoverStatus: Hashable, Sendable {
     public var leaseUntil: Moment?
     /// The gate is open.
     public var isOpen: Bool
+    /// The leader that was left last was silent for a while before that, and why it was not left sooner.
+    public var doubtedSilence: DoubtedSilence?
 
     public enum Phase: String, Hashable, Sendable, Codable, CaseIterable {
         case starting, empty, initializing, founding, severing, reading, waiting, cloning, exchanging, discarding,

@@ -28,9 +28,12 @@ public struct FailoverTimings: Hashable, Sendable {
     public var suspicionMin: Duration = .milliseconds(350)
     /// and on the unsteadiest path after this. Not more than `patienceAfterStream`: then the store's word comes first.
     public var suspicionMax: Duration = .milliseconds(1200)
-    /// Heard well means: open, for this long, so that it is known how unsteady the path is…
-    public var heardOpenMin: Duration = .seconds(1)
-    /// …and after a gap without another for so long. It doubles with each leader that was left and heard again within `patience`,
+    /// Heard well means: open, for this long, where the leader's Postgres was heard since: where it speaks on, that shows that it
+    /// is the supervisor alone that is silent…
+    public var heardOpenMin: Duration = .milliseconds(300)
+    /// …or for this long…
+    public var heardOpenAloneMin: Duration = .seconds(1)
+    /// …and after a gap in that without another for so long. It doubles with each leader that was left and heard again within `patience`,
     /// when that comes within `unrestWindow` of the one before, up to `calmMax`; and then a leader has to be open for as long.
     public var calmMin: Duration = .seconds(3)
     public var calmMax: Duration = .seconds(60)

@@ -12,14 +12,16 @@ struct Hearing: Sendable {
         var mutualAt: Moment?
         /// What it said last of what it has promised, it said after this moment; nil: nobody knows when.
         var saidAfter: Moment?
-        /// How much its beats come before or after their time, smoothed.
-        var jitter = Duration.zero
+        /// How much its beats come before or after their time, smoothed. A path that nobody knows yet is taken for a bad one.
+        var jitter: Duration
         /// The last time that it was not heard for longer than its limit, and was heard again.
         var silence: Silence?
 
         struct Silence: Sendable {
             var length: Duration
             var endedAt: Moment
+            /// It fell silent while it led and was open.
+            var wasOpen: Bool
         }
 
         func limit(_ timings: FailoverTimings) -> Duration {
@@ -51,14 +53,14 @@ struct Hearing: Sendable {
             voices.append(
                 Voice(
                     beat: beat, heardAt: now, openSince: beat.isOpen ? now : nil,
-                    mutualAt: beat.hears.contains(own) ? now : nil, saidAfter: after))
+                    mutualAt: beat.hears.contains(own) ? now : nil, saidAfter: after, jitter: timings.beatInterval))
             return
         }
         var voice = voices[index]
         let gap = now - voice.heardAt
         let limit = voice.limit(timings)
         if gap >= limit {
-            voice.silence = Voice.Silence(length: gap, endedAt: now)
+            voice.silence = Voice.Silence(length: gap, endedAt: now, wasOpen: voice.beat.isOpen)
             if left.contains(beat.member), gap < timings.patience { leftTooSoon(now, timings) }
         }
         left.remove(beat.member)
@@ -141,23 +143,34 @@ struct Hearing: Sendable {
     func escalated(_ patience: Duration, upTo limit: Duration) -> Duration { min(patience * (1 << turns), limit) }
 
     /// The leader's last beat, if its silence begins to mean something at some time.
-    func last(of leader: MemberName, leading epoch: Epoch, _ now: Moment, _ timings: FailoverTimings) -> Voice? {
-        guard let voice = voice(of: leader), voice.beat.epoch == epoch, voice.beat.isOpen,
-            let openSince = voice.openSince, isWellHeard(voice, openSince: openSince, now, timings)
-        else { return nil }
-        return voice
+    func last(
+        of leader: MemberName, leading epoch: Epoch, streamedAt: Moment?, _ now: Moment, _ timings: FailoverTimings
+    ) -> Voice? {
+        doubt(of: leader, leading: epoch, streamedAt: streamedAt, now, timings) == nil ? voice(of: leader) : nil
     }
 
+    /// Why its silence would mean nothing, whenever it begins.
+    ///
     /// It is gaps that show a path that comes and goes. That this process has begun to hear, or that leader to lead, is none:
-    /// who started a moment ago would otherwise keep all from missing a leader, since one alone proves nothing. But where
-    /// leaders were left too soon it may be what they do as leaders that makes them fall silent.
-    private func isWellHeard(
-        _ voice: Voice, openSince: Moment, _ now: Moment, _ timings: FailoverTimings
-    ) -> Bool {
+    /// who started a moment ago would otherwise keep all from missing a leader, since one alone proves nothing. Nor is a silence
+    /// of before it led: it may have been started anew. But where leaders were left too soon it may be what they do as leaders
+    /// that makes them fall silent.
+    ///
+    /// - Parameter streamedAt: when this member last heard its leader's Postgres.
+    func doubt(
+        of leader: MemberName, leading epoch: Epoch, streamedAt: Moment?, _ now: Moment, _ timings: FailoverTimings
+    ) -> SilenceDoubt? {
+        guard let voice = voice(of: leader), voice.beat.epoch == epoch, voice.beat.isOpen,
+            let openSince = voice.openSince
+        else { return .neverOpen }
         let calm = calm(now, timings)
-        let heardOpen = voice.heardAt - openSince
-        guard !isHasty(now, timings) else { return heardOpen >= calm }
-        let hadGap = voice.silence.map { voice.heardAt - $0.endedAt < calm } ?? false
-        return heardOpen >= timings.heardOpenMin && !hadGap
+        let heard = voice.heardAt - openSince
+        if isHasty(now, timings) { return heard >= calm ? nil : .leadersLeftTooSoon(calm: calm, heard: heard) }
+        let hasStreamed = streamedAt.map { $0 >= openSince } ?? false
+        guard heard >= (hasStreamed ? timings.heardOpenMin : timings.heardOpenAloneMin) else {
+            return .heardBriefly(heard)
+        }
+        guard let silence = voice.silence, silence.wasOpen, voice.heardAt - silence.endedAt < calm else { return nil }
+        return .gapBefore(voice.heardAt - silence.endedAt)
     }
 }

@@ -106,12 +106,17 @@ public struct ClusterScenario: Sendable, CustomStringConvertible {
         public var atSeconds: Int
         public var forSeconds: Int
         public var isOnStandby: Bool
+        /// Then, or as soon afterwards as the last one is over and all follow one who is open.
+        public var isOnceWhole: Bool
 
-        public init(_ fault: Fault, atSeconds: Int, forSeconds: Int, isOnStandby: Bool = false) {
+        public init(
+            _ fault: Fault, atSeconds: Int, forSeconds: Int, isOnStandby: Bool = false, isOnceWhole: Bool = false
+        ) {
             self.fault = fault
             self.atSeconds = atSeconds
             self.forSeconds = forSeconds
             self.isOnStandby = isOnStandby
+            self.isOnceWhole = isOnceWhole
         }
     }
 
@@ -194,6 +199,8 @@ public struct ClusterRun: Sendable, CustomStringConvertible {
     public var confirmed: Int
     /// The longest time between two confirmed commits, from the first to the healing.
     public var longestGapSeconds: Double
+    /// The same after each fault of the script, until another one comes.
+    public var gapsSeconds: [Double]
     public var events: Int
     /// So many members at once had stopped their Postgres to start it anew.
     public var restartingAtOnce: Int

@@ -400,6 +400,16 @@ extension ClusterSimulation {
         return leader
     }
 
+    /// All that there are stream from one who is open, and could lead.
+    var isFollowed: Bool {
+        guard let leader = openLeader() else { return false }
+        return present.allSatisfy { member in
+            guard member != leader else { return true }
+            return members[member].core != nil && members[member].frozenUntil <= time
+                && members[member].durable.data == .usable && members[member].postgres.stream?.leader == leader
+        }
+    }
+
     private func isWhole(_ leader: Int) -> Bool {
         let log = members[leader].postgres.log
         for member in present where member != leader {

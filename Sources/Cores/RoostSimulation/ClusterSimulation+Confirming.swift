@@ -185,10 +185,16 @@ extension ClusterSimulation {
         let last = members[leader].postgres.waiting[count - 1]
         members[leader].postgres.waiting.removeFirst(count)
         confirmed += count
-        if !isHealed { longestGap = max(longestGap, time - (confirmedAt ?? time)) }
+        noteGap()
         confirmedAt = time
         checkConfirmation(by: leader, epoch: epoch, end: last, needed: needed, acknowledgedAt: sentAt)
         // A person was told that this may be, and that it is lost.
         if !isGivenUp(leader) { expose(epoch: epoch, end: last) }
+    }
+
+    private func noteGap() {
+        guard !isHealed, let confirmedAt else { return }
+        longestGap = max(longestGap, time - confirmedAt)
+        if let played { gaps[played.index] = max(gaps[played.index], time - confirmedAt) }
     }
 }

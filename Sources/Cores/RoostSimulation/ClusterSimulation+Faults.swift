@@ -22,6 +22,20 @@ extension ClusterSimulation {
         apply(fault, to: member, for: random.pick(500, 12_000) * Self.millisecond)
     }
 
+    func play(_ index: Int) {
+        let scripted = scenario.script[index]
+        guard !scripted.isOnceWhole || isFollowed && played.map({ time >= $0.until }) ?? true else {
+            if !isHealed { schedule(.scripted(index), after: random.pick(50, 300) * Self.millisecond) }
+            return
+        }
+        let leader =
+            members.indices.first {
+                members[$0].isMade && (members[$0].name == store.view.rule?.leader) != scripted.isOnStandby
+            } ?? 0
+        played = (index, time + scripted.forSeconds * Self.second)
+        apply(scripted.fault, to: leader, for: scripted.forSeconds * Self.second)
+    }
+
     func apply(_ fault: ClusterScenario.Fault, to member: Int, for long: Int) {
         note("fault: \(fault.rawValue), \(members[member].name)")
         switch fault {

@@ -144,6 +144,9 @@ extension ClusterSimulation {
                 "\(source) \(view.revision) rule \(view.rule.map { "\($0)" } ?? "none") beat \(String(describing: view.heartbeat))"
         }
         note("\(core.name) \(core.status.phase) <- \(told.prefix(700))")
+        if case .operationEnded = event, let doubted = core.status.doubtedSilence {
+            note("\(core.name)     left late: \(doubted.doubt.words), \(doubted.lasted.milliseconds) ms")
+        }
         for action in actions { note("\(core.name)     -> \("\(action)".prefix(400))") }
     }
 

@@ -25,7 +25,7 @@ public final class ClusterSimulation {
         case acknowledge(to: Int, life: Int, from: Int, end: UInt64, sentAt: Int, retries: Int)
         case client
         case fault
-        case scripted(ClusterScenario.Scripted)
+        case scripted(Int)
         case repair(Repair)
         case thaw(Int)
         case start(Int)
@@ -118,6 +118,10 @@ public final class ClusterSimulation {
     var confirmed = 0
     var confirmedAt: Int?
     var longestGap = 0
+    /// After each fault of the script.
+    var gaps: [Int]
+    /// The last one, and when it is over.
+    var played: (index: Int, until: Int)?
     var violation: Violation?
     var keepsTrace: Bool
     var trace: [String] = []
@@ -132,6 +136,7 @@ public final class ClusterSimulation {
         self.breakage = breakage
         self.keepsTrace = keepsTrace
         knowsMajority = scenario.knowsMajority ?? scenario.seed.isMultiple(of: 2)
+        gaps = scenario.script.map { _ in 0 }
         timings = FailoverTimings()
         random = SplitMix64(seed: scenario.seed)
         let kinds = scenario.faults + scenario.script.map(\.fault)
@@ -180,7 +185,9 @@ public final class ClusterSimulation {
         }
         schedule(.client, after: Self.second)
         schedule(.fault, after: random.pick(3, 9) * Self.second)
-        for scripted in scenario.script { schedule(.scripted(scripted), after: scripted.atSeconds * Self.second) }
+        for (index, scripted) in scenario.script.enumerated() {
+            schedule(.scripted(index), after: scripted.atSeconds * Self.second)
+        }
         schedule(.inspect, after: scenario.chaosSeconds * Self.second)
         if let forcing = scenario.forcing { schedule(.force, after: forcing.atSeconds * Self.second) }
     }
@@ -193,7 +200,8 @@ public final class ClusterSimulation {
         }
         return ClusterRun(
             scenario: scenario, violation: violation, epochs: store.view.rule?.epoch.number ?? 0, confirmed: confirmed,
-            longestGapSeconds: Double(longestGap) / 1e6, events: events, restartingAtOnce: restartingAtOnce,
+            longestGapSeconds: Double(longestGap) / 1e6, gapsSeconds: gaps.map { Double($0) / 1e6 }, events: events,
+            restartingAtOnce: restartingAtOnce,
             restarted: store.view.rule?.restart?.done.count ?? 0, recoveries: recoveries.offered,
             recoveriesRefused: recoveries.refused, secondsToForce: forcing.secondsToForce,
             secondsToWrite: forcing.secondsToWrite, hasLost: forcing.hasLost, changes: store.view.rule?.changes ?? 0,
@@ -223,12 +231,7 @@ public final class ClusterSimulation {
             acknowledge(leader, life, from, end, sentAt, retries)
         case .client: writeAsClient()
         case .fault: strike()
-        case .scripted(let scripted):
-            let leader =
-                members.indices.first {
-                    members[$0].isMade && (members[$0].name == store.view.rule?.leader) != scripted.isOnStandby
-                } ?? 0
-            apply(scripted.fault, to: leader, for: scripted.forSeconds * Self.second)
+        case .scripted(let index): play(index)
         case .repair(let repair): mend(repair)
         case .thaw(let member): thaw(member)
         case .start(let member): startMachine(member)

@@ -70,6 +70,27 @@ import Testing
         #expect(median(runs) { $0.longestGapSeconds } <= 2)
     }
 
+    /// Killed, frozen and cut off for eight seconds each, three times: 20 s apart, or as soon as all follow again, when whoever came
+    /// back last has heard the next leader for a moment. Late beats of one that was cut off may have it heard for longer.
+    @Test(arguments: [false, true])
+    func leadersThatAreLostInTurnAreEachMissedAtOnce(isOnceWhole: Bool) {
+        let faults: [ClusterScenario.Fault] = [.crashMember, .freezeMember, .isolate]
+        let script = (0..<9).map { index in
+            Scripted(
+                faults[index % 3], atSeconds: 20 + (isOnceWhole ? 9 : 20) * index, forSeconds: 8,
+                isOnceWhole: isOnceWhole)
+        }
+        let runs = runs(script, chaosSeconds: 220)
+        #expect(runs.allSatisfy { $0.violation == nil && $0.epochs >= 10 })
+        for (index, scripted) in script.enumerated() {
+            let gaps = runs.map { $0.gapsSeconds[index] }.sorted()
+            let (median, worst) = scripted.fault == .isolate ? (2.5, 6.5) : (2.0, 5.0)
+            #expect(
+                gaps[gaps.count / 2] <= median && (gaps.last ?? 0) <= worst,
+                "\(scripted): \(gaps[gaps.count / 2]) s, at worst \(gaps.last ?? 0) s")
+        }
+    }
+
     /// The leader, and then the next one; each comes back long after.
     @Test func twoLeadersOfFiveAreLostOneAfterTheOther() {
         let runs = runs(

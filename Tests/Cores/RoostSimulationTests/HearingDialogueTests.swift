@@ -129,18 +129,22 @@ import Testing
 
     @Test func aLeaderThatWasHeardForAMomentOnlyIsNotMissed() throws {
         let talk = try Talk()
-        talk.calm(beats: 9)
+        talk.calm(beats: 3)
         talk.loseLeader()
         #expect(talk.call(within: 30) == nil)
     }
 
-    /// That it begins to hear is no gap of a path: the others would wait for its word.
-    @Test func whoStartedAMomentAgoMissesTheLeaderToo() throws {
+    /// That it begins to hear is no gap of a path: the others would wait for its word. What it does not know yet is how
+    /// steady the path is.
+    @Test(arguments: [(4, true, 5...8), (4, false, 0...0), (12, false, 3...5)])
+    func whoStartedAMomentAgoMissesTheLeaderToo(beats: Int, streams: Bool, calls: ClosedRange<Int>) throws {
         let talk = try Talk()
-        talk.calm(beats: 12)
+        if streams { talk.silence = .milliseconds(50) }
+        talk.calm(beats: beats)
         talk.loseLeader()
+        if streams { talk.silence = .seconds(2) }
         let called = talk.call(within: 10) ?? 0
-        #expect((3...5).contains(called))
+        #expect(calls.contains(called), "\(called)")
     }
 
     /// Nor that a leader begins to lead that was heard all the time.
@@ -148,8 +152,10 @@ import Testing
         let talk = try Talk()
         talk.calm()
         talk.turn(to: 2)
-        talk.calm(beats: 12)
+        talk.silence = .milliseconds(50)
+        talk.calm(beats: 4)
         talk.loseLeader()
+        talk.silence = .seconds(2)
         let called = talk.call(within: 10) ?? 0
         #expect((3...5).contains(called))
     }
@@ -164,6 +170,39 @@ import Testing
         for _ in 0..<20 { #expect(talk.step() == nil) }
         talk.loseLeader()
         #expect(talk.call(within: 30) == nil)
+    }
+
+    /// Once it has left it by the word of others.
+    @Test func aMemberSaysWhyASilenceDidNotCount() throws {
+        let cases: [(beats: Int, isMissedByOther: Bool, doubt: SilenceDoubt)] = [
+            (3, true, .heardBriefly(.milliseconds(200))), (40, false, .missedAlone),
+        ]
+        for (beats, isMissedByOther, doubt) in cases {
+            let talk = try Talk()
+            talk.calm(beats: beats)
+            talk.loseLeader()
+            talk.otherMisses = isMissedByOther
+            #expect(talk.call(within: 15) == nil)
+            #expect(talk.dialogue.member.status.doubtedSilence == nil)
+            let proposer = talk.dialogue.names[2]
+            talk.dialogue.change {
+                $0.recruitment = Recruitment(epoch: Epoch(2), proposer: proposer, reason: .leaderSilent)
+            }
+            _ = talk.dialogue.watch()
+            _ = talk.dialogue.ended()
+            let doubted = talk.dialogue.member.status.doubtedSilence
+            #expect(doubted?.epoch == .first && doubted?.doubt == doubt)
+            #expect(doubted?.lasted == .milliseconds(1500))
+        }
+    }
+
+    @Test func aMemberSaysNothingOfASilenceThatCounted() throws {
+        let talk = try Talk()
+        talk.calm()
+        talk.loseLeader()
+        #expect(talk.call(within: 10) != nil)
+        _ = talk.dialogue.ended()
+        #expect(talk.dialogue.member.status.epoch == Epoch(2) && talk.dialogue.member.status.doubtedSilence == nil)
     }
 
     /// The process, or its whole machine, stood still; the leader did not.

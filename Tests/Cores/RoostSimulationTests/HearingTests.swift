@@ -71,7 +71,7 @@ import Testing
         let begin = now
         while now - begin <= timings.calmMax {
             hearing.heard(beat, after: nil, by: own, now, timings)
-            if hearing.last(of: leader, leading: .first, now, timings) != nil { break }
+            if hearing.last(of: leader, leading: .first, streamedAt: now, now, timings) != nil { break }
             now = now + timings.beatInterval
         }
         return now - begin
@@ -82,6 +82,53 @@ import Testing
         #expect(wait(for: leader, &hearing, &now) == timings.heardOpenMin)
         now = now + timings.patience / 2
         #expect(wait(for: leader, &hearing, &now) == timings.calmMin)
+    }
+
+    /// A host that was started anew and then leads has been silent, and its path was well.
+    @Test(arguments: [false, true])
+    func aSilenceOfBeforeItLedIsNoGap(led: Bool) {
+        var (hearing, now) = (Hearing(), Moment(sinceBoot: .seconds(1000)))
+        let beat = MemberBeat(member: leader, epoch: .first, isOpen: led, missesLeader: false, hears: [own])
+        for _ in 0..<40 {
+            now = now + timings.beatInterval
+            hearing.heard(beat, after: nil, by: own, now, timings)
+        }
+        now = now + timings.patience / 2
+        hearing.heard(beat, after: nil, by: own, now, timings)
+        now = now + timings.beatInterval
+        #expect(
+            wait(for: leader, &hearing, &now) == (led ? timings.calmMin - timings.beatInterval : timings.heardOpenMin))
+    }
+
+    /// It becomes a good one with each beat that comes in time.
+    @Test func aPathThatIsNotKnownYetIsTakenForABadOne() throws {
+        var (hearing, now) = (Hearing(), Moment(sinceBoot: .seconds(1000)))
+        let beat = MemberBeat(member: leader, epoch: .first, isOpen: true, missesLeader: false, hears: [own])
+        var limits: [Duration] = []
+        for _ in 0..<30 {
+            hearing.heard(beat, after: nil, by: own, now, timings)
+            limits.append(try #require(hearing.voice(of: leader)).limit(timings))
+            now = now + timings.beatInterval
+        }
+        #expect(limits.first == timings.suspicionMin * 2)
+        #expect(limits.last == timings.suspicionMin)
+        #expect(zip(limits, limits.dropFirst()).allSatisfy { $0 >= $1 })
+    }
+
+    @Test func aDoubtHasItsReason() {
+        var (hearing, now) = (Hearing(), Moment(sinceBoot: .seconds(1000)))
+        func doubt() -> SilenceDoubt? { hearing.doubt(of: leader, leading: .first, streamedAt: now, now, timings) }
+        #expect(doubt() == .neverOpen)
+        hear(after: .zero, &hearing, &now)
+        #expect(hearing.doubt(of: leader, leading: .first.next, streamedAt: now, now, timings) == .neverOpen)
+        #expect(doubt() == nil)
+        hear(after: timings.patience / 2, &hearing, &now)
+        #expect(doubt() == .heardBriefly(.zero))
+        hear(after: .zero, &hearing, &now)
+        #expect(doubt() == .gapBefore(timings.beatInterval * 10))
+        hear(after: timings.patience / 2, &hearing, &now)
+        hearing.turned(leaving: leader, now, timings)
+        #expect(doubt() == .leadersLeftTooSoon(calm: timings.calmMin * 2, heard: .zero))
     }
 
     /// It may be what it does as a leader that makes one fall silent, and the next one too.
