@@ -540,6 +540,10 @@ MUTATIONS = [
         "drySince = isThere ? nil : drySince ?? now", "drySince = nil",
         "SeatTests/copiesThatComeToNothingCountAsOneThatGivesNothing"),
     Mutation(
+        "a standby is left in the moment in which it would be asked once more for a copy", READERS + "Seat.swift",
+        "use == .none ? Self.copyMax : isOnTrial", "isOnTrial",
+        "SeatTests/copiesThatComeToNothingCountAsOneThatGivesNothing"),
+    Mutation(
         "the members' role comes in to a leader from a reader's machine", SHELL + "PostgresSettings.swift",
         "isLeader ? members : isFollowing ? fed : []", "isLeader ? members + fed : isFollowing ? fed : []",
         "ConfigurationTests/theMembersRoleComesInFromMembersToALeaderAndFromReadersToWhoFeedsThem"),
