@@ -499,6 +499,10 @@ MUTATIONS = [
         "of nine members one goes before another comes, though nobody asks", PLANS + "Replacement.swift",
         "if rule.members.count >= PostgresNames.membersMax {", "if rule.members.count > PostgresNames.membersMax {",
         "ReplacementTests/enough"),
+    Mutation(
+        "what is left of a reader keeps members from its host", PLANS + "ClusterPlan.swift",
+        "Set(members.compactMap { placements[$0.name]?.host })",
+        "Set(placements.values.filter { !isReader($0.member) }.map(\\.host))", "ReaderPlanTests/leftovers"),
     # Where a cluster is led from.
     Mutation(
         "whom somebody has had lead, and a failover has named since, is taken for another", PLANS + "Homecoming.swift",

@@ -107,9 +107,9 @@ public enum ClusterPlan {
 }
 
 extension ClusterSpec {
-    /// Without those that have readers alone.
+    /// Without those that have readers alone, or what is left of somebody who was taken off.
     public func hostsOfMembers(_ placements: [MemberName: MemberPlacement]) -> Set<HostName> {
-        Set(placements.values.filter { !isReader($0.member) }.map(\.host))
+        Set(members.compactMap { placements[$0.name]?.host })
     }
 }
 

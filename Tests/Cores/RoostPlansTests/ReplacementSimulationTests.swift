@@ -203,7 +203,7 @@ import Testing
                     spec: cluster.spec, network: NetworkNumber(1), placements: cluster.placements,
                     made: Set(cluster.placements.keys), hosts: hosts(of: planet)))
             for case .place(let member, let host) in plan.steps {
-                let occupied = cluster.placements.values.map(\.host)
+                let occupied = cluster.spec.hostsOfMembers(cluster.placements)
                 #expect(!occupied.contains(host), "\(member) is beside another one, on \(host)")
                 let region = try #require(planet.hosts[host]?.region)
                 place(member, in: region, on: host, &cluster, &planet.random)
