@@ -552,6 +552,11 @@ MUTATIONS = [
         "isLeader ? members : isFollowing ? fed : []", "isLeader ? members + fed : isFollowing ? fed : []",
         "ConfigurationTests/theMembersRoleComesInFromMembersToALeaderAndFromReadersToWhoFeedsThem"),
     Mutation(
+        "a reader's slot lives through a promotion", SHELL + "ReaderSlots.swift",
+        "let others = rows.compactMap { $0[0] }.filter { slots.contains($0) && !wanted.contains($0) }",
+        "let others = rows.compactMap { $0[0] }.filter { slots.contains($0) && $0.isEmpty }",
+        "ReaderFenceTests/aFenceEndsWhoComesFromElsewhereAndWhoIsLoggingIn"),
+    Mutation(
         "a stream without a slot lives through a promotion", SHELL + "ReaderSlots.swift",
         "AND \\(isNone(of: addresses))\n", "AND false\n",
         "ReaderFenceTests/aFenceEndsWhoComesFromElsewhereAndWhoIsLoggingIn"),
