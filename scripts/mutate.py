@@ -500,6 +500,20 @@ MUTATIONS = [
         "if rule.members.count >= PostgresNames.membersMax {", "if rule.members.count > PostgresNames.membersMax {",
         "ReplacementTests/enough"),
     Mutation(
+        "a lost reader is replaced before its time", PLANS + "Replacement+Readers.swift",
+        "if loss.lasted < loss.wait {", "if loss.lasted < .zero {", "ReaderReplacementTests/due"),
+    Mutation(
+        "two readers of a cluster come at once", PLANS + "Replacement+Readers.swift",
+        "if let other = others.keys.min() {", "if let other = others.keys.min(), other == reader {",
+        "ReaderReplacementTests/obstacles"),
+    Mutation(
+        "a reader takes a lost member's place on a host", PLANS + "Replacement+Readers.swift",
+        "if isAfterMembers || readers.isBehindMembers {", "if isAfterMembers {", "LostReaderTests/afterOthers"),
+    Mutation(
+        "a reader that never came up is no reason to wait for longer",
+        "Sources/Model/RoostModel/ReaderSuccession.swift", "count: former.count + 1", "count: former.count",
+        "LostReaderTests/twice"),
+    Mutation(
         "what is left of a reader keeps members from its host", PLANS + "ClusterPlan.swift",
         "Set(members.compactMap { placements[$0.name]?.host })",
         "Set(placements.values.filter { !isReader($0.member) }.map(\\.host))", "ReaderPlanTests/leftovers"),

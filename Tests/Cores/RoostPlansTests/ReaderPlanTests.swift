@@ -77,6 +77,14 @@ import Testing
         #expect(plan.obstacles.isEmpty)
     }
 
+    @Test("A reader that came by itself goes last to where the ones before it did not come up")
+    mutating func avoided() throws {
+        spec.readers?[0].cameFor = ReaderSuccession(reader: try MemberName("db-9"), avoided: [try HostName("a2")])
+        #expect(try plan([]).steps.last == .place(try MemberName("db-2"), on: try HostName("a2")), "a1 has a member")
+        spec.members = []
+        #expect(try plan([]).steps == [.place(try MemberName("db-2"), on: try HostName("a1"))])
+    }
+
     @Test("A reader shares a host where there is no other, also in a cluster whose members may not")
     mutating func readersShare() throws {
         spec.survive = .host
