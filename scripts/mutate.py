@@ -527,6 +527,24 @@ MUTATIONS = [
         "of nine members one goes before another comes, though nobody asks", PLANS + "Replacement.swift",
         "if rule.members.count >= PostgresNames.membersMax {", "if rule.members.count > PostgresNames.membersMax {",
         "ReplacementTests/enough"),
+    Mutation(
+        "a lost reader is replaced before its time", PLANS + "Replacement+Readers.swift",
+        "if loss.lasted < loss.wait {", "if loss.lasted < .zero {", "ReaderReplacementTests/due"),
+    Mutation(
+        "two readers of a cluster come at once", PLANS + "Replacement+Readers.swift",
+        "if let other = others.keys.min() {", "if let other = others.keys.min(), other == reader {",
+        "ReaderReplacementTests/obstacles"),
+    Mutation(
+        "a reader takes a lost member's place on a host", PLANS + "Replacement+Readers.swift",
+        "if isAfterMembers || readers.isBehindMembers {", "if isAfterMembers {", "LostReaderTests/afterOthers"),
+    Mutation(
+        "a reader that never came up is no reason to wait for longer",
+        "Sources/Model/RoostModel/ReaderSuccession.swift", "count: former.count + 1", "count: former.count",
+        "LostReaderTests/twice"),
+    Mutation(
+        "what is left of a reader keeps members from its host", PLANS + "ClusterPlan.swift",
+        "Set(members.compactMap { placements[$0.name]?.host })",
+        "Set(placements.values.filter { !isReader($0.member) }.map(\\.host))", "ReaderPlanTests/leftovers"),
     # Where a cluster is led from.
     Mutation(
         "whom somebody has had lead, and a failover has named since, is taken for another", PLANS + "Homecoming.swift",
@@ -568,9 +586,18 @@ MUTATIONS = [
         "drySince = isThere ? nil : drySince ?? now", "drySince = nil",
         "SeatTests/copiesThatComeToNothingCountAsOneThatGivesNothing"),
     Mutation(
+        "a standby is left in the moment in which it would be asked once more for a copy", READERS + "Seat.swift",
+        "use == .none ? Self.copyMax : isOnTrial", "isOnTrial",
+        "SeatTests/copiesThatComeToNothingCountAsOneThatGivesNothing"),
+    Mutation(
         "the members' role comes in to a leader from a reader's machine", SHELL + "PostgresSettings.swift",
         "isLeader ? members : isFollowing ? fed : []", "isLeader ? members + fed : isFollowing ? fed : []",
         "ConfigurationTests/theMembersRoleComesInFromMembersToALeaderAndFromReadersToWhoFeedsThem"),
+    Mutation(
+        "a reader's slot lives through a promotion", SHELL + "ReaderSlots.swift",
+        "let others = rows.compactMap { $0[0] }.filter { slots.contains($0) && !wanted.contains($0) }",
+        "let others = rows.compactMap { $0[0] }.filter { slots.contains($0) && $0.isEmpty }",
+        "ReaderFenceTests/aFenceEndsWhoComesFromElsewhereAndWhoIsLoggingIn"),
     Mutation(
         "a stream without a slot lives through a promotion", SHELL + "ReaderSlots.swift",
         "AND \\(isNone(of: addresses))\n", "AND false\n",

@@ -40,6 +40,8 @@ public enum ClusterPlan {
         /// Ask for a member that comes for the lost one, in the one of these regions that is nearest to the cluster's home.
         /// See ``Replacement``.
         case replace(MemberName, in: [RegionCode])
+        /// Give the lost reader's place to another one, in the one of these regions that is nearest to its own.
+        case replaceReader(MemberName, in: [RegionCode])
         /// Ask for a switchover to this member. See ``Homecoming``.
         case lead(MemberName)
         /// Note that the switchover has come to nothing that somebody has asked for in this epoch. See ``Homecoming``.
@@ -74,9 +76,10 @@ public enum ClusterPlan {
                 if !world.made.contains(member.name) { plan.steps.append(.make(placement)) }
                 continue
             }
-            var request = PlacementRequest(
-                for: member, of: world.spec, occupied: isReader ? occupied : occupiedByMembers)
-            if isReader { request.isApart = false }
+            let request =
+                isReader
+                ? PlacementRequest(forReader: member, of: world.spec, occupied: occupied)
+                : PlacementRequest(for: member, of: world.spec, occupied: occupiedByMembers)
             let fit = member.host.map { host in hosts.filter { $0.name == host } } ?? hosts
             let decision = Placement.decide(request, over: fit)
             guard let chosen = decision.candidates.first else {
@@ -107,9 +110,9 @@ public enum ClusterPlan {
 }
 
 extension ClusterSpec {
-    /// Without those that have readers alone.
+    /// Without those that have readers alone, or what is left of somebody who was taken off.
     public func hostsOfMembers(_ placements: [MemberName: MemberPlacement]) -> Set<HostName> {
-        Set(placements.values.filter { !isReader($0.member) }.map(\.host))
+        Set(members.compactMap { placements[$0.name]?.host })
     }
 }
 
@@ -121,5 +124,14 @@ extension PlacementRequest {
         self.init(
             region: member.region, guest: spec.guest, disk: spec.volumeSize, app: spec.name, occupied: occupied,
             isApart: spec.isApart(member), avoided: Set(spec.attempts?.avoided ?? []), avoidsStoreMembers: true)
+    }
+
+    /// A place for a reader, which shares a host rather than have none.
+    ///
+    /// - Parameter occupied: hosts that have members or readers of the cluster.
+    public init(forReader reader: ClusterSpec.MemberSpec, of spec: ClusterSpec, occupied: Set<HostName>) {
+        self.init(
+            region: reader.region, guest: spec.guest, disk: spec.volumeSize, app: spec.name, occupied: occupied,
+            avoided: Set(reader.cameFor?.avoided ?? []), avoidsStoreMembers: true)
     }
 }

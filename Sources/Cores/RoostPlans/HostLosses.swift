@@ -20,6 +20,7 @@ public struct HostLosses: Sendable {
         var region: RegionCode
         var since: Moment
         var hasMembers: Bool
+        var hasReaders: Bool
     }
 
     private var lost: [HostName: Loss] = [:]
@@ -30,8 +31,10 @@ public struct HostLosses: Sendable {
     /// - Parameters:
     ///   - hosts: all of the planet.
     ///   - seats: hosts on which clusters have members.
+    ///   - readers: hosts on which they have readers.
     public mutating func see(
-        _ hosts: [HostName: RegionCode], reachable: Set<HostName>, seats: Set<HostName>, at now: Moment
+        _ hosts: [HostName: RegionCode], reachable: Set<HostName>, seats: Set<HostName>, readers: Set<HostName> = [],
+        at now: Moment
     ) {
         var present: [HostName: Loss] = [:]
         here = [:]
@@ -41,14 +44,19 @@ public struct HostLosses: Sendable {
                 continue
             }
             let since = lost[host]?.since ?? now
-            present[host] = Loss(region: region, since: since, hasMembers: seats.contains(host))
+            present[host] = Loss(
+                region: region, since: since, hasMembers: seats.contains(host), hasReaders: readers.contains(host))
         }
         lost = present
     }
 
     /// Why nothing may be done about any of them now; nil: they are few.
-    public func brake(at now: Moment) -> String? {
-        let counted = lost.filter { $0.value.hasMembers || now - $0.value.since < Self.newsMax }
+    ///
+    /// - Parameter ofReaders: about readers there; those hold up no member for longer than a host without anybody does.
+    public func brake(ofReaders: Bool = false, at now: Moment) -> String? {
+        let counted = lost.filter { _, loss in
+            loss.hasMembers || ofReaders && loss.hasReaders || now - loss.since < Self.newsMax
+        }
         let all = counted.keys.sorted()
         let total = here.values.reduce(0, +) + counted.count
         if Self.isTooMany(all.count, of: total) { return "\(all.count) of \(total) hosts are lost\(Self.names(all))" }

@@ -1,7 +1,7 @@
 public import RoostModel
 import RoostPlacement
 
-/// Whether a lost member is to be replaced now, and whether a replacement under way is to be taken back.
+/// Whether a lost member or reader is to be replaced now, and whether a replacement under way is to be taken back.
 ///
 /// The member that comes has a place before it is asked for, copies, and is named by the leader; only then does the lost one
 /// go. So what is decided here is never about commits: a replacement that was not needed costs a copy.
@@ -36,6 +36,7 @@ public enum Replacement {
         public var failed: [MemberName: MachineID] = [:]
         /// The one that comes in a replacement under way.
         public var coming: Coming?
+        public var readers = Readers()
 
         public init(spec: ClusterSpec, rule: ClusterRule, placements: [MemberName: MemberPlacement]) {
             self.spec = spec
@@ -66,6 +67,14 @@ public enum Replacement {
     /// - Parameter places: where there is room; what is asked for here is promised there.
     public static func next(_ world: World, in places: inout PlaceBook) -> Plan<ClusterPlan.Step> {
         guard !world.spec.isDestroying else { return Plan() }
+        var plan = ofMembers(world, in: &places)
+        let readers = ofReaders(world, after: plan, in: &places)
+        plan.steps += readers.steps
+        plan.obstacles += readers.obstacles
+        return plan
+    }
+
+    private static func ofMembers(_ world: World, in places: inout PlaceBook) -> Plan<ClusterPlan.Step> {
         if let change = world.rule.change, change.current != nil {
             // What somebody has asked for goes on.
             var plan = change.isAutomatic == true ? underWay(change, world) : Plan()
@@ -97,7 +106,7 @@ public enum Replacement {
         return plan
     }
 
-    private static func loss(of member: MemberName, _ world: World) -> String {
+    static func loss(of member: MemberName, _ world: World) -> String {
         let host = world.placements[member].map { " and its host \($0.host)" } ?? ""
         return "\(member)\(host) are not heard from"
     }
@@ -156,18 +165,22 @@ public enum Replacement {
         }
         if let leaving = world.departed.min() { return "\(leaving) is still leaving" }
         if let why = world.refusals[member] { return why }
-        let numberMax = PostgresNames.numberMax(of: world.spec.name)
-        let numbers = world.spec.members.compactMap { PostgresNames.number(of: $0.name, in: world.spec.name) }
-        let kept = numbersKept(of: numberMax)
-        if max(world.spec.lastNumber ?? 0, numbers.max() ?? 0) + kept >= numberMax {
-            return "its members are numbered from 1 to \(numberMax), each number once, and the last \(kept) are given "
-                + "only when somebody asks: roost pg member replace \(world.spec.name) \(member)"
-        }
+        if let why = wantOfNumbers(in: world.spec, "member replace \(world.spec.name) \(member)") { return why }
         if !world.hasTurn { return "\(underWayMax) replacements are under way on the planet, and one more has to wait" }
         return nil
     }
 
-    private enum Places {
+    /// - Parameter command: by which somebody asks.
+    static func wantOfNumbers(in spec: ClusterSpec, _ command: String) -> String? {
+        let numberMax = PostgresNames.numberMax(of: spec.name)
+        let numbers = spec.everybody.compactMap { PostgresNames.number(of: $0.name, in: spec.name) }
+        let kept = numbersKept(of: numberMax)
+        guard max(spec.lastNumber ?? 0, numbers.max() ?? 0) + kept >= numberMax else { return nil }
+        return "its members are numbered from 1 to \(numberMax), each number once, and the last \(kept) are given "
+            + "only when somebody asks: roost pg \(command)"
+    }
+
+    enum Places {
         case regions([RegionCode])
         case nowhere(String)
     }
@@ -177,20 +190,27 @@ public enum Replacement {
         guard let own = world.spec.members.first(where: { $0.name == member })?.region else {
             return .nowhere("it has no place")
         }
-        let request = request(in: own, world)
-        guard case .none(let why) = places.find(request, for: world.spec.name) else {
-            places.promise(request, to: world.spec.name)
+        return regions(from: own, world, beside: world.spec.members.map(\.region), &places) { request(in: $0, world) }
+    }
+
+    /// - Parameter taken: regions that are no other ones.
+    static func regions(
+        from own: RegionCode, _ world: World, beside taken: [RegionCode], _ places: inout PlaceBook,
+        _ request: (RegionCode) -> PlacementRequest
+    ) -> Places {
+        let here = request(own)
+        guard case .none(let why) = places.find(here, for: world.spec.name) else {
+            places.promise(here, to: world.spec.name)
             return .regions([own])
         }
         guard world.spec.survive == .region else { return .nowhere(why) }
         var others: [RegionCode] = []
-        for region in places.names.subtracting(world.spec.members.map(\.region)).sorted() {
-            let request = Self.request(in: region, world)
-            if case .found = places.find(request, for: world.spec.name) { others.append(region) }
+        for region in places.names.subtracting(taken).sorted() {
+            if case .found = places.find(request(region), for: world.spec.name) { others.append(region) }
         }
         guard let first = others.first else { return .nowhere("\(why); nor has another region a host with room") }
         // Which of them it is shows when it was asked for.
-        places.promise(Self.request(in: first, world), to: world.spec.name)
+        places.promise(request(first), to: world.spec.name)
         return .regions(others)
     }
 

@@ -18,6 +18,9 @@ struct Seat: Hashable, Sendable {
     static let patience = Duration.seconds(5)
     /// One that is fit and gives nothing has no place left, or is not reached.
     static let dryMax = Duration.seconds(15)
+    /// The same where copies of it come to nothing. The next one is tried 15 s after the last at the latest, and whoever has just come
+    /// is not let in yet: so each is asked a second time before it is left, and the next one some time after it was taken.
+    static let copyMax = Duration.seconds(20)
     /// The same of one that was taken for being nearer: whoever fed before is there still, and clients have not been sent away.
     static let trialMax = Duration.seconds(5)
     /// A nearer one is there to stay.
@@ -68,7 +71,8 @@ struct Seat: Hashable, Sendable {
         case .copying: break
         case .none, .dry:
             if use == .dry { drySince = drySince ?? now }
-            guard let drySince, now - drySince >= (isOnTrial ? Self.trialMax : Self.dryMax) else { return }
+            let most = use == .none ? Self.copyMax : isOnTrial ? Self.trialMax : Self.dryMax
+            guard let drySince, now - drySince >= most else { return }
             bar(present, now)
             let other = open.first { $0 != present } ?? fit.first { $0 != present }
             move(to: other ?? present)

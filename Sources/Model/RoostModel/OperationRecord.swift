@@ -38,13 +38,15 @@ public struct OperationRecord: Hashable, Sendable, Codable {
         case changeMembers
         /// From a person's word to the leader that it names, who lets clients in.
         case forcedFailover
+        /// A lost reader's place was given to another one, though nobody asked: that is all of it, and ends as it begins.
+        case replaceReader
         /// A word of a newer version.
         case unknown(String)
 
         /// All that this version knows.
         public static let known: [Self] = [
             .createCluster, .destroyCluster, .switchover, .restart, .changeMembers,
-            .forcedFailover,
+            .forcedFailover, .replaceReader,
         ]
 
         public var rawValue: String {
@@ -55,6 +57,7 @@ public struct OperationRecord: Hashable, Sendable, Codable {
             case .restart: "restart"
             case .changeMembers: "change_members"
             case .forcedFailover: "forced_failover"
+            case .replaceReader: "replace_reader"
             case .unknown(let word): word
             }
         }

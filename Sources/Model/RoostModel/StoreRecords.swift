@@ -133,6 +133,8 @@ public struct ClusterSpec: Hashable, Sendable, Codable {
         public var host: HostName?
         /// It gets no host that has another member, and rather none at all. Nil means no, but for ``ClusterSpec/isApart(_:)``.
         public var isApart: Bool?
+        /// Of a reader: that it came by itself, and for whom. Nil: somebody has asked for it.
+        public var cameFor: ReaderSuccession?
 
         /// As ``PostgresNames/member(_:of:)`` names it.
         public init(name: MemberName, region: RegionCode, host: HostName? = nil, isApart: Bool? = nil) {
@@ -145,6 +147,7 @@ public struct ClusterSpec: Hashable, Sendable, Codable {
         enum CodingKeys: String, CodingKey {
             case name, region, host
             case isApart = "is_apart"
+            case cameFor = "came_for"
         }
     }
 

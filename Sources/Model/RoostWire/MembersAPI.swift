@@ -127,6 +127,8 @@ public struct ReaderBody: Sendable, Codable, Hashable {
     public var region: RegionCode
     /// Of its machine on the mesh. See ``machine``.
     public var address: IPv6Address?
+    /// The lost reader in whose place it came by itself; nil: somebody has asked for it.
+    public var replaces: MemberName?
     /// The standby that it follows, or is to; nil: none is known to it that could feed it.
     public var upstream: MemberName?
     /// As ``MemberBody/state``.
@@ -153,7 +155,7 @@ public struct ReaderBody: Sendable, Codable, Hashable {
     }
 
     enum CodingKeys: String, CodingKey {
-        case name, machine, volume, host, region, address, upstream, state, detail
+        case name, machine, volume, host, region, address, replaces, upstream, state, detail
         case isServing = "is_serving"
         case lagBytes = "lag_bytes"
         case lagSeconds = "lag_seconds"

@@ -62,7 +62,8 @@ public struct ClusterOperations: OperationJudge {
         case .forcedFailover:
             guard let records, let spec, !spec.isDestroying else { return .failed("the cluster was destroyed") }
             return records.rule.flatMap { Self.forced(operation.id, $0, records) }
-        case .unknown: return nil
+        // It has ended when it is written.
+        case .replaceReader, .unknown: return nil
         }
     }
 
@@ -84,7 +85,7 @@ public struct ClusterOperations: OperationJudge {
             guard let forced = rule.forced, forced.id == operation.id.text else { return [] }
             return Self.steps(of: forced, rule, records)
         // The plan's steps are all there is.
-        case .destroyCluster, .unknown: return []
+        case .destroyCluster, .replaceReader, .unknown: return []
         }
     }
 

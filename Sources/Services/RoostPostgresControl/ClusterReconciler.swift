@@ -49,6 +49,7 @@ public struct ClusterReconciler: Reconciler {
         case .remove: "remove"
         case .forget: "forget"
         case .replace: "replace"
+        case .replaceReader: "replace_reader"
         case .takeBack: "take_back"
         case .lead: "lead"
         case .letGoHome: "let_go_home"
@@ -56,7 +57,7 @@ public struct ClusterReconciler: Reconciler {
     }
 
     public static let stepNames = [
-        "place", "make", "retire", "remove", "forget", "replace", "take_back", "lead", "let_go_home",
+        "place", "make", "retire", "remove", "forget", "replace", "replace_reader", "take_back", "lead", "let_go_home",
     ]
 
     public static func words(for step: ClusterPlan.Step) -> String {
@@ -68,6 +69,7 @@ public struct ClusterReconciler: Reconciler {
         case .remove(let placement): "removed \(placement.member) from \(placement.host)"
         case .forget: "removed the records"
         case .replace(let member, _): "asked for a member that comes for \(member)"
+        case .replaceReader(let reader, _): "asked for a reader that comes for \(reader)"
         case .lead(let member): "asked for \(member) to lead"
         case .letGoHome: "noted that the switchover has come to nothing"
         case .takeBack(_, let why, _, _): "took it back: \(why)"
@@ -228,8 +230,12 @@ public struct ClusterReconciler: Reconciler {
                 throw Self.saying("\(placement.member) cannot be removed", error)
             }
         case .replace(let member, let regions):
-            guard let region = await nearest(of: regions, to: spec) else { return false }
+            guard let region = await nearest(of: regions, to: spec.home) else { return false }
             return try await replace(member, of: cluster, in: region, seen: planet, under: conditions)
+        case .replaceReader(let reader, let regions):
+            let own = spec.readers?.first { $0.name == reader }?.region
+            guard let region = await nearest(of: regions, to: own) else { return false }
+            return try await replaceReader(reader, of: cluster, in: region, under: conditions)
         case .lead(let member):
             return try await clusters.lead(member, of: cluster, seen: planet, under: conditions)
         case .letGoHome(let epoch):
@@ -249,21 +255,36 @@ public struct ClusterReconciler: Reconciler {
         _ member: MemberName, of cluster: AppName, in region: RegionCode, seen planet: Planet,
         under conditions: [Transaction.Compare]
     ) async throws(Refusal) -> Bool {
-        guard let replacing, replacing.begin(cluster) else { return false }
-        do throws(Refusal) {
-            let isWritten = try await clusters.replace(
-                lost: member, of: cluster, in: region, seen: planet, under: conditions)
-            if isWritten { replacing.began(cluster) } else { replacing.gaveUp(cluster, because: nil) }
-            return isWritten
-        } catch {
-            // It may be written all the same, and shows then.
-            replacing.gaveUp(cluster, because: error.obstacle)
-            throw Self.saying("\(member), which is lost, cannot be replaced", error)
+        try await inTurn(.members(cluster), "\(member), which is lost, cannot be replaced") { () throws(Refusal) in
+            try await clusters.replace(lost: member, of: cluster, in: region, seen: planet, under: conditions)
         }
     }
 
-    private func nearest(of regions: [RegionCode], to spec: ClusterSpec) async -> RegionCode? {
-        guard regions.count > 1, let home = spec.home else { return regions.first }
+    private func replaceReader(
+        _ reader: MemberName, of cluster: AppName, in region: RegionCode, under conditions: [Transaction.Compare]
+    ) async throws(Refusal) -> Bool {
+        try await inTurn(.readers(cluster), "\(reader), which is lost, cannot be replaced") { () throws(Refusal) in
+            try await clusters.replaceReader(lost: reader, of: cluster, in: region, under: conditions)
+        }
+    }
+
+    private func inTurn(
+        _ turn: ReplacementTurns.Turn, _ failure: String, _ ask: () async throws(Refusal) -> Bool
+    ) async throws(Refusal) -> Bool {
+        guard let replacing, replacing.begin(turn) else { return false }
+        do throws(Refusal) {
+            let isWritten = try await ask()
+            if isWritten { replacing.began(turn) } else { replacing.gaveUp(turn, because: nil) }
+            return isWritten
+        } catch {
+            // It may be written all the same, and shows then.
+            replacing.gaveUp(turn, because: error.obstacle)
+            throw Self.saying(failure, error)
+        }
+    }
+
+    private func nearest(of regions: [RegionCode], to home: RegionCode?) async -> RegionCode? {
+        guard regions.count > 1, let home else { return regions.first }
         return SurvivalShape.nearest(regions, await distances(home)).first
     }
 
@@ -383,7 +404,7 @@ extension ClusterPlan.Step {
         switch self {
         case .retire(let member): member
         case .remove(let placement): placement.member
-        case .place, .make, .replace, .takeBack, .lead, .letGoHome, .forget: nil
+        case .place, .make, .replace, .replaceReader, .takeBack, .lead, .letGoHome, .forget: nil
         }
     }
 }

@@ -187,7 +187,7 @@ public struct ClusterRoutes: RouteGroup {
     /// A region for each.
     private func readers(of wish: CreateClusterRequest) async throws(Refusal) -> [RegionCode] {
         let counts = try ReaderRoutes.counts(wish.readerRegions ?? [:], in: view)
-        if counts.values.contains(where: { $0 > 0 }) { try await ReaderRoutes.check(view) }
+        if counts.values.contains(where: { $0 > 0 }) { try ReaderRoutes.check(await view.hosts()) }
         return counts.sorted { $0.key < $1.key }.flatMap { Array(repeating: $0.key, count: $0.value) }
     }
 

@@ -26,6 +26,7 @@ extension ClusterStatus {
                     report?.state.rawValue ?? "starting"
                 }
             var body = ReaderBody(name: reader.name, placement: placement, region: reader.region, state: state)
+            body.replaces = reader.cameFor?.reader
             body.detail = quiet.map { "not heard from for \($0.components.seconds) s" } ?? report?.detail
             guard !isUnknown else { return body }
             body.upstream = report?.upstream

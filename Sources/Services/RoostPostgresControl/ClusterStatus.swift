@@ -27,8 +27,10 @@ enum ClusterStatus {
         let (status, words) =
             loser.map { lastHeard(by: $0, spec, records, isBeingMade: isBeingMade) }
             ?? verdict(spec, records, silence, isBeingMade: isBeingMade)
-        // What the hosts met while they worked on it says more than what is missing.
-        let isQuiet = status == .ready || loser != nil && isReady(spec, records, ClusterSilence())
+        // What the hosts met while they worked on it says more than what is missing. Of a cluster that is well it is about readers.
+        let readers = readers(spec, records, known, loser == nil ? silence : ClusterSilence())
+        let isWhole = status == .ready && readers?.contains { !$0.isServing } != true
+        let isQuiet = isWhole || loser != nil && isReady(spec, records, ClusterSilence())
         let obstacle = isQuiet ? nil : records.obstacle?.reason
         let pause = spec.isDestroying ? nil : records.rule.flatMap { Self.pause(of: $0, silence) }
         let unrest =
@@ -57,7 +59,7 @@ enum ClusterStatus {
             return ForcedState(forced, at: TimeText.of(forced.at), kept: kept)
         }
         shown.leftovers = ClusterLeftovers.of(spec, records, in: known)
-        shown.readers = readers(spec, records, known, loser == nil ? silence : ClusterSilence())
+        shown.readers = readers
         return shown
     }
 

@@ -21,7 +21,7 @@ public struct ReaderRoutes: RouteGroup {
                 let body = try call.wish(ScaleBody.self)
                 guard !body.regions.isEmpty else { throw Refusal(.invalid, "field 'regions' names no region") }
                 let counts = try Self.counts(body.regions, in: view)
-                if counts.values.contains(where: { $0 > 0 }) { try await Self.check(view) }
+                if counts.values.contains(where: { $0 > 0 }) { try Self.check(await view.hosts()) }
                 return try await change(call, .scale(counts))
             },
             APIRoute(.delete, "/v1/postgres/:name/readers/:reader") { call in
@@ -30,7 +30,7 @@ public struct ReaderRoutes: RouteGroup {
             APIRoute(.post, "/v1/postgres/:name/readers/:reader/replace") { call in
                 let wish = call.body.isEmpty ? AddMemberBody() : try call.wish(AddMemberBody.self)
                 let (region, host) = try await MembersRoutes.place(wish, in: view)
-                try await Self.check(view)
+                try Self.check(await view.hosts())
                 return try await change(call, .replace(try call.id("reader"), region, host))
             },
         ]
@@ -55,8 +55,8 @@ public struct ReaderRoutes: RouteGroup {
     }
 
     /// A host of before would not let clients in to them, and with the duty take them apart.
-    static func check(_ view: PlanetView) async throws(Refusal) {
-        let old = await view.hosts().filter { !$0.capabilities.contains(.readers) }.map(\.host.text)
+    static func check(_ hosts: [HostRecord]) throws(Refusal) {
+        let old = hosts.filter { !$0.capabilities.contains(.readers) }.map(\.host.text)
         guard !old.isEmpty else { return }
         throw Refusal(
             .failedPrecondition, "hosts whose program knows no readers: upgrade \(old.joined(separator: ", ")) first")

@@ -9,26 +9,26 @@ import Synchronization
 
 // Whose turn it is, and how far those have come that are to come.
 extension ReplacementDesk {
-    /// Takes a turn for the cluster, whose replacement is about to be asked for.
+    /// Takes a turn for what is about to be asked for.
     ///
     /// - Returns: false: too many are under way.
-    func begin(_ cluster: AppName) -> Bool {
+    func begin(_ turn: ReplacementTurns.Turn) -> Bool {
         let now = clock()
-        return state.withLock { $0.turns.take(cluster, at: now) }
+        return state.withLock { $0.turns.take(turn, at: now) }
     }
 
-    /// It was asked for: the turn is the cluster's until that shows.
-    func began(_ cluster: AppName) {
+    /// It was asked for: the turn is taken until that shows.
+    func began(_ turn: ReplacementTurns.Turn) {
         let now = clock()
-        state.withLock { $0.turns.began(cluster, at: now) }
+        state.withLock { $0.turns.began(turn, at: now) }
     }
 
     /// It was not, so that it is somebody else's turn.
     ///
     /// - Parameter refusal: nil: somebody has changed the cluster meanwhile.
-    func gaveUp(_ cluster: AppName, because refusal: String?) {
+    func gaveUp(_ turn: ReplacementTurns.Turn, because refusal: String?) {
         let now = clock()
-        state.withLock { $0.turns.gaveUp(cluster, because: refusal, at: now) }
+        state.withLock { $0.turns.gaveUp(turn, because: refusal, at: now) }
     }
 
     /// Until somebody hears the cluster, nobody can say that its new member is silent.
@@ -65,14 +65,22 @@ extension ReplacementDesk {
     }
 
     /// What those will take that are asked for and have no place yet.
-    static func placeless(_ clusters: Set<AppName>, in planet: Planet) -> [AppName: PlacementRequest] {
-        clusters.reduce(into: [:]) { requests, cluster in
-            guard let records = planet.clusters[cluster], let spec = records.spec, let rule = records.rule,
-                let comer = rule.change?.comer(under: rule), records.placements[comer] == nil,
-                let member = spec.members.first(where: { $0.name == comer })
-            else { return }
-            requests[cluster] = PlacementRequest(
-                for: member, of: spec, occupied: spec.hostsOfMembers(records.placements))
+    static func placeless(
+        _ clusters: Set<AppName>, in planet: Planet
+    ) -> [(cluster: AppName, request: PlacementRequest)] {
+        clusters.sorted().flatMap { cluster -> [(cluster: AppName, request: PlacementRequest)] in
+            guard let records = planet.clusters[cluster], let spec = records.spec, let rule = records.rule else {
+                return []
+            }
+            let comer = rule.change?.comer(under: rule)
+            let member = spec.members.first { $0.name == comer && records.placements[$0.name] == nil }.map {
+                PlacementRequest(for: $0, of: spec, occupied: spec.hostsOfMembers(records.placements))
+            }
+            let occupied = Set(records.placements.values.map(\.host))
+            let readers = (spec.readers ?? []).filter { $0.cameFor != nil && records.placements[$0.name] == nil }.map {
+                PlacementRequest(forReader: $0, of: spec, occupied: occupied)
+            }
+            return ([member].compactMap(\.self) + readers).map { (cluster, $0) }
         }
     }
 }
@@ -80,6 +88,19 @@ extension ReplacementDesk {
 /// Replacements that are under way on the planet, or are just being asked for. A turn is had by who has asked for one, and not by
 /// who would like to: what is refused keeps nobody waiting.
 struct ReplacementTurns: Sendable {
+    /// A cluster has one for its members, and one for its readers.
+    enum Turn: Hashable {
+        case members(AppName)
+        case readers(AppName)
+
+        var isOfReaders: Bool {
+            switch self {
+            case .members: false
+            case .readers: true
+            }
+        }
+    }
+
     private struct Failure {
         var count: Int
         var until: Moment
@@ -87,10 +108,10 @@ struct ReplacementTurns: Sendable {
     }
 
     /// As it shows.
-    private var underWay: Set<AppName> = []
+    private var underWay: Set<Turn> = []
     /// What is being asked for, or was and does not show yet.
-    private var taken: [AppName: Moment] = [:]
-    private var failures: [AppName: Failure] = [:]
+    private var taken: [Turn: Moment] = [:]
+    private var failures: [Turn: Failure] = [:]
 
     /// What was asked for shows within this time.
     static let shownMax = Duration.seconds(10)
@@ -98,41 +119,43 @@ struct ReplacementTurns: Sendable {
     static let pauseFirst = Duration.seconds(15)
     static let pauseMax = Duration.seconds(600)
 
-    mutating func see(_ clusters: Set<AppName>, at now: Moment) {
-        underWay = clusters
+    mutating func see(_ turns: Set<Turn>, at now: Moment) {
+        underWay = turns
         taken = taken.filter { now - $0.value < Self.shownMax }
         // One that was refused for long ago is a new one.
         failures = failures.filter { now - $0.value.until < Self.pauseMax }
-        for cluster in clusters { failures[cluster] = nil }
+        for turn in turns { failures[turn] = nil }
     }
 
-    func isFree(for cluster: AppName) -> Bool {
-        underWay.union(taken.keys).subtracting([cluster]).count < Replacement.underWayMax
+    func isFree(for turn: Turn) -> Bool {
+        let others = underWay.union(taken.keys).subtracting([turn])
+        guard others.count < Replacement.underWayMax else { return false }
+        return !turn.isOfReaders || others.count(where: \.isOfReaders) < Replacement.readersUnderWayMax
     }
 
     /// Why nobody asks again at once.
-    func refusal(of cluster: AppName, at now: Moment) -> String? {
-        failures[cluster].flatMap { now < $0.until ? $0.why : nil }
+    func refusal(of turn: Turn, at now: Moment) -> String? {
+        failures[turn].flatMap { now < $0.until ? $0.why : nil }
     }
 
-    mutating func take(_ cluster: AppName, at now: Moment) -> Bool {
-        guard isFree(for: cluster) else { return false }
-        taken[cluster] = now
+    mutating func take(_ turn: Turn, at now: Moment) -> Bool {
+        guard isFree(for: turn) else { return false }
+        taken[turn] = now
         return true
     }
 
-    mutating func began(_ cluster: AppName, at now: Moment) {
-        taken[cluster] = now
-        failures[cluster] = nil
+    mutating func began(_ turn: Turn, at now: Moment) {
+        taken[turn] = now
+        failures[turn] = nil
     }
 
-    mutating func gaveUp(_ cluster: AppName, because refusal: String?, at now: Moment) {
-        taken[cluster] = nil
+    mutating func gaveUp(_ turn: Turn, because refusal: String?, at now: Moment) {
+        taken[turn] = nil
         guard let refusal else { return }
-        let count = (failures[cluster]?.count ?? 0) + 1
+        let count = (failures[turn]?.count ?? 0) + 1
         var pause = Self.pauseFirst
         for _ in 1..<count where pause < Self.pauseMax { pause = pause * 2 }
-        failures[cluster] = Failure(count: count, until: now + min(pause, Self.pauseMax), why: refusal)
+        failures[turn] = Failure(count: count, until: now + min(pause, Self.pauseMax), why: refusal)
     }
 }
 

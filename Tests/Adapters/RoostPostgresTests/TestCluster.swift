@@ -51,8 +51,9 @@ final class TestCluster: Sendable {
         self.hosts = hosts
     }
 
-    static func name(_ number: Int) throws -> MemberName { try MemberName("m\(number)") }
-    static func number(_ name: MemberName) -> Int { Int(name.text.dropFirst()) ?? 0 }
+    /// As clusters name them: by that they know slots of others than those that there are now.
+    static func name(_ number: Int) throws -> MemberName { try MemberName("db-\(number)") }
+    static func number(_ name: MemberName) -> Int { name.text.split(separator: "-").last.flatMap { Int($0) } ?? 0 }
 
     func start(_ number: Int) throws {
         let folder = "\(ground.folder)/m\(number)"

@@ -79,4 +79,17 @@ import Testing
         see(four, 590)
         #expect(losses.brake(at: start + .seconds(610)) != nil)
     }
+
+    @Test("Hosts with readers hold up readers for as long as they are lost, and members for no longer than empty ones")
+    func readers() throws {
+        let hosts = try hosts(["ams": 3, "iad": 3])
+        let lost = try Set(["ams1", "iad1"].map { try HostName($0) })
+        var losses = HostLosses()
+        for moment in [start, start + HostLosses.newsMax] {
+            losses.see(
+                hosts, reachable: Set(hosts.keys).subtracting(lost), seats: [], readers: lost, at: moment)
+            #expect(losses.brake(ofReaders: true, at: moment) != nil)
+            #expect((losses.brake(at: moment) == nil) == (moment > start))
+        }
+    }
 }

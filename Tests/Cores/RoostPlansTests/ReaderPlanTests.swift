@@ -67,6 +67,24 @@ import Testing
         #expect(plan.obstacles.isEmpty)
     }
 
+    @Test("Whoever was taken off keeps no member from its host, though its machine is there still")
+    mutating func leftovers() throws {
+        spec.members.append(.init(name: try MemberName("db-4"), region: region, isApart: true))
+        spec.readers = nil
+        let (member, left) = (try placement("db-1", on: "a1", 1), try placement("db-2", on: "a2", 2))
+        let plan = try plan([member, left], made: ["db-1", "db-2"])
+        #expect(plan.steps == [.place(try MemberName("db-4"), on: try HostName("a2")), .remove(left)])
+        #expect(plan.obstacles.isEmpty)
+    }
+
+    @Test("A reader that came by itself goes last to where the ones before it did not come up")
+    mutating func avoided() throws {
+        spec.readers?[0].cameFor = ReaderSuccession(reader: try MemberName("db-9"), avoided: [try HostName("a2")])
+        #expect(try plan([]).steps.last == .place(try MemberName("db-2"), on: try HostName("a2")), "a1 has a member")
+        spec.members = []
+        #expect(try plan([]).steps == [.place(try MemberName("db-2"), on: try HostName("a1"))])
+    }
+
     @Test("A reader shares a host where there is no other, also in a cluster whose members may not")
     mutating func readersShare() throws {
         spec.survive = .host

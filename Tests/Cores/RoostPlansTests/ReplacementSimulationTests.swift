@@ -5,7 +5,7 @@ import Testing
 @testable import RoostPlans
 
 /// A planet whose hosts go and come back, are full for a while, and make nothing for a while; clusters whose leaders carry out
-/// what is asked for; and whoever replaces lost members, second by second. Between asking for a place and getting one there is
+/// what is asked for, with readers; and whoever replaces who is lost, second by second. Between asking for a place and getting one there is
 /// a second, in which the hosts may be other ones.
 @Suite("Hosts that go and come back") struct ReplacementSimulationTests {
     private static let term = Duration.seconds(120)
@@ -31,6 +31,8 @@ import Testing
         /// Those that have come up.
         var made: Set<MemberName> = []
         var extra = 0
+        /// Readers that have copied.
+        var whole: Set<MemberName> = []
         /// Replacements in a row that came to nothing, and when the last one ended that did, or that was not needed.
         var vain = 0
         var vainEnd: Int?
@@ -50,6 +52,7 @@ import Testing
         var begun = 0
         var takenBack = 0
         var finished = 0
+        var readers = 0
 
         var now: Moment { Moment(sinceBoot: .seconds(10_000 + second)) }
     }
@@ -74,13 +77,21 @@ import Testing
                 guest: MachineGuest(cpuKind: .shared, cpus: 1, memoryMebibytes: 512), image: "dir:/image",
                 members: members, createdAt: 1)
             spec.replaceAfter = .after(Self.term)
+            // On the hosts of others' members, which are lost together with them.
+            spec.readers = try (4...5).map { reader in
+                ClusterSpec.MemberSpec(
+                    name: try PostgresNames.member(reader, of: name), region: try RegionCode(number < 3 ? "iad" : "ams")
+                )
+            }
+            spec.lastNumber = 5
             let names = members.map(\.name)
             var cluster = Cluster(
                 spec: spec,
                 rule: ClusterRule(
                     epoch: .first, leader: names[0], members: names, confirmations: 1,
                     history: [Reign(epoch: .first, leader: names[0], begin: .zero)]))
-            for (index, member) in members.enumerated() {
+            for (index, member) in spec.everybody.enumerated() {
+                if index > 2 { cluster.whole.insert(member.name) }
                 let host = try HostName("\(member.region)\((number + index) % 6 + 1)")
                 place(member.name, in: member.region, on: host, &cluster, &planet.random)
                 cluster.seen[member.name] = 0
@@ -128,6 +139,7 @@ import Testing
             cluster.seen[member] = planet.second
         }
         let up = cluster.rule.members.filter { isUp($0, of: cluster, in: planet) }
+        leadReaders(&cluster, isFed: up.count > 1 && up.contains(cluster.rule.leader), in: planet)
         let enough = cluster.rule.members.count - cluster.rule.confirmations
         if !up.contains(cluster.rule.leader), up.count >= enough, let next = up.first {
             cluster.rule.epoch = cluster.rule.epoch.next
@@ -161,6 +173,20 @@ import Testing
         cluster.rule.confirmations = ClusterRule.confirmations(of: cluster.rule.members.count)
     }
 
+    private func leadReaders(_ cluster: inout Cluster, isFed: Bool, in planet: Planet) {
+        for reader in (cluster.spec.readers ?? []).map(\.name) {
+            guard isUp(reader, of: cluster, in: planet) else {
+                cluster.copies[reader] = nil
+                continue
+            }
+            cluster.seen[reader] = planet.second
+            guard isFed, !cluster.whole.contains(reader) else { continue }
+            let began = cluster.copies[reader] ?? planet.second
+            cluster.copies[reader] = began
+            if planet.second - began >= 20 { cluster.whole.insert(reader) }
+        }
+    }
+
     private func look(_ planet: inout Planet) {
         var sight = ReplacementWatch.Sight()
         sight.hosts = planet.hosts.mapValues(\.region)
@@ -169,6 +195,11 @@ import Testing
         for (name, cluster) in planet.clusters {
             sight.seats.formUnion(cluster.placements.values.map(\.host))
             sight.lost[name] = Set(cluster.placements.filter { !reachable.contains($0.value.host) }.keys)
+            for reader in cluster.spec.readers ?? [] where reader.cameFor != nil && !cluster.whole.contains(reader.name)
+            {
+                sight.readers[name, default: [:]][reader.name] =
+                    cluster.placements[reader.name] == nil || isUp(reader.name, of: cluster, in: planet)
+            }
             guard let change = cluster.rule.change else { continue }
             if change.refusal != nil { sight.takenBack[name] = change.id }
             if change.current != nil, let comer = change.comer(under: cluster.rule) {
@@ -176,7 +207,7 @@ import Testing
             }
         }
         planet.watch.see(sight, at: planet.now)
-        guard sight.lost.contains(where: { !$0.value.isEmpty }) else { return }
+        guard sight.lost.contains(where: { !$0.value.isEmpty }) || !sight.readers.isEmpty else { return }
         planet.places.see(hosts(of: planet), for: Set(planet.clusters.keys))
     }
 
@@ -197,13 +228,13 @@ import Testing
     /// As the hosts are now, which is not as they were when the member was asked for.
     private func findPlaces(for name: AppName, in planet: inout Planet) throws {
         guard var cluster = planet.clusters[name] else { return }
-        if cluster.spec.members.contains(where: { cluster.placements[$0.name] == nil }) {
+        if cluster.spec.everybody.contains(where: { cluster.placements[$0.name] == nil }) {
             let plan = ClusterPlan.next(
                 ClusterPlan.World(
                     spec: cluster.spec, network: NetworkNumber(1), placements: cluster.placements,
                     made: Set(cluster.placements.keys), hosts: hosts(of: planet)))
             for case .place(let member, let host) in plan.steps {
-                let occupied = cluster.placements.values.map(\.host)
+                let occupied = cluster.spec.isReader(member) ? [] : cluster.spec.hostsOfMembers(cluster.placements)
                 #expect(!occupied.contains(host), "\(member) is beside another one, on \(host)")
                 let region = try #require(planet.hosts[host]?.region)
                 place(member, in: region, on: host, &cluster, &planet.random)
@@ -220,14 +251,12 @@ import Testing
     private func act(on name: AppName, in planet: inout Planet) throws {
         guard var cluster = planet.clusters[name] else { return }
         // What is left of one that is no member goes when its host answers.
-        let wanted = Set(cluster.spec.members.map(\.name))
+        let wanted = Set(cluster.spec.everybody.map(\.name))
         cluster.placements = cluster.placements.filter { member, placement in
             wanted.contains(member) || planet.hosts[placement.host]?.isUp != true
         }
         planet.clusters[name] = cluster
-        guard !planet.watch.lost(in: name, at: planet.now).isEmpty || cluster.rule.change?.current != nil else {
-            return
-        }
+        guard planet.watch.clusters.contains(name) || cluster.rule.change?.current != nil else { return }
         let world = world(of: name, cluster, in: planet)
         for step in Replacement.next(world, in: &planet.places).steps {
             switch step {
@@ -246,7 +275,10 @@ import Testing
                     planet.fruitless += 1
                     cluster.vain += 1
                 }
-            case .place, .make, .retire, .remove, .forget, .lead, .letGoHome: Issue.record("a step of another kind")
+            case .replaceReader(let reader, let regions):
+                try replaceReader(reader, in: regions, of: &cluster, seen: world, in: &planet)
+            case .place, .make, .retire, .remove, .forget, .lead, .letGoHome:
+                Issue.record("a step of another kind")
             }
         }
         planet.clusters[name] = cluster
@@ -262,6 +294,11 @@ import Testing
         world.asked = age(of: cluster.rule, in: planet)
         world.brake = planet.watch.brake(at: planet.now)
         world.hasTurn = planet.watch.turns(at: planet.now).subtracting([name]).count < Self.underWayMax
+        world.readers.withData = cluster.whole
+        world.readers.coming = planet.watch.readers(in: name, at: planet.now)
+        world.readers.brake = planet.watch.brake(ofReaders: true, at: planet.now)
+        let turns = planet.watch.turns(at: planet.now).count + planet.watch.turnsOfReaders(at: planet.now).count
+        world.readers.hasTurn = turns < Self.underWayMax
         if let comer = cluster.rule.change?.comer(under: cluster.rule),
             let times = planet.watch.coming(in: name, at: planet.now)
         {
@@ -287,7 +324,7 @@ import Testing
         #expect(planet.watch.brake(at: planet.now) == nil)
         let away = planet.second - (cluster.seen[member] ?? 0)
         #expect(away >= Self.term.components.seconds, "\(member) was away for \(away) s")
-        let number = (cluster.spec.lastNumber ?? 3) + 1
+        let number = (cluster.spec.lastNumber ?? 0) + 1
         if let end = cluster.vainEnd {
             let pause = Replacement.pause(after: cluster.vain, of: Self.term)
             #expect(planet.second - end >= pause.components.seconds, "again after \(planet.second - end) s")
@@ -303,6 +340,33 @@ import Testing
         planet.begun += 1
     }
 
+    private func replaceReader(
+        _ reader: MemberName, in regions: [RegionCode], of cluster: inout Cluster, seen world: Replacement.World,
+        in planet: inout Planet
+    ) throws {
+        let index = try #require(cluster.spec.readers?.firstIndex { $0.name == reader })
+        let former = try #require(cluster.spec.readers?[index])
+        #expect(regions == [former.region])
+        #expect(cluster.rule.change?.current == nil, "beside a member of \(cluster.spec.name)")
+        #expect(planet.watch.brake(ofReaders: true, at: planet.now) == nil)
+        let away = planet.second - (cluster.seen[reader] ?? 0)
+        let hadData = cluster.whole.contains(reader)
+        let wait = hadData ? Self.term : Replacement.pause(after: former.cameFor?.count ?? 1, of: Self.term)
+        #expect(away >= wait.components.seconds, "\(reader) was away for \(away) s")
+        for (other, times) in world.readers.coming where other != reader {
+            #expect(times.lasted >= Replacement.turnMax, "\(other) and \(reader) at once")
+        }
+        let number = (cluster.spec.lastNumber ?? 0) + 1
+        let name = try PostgresNames.member(number, of: cluster.spec.name)
+        cluster.spec.lastNumber = number
+        var comer = ClusterSpec.MemberSpec(name: name, region: try #require(regions.first))
+        comer.cameFor = .next(after: former, hadData: hadData, on: cluster.placements[reader]?.host)
+        cluster.spec.readers?.append(comer)
+        cluster.spec.readers?.remove(at: index)
+        cluster.seen[name] = planet.second
+        planet.readers += 1
+    }
+
     @Test(
         "Nobody is replaced who was heard lately, never two at once, nor beside another; and in the end nobody is missing",
         arguments: 1...6)
@@ -313,12 +377,17 @@ import Testing
             planet.second += 1
             if planet.second < busy { breakHosts(&planet) }
             if planet.second == busy {
-                // One that has a member is lost for good; all others come back.
+                // One that has a member is lost for good, and in another region one that has a reader; all others come back.
                 for (name, host) in planet.hosts { planet.hosts[name] = Host(region: host.region) }
                 let cluster = try #require(planet.clusters[try AppName("db1")])
-                let member = try #require(cluster.rule.members.last { $0 != cluster.rule.leader })
-                let lost = try #require(cluster.placements[member]?.host)
-                planet.hosts[lost]?.isUp = false
+                let reader = try #require(cluster.spec.readers?.first)
+                let member = try #require(
+                    cluster.rule.members.last {
+                        $0 != cluster.rule.leader && cluster.placements[$0]?.region != reader.region
+                    })
+                for name in [reader.name, member] {
+                    if let lost = cluster.placements[name]?.host { planet.hosts[lost]?.isUp = false }
+                }
             }
             for name in planet.clusters.keys.sorted() {
                 guard var cluster = planet.clusters[name] else { continue }
@@ -336,8 +405,11 @@ import Testing
             #expect(cluster.rule.members.allSatisfy { isUp($0, of: cluster, in: planet) }, "\(name)")
             let places = cluster.rule.members.compactMap { cluster.placements[$0]?.host }
             #expect(Set(places).count == cluster.rule.members.count)
+            let readers = (cluster.spec.readers ?? []).map(\.name)
+            #expect(readers.count == 2 && cluster.whole.isSuperset(of: readers), "\(name): \(readers)")
+            #expect(readers.allSatisfy { isUp($0, of: cluster, in: planet) }, "\(name)")
         }
-        #expect(planet.finished > 0)
+        #expect(planet.finished > 0 && planet.readers > 0)
         let refused = planet.clusters.values.reduce(0) { $0 + $1.extra }
         #expect(planet.finished + planet.takenBack + refused == planet.begun)
     }

@@ -1,5 +1,6 @@
 import RoostFailover
 import RoostModel
+import RoostReaders
 
 /// A log as it truly is: which leader's bytes, up to where.
 struct TrueLog: Equatable, CustomStringConvertible {
@@ -60,8 +61,11 @@ struct SimulatedCluster {
         var isStarved = false
         /// Since when it has got nothing: it passes nothing on then.
         var dryFor = 0
-        /// It has no place for the reader, or is not reached from there.
+        /// It has no place for readers, or is not reached from there.
         var refuses = false
+        var places = FedReaders()
+        /// Who has a place.
+        var fed: [MemberName] = []
         /// The epoch that it follows or leads in.
         var epoch: UInt64 = 1
     }
@@ -72,15 +76,24 @@ struct SimulatedCluster {
     var revision: Int64 = 1
     var ruleRevision: Int64 = 1
     var chance: SplitMix64
+    private let spec: ClusterSpec
+    private var readerReports: [MemberName: MemberReport] = [:]
     private var electAt: Moment?
     private var beatAt = Moment.zero
     private var writtenMax: UInt64 = 400
 
-    init(seed: UInt64) throws {
+    init(seed: UInt64, readers: Int) throws {
         chance = SplitMix64(seed: seed)
         members = try (1...3).map { Member(name: try MemberName("m\($0)")) }
         members[0].log.append(100, epoch: 1)
         let names = members.map(\.name)
+        let region = try RegionCode("ams")
+        var spec = ClusterSpec(
+            name: try AppName("db"), address: try IPv4Address("203.0.113.1"), volumeSize: .gibibytes(1),
+            guest: MachineGuest(memoryMebibytes: 256), image: "oci:test",
+            members: names.map { .init(name: $0, region: region) }, createdAt: 1)
+        spec.readers = try (0..<readers).map { .init(name: try MemberName("r\(4 + $0)"), region: region) }
+        self.spec = spec
         rule = ClusterRule(
             epoch: .first, leader: names[0], members: names, confirmations: 1,
             history: [Reign(epoch: .first, leader: names[0], begin: .zero)], timeline: 1)
@@ -105,6 +118,39 @@ struct SimulatedCluster {
                 replayed: LSN(members[index].log.end), isStreaming: isFed(index), lagBytes: 0, lagMilliseconds: 0)
         }
     }
+
+    var view: StoreView {
+        StoreView(
+            revision: revision, members: rule.members, rule: rule, ruleRevision: ruleRevision, heartbeat: heartbeat,
+            reports: reports)
+    }
+
+    mutating func take(_ report: MemberReport) { readerReports[report.member] = report }
+
+    /// Every standby chooses whom it feeds. Whoever leads, or gets nothing itself, feeds nobody.
+    mutating func feed(_ streaming: [(reader: MemberName, standby: MemberName)], _ now: Moment) {
+        for index in members.indices {
+            let (name, epoch) = (members[index].name, Epoch(members[index].epoch))
+            guard index != leader, members[index].isUp, members[index].dryFor < 200 else {
+                (members[index].places, members[index].fed) = (FedReaders(), [])
+                continue
+            }
+            let calls = FedReaders.calls(for: name, in: epoch, spec, Array(readerReports.values))
+            let own = Set(streaming.filter { $0.standby == name }.map(\.reader))
+            members[index].fed = members[index].places.choose(calls, streaming: own, now)
+        }
+    }
+
+    /// Who has a place gets what it asks for; of a leader that would be a reader that is made wrong, and it has the fence of none.
+    func gives(_ index: Int, to reader: MemberName) -> Bool {
+        let member = members[index]
+        return member.isUp && member.dryFor < 200 && !member.refuses
+            && (member.fed.contains(reader) || index == leader)
+    }
+
+    /// As long as a reader may serve nobody where some standby could feed it: two of them are tried, with pauses between copies; and
+    /// one without data waits for those before it.
+    var servingMax: Duration { .seconds(100 + 20 * ((spec.readers?.count ?? 1) - 1)) }
 
     /// A twentieth of a second.
     mutating func step(_ now: Moment) {
@@ -185,6 +231,7 @@ struct SimulatedCluster {
         members[chosen].isStarved = false
         // Its promotion writes a record.
         members[chosen].log.append(1, epoch: epoch.number)
+        members[chosen].fed = []
         touchRule()
     }
 }

@@ -47,7 +47,7 @@ struct ReadersOnPlanetTests {
         }
         #expect(near == true)
         _ = try await cluster.sql("CREATE TABLE marks (mark int); INSERT INTO marks VALUES (1)")
-        try await expect(mark: 1, cluster)
+        try await expect(mark: 1, at: reader, cluster)
 
         // The primary's host is lost.
         let before = try await cluster.body()
@@ -57,7 +57,7 @@ struct ReadersOnPlanetTests {
             $0.epoch > before.epoch && $0.leader != before.leader && $0.isServing
         }
         _ = try await cluster.sql("INSERT INTO marks VALUES (2)")
-        try await expect(mark: 2, cluster)
+        try await expect(mark: 2, at: reader, cluster)
         let after = try await cluster.body()
         #expect(after.readers?.first?.upstream != after.leader)
         try await planet.recover()
@@ -65,9 +65,14 @@ struct ReadersOnPlanetTests {
 
         writers.stop()
         #expect(try await writers.verify() >= 20)
-        let gone = try await cluster.ask { try await $0.removeReader(reader.name, from: cluster.name) }
-        #expect(gone.readers.isEmpty)
+        // So is the reader's host, and it stays lost: another one comes in its place, which is cleared away when the host is back.
+        let next = try await replaced(reader, cluster, planet)
         let host = try #require(reader.host)
+        #expect(next.region == reader.region && next.host != host && next.replaces == reader.name)
+        try await expect(mark: 2, at: next, cluster)
+        try await planet.recover()
+        let gone = try await cluster.ask { try await $0.removeReader(next.name, from: cluster.name) }
+        #expect(gone.readers.isEmpty)
         let isCleared = try await poll(for: .seconds(60), every: .milliseconds(500)) {
             let machines = try? await planet.api(of: host).machines(of: cluster.name)
             return machines?.contains { $0.id == reader.machine && $0.state != .destroyed } == false ? true : nil
@@ -77,15 +82,27 @@ struct ReadersOnPlanetTests {
         _ = try await cluster.ask { try await $0.destroyCluster(cluster.name) }
     }
 
+    private func replaced(
+        _ reader: ReaderBody, _ cluster: ClusterUnderTest, _ planet: LabPlanet
+    ) async throws -> ReaderBody {
+        let after = ReplacementTerm.after(.seconds(10))
+        _ = try await cluster.ask { try await $0.replace(after: after, in: cluster.name) }
+        try await planet.killHost(try #require(reader.host).text)
+        let body = try await cluster.wait(for: "another reader", within: .seconds(90)) {
+            $0.readers?.count == 1 && $0.readers?.first?.name != reader.name && $0.readers?.first?.isServing == true
+        }
+        return try #require(body.readers?.first)
+    }
+
     private func expect(
-        mark: Int, _ cluster: ClusterUnderTest, sourceLocation: SourceLocation = #_sourceLocation
+        mark: Int, at reader: ReaderBody, _ cluster: ClusterUnderTest, sourceLocation: SourceLocation = #_sourceLocation
     ) async throws {
         let url = try await cluster.body().readURL
         let seen = try await poll(for: .seconds(60), every: .milliseconds(500)) { () -> Bool? in
             let answer = try? await cluster.sql(
                 "SELECT current_setting('cluster_name') || ' ' || count(*) FROM marks WHERE mark = \(mark)",
                 from: "client-sin", url: url)
-            return answer == "read-4 1" ? true : nil
+            return answer == "\(reader.name) 1" ? true : nil
         }
         #expect(seen == true, "mark \(mark)", sourceLocation: sourceLocation)
     }

@@ -181,7 +181,7 @@ import Testing
         let placement = try #require(records.placements[third])
         // Others have all turns, and the rule is another one since.
         for number in 1...Replacement.underWayMax {
-            #expect(world.reconciler.replacing?.begin(try AppName("other-\(number)")) == true)
+            #expect(world.reconciler.replacing?.begin(.members(try AppName("other-\(number)"))) == true)
         }
         _ = try await world.store.commit(
             Transaction(then: [try .put(rule, at: StoreKeys.clusterRule(world.cluster))]))

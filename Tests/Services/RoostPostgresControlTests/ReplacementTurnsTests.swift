@@ -113,7 +113,7 @@ import Testing
     @Test("A turn is had by who has asked, for as long as it is under way or was just written; a refusal gives it back")
     func turnsOfMany() throws {
         var turns = ReplacementTurns()
-        let clusters = try (0..<12).map { try AppName("db\($0)") }
+        let clusters = try (0..<12).map { ReplacementTurns.Turn.members(try AppName("db\($0)")) }
         var now = Moment(sinceBoot: .seconds(100))
         let taken = clusters.prefix(9).map { turns.take($0, at: now) }
         #expect(taken == Array(repeating: true, count: 8) + [false])
@@ -135,6 +135,22 @@ import Testing
         turns.see([clusters[2]], at: now)
         let isFree = clusters[3...10].allSatisfy { turns.isFree(for: $0) }
         #expect(isFree, "what was asked for long ago, and does not show, is not")
+    }
+
+    @Test("Of eight turns readers have four at most, and members what is left")
+    func turnsOfReaders() throws {
+        var turns = ReplacementTurns()
+        let clusters = try (0..<6).map { try AppName("db\($0)") }
+        let now = Moment(sinceBoot: .seconds(100))
+        let ofReaders = clusters.map { turns.take(.readers($0), at: now) }
+        #expect(ofReaders == [true, true, true, true, false, false])
+        let ofMembers = clusters.map { turns.take(.members($0), at: now) }
+        #expect(ofMembers == [true, true, true, true, false, false], "a cluster's own reader is another one")
+        #expect(!turns.isFree(for: .readers(clusters[5])) && turns.isFree(for: .readers(clusters[0])))
+        turns.gaveUp(.readers(clusters[0]), because: "no", at: now)
+        #expect(turns.isFree(for: .members(clusters[5])) && turns.isFree(for: .readers(clusters[5])))
+        #expect(turns.refusal(of: .readers(clusters[0]), at: now) == "no")
+        #expect(turns.refusal(of: .members(clusters[0]), at: now) == nil)
     }
 
     @Test("Rather no place than one beside another member; and what has no place is taken back, and begun later")

@@ -59,11 +59,12 @@ extension ClusterBody {
         return "from \(shown)" + (more > 0 ? " and \(more) more: roost pg allow \(name)" : "")
     }
 
-    private static func words(for term: ReplacementTerm) -> String {
-        switch term {
-        case .after: "members that are lost for \(term)"
+    private func words(for term: ReplacementTerm) -> String {
+        let all = readers == nil ? "members" : "members and readers"
+        return switch term {
+        case .after: "\(all) that are lost for \(term)"
         case .never: "nobody, unless somebody asks for it"
-        case .unknown(let text): "members that are lost, by a rule that this program does not know: \(text)"
+        case .unknown(let text): "\(all) that are lost, by a rule that this program does not know: \(text)"
         }
     }
 
@@ -123,7 +124,7 @@ extension ClusterBody {
             facts.facts.append(
                 ("Left over", Terminal.paint(leftover.words, .warning) + ": " + leftover.advice(in: name)))
         }
-        if let replaceAfter { facts.facts.append(("Replaced", Self.words(for: replaceAfter))) }
+        if let replaceAfter { facts.facts.append(("Replaced", words(for: replaceAfter))) }
         if let pause { facts.facts.append(("Paused", "until \(pause.endsAt)")) }
         if let change, !change.left.isEmpty, change.refusal == nil {
             let left = change.left.map { "\($0.kind.rawValue) \($0.member)" }.joined(separator: ", ")

@@ -20,21 +20,16 @@ struct PostgresMemberAddCommand: AsyncParsableCommand {
             it back with: roost pg scale NAME --cancel
             """)
 
-    @Argument(help: "The cluster's name.", transform: { try PostgresNames.cluster($0) })
-    var name: AppName
+    @OptionGroup var change: ChangeOptions
 
     @OptionGroup var place: MemberPlaceOptions
-    @OptionGroup var wait: MemberWaitOptions
-    @OptionGroup var global: GlobalOptions
-    @OptionGroup var output: OutputOptions
 
     mutating func validate() throws {
         if place.isEmpty { throw ValidationError("Say where: --region REGION or --host HOST") }
     }
 
     func run() async throws {
-        try await MembersWait.run("adding a member to \(name)", name, wait.timeout, global, output) {
-            client async throws(APIError) in
+        try await change.show("adding a member to \(change.name)") { client, name async throws(APIError) in
             try await client.addMember(to: name, place.body)
         }
     }
@@ -45,21 +40,16 @@ struct PostgresMemberRemoveCommand: AsyncParsableCommand {
         commandName: "remove", abstract: "Remove a member, with its machine and its volume.",
         discussion: "Not the leader: make another one the leader first, with roost pg switchover NAME.")
 
-    @Argument(help: "The cluster's name.", transform: { try PostgresNames.cluster($0) })
-    var name: AppName
+    @OptionGroup var change: ChangeOptions
 
     @Argument(help: "The member's name.", transform: { try MemberName($0) })
     var member: MemberName
 
     @OptionGroup var confirmation: ConfirmationOptions
-    @OptionGroup var wait: MemberWaitOptions
-    @OptionGroup var global: GlobalOptions
-    @OptionGroup var output: OutputOptions
 
     func run() async throws {
-        try confirmation.confirm("Remove \(member) from \(name), with all that is on its volume?")
-        try await MembersWait.run("removing \(member)", name, wait.timeout, global, output) {
-            client async throws(APIError) in
+        try confirmation.confirm("Remove \(member) from \(change.name), with all that is on its volume?")
+        try await change.show("removing \(member)") { client, name async throws(APIError) in
             try await client.removeMember(member, from: name)
         }
     }
@@ -70,22 +60,17 @@ struct PostgresMemberReplaceCommand: AsyncParsableCommand {
         commandName: "replace", abstract: "Add a member, then remove another, whose host may be lost.",
         discussion: "The new one is in the region of the old one, where nothing else is said.")
 
-    @Argument(help: "The cluster's name.", transform: { try PostgresNames.cluster($0) })
-    var name: AppName
+    @OptionGroup var change: ChangeOptions
 
     @Argument(help: "The member that goes.", transform: { try MemberName($0) })
     var member: MemberName
 
     @OptionGroup var place: MemberPlaceOptions
     @OptionGroup var confirmation: ConfirmationOptions
-    @OptionGroup var wait: MemberWaitOptions
-    @OptionGroup var global: GlobalOptions
-    @OptionGroup var output: OutputOptions
 
     func run() async throws {
         try confirmation.confirm("Replace \(member), and remove all that is on its volume?")
-        try await MembersWait.run("replacing \(member)", name, wait.timeout, global, output) {
-            client async throws(APIError) in
+        try await change.show("replacing \(member)") { client, name async throws(APIError) in
             try await client.replaceMember(member, of: name, place.body)
         }
     }
@@ -99,34 +84,29 @@ struct PostgresMemberMoveCommand: AsyncParsableCommand {
             with roost pg switchover NAME.
             """)
 
-    @Argument(help: "The cluster's name.", transform: { try PostgresNames.cluster($0) })
-    var name: AppName
+    @OptionGroup var change: ChangeOptions
 
     @Argument(help: "The member that is to be elsewhere.", transform: { try MemberName($0) })
     var member: MemberName
 
     @OptionGroup var place: MemberPlaceOptions
     @OptionGroup var confirmation: ConfirmationOptions
-    @OptionGroup var wait: MemberWaitOptions
-    @OptionGroup var global: GlobalOptions
-    @OptionGroup var output: OutputOptions
 
     mutating func validate() throws {
         if place.isEmpty { throw ValidationError("Say where to: --host HOST or --region REGION") }
     }
 
     func run() async throws {
-        let planet = try Roostds.find(global)
+        let (planet, name) = (try Roostds.find(change.global), change.name)
         let cluster = try await planet.ask { try await $0.cluster(name) }
         // One that is to go is not there to stay: what is asked for then, its cluster answers.
         if let present = cluster.members.first(where: { $0.name == member }), place.isMet(by: present),
             !cluster.isRemoving(present)
         {
-            return try output.show(try AuthorityFile.trusting(cluster)) { _ in "\(member) is there already." }
+            return try change.show(cluster) { _ in "\(member) is there already." }
         }
         try confirmation.confirm("Move \(member), and remove all that is on the volume that it has now?")
-        try await MembersWait.run("moving \(member)", name, wait.timeout, global, output) {
-            client async throws(APIError) in
+        try await change.show("moving \(member)") { client, name async throws(APIError) in
             try await client.replaceMember(member, of: name, place.body)
         }
     }
@@ -142,8 +122,7 @@ struct PostgresScaleCommand: AsyncParsableCommand {
             Readers are no members: they follow a standby and serve reads, confirm nothing and never lead.
             """)
 
-    @Argument(help: "The cluster's name.", transform: { try PostgresNames.cluster($0) })
-    var name: AppName
+    @OptionGroup var change: ChangeOptions
 
     @Option(
         name: .customLong("region"),
@@ -161,9 +140,6 @@ struct PostgresScaleCommand: AsyncParsableCommand {
     var cancel = false
 
     @OptionGroup var confirmation: ConfirmationOptions
-    @OptionGroup var wait: MemberWaitOptions
-    @OptionGroup var global: GlobalOptions
-    @OptionGroup var output: OutputOptions
 
     mutating func validate() throws {
         if cancel {
@@ -181,32 +157,31 @@ struct PostgresScaleCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        if cancel {
-            let planet = try Roostds.find(global)
-            let isTakenBack = try await planet.ask { try await $0.cancelChange(of: name) }
-            if isTakenBack == false {
-                Terminal.say("No change of members of \(name) is under way: nothing is changed.")
-            }
-            let cluster = try await planet.ask { try await $0.cluster(name) }
-            return try output.show(try AuthorityFile.trusting(cluster)) { $0.report }
-        }
+        if cancel { return try await takeBack(change.name) }
         try confirmation.confirm("Those that are too many are removed, with all that is on their volumes. Go on?")
-        let counts = Dictionary(uniqueKeysWithValues: regions.map { ($0.region.text, $0.count) })
         var cluster: ClusterBody?
-        if !counts.isEmpty {
-            cluster = try await MembersWait.run("changing the members of \(name)", name, wait.timeout, global) {
-                client async throws(APIError) in
-                try await client.scale(name, to: counts)
+        if !regions.isEmpty {
+            let counts = Dictionary(uniqueKeysWithValues: regions.map { ($0.region.text, $0.count) })
+            cluster = try await change.members("changing the members of \(change.name)") {
+                client, name async throws(APIError) in try await client.scale(name, to: counts)
             }
         }
-        let readerCounts = Dictionary(uniqueKeysWithValues: readers.map { ($0.region.text, $0.count) })
-        if !readerCounts.isEmpty {
-            cluster = try await ReadersWait.run("changing the readers of \(name)", name, wait.timeout, global) {
-                client async throws(APIError) in
-                try await client.scaleReaders(name, to: readerCounts)
+        if !readers.isEmpty {
+            let counts = Dictionary(uniqueKeysWithValues: readers.map { ($0.region.text, $0.count) })
+            cluster = try await change.readers("changing the readers of \(change.name)") {
+                client, name async throws(APIError) in try await client.scaleReaders(name, to: counts)
             }
         }
-        if let cluster { try output.show(try AuthorityFile.trusting(cluster)) { $0.report } }
+        if let cluster { try change.show(cluster) }
+    }
+
+    private func takeBack(_ name: AppName) async throws {
+        let planet = try Roostds.find(change.global)
+        let isTakenBack = try await planet.ask { try await $0.cancelChange(of: name) }
+        if isTakenBack == false {
+            Terminal.say("No change of members of \(name) is under way: nothing is changed.")
+        }
+        try change.show(try await planet.ask { try await $0.cluster(name) })
     }
 }
 
@@ -249,57 +224,4 @@ struct MemberPlaceOptions: ParsableArguments {
         return host.map { $0 == member.host } ?? true
     }
     var body: AddMemberBody { AddMemberBody(region: region?.text, host: host?.text) }
-}
-
-struct MemberWaitOptions: ParsableArguments {
-    @Option(help: "How long it may take, for example 10m (else 600 s).", transform: { try timeLimit($0) })
-    var timeout = DurationText(.seconds(600))
-}
-
-/// Asks for other members, and waits until the cluster has them.
-enum MembersWait {
-    static func run(
-        _ what: String, _ name: AppName, _ timeout: DurationText, _ global: GlobalOptions, _ output: OutputOptions,
-        _ request: @escaping @Sendable (RoostAPIClient) async throws(APIError) -> ChangeAnswer
-    ) async throws {
-        let cluster = try await run(what, name, timeout, global, request)
-        try output.show(try AuthorityFile.trusting(cluster)) { $0.report }
-    }
-
-    static func run(
-        _ what: String, _ name: AppName, _ timeout: DurationText, _ global: GlobalOptions,
-        _ request: @escaping @Sendable (RoostAPIClient) async throws(APIError) -> ChangeAnswer
-    ) async throws -> ClusterBody {
-        let planet = try Roostds.find(global)
-        let advice =
-            "It goes on by itself. See it: roost pg status \(name); take back what is left: roost pg scale \(name) --cancel"
-        return try await interruptible(advice: advice) {
-            try await Progress.show(what) { try await until(planet, name, timeout, $0, request) }
-        }
-    }
-
-    private static func until(
-        _ planet: Roostds, _ name: AppName, _ timeout: DurationText, _ progress: Progress,
-        _ request: @escaping @Sendable (RoostAPIClient) async throws(APIError) -> ChangeAnswer
-    ) async throws -> ClusterBody {
-        let answer = try await planet.ask { try await request($0) }
-        guard let id = answer.id else {
-            Terminal.say("\(name) has the members that are asked for: nothing is changed.")
-            return try await planet.ask { try await $0.cluster(name) }
-        }
-        return try await PostgresWait.until(
-            "has the members that were asked for", name, on: planet, seeing: try? PlanetOperationID(id),
-            orElse: "has not the members that were asked for", timeout: timeout.duration, progress: progress,
-            advice: "Who waits for what: roost pg status \(name)"
-        ) { cluster in
-            guard let change = cluster.change, change.id == id else { return false }
-            if let refusal = change.refusal {
-                throw CommandFailure(
-                    "\(name) has not the members that were asked for: \(refusal)",
-                    advice: "See it: roost pg status \(name)")
-            }
-            // Who asks for the next change at once is not refused because this one is not confirmed by yet.
-            return change.left.isEmpty && !cluster.members.contains { $0.state == "leaving" } && cluster.isServing
-        }
-    }
 }
