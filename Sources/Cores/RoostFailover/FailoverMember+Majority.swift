@@ -4,7 +4,7 @@ public import RoostModel
 // is nothing to decide by.
 extension FailoverMember {
     /// What of a rule every program of this version understands, whatever its host does.
-    public static let skills = MemberSkill.known.filter { $0 != .majority }
+    public static let skills = MemberSkill.known
 
     /// As it says in its reports.
     var saidSkills: [MemberSkill] {

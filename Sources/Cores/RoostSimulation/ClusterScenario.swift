@@ -149,7 +149,7 @@ public struct ClusterScenario: Sendable, CustomStringConvertible {
     /// So many members, the last ones, have a program of before there were calls in beats, or of before there were beats; nil:
     /// in some runs some, by the seed.
     public var olderMembers: Int?
-    /// Members and their hosts know a rule by which more than half of them decide; nil: as programs of today, they do not.
+    /// Members and their hosts know a rule by which more than half of them decide; nil: in every other run, by the seed.
     public var knowsMajority: Bool?
 
     public init(

@@ -130,7 +130,7 @@ public final class ClusterSimulation {
         self.scenario = scenario
         self.breakage = breakage
         self.keepsTrace = keepsTrace
-        knowsMajority = scenario.knowsMajority ?? false
+        knowsMajority = scenario.knowsMajority ?? scenario.seed.isMultiple(of: 2)
         timings = FailoverTimings()
         random = SplitMix64(seed: scenario.seed)
         let kinds = scenario.faults + scenario.script.map(\.fault)

@@ -101,7 +101,7 @@ struct MemberRoutes: RouteGroup {
             ruleRevision: records.ruleRevision, heartbeat: records.heartbeat,
             placements: records.placements.values.sorted { $0.member < $1.member },
             reports: records.reports.values.sorted { $0.member < $1.member },
-            secrets: own, takesLeaseWord: true,
+            secrets: own, takesLeaseWord: true, takesVotes: true,
             nearRegions: nearRegions)
     }
 
