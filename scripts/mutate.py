@@ -195,7 +195,7 @@ MUTATIONS = [
         "FollowerDialogueTests/aCallNamesNobodyWhoIsNoMember"),
     Mutation(
         "one is chosen by members of before those that voters know", CORE + "FailoverMember+Votes.swift",
-        "voice.beat.changes ?? 0 >= state.membership?.changes ?? 0 && ", "", "VotesDialogueTests/olderMembers"),
+        "voice.beat.changes ?? 0 >= state.membership?.changes ?? 0", "true", "VotesDialogueTests/olderMembers"),
     Mutation(
         "what a person has decided to keep is lost with the next leader", CORE + "RecruitmentTally.swift",
         "report.position.map { $0 >= kept } ?? false", "true", "RecruitmentTallyTests/keptByForce"),
