@@ -15,9 +15,9 @@ public struct FailoverMember: Sendable {
     private static let stepsMax = 4
 
     public let name: MemberName
-    @Apart public private(set) var timings: FailoverTimings
+    @Apart package private(set) var timings: FailoverTimings
     /// The last state handed to ``FailoverAction/save(_:)``; `direct` may be over since.
-    @Apart public internal(set) var state: DurableState
+    @Apart package internal(set) var state: DurableState
     /// Hand over a `.tick` when this moment has come. Changes with every event.
     public private(set) var wakeAt: Moment
     /// The same, without what is heard and said directly.
