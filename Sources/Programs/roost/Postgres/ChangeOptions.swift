@@ -17,7 +17,7 @@ struct ChangeOptions: ParsableArguments {
     @OptionGroup var output: OutputOptions
 
     func show(_ cluster: ClusterBody, _ words: (ClusterBody) -> String = { $0.report }) throws {
-        try output.show(try AuthorityFile.trusting(cluster), words)
+        try output.show(try AuthorityFile.trusting(cluster), table: words)
     }
 
     func show(_ what: String, _ request: @escaping Request<ChangeAnswer>) async throws {
@@ -57,7 +57,7 @@ struct ChangeOptions: ParsableArguments {
             let wanted = Set(answer.readers)
             let comers = wanted.subtracting(former)
             return try await until(
-                "the readers that were asked for", ", and those that came serve", planet, progress, seeing: nil
+                "the readers that were asked for", and: ", and those that came serve", planet, progress, seeing: nil
             ) { cluster in
                 let readers = cluster.readers ?? []
                 return Set(readers.map(\.name)) == wanted
@@ -67,7 +67,8 @@ struct ChangeOptions: ParsableArguments {
     }
 
     private func wait(
-        _ what: String, _ advice: String, _ body: (Roostds, Progress) async throws -> ClusterBody
+        _ what: String, _ advice: String,
+        _ body: @escaping @Sendable (Roostds, Progress) async throws -> ClusterBody
     ) async throws -> ClusterBody {
         let planet = try Roostds.find(global)
         return try await interruptible(advice: "It goes on by itself. See it: roost pg status \(name)" + advice) {
@@ -76,7 +77,7 @@ struct ChangeOptions: ParsableArguments {
     }
 
     private func until(
-        _ what: String, _ more: String = "", _ planet: Roostds, _ progress: Progress,
+        _ what: String, and more: String = "", _ planet: Roostds, _ progress: Progress,
         seeing operation: PlanetOperationID?,
         _ condition: (ClusterBody) throws -> Bool
     ) async throws -> ClusterBody {
