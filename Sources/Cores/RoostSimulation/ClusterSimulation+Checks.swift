@@ -372,7 +372,6 @@ extension ClusterSimulation {
                 checkGivenUpAtTheEnd()
                 return
             }
-            if isOvertaken { return }
             if primaryAt == nil, time - healedAt > scenario.primaryWithinSeconds * Self.second {
                 return fail("no open primary \(scenario.primaryWithinSeconds) s after healing: \(statuses)")
             }

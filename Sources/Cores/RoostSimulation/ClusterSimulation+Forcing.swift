@@ -58,18 +58,6 @@ extension ClusterSimulation {
         return rule.forced?.epoch != forced.epoch && forced.givenUp.contains(rule.leader)
     }
 
-    /// One that stays had heard, in the moment in which a person decided, of a leader whom members had chosen among themselves. Nobody has
-    /// given that one's commits up: it says that the store does not have what it knows, and people put the rule right.
-    var isOvertaken: Bool {
-        guard let rule = store.view.rule, rule.forced != nil else { return false }
-        let beside = decisions.values.filter(isBesideForced).compactMap(\.history.last)
-        return !beside.isEmpty
-            && members.contains { member in
-                let known = member.durable.chain + [member.durable.opened].compactMap(\.self)
-                return rule.members.contains(member.name) && known.contains(where: beside.contains)
-            }
-    }
-
     func noteHeard(_ request: SimulatedStore.Request, from member: Int) {
         switch request {
         case .report: members[member].reportedAt = time
