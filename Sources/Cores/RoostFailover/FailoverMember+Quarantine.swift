@@ -159,15 +159,17 @@ extension ClusterRule {
         {
             return opened
         }
-        if let last = chain.last, last.epoch > epoch { return last }
+        if let last = chain.last, last.epoch > epoch, !hasGivenUp(last) { return last }
         return chain.first { own in
             history.last { $0.epoch == own.epoch }.map { !$0.isSame(as: own) } ?? false
         }
     }
 
-    /// A person has decided a failover to a member that had nothing of it, so that no later rule has it.
+    /// A person has decided a failover to a member that had nothing of it, so that no later rule has it: by name, or, where members
+    /// vote, as one of those that may have been chosen unheard.
     func hasGivenUp(_ reign: Reign) -> Bool {
-        forced?.lost.contains { $0.isSame(as: reign) } == true
+        guard let forced else { return false }
+        return forced.lost.contains { $0.isSame(as: reign) } || forced.passesOver(reign.epoch)
     }
 }
 

@@ -210,14 +210,23 @@ extension MemberReport {
     }
 }
 
-extension ClusterRule {
+extension ForcedFailover {
     /// So many elections may those that are not heard have held among themselves, where more than half of the members can: more than
     /// they hold in an hour in which none comes to anything.
     fileprivate static let electionsUnheardMax: UInt64 = 1 << 10
 
-    /// One that nobody who is not heard has promised.
+    /// Of those that were left for such elections.
+    func passesOver(_ epoch: Epoch) -> Bool {
+        epoch > formerEpoch && epoch < self.epoch
+            && self.epoch.number - formerEpoch.number >= Self.electionsUnheardMax
+    }
+}
+
+extension ClusterRule {
+
+    /// One that nobody who is not heard can have promised.
     fileprivate func epochBeyond(_ known: Epoch) -> Epoch {
-        majority == true ? Epoch(known.number + Self.electionsUnheardMax) : known.next.next
+        majority == true ? Epoch(known.number + ForcedFailover.electionsUnheardMax) : known.next.next
     }
 
     /// It is one, or was when it was given up.
