@@ -223,7 +223,6 @@ extension ForcedFailover {
 }
 
 extension ClusterRule {
-
     /// One that nobody who is not heard can have promised.
     fileprivate func epochBeyond(_ known: Epoch) -> Epoch {
         majority == true ? Epoch(known.number + ForcedFailover.electionsUnheardMax) : known.next.next

@@ -65,6 +65,14 @@ import Testing
             #expect(next.members.count == heard.count && next.majority == nil)
             // Whoever is not heard may have held elections.
             #expect(next.called.number > voting.called.number + 1000)
+            let own = Reign(epoch: Epoch(6), leader: names[0], begin: LSN(1300))
+            #expect(next.reignLacking(opened: own, chain: history + [own]) == nil)
+            let later = Reign(epoch: next.called.next, leader: names[0], begin: LSN(1300))
+            #expect(next.reignLacking(opened: later, chain: history + [later]) == later)
+            let beside = try ForcedElection(of: rule, sight([report(3, end: 1200)], heard: [3])).rule(
+                id: "op", at: 77, by: nil)
+            let known = Reign(epoch: Epoch(5), leader: names[0], begin: LSN(1300))
+            #expect(beside.reignLacking(opened: known, chain: history + [known]) == known, "the store alone decides there")
         }
     }
 
