@@ -222,6 +222,9 @@ MUTATIONS = [
         "what a person has decided to keep is lost with the next leader", CORE + "RecruitmentTally.swift",
         "report.position.map { $0 >= kept } ?? false", "true", "RecruitmentTallyTests/keptByForce"),
     Mutation(
+        "half of those that vote do without what their leader has", CORE + "RecruitmentTally.swift",
+        "standbys.count >= logsNeeded", "standbys.count >= standbysNeeded", "RecruitmentTallyTests/halfBesideTheLeader"),
+    Mutation(
         "one that was given up goes by what those that are left decide", CORE + "FailoverMember+Votes.swift",
         "beat.changes ?? 0 <= view?.rule?.changes ?? 0", "true", "VotesDialogueTests/laterMembers"),
     Mutation(

@@ -90,7 +90,9 @@ public struct RecruitmentTally: Sendable {
     private var logsNeeded: Int { Swift.max(standbysNeeded, answersNeeded) }
 
     var hasLeader: Bool { answers.contains { $0.member == rule.leader } }
-    var hasStandbys: Bool { standbys.count >= standbysNeeded }
+    /// Enough to do without the leader, whatever it has beyond them. Of members that vote it may have confirmed by those of before the last
+    /// step, and be the only one of them that has answered.
+    var hasStandbys: Bool { standbys.count >= logsNeeded }
     /// The answers so far prove where the last confirmed commit can be.
     public var isSufficient: Bool {
         guard let forced else {

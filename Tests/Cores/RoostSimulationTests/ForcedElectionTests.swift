@@ -72,7 +72,8 @@ import Testing
             let beside = try ForcedElection(of: rule, sight([report(3, end: 1200)], heard: [3])).rule(
                 id: "op", at: 77, by: nil)
             let known = Reign(epoch: Epoch(5), leader: names[0], begin: LSN(1300))
-            #expect(beside.reignLacking(opened: known, chain: history + [known]) == known, "the store alone decides there")
+            #expect(
+                beside.reignLacking(opened: known, chain: history + [known]) == known, "the store alone decides there")
         }
     }
 

@@ -199,6 +199,17 @@ import Testing
         #expect(try decided([2: 120], of: beyond) == nil)
     }
 
+    @Test("Of an even number that votes, the leader's log counts beside those of half of them, and not beside those of more")
+    func halfBesideTheLeader() throws {
+        for (votes, others, leader) in [(true, [2, 4], 0), (true, [2, 3, 4], 3), (false, [2, 4], 3)] {
+            var rule = rule(members: 4)
+            rule.majority = votes ? true : nil
+            let answers = [answer(1, end: 200)] + others.map { answer($0, end: UInt64($0) * 10) }
+            let tally = try #require(RecruitmentTally(rule: rule, reports: answers))
+            #expect(tally.verdict(hasWaited: true)?.leader == names[leader], "\(votes), \(others)")
+        }
+    }
+
     @Test func aTargetLeadsOnlyWhenNobodyIsAhead() throws {
         let switching = rule(members: 3, reason: .switchover, target: names[2])
         let equal = [answer(2, end: 100), answer(3, end: 100)]
