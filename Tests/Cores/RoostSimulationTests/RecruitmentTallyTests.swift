@@ -199,7 +199,9 @@ import Testing
         #expect(try decided([2: 120], of: beyond) == nil)
     }
 
-    @Test("Of an even number that votes, the leader's log counts beside those of half of them, and not beside those of more")
+    @Test(
+        "Of an even number that votes, the leader's log counts beside those of half of them, and not beside those of more"
+    )
     func halfBesideTheLeader() throws {
         for (votes, others, leader) in [(true, [2, 4], 0), (true, [2, 3, 4], 3), (false, [2, 4], 3)] {
             var rule = rule(members: 4)
