@@ -19,7 +19,9 @@ extension ReplacementDesk {
         readers.coming = coming
         readers.brake = state.watch.brake(ofReaders: true, at: now)
         readers.refusal =
-            state.turns.refusal(of: .readers(cluster), at: now) ?? records.objectionToReaders(of: cluster, in: planet)
+            state.turns.refusal(of: .readers(cluster), at: now)
+            ?? (state.turns.isTaken(.readers(cluster)) ? "another of its readers has just been replaced" : nil)
+            ?? records.objectionToReaders(of: cluster, in: planet)
         readers.hasTurn = state.turns.isFree(for: .readers(cluster))
         readers.isBehindMembers = state.isMemberDue
         return readers

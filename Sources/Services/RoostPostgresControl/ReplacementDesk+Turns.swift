@@ -129,9 +129,14 @@ struct ReplacementTurns: Sendable {
 
     func isFree(for turn: Turn) -> Bool {
         let others = underWay.union(taken.keys).subtracting([turn])
-        guard others.count < Replacement.underWayMax else { return false }
-        return !turn.isOfReaders || others.count(where: \.isOfReaders) < Replacement.readersUnderWayMax
+        // Those that copy again, whatever for, may be more: they keep no member from its turn.
+        let readers = min(others.count(where: \.isOfReaders), Replacement.readersUnderWayMax)
+        guard others.count { !$0.isOfReaders } + readers < Replacement.underWayMax else { return false }
+        return !turn.isOfReaders || readers < Replacement.readersUnderWayMax
     }
+
+    /// It is being asked for, or was a moment ago.
+    func isTaken(_ turn: Turn) -> Bool { taken[turn] != nil }
 
     /// Why nobody asks again at once.
     func refusal(of turn: Turn, at now: Moment) -> String? {

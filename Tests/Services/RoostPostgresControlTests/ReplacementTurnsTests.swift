@@ -151,6 +151,11 @@ import Testing
         #expect(turns.isFree(for: .members(clusters[5])) && turns.isFree(for: .readers(clusters[5])))
         #expect(turns.refusal(of: .readers(clusters[0]), at: now) == "no")
         #expect(turns.refusal(of: .members(clusters[0]), at: now) == nil)
+        #expect(turns.isTaken(.readers(clusters[1])) && !turns.isTaken(.readers(clusters[0])))
+        // Readers that came long ago and copy again.
+        var others = ReplacementTurns()
+        others.see(Set(try (0..<9).map { .readers(try AppName("db\($0)")) }), at: now)
+        #expect(others.isFree(for: .members(clusters[0])) && !others.isFree(for: .readers(try AppName("db9"))))
     }
 
     @Test("Rather no place than one beside another member; and what has no place is taken back, and begun later")
