@@ -121,7 +121,7 @@ struct ReplacementTurns: Sendable {
 
     mutating func see(_ turns: Set<Turn>, at now: Moment) {
         underWay = turns
-        taken = taken.filter { now - $0.value < Self.shownMax }
+        taken = taken.filter { now - $0.value < Self.shownMax && !turns.contains($0.key) }
         // One that was refused for long ago is a new one.
         failures = failures.filter { now - $0.value.until < Self.pauseMax }
         for turn in turns { failures[turn] = nil }

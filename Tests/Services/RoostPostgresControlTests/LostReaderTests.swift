@@ -197,8 +197,8 @@ import Testing
         #expect(
             try await obstacles(world).contains { $0.contains("db-4 is not replaced: a change of members is under") })
         var rule = try #require(try await records(world).rule)
-        let steps = rule.change?.left ?? []
-        (rule.change?.done, rule.change?.left) = (steps, [])
+        rule.change?.done = rule.change?.left ?? []
+        rule.change?.left = []
         rule.members = try [1, 2, 6].map { try name($0, world) }
         _ = try await world.store.commit(Transaction(then: [try .put(rule, at: StoreKeys.clusterRule(world.cluster))]))
         for _ in 0..<3 { _ = try await world.round(under: fence) }
