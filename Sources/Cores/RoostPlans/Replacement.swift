@@ -58,7 +58,8 @@ public enum Replacement {
     /// - Parameter count: of those that have come to nothing, as ``fruitless(in:_:age:)`` counts them.
     public static func pause(after count: Int, of term: Duration) -> Duration {
         var pause = term
-        for _ in 1..<max(count, 1) where pause < pauseMax { pause = pause * 2 }
+        // Whatever a record says: it is doubled a few times at most.
+        for _ in 1..<min(max(count, 1), 64) where pause < pauseMax { pause = pause * 2 }
         return max(min(pause, pauseMax), term)
     }
 

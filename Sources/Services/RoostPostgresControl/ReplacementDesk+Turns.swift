@@ -131,7 +131,8 @@ struct ReplacementTurns: Sendable {
         let others = underWay.union(taken.keys).subtracting([turn])
         // Those that copy again, whatever for, may be more: they keep no member from its turn.
         let readers = min(others.count(where: \.isOfReaders), Replacement.readersUnderWayMax)
-        guard others.count { !$0.isOfReaders } + readers < Replacement.underWayMax else { return false }
+        let members = others.count(where: { !$0.isOfReaders })
+        guard members + readers < Replacement.underWayMax else { return false }
         return !turn.isOfReaders || readers < Replacement.readersUnderWayMax
     }
 

@@ -55,13 +55,14 @@ struct ChangeOptions: ParsableArguments {
             let former = Set((try await planet.ask { try await $0.cluster(name) }.readers ?? []).map(\.name))
             let answer = try await planet.ask { client async throws(APIError) in try await request(client, name) }
             let wanted = Set(answer.readers)
-            let comers = wanted.subtracting(former)
+            let (comers, leavers) = (wanted.subtracting(former), former.subtracting(wanted))
             return try await until(
                 "the readers that were asked for", and: ", and those that came serve", planet, progress, seeing: nil
             ) { cluster in
                 let readers = cluster.readers ?? []
-                return Set(readers.map(\.name)) == wanted
-                    && readers.allSatisfy { $0.isServing || !comers.contains($0.name) }
+                // Others may be replaced by themselves meanwhile.
+                return leavers.isDisjoint(with: readers.map(\.name))
+                    && comers.isSubset(of: readers.filter(\.isServing).map(\.name))
             }
         }
     }
