@@ -155,7 +155,8 @@ import Testing
         // Readers that came long ago and copy again.
         var others = ReplacementTurns()
         others.see(Set(try (0..<9).map { .readers(try AppName("db\($0)")) }), at: now)
-        #expect(others.isFree(for: .members(clusters[0])) && !others.isFree(for: .readers(try AppName("db9"))))
+        let next = ReplacementTurns.Turn.readers(try AppName("db9"))
+        #expect(others.isFree(for: .members(clusters[0])) && !others.isFree(for: next))
     }
 
     @Test("Rather no place than one beside another member; and what has no place is taken back, and begun later")
