@@ -50,7 +50,7 @@ MUTATIONS = [
         "HearingDialogueTests/aLeaderThatWasGoneIsNoReasonToWait"),
     Mutation(
         "who has just begun to hear a leader waits as after a gap", CORE + "Hearing.swift",
-        "hasStreamed ? timings.heardOpenMin : timings.heardOpenAloneMin", "calm",
+        "hasStreamed ? timings.heardOpenMin : timings.heardOpenAloneMin", "hasStreamed ? calm : calm",
         "HearingDialogueTests/whoStartedAMomentAgoMissesTheLeaderToo"),
     Mutation(
         "a leader is missed at each gap of its path", CORE + "Hearing.swift",
@@ -71,7 +71,8 @@ MUTATIONS = [
         "HearingTests/aPathThatIsNotKnownYetIsTakenForABadOne"),
     Mutation(
         "who does not stream yet misses a leader as soon as who does", CORE + "Hearing.swift",
-        "hasStreamed ? timings.heardOpenMin : timings.heardOpenAloneMin", "timings.heardOpenMin",
+        "hasStreamed ? timings.heardOpenMin : timings.heardOpenAloneMin",
+        "hasStreamed ? timings.heardOpenMin : timings.heardOpenMin",
         "HearingDialogueTests/whoStartedAMomentAgoMissesTheLeaderToo"),
     Mutation(
         "a leader's silence counts no sooner than the store's where a cluster has just become whole",
@@ -80,7 +81,7 @@ MUTATIONS = [
         "ClusterScenarioTests/leadersThatAreLostInTurnAreEachMissedAtOnce"),
     Mutation(
         "a member does not say why it left a leader late", CORE + "FailoverMember+Hearing.swift",
-        "listening.doubted.flatMap { state.promised > $0.epoch ? $0 : nil }", "nil",
+        "state.promised > $0.epoch && $0.lasted", "state.promised < $0.epoch && $0.lasted",
         "HearingDialogueTests/aMemberSaysWhyASilenceDidNotCount"),
     Mutation(
         "a promotion asks for no confirmations", CORE + "FailoverMember+Leading.swift",

@@ -121,9 +121,9 @@ extension FailoverMember {
             ?? doubtByStream(voice, now)
     }
 
-    /// Of the leader's that was left last; nil: nothing was doubted.
+    /// Of the leader's that was left last; nil: nothing was doubted for longer than the most unsteady path would have explained.
     var doubtedSilence: DoubtedSilence? {
-        listening.doubted.flatMap { state.promised > $0.epoch ? $0 : nil }
+        listening.doubted.flatMap { state.promised > $0.epoch && $0.lasted >= timings.suspicionMax ? $0 : nil }
     }
 
     private func othersOfEpoch(_ rule: ClusterRule, _ now: Moment) -> [Hearing.Voice] {

@@ -200,7 +200,11 @@ import Testing
         let talk = try Talk()
         talk.calm()
         talk.loseLeader()
-        #expect(talk.call(within: 10) != nil)
+        // The other misses it a moment later.
+        talk.otherMisses = false
+        #expect(talk.call(within: 6) == nil)
+        talk.otherMisses = true
+        #expect(talk.call(within: 5) != nil)
         _ = talk.dialogue.ended()
         #expect(talk.dialogue.member.status.epoch == Epoch(2) && talk.dialogue.member.status.doubtedSilence == nil)
     }
