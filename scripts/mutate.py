@@ -227,7 +227,7 @@ MUTATIONS = [
         "standbys.count >= logsNeeded", "standbys.count >= standbysNeeded", "RecruitmentTallyTests/halfBesideTheLeader"),
     Mutation(
         "one that was given up goes by what those that are left decide", CORE + "FailoverMember+Votes.swift",
-        "beat.changes ?? 0 <= view?.rule?.changes ?? 0", "true", "VotesDialogueTests/laterMembers"),
+        "beat.forced ?? .none <= view?.rule?.forced?.epoch ?? .none", "true", "VotesDialogueTests/laterMembers"),
     Mutation(
         "a member with a new disk votes as if it had never voted", CORE + "FailoverMember+Votes.swift",
         "save { $0.vote = Ballot(epoch: greatest, member: nil) }", "", "VotesDialogueTests/newDisk"),

@@ -5,14 +5,14 @@ public import RoostModel
 ///     1 version   1 flags (1: open, 2: misses the leader)   8 each: life, number, challenge, echo, epoch
 ///     the sender's name, the receiver's, then how many members it hears (1) and their names; a name is its length (1) and bytes
 ///     1 what follows (1: a call, 2: an answer, 4: what was heard, 8: a plea, 16: a vote, 32: a decision, 64: how often
-///     the members had changed)
+///     the members had changed, 128: the epoch of the last failover that a person has decided)
 ///     a call: 8 each: epoch, revision of the rule, revision of the rule that has it (0: not known)
 ///     an answer: 1 reigns   8 each: epoch, their digest, end, replayed   4 timeline   1 flags (1: cannot lead)
 ///     what was heard: 8 each: life, number
 ///     a plea: 8 epoch
 ///     a vote: 8 epoch   the name of whom it is for
-///     how often the members had changed: 8, after the decision
 ///     a decision: 1 reigns   8 each: their digest, epoch of the base   4 timeline   1 reigns that follow, each: 8 epoch, 8 begin, name
+///     8 each: how often the members had changed, the epoch of a person's decision
 ///
 /// Programs of before there were calls end with the names, and pass over the rest; those of before it was said what was heard, or
 /// before there were votes, pass over that. What follows is of a later version, and passed over. A version that changes what is here has another number.
@@ -63,7 +63,7 @@ public struct BeatDatagram: Hashable, Sendable {
             byte: (beat.call == nil ? 0 : 1) | (beat.answer == nil ? 0 : 2) | (self.heard == nil ? 0 : 4)
                 | (beat.plea == nil ? 0 : 8)
                 | (beat.vote?.member == nil ? 0 : 16) | (beat.told == nil ? 0 : 32)
-                | (beat.changes == nil ? 0 : 64))
+                | (beat.changes == nil ? 0 : 64) | (beat.forced == nil ? 0 : 128))
         if let call = beat.call {
             text.add(call.epoch.number)
             text.add(UInt64(bitPattern: call.revision))
@@ -99,6 +99,7 @@ public struct BeatDatagram: Hashable, Sendable {
             }
         }
         if let changes = beat.changes { text.add(changes) }
+        if let forced = beat.forced { text.add(forced.number) }
         return text.bytes
     }
 
@@ -202,6 +203,10 @@ public struct BeatDatagram: Hashable, Sendable {
             if parts & 64 != 0 {
                 guard let changes = number() else { return false }
                 beat.changes = changes
+            }
+            if parts & 128 != 0 {
+                guard let epoch = number() else { return false }
+                beat.forced = Epoch(epoch)
             }
             return true
         }

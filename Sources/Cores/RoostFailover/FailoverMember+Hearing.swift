@@ -193,7 +193,7 @@ extension FailoverMember {
                 MemberBeat(
                     member: name, epoch: state.promised, isOpen: phase.isInOffice && gateIsOpen && gateStands,
                     missesLeader: listening.missesLeader, hears: heard, call: call, answer: answer,
-                    changes: rule.changes, plea: plea, vote: vote, told: told)))
+                    changes: rule.changes, forced: rule.forced?.epoch, plea: plea, vote: vote, told: told)))
     }
 
     /// It takes part in nothing, and is not to keep a lease for a leader that was given up with it, or that goes by a store that

@@ -82,8 +82,7 @@ extension FailoverMember {
         guard rule.majority == true, rule.epoch < state.promised,
             mayVoteAgain || state.vote?.epoch ?? .none < state.promised || isForTheNamed(rule)
         else { return }
-        // What it has itself may be what only it and a leader of other members have. What it has as the leader, and none of those
-        // that were asked, nobody has confirmed.
+        // What it has itself may be what only it and a leader of other members have.
         let own = answerReport(now)?.position
         guard own != nil || state.data != .usable else { return }
         let candidate = memberVoices(rule).first { voice in
@@ -92,7 +91,7 @@ extension FailoverMember {
             else { return false }
             return voice.beat.changes ?? 0 >= state.membership?.changes ?? 0
                 && listening.hearing.hears(voice, now, timings)
-                && (rule.leader == name || !hasLess(voice.beat, than: own, rule))
+                && !hasLess(voice.beat, than: own, rule)
                 && !(mayVoteAgain && state.vote == Ballot(epoch: plea.epoch, member: voice.beat.member))
         }
         guard let candidate else { return }
@@ -155,10 +154,10 @@ extension FailoverMember {
         view = next
     }
 
-    /// By its members this one goes, too, or by later ones. Else it may be none of them any more, also by the word of a person, and
-    /// have what nobody else has: it waits for the store. An election that these hold is none of its own, nor is the epoch.
+    /// It knows of each failover that a person has decided, as that one does. Else it may be one that was given up, and have what
+    /// nobody else has: it waits for the store. An election that those hold who are left is none of its own, nor is the epoch.
     func knowsMembers(of beat: MemberBeat) -> Bool {
-        breakage == .heedsLaterMembers || beat.changes ?? 0 <= view?.rule?.changes ?? 0
+        breakage == .heedsLaterMembers || beat.forced ?? .none <= view?.rule?.forced?.epoch ?? .none
     }
 
     /// A beat tells of a decision that is not known here.

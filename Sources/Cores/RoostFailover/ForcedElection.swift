@@ -179,6 +179,7 @@ public struct ForcedElection: Hashable, Sendable {
             return
         }
         let reports = members.compactMap(sight.report)
+        let rule = rule.asCalled(by: reports)
         let tally = RecruitmentTally(rule: rule, reports: reports)
         let doubtful = (tally?.bereft ?? []).map(\.member) + (tally?.unbelieved ?? []).map(\.member)
         // Whoever has data, or may have, may answer yet.

@@ -17,9 +17,10 @@ public struct MemberBeat: Hashable, Sendable {
     public var call: DirectCall?
     /// It has been called, and answers.
     public var answer: DirectAnswer?
-    /// How often the members had changed, as it knows them: as ``ClusterRule/changes``. Where members decide by themselves, who knows
-    /// less of them may be none any more, and who knows more does not go by its members.
+    /// How often the members had changed, as it knows them: as ``ClusterRule/changes``. Who knows more does not vote for it.
     public var changes: UInt64?
+    /// The epoch of the last failover that a person has decided. Who knows of none so late may be no member any more.
+    public var forced: Epoch?
     /// It asks for votes.
     public var plea: Plea?
     /// It has voted, on disk.
@@ -29,8 +30,8 @@ public struct MemberBeat: Hashable, Sendable {
 
     public init(
         member: MemberName, epoch: Epoch, isOpen: Bool, missesLeader: Bool, hears: [MemberName],
-        call: DirectCall? = nil, answer: DirectAnswer? = nil, changes: UInt64? = nil, plea: Plea? = nil,
-        vote: Ballot? = nil, told: ToldDecision? = nil
+        call: DirectCall? = nil, answer: DirectAnswer? = nil, changes: UInt64? = nil, forced: Epoch? = nil,
+        plea: Plea? = nil, vote: Ballot? = nil, told: ToldDecision? = nil
     ) {
         self.member = member
         self.epoch = epoch
@@ -40,6 +41,7 @@ public struct MemberBeat: Hashable, Sendable {
         self.call = call
         self.answer = answer
         self.changes = changes
+        self.forced = forced
         self.plea = plea
         self.vote = vote
         self.told = told

@@ -251,6 +251,23 @@ public struct RecruitmentTally: Sendable {
     }
 }
 
+extension ClusterRule {
+    /// As members are called by now: where they vote they come to later elections by themselves, of which the store does not hear. It is the
+    /// last that more than half of them say they have promised.
+    public func asCalled(by reports: [MemberReport]) -> ClusterRule {
+        guard majority == true, forcedCall == nil else { return self }
+        let promised = members.compactMap { member in reports.first { $0.member == member }?.promised }
+        let later = promised.filter { epoch in
+            epoch > called && mayElect(epoch) && promised.count { $0 >= epoch } * 2 > members.count
+        }
+        guard let epoch = later.max() else { return self }
+        var rule = self
+        rule.recruitment = Recruitment(
+            epoch: epoch, proposer: recruitment?.proposer ?? leader, reason: recruitment?.reason ?? .leaderSilent)
+        return rule
+    }
+}
+
 extension RecruitmentTally.Forcing {
     /// - Parameter answered: what they have said of their logs' ends, also where it proves nothing.
     fileprivate init(

@@ -100,9 +100,9 @@ extension ClusterRule {
 
     /// This rule as members leave it for another leader, where that one can be the next.
     private func elected(as next: ClusterRule) throws(UnlawfulChange) -> ClusterRule {
-        // A store that has gone back behind the mark has it again with what members have decided by it.
+        // A store that has gone back behind the mark has it again with what members have decided by it. No two have ever voted.
         var marked = self
-        if next.majority == true { marked.majority = true }
+        if next.majority == true, members.count > 2 { marked.majority = true }
         guard marked.mayElect(next.epoch), members.contains(next.leader) else {
             throw UnlawfulChange(
                 "\(next.leader) cannot lead epoch \(next.epoch): it is not the next after \(epoch), or no member leads it"
@@ -116,7 +116,7 @@ extension ClusterRule {
             throw UnlawfulChange("the history of the rule does not end with \(next.leader) in epoch \(next.epoch)")
         }
         let chain = Array(next.history.dropLast())
-        if let objection = objection(to: chain, before: next.epoch) {
+        if let objection = marked.objection(to: chain, before: next.epoch) {
             throw UnlawfulChange("\(next.leader) goes on from \(objection)")
         }
         // Where it does not follow, whoever leads says where it goes on.

@@ -380,7 +380,8 @@ enum ClusterStatus {
     private static func words(
         for recruitment: Recruitment, under rule: ClusterRule, _ reports: [MemberName: MemberReport]
     ) -> String {
-        let tally = RecruitmentTally(rule: rule, reports: rule.members.compactMap { reports[$0] })
+        let said = rule.members.compactMap { reports[$0] }
+        let tally = RecruitmentTally(rule: rule.asCalled(by: said), reports: said)
         return "recruiting for epoch \(recruitment.epoch) (\(recruitment.reason.rawValue))"
             + (tally?.obstacle.map { ": \($0)" } ?? "")
     }

@@ -77,6 +77,26 @@ import Testing
         }
     }
 
+    @Test(
+        "Members that vote come to later elections than the store's: what is in their way is seen in the last of them")
+    func laterElections() throws {
+        var voting = rule
+        voting.majority = true
+        let ahead = report(2, end: 1200, promised: 7) { $0.cannotLead = true }
+        let behind = report(3, end: 1000, promised: 7)
+        let sight = sight([ahead, behind], heard: [2, 3])
+        #expect(voting.asCalled(by: sight.reports).called == Epoch(7) && rule.asCalled(by: sight.reports) == rule)
+        #expect(voting.asCalled(by: [ahead]) == voting, "one of three may say what it likes")
+        let next = try ForcedElection(of: voting, sight, to: names[2]).rule(id: "op", at: 77, by: nil)
+        #expect(next.forced?.member == names[2] && next.called > Epoch(7))
+        let tally = try #require(RecruitmentTally(rule: voting.asCalled(by: sight.reports), reports: sight.reports))
+        #expect(tally.obstacle?.contains("m2 has the most of the log, but cannot lead") == true)
+        // The other way round nobody is needed.
+        #expect(throws: ForcedElection.Obstacle.self) {
+            _ = try ForcedElection(of: voting, self.sight([report(2, end: 1200, promised: 7), behind], heard: [2, 3]))
+        }
+    }
+
     @Test("The last that is left leads alone, above all that was promised, and what it lacks is said and written down")
     func theLast() throws {
         let reports = [

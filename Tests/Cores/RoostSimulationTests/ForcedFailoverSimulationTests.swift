@@ -23,7 +23,7 @@ import Testing
         "All but a few are gone: the named one leads, the cluster is written to, and whoever was given up takes no part",
         arguments: [
             (2, 1, false), (3, 1, false), (5, 1, false), (5, 2, false), (4, 1, false), (4, 2, false), (3, 1, true),
-            (5, 1, true), (5, 2, true),
+            (5, 1, true), (5, 2, true), (7, 3, true),
         ])
     func forced(members: Int, left: Int, majority: Bool) {
         var (decided, written, lossy) = (0, 0, 0)

@@ -194,21 +194,23 @@ import Testing
     }
 
     @Test(
-        "Who may be no member any more, by the word of those that know more of that, goes by nothing that these decide")
+        "Who may have been given up, by what others know of a person's decision, goes by nothing that these decide")
     func laterMembers() throws {
-        for (changes, isTaken) in [(0 as UInt64, true), (1, false)] {
+        for (forced, isTaken) in [(nil, true), (Epoch(5), false)] as [(Epoch?, Bool)] {
             var dialogue = try answered()
             let actions = hear(
                 beat(3) { beat in
                     beat.told = told(begin: 1000)
-                    beat.changes = changes
+                    beat.forced = forced
+                    // An ordinary step is waited for by nobody.
+                    beat.changes = 1
                 }, &dialogue)
             #expect((saved(actions).first?.decided != nil) == isTaken)
             var other = try answered()
             _ = hear(
                 beat(3, epoch: 7) { beat in
                     beat.call = DirectCall(epoch: Epoch(7), revision: 1)
-                    beat.changes = changes
+                    beat.forced = forced
                 }, &other)
             other.tell(.tick)
             #expect((other.member.state.promised == Epoch(7)) == isTaken)
@@ -363,13 +365,15 @@ import Testing
                 answer: DirectAnswer(
                     epoch: Epoch(8), reigns: 64, digest: 1, end: LSN(1), replayed: LSN(1), timeline: 1,
                     cannotLead: false),
-                changes: .max, plea: Plea(epoch: Epoch(8)), vote: Ballot(epoch: Epoch(8), member: long[0]), told: told),
+                changes: .max, forced: Epoch(9), plea: Plea(epoch: Epoch(8)),
+                vote: Ballot(epoch: Epoch(8), member: long[0]), told: told),
             to: long[1], life: 1, number: 2, challenge: 3, echo: 4, heard: BeatMark(life: 5, number: 6))
         #expect(BeatDatagram(datagram.bytes) == datagram && datagram.bytes.count <= BeatDatagram.bytesMax)
         (datagram.beat.hears, datagram.beat.call, datagram.beat.answer, datagram.heard) = ([], nil, nil, nil)
         let least = {
             var bare = datagram
-            (bare.beat.changes, bare.beat.plea, bare.beat.vote, bare.beat.told) = (nil, nil, nil, nil)
+            (bare.beat.changes, bare.beat.forced) = (nil, nil)
+            (bare.beat.plea, bare.beat.vote, bare.beat.told) = (nil, nil, nil)
             return bare.bytes.count
         }()
         for count in least..<datagram.bytes.count { #expect(BeatDatagram(datagram.bytes.prefix(count)) == nil) }
