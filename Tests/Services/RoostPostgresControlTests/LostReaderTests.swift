@@ -197,7 +197,8 @@ import Testing
         #expect(
             try await obstacles(world).contains { $0.contains("db-4 is not replaced: a change of members is under") })
         var rule = try #require(try await records(world).rule)
-        rule.change?.done = rule.change?.left ?? []
+        let steps = rule.change?.left ?? []
+        rule.change?.done = steps
         rule.change?.left = []
         rule.members = try [1, 2, 6].map { try name($0, world) }
         _ = try await world.store.commit(Transaction(then: [try .put(rule, at: StoreKeys.clusterRule(world.cluster))]))
