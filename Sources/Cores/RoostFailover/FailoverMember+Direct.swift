@@ -1,7 +1,7 @@
 import RoostModel
 
 // Recruitments and their answers straight from member to member. Nothing rests on a call but that a member leaves its leader:
-// what decides is the fence, the promise on disk, the answer, and the store's compare-and-swap, as by way of the store.
+// what decides is the fence, the promise on disk, the answer, and the store's compare-and-swap or the members' votes.
 extension FailoverMember {
     /// A recruitment that this member heard of directly, or has called: until the store has it, or another rule.
     struct Summons: Hashable, Sendable {

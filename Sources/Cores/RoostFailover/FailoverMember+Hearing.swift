@@ -1,6 +1,7 @@
 import RoostModel
 
-// Members hear each other directly. What they hear of each other's lives can only make a recruitment come sooner.
+// Members hear each other directly. What they hear of each other's lives can only make a recruitment come sooner; where they vote, what
+// they say of votes and decisions counts as well.
 extension FailoverMember {
     /// What it makes of the beats.
     struct Listening: Sendable {

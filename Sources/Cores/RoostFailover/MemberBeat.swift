@@ -2,7 +2,7 @@ public import RoostModel
 
 /// What a member says to each other member directly, several times a second. Whom it hears and misses is a hint and no more: one
 /// that is lost, late or untrue makes a failover come later, or one that was not needed. What it promises in answer to a
-/// recruitment counts as what it says through the store. Who leads is decided by the rule alone.
+/// recruitment counts as what it says through the store, and where members vote, so do its vote and what it tells of a decision.
 public struct MemberBeat: Hashable, Sendable {
     public var member: MemberName
     /// What it has promised. It says nothing about another epoch.
