@@ -307,10 +307,15 @@ extension FailoverMember {
             member == name
                 || listening.hearing.voice(of: member).map { listening.hearing.hears($0, now, timings) } ?? false
         }
+        // Too few can decide nothing, and what they have waited says nothing once there are enough.
+        guard heard * 2 > rule.members.count else {
+            voting.undecided = SufficientSince(epoch: promised, moment: now)
+            return
+        }
         // With everybody slow, the answers to the last call would come after the next one.
         let patience = timings.electionPatience * (1 << voting.fruitless)
         guard let since = voting.undecided?.moment, now - since >= patience + timings.stagger * order,
-            heard * 2 > rule.members.count, rule.mayElect(promised.next), rule.forcedCall == nil
+            rule.mayElect(promised.next), rule.forcedCall == nil
         else { return }
         voting.undecided = SufficientSince(epoch: promised, moment: now)
         summon(to: promised.next, by: name, rule, now)

@@ -245,8 +245,8 @@ extension ClusterSimulation {
         for (member, log) in forcing.logs.sorted(by: { $0.key < $1.key }) where isGivenUp(member) {
             let name = members[member].name
             // Among themselves they may have chosen another leader, and taken back what that one had not.
-            if decisions.values.contains(where: isBesideForced) { continue }
-            if !log.isPrefix(of: members[member].postgres.log) {
+            let isTheirOwn = decisions.values.contains(where: isBesideForced)
+            if !isTheirOwn, !log.isPrefix(of: members[member].postgres.log) {
                 fail("\(name) was given up with \(log), and has \(members[member].postgres.log)")
             }
             if members[member].postgres.stream != nil || members[member].gateIsOpen { fail("\(name) takes part") }

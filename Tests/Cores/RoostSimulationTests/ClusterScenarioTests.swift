@@ -53,10 +53,10 @@ import Testing
             #expect((1...6.5).contains(gap) || (12.5...18.5).contains(gap), "\(run.scenario): \(gap) s")
         }
         #expect(runs.contains { $0.longestGapSeconds > 12 } && runs.contains { $0.longestGapSeconds < 7 })
-        // Where they vote they do not wait for it.
+        // Where they vote they do not wait for it; one whose silence says nothing yet is missed after 8 s.
         let voting = all.filter(\.isMarked)
-        #expect(voting.count > 5 && voting.allSatisfy { $0.violation == nil })
-        #expect(voting.allSatisfy { $0.longestGapSeconds <= 6.5 })
+        #expect(voting.count > 5 && voting.allSatisfy { $0.violation == nil && $0.longestGapSeconds <= 10 })
+        #expect(voting.count { $0.longestGapSeconds > 4 } * 10 < voting.count)
     }
 
     /// One that has just started does not keep the others from missing the leader as soon as ever.
@@ -99,7 +99,8 @@ import Testing
                 Scripted(.crashMember, atSeconds: 20, forSeconds: 40),
             ],
             members: 5)
-        #expect(runs.allSatisfy { $0.violation == nil && $0.epochs == 3 }, "\(runs.map { ($0.epochs, $0.isMarked) })")
+        // Where they vote, one more in which nobody was chosen is nothing to wait for.
+        #expect(runs.allSatisfy { $0.violation == nil && $0.epochs <= ($0.isMarked ? 4 : 3) })
         #expect(median(runs) { $0.longestGapSeconds } <= 5)
     }
 

@@ -15,7 +15,7 @@ import Testing
     }
 
     /// It is lost in the thirtieth second, with the store away for minutes.
-    @Test(arguments: [(ClusterScenario.Fault.crashMember, 3), (.crashMember, 5), (.isolate, 3), (.freezeMember, 4)])
+    @Test(arguments: [(ClusterScenario.Fault.crashMember, 3), (.crashMember, 5), (.isolate, 3), (.freezeMember, 5)])
     func aLeaderThatIsLostWithTheStoreIsReplaced(fault: ClusterScenario.Fault, members: Int) {
         var gaps: [Double] = []
         for seed in 1...40 as ClosedRange<UInt64> {
