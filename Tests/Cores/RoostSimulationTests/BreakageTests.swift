@@ -15,8 +15,8 @@ import Testing
             let scenario = ClusterScenario(
                 seed: seed, members: members, faults: faults, chaosSeconds: chaosSeconds, breach: breach,
                 checksReports: false,
-                // Where members vote, nobody votes for one that has less.
-                knowsMajority: breakage == .promotesLeastAdvanced ? false : nil)
+                // Where members vote, nobody votes for one that has less, and one alone with data does not lead again.
+                knowsMajority: [.promotesLeastAdvanced, .opensUnconfirmed].contains(breakage) ? false : nil)
             let run = ClusterSimulation(scenario, breakage: breakage).run()
             if let violation = run.violation { return violation }
         }

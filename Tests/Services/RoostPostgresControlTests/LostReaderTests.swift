@@ -51,7 +51,7 @@ import Testing
             Transaction(then: [try .put(report, at: StoreKeys.report(world.cluster, report.member))]))
     }
 
-    /// It is heard; a reader says that it has data.
+    /// It is heard; a reader, or who has come to be a member, says that it has data.
     private func speak(_ number: Int, in world: ClusterWorld) async throws {
         let name = try name(number, world)
         world.ear.voices.withLock { _ = $0?.members.insert(name) }
@@ -60,6 +60,7 @@ import Testing
             member: name, role: .standby, state: .running, promised: .first, position: nil, timeline: 1,
             replayed: LSN(1), isStreaming: true, lagBytes: 0, lagMilliseconds: 0)
         report.data = .whole
+        report.skills = MemberSkill.known
         try await put(report, world)
     }
 
@@ -202,6 +203,7 @@ import Testing
         rule.change?.left = []
         rule.members = try [1, 2, 6].map { try name($0, world) }
         _ = try await world.store.commit(Transaction(then: [try .put(rule, at: StoreKeys.clusterRule(world.cluster))]))
+        try await speak(6, in: world)
         for _ in 0..<3 { _ = try await world.round(under: fence) }
         #expect(try await readers(world) == ["db-5", "db-7"])
         let why = "db-5 is not replaced: db-7, which has come for another one, has no data yet"
