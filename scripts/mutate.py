@@ -223,6 +223,14 @@ MUTATIONS = [
         "what a person has decided to keep is lost with the next leader", CORE + "RecruitmentTally.swift",
         "report.position.map { $0 >= kept } ?? false", "true", "RecruitmentTallyTests/keptByForce"),
     Mutation(
+        "a leader that members have chosen unheard of a person's decision proves that the store went back",
+        CORE + "ForcedElection.swift", "epoch > formerEpoch && epoch < self.epoch", "false && epoch < self.epoch",
+        "ForcedElectionTests/endsVotes"),
+    Mutation(
+        "who has come to a later election is waited for in the store's", CORE + "RecruitmentTally.swift",
+        "guard majority == true, forcedCall == nil else { return self }", "guard false else { return self }",
+        "ForcedElectionTests/laterElections"),
+    Mutation(
         "half of those that vote do without what their leader has", CORE + "RecruitmentTally.swift",
         "standbys.count >= logsNeeded", "standbys.count >= standbysNeeded", "RecruitmentTallyTests/halfBesideTheLeader"),
     Mutation(
@@ -284,12 +292,12 @@ MUTATIONS = [
         "StoreRecoveryTests/halfOfAnEvenNumberIsNotEnough"),
     Mutation(
         "whatever a person has decided, what is missing is no proof", CORE + "FailoverMember+Quarantine.swift",
-        "forced?.lost.contains { $0.isSame(as: reign) } == true", "forced != nil",
+        "forced.lost.contains { $0.isSame(as: reign) }", "true",
         "ForcedElectionTests/reignsThatAreLost"),
     Mutation(
         "what a person has given up is taken for what a store that went back does not have",
         CORE + "FailoverMember+Quarantine.swift",
-        "forced?.lost.contains { $0.isSame(as: reign) } == true", "false",
+        "forced.lost.contains { $0.isSame(as: reign) }", "false",
         "ForcedDialogueTests/knowsWhatIsLost"),
     Mutation(
         "the one that a person has named leads while others may confirm for the former leader",
